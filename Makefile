@@ -1,0 +1,59 @@
+# ButterQuant Workbench. `make` alone prints this help; every target sets itself up on a fresh clone.
+.DEFAULT_GOAL := help
+SHELL  := /bin/bash
+PYTHON ?= python3
+VENV   := .venv
+READY  := $(VENV)/.ready
+BQ     := $(VENV)/bin/python -m bq
+
+# Variables of the targets that read data (see README): STRATEGY, PARAMS, SET, SYMBOLS, FROM, TO, DATE, RUN, EVENT, FORCE, QUICK.
+# They travel through the environment, so that a value is never part of a shell command.
+export STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT FORCE QUICK
+
+# `## text` after a target is its line in the help.
+help: ## this list
+	@echo "ButterQuant Workbench: make TARGET [VARIABLE=value …]"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@echo "Variables: STRATEGY=butterfly  PARAMS=parameters/butterfly.yaml  SET=\"learning.folds=6\"  SYMBOLS=AAPL,MSFT"
+	@echo "           FROM=2012-01-01  TO=2020-12-31  FORCE=1 (run although nothing is new)  QUICK=1 (a small look)"
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "Python 3.11 to 3.13 is needed, but '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Use: make PYTHON=python3.12 …"; exit 2; }
+	@echo "setting up $(VENV) (about 2 GB, one to three minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+retrain: $(READY) ## the main job: events, walk-forward training, gate, report
+	@$(BQ) retrain
+explore: $(READY) ## run notebook 01 (what the features look like) and render it
+	@$(BQ) explore
+train: $(READY) ## run notebook 02 (walk-forward training) and render it; never deploys
+	@$(BQ) train
+report: $(READY) ## render the newest run again (RUN=<run id> for another) and rebuild outputs/index.html
+	@$(BQ) report
+scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
+	@$(BQ) scan
+status: $(READY) ## champions, last runs, events: where things stand
+	@$(BQ) status
+verify: $(READY) ## check every model, event table and run folder against its hashes
+	@$(BQ) verify
+rollback: $(READY) ## point the champion at the model deployed before it
+	@$(BQ) rollback
+check-data: $(READY) ## what became of every file, symbol and row of market data, and why
+	@$(BQ) check-data
+lab: $(READY) ## open JupyterLab on the notebooks
+	@$(VENV)/bin/jupyter lab --notebook-dir=.
+test: $(READY) ## run the tests
+	@$(VENV)/bin/python -m pytest
+lint: $(READY) ## ruff over code and notebooks
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lock: ## resolve requirements.lock again (needs uv)
+	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml \
+	  --output-file requirements.lock --custom-compile-command "make lock"
+clean: ## remove the environment and caches (never data, models or outputs)
+	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help retrain explore train report scan status verify rollback check-data lab test lint lock clean

@@ -1,0 +1,1 @@
+"""Paths, files, parameters, errors, database, parallel work, logging: what every other folder stands on."""

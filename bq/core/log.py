@@ -1,0 +1,42 @@
+"""Progress and log: bars on a terminal, plain lines otherwise."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm.auto import tqdm
+
+log = logging.getLogger("bq")
+T = TypeVar("T")
+
+
+def configure() -> None:
+    """Send `bq`'s log to standard error: bare messages on a terminal, stamped lines elsewhere."""
+    handler = logging.StreamHandler(sys.stderr)
+    stamped = "%(asctime)s %(levelname)s %(message)s"
+    handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else stamped, "%Y-%m-%dT%H:%M:%S%z"))
+    log.handlers[:] = [handler]
+    log.setLevel(os.environ.get("BQ_LOG", "INFO").upper())
+    log.propagate = False
+
+
+def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
+    """Iterate with a progress bar on a terminal or in Jupyter, silently otherwise (`TQDM_DISABLE=1` too)."""
+    quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules
+    yield from tqdm(items, total=total, desc=description, disable=True if quiet else None, leave=False)
+
+
+@contextmanager
+def stage(name: str, seconds: dict[str, float] | None = None) -> Iterator[None]:
+    """Log the start and the duration of one stage; `seconds[name]` keeps the duration."""
+    log.info("%s …", name)
+    start = time.perf_counter()
+    yield
+    elapsed = time.perf_counter() - start
+    if seconds is not None:
+        seconds[name] = round(elapsed, 2)
+    log.info("%s: %.1f s", name, elapsed)

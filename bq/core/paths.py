@@ -1,0 +1,46 @@
+"""Where things lie. All of it hangs below one home: the checkout, or `BQ_HOME` where that is set."""
+
+import os
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def home() -> Path:
+    """The folder that holds data/, models/ and outputs/ (environment variable `BQ_HOME`, default: the checkout)."""
+    return Path(os.environ.get("BQ_HOME") or CHECKOUT).resolve()
+
+
+def raw_bars() -> Path:
+    """Where users put CSV and Parquet files of daily bars."""
+    return home() / "data" / "raw" / "bars"
+
+
+def events(strategy: str) -> Path:
+    """The event store of one strategy."""
+    return home() / "data" / "events" / strategy
+
+
+def models(strategy: str) -> Path:
+    """The model registry of one strategy."""
+    return home() / "models" / strategy
+
+
+def outputs() -> Path:
+    """One folder a run, and the index page over them."""
+    return home() / "outputs"
+
+
+def notebooks() -> Path:
+    """The notebooks as committed (they belong to the code, not to the home)."""
+    return CHECKOUT / "notebooks"
+
+
+def parameters(strategy: str) -> Path:
+    """The default parameter file of one strategy."""
+    return CHECKOUT / "parameters" / f"{strategy}.yaml"
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Whether `path`, links resolved, lies inside `folder`."""
+    return path.resolve().is_relative_to(folder.resolve())
