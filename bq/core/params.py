@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from bq.core.errors import BadParameters, BQError, did_you_mean
+from bq.core.errors import BadParameters, did_you_mean
 
 
 class Section(BaseModel):
@@ -68,6 +68,8 @@ def load(path: Path, model: type[Model], *, overrides: str = "") -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         raise BadParameters(_explain(error, model, path=path, set_names=set_names)) from None
+    except BadParameters as error:  # a rule across fields, already a whole sentence
+        raise type(error)(f"{path}: {error}") from None
 
 
 def _apply(values: dict, overrides: str) -> set[str]:
@@ -112,15 +114,12 @@ MUST_BE = {
 
 
 def _explain(error: ValidationError, model: type[BaseModel], *, path: Path, set_names: set[str]) -> str:
-    """One sentence a fault, at most five; cross-field faults already carry a whole sentence."""
+    """One sentence a fault, at most five."""
     sentences = []
     for fault in error.errors()[:5]:
-        cause = fault.get("ctx", {}).get("error")
         location = [str(part) for part in fault["loc"]]
         name = ".".join(location)
         where = "SET" if name in set_names else str(path)
-        if isinstance(cause, BQError):
-            raise type(cause)(f"{path}: {cause}") from None
         if fault["type"] == "extra_forbidden":
             known = _known_names(model, location[:-1])
             sentences.append(f"{where}: `{name}` is not a parameter; {did_you_mean(location[-1], known)}")

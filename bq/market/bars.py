@@ -1,1 +1,87 @@
-"""The bar contract."""
+"""The bar contract: one row per (symbol, session), sorted, and nothing in it that was invented."""
+
+import hashlib
+
+import polars as pl
+
+from bq.core.errors import BadData
+
+SCHEMA = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "session": pl.Date(),  # trading session in the exchange's calendar
+        "open": pl.Float64(),  # open, high, low: null where the source has closes only
+        "high": pl.Float64(),
+        "low": pl.Float64(),
+        "close": pl.Float64(),  # as quoted at the time, > 0
+        "volume": pl.Float64(),  # null where the source has none
+        "adj": pl.Float64(),  # > 0; close × adj is continuous through splits and dividends; only ratios mean anything
+        "iv": pl.Float64(),  # 30-day implied volatility as a decimal, where the market publishes it; else null
+        "quoted": pl.Boolean(),  # false: the source has back-adjusted prices only, absolute levels mean nothing
+    }
+)
+REQUIRED = ("symbol", "session", "close")
+NUMBERS = tuple(name for name, dtype in SCHEMA.items() if dtype == pl.Float64)
+ORIGIN = pl.Schema({"file": pl.String(), "row": pl.UInt32()})  # where a bar was read; row 1 is the first after a header
+ROWS = pl.Schema({**ORIGIN, **SCHEMA})  # bars as read, before validation: any of their values may be wrong
+
+FINDINGS = pl.Schema(
+    {
+        **ORIGIN,  # row is null where a finding is about a whole symbol or file
+        "symbol": pl.String(),
+        "session": pl.Date(),
+        "rule": pl.String(),
+        "action": pl.Enum(["rejected", "quarantined", "repaired", "flagged"]),
+        "detail": pl.String(),
+    }
+)
+
+
+class Rejected(BadData):
+    """A file that cannot be used as a whole: the rule it breaks, why, and the first value that breaks it."""
+
+    def __init__(self, rule: str, detail: str, value: object = None) -> None:
+        super().__init__(detail)
+        self.rule = rule
+        self.detail = detail
+        self.value = value
+
+
+def rows(frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
+    """Complete a frame whose columns already have the contract's types to `ROWS`.
+
+    frame : DataFrame with at least `symbol, session, close`. Absent columns become null, except `adj` (1, no
+    adjustment) and `quoted` (true). file : what findings name as the origin.
+    """
+    absent = [name for name in REQUIRED if name not in frame.columns]
+    if absent:
+        raise BadData(f"{file}: columns {', '.join(REQUIRED)} must be there, but {', '.join(absent)} is missing.")
+    defaults = {"adj": 1.0, "quoted": True}
+    return frame.with_columns(
+        pl.lit(file).alias("file"),
+        pl.int_range(1, pl.len() + 1).alias("row"),
+        *(pl.lit(defaults.get(name)).alias(name) for name in SCHEMA if name not in frame.columns),
+    ).select(pl.col(name).cast(dtype) for name, dtype in ROWS.items())
+
+
+def findings(frame: pl.DataFrame, *, action: str, **texts: pl.Expr | str) -> pl.DataFrame:
+    """One finding for each row of `frame`; `rule`, `detail` and others are columns of it or given as `texts`."""
+    constants = {name: pl.lit(text) if isinstance(text, str) else text for name, text in texts.items()}
+    frame = frame.with_columns(action=pl.lit(action), **constants)
+    absent = [pl.lit(None).alias(name) for name in FINDINGS if name not in frame.columns]
+    return frame.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in FINDINGS.items())
+
+
+def content_hash(bars: pl.DataFrame) -> str:
+    """SHA-256 in hex of the content of bars, whatever the order of their rows.
+
+    bars : DataFrame with the columns of `SCHEMA`, one row per (symbol, session).
+    """
+    bars = bars.select(SCHEMA.names()).sort("symbol", "session")
+    counts = bars.group_by("symbol", maintain_order=True).len().rows()
+    digest = hashlib.sha256(repr((SCHEMA.names(), counts)).encode())
+    for name in SCHEMA.names()[1:]:
+        column = bars[name].to_physical()
+        values = column.fill_null(float("nan")) if column.dtype == pl.Float64 else column
+        digest.update(values.to_numpy().tobytes())
+    return digest.hexdigest()

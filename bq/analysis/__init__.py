@@ -1,0 +1,1 @@
+"""What one price history measures: cycles, forecasts, volatility, option values."""

@@ -1,0 +1,1 @@
+"""From events to out-of-sample evidence and a fitted model."""

@@ -1,0 +1,114 @@
+"""Bring market data in, refuse bad data.
+
+>>> from bq import market
+>>> from bq.core.settings import Market
+>>> data = market.load(Market(symbols=["SPX"]))
+>>> data.source, len(data.bars)
+('real', 8313)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from bq.core.errors import BadData, BadParameters, did_you_mean
+from bq.core.settings import Market
+from bq.market import sources
+from bq.market.bars import content_hash, findings
+from bq.market.sources import bundled, files
+from bq.market.validation import Validated, validate
+
+Source = Callable[[Market], tuple[pl.DataFrame, pl.DataFrame]]  # rows (`bars.ROWS`) and findings (`bars.FINDINGS`)
+
+SOURCES: dict[str, Source] = {
+    "bundled": bundled.read,
+    "files": files.read,
+}
+
+
+@dataclass(frozen=True)
+class MarketData:
+    """Validated bars and all that is known about them.
+
+    bars : DataFrame with the columns of `bars.SCHEMA`, sorted by (symbol, session), one row per key.
+    findings : DataFrame with the columns of `bars.FINDINGS`; `file` and `row` say where.
+    counts : DataFrame `file, symbol, read, kept, first, last`: rows read and kept.
+    source : "simulated" bars are no evidence about a market. calendar : exchange_calendars name.
+    data_hash : SHA-256 of the content of `bars`.
+    """
+
+    bars: pl.DataFrame
+    findings: pl.DataFrame
+    counts: pl.DataFrame
+    source: Literal["real", "simulated"]
+    calendar: str
+    data_hash: str
+
+
+def load(settings: Market) -> MarketData:
+    """Read, validate and return the bars that `settings` ask for.
+
+    Raises BadData if a file is rejected, if more than `settings.max_quarantine_share` of the rows are quarantined or
+    if no bar is left, BadParameters for a symbol that the source does not have.
+    """
+    data = read(settings)
+    rejected = data.findings.filter(pl.col("action") == "rejected")
+    if len(rejected):
+        reasons = [f"{file}: {detail}" for file, detail in rejected.select("file", "detail").rows()]
+        more = f"\n… and {len(reasons) - 10} more" if len(reasons) > 10 else ""
+        raise BadData("\n".join(reasons[:10]) + more + "\n`make check-data` lists every finding.")
+    lost = set(settings.symbols or data.counts["symbol"].drop_nulls()) - set(data.bars["symbol"])
+    if (settings.symbols and lost) or data.bars.is_empty():
+        raise BadData(f"market: symbols must have a valid bar, but {', '.join(sorted(lost)) or 'the source'} has none.")
+    return data
+
+
+def read(settings: Market) -> MarketData:
+    """Like `load`, but what is to be refused is a finding `rejected` instead of an error (for `make check-data`)."""
+    rows, found = SOURCES[settings.source](settings)
+    rows = rows.filter(sources.wanted(settings))
+    _refuse_unknown(rows, found, settings)
+    checked = validate(rows, calendar=settings.calendar)
+    found = pl.concat([found, checked.findings, _too_many(checked, len(rows), settings.max_quarantine_share)])
+    return MarketData(
+        bars=checked.bars,
+        findings=found,
+        counts=checked.counts,
+        source="simulated" if settings.source == "simulated" else "real",
+        calendar=settings.calendar,
+        data_hash=content_hash(checked.bars),
+    )
+
+
+def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, settings: Market) -> None:
+    """Raise if a symbol asked for is in no row. (While files are rejected it may be in one of those.)"""
+    unknown = sorted(set(settings.symbols or []) - set(rows["symbol"]))
+    if not unknown or len(found.filter(pl.col("action") == "rejected")):
+        return
+    everything, _ = SOURCES[settings.source](settings.model_copy(update={"symbols": None}))
+    known = everything.filter(sources.wanted(settings.model_copy(update={"symbols": None})))["symbol"].unique()
+    raise BadParameters(
+        f"`market.symbols` must be symbols of source {settings.source!r} with bars between "
+        f"{settings.start or 'the first session'} and {settings.end or 'the last'}, but {unknown[0]!r} has none; "
+        f"{did_you_mean(unknown[0], known.drop_nulls())}"
+    )
+
+
+def _too_many(checked: Validated, read: int, limit: float) -> pl.DataFrame:
+    """A finding `rejected` if the share of quarantined rows is above the limit."""
+    quarantined = checked.findings.filter(pl.col("action") == "quarantined")
+    if len(quarantined) <= limit * read:
+        return quarantined.clear()
+    worst, reasons = (
+        ", ".join(f"{value} {count:,}" for value, count in quarantined[name].value_counts(sort=True).head(5).rows())
+        for name in ("symbol", "rule")
+    )
+    detail = (
+        f"at most {limit:.1%} of the rows may be quarantined (market.max_quarantine_share), but {len(quarantined):,} "
+        f"of {read:,} are ({len(quarantined) / read:.1%}): {reasons}; "
+        f"worst symbols: {worst}. "
+        "Mend or remove them, or raise the share."
+    )
+    return findings(pl.DataFrame({"file": ["all rows"]}), action="rejected", rule="quarantine_share", detail=detail)

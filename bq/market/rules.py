@@ -1,0 +1,77 @@
+"""What a bar must satisfy to be used: a table of rules, judged in its order."""
+
+import datetime as dt
+from typing import NamedTuple
+
+import polars as pl
+
+from bq.market import calendars
+from bq.market.bars import NUMBERS
+
+NEEDED = ("symbol", "session", "close", "adj", "quoted")
+POSITIVE = ("open", "high", "low", "close", "adj", "iv")
+ROUNDING = 1e-4  # relative: how far open and close may print outside [low, high], for vendors that round prices
+MAX_IV = 5.0  # 500%: above it the column holds percent, not decimals
+
+
+class Rule(NamedTuple):
+    """A rule for one row: whether the row breaks it (null: it does not), and what to say."""
+
+    name: str
+    broken: pl.Expr
+    detail: pl.Expr
+
+
+def row_rules(*, calendar: str, now_utc: dt.datetime) -> list[Rule]:
+    """All rules for rows that have the columns of `ROWS`, `day` and `close_utc` of the session, and `shares_key`."""
+    return [*_values(), *_ranges(), *_sessions(calendar=calendar, now_utc=now_utc)]
+
+
+def _values() -> list[Rule]:
+    """Rules about one number. `NaN > 0` is true in polars, hence a rule of its own for finiteness."""
+
+    def but(name: str, must: str) -> pl.Expr:
+        return pl.format(f"{name} must be {must}, but is {{}}", name)
+
+    return [
+        *(Rule("missing", pl.col(name).is_null(), pl.lit(f"{name} must be given, but is empty")) for name in NEEDED),
+        *(Rule("not_positive", pl.col(name) <= 0, but(name, "> 0")) for name in POSITIVE),
+        *(Rule("not_finite", ~pl.col(name).is_finite(), but(name, "a finite number")) for name in NUMBERS),
+        Rule("negative_volume", pl.col("volume") < 0, but("volume", ">= 0")),
+        Rule("iv_in_percent", pl.col("iv") > MAX_IV, but("iv", "a decimal (0.2 for 20%)")),
+    ]
+
+
+def _ranges() -> list[Rule]:
+    high, low = pl.col("high"), pl.col("low")
+
+    def outside(name: str) -> Rule:
+        above, below = pl.col(name) > high * (1 + ROUNDING), pl.col(name) < low * (1 - ROUNDING)
+        text = f"{name} must lie in [low, high], but is {{}} with low {{}} and high {{}}"
+        return Rule(
+            "outside_range", above | below, pl.format(text, *(_shown(column) for column in (name, "low", "high")))
+        )
+
+    return [
+        Rule("high_below_low", high < low, pl.format("high must be >= low, but high is {} and low {}", high, low)),
+        outside("open"),
+        outside("close"),
+    ]
+
+
+def _shown(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.String).fill_null("unknown")
+
+
+def _sessions(*, calendar: str, now_utc: dt.datetime) -> list[Rule]:
+    first = calendars.sessions(calendar)["session"][0]
+    closed = f"the session must be one of calendar {calendar}, which begins {first}, but is none"
+    closes = pl.col("close_utc").dt.to_string("%Y-%m-%d %H:%M UTC")
+    conflict = "a symbol must have one bar a session, but another row has other values (close is {} here)"
+    return [
+        Rule("closed_session", pl.col("day").is_null(), pl.lit(closed)),
+        Rule(
+            "not_over", pl.col("close_utc") > now_utc, pl.format("the session must be over, but closes at {}", closes)
+        ),
+        Rule("conflicting_duplicate", pl.col("shares_key"), pl.format(conflict, "close")),
+    ]

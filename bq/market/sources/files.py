@@ -1,0 +1,82 @@
+"""CSV and Parquet files of daily bars that the user puts below data/raw/bars/."""
+
+import datetime as dt
+import gzip
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from bq.core import paths
+from bq.core.errors import BadData
+from bq.core.settings import Market
+from bq.market import calendars
+from bq.market.bars import FINDINGS, ROWS, Rejected, findings
+from bq.market.columns import match, typed
+from bq.market.sources import wanted
+
+ENDINGS = (".csv", ".csv.gz", ".parquet")
+
+
+def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows (`bars.ROWS`) of the symbols and sessions asked for, and findings, from all files of the folder.
+
+    A file that is unfit as a whole gives no rows and one finding `rejected`. A file without a symbol column is about
+    the symbol that its name says (`AAPL.csv`, `AAPL.csv.gz`, `AAPL.parquet`).
+
+    Raises BadData if the folder holds no file of bars.
+    """
+    folder = paths.raw_bars()
+    today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
+    parts = [_read(path, folder, settings, today=today) for path in sorted(folder.rglob("*")) if _counts(path)]
+    if not parts:
+        raise BadData(
+            "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
+            "data/raw/bars/README.md says what they hold."
+        )
+    all_rows, found = zip(*parts, strict=True)
+    return pl.concat(all_rows), pl.concat(found)
+
+
+def _counts(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.name != "README.md"
+
+
+def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows and findings of one file."""
+    name = str(path.relative_to(folder))
+    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
+    if ending is None:
+        return ROWS.to_frame(), _about(name, "flagged", "not_read", f"only {', '.join(ENDINGS)} are read")
+    symbol = path.name[: -len(ending)]
+    try:
+        scan, decimal_comma = (pl.scan_parquet(path), False) if ending == ".parquet" else _scan_csv(path)
+        one_symbol = "symbol" not in match(scan.collect_schema().names())
+        if one_symbol and settings.symbols is not None and symbol not in settings.symbols:
+            return ROWS.to_frame(), FINDINGS.to_frame()
+        rows, found = typed(
+            scan, file=name, symbol=symbol, calendar=settings.calendar, today=today, decimal_comma=decimal_comma
+        )
+        return rows.filter(wanted(settings)).collect(engine="streaming"), found
+    except Rejected as refusal:
+        return ROWS.to_frame(), _about(name, "rejected", refusal.rule, refusal.detail)
+    except UnicodeDecodeError:
+        return ROWS.to_frame(), _about(
+            name, "rejected", "unreadable", "text must be UTF-8, but is not. Save it as UTF-8."
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
+        detail = f"a file must be whole and readable, but: {reason}"
+        return ROWS.to_frame(), _about(name, "rejected", "unreadable", detail)
+
+
+def _scan_csv(path: Path) -> tuple[pl.LazyFrame, bool]:
+    """All columns of a CSV file as text, and whether its numbers may have a decimal comma."""
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        header = file.readline().decode("utf-8-sig")
+    separator = max(",;\t", key=header.count)
+    return pl.scan_csv(path, separator=separator, infer_schema=False), separator != ","
+
+
+def _about(file: str, action: str, rule: str, detail: str) -> pl.DataFrame:
+    return findings(pl.DataFrame({"file": [file]}), action=action, rule=rule, detail=detail)

@@ -1,0 +1,87 @@
+"""Split rows into bars that hold and findings about those that do not: nothing disappears without a finding."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import polars as pl
+
+from bq.market import calendars
+from bq.market.bars import SCHEMA, findings
+from bq.market.flags import flags
+from bq.market.rules import row_rules
+
+KEY = ("symbol", "session")
+
+
+@dataclass(frozen=True)
+class Validated:
+    """`bars` that hold (`SCHEMA`, sorted), `findings` about the rest, `counts` of rows per (file, symbol)."""
+
+    bars: pl.DataFrame
+    findings: pl.DataFrame
+    counts: pl.DataFrame
+
+
+def validate(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime | None = None) -> Validated:
+    """Repair what can be repaired, set aside what cannot be used, flag what looks odd.
+
+    rows : DataFrame with the columns of `bars.ROWS`, in the order read. calendar : exchange_calendars name.
+    now_utc : aware; a bar whose session is not over by then is set aside (default: the clock).
+
+    Every row becomes a bar or has exactly one finding: `quarantined` with the first rule that it breaks, or `repaired`
+    where it repeats another row exactly and is dropped. Of rows with one key and different values, all are
+    quarantined. Findings `flagged` are about rows that are kept.
+    """
+    now_utc = now_utc or dt.datetime.now(dt.UTC)
+    ordered, unsorted = _ordered(rows)
+    unique, copies = _without_copies(ordered)
+    days = calendars.sessions(calendar).with_row_index("day")
+    judged = unique.with_columns(_shares_key()).join(days, on="session", how="left", maintain_order="left")
+    kept, quarantined = _judged(judged, calendar=calendar, now_utc=now_utc)
+    return Validated(
+        bars=kept.select(SCHEMA.names()),
+        findings=pl.concat([unsorted, copies, quarantined, flags(kept)]),
+        counts=_counts(rows, kept),
+    )
+
+
+def _ordered(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows sorted by symbol and session, and a finding for each symbol that was not in order in its file."""
+    backwards = pl.col("session") < pl.col("session").shift().over("file", "symbol")
+    unsorted = rows.filter(backwards).group_by("file", "symbol", maintain_order=True).len()
+    detail = pl.format("sessions run backwards at {} rows; sorted", "len")
+    return rows.sort(*KEY, maintain_order=True), findings(unsorted, action="repaired", rule="unsorted", detail=detail)
+
+
+def _without_copies(ordered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows without exact duplicates, of which the first read stays, and a finding for each that goes."""
+    ordered = ordered.with_row_index("position")
+    same_key = ordered.filter(_shares_key())
+    copies = same_key.filter(~pl.struct(SCHEMA.names()).is_first_distinct())
+    rest = ordered.filter(~pl.col("position").is_in(copies["position"].implode())) if len(copies) else ordered
+    detail = "repeats an earlier row exactly; dropped"
+    return rest.drop("position"), findings(copies, action="repaired", rule="exact_duplicate", detail=detail)
+
+
+def _shares_key() -> pl.Expr:
+    """Whether a neighbour in sorted order has the same symbol and session."""
+    as_previous = pl.all_horizontal((pl.col(name) == pl.col(name).shift()).fill_null(False) for name in KEY)
+    as_next = pl.all_horizontal((pl.col(name) == pl.col(name).shift(-1)).fill_null(False) for name in KEY)
+    return (as_previous | as_next).alias("shares_key")
+
+
+def _judged(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that break no rule, and a finding for each that breaks one."""
+    rules = row_rules(calendar=calendar, now_utc=now_utc)
+    rows = rows.with_columns(rule=pl.coalesce(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules))
+    broken = rows.filter(pl.col("rule").is_not_null())
+    detail = pl.coalesce(pl.when(rule.broken).then(rule.detail) for rule in rules)
+    return rows.filter(pl.col("rule").is_null()), findings(broken, action="quarantined", detail=detail)
+
+
+def _counts(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+    """Rows read and kept, first and last session kept, for each (file, symbol)."""
+    by = ["file", "symbol"]
+    of_kept = kept.group_by(by).agg(kept=pl.len(), first=pl.col("session").min(), last=pl.col("session").max())
+    counts = rows.group_by(by).agg(read=pl.len()).join(of_kept, on=by, how="left", nulls_equal=True)
+    return counts.with_columns(pl.col("kept").fill_null(0)).sort(by)

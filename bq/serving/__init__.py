@@ -1,0 +1,1 @@
+"""From a candidate to a decision: one ONNX graph, a registry of models, the gate, and the answer."""

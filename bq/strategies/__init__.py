@@ -1,0 +1,18 @@
+"""Strategies turn a market into events. One module each, registered here by name."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from bq.core.errors import BadParameters, did_you_mean
+
+if TYPE_CHECKING:
+    from bq.strategies.contract import Strategy
+
+MODULES = {"butterfly": "bq.strategies.butterfly"}  # a strategy is a module with a `STRATEGY`
+
+
+def get(name: str) -> "Strategy":
+    """The strategy of that name. Raises BadParameters with the nearest name otherwise."""
+    if name not in MODULES:
+        raise BadParameters(f"STRATEGY must name a strategy, but got {name!r}; {did_you_mean(name, MODULES)}")
+    return importlib.import_module(MODULES[name]).STRATEGY

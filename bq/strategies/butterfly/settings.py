@@ -1,0 +1,100 @@
+"""Parameters of the butterfly strategy; defaults and their reasons are in parameters/butterfly.yaml."""
+
+import datetime as dt
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bq.core.params import Section
+from bq.core.settings import Count, Settings, Share
+
+Positive = Annotated[float, Field(gt=0)]
+Order = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)]
+
+
+class Events(Section):
+    """On which dates an opportunity is looked at."""
+
+    first: dt.date  # first t0
+    every_weeks: Annotated[int, Field(ge=1)] = 1  # the last session of every n-th ISO week
+
+
+class Analysis(Section):
+    """How a price history is measured."""
+
+    history_sessions: Annotated[int, Field(ge=60)] = 504
+    trend_threshold: Positive = 0.10  # % of price per bar; below it the trend is FLAT
+    arima_sessions: Annotated[int, Field(ge=60)] = 120
+    arima_orders: list[Order] = [[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]]
+    engine: Literal["compiled", "reference"] = "compiled"
+
+
+class Structure(Section):
+    """Strikes, wings, expiry."""
+
+    wing: Literal["interval", "volatility"] = "interval"
+    width_cuts: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [8.0, 12.0]  # ARIMA width %, 1/2/3 steps
+    dte_days: Annotated[list[Count], Field(min_length=3, max_length=3)] = [21, 30, 45]
+    rate: float = 0.045  # 13-week Treasury bill, continuous
+    index_symbols: list[str] = ["SPX", "IXIC"]
+    iv_premium_index: Positive = 1.29  # implied / forecast volatility, fitted on VIX
+    iv_premium_stock: Positive = 0.99
+
+
+class Costs(Section):
+    """What is lost between the mid price and a fill."""
+
+    spread_near: Share = 0.05  # of a leg's out-of-the-money premium, |moneyness - 1| < 3%
+    spread_middle: Share = 0.07  # < 8%
+    spread_far: Share = 0.10
+    half_spread_paid: Share = 1.0  # fraction of the half-spread paid on each leg, in and out
+
+
+class Score(Section):
+    """Weights of the rule score's four components."""
+
+    price_match: Share = 0.35
+    vol_mispricing: Share = 0.30
+    stability: Share = 0.20
+    fourier: Share = 0.15
+    trade_at: Annotated[float, Field(ge=0, le=100)] = 60.0
+
+
+class Label(Section):
+    """When a position is closed, and how its outcome is classed."""
+
+    carry_sessions: Annotated[int, Field(ge=0)] = 5  # how long a missing exit price is waited for
+    edges: Annotated[list[float], Field(min_length=3, max_length=3)] = [-0.10, 0.05, 0.15]
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if sorted(set(self.edges)) != self.edges:
+            raise ValueError(f"hold edges in ascending order, but got {self.edges}")
+        return self
+
+
+class ButterflySettings(Settings):
+    """parameters/butterfly.yaml."""
+
+    strategy: Literal["butterfly"]
+    events: Events
+    analysis: Analysis = Analysis()
+    structure: Structure = Structure()
+    costs: Costs = Costs()
+    score: Score = Score()
+    label: Label = Label()
+
+    @property
+    def max_holding_days(self) -> int:
+        """Longest holding time plus the sessions an exit price is waited for, in calendar days."""
+        longest = max(holding_days(dte) for dte in self.structure.dte_days)
+        return longest + 7 * -(-self.label.carry_sessions // 5) + 4  # weekends, and a holiday at either end
+
+
+def holding_days(dte_days: int) -> int:
+    """Calendar days from t0 to the planned exit.
+
+    >>> [holding_days(d) for d in (21, 30, 45)]
+    [18, 25, 40]
+    """
+    return dte_days - 5 if dte_days >= 30 else max(dte_days - 3, int(0.8 * dte_days))

@@ -1,0 +1,177 @@
+"""The one thing every part shares: the event table, its feature sets, and what a strategy is."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.core.errors import BadData, BadParameters, did_you_mean
+from bq.core.files import digest
+from bq.core.settings import Settings
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+UTC = pl.Datetime("us", "UTC")
+SOURCES = ["real", "modelled", "simulated"]
+
+HEAD: Mapping[str, pl.DataType] = {
+    "event_id": pl.String(),
+    "strategy": pl.String(),
+    "symbol": pl.String(),
+    "variant": pl.String(),
+    "session": pl.Date(),
+    "t0": UTC,
+    "t1": UTC,
+    "t1_due": UTC,
+    "taken": pl.Boolean(),
+    "source": pl.Enum(SOURCES),
+    "weight": pl.Float32(),
+    "score": pl.Float64(),
+}
+NEVER_NULL = ("event_id", "strategy", "symbol", "variant", "session", "t0", "t1_due", "taken", "source", "weight", "score")
+LEAKS = ("score", "outcome", "label", "t1")  # a model that sees one of these judges itself
+
+
+class FeatureSet(NamedTuple):
+    """A named, ordered list of feature columns. A model answers only to the schema it was trained on."""
+
+    name: str
+    columns: tuple[str, ...]
+
+    @property
+    def schema_hash(self) -> str:
+        """Digest of the ordered column names."""
+        return digest(list(self.columns))
+
+    def matrix(self, events: pl.DataFrame) -> NDArray[np.float32]:
+        """The features of `events` as float32 of shape (n_events, n_features), missing as NaN.
+
+        Raises BadData with the missing names where a column is absent.
+        """
+        missing = [name for name in self.columns if name not in events.columns]
+        if missing:
+            unexpected = sorted(set(events.columns) - set(HEAD) - {"outcome", "label"} - set(self.columns))
+            raise BadData(
+                f"events must hold every feature of {self.name} (schema {self.schema_hash}); missing: "
+                f"{', '.join(missing)}; unexpected: {', '.join(unexpected) or 'none'}. Rebuild the events."
+            )
+        return events.select(pl.col(self.columns).cast(pl.Float32).fill_null(np.nan)).to_numpy()
+
+
+class Built(NamedTuple):
+    """What a strategy makes of a market."""
+
+    events: pl.DataFrame  # the contract's columns (weight excepted) and, behind them, the strategy's own
+    refused: pl.DataFrame  # symbol, session, reason: dates that gave no event
+
+
+class Task(NamedTuple):
+    """What the label is: the class names with their outcome edges."""
+
+    classes: tuple[str, ...]
+    edges: tuple[float, ...]  # ascending; class i holds outcomes in [edges[i-1], edges[i])
+
+    def label(self, outcome: pl.Expr) -> pl.Expr:
+        """Class index of an outcome; null while the outcome is."""
+        index = pl.sum_horizontal(*[(outcome >= edge).cast(pl.Int64) for edge in self.edges])
+        return pl.when(outcome.is_not_null()).then(index)
+
+
+Wanted = Mapping[str, list[dt.date]]  # sessions at whose close a symbol is looked at
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Everything the rest of the house knows about a strategy."""
+
+    name: str
+    settings: type[Settings]
+    feature_sets: Mapping[str, FeatureSet]
+    schedule: Callable[["MarketData", Settings], Wanted]
+    build: Callable[["MarketData", Settings, Wanted], Built]
+    task: Callable[[Settings], Task]
+    outcome_source: Callable[["MarketData"], str]  # real, modelled or simulated
+    cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]]  # category and size of each event
+    baseline: Callable[[Settings], float]  # the rule score from which the baseline trades
+
+    def features(self, settings: Settings) -> FeatureSet:
+        """The feature set that the settings name; refused where it holds a leaking column."""
+        name = settings.learning.features
+        if name not in self.feature_sets:
+            raise BadParameters(f"`learning.features` must name a feature set, but got {name!r}; "
+                                f"{did_you_mean(name, self.feature_sets)}")
+        return refuse_leaks(self.feature_sets[name])
+
+
+def refuse_leaks(features: FeatureSet) -> FeatureSet:
+    """Return `features`, or raise BadParameters where it names the baseline's score or an outcome."""
+    leaking = [name for name in features.columns if name in LEAKS or name.endswith("_score")]
+    if leaking:
+        raise BadParameters(
+            f"feature set {features.name}: must not name the rule score or an outcome, but names {', '.join(leaking)}: "
+            "it would leak the baseline or the answer into the model that is judged against it. Take them out."
+        )
+    return features
+
+
+def event_id(strategy: str, symbol: str, t0: str, variant: str) -> str:
+    """The id of an event: the same decision rebuilt tomorrow has the same id.
+
+    >>> event_id("butterfly", "AAPL", "2010-01-08T21:00:00Z", "v-1")
+    '83dafa8b4025e6fd171728212ad9e60f'
+    """
+    return hashlib.sha256("\x1f".join((strategy, symbol, t0, variant)).encode()).hexdigest()[:32]
+
+
+def average_uniqueness(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Average uniqueness of label intervals: the mean over each label's bars of 1 / (labels that span the bar).
+
+    first, last : bar numbers of shape (n,), both ends included. López de Prado 2018, ch. 4.
+
+    >>> average_uniqueness(np.array([0, 2, 4]), np.array([2, 3, 5])).round(4).tolist()
+    [0.8333, 0.75, 1.0]
+    """
+    if not len(first):
+        return np.zeros(0, np.float32)
+    start, n = first.min(), last.max() - first.min() + 1
+    steps = np.bincount(first - start, minlength=n + 1) - np.bincount(last - start + 1, minlength=n + 1)
+    concurrency = np.cumsum(steps)[:n]
+    cumulative = np.concatenate([[0.0], np.cumsum(1.0 / np.maximum(concurrency, 1))])
+    return ((cumulative[last - start + 1] - cumulative[first - start]) / (last - first + 1)).astype(np.float32)
+
+
+def conform(events: pl.DataFrame, features: FeatureSet) -> pl.DataFrame:
+    """Return the events with the contract's columns, order and types, sorted by (t0, symbol).
+
+    Raises BadData where a column is missing, a required value is null, an id repeats, a feature is infinite or an
+    interval is reversed.
+    """
+    schema = {**HEAD, **{name: pl.Float32() for name in features.columns}, "outcome": pl.Float64(), "label": pl.Int64()}
+    missing = [name for name in schema if name not in events.columns]
+    if missing:
+        raise BadData(f"events must hold every column of the contract, but lack: {', '.join(missing)}.")
+    frame = events.select([pl.col(name).cast(kind) for name, kind in schema.items()]).sort("t0", "symbol")
+    nulls = [name for name in NEVER_NULL if frame[name].null_count()]
+    if nulls:
+        raise BadData(f"events must have no missing {', '.join(nulls)}.")
+    if frame["event_id"].is_duplicated().any():
+        raise BadData(f"event ids must be unique, but {frame['event_id'].is_duplicated().sum()} events share theirs.")
+    infinite = [name for name in features.columns if frame[name].is_infinite().any()]
+    if infinite:
+        raise BadData(f"features must be finite or missing, but are infinite: {', '.join(infinite)}.")
+    reversed_ = frame.filter((pl.col("t1_due") <= pl.col("t0")) | (pl.col("t1") > pl.col("t1_due")))
+    if len(reversed_):
+        raise BadData(f"events must satisfy t0 < t1_due and t1 <= t1_due, but {len(reversed_)} do not, "
+                      f"the first is {reversed_['event_id'][0]} ({reversed_['symbol'][0]}, {reversed_['session'][0]}).")
+    return frame
+
+
+def matured(events: pl.DataFrame, *, cut: object) -> pl.DataFrame:
+    """Events that may train, count or be monitored at `cut`: `t1_due` <= cut, whether or not they closed early."""
+    return events.filter((pl.col("t1_due") <= cut) & pl.col("label").is_not_null())

@@ -1,0 +1,145 @@
+"""The event store: built once, extended as bars arrive, rebuilt where history changed."""
+
+import datetime as dt
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from bq.core import files, paths
+from bq.core.errors import BadData
+from bq.core.log import log
+from bq.core.settings import Settings
+from bq.market import MarketData
+from bq.market.bars import content_hash
+from bq.market.calendars import sessions
+from bq.strategies.contract import Built, Strategy, average_uniqueness, conform
+
+BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
+
+
+class Collection(NamedTuple):
+    """The events of a strategy on a market."""
+
+    events: pl.DataFrame  # contract columns, then the strategy's own
+    refused: pl.DataFrame  # symbol, session, reason
+    data_hash: str  # of the events: what a model trained on
+    built: int  # events computed in this call
+
+
+def code_digest() -> str:
+    """Digest of the source code that computes events."""
+    package = paths.CHECKOUT / "bq"
+    sources = sorted(path for folder in BUILDERS for path in (package / folder).rglob("*.py"))
+    return files.digest([[str(path.relative_to(package)), files.sha256(path)] for path in sources])
+
+
+def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Collection:
+    """The events of `settings`' schedule: those stored that still hold, and the missing ones built now.
+
+    A stored event holds while its symbol's bars up to the store's last session are unchanged and it is closed. Ids do
+    not depend on when an event was built.
+    """
+    wanted = strategy.schedule(market, settings)
+    folder = paths.events(strategy.name) / _key(settings)
+    stored = _stored(folder, market)
+    kept = len(stored.events)
+    missing = {symbol: _without(days, stored, symbol) for symbol, days in wanted.items()}
+    count = sum(map(len, missing.values()))
+    if count:
+        built = strategy.build(market, settings, missing)
+        stored = Built(*(pl.concat(pair) if len(pair[0]) else pair[1] for pair in zip(stored, built, strict=True)))
+    if stored.events.is_empty():
+        raise BadData(_nothing(strategy, stored.refused))
+    stored = Built(stored.events.sort("t0", "symbol"), stored.refused.sort("session", "symbol"))
+    if count:
+        _save(folder, stored, market)
+    log.info("events: %d, of which %d built now", len(stored.events), len(stored.events) - kept)
+    return _finish(strategy, settings, market, stored, len(stored.events) - kept)
+
+
+def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.date) -> pl.DataFrame:
+    """The events of one session, on the schedule or not, for deciding; nothing is stored."""
+    symbols = market.bars.filter(pl.col("session") == session)["symbol"].unique().sort()
+    if symbols.is_empty():
+        raise BadData(f"DATE must be a session with bars, but {session} has none; the newest is {market.bars['session'].max()}.")
+    built = strategy.build(market, settings, {symbol: [session] for symbol in symbols})
+    return _finish(strategy, settings, market, built, len(built.events)).events
+
+
+def _finish(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
+    events = _weigh(built.events, market.calendar)
+    contract = conform(events, strategy.features(settings))
+    own = [name for name in built.events.columns if name not in contract.columns]
+    whole = contract.join(built.events.select("event_id", *own), on="event_id", maintain_order="left")
+    return Collection(whole, built.refused, _hash(contract), count)
+
+
+def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
+    """Average uniqueness of each label among its symbol's, by sessions from the entry to the latest possible end."""
+    closes = sessions(calendar)["close_utc"]
+    numbered = events.with_columns(
+        first=pl.Series(closes.search_sorted(events["t0"], "right")), last=pl.Series(closes.search_sorted(events["t1_due"]))
+    )
+    parts = [
+        group.with_columns(weight=average_uniqueness(group["first"].to_numpy().astype(np.int64), group["last"].to_numpy().astype(np.int64)))
+        for _, group in numbered.group_by("symbol", maintain_order=True)
+    ]
+    return pl.concat(parts).drop("first", "last") if parts else events.with_columns(weight=pl.lit(1.0))
+
+
+def _hash(contract: pl.DataFrame) -> str:
+    return files.sha256(contract.write_csv().encode())
+
+
+def _key(settings: Settings) -> str:
+    """Folder of one event set: everything but the bars that the events depend on, and which symbols they are of."""
+    beside = {"learning": True, "gate": True, "run": True, "market": {"end", "max_quarantine_share"}}
+    return files.digest([settings.model_dump(mode="json", exclude=beside), code_digest()])
+
+
+def _stored(folder: Path, market: MarketData) -> Built:
+    """What is stored and still holds."""
+    state = folder / "state.json"
+    if not state.is_file():
+        return Built(pl.DataFrame(), pl.DataFrame())
+    known = files.read_json(state)
+    last = dt.date.fromisoformat(known["through"])
+    bars = {symbol: frame for (symbol,), frame in market.bars.filter(pl.col("session") <= last).group_by("symbol")}
+    good = [symbol for symbol, digest in known["bars"].items() if symbol in bars and content_hash(bars[symbol]) == digest]
+    changed = sorted(set(known["bars"]) & set(bars) - set(good))
+    if changed:
+        log.warning("history changed, events rebuilt: %s", ", ".join(changed))
+    events = pl.read_parquet(folder / "events.parquet").filter(pl.col("symbol").is_in(good), pl.col("t1").is_not_null())
+    refused = pl.read_parquet(folder / "refused.parquet").filter(pl.col("symbol").is_in(good))
+    return Built(events, refused)
+
+
+def _without(days: list[dt.date], stored: Built, symbol: str) -> list[dt.date]:
+    done = {
+        day
+        for frame in stored
+        if len(frame)
+        for day in frame.filter(pl.col("symbol") == symbol)["session"].to_list()
+    }
+    return [day for day in days if day not in done]
+
+
+def _save(folder: Path, stored: Built, market: MarketData) -> None:
+    """State last: a kill in between leaves a state that does not match, and the next run builds again."""
+    (folder / "state.json").unlink(missing_ok=True)
+    files.write_parquet(folder / "events.parquet", stored.events)
+    files.write_parquet(folder / "refused.parquet", stored.refused)
+    bars = market.bars.group_by("symbol", maintain_order=True)
+    state = {
+        "through": market.bars["session"].max(),
+        "bars": {symbol: content_hash(frame) for (symbol,), frame in bars},
+    }
+    files.write_json(folder / "state.json", state)
+
+
+def _nothing(strategy: Strategy, refused: pl.DataFrame) -> str:
+    reasons = refused.group_by("reason").len().sort("len", descending=True).rows() if len(refused) else []
+    why = "; ".join(f"{count} dates: {reason}" for reason, count in reasons) or "no date is scheduled"
+    return f"{strategy.name}: at least one event must come of the bars, but none did ({why}). Bring more history or more dates."

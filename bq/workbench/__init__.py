@@ -1,0 +1,1 @@
+"""Notebooks executed, rendered to reports, and listed: what a person reads of a run."""
