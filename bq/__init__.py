@@ -1,0 +1,30 @@
+"""ButterQuant Workbench: events in, gated models out.
+
+    import bq
+
+    events = bq.events("butterfly")          # one row a decision, as a polars frame
+    training = bq.train(events)              # purged walk-forward; .oos and .folds are frames
+    bq.score(events)                         # what the champion (or the rule score) decides
+    bq.champion("butterfly")                 # the deployed model's card, or None
+    bq.runs.latest().report                  # the newest run
+
+Names are loaded when first used, so that `import bq` is cheap.
+"""
+
+import importlib
+
+_HOME = {"runs": "bq.workbench.runs", "plots": "bq.workbench.plots"}
+
+__all__ = ["champion", "events", "params", "plots", "refused", "runs", "save", "score", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return importlib.import_module(_HOME[name])
+    if name in __all__:
+        return getattr(importlib.import_module("bq.surface"), name)
+    raise AttributeError(f"module 'bq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -24,7 +24,7 @@ def as_windows(values: ArrayLike, *, name: str, at_least: int) -> np.ndarray:
     windows = np.asarray(values, dtype=np.float64)
     if windows.ndim != 2 or windows.shape[1] < at_least:
         raise BadData(
-            f"{name} must be a matrix of one window a row, at least {at_least} values long, but has shape {windows.shape}. "
-            "Build it with numpy's sliding_window_view, or lengthen the window."
+            f"{name} must be a matrix of one window a row, at least {at_least} values long, but has shape "
+            f"{windows.shape}. Build it with numpy's sliding_window_view, or lengthen the window."
         )
     return windows

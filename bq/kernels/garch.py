@@ -6,13 +6,16 @@ the convention of Fiorentini, Calzolari and Panattoni (1996).
 """
 
 import numpy as np
-from numba import njit
+from numba import float64, int64, njit
+from numba.types import Array
+
+from bq.kernels.linear import solve
 
 MIN_OMEGA = 1e-8
 MAX_PERSISTENCE = 1 - 1e-6
-STARTS = ((0.05, 0.98), (0.2, 0.5))  # (alpha, alpha + beta): persistent, and short-lived
+STARTS = np.array([[0.05, 0.98], [0.2, 0.5], [0.02, 0.99]])  # (alpha, alpha + beta): likelihoods have several optima
 MAX_STEPS = 200
-SAME_BASIN = 1e-2
+SAME_BASIN = 1e-2  # squared distance to a known optimum, in log-likelihood × 2, below which a climb would end there
 TOLERANCE = 1e-8  # of the log-likelihood: what a further step may still promise at convergence
 
 # constraint i holds where NORMALS[i] @ theta >= LIMITS[i]
@@ -70,32 +73,6 @@ def _evaluate(theta, r, gradient, information):
 
 
 @njit(cache=True)
-def _solve(matrix, right, size):
-    """Solve the leading `size` equations in place by elimination with pivoting; False where singular."""
-    for i in range(size):
-        pivot = i
-        for k in range(i + 1, size):
-            if abs(matrix[k, i]) > abs(matrix[pivot, i]):
-                pivot = k
-        if matrix[pivot, i] == 0.0:
-            return False
-        if pivot != i:
-            for j in range(i, size):
-                matrix[i, j], matrix[pivot, j] = matrix[pivot, j], matrix[i, j]
-            right[i], right[pivot] = right[pivot], right[i]
-        for k in range(i + 1, size):
-            factor = matrix[k, i] / matrix[i, i]
-            for j in range(i + 1, size):
-                matrix[k, j] -= factor * matrix[i, j]
-            right[k] -= factor * right[i]
-    for i in range(size - 1, -1, -1):
-        for j in range(i + 1, size):
-            right[i] -= matrix[i, j] * right[j]
-        right[i] /= matrix[i, i]
-    return True
-
-
-@njit(cache=True)
 def _constrained_step(theta, gradient, hessian, step):
     """Minimise the quadratic model over the feasible set: the first set of active constraints that satisfies KKT."""
     kkt, right = np.empty((8, 8)), np.empty(8)
@@ -114,7 +91,7 @@ def _constrained_step(theta, gradient, hessian, step):
                     kkt[i, size] = -NORMALS[c, i]
                     right[size] -= NORMALS[c, i] * theta[i]
                 size += 1
-        if not _solve(kkt, right, size):
+        if not solve(kkt, right, size):
             continue
         good = True
         for i in range(4, size):
@@ -141,6 +118,15 @@ def _length(vector, metric):
 
 
 @njit(cache=True)
+def _promise(gradient, information, step):
+    """Decrease of the negative log-likelihood that its quadratic model promises for a step."""
+    decrease = -0.5 * _length(step, information)
+    for i in range(4):
+        decrease -= gradient[i] * step[i]
+    return decrease
+
+
+@njit(cache=True)
 def _climb(z, theta, known):
     """Damped Fisher scoring from theta, in place. Returns its negative log-likelihood.
 
@@ -156,14 +142,14 @@ def _climb(z, theta, known):
             damped[i, i] *= 1.0 + damping
         ratio = -1.0
         if _constrained_step(theta, gradient, damped, step):
-            expected = -(gradient @ step) - 0.5 * _length(step, information)
+            expected = _promise(gradient, information, step)
             if expected < TOLERANCE and damping < 1.0:
                 return value
             trial = theta + step
             for i in range(1, 4):
                 trial[i] = max(trial[i], LIMITS[i - 1])
             trial_value = _evaluate(trial, z, trial_gradient, trial_information)
-            ratio = (value - trial_value) / expected
+            ratio = (value - trial_value) / max(expected, 1e-300)
         if ratio > 1e-4:
             value = trial_value
             theta[:] = trial
@@ -192,30 +178,47 @@ def _forecast(z, theta, horizon):
 
 
 @njit(cache=True)
+def _standardise(returns, z):
+    """Fill z with the returns centred and scaled; return their mean and standard deviation, 0 where there is none."""
+    n = z.size
+    mean = squares = 0.0
+    for t in range(n):
+        mean += returns[t] / n
+    for t in range(n):
+        z[t] = returns[t] - mean
+        squares += z[t] * z[t]
+    scale = np.sqrt(squares / n)
+    if not (np.isfinite(scale) and scale > 1e-12 * abs(mean)):
+        return mean, 0.0
+    for t in range(n):
+        z[t] /= scale
+    return mean, scale
+
+
+# one compilation for contiguous matrices and for sliding views
+@njit(float64[:, ::1](Array(float64, 2, "A", readonly=True), int64), cache=True)
 def fit_windows(returns, horizon):
     """Fit each row of `returns` (m, n) on its own.
 
-    Returns (m, 6): mu, omega, alpha, beta, log-likelihood, mean variance of the next `horizon` days, in the units of the
-    returns. A row that is constant, holds a non-finite value or stalls from every start is NaN.
+    Returns (m, 6): mu, omega, alpha, beta, log-likelihood, mean variance of the next `horizon` days, in the units of
+    the returns. A row that is constant, holds a non-finite value or stalls from every start is NaN.
     """
     fits = np.full((returns.shape[0], 6), np.nan)
-    theta, best = np.empty(4), np.empty(4)
+    z, theta, best = np.empty(returns.shape[1]), np.empty(4), np.empty(4)
     for row in range(returns.shape[0]):
-        mean, scale = returns[row].mean(), returns[row].std()
-        if not (np.isfinite(scale) and scale > 1e-12 * abs(mean)):
-            continue
-        z = (returns[row] - mean) / scale
+        mean, scale = _standardise(returns[row], z)
         lowest = np.inf
         best[:] = np.nan
-        for alpha, persistence in STARTS:
+        for alpha, persistence in STARTS if scale > 0.0 else STARTS[:0]:
             theta[:] = (0.0, 1.0 - persistence, alpha, persistence - alpha)
             value = _climb(z, theta, best)
             if value < lowest:
                 lowest = value
                 best[:] = theta
-                fits[row, 0] = mean + scale * theta[0]
-                fits[row, 1] = scale**2 * theta[1]
-                fits[row, 2:4] = theta[2:]
-                fits[row, 4] = -value - z.size * (0.5 * np.log(2.0 * np.pi) + np.log(scale))
-                fits[row, 5] = scale**2 * _forecast(z, theta, horizon)
+        if lowest < np.inf:
+            fits[row, 0] = mean + scale * best[0]
+            fits[row, 1] = scale**2 * best[1]
+            fits[row, 2:4] = best[2:]
+            fits[row, 4] = -lowest - z.size * (0.5 * np.log(2.0 * np.pi) + np.log(scale))
+            fits[row, 5] = scale**2 * _forecast(z, best, horizon)
     return fits

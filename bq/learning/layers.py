@@ -9,6 +9,9 @@ import numpy as np
 from bq.core.errors import BadParameters, did_you_mean
 
 
+ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold
+
+
 def logistic_elastic_net(seed: int) -> Any:
     """Multinomial logistic regression with an elastic-net penalty, on standardised features."""
     from sklearn.linear_model import LogisticRegression
@@ -57,14 +60,16 @@ def _float32_thresholds(model: Any) -> None:
     """Round LightGBM's split thresholds down to float32.
 
     For float32 features `x <= t` and `x <= floor32(t)` are the same test, so no prediction changes; an ONNX tree holds
-    float32 thresholds, and rounding to nearest would send rows that lie on a threshold the other way.
+    float32 thresholds, and rounding to nearest would send rows that lie on a threshold the other way. LightGBM reads
+    values up to ±1e-35 as 0 and splits zeros off at that very number: -1e-35 moves one float down, beyond its own reach.
     """
     import lightgbm
 
     def down(match: re.Match[str]) -> str:
         exact = np.array(match.group(1).split(), np.float64)
         single = exact.astype(np.float32)
-        single = np.where(single > exact, np.nextafter(single, np.float32(-np.inf)), single)
+        too_high = (single > exact) | (single == -ZERO)
+        single = np.where(too_high, np.nextafter(single, np.float32(-np.inf)), single)
         return "threshold=" + " ".join(repr(float(value)) for value in single) + "\n"
 
     text = re.sub(r"threshold=([^\n]*)\n", down, model.booster_.model_to_string())

@@ -61,7 +61,10 @@ def load(settings: Market) -> MarketData:
         raise BadData("\n".join(reasons[:10]) + more + "\n`make check-data` lists every finding.")
     lost = set(settings.symbols or data.counts["symbol"].drop_nulls()) - set(data.bars["symbol"])
     if (settings.symbols and lost) or data.bars.is_empty():
-        raise BadData(f"market: symbols must have a valid bar, but {', '.join(sorted(lost)) or 'the source'} has none.")
+        raise BadData(
+            "market: each symbol asked for must have a bar that holds, but these have none: "
+            f"{', '.join(sorted(lost)) or 'all'}. `make check-data` says why."
+        )
     return data
 
 

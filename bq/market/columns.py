@@ -36,18 +36,14 @@ def match(names: list[str]) -> dict[str, str]:
         bare = re.sub(r"_duplicated_\d+$", "", name).casefold()
         canonical = place.get(re.sub(r"[\W_]", "", bare))
         if canonical in found:
-            raise Rejected(
-                "two_columns", f"one column may hold `{canonical}`, but {found[canonical]!r} and {name!r} do."
-            )
+            both = f"{found[canonical]!r} and {name!r}"
+            raise Rejected("two_columns", f"one column may hold `{canonical}`, but {both} do. Rename or remove one.")
         if canonical:
             found[canonical] = name
     for name in ("session", "close"):
         if name not in found:
-            raise Rejected(
-                "missing_column",
-                f"a column {' or '.join(f'`{alias}`' for alias in ALIASES[name])} must be there, but the columns are: "
-                f"{', '.join(map(repr, names[:20]))}.",
-            )
+            must = f"a column {' or '.join(f'`{alias}`' for alias in ALIASES[name])} must be there"
+            raise Rejected("missing_column", f"{must}, but the columns are: {', '.join(map(repr, names[:20]))}.")
     return found
 
 
@@ -71,13 +67,13 @@ def typed(
         found.pop("adj_close", None)
     rows = scan.select(pl.col(name).alias(canonical) for canonical, name in found.items()).with_row_index("row", 1)
     types = rows.collect_schema()
-    comma = _checked_numbers(rows, types, decimal_comma=decimal_comma)
-    columns = {name: _number(name, types[name], comma=comma) for name in found if name in (*NUMBERS, "adj_close")}
+    _check_numbers(rows, types, decimal_comma=decimal_comma)
+    numbers = [name for name in found if name in (*NUMBERS, "adj_close")]
+    columns = {name: _number(name, types[name], decimal_comma=decimal_comma) for name in numbers}
     columns["session"] = _session(rows, types, calendar=calendar, today=today)
-    ticker = pl.col("symbol").cast(pl.String).str.strip_chars()
-    columns["symbol"] = pl.when(ticker != "").then(ticker) if "symbol" in found else pl.lit(symbol)
+    columns["symbol"] = _ticker() if "symbol" in found else pl.lit(symbol)
     columns["row"] = pl.col("row")
-    columns["quoted"] = _truth(rows, types) if "quoted" in found else pl.lit(True)
+    columns["quoted"] = _truth(rows) if "quoted" in found else pl.lit(True)
     columns["file"] = pl.lit(file)
     if "adj" not in found:
         columns["adj"] = columns["adj_close"] / columns["close"] if "adj_close" in found else pl.lit(1.0)
@@ -91,63 +87,67 @@ def _ignored(names: list[str], found: dict[str, str], *, file: str) -> pl.DataFr
     return findings(frame, action="repaired", rule="extra_columns", detail=f"ignored: {', '.join(extra)}")
 
 
-def _text(name: str) -> pl.Expr:
-    """A text column without surrounding blanks, null where it says that there is no value."""
-    text = pl.col(name).str.strip_chars()
+def _ticker() -> pl.Expr:
+    """Symbols as written (`NA` is one), without surrounding blanks; null where there is nothing."""
+    ticker = pl.col("symbol").cast(pl.String).str.strip_chars()
+    return pl.when(ticker != "").then(ticker)
+
+
+def _text(column: pl.Expr) -> pl.Expr:
+    """Text without surrounding blanks, null where it says that there is no value."""
+    text = column.cast(pl.String).str.strip_chars()
     return pl.when(~text.str.to_lowercase().is_in(EMPTY)).then(text)
 
 
-def _number(name: str, dtype: pl.DataType, *, comma: bool) -> pl.Expr:
+def _number(name: str, dtype: pl.DataType, *, decimal_comma: bool) -> pl.Expr:
+    """A column as numbers; text that is none becomes null."""
     if dtype != pl.String:
         return pl.col(name).cast(pl.Float64)
-    text = _text(name)
-    return (text.str.replace(",", ".", literal=True) if comma else text).cast(pl.Float64, strict=False)
+    text = pl.col(name).str.strip_chars()
+    return (text.str.replace(",", ".", literal=True) if decimal_comma else text).cast(pl.Float64, strict=False)
 
 
-def _checked_numbers(rows: pl.LazyFrame, types: pl.Schema, *, decimal_comma: bool) -> bool:
-    """Whether numbers have a decimal comma. Raises Rejected for an empty file and for what is no number."""
+def _check_numbers(rows: pl.LazyFrame, types: pl.Schema, *, decimal_comma: bool) -> None:
+    """Raise Rejected for a file without rows, and for columns that hold anything but numbers."""
     numbers = [name for name in types if name in (*NUMBERS, "adj_close")]
     for name in numbers:
         if types[name] not in (pl.String, pl.Null) and not types[name].is_numeric():
             raise Rejected("wrong_dtype", f"{name} must hold numbers, but holds {types[name]}.")
     texts = [name for name in numbers if types[name] == pl.String]
-    marks = {f"{name} {mark}": pl.col(name).str.contains(mark, literal=True).any() for name in texts for mark in ",."}
-    broken = {
-        f"{name} broken {comma}": (_number(name, pl.String(), comma=comma).is_null() & _text(name).is_not_null()).any()
+    unread = {
+        name: _number(name, types[name], decimal_comma=decimal_comma).is_null() & pl.col(name).is_not_null()
         for name in texts
-        for comma in {decimal_comma, False}
     }
-    seen = rows.select(pl.len(), **marks, **broken).collect(engine="streaming").row(0, named=True)
-    if not seen["len"]:
+    marks = {mark: pl.any_horizontal(pl.col(texts).str.contains(mark, literal=True)).any() for mark in ",."}
+    facts = {"len": pl.len(), **{name: broken.any() for name, broken in unread.items()}}
+    seen = rows.select(**facts, **(marks if decimal_comma and texts else {})).collect(engine="streaming")
+    if not seen["len"].item():
         raise Rejected("empty", "a file must hold rows, but this one has none.")
-    comma = decimal_comma and any(seen[f"{name} ,"] for name in texts)
-    if comma and any(seen[f"{name} ."] for name in texts):
+    if all(mark in seen and seen[mark].item() for mark in marks):
         raise Rejected(
             "mixed_decimals", "numbers must use one decimal mark and no other, but the file has `,` and `.`."
         )
     for name in texts:
-        if seen[f"{name} broken {comma}"]:
-            _refuse_text(rows, name, comma=comma)
-    return comma
+        if seen[name].item():
+            _refuse_text(rows.filter(unread[name]), name)
 
 
-def _refuse_text(rows: pl.LazyFrame, name: str, *, comma: bool) -> None:
-    broken = _number(name, pl.String(), comma=comma).is_null() & _text(name).is_not_null()
-    row, text = rows.filter(broken).select("row", name).head(1).collect(engine="streaming").row(0)
-    raise Rejected("wrong_dtype", f"{name} must hold plain numbers (1234.5), but row {row} reads {text!r}.")
+def _refuse_text(rows: pl.LazyFrame, name: str) -> None:
+    """Raise Rejected for the first text that neither is a number nor says that there is no value."""
+    wrong = rows.filter(_text(pl.col(name)).is_not_null()).select("row", name).head(1).collect(engine="streaming")
+    for row, text in wrong.rows():
+        raise Rejected("wrong_dtype", f"row {row}: {name} must be a plain number (1234.5), but reads {text!r}.")
 
 
 def _session(rows: pl.LazyFrame, types: pl.Schema, *, calendar: str, today: dt.date) -> pl.Expr:
     """The expression that turns the column `session`, as found, into dates."""
-    as_found = _text("session") if types["session"] == pl.String else pl.col("session")
+    as_found = pl.col("session") if types["session"].is_temporal() else _text(pl.col("session"))
     values = rows.select(as_found.unique()).collect(engine="streaming")["session"].drop_nulls().sort()
     try:
         sessions = to_sessions(values, zone=calendars.time_zone(calendar))
         late = values.filter(sessions > today)
         if len(late):
-            raise Rejected(
-                "future_session", f"no session may lie after today ({today}), but one reads {late[0]}.", late[0]
-            )
+            raise Rejected("future_session", f"no session may be later than today, {today}, but one is.", late[0])
     except Rejected as refusal:
         if refusal.value is None:
             raise
@@ -156,11 +156,9 @@ def _session(rows: pl.LazyFrame, types: pl.Schema, *, calendar: str, today: dt.d
     return as_found.replace_strict(values, sessions, default=None, return_dtype=pl.Date)
 
 
-def _truth(rows: pl.LazyFrame, types: pl.Schema) -> pl.Expr:
+def _truth(rows: pl.LazyFrame) -> pl.Expr:
     """The expression that turns the column `quoted`, as found, into true and false."""
-    if types["quoted"] == pl.Boolean:
-        return pl.col("quoted")
-    words = _text("quoted").str.to_lowercase() if types["quoted"] == pl.String else pl.col("quoted").cast(pl.String)
+    words = _text(pl.col("quoted")).str.to_lowercase()
     unknown = rows.select(words.unique()).collect()["quoted"].drop_nulls()
     unknown = unknown.filter(~unknown.is_in(list(TRUTH)))
     if len(unknown):

@@ -25,8 +25,6 @@ def to_sessions(values: pl.Series, *, zone: str) -> pl.Series:
     >>> to_sessions(pl.Series(["2020-01-03T23:30:00Z", "2020-01-05T04:00:00Z"]), zone="America/New_York").to_list()
     [datetime.date(2020, 1, 3), datetime.date(2020, 1, 4)]
     """
-    if values.dtype.is_integer():
-        values = values.cast(pl.String)
     if values.dtype == pl.String:
         values = _parse(values, zone=zone)
     if values.dtype == pl.Date:

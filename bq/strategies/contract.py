@@ -99,6 +99,7 @@ class Strategy:
     outcome_source: Callable[["MarketData"], str]  # real, modelled or simulated
     cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]]  # category and size of each event
     baseline: Callable[[Settings], float]  # the rule score from which the baseline trades
+    quick: str  # parameter overrides of QUICK=1
 
     def features(self, settings: Settings) -> FeatureSet:
         """The feature set that the settings name; refused where it holds a leaking column."""

@@ -14,7 +14,7 @@ from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.market.bars import content_hash
 from bq.market.calendars import sessions
-from bq.strategies.contract import Built, Strategy, average_uniqueness, conform
+from bq.strategies.contract import Built, FeatureSet, Strategy, average_uniqueness, conform
 
 BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
 
@@ -73,7 +73,7 @@ def _finish(strategy: Strategy, settings: Settings, market: MarketData, built: B
     contract = conform(events, strategy.features(settings))
     own = [name for name in built.events.columns if name not in contract.columns]
     whole = contract.join(built.events.select("event_id", *own), on="event_id", maintain_order="left")
-    return Collection(whole, built.refused, _hash(contract), count)
+    return Collection(whole, built.refused, events_hash(contract, strategy.features(settings)), count)
 
 
 def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
@@ -89,7 +89,9 @@ def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
     return pl.concat(parts).drop("first", "last") if parts else events.with_columns(weight=pl.lit(1.0))
 
 
-def _hash(contract: pl.DataFrame) -> str:
+def events_hash(events: pl.DataFrame, features: FeatureSet) -> str:
+    """SHA-256 of the content of events, whatever stands behind the contract's columns."""
+    contract = conform(events, features)
     return files.sha256(contract.write_csv().encode())
 
 

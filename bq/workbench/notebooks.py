@@ -1,7 +1,7 @@
 """Execute a parameterised notebook so that no failure passes for success.
 
 papermill over a kernel on unix sockets (no TCP port). What counts as success is our own evidence: the kernel's reply
-"ok" to every code cell. papermill's metadata is not asked: after a killed kernel it says "completed" for every cell, and
+"ok" to every code cell. papermill's metadata is not asked: after a killed kernel it calls every cell "completed", and
 of the cells that `SystemExit(0)` left out it says nothing.
 """
 

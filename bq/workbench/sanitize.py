@@ -1,6 +1,6 @@
 """HTML from notebook outputs, written again from an allow-list: what is not on it becomes visible text.
 
-pandas and polars escape a frame's content, but a Styler, `HTML()` and `Markdown()` do not, so a symbol named `<script>…`
+pandas and polars escape a frame's content, but a Styler, `HTML()` and `Markdown()` do not: a symbol named `<script>…`
 would run. Nothing here loads anything: images only as `data:`, no styles, no frames.
 """
 
@@ -8,13 +8,16 @@ import html
 import re
 from html.parser import HTMLParser
 
-TAGS = set(
-    "a b blockquote br caption code col colgroup dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol p "
-    "pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul".split()
+TAGS = frozenset(
+    """a b blockquote br caption code col colgroup dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol
+    p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul""".split()  # noqa: SIM905
 )
 VOID = {"br", "col", "hr", "img"}
-ATTRIBUTES = {"alt", "align", "class", "colspan", "id", "open", "rowspan", "scope", "start", "title"}
-ADDRESSES = {"href": re.compile(r"(https?:|mailto:|#)", re.I), "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,")}
+ATTRIBUTES = {"alt", "align", "class", "colspan", "open", "rowspan", "scope", "start", "title"}
+ADDRESSES = {
+    "href": re.compile(r"(https?:|mailto:|#)", re.I),
+    "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,"),
+}
 SKIPPED = {"style", "title"}
 
 
@@ -29,7 +32,9 @@ class _Cleaner(HTMLParser):
         self.active = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if any(name.startswith("on") or "javascript:" in "".join((value or "").split()).lower() for name, value in attrs):
+        if any(
+            name.startswith("on") or "javascript:" in "".join((value or "").split()).lower() for name, value in attrs
+        ):
             self.active = True
         if tag in SKIPPED:
             self.skipping += 1

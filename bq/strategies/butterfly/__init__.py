@@ -125,4 +125,5 @@ STRATEGY = Strategy(
     outcome_source=outcome_source,
     cells=cells,
     baseline=lambda settings: settings.score.trade_at,
+    quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -221,7 +221,7 @@ def describe(h: History, found: Opportunity, s: ButterflySettings) -> dict[str, 
         "expiry": h.session[at] + structure.dte_days.astype("timedelta64[D]"),
         "wing_sigmas": structure.width / (reading.spot * reading.iv * np.sqrt(years)),
         "arima_width_pct": reading.width_pct,
-        **parts._asdict(),
+        **{f"{name}_score": values for name, values in parts._asdict().items()},
         "level": score.level(total, opened.max_profit / opened.risk),
         **butterfly_v2(reading, structure, greek, opened, probability),
     }

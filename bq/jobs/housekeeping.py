@@ -1,0 +1,105 @@
+"""Small targets: status, verify, rollback, report, check-data."""
+
+import polars as pl
+
+from bq import market
+from bq.core import files, paths
+from bq.core.errors import BadData, BQError
+from bq.jobs import protocol
+from bq.jobs.request import Request
+from bq.market.check import summary
+from bq.serving import registry
+from bq.workbench import report as html
+from bq.workbench import runs, screen
+
+
+def status(request: Request) -> None:
+    """Where things stand: champion, newest runs, stored events."""
+    name = request.strategy.name
+    standing = registry.pointer(name)
+    if standing:
+        lines = [f"champion    {standing['model_id']} since {standing['since_utc']}: {standing['reason']}"]
+    else:
+        lines = ["champion    none: decisions come from the rule score"]
+    stored = [path for path in paths.events(name).glob("*/events.parquet")]
+    for path in stored:
+        frame = pl.scan_parquet(path).select(
+            pl.len().alias("n"), pl.col("symbol").n_unique().alias("symbols"), pl.col("session").min().alias("first"),
+            pl.col("session").max().alias("last"), pl.col("t1").is_not_null().sum().alias("closed"),
+        ).collect()  # fmt: skip
+        lines.append("events      {n:,} of {symbols} symbols, {first} to {last}, {closed:,} closed".format(**frame.row(0, named=True)))
+    if not stored:
+        lines.append("events      none yet")
+    for run in runs.every(name)[:5]:
+        lines.append(f"run         {run.info['run_id']}  {run.info['status']:<9} {run.info['headline']}")
+    screen.show("\n".join([f"{name}", *lines]))
+
+
+def verify(request: Request) -> None:
+    """Check every model, pointer, event table and run record. Raises BadData with all faults."""
+    checked, faults = 0, []
+    for folder in sorted((paths.home() / "models").glob("*/*/")):
+        if not folder.name.startswith("."):
+            checked += _try(lambda folder=folder: registry.load(folder), faults)
+    for folder in sorted((paths.home() / "models").glob("*/")):
+        checked += _try(lambda folder=folder: registry.champion(folder.name), faults)
+    for path in sorted(paths.events(request.strategy.name).glob("*/*.parquet")):
+        checked += _try(lambda path=path: _read(path), faults)
+    for path in sorted(paths.outputs().glob("[0-9]*/run.json")):
+        checked += _try(lambda path=path: _read(path), faults)
+    if faults:
+        raise BadData("\n".join(faults))
+    standing = registry.pointer(request.strategy.name)
+    champion = f"champion {standing['model_id']}" if standing else "no champion (a normal state: the rule score decides)"
+    screen.show(f"verified    {checked} models, pointers, tables and runs are whole; {request.strategy.name}: {champion}")
+
+
+def _try(check: object, faults: list[str]) -> int:
+    try:
+        check()  # type: ignore[operator]
+    except BQError as error:
+        faults.append(str(error))
+    return 1
+
+
+def _read(path: object) -> None:
+    try:
+        pl.read_parquet(path) if str(path).endswith(".parquet") else files.read_json(path)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise BadData(f"{path}: must be readable, but {error}. Remove it; the next run makes it again.") from None
+
+
+def rollback(request: Request) -> None:
+    """Point the champion at the model deployed before it."""
+    with protocol.lock(request.strategy.name):
+        model_id = registry.rollback(request.strategy.name)
+        protocol.write_index()
+    screen.show(f"{request.strategy.name}: the champion is now {model_id}")
+
+
+def report(request: Request) -> None:
+    """Render a run again (RUN=, default the newest) and rebuild the index."""
+    run = runs.load(request.run_id) if request.run_id else runs.latest(request.strategy.name)
+    verdict = run.folder / "verdict.json"
+    found = files.read_json(verdict) if verdict.is_file() else None
+    html.render(run.notebooks, run.report, run=run.info, verdict=found)
+    protocol.write_index()
+    screen.show(f"report      {screen.shown(run.report)}")
+
+
+def check_data(request: Request) -> None:
+    """What became of every file, symbol and row. Raises BadData where a run would refuse the data."""
+    data = market.read(request.settings.market)
+    table = summary(data)
+    target = paths.outputs() / "check_data"
+    files.write_parquet(target / "findings.parquet", data.findings)
+    files.write_text(target / "findings.csv", data.findings.write_csv())
+    lines = [f"{'file':<28}{'symbol':<10}{'read':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}  {'first':<11}{'last':<11} reasons"]
+    for row in table.iter_rows(named=True):
+        lines.append(
+            f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}{row['kept']:>8,}{row['quarantined']:>7}{row['repaired']:>6}"
+            f"{row['flagged']:>6}  {row['first'] or ''!s:<11}{row['last'] or ''!s:<11} {row['reasons'][:160]}"
+        )
+    lines.append(f"every finding with its row: {screen.shown(target / 'findings.csv')}")
+    screen.show("\n".join(lines))
+    market.load(request.settings.market)

@@ -1,0 +1,215 @@
+"""The main job: events → walk-forward training → gate → deploy or keep → report."""
+
+import datetime as dt
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from bq import market
+from bq.core import db, files, paths
+from bq.core.errors import BadData
+from bq.core.log import log
+from bq.jobs import protocol, trades
+from bq.jobs.protocol import Run
+from bq.jobs.request import Request
+from bq.learning import layers
+from bq.market import MarketData
+from bq.serving import candidate, decide, gates, registry
+from bq.serving.candidate import Candidate
+from bq.serving.gates import Verdict
+from bq.serving.registry import Artefact
+from bq.strategies import store
+from bq.workbench import screen
+
+NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
+
+
+def main(request: Request) -> None:
+    """Train, judge and report; or say that nothing is new since the last attempt."""
+    strategy, settings = request.strategy, request.settings
+    layers.check([settings.learning.model, *settings.learning.compare])
+    with protocol.lock(strategy.name):
+        protocol.sweep(strategy.name)
+        data = market.load(settings.market)
+        fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
+        last = last_attempt(strategy.name)
+        if last and last["fingerprint"] == fingerprint and not request.force:
+            screen.show(screen.nothing_new(last, paths.outputs() / last["run_id"] / "report.html"))
+            return
+        run = Run(strategy, settings, job="retrain")
+        folder = protocol.perform(run, lambda under_way: _work(under_way, request, data, fingerprint))
+    screen.show(screen.verdict(run.info, run.verdict, folder / "report.html"))
+
+
+def code_digest() -> str:
+    """Digest of all code and notebooks: what a new attempt would run."""
+    sources = [*sorted((paths.CHECKOUT / "bq").rglob("*.py")), *sorted(paths.notebooks().glob("*.ipynb"))]
+    return files.digest([[str(path.relative_to(paths.CHECKOUT)), files.sha256(path)] for path in sources])
+
+
+def last_attempt(strategy: str) -> dict[str, Any] | None:
+    """The newest row of the attempts table."""
+    table = db.attempts
+    query = sa.select(table).where(table.c.strategy == strategy).order_by(table.c.finished_utc.desc()).limit(1)
+    with db.engine().connect() as connection:
+        row = connection.execute(query).mappings().first()
+    return dict(row) if row else None
+
+
+def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> None:
+    strategy, settings = request.strategy, request.settings
+    describe_market(run, data)
+    with run.phase("events"):
+        collection = store.collect(strategy, settings, data)
+    describe_events(run, collection)
+    for name in NOTEBOOKS:
+        run.notebook(name)
+    with run.phase("gate"):
+        made = candidate.load(run.folder)
+        recipe, champion = _champion_on(made.newest, collection.events, request, run)
+        ours = gates.decide(
+            made.own_oos,
+            made.newest,
+            champion,
+            made.parity,
+            same_recipe=recipe == made.artefact.bundle["recipe"],
+            task=strategy.task(settings),
+            settings=settings.gate,
+            seed=settings.learning.seed,
+        )
+        if made.artefact.bundle["events_hash"] != collection.data_hash:
+            raise BadData("the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?")
+        run.verdict = present(ours, made, request)
+        trades.save(made, collection.events, run.folder, k=settings.gate.top_k)
+        run.info["downloads"].append({"label": "Trades of the candidate and of the rule score (CSV)", "file": "trades.csv"})
+    with run.phase("deployment"):
+        _execute(run, ours, made, fingerprint, len(collection.events))
+
+
+def _champion_on(newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run) -> tuple[str | None, pl.DataFrame | None]:
+    """The champion's recipe and its own predictions of the newest window; None where there is none that can answer."""
+    model, why = decide.champion(request.strategy)
+    if model is None:
+        if registry.history(request.strategy.name):
+            run.info["warnings"].append(f"the champion cannot answer and is judged as absent: {why}")
+        return None, None
+    window = events.join(newest.select("event_id"), on="event_id", how="semi")
+    return model.bundle["recipe"], decide.predict(model, window, request.strategy)
+
+
+def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events: int) -> None:
+    """Deploy if the gate says so, then record the attempt."""
+    strategy = run.info["strategy"]
+    model_id = made.artefact.model_id
+    if ours.deploy:
+        card = {
+            **made.artefact.card,
+            "run_id": run.run_id,
+            "verdict": run.verdict,
+            "packages": run.info["packages"],
+            "git": run.info["git"],
+            "data_hash": run.info["data_hash"],
+        }
+        registry.deploy(strategy, Artefact(made.artefact.graph, made.artefact.bundle, card), reason=f"{ours.headline} ({run.run_id})")
+    run.info["status"] = "deployed" if ours.deploy else "kept"
+    run.info["headline"] = ours.headline
+    row = {
+        "run_id": run.run_id,
+        "strategy": strategy,
+        "finished_utc": dt.datetime.now(dt.UTC),
+        "fingerprint": fingerprint,
+        "decision": run.info["status"],
+        "model_id": model_id if ours.deploy else None,
+        "events": events,
+        "verdict": run.verdict,
+    }
+    with db.engine().begin() as connection:
+        connection.execute(db.attempts.insert().values(row))
+    log.info("%s: %s", run.info["status"], ours.headline)
+
+
+def present(ours: Verdict, made: Candidate, request: Request) -> dict[str, Any]:
+    """The verdict as the report and the terminal show it."""
+    standing = registry.pointer_or_none(request.strategy.name)
+    if ours.deploy:
+        headline = f"Deployed {made.artefact.model_id}: {ours.headline}"
+    elif standing:
+        headline = f"Kept the champion {standing['model_id']}: {ours.headline}"
+    else:
+        headline = f"Nothing deployed, the rule score goes on deciding: {ours.headline}"
+    return {
+        "decision": "deployed" if ours.deploy else "kept",
+        "headline": headline,
+        "reasons": ours.reasons,
+        "needed": ours.needed,
+        "components": [component._asdict() for component in ours.components],
+        "table": _table(made, request),
+    }
+
+
+def _table(made: Candidate, request: Request) -> dict[str, Any]:
+    """Each model's out-of-sample figures beside their baselines, as text."""
+    gate, own = request.settings.gate, made.artefact.bundle["model"]
+    rows = [
+        [
+            f"{row['model']} (candidate)" if row["model"] == own else row["model"],
+            row["metric"],
+            f"{row['value']:+.3f}",
+            f"[{row['low']:+.3f}, {row['high']:+.3f}]",
+            "" if row["baseline"] is None else f"{row['baseline']:+.3f} ({row['baseline_is']})",
+            f"{row['sessions']:,}",
+            row["convention"],
+        ]
+        for row in made.metrics.iter_rows(named=True)
+    ]
+    note = (
+        f"Out of sample: {len(made.own_oos):,} events. Means over sessions, each weighing the same; {1 - 2 * gate.alpha:.0%} intervals by "
+        f"stationary bootstrap over sessions, {gate.draws:,} draws, mean block 1.5 holding times."
+    )
+    return {"columns": ["model", "figure", "value", "interval", "baseline", "sessions", "convention"], "rows": rows, "note": note}
+
+
+def describe_market(run: Run, data: MarketData) -> None:
+    """Put what was read, and what was refused of it, into the run's record."""
+    run.info["data_hash"] = data.data_hash
+    counts = data.findings.filter(pl.col("action") == "quarantined").group_by("symbol", "rule").len().sort("symbol", "rule")
+    if len(counts):
+        cases = ", ".join(f"{symbol}: {n} {rule}" for symbol, rule, n in counts.head(5).rows())
+        run.info["warnings"].append(f"{counts['len'].sum()} rows quarantined ({cases}{', …' if len(counts) > 5 else ''})")
+
+
+def describe_events(run: Run, collection: store.Collection) -> None:
+    """Title, source and refused dates of the run's record."""
+    events = collection.events
+    symbols, first, last = events["symbol"].n_unique(), events["session"].min(), events["session"].max()
+    run.info["source"] = events["source"][0]
+    run.info["title"] = f"{run.info['strategy']} · {len(events):,} events · {symbols} symbols · {first:%Y-%m} to {last:%Y-%m}"
+    if len(collection.refused):
+        reasons = collection.refused.group_by("reason").len().sort("len", descending=True)
+        text = "; ".join(f"{n:,} {reason}" for reason, n in reasons.rows())
+        run.info["warnings"].append(f"{len(collection.refused):,} dates gave no event: {text}")
+    _changes(run)
+
+
+def _changes(run: Run) -> None:
+    """What differs from the last attempt's run."""
+    from bq.workbench import runs
+
+    earlier = [found for found in runs.every(run.info["strategy"]) if found.info["job"] == "retrain"]
+    if not earlier:
+        run.info["changes"].append("first run of this strategy")
+        return
+    before = earlier[0].info
+    for name in ("title", "data_hash", "git", "packages", "seed"):
+        if before.get(name) != run.info[name]:
+            run.info["changes"].append(f"{name.replace('_', ' ')} differs from run {before['run_id']}")
+    changed = sorted(_differences(before.get("parameters", {}), run.info["parameters"]))
+    run.info["changes"].extend(f"parameter {name}: {old} → {new}" for name, old, new in changed[:20])
+
+
+def _differences(before: Any, after: Any, prefix: str = "") -> list[tuple[str, str, str]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = sorted(set(before) | set(after))
+        return [d for name in names for d in _differences(before.get(name), after.get(name), f"{prefix}.{name}".strip("."))]
+    return [] if before == after else [(prefix, str(before), str(after))]

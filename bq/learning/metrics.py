@@ -1,0 +1,162 @@
+"""How good predictions are, each figure beside its baseline, with its interval, sample size and convention."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
+from bq.learning.model import FittedModel
+from bq.strategies.contract import FeatureSet, Task
+
+TRADE_ABOVE = 0.15  # expected outcome from which a decision trades
+
+
+class Blocks(NamedTuple):
+    """How a series of sessions is resampled."""
+
+    block: float  # mean block length, in observed sessions
+    alpha: float
+    draws: int
+    seed: int
+
+    def mean(self, values: np.ndarray) -> Interval:
+        """Bootstrap mean of one value per session, in time order."""
+        return bootstrap_mean(values, **self._asdict())
+
+    def means(self, values: np.ndarray) -> list[Interval]:
+        """Bootstrap means of several series, shape (n_sessions, n_series); NaN where a session has no value."""
+        return bootstrap_means(values, **self._asdict())
+
+
+def block_length(events: pl.DataFrame) -> float:
+    """Mean block in observed sessions: 1.5 × the 90th percentile of holding times, over the gap between sessions."""
+    holding = (events["t1"] - events["t0"]).dt.total_seconds().quantile(0.9)
+    gaps = events["t0"].unique().sort().diff().drop_nulls().dt.total_seconds()
+    return max(1.5 * holding / gaps.median(), 1.0) if len(gaps) else 1.0
+
+
+def top_k(predictions: pl.DataFrame, *, by: str, k: int) -> pl.DataFrame:
+    """Mean outcome of each session's `k` events that rank highest by column `by`: session, outcome, sorted.
+
+    Ties are broken by event id, so that the choice does not depend on the order of rows.
+    """
+    best = pl.col("outcome").sort_by([by, "event_id"], descending=[True, False]).head(k).mean()
+    return predictions.group_by("session").agg(best.alias("outcome")).sort("session")
+
+
+def versus(predictions: pl.DataFrame, *, k: int, baseline: str = "score") -> pl.DataFrame:
+    """Session returns of the model's top k beside those of the baseline's top k and of all events, with the uplift.
+
+    Returns session, model, baseline, everything, uplift; equal k on the same events, events averaged per session first.
+    """
+    model = top_k(predictions, by="expected", k=k).rename({"outcome": "model"})
+    rule = top_k(predictions, by=baseline, k=k).rename({"outcome": "baseline"})
+    everything = predictions.group_by("session").agg(pl.col("outcome").mean().alias("everything"))
+    joined = model.join(rule, on="session").join(everything, on="session").sort("session")
+    return joined.with_columns(uplift=pl.col("model") - pl.col("baseline"))
+
+
+def rank_ic(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
+    """Spearman correlation of `by` with the outcome within each session: session, ic; sessions of >= 3 events."""
+    ic = pl.corr(by, "outcome", method="spearman")
+    frame = predictions.group_by("session").agg(ic.alias("ic"), pl.len().alias("n")).filter(pl.col("n") >= 3)
+    return frame.filter(pl.col("ic").is_finite()).select("session", "ic").sort("session")
+
+
+def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl.Series:
+    """Negative log-probability of the class that came, per row."""
+    chosen = predictions.select(pl.col(f"{prefix}{name}") for name in task.classes).to_numpy()
+    return pl.Series("log_loss", -np.log(np.maximum(chosen[np.arange(len(predictions)), predictions["label"].to_numpy()], 1e-7)))
+
+
+def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.DataFrame:
+    """Reliability of all class probabilities together: bin, predicted, observed, low, high (95% Wilson), n."""
+    long = pl.concat(
+        predictions.select(pl.col(f"p_{name}").alias("p"), (pl.col("label") == i).cast(pl.Float64).alias("hit"))
+        for i, name in enumerate(task.classes)
+    )
+    bin_of = (pl.col("p") * bins).floor().clip(0, bins - 1).cast(pl.Int64)
+    table = long.group_by(bin_of.alias("bin")).agg(pl.col("p").mean().alias("predicted"), pl.col("hit").mean().alias("observed"), pl.len().alias("n"))
+    z, n, p = 1.96, pl.col("n"), pl.col("observed")
+    centre, spread = (p + z**2 / (2 * n)) / (1 + z**2 / n), z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)).sqrt()
+    return table.with_columns(low=centre - spread, high=centre + spread).sort("bin")
+
+
+def calibration_error(predictions: pl.DataFrame, task: Task) -> float:
+    """Expected calibration error: |predicted − observed| over the bins of `calibration`, weighted by their size."""
+    table = calibration(predictions, task)
+    return float(((table["predicted"] - table["observed"]).abs() * table["n"]).sum() / table["n"].sum())
+
+
+def table(predictions: pl.DataFrame, task: Task, *, blocks: Blocks, k: int) -> pl.DataFrame:
+    """The figures a reviewer asks for, of one model's out-of-sample predictions.
+
+    Returns metric, value, low, high, baseline, baseline_is, n, convention. Every figure is a mean over sessions, each
+    session weighing the same; intervals by stationary bootstrap over sessions.
+    """
+    prior = predictions.select(pl.col(f"prior_{name}") for name in task.classes).to_numpy()
+    majority = pl.Series(prior.argmax(axis=1)) == predictions["label"]
+    by_session = predictions.with_columns(
+        hit=(pl.col("predicted") == pl.col("label")).cast(pl.Float64),
+        majority=majority.cast(pl.Float64),
+        loss=log_loss(predictions, task),
+        prior_loss=log_loss(predictions, task, prefix="prior_"),
+        bias=pl.col("expected") - pl.col("outcome"),
+    ).group_by("session").agg(pl.col("hit", "majority", "loss", "prior_loss", "bias").mean())
+    sessions = (
+        by_session.join(versus(predictions, k=k), on="session")
+        .join(rank_ic(predictions, by="expected"), on="session", how="left")
+        .join(rank_ic(predictions, by="score").rename({"ic": "score_ic"}), on="session", how="left")
+        .sort("session")
+    )
+    figures = [  # metric, column, baseline column, what that is, convention
+        ("accuracy", "hit", "majority", "majority class of training", "share of events"),
+        ("log-loss", "loss", "prior_loss", "class prior of training", "nats, lower is better"),
+        ("ROI bias", "bias", None, "none", "expected − realised ROI"),
+        ("rank IC", "ic", "score_ic", "rule score", "Spearman within a session of ≥ 3 events"),
+        (f"ROI of top {k}", "model", "baseline", f"rule score's top {k}", "net of costs"),
+        (f"ROI of top {k}", "model", "everything", "all events", "net of costs"),
+        ("uplift over rule score", "uplift", None, "none", f"difference of the two top {k}"),
+    ]
+    intervals = blocks.means(np.column_stack([sessions[figure[1]] for figure in figures]))
+    return pl.DataFrame(
+        [
+            {
+                "metric": metric,
+                "value": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "baseline": sessions[base].mean() if base else None,
+                "baseline_is": label,
+                "sessions": interval.n,
+                "events": len(predictions),
+                "convention": convention,
+            }
+            for (metric, _, base, label, convention), interval in zip(figures, intervals, strict=True)
+        ]
+    )
+
+
+def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) -> pl.DataFrame:
+    """Mean rank IC of each column with the outcome, with its interval: feature, ic, low, high, sessions.
+
+    Within each session of at least 3 events; a column that does not vary within a session has no IC there.
+    """
+    ripe = events.filter(pl.col("outcome").is_not_null())
+    correlations = [pl.corr(pl.col(name).fill_nan(None), "outcome", method="spearman").alias(name) for name in columns]
+    sessions = ripe.group_by("session").agg(*correlations, n=pl.len()).filter(pl.col("n") >= 3).sort("session")
+    values = sessions.select(columns).fill_null(np.nan).to_numpy()
+    rows = zip(columns, blocks.means(values), strict=True)
+    table = pl.DataFrame([{"feature": name, "ic": i.mean, "low": i.low, "high": i.high, "sessions": i.n} for name, i in rows])
+    return table.with_columns(pl.col("ic", "low", "high").fill_nan(None)).sort(pl.col("ic").abs(), descending=True, nulls_last=True)
+
+
+def importance(model: FittedModel, features: FeatureSet) -> tuple[list[str], np.ndarray]:
+    """Feature names and their share of the model's total gain (trees) or absolute standardised coefficients (linear)."""
+    if hasattr(model.base, "booster_"):
+        raw = model.base.booster_.feature_importance("gain")
+    else:
+        raw = np.abs(model.base.steps[-1][1].coef_).sum(axis=0)
+    return list(features.columns), raw / max(raw.sum(), 1e-12)

@@ -1,0 +1,102 @@
+"""What a training leaves in its run folder, for the gate to judge: the artefact, its predictions, its parity."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from bq.core import files
+from bq.core.settings import Settings
+from bq.learning import metrics
+from bq.learning.metrics import Blocks
+from bq.learning.walkforward import Training
+from bq.serving import onnx, registry
+from bq.serving.onnx import Parity
+from bq.serving.registry import Artefact
+from bq.strategies import store
+from bq.strategies.contract import Strategy
+
+MODELS = "candidate"  # folder of the artefact inside a run folder
+
+
+class Candidate(NamedTuple):
+    """A training as the gate reads it."""
+
+    artefact: Artefact
+    oos: pl.DataFrame  # all models; see walkforward.Training
+    newest: pl.DataFrame
+    metrics: pl.DataFrame  # see `tables`
+    parity: Parity
+
+    @property
+    def own_oos(self) -> pl.DataFrame:
+        """Out-of-sample predictions of the candidate's own recipe."""
+        return self.oos.filter(pl.col("model") == self.artefact.bundle["model"])
+
+
+def recipe_digest(settings: Settings) -> str:
+    """Digest of the way of training: a change of it is a new recipe, to be judged against the champion's."""
+    beside = {"market", "gate", "run"}
+    return files.digest(settings.model_dump(mode="json", exclude=beside))
+
+
+def save(training: Training, events: pl.DataFrame, folder: Path, *, strategy: Strategy, settings: Settings) -> Candidate:
+    """Export the artefact, measure its parity, and write everything below `folder`."""
+    features = strategy.features(settings)
+    graph = onnx.export(training.artefact)
+    known = events.filter(pl.col("t1_due") <= training.trained_through)
+    parity = onnx.parity(training.artefact, graph, features.matrix(known), seed=settings.learning.seed)
+    bundle = {
+        "strategy": strategy.name,
+        "model": training.artefact.name,
+        "features": features.name,
+        "schema_hash": features.schema_hash,
+        "columns": list(features.columns),
+        "classes": list(strategy.task(settings).classes),
+        "edges": list(strategy.task(settings).edges),
+        "recipe": recipe_digest(settings),
+        "source": events["source"][0],
+        "events_hash": store.events_hash(events, features),
+        "trained_events": len(known),
+        "trained_through": training.trained_through.isoformat(),
+        "seed": settings.learning.seed,
+    }
+    table = tables(training.oos, strategy, settings)
+    own = table.filter(pl.col("model") == training.artefact.name).drop("model")
+    card = {"parameters": settings.model_dump(mode="json"), "metrics_oos": own.to_dicts()}
+    artefact = Artefact(graph, bundle, card)
+    registry.store(artefact, folder / MODELS)
+    files.write_parquet(folder / "oos.parquet", training.oos)
+    files.write_parquet(folder / "newest.parquet", training.newest)
+    files.write_parquet(folder / "folds.parquet", training.folds)
+    files.write_parquet(folder / "metrics.parquet", table)
+    files.write_json(folder / "metrics.json", table.to_dicts())
+    files.write_json(folder / "candidate.json", {"model_id": artefact.model_id, "parity": parity._asdict()})
+    return Candidate(artefact, training.oos, training.newest, table, parity)
+
+
+def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
+    """`metrics.table` of every model in an out-of-sample stream, with the column `model` in front."""
+    task, k = strategy.task(settings), settings.gate.top_k
+    parts = [
+        metrics.table(own, task, blocks=blocks(own, settings), k=k).select(pl.lit(model).alias("model"), pl.all())
+        for (model,), own in oos.group_by("model", maintain_order=True)
+    ]
+    return pl.concat(parts)
+
+
+def load(folder: Path) -> Candidate:
+    """Read what `save` wrote; the artefact's hashes are checked."""
+    known = files.read_json(folder / "candidate.json")
+    return Candidate(
+        registry.load(folder / MODELS / known["model_id"]),
+        pl.read_parquet(folder / "oos.parquet"),
+        pl.read_parquet(folder / "newest.parquet"),
+        pl.read_parquet(folder / "metrics.parquet"),
+        Parity(**known["parity"]),
+    )
+
+
+def blocks(oos: pl.DataFrame, settings: Settings) -> Blocks:
+    """How the sessions of a stream are resampled: the gate's rule."""
+    return Blocks(metrics.block_length(oos), settings.gate.alpha, settings.gate.draws, settings.learning.seed)

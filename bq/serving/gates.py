@@ -1,0 +1,163 @@
+"""The champion gate: recipe and artefact, kept apart; anything inconclusive keeps what is deployed.
+
+Recipe: does this way of training earn anything? Judged on the walk-forward out-of-sample stream against the rule score.
+Artefact: is this fitted model sound? Judged on the newest window, which it never saw, against what it would replace.
+"""
+
+import math
+from typing import NamedTuple
+
+import polars as pl
+
+from bq.core.settings import Gate
+from bq.learning import metrics
+from bq.learning.metrics import Blocks
+from bq.serving.onnx import Parity
+from bq.stats.bootstrap import Interval
+from bq.strategies.contract import Task
+
+DAYS_A_MONTH = 30.44
+
+
+class Component(NamedTuple):
+    """One thing that must hold."""
+
+    name: str
+    holds: bool | None  # None: inconclusive, which deploys nothing
+    statement: str  # value, interval, threshold and sample in words
+    needed: str = ""  # what would have to change for it to hold
+
+
+class Verdict(NamedTuple):
+    """What the gate decided and why."""
+
+    deploy: bool
+    headline: str
+    components: list[Component]
+
+    @property
+    def reasons(self) -> list[str]:
+        """The components that do not hold, or all of them where the model is deployed."""
+        chosen = [c for c in self.components if not c.holds] or self.components
+        return [f"{c.name}: {c.statement}" for c in chosen]
+
+    @property
+    def needed(self) -> list[str]:
+        """What would be needed, for each component that does not hold."""
+        return [f"{c.name}: {c.needed}" for c in self.components if not c.holds and c.needed]
+
+
+def decide(
+    oos: pl.DataFrame,
+    newest: pl.DataFrame,
+    champion: pl.DataFrame | None,
+    parity: Parity,
+    *,
+    same_recipe: bool,
+    task: Task,
+    settings: Gate,
+    seed: int,
+) -> Verdict:
+    """Judge a candidate.
+
+    oos : its walk-forward predictions (one model). newest : the newest window as the artefact predicts it;
+    champion : the same events as the champion predicts them, None where there is none. same_recipe : whether the
+    champion was trained the same way; then not being worse is enough, else the candidate must be better.
+    """
+    components = [
+        *_sample(oos, settings),
+        *_recipe(oos, settings, seed),
+        _artefact(newest, champion, settings, seed, same_recipe=same_recipe),
+        _calibration(oos, task, settings),
+        _parity(parity),
+    ]
+    against = "the champion" if champion is not None else "the rule score"
+    failed = [c for c in components if not c.holds]
+    if not failed:
+        return Verdict(True, f"better than the rule score out of sample, and not worse than {against} on the newest window", components)
+    kind = "inconclusive" if all(c.holds is None for c in failed) else "not shown"
+    return Verdict(False, f"{', '.join(c.name for c in failed)}: {kind}", components)
+
+
+def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
+    days, events = (oos["session"].max() - oos["session"].min()).days, len(oos)
+    missing = settings.min_oos_days - days
+    return [
+        Component("out-of-sample time", days >= settings.min_oos_days, f"{days} days (at least {settings.min_oos_days})", _more_time(missing)),
+        Component(
+            "out-of-sample events",
+            events >= settings.min_events,
+            f"{events} events (at least {settings.min_events})",
+            f"{settings.min_events - events} more events",
+        ),
+    ]
+
+
+def _recipe(oos: pl.DataFrame, settings: Gate, seed: int) -> list[Component]:
+    pairs = metrics.versus(oos, k=settings.top_k)
+    block = metrics.block_length(oos)
+    blocks = Blocks(block, settings.alpha, settings.draws, seed)
+    uplift, net = blocks.mean(pairs["uplift"].to_numpy()), blocks.mean(pairs["model"].to_numpy())
+    days = (oos["session"].max() - oos["session"].min()).days
+    rule = pairs["baseline"].mean()
+    return [
+        _bound(f"uplift of the top {settings.top_k} over the rule score's", uplift, settings.margin, settings, days, f", rule score {rule:+.3f}"),
+        _bound(f"net ROI of the top {settings.top_k}", net, 0.0, settings, days, ""),
+    ]
+
+
+def _bound(name: str, interval: Interval, threshold: float, settings: Gate, days: int, beside: str) -> Component:
+    """A one-sided bootstrap lower bound against a threshold; too few blocks are inconclusive."""
+    statement = f"{interval} per session{beside}; lower bound must exceed {threshold:+.3f}; {interval.n} sessions, {interval.blocks:.0f} blocks"
+    if not interval.blocks >= settings.min_blocks:
+        more = days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0)
+        return Component(name, None, f"{statement} (at least {settings.min_blocks})", _more_time(more))
+    if interval.low > threshold:
+        return Component(name, True, statement)
+    return Component(name, False, statement, _needed(interval, threshold, days))
+
+
+def _needed(interval: Interval, threshold: float, days: int) -> str:
+    """How much more time would settle it at the same mean, or how much better it would have to be."""
+    better = f"a mean higher by {threshold - interval.low:.3f}"
+    distance = interval.mean - threshold
+    if distance <= 0:
+        return better
+    factor = ((interval.mean - interval.low) / distance) ** 2  # the interval shrinks with the square root of time
+    return f"{_more_time(days * (factor - 1.0))} at this mean, or {better}"
+
+
+def _more_time(days: float) -> str:
+    months = max(math.ceil(days / DAYS_A_MONTH), 1)
+    return f"about {months} more months" if months <= 120 else "more than 10 more years"
+
+
+def _artefact(newest: pl.DataFrame, champion: pl.DataFrame | None, settings: Gate, seed: int, *, same_recipe: bool) -> Component:
+    """On the newest window: a changed recipe must be better than the champion, anything else not worse by the margin."""
+    blocks = Blocks(metrics.block_length(newest), settings.alpha, settings.draws, seed)
+    if champion is None:
+        pairs, against = metrics.versus(newest, k=settings.top_k), "rule score"
+    else:
+        both = newest.join(champion.select("event_id", champion_expected="expected"), on="event_id")
+        pairs, against = metrics.versus(both, k=settings.top_k, baseline="champion_expected"), "champion"
+    difference = blocks.mean(pairs["uplift"].to_numpy())
+    superior = champion is not None and not same_recipe
+    figure, least = (difference.low, 0.0) if superior else (difference.mean, -settings.artefact_margin)
+    rule = "changed recipe: lower bound must exceed" if superior else "mean must be at least"
+    return Component(
+        f"newest window against the {against}",
+        figure > least if superior else figure >= least,
+        f"{difference} per session; {rule} {least:+.3f}; {difference.n} sessions, {newest['session'].min()} to {newest['session'].max()}",
+        f"a mean higher by {least - figure:.3f}",
+    )
+
+
+def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> Component:
+    error = metrics.calibration_error(oos, task)
+    statement = f"expected calibration error {error:.3f} (at most {settings.max_calibration_error}); {len(oos)} events, {len(task.classes)} classes together"
+    return Component("calibration", error <= settings.max_calibration_error, statement, f"an error lower by {error - settings.max_calibration_error:.3f}")
+
+
+def _parity(parity: Parity) -> Component:
+    statement = f"largest difference {parity.largest_difference:.1e}, {parity.flips} decision flips on {parity.rows} rows (at most 1e-05 and none)"
+    return Component("ONNX parity", parity.holds, statement, "a graph that answers as the model does")

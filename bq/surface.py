@@ -1,0 +1,75 @@
+"""The verbs behind `import bq`: what notebooks and a quant at a prompt use. None of them deploys or writes `models/`."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bq import market, strategies
+from bq.core import params as parameters
+from bq.core import paths
+from bq.core.settings import Settings
+from bq.learning import walkforward
+from bq.learning.walkforward import Training
+from bq.serving import candidate, decide, registry
+from bq.strategies import store
+
+
+def params(strategy: str = "butterfly", path: str = "", overrides: str = "") -> Settings:
+    """The validated parameters of a strategy.
+
+    path : a parameter file, default parameters/<strategy>.yaml. overrides : `"learning.folds=4 gate.top_k=3"`.
+    Raises BadParameters with the name, what must hold and what came.
+    """
+    found = strategies.get(strategy)
+    return parameters.load(Path(path or paths.parameters(strategy)), found.settings, overrides=overrides)
+
+
+def events(settings: Settings | str) -> pl.DataFrame:
+    """The events of a strategy (a name, or settings from `params`): contract columns, then the strategy's own.
+
+    Stored events are used where they still hold; missing ones are built. Sorted by (t0, symbol), times in UTC.
+    """
+    return _collect(settings).events
+
+
+def refused(settings: Settings | str) -> pl.DataFrame:
+    """The dates that gave no event: symbol, session, reason."""
+    return _collect(settings).refused
+
+
+def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
+    """Walk forward and fit the candidate on a table of events; see `bq.learning.walkforward.train`."""
+    strategy, settings = _of(events, settings)
+    return walkforward.train(events, strategy, settings)
+
+
+def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
+    """What is decided on each event, by the champion or, where none can answer, by the rule score; best first."""
+    strategy, settings = _of(events, settings)
+    return decide.decide(events, strategy, settings)
+
+
+def champion(strategy: str) -> dict[str, Any] | None:
+    """What is known of the deployed model: id, since when, bundle and card; None where none is deployed."""
+    found = registry.champion(strategies.get(strategy).name)
+    return {**(registry.pointer(strategy) or {}), **found.bundle, **found.card} if found else None
+
+
+def save(training: Training, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:
+    """Write a training into a run folder for the gate; without a folder (a notebook run by hand) nothing is written."""
+    if not run_dir:
+        return "Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both."
+    strategy, settings = _of(events, settings)
+    made = candidate.save(training, events, Path(run_dir), strategy=strategy, settings=settings)
+    return f"Saved candidate {made.artefact.model_id}."
+
+
+def _collect(settings: Settings | str) -> store.Collection:
+    settings = params(settings) if isinstance(settings, str) else settings
+    return store.collect(strategies.get(settings.strategy), settings, market.load(settings.market))
+
+
+def _of(events: pl.DataFrame, settings: Settings | None) -> tuple[Any, Settings]:
+    name = events["strategy"][0]
+    return strategies.get(name), settings or params(name)

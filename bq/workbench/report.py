@@ -1,0 +1,188 @@
+"""Render executed notebooks and a verdict as one HTML file that needs nothing else.
+
+The verdict comes first, code is hidden, figures are drawn by plotly.js inlined once. The file loads nothing: should
+anything untrusted slip through, its content security policy runs two scripts (by hash) and forbids every request.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import Preprocessor
+from plotly.offline import get_plotlyjs
+from traitlets.config import Config
+
+from bq.core import files
+from bq.core.params import to_yaml
+from bq.workbench.sanitize import clean
+
+TEMPLATES = Path(__file__).parent / "templates"
+PLOTLY = "application/vnd.plotly.v1+json"
+SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
+NOTICES = {
+    "modelled": "Not evidence about the market: option prices are modelled.",
+    "simulated": "Not evidence about the market: this market is simulated.",
+}
+COLOURS = {"deployed": "green", "kept": "blue", "done": "grey", "failed": "red", "cancelled": "amber"}
+ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
+HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)
+
+
+def render(notebooks: list[Path], target: Path, *, run: dict[str, Any], verdict: dict[str, Any] | None) -> None:
+    """Write the report of a run to `target`, atomically.
+
+    notebooks : executed notebooks in reading order; one that stopped early is shown as far as it came.
+    run : the content of run.json.
+    verdict : decision, headline, reasons, needed, components, table; None where no gate decided.
+    """
+    shown = _read(notebooks)
+    bodies, contents = _link_headings(shown.bodies)
+    text = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            verdict=verdict,
+            bodies=bodies,
+            contents=contents,
+            failures=shown.failures,
+            unreadable=shown.unreadable,
+            figures=[_inline_json(figure) for figure in shown.figures],
+            source_notice=NOTICES.get(run.get("source", "")),
+            colours=COLOURS,
+            parameters=to_yaml(run["parameters"]) if run.get("parameters") else "",
+            **_scripts(),
+        )
+    )
+    files.write_text(target, text)
+
+
+@dataclass
+class _Shown:
+    """What the notebooks give to the page."""
+
+    bodies: list[str] = field(default_factory=list)
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def _read(notebooks: list[Path]) -> _Shown:
+    shown = _Shown()
+    for number, path in enumerate(notebooks):
+        try:
+            notebook = nbformat.read(path, as_version=4)
+        except (OSError, ValueError, nbformat.ValidationError) as error:
+            shown.unreadable.append(f"{path.name} could not be read and is left out: {error}")
+            continue
+        resources = {"prefix": f"cell-{number}", "figures": shown.figures}
+        body, resources = _exporter().from_notebook_node(notebook, resources)
+        shown.figures = resources["figures"]
+        shown.bodies.append(body)
+        shown.failures += _failures(notebook, name=path.name, prefix=f"cell-{number}")
+    return shown
+
+
+@functools.cache
+def environment() -> Environment:
+    """The Jinja environment of reports and index: everything is escaped unless marked."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
+    environment.filters["moment"] = lambda value: f"{str(value)[:16].replace('T', ' ')} UTC" if value else "not ended"
+    environment.filters["duration"] = lambda seconds: f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return environment
+
+
+@functools.cache
+def _scripts() -> dict[str, Any]:
+    """plotly.js, the drawing script, and the policy that lets only these two run."""
+    plotly, draw = get_plotlyjs(), (TEMPLATES / "draw.js").read_text("utf-8")
+    hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in (plotly, draw)]
+    allowed = " ".join(f"'sha256-{code}'" for code in hashes)
+    # 'unsafe-eval': plotly's WebGL traces need it, and nothing but plotly runs
+    policy = (
+        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return {"plotly": Markup(plotly), "draw": Markup(draw), "policy": policy}
+
+
+class _Prepare(Preprocessor):
+    """Takes plotly figures out of a notebook, names its cells, and leaves no HTML in it that was not cleaned."""
+
+    def preprocess_cell(self, cell: Any, resources: dict, index: int) -> tuple[Any, dict]:
+        cell.metadata["anchor"] = f"{resources['prefix']}-{index}"
+        for output in cell.get("outputs", []):
+            data = output.get("data")
+            if data is None:
+                continue
+            if PLOTLY in data:
+                place = len(resources["figures"])
+                resources["figures"].append(data[PLOTLY])
+                output["data"] = {"text/html": f'<div class="figure" data-figure="{place}"></div>'}
+            else:
+                _disarm(data)
+        return cell, resources
+
+
+def _disarm(data: dict[str, str]) -> None:
+    """Clean the HTML of an output; drop HTML and SVG that want to run something in favour of the plain text."""
+    source = data.get("text/html")
+    if source is not None:
+        cleaned, active = clean(source)
+        data.pop("text/html") if active else data.update({"text/html": f'<div class="table">{cleaned}</div>'})
+    if ACTIVE.search(data.get("image/svg+xml", "")):
+        data.pop("image/svg+xml")
+    if not any(kind in data for kind in SHOWN):
+        data["text/plain"] = source or "An active image was left out."
+
+
+@functools.cache
+def _exporter() -> HTMLExporter:
+    """The notebook exporter, built once: it costs more than a report."""
+    exporter = HTMLExporter(
+        config=Config({"NbConvertBase": {"display_data_priority": SHOWN}}),
+        extra_template_basedirs=[str(TEMPLATES)],
+        template_name="cells",
+        exclude_input=True,
+        exclude_anchor_links=True,
+    )
+    exporter.register_filter("clean_html", lambda text: clean(text)[0])
+    exporter.register_preprocessor(_Prepare, enabled=True)
+    return exporter
+
+
+def _failures(notebook: nbformat.NotebookNode, *, name: str, prefix: str) -> Iterator[dict[str, str]]:
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                yield {"notebook": name, "anchor": f"{prefix}-{index}", "ename": output.ename, "evalue": output.evalue}
+
+
+def _link_headings(bodies: list[str]) -> tuple[list[Markup], list[dict[str, Any]]]:
+    """Move headings one level down (the page has the first), give each an id, list the upper two levels."""
+    contents: list[dict[str, Any]] = []
+
+    def link(match: re.Match[str]) -> str:
+        level = min(int(match[1]) + 1, 6)
+        contents.append({"id": f"section-{len(contents)}", "level": level, "text": Markup(match[2]).striptags()})
+        return f'<h{level} id="{contents[-1]["id"]}">{match[2]}</h{level}>'
+
+    linked = [Markup(HEADING.sub(link, body)) for body in bodies]
+    return linked, [entry for entry in contents if entry["level"] <= 3]
+
+
+def _inline_json(figure: dict[str, Any]) -> Markup:
+    """JSON for a script element: no `<`, so no text in it can end the element."""
+    text = json.dumps(figure, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))

@@ -1,0 +1,60 @@
+"""What a job says at its end: one screen, nothing to scroll."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from bq.core import paths
+from bq.workbench.report import NOTICES
+
+RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+WIDTH = 118
+
+
+def show(text: str) -> None:
+    """Write to standard output; colours only on a terminal."""
+    if not sys.stdout.isatty():
+        for code in (RED, BOLD, PLAIN):
+            text = text.replace(code, "")
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def verdict(run: dict[str, Any], found: dict[str, Any] | None, report: Path) -> str:
+    """The verdict of a run with its reasons, and where to read more."""
+    lines = [f"{BOLD}{run['title']}{PLAIN}"]
+    if run["source"] in NOTICES:
+        lines.append(f"{RED}{NOTICES[run['source']]}{PLAIN}")
+    if found:
+        lines.append(_line("verdict", f"{BOLD}{found['headline']}{PLAIN}"))
+        for component in found["components"]:
+            mark = {True: "yes", False: "NO ", None: "?  "}[component["holds"]]
+            lines.append(_line("", f"{mark} {component['name']}: {component['statement']}"))
+            if not component["holds"] and component["needed"]:
+                lines.append(_line("", f"      needs {component['needed']}"))
+    lines.extend(_line("warning", warning) for warning in run["warnings"][:4])
+    seconds = sum(phase["seconds"] for phase in run["phases"])
+    peak = max((phase["peak_rss_mib"] for phase in run["phases"]), default=0)
+    lines.append(_line("cost", f"{seconds:.0f} s · peak {peak / 1024:.1f} GiB"))
+    lines.append(_line("report", shown(report)))
+    return "\n".join(lines)
+
+
+def nothing_new(attempt: dict[str, Any], report: Path) -> str:
+    """Data, parameters and code are those of the last attempt."""
+    return "\n".join(
+        [
+            f"{BOLD}{attempt['strategy']}: nothing is new since {attempt['run_id']}{PLAIN} (same data, parameters and code)",
+            _line("verdict", attempt["verdict"]["headline"]),
+            _line("report", shown(report)),
+            _line("", "run it all the same with FORCE=1"),
+        ]
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as a user of this folder types it."""
+    return str(path.relative_to(paths.home())) if path.is_relative_to(paths.home()) else str(path)
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<12}{text}"

@@ -1,0 +1,62 @@
+import datetime as dt
+
+import polars as pl
+import pytest
+
+from bq.core.errors import BadParameters
+from bq.market.calendars import sessions, time_zone
+
+
+def days(calendar):
+    return set(sessions(calendar)["session"])
+
+
+@pytest.mark.parametrize(
+    "year, count", [(1996, 254), (2001, 248), (2012, 250), (2019, 252), (2020, 253)], ids=lambda value: str(value)
+)
+def test_new_york_has_the_number_of_sessions_the_exchange_reports(year, count):
+    assert len(sessions("XNYS").filter(pl.col("session").dt.year() == year)) == count
+
+
+@pytest.mark.parametrize(
+    "day",
+    [dt.date(2001, 9, 11), dt.date(2001, 9, 14), dt.date(2012, 10, 29), dt.date(2018, 12, 5), dt.date(2021, 7, 5)],
+    ids=str,
+)
+def test_new_york_was_closed(day):
+    assert day not in days("XNYS")
+
+
+@pytest.mark.parametrize(
+    "day, close_utc",
+    [
+        (dt.date(2019, 7, 2), dt.datetime(2019, 7, 2, 20, tzinfo=dt.UTC)),
+        (dt.date(2019, 7, 3), dt.datetime(2019, 7, 3, 17, tzinfo=dt.UTC)),
+        (dt.date(2019, 11, 29), dt.datetime(2019, 11, 29, 18, tzinfo=dt.UTC)),
+        (dt.date(2019, 12, 2), dt.datetime(2019, 12, 2, 21, tzinfo=dt.UTC)),
+    ],
+    ids=["summer", "summer-half-day", "winter-half-day", "winter"],
+)
+def test_close_is_in_utc_and_honours_half_days(day, close_utc):
+    assert sessions("XNYS").filter(pl.col("session") == day)["close_utc"].item() == close_utc
+
+
+def test_a_market_that_never_closes_has_every_day():
+    every = sessions("24/7")["session"]
+    assert every[0] == dt.date(1985, 1, 1)
+    assert (every.diff().drop_nulls() == dt.timedelta(days=1)).all()
+
+
+def test_a_calendar_that_begins_after_1985_begins_where_it_can():
+    assert sessions("XTKS")["session"][0] == dt.date(1997, 1, 6)
+    assert time_zone("XTKS") == "Asia/Tokyo"
+
+
+def test_sessions_are_sorted_and_computed_once():
+    assert sessions("XNYS")["session"].is_sorted()
+    assert sessions("XNYS") is sessions("XNYS")
+
+
+def test_unknown_calendar_is_refused_with_the_nearest_name():
+    with pytest.raises(BadParameters, match=r"market.calendar.*'XNYZ'.*did you mean"):
+        sessions("XNYZ")
