@@ -24,7 +24,11 @@ def main(arguments: list[str]) -> int:
 def _run(target: str) -> int:
     from bq.jobs import request
 
-    if target in ("status", "verify", "rollback", "report", "check-data"):
+    if target == "status":
+        from bq.jobs import status
+
+        status.main(request.read())
+    elif target in ("verify", "rollback", "report", "check-data"):
         from bq.jobs import housekeeping
 
         getattr(housekeeping, target.replace("-", "_"))(request.read())
@@ -42,7 +46,9 @@ def _run(target: str) -> int:
         scan.main(request.read())
     else:
         targets = ("retrain", "explore", "train", "scan", "status", "verify", "rollback", "report", "check-data")
-        raise BQError(f"python -m bq: must be called with one target, but got {target!r}; {did_you_mean(target, targets)}")
+        raise BQError(
+            f"python -m bq: must be called with one target, but got {target!r}; {did_you_mean(target, targets)}"
+        )
     return 0
 
 

@@ -51,8 +51,12 @@ def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFram
 
 
 def champion(strategy: str) -> dict[str, Any] | None:
-    """What is known of the deployed model: id, since when, bundle and card; None where none is deployed."""
-    found = registry.champion(strategies.get(strategy).name)
+    """What is known of the deployed model: id, since when, bundle and card; None where none is deployed.
+
+    strategy : a strategy, or `<strategy>-simulated` for what a simulated market deployed.
+    """
+    strategies.get(strategy.removesuffix("-simulated"))
+    found = registry.champion(strategy)
     return {**(registry.pointer(strategy) or {}), **found.bundle, **found.card} if found else None
 
 

@@ -31,7 +31,9 @@ def har_volatility(closes: Array) -> Array:
     gram = np.cumsum(x[:, :, None] * x[:, None, :], axis=0)
     moment = np.cumsum(x * y[:, None], axis=0)
     matured = np.arange(n) - HORIZON  # the newest pair known at t started 21 sessions ago
-    known = (matured >= 0) & (np.cumsum(usable)[np.maximum(matured, 0)] >= MIN_PAIRS) & np.isfinite(features).all(axis=1)
+    known = (
+        (matured >= 0) & (np.cumsum(usable)[np.maximum(matured, 0)] >= MIN_PAIRS) & np.isfinite(features).all(axis=1)
+    )
     ridge = 1e-10 * np.eye(x.shape[1])  # a price that never moves must not make the system singular
     coefficients = np.linalg.solve(gram[matured[known]] + ridge, moment[matured[known]][:, :, None])[:, :, 0]
     daily = (features[known] * coefficients).sum(axis=1)

@@ -74,7 +74,9 @@ def _engine(url: str) -> sa.Engine:
         metadata.create_all(made)
     except OperationalError as error:
         shown = parsed.render_as_string(hide_password=True)
-        raise BQError(f"BQ_DATABASE_URL: the database {shown} must be reachable and writable, but: {error.orig}.") from None
+        raise BQError(
+            f"BQ_DATABASE_URL: the database {shown} must be reachable and writable, but: {error.orig}."
+        ) from None
     return made
 
 

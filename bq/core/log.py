@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tqdm.auto import tqdm
-
 log = logging.getLogger("bq")
 T = TypeVar("T")
 
@@ -22,10 +20,14 @@ def configure() -> None:
     log.handlers[:] = [handler]
     log.setLevel(os.environ.get("BQ_LOG", "INFO").upper())
     log.propagate = False
+    for library in ("papermill", "asyncio", "traitlets"):  # what they say on a killed kernel we say ourselves
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
     """Iterate with a progress bar on a terminal or in Jupyter, silently otherwise (`TQDM_DISABLE=1` too)."""
+    from tqdm.auto import tqdm
+
     quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules
     yield from tqdm(items, total=total, desc=description, disable=True if quiet else None, leave=False)
 

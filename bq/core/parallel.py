@@ -12,7 +12,9 @@ T = TypeVar("T")
 
 def workers() -> int:
     """Number of worker processes: `BQ_WORKERS`, default the number of usable cores."""
-    return int(os.environ.get("BQ_WORKERS", 0)) or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return (
+        int(os.environ.get("BQ_WORKERS", 0)) or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    )
 
 
 def parallel_map(function: Callable[..., T], items: Iterable[Any], *, description: str) -> list[T]:

@@ -55,7 +55,9 @@ def load(path: Path, model: type[Model], *, overrides: str = "") -> Model:
     Raises BadParameters naming the file or the override, the name, what must hold and what came.
     """
     if not path.is_file():
-        raise BadParameters(f"{path}: the parameter file must exist, but there is none. See parameters/ for the shipped ones.")
+        raise BadParameters(
+            f"{path}: the parameter file must exist, but there is none. See parameters/ for the shipped ones."
+        )
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,7 +128,9 @@ def _explain(error: ValidationError, model: type[BaseModel], *, path: Path, set_
         elif fault["type"] == "missing":
             sentences.append(f"{where}: `{name}` must be given, but is absent.")
         else:
-            must = MUST_BE.get(fault["type"]) or fault["msg"].removeprefix("Input should ").removeprefix("Value error, ")
+            must = MUST_BE.get(fault["type"]) or fault["msg"].removeprefix("Input should ").removeprefix(
+                "Value error, "
+            )
             sentences.append(f"{where}: `{name}` must {must}, but got {_describe(fault['input'])}.")
     return "\n".join(sentences)
 

@@ -12,10 +12,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
+class Simulation(Section):
+    """A simulated market; see bq/simulate/pinned."""
+
+    symbols: Annotated[int, Field(ge=1, le=100)]
+    sessions: Annotated[int, Field(ge=600)]
+    pinned_share: Annotated[float, Field(ge=0, le=0.9)]  # strength of the planted signal; 0: none
+    first: dt.date = dt.date(2010, 1, 4)
+    seed: int = 1
+
+
 class Market(Section):
     """Which bars are read, and how bad they may be."""
 
     source: Literal["bundled", "files", "simulated"] = "bundled"
+    simulation: Simulation | None = None  # for source: simulated
     symbols: list[str] | None = None  # None: all that the source has
     start: dt.date | None = None  # first session read
     end: dt.date | None = None  # last session read
@@ -73,6 +84,11 @@ class Settings(Section):
     learning: Learning
     gate: Gate = Gate()
     run: Run = Run()
+
+    @property
+    def shelf(self) -> str:
+        """Under which name models, runs and lock are kept: a simulated market never touches what is real."""
+        return f"{self.strategy}-simulated" if self.market.source == "simulated" else self.strategy
 
     @property
     def max_holding_days(self) -> int:

@@ -1,4 +1,4 @@
-"""Small targets: status, verify, rollback, report, check-data."""
+"""Small targets: verify, rollback, report, check-data."""
 
 import polars as pl
 
@@ -11,28 +11,6 @@ from bq.market.check import summary
 from bq.serving import registry
 from bq.workbench import report as html
 from bq.workbench import runs, screen
-
-
-def status(request: Request) -> None:
-    """Where things stand: champion, newest runs, stored events."""
-    name = request.strategy.name
-    standing = registry.pointer(name)
-    if standing:
-        lines = [f"champion    {standing['model_id']} since {standing['since_utc']}: {standing['reason']}"]
-    else:
-        lines = ["champion    none: decisions come from the rule score"]
-    stored = [path for path in paths.events(name).glob("*/events.parquet")]
-    for path in stored:
-        frame = pl.scan_parquet(path).select(
-            pl.len().alias("n"), pl.col("symbol").n_unique().alias("symbols"), pl.col("session").min().alias("first"),
-            pl.col("session").max().alias("last"), pl.col("t1").is_not_null().sum().alias("closed"),
-        ).collect()  # fmt: skip
-        lines.append("events      {n:,} of {symbols} symbols, {first} to {last}, {closed:,} closed".format(**frame.row(0, named=True)))
-    if not stored:
-        lines.append("events      none yet")
-    for run in runs.every(name)[:5]:
-        lines.append(f"run         {run.info['run_id']}  {run.info['status']:<9} {run.info['headline']}")
-    screen.show("\n".join([f"{name}", *lines]))
 
 
 def verify(request: Request) -> None:
@@ -49,9 +27,13 @@ def verify(request: Request) -> None:
         checked += _try(lambda path=path: _read(path), faults)
     if faults:
         raise BadData("\n".join(faults))
-    standing = registry.pointer(request.strategy.name)
-    champion = f"champion {standing['model_id']}" if standing else "no champion (a normal state: the rule score decides)"
-    screen.show(f"verified    {checked} models, pointers, tables and runs are whole; {request.strategy.name}: {champion}")
+    standing = registry.pointer(request.settings.shelf)
+    champion = (
+        f"champion {standing['model_id']}" if standing else "no champion (a normal state: the rule score decides)"
+    )
+    screen.show(
+        f"verified    {checked} models, pointers, tables and runs are whole; {request.settings.shelf}: {champion}"
+    )
 
 
 def _try(check: object, faults: list[str]) -> int:
@@ -71,15 +53,15 @@ def _read(path: object) -> None:
 
 def rollback(request: Request) -> None:
     """Point the champion at the model deployed before it."""
-    with protocol.lock(request.strategy.name):
-        model_id = registry.rollback(request.strategy.name)
+    with protocol.lock(request.settings.shelf):
+        model_id = registry.rollback(request.settings.shelf)
         protocol.write_index()
-    screen.show(f"{request.strategy.name}: the champion is now {model_id}")
+    screen.show(f"{request.settings.shelf}: the champion is now {model_id}")
 
 
 def report(request: Request) -> None:
     """Render a run again (RUN=, default the newest) and rebuild the index."""
-    run = runs.load(request.run_id) if request.run_id else runs.latest(request.strategy.name)
+    run = runs.load(request.run_id) if request.run_id else runs.latest(request.settings.shelf)
     verdict = run.folder / "verdict.json"
     found = files.read_json(verdict) if verdict.is_file() else None
     html.render(run.notebooks, run.report, run=run.info, verdict=found)
@@ -94,7 +76,9 @@ def check_data(request: Request) -> None:
     target = paths.outputs() / "check_data"
     files.write_parquet(target / "findings.parquet", data.findings)
     files.write_text(target / "findings.csv", data.findings.write_csv())
-    lines = [f"{'file':<28}{'symbol':<10}{'read':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}  {'first':<11}{'last':<11} reasons"]
+    lines = [
+        f"{'file':<28}{'symbol':<10}{'read':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}  {'first':<11}{'last':<11} reasons"
+    ]
     for row in table.iter_rows(named=True):
         lines.append(
             f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}{row['kept']:>8,}{row['quarantined']:>7}{row['repaired']:>6}"

@@ -14,9 +14,9 @@ NOTEBOOKS = {"explore": "01_feature_exploration", "train": "02_walk_forward_trai
 def main(request: Request, job: str) -> None:
     """Run the notebook of `job` on the request's events and publish its report."""
     strategy, settings = request.strategy, request.settings
-    with protocol.lock(strategy.name):
-        protocol.sweep(strategy.name)
-        run = Run(strategy, settings, job=job)
+    with protocol.lock(settings.shelf):
+        protocol.sweep(settings.shelf)
+        run = Run(settings, job=job)
 
         def work(run: Run) -> None:
             with run.phase("events"):

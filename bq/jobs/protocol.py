@@ -21,10 +21,21 @@ from bq.core.errors import BQError, Locked
 from bq.core.log import log, stage
 from bq.core.settings import Settings
 from bq.serving import registry
-from bq.strategies.contract import Strategy
 from bq.workbench import dashboard, notebooks, report
 
-PACKAGES = ("arch", "lightgbm", "numpy", "onnx", "onnxmltools", "onnxruntime", "polars", "scikit-learn", "scipy", "skl2onnx", "statsmodels")
+PACKAGES = (
+    "arch",
+    "lightgbm",
+    "numpy",
+    "onnx",
+    "onnxmltools",
+    "onnxruntime",
+    "polars",
+    "scikit-learn",
+    "scipy",
+    "skl2onnx",
+    "statsmodels",
+)
 SAMPLE_SECONDS = 0.2
 
 
@@ -33,15 +44,17 @@ class Cancelled(KeyboardInterrupt):
 
 
 @contextmanager
-def lock(strategy: str) -> Iterator[None]:
-    """Hold the lock of a strategy's runs. Raises Locked where another process holds it; released when this one dies."""
-    path = paths.home() / "data" / f".{strategy}.lock"
+def lock(shelf: str) -> Iterator[None]:
+    """Hold the lock of a shelf's runs. Raises Locked where another process holds it; released when this one dies."""
+    path = paths.home() / "data" / f".{shelf}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path, timeout=0):
             yield
     except Timeout:
-        raise Locked(f"{strategy}: one run at a time, but another holds {path}. Nothing was changed; wait for it to end.") from None
+        raise Locked(
+            f"{shelf}: one run at a time, but another holds {path}. Nothing was changed; wait for it to end."
+        ) from None
 
 
 @contextmanager
@@ -62,20 +75,20 @@ def cancellable() -> Iterator[None]:
 class Run:
     """A run under way. Everything it writes lies in its hidden folder until `publish`."""
 
-    def __init__(self, strategy: Strategy, settings: Settings, *, job: str) -> None:
+    def __init__(self, settings: Settings, *, job: str) -> None:
         self.settings, self.started = settings, dt.datetime.now(dt.UTC)
-        self.run_id = f"{self.started:%Y%m%dT%H%M%SZ}_{strategy.name}" + ("" if job == "retrain" else f"_{job}")
+        self.run_id = f"{self.started:%Y%m%dT%H%M%SZ}_{settings.shelf}" + ("" if job == "retrain" else f"_{job}")
         self.folder = paths.outputs() / f".{self.run_id}"
         self.deadline = time.monotonic() + settings.run.run_timeout_seconds
         self.verdict: dict[str, Any] | None = None
         self.info: dict[str, Any] = {
             "run_id": self.run_id,
-            "strategy": strategy.name,
+            "strategy": settings.shelf,
             "job": job,
             "status": "done",
             "error": None,
             "started_utc": self.started.isoformat(timespec="seconds"),
-            "title": strategy.name,
+            "title": settings.shelf,
             "headline": "",
             "source": "",
             "parameters": settings.model_dump(mode="json"),
@@ -107,7 +120,7 @@ class Run:
                 paths.notebooks() / f"{name}.ipynb",
                 self.folder / f"{name}.ipynb",
                 parameters={
-                    "strategy": self.info["strategy"],
+                    "strategy": self.settings.strategy,
                     "params": str(self.folder / "parameters.yaml"),
                     "run_dir": str(self.folder),
                 },
@@ -153,12 +166,12 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
     return run.publish()
 
 
-def sweep(strategy: str) -> None:
+def sweep(shelf: str) -> None:
     """Remove what a killed run left behind. Only called while holding the lock."""
-    for leftover in paths.outputs().glob(f".*Z_{strategy}*"):
+    for leftover in [*paths.outputs().glob(f".*Z_{shelf}"), *paths.outputs().glob(f".*Z_{shelf}_*")]:
         log.warning("removing the leftover of a run that was killed: %s", leftover.name)
         shutil.rmtree(leftover, ignore_errors=True)
-    registry.clean(strategy)
+    registry.clean(shelf)
 
 
 def write_index() -> None:
@@ -167,7 +180,12 @@ def write_index() -> None:
     for folder in sorted((paths.home() / "models").glob("*/champion.json")):
         found = files.read_json(folder)
         champions.append(
-            {"strategy": folder.parent.name, "model_id": found["model_id"], "since": found["since_utc"], "metrics": found["reason"]}
+            {
+                "strategy": folder.parent.name,
+                "model_id": found["model_id"],
+                "since": found["since_utc"],
+                "metrics": found["reason"],
+            }
         )
     dashboard.write_index(paths.outputs(), champions)
 

@@ -27,17 +27,17 @@ NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
 
 def main(request: Request) -> None:
     """Train, judge and report; or say that nothing is new since the last attempt."""
-    strategy, settings = request.strategy, request.settings
+    _strategy, settings = request.strategy, request.settings
     layers.check([settings.learning.model, *settings.learning.compare])
-    with protocol.lock(strategy.name):
-        protocol.sweep(strategy.name)
+    with protocol.lock(settings.shelf):
+        protocol.sweep(settings.shelf)
         data = market.load(settings.market)
         fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
-        last = last_attempt(strategy.name)
+        last = last_attempt(settings.shelf)
         if last and last["fingerprint"] == fingerprint and not request.force:
             screen.show(screen.nothing_new(last, paths.outputs() / last["run_id"] / "report.html"))
             return
-        run = Run(strategy, settings, job="retrain")
+        run = Run(settings, job="retrain")
         folder = protocol.perform(run, lambda under_way: _work(under_way, request, data, fingerprint))
     screen.show(screen.verdict(run.info, run.verdict, folder / "report.html"))
 
@@ -48,10 +48,10 @@ def code_digest() -> str:
     return files.digest([[str(path.relative_to(paths.CHECKOUT)), files.sha256(path)] for path in sources])
 
 
-def last_attempt(strategy: str) -> dict[str, Any] | None:
+def last_attempt(shelf: str) -> dict[str, Any] | None:
     """The newest row of the attempts table."""
     table = db.attempts
-    query = sa.select(table).where(table.c.strategy == strategy).order_by(table.c.finished_utc.desc()).limit(1)
+    query = sa.select(table).where(table.c.strategy == shelf).order_by(table.c.finished_utc.desc()).limit(1)
     with db.engine().connect() as connection:
         row = connection.execute(query).mappings().first()
     return dict(row) if row else None
@@ -79,19 +79,25 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             seed=settings.learning.seed,
         )
         if made.artefact.bundle["events_hash"] != collection.data_hash:
-            raise BadData("the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?")
+            raise BadData(
+                "the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?"
+            )
         run.verdict = present(ours, made, request)
         trades.save(made, collection.events, run.folder, k=settings.gate.top_k)
-        run.info["downloads"].append({"label": "Trades of the candidate and of the rule score (CSV)", "file": "trades.csv"})
+        run.info["downloads"].append(
+            {"label": "Trades of the candidate and of the rule score (CSV)", "file": "trades.csv"}
+        )
     with run.phase("deployment"):
         _execute(run, ours, made, fingerprint, len(collection.events))
 
 
-def _champion_on(newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run) -> tuple[str | None, pl.DataFrame | None]:
+def _champion_on(
+    newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run
+) -> tuple[str | None, pl.DataFrame | None]:
     """The champion's recipe and its own predictions of the newest window; None where there is none that can answer."""
-    model, why = decide.champion(request.strategy)
+    model, why = decide.champion(request.strategy, request.settings)
     if model is None:
-        if registry.history(request.strategy.name):
+        if registry.history(request.settings.shelf):
             run.info["warnings"].append(f"the champion cannot answer and is judged as absent: {why}")
         return None, None
     window = events.join(newest.select("event_id"), on="event_id", how="semi")
@@ -111,7 +117,11 @@ def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events:
             "git": run.info["git"],
             "data_hash": run.info["data_hash"],
         }
-        registry.deploy(strategy, Artefact(made.artefact.graph, made.artefact.bundle, card), reason=f"{ours.headline} ({run.run_id})")
+        registry.deploy(
+            strategy,
+            Artefact(made.artefact.graph, made.artefact.bundle, card),
+            reason=f"{ours.headline} ({run.run_id})",
+        )
     run.info["status"] = "deployed" if ours.deploy else "kept"
     run.info["headline"] = ours.headline
     row = {
@@ -131,7 +141,7 @@ def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events:
 
 def present(ours: Verdict, made: Candidate, request: Request) -> dict[str, Any]:
     """The verdict as the report and the terminal show it."""
-    standing = registry.pointer_or_none(request.strategy.name)
+    standing = registry.pointer_or_none(request.settings.shelf)
     if ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {ours.headline}"
     elif standing:
@@ -149,34 +159,38 @@ def present(ours: Verdict, made: Candidate, request: Request) -> dict[str, Any]:
 
 
 def _table(made: Candidate, request: Request) -> dict[str, Any]:
-    """Each model's out-of-sample figures beside their baselines, as text."""
+    """The out-of-sample figures of each model beside their baseline, as text: one row a figure."""
     gate, own = request.settings.gate, made.artefact.bundle["model"]
-    rows = [
-        [
-            f"{row['model']} (candidate)" if row["model"] == own else row["model"],
-            row["metric"],
-            f"{row['value']:+.3f}",
-            f"[{row['low']:+.3f}, {row['high']:+.3f}]",
-            "" if row["baseline"] is None else f"{row['baseline']:+.3f} ({row['baseline_is']})",
-            f"{row['sessions']:,}",
-            row["convention"],
-        ]
-        for row in made.metrics.iter_rows(named=True)
-    ]
+    models = made.metrics["model"].unique(maintain_order=True).to_list()
+    cells = {(row["model"], row["metric"], row["baseline_is"]): row for row in made.metrics.iter_rows(named=True)}
+    rows = []
+    for _, metric, against in [key for key in cells if key[0] == own]:
+        mine = cells[own, metric, against]
+        baseline = "" if mine["baseline"] is None else f"{mine['baseline']:+.3f}  {against}"
+        figures = [_with_interval(cells[model, metric, against]) for model in models]
+        rows.append([f"{metric} ({mine['convention']})", figures[0], baseline, *figures[1:]])
     note = (
-        f"Out of sample: {len(made.own_oos):,} events. Means over sessions, each weighing the same; {1 - 2 * gate.alpha:.0%} intervals by "
-        f"stationary bootstrap over sessions, {gate.draws:,} draws, mean block 1.5 holding times."
+        f"Out of sample: {len(made.own_oos):,} events, {made.own_oos['session'].n_unique():,} sessions, each session weighing the same; "
+        f"{1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, mean block 1.5 holding times."
     )
-    return {"columns": ["model", "figure", "value", "interval", "baseline", "sessions", "convention"], "rows": rows, "note": note}
+    return {"columns": ["figure", f"{own} (candidate)", "baseline", *models[1:]], "rows": rows, "note": note}
+
+
+def _with_interval(row: dict[str, Any]) -> str:
+    return f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
 
 
 def describe_market(run: Run, data: MarketData) -> None:
     """Put what was read, and what was refused of it, into the run's record."""
     run.info["data_hash"] = data.data_hash
-    counts = data.findings.filter(pl.col("action") == "quarantined").group_by("symbol", "rule").len().sort("symbol", "rule")
+    counts = (
+        data.findings.filter(pl.col("action") == "quarantined").group_by("symbol", "rule").len().sort("symbol", "rule")
+    )
     if len(counts):
         cases = ", ".join(f"{symbol}: {n} {rule}" for symbol, rule, n in counts.head(5).rows())
-        run.info["warnings"].append(f"{counts['len'].sum()} rows quarantined ({cases}{', …' if len(counts) > 5 else ''})")
+        run.info["warnings"].append(
+            f"{counts['len'].sum()} rows quarantined ({cases}{', …' if len(counts) > 5 else ''})"
+        )
 
 
 def describe_events(run: Run, collection: store.Collection) -> None:
@@ -184,7 +198,9 @@ def describe_events(run: Run, collection: store.Collection) -> None:
     events = collection.events
     symbols, first, last = events["symbol"].n_unique(), events["session"].min(), events["session"].max()
     run.info["source"] = events["source"][0]
-    run.info["title"] = f"{run.info['strategy']} · {len(events):,} events · {symbols} symbols · {first:%Y-%m} to {last:%Y-%m}"
+    run.info["title"] = (
+        f"{run.info['strategy']} · {len(events):,} events · {symbols} symbols · {first:%Y-%m} to {last:%Y-%m}"
+    )
     if len(collection.refused):
         reasons = collection.refused.group_by("reason").len().sort("len", descending=True)
         text = "; ".join(f"{n:,} {reason}" for reason, n in reasons.rows())
@@ -211,5 +227,7 @@ def _changes(run: Run) -> None:
 def _differences(before: Any, after: Any, prefix: str = "") -> list[tuple[str, str, str]]:
     if isinstance(before, dict) and isinstance(after, dict):
         names = sorted(set(before) | set(after))
-        return [d for name in names for d in _differences(before.get(name), after.get(name), f"{prefix}.{name}".strip("."))]
+        return [
+            d for name in names for d in _differences(before.get(name), after.get(name), f"{prefix}.{name}".strip("."))
+        ]
     return [] if before == after else [(prefix, str(before), str(after))]

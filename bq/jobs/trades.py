@@ -15,7 +15,10 @@ def picks(made: Candidate, events: pl.DataFrame, *, k: int) -> pl.DataFrame:
     """The top `k` of each out-of-sample session by the candidate and by the rule score, with the strategy's detail."""
     own = made.own_oos
     parts = [
-        own.sort(["session", by, "event_id"], descending=[False, True, False]).group_by("session", maintain_order=True).head(k).with_columns(by=pl.lit(name))
+        own.sort(["session", by, "event_id"], descending=[False, True, False])
+        .group_by("session", maintain_order=True)
+        .head(k)
+        .with_columns(by=pl.lit(name))
         for name, by in (("candidate", "expected"), ("rule score", "score"))
     ]
     detail = events.select("event_id", *(name for name in DETAIL if name in events.columns))
@@ -27,6 +30,9 @@ def save(made: Candidate, events: pl.DataFrame, folder: Path, *, k: int) -> None
     """Write trades.csv. Text that a spreadsheet would read as a formula is kept as text."""
     table = picks(made, events, k=k)
     guarded = table.with_columns(
-        pl.when(pl.col(pl.String).str.contains(r"^[=+\-@\t\r]")).then(pl.lit("'") + pl.col(pl.String)).otherwise(pl.col(pl.String)).name.keep()
+        pl.when(pl.col(pl.String).str.contains(r"^[=+\-@\t\r]"))
+        .then(pl.lit("'") + pl.col(pl.String))
+        .otherwise(pl.col(pl.String))
+        .name.keep()
     )
     files.write_text(folder / "trades.csv", guarded.write_csv(float_precision=6))

@@ -8,7 +8,6 @@ import numpy as np
 
 from bq.core.errors import BadParameters, did_you_mean
 
-
 ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold
 
 
@@ -27,8 +26,18 @@ def lightgbm(seed: int) -> Any:
     from lightgbm import LGBMClassifier
 
     return LGBMClassifier(
-        n_estimators=150, learning_rate=0.03, num_leaves=7, min_child_samples=60, subsample=0.7, subsample_freq=1,
-        colsample_bytree=0.6, reg_lambda=10.0, random_state=seed, n_jobs=1, deterministic=True, force_row_wise=True,
+        n_estimators=150,
+        learning_rate=0.03,
+        num_leaves=7,
+        min_child_samples=60,
+        subsample=0.7,
+        subsample_freq=1,
+        colsample_bytree=0.6,
+        reg_lambda=10.0,
+        random_state=seed,
+        n_jobs=1,
+        deterministic=True,
+        force_row_wise=True,
         verbose=-1,
     )
 
@@ -43,7 +52,9 @@ def check(names: list[str]) -> None:
     """Raise BadParameters for a name that is not registered."""
     for name in names:
         if name not in CLASSIFIERS:
-            raise BadParameters(f"`learning.model` and `learning.compare` must name base models, but got {name!r}; {did_you_mean(name, CLASSIFIERS)}")
+            raise BadParameters(
+                f"`learning.model` and `learning.compare` must name base models, but got {name!r}; {did_you_mean(name, CLASSIFIERS)}"
+            )
 
 
 def fit(name: str, x: np.ndarray, y: np.ndarray, weight: np.ndarray, *, seed: int) -> Any:

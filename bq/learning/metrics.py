@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
 from bq.learning.model import FittedModel
+from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
 from bq.strategies.contract import FeatureSet, Task
 
 TRADE_ABOVE = 0.15  # expected outcome from which a decision trades
@@ -68,7 +68,9 @@ def rank_ic(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
 def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl.Series:
     """Negative log-probability of the class that came, per row."""
     chosen = predictions.select(pl.col(f"{prefix}{name}") for name in task.classes).to_numpy()
-    return pl.Series("log_loss", -np.log(np.maximum(chosen[np.arange(len(predictions)), predictions["label"].to_numpy()], 1e-7)))
+    return pl.Series(
+        "log_loss", -np.log(np.maximum(chosen[np.arange(len(predictions)), predictions["label"].to_numpy()], 1e-7))
+    )
 
 
 def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.DataFrame:
@@ -78,9 +80,14 @@ def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.
         for i, name in enumerate(task.classes)
     )
     bin_of = (pl.col("p") * bins).floor().clip(0, bins - 1).cast(pl.Int64)
-    table = long.group_by(bin_of.alias("bin")).agg(pl.col("p").mean().alias("predicted"), pl.col("hit").mean().alias("observed"), pl.len().alias("n"))
+    table = long.group_by(bin_of.alias("bin")).agg(
+        pl.col("p").mean().alias("predicted"), pl.col("hit").mean().alias("observed"), pl.len().alias("n")
+    )
     z, n, p = 1.96, pl.col("n"), pl.col("observed")
-    centre, spread = (p + z**2 / (2 * n)) / (1 + z**2 / n), z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)).sqrt()
+    centre, spread = (
+        (p + z**2 / (2 * n)) / (1 + z**2 / n),
+        z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)).sqrt(),
+    )
     return table.with_columns(low=centre - spread, high=centre + spread).sort("bin")
 
 
@@ -98,13 +105,17 @@ def table(predictions: pl.DataFrame, task: Task, *, blocks: Blocks, k: int) -> p
     """
     prior = predictions.select(pl.col(f"prior_{name}") for name in task.classes).to_numpy()
     majority = pl.Series(prior.argmax(axis=1)) == predictions["label"]
-    by_session = predictions.with_columns(
-        hit=(pl.col("predicted") == pl.col("label")).cast(pl.Float64),
-        majority=majority.cast(pl.Float64),
-        loss=log_loss(predictions, task),
-        prior_loss=log_loss(predictions, task, prefix="prior_"),
-        bias=pl.col("expected") - pl.col("outcome"),
-    ).group_by("session").agg(pl.col("hit", "majority", "loss", "prior_loss", "bias").mean())
+    by_session = (
+        predictions.with_columns(
+            hit=(pl.col("predicted") == pl.col("label")).cast(pl.Float64),
+            majority=majority.cast(pl.Float64),
+            loss=log_loss(predictions, task),
+            prior_loss=log_loss(predictions, task, prefix="prior_"),
+            bias=pl.col("expected") - pl.col("outcome"),
+        )
+        .group_by("session")
+        .agg(pl.col("hit", "majority", "loss", "prior_loss", "bias").mean())
+    )
     sessions = (
         by_session.join(versus(predictions, k=k), on="session")
         .join(rank_ic(predictions, by="expected"), on="session", how="left")
@@ -149,8 +160,12 @@ def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) 
     sessions = ripe.group_by("session").agg(*correlations, n=pl.len()).filter(pl.col("n") >= 3).sort("session")
     values = sessions.select(columns).fill_null(np.nan).to_numpy()
     rows = zip(columns, blocks.means(values), strict=True)
-    table = pl.DataFrame([{"feature": name, "ic": i.mean, "low": i.low, "high": i.high, "sessions": i.n} for name, i in rows])
-    return table.with_columns(pl.col("ic", "low", "high").fill_nan(None)).sort(pl.col("ic").abs(), descending=True, nulls_last=True)
+    table = pl.DataFrame(
+        [{"feature": name, "ic": i.mean, "low": i.low, "high": i.high, "sessions": i.n} for name, i in rows]
+    )
+    return table.with_columns(pl.col("ic", "low", "high").fill_nan(None)).sort(
+        pl.col("ic").abs(), descending=True, nulls_last=True
+    )
 
 
 def importance(model: FittedModel, features: FeatureSet) -> tuple[list[str], np.ndarray]:

@@ -82,7 +82,9 @@ class ClassMeans(NamedTuple):
     def of_events(self, category: NDArray[np.int64], size: Float32) -> Float32:
         """Class means of each event, shape (n_events, n_classes)."""
         if len(category) and not 0 <= category.min() <= category.max() < len(self.edges):
-            raise BadData(f"category must lie in 0 … {len(self.edges) - 1} as in training, but got {sorted(set(category.tolist()))}.")
+            raise BadData(
+                f"category must lie in 0 … {len(self.edges) - 1} as in training, but got {sorted(set(category.tolist()))}."
+            )
         return self.means[_cell(category, size, self.edges)]
 
 
@@ -113,7 +115,9 @@ def _tempered(probabilities: NDArray[Any], temperature: float) -> NDArray[np.flo
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def fit(name: str, train: Sample, inner: tuple[NDArray[np.int64], NDArray[np.int64]], *, n_classes: int, seed: int) -> FittedModel:
+def fit(
+    name: str, train: Sample, inner: tuple[NDArray[np.int64], NDArray[np.int64]], *, n_classes: int, seed: int
+) -> FittedModel:
     """Fit preprocessing, base model, calibration and class means, all on `train`.
 
     inner : rows of `train` to fit and to calibrate a first model on, purged from each other; one temperature is chosen
@@ -124,7 +128,9 @@ def fit(name: str, train: Sample, inner: tuple[NDArray[np.int64], NDArray[np.int
     for rows, what in ((inner[0], "the part before calibration"), (np.arange(len(train.label)), "the training window")):
         absent = sorted(set(range(n_classes)) - set(train.label[rows].tolist()))
         if absent:
-            raise BadData(f"{what} must hold events of every class, but has none of class {absent}; use longer windows or other edges.")
+            raise BadData(
+                f"{what} must hold events of every class, but has none of class {absent}; use longer windows or other edges."
+            )
     first, second = train.rows(inner[0]), train.rows(inner[1])
     bounds = Bounds.of(first.x)
     trial = layers.fit(name, bounds.apply(first.x), first.label, first.weight, seed=seed)

@@ -1,6 +1,7 @@
 """Purged walk-forward splits: no training label reaches into a test block."""
 
 import datetime as dt
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,9 @@ class Fold(NamedTuple):
     end: dt.datetime  # last test t1_due
 
 
-def purge(events: pl.DataFrame, *, start: dt.datetime, end: dt.datetime, embargo: dt.timedelta = dt.timedelta(0)) -> Rows:
+def purge(
+    events: pl.DataFrame, *, start: dt.datetime, end: dt.datetime, embargo: dt.timedelta = dt.timedelta(0)
+) -> Rows:
     """Rows of `events` whose interval [t0, t1_due] does not touch [start, end], and that do not start in the embargo.
 
     Intervals are closed: touching counts. The embargo removes events that start within it after `end`.
@@ -48,14 +51,22 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     edges = [last - dt.timedelta(days=settings.test_days * back) for back in range(settings.folds, -1, -1)]
     blocks: list[Rows] = []
     folds = []
-    for number, (low, high) in enumerate(zip(edges, edges[1:], strict=False), start=1):
+    for number, (low, high) in enumerate(itertools.pairwise(edges), start=1):
         test = _rows(events, (pl.col("t0") > low) & (pl.col("t0") <= high))
         if not len(test):
-            raise BadData(f"fold {number}: at least one event must fall between {low:%Y-%m-%d} and {high:%Y-%m-%d}, but none does.")
+            raise BadData(
+                f"fold {number}: at least one event must fall between {low:%Y-%m-%d} and {high:%Y-%m-%d}, but none does."
+            )
         start = events["t0"][int(test[0])]
-        train = np.setdiff1d(np.intersect1d(purge(events, start=start, end=last), np.arange(test[0])), _embargoed(events, blocks, settings))
+        train = np.setdiff1d(
+            np.intersect1d(purge(events, start=start, end=last), np.arange(test[0])),
+            _embargoed(events, blocks, settings),
+        )
         if settings.gap_days is not None:
-            train = train[events["t0"].gather(train).to_numpy() <= np.datetime64((start - dt.timedelta(days=settings.gap_days)).replace(tzinfo=None))]
+            train = train[
+                events["t0"].gather(train).to_numpy()
+                <= np.datetime64((start - dt.timedelta(days=settings.gap_days)).replace(tzinfo=None))
+            ]
         _enough(train, number, start)
         folds.append(Fold(number, train, test, start, events["t1_due"].gather(test).max()))
         blocks.append(test)
@@ -80,7 +91,9 @@ def _embargoed(events: pl.DataFrame, blocks: list[Rows], settings: Learning) -> 
     dropped = [np.zeros(0, np.int64)]
     for block in blocks if settings.embargo_days else []:
         end = events["t1_due"].gather(block).max()
-        dropped.append(_rows(events, pl.col("t0").is_between(end, end + dt.timedelta(days=settings.embargo_days), "right")))
+        dropped.append(
+            _rows(events, pl.col("t0").is_between(end, end + dt.timedelta(days=settings.embargo_days), "right"))
+        )
     return np.concatenate(dropped)
 
 
@@ -92,4 +105,6 @@ def _enough(train: Rows, number: int, start: dt.datetime) -> None:
             "Use fewer folds, shorter test blocks or earlier events."
         )
     if len(train) < MIN_TRAINING_EVENTS:
-        raise BadData(f"{where}: Insufficient samples: {len(train)} < {MIN_TRAINING_EVENTS} training events before {start:%Y-%m-%d}.")
+        raise BadData(
+            f"{where}: Insufficient samples: {len(train)} < {MIN_TRAINING_EVENTS} training events before {start:%Y-%m-%d}."
+        )

@@ -59,7 +59,9 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> Train
     folds = splits.purged_walk_forward(ripe, learning)
     last_train, window = splits.newest_window(ripe, days=learning.newest_days)
     jobs = [(name, fold.train, fold.test) for name in models for fold in folds] + [(learning.model, last_train, window)]
-    work = partial(_fit_and_predict, data=data, ripe=ripe.select("t0", "t1_due"), settings=settings, n_classes=len(task.classes))
+    work = partial(
+        _fit_and_predict, data=data, ripe=ripe.select("t0", "t1_due"), settings=settings, n_classes=len(task.classes)
+    )
     *predicted, (artefact, newest) = parallel_map(work, jobs, description="walk-forward")
     rows = [
         _rows(ripe, job, fitted, answer, number=folds[i % len(folds)].number, task=task)
@@ -75,7 +77,12 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> Train
 
 
 def _fit_and_predict(
-    job: tuple[str, NDArray[np.int64], NDArray[np.int64]], *, data: Sample, ripe: pl.DataFrame, settings: Settings, n_classes: int
+    job: tuple[str, NDArray[np.int64], NDArray[np.int64]],
+    *,
+    data: Sample,
+    ripe: pl.DataFrame,
+    settings: Settings,
+    n_classes: int,
 ) -> tuple[FittedModel, Prediction]:
     name, train_rows, test_rows = job
     inner = _calibration_split(ripe[train_rows], settings.learning.calibration_share)
@@ -90,22 +97,34 @@ def _calibration_split(events: pl.DataFrame, share: float) -> tuple[NDArray[np.i
     second = np.flatnonzero((events["t0"] >= start).to_numpy())
     first = np.flatnonzero((events["t1_due"] < start).to_numpy())
     if not len(first):
-        raise BadData(f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does; use longer windows.")
+        raise BadData(
+            f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does; use longer windows."
+        )
     return first, second
 
 
 def _rows(
-    ripe: pl.DataFrame, job: tuple[str, NDArray, NDArray], fitted: FittedModel, answer: Prediction, *, number: int, task: Task
+    ripe: pl.DataFrame,
+    job: tuple[str, NDArray, NDArray],
+    fitted: FittedModel,
+    answer: Prediction,
+    *,
+    number: int,
+    task: Task,
 ) -> pl.DataFrame:
     probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(task.classes)}
     prior = {f"prior_{name}": pl.lit(float(fitted.prior[i])) for i, name in enumerate(task.classes)}
-    return ripe[job[2]].select(CARRIED).with_columns(
-        pl.lit(job[0]).alias("model"),
-        pl.lit(number).alias("fold"),
-        pl.Series("expected", answer.expected),
-        pl.Series("predicted", answer.probabilities.argmax(axis=1)),
-        **{name: pl.Series(values) for name, values in probabilities.items()},
-        **prior,
+    return (
+        ripe[job[2]]
+        .select(CARRIED)
+        .with_columns(
+            pl.lit(job[0]).alias("model"),
+            pl.lit(number).alias("fold"),
+            pl.Series("expected", answer.expected),
+            pl.Series("predicted", answer.probabilities.argmax(axis=1)),
+            **{name: pl.Series(values) for name, values in probabilities.items()},
+            **prior,
+        )
     )
 
 

@@ -17,13 +17,14 @@ from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.settings import Market
 from bq.market import sources
 from bq.market.bars import content_hash, findings
-from bq.market.sources import bundled, files
+from bq.market.sources import bundled, files, simulated
 from bq.market.validation import Validated, validate
 
 Source = Callable[[Market], tuple[pl.DataFrame, pl.DataFrame]]  # rows (`bars.ROWS`) and findings (`bars.FINDINGS`)
 
 SOURCES: dict[str, Source] = {
     "bundled": bundled.read,
+    "simulated": simulated.read,
     "files": files.read,
 }
 

@@ -40,7 +40,9 @@ def recipe_digest(settings: Settings) -> str:
     return files.digest(settings.model_dump(mode="json", exclude=beside))
 
 
-def save(training: Training, events: pl.DataFrame, folder: Path, *, strategy: Strategy, settings: Settings) -> Candidate:
+def save(
+    training: Training, events: pl.DataFrame, folder: Path, *, strategy: Strategy, settings: Settings
+) -> Candidate:
     """Export the artefact, measure its parity, and write everything below `folder`."""
     features = strategy.features(settings)
     graph = onnx.export(training.artefact)

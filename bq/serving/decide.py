@@ -24,10 +24,10 @@ class Champion(NamedTuple):
     session: Session
 
 
-def champion(strategy: Strategy) -> tuple[Champion | None, str]:
+def champion(strategy: Strategy, settings: Settings) -> tuple[Champion | None, str]:
     """The champion, or None and why it cannot answer."""
     try:
-        artefact = registry.champion(strategy.name)
+        artefact = registry.champion(settings.shelf)
         if artefact is None:
             return None, "no model was deployed yet"
         return ready(artefact, strategy), ""
@@ -67,7 +67,7 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     Returns the events' event_id, symbol, session, source, score and the answer: predicted_class, class_probabilities,
     expected_roi, confidence, should_trade, tier, reason, model; best first.
     """
-    model, why = champion(strategy)
+    model, why = champion(strategy, settings)
     shown = ["event_id", "symbol", "session", "source", "score"]
     if model is None:
         trade_at = strategy.baseline(settings)
@@ -79,7 +79,9 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
             confidence=pl.lit(None, pl.Float64),
             should_trade=pl.col("score") >= trade_at,
             tier=pl.lit(RULE),
-            reason=pl.format("rule score {} against {}; champion: {}", pl.col("score").round(1), pl.lit(trade_at), pl.lit(why)),
+            reason=pl.format(
+                "rule score {} against {}; champion: {}", pl.col("score").round(1), pl.lit(trade_at), pl.lit(why)
+            ),
             model=pl.lit("rule score"),
         )
         return answer.sort(["score", "event_id"], descending=[True, False])

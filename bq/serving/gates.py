@@ -25,7 +25,12 @@ class Component(NamedTuple):
     name: str
     holds: bool | None  # None: inconclusive, which deploys nothing
     statement: str  # value, interval, threshold and sample in words
-    needed: str = ""  # what would have to change for it to hold
+    needed: str  # what would have to change for it to hold; empty where it holds
+
+    @staticmethod
+    def of(name: str, holds: bool | None, statement: str, needed: str) -> "Component":
+        """A component; what would be needed is dropped where it holds."""
+        return Component(name, None if holds is None else bool(holds), statement, "" if holds else needed)
 
 
 class Verdict(NamedTuple):
@@ -44,7 +49,7 @@ class Verdict(NamedTuple):
     @property
     def needed(self) -> list[str]:
         """What would be needed, for each component that does not hold."""
-        return [f"{c.name}: {c.needed}" for c in self.components if not c.holds and c.needed]
+        return [f"{c.name}: {c.needed}" for c in self.components if c.needed]
 
 
 def decide(
@@ -74,17 +79,26 @@ def decide(
     against = "the champion" if champion is not None else "the rule score"
     failed = [c for c in components if not c.holds]
     if not failed:
-        return Verdict(True, f"better than the rule score out of sample, and not worse than {against} on the newest window", components)
-    kind = "inconclusive" if all(c.holds is None for c in failed) else "not shown"
-    return Verdict(False, f"{', '.join(c.name for c in failed)}: {kind}", components)
+        return Verdict(
+            True,
+            f"better than the rule score out of sample, and not worse than {against} on the newest window",
+            components,
+        )
+    said = [f"{c.name} {'inconclusive' if c.holds is None else 'does not hold'}" for c in failed]
+    return Verdict(False, ", ".join(said), components)
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
     days, events = (oos["session"].max() - oos["session"].min()).days, len(oos)
     missing = settings.min_oos_days - days
     return [
-        Component("out-of-sample time", days >= settings.min_oos_days, f"{days} days (at least {settings.min_oos_days})", _more_time(missing)),
-        Component(
+        Component.of(
+            "out-of-sample time",
+            days >= settings.min_oos_days,
+            f"{days} days (at least {settings.min_oos_days})",
+            _more_time(missing),
+        ),
+        Component.of(
             "out-of-sample events",
             events >= settings.min_events,
             f"{events} events (at least {settings.min_events})",
@@ -101,7 +115,14 @@ def _recipe(oos: pl.DataFrame, settings: Gate, seed: int) -> list[Component]:
     days = (oos["session"].max() - oos["session"].min()).days
     rule = pairs["baseline"].mean()
     return [
-        _bound(f"uplift of the top {settings.top_k} over the rule score's", uplift, settings.margin, settings, days, f", rule score {rule:+.3f}"),
+        _bound(
+            f"uplift of the top {settings.top_k} over the rule score's",
+            uplift,
+            settings.margin,
+            settings,
+            days,
+            f", rule score {rule:+.3f}",
+        ),
         _bound(f"net ROI of the top {settings.top_k}", net, 0.0, settings, days, ""),
     ]
 
@@ -111,10 +132,10 @@ def _bound(name: str, interval: Interval, threshold: float, settings: Gate, days
     statement = f"{interval} per session{beside}; lower bound must exceed {threshold:+.3f}; {interval.n} sessions, {interval.blocks:.0f} blocks"
     if not interval.blocks >= settings.min_blocks:
         more = days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0)
-        return Component(name, None, f"{statement} (at least {settings.min_blocks})", _more_time(more))
+        return Component.of(name, None, f"{statement} (at least {settings.min_blocks})", _more_time(more))
     if interval.low > threshold:
-        return Component(name, True, statement)
-    return Component(name, False, statement, _needed(interval, threshold, days))
+        return Component.of(name, True, statement, "")
+    return Component.of(name, False, statement, _needed(interval, threshold, days))
 
 
 def _needed(interval: Interval, threshold: float, days: int) -> str:
@@ -132,7 +153,9 @@ def _more_time(days: float) -> str:
     return f"about {months} more months" if months <= 120 else "more than 10 more years"
 
 
-def _artefact(newest: pl.DataFrame, champion: pl.DataFrame | None, settings: Gate, seed: int, *, same_recipe: bool) -> Component:
+def _artefact(
+    newest: pl.DataFrame, champion: pl.DataFrame | None, settings: Gate, seed: int, *, same_recipe: bool
+) -> Component:
     """On the newest window: a changed recipe must be better than the champion, anything else not worse by the margin."""
     blocks = Blocks(metrics.block_length(newest), settings.alpha, settings.draws, seed)
     if champion is None:
@@ -144,7 +167,7 @@ def _artefact(newest: pl.DataFrame, champion: pl.DataFrame | None, settings: Gat
     superior = champion is not None and not same_recipe
     figure, least = (difference.low, 0.0) if superior else (difference.mean, -settings.artefact_margin)
     rule = "changed recipe: lower bound must exceed" if superior else "mean must be at least"
-    return Component(
+    return Component.of(
         f"newest window against the {against}",
         figure > least if superior else figure >= least,
         f"{difference} per session; {rule} {least:+.3f}; {difference.n} sessions, {newest['session'].min()} to {newest['session'].max()}",
@@ -155,9 +178,14 @@ def _artefact(newest: pl.DataFrame, champion: pl.DataFrame | None, settings: Gat
 def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> Component:
     error = metrics.calibration_error(oos, task)
     statement = f"expected calibration error {error:.3f} (at most {settings.max_calibration_error}); {len(oos)} events, {len(task.classes)} classes together"
-    return Component("calibration", error <= settings.max_calibration_error, statement, f"an error lower by {error - settings.max_calibration_error:.3f}")
+    return Component.of(
+        "calibration",
+        error <= settings.max_calibration_error,
+        statement,
+        f"an error lower by {error - settings.max_calibration_error:.3f}",
+    )
 
 
 def _parity(parity: Parity) -> Component:
     statement = f"largest difference {parity.largest_difference:.1e}, {parity.flips} decision flips on {parity.rows} rows (at most 1e-05 and none)"
-    return Component("ONNX parity", parity.holds, statement, "a graph that answers as the model does")
+    return Component.of("ONNX parity", parity.holds, statement, "a graph that answers as the model does")

@@ -69,7 +69,10 @@ def _base_graph(model: FittedModel) -> onnx.ModelProto:
     last = model.base.steps[-1][1] if hasattr(model.base, "steps") else model.base
     if hasattr(last, "booster_"):
         update_registered_converter(
-            type(last), "LightGbmLGBMClassifier", calculate_linear_classifier_output_shapes, convert_lightgbm,
+            type(last),
+            "LightGbmLGBMClassifier",
+            calculate_linear_classifier_output_shapes,
+            convert_lightgbm,
             options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
         )
     return convert_sklearn(
@@ -158,7 +161,9 @@ class Session:
         return Prediction(*self._session.run(None, {"features": x, "category": category, "size": size}))
 
 
-def adversarial_rows(model: FittedModel, x: NDArray[np.float32], *, seed: int, count: int = 2000) -> NDArray[np.float32]:
+def adversarial_rows(
+    model: FittedModel, x: NDArray[np.float32], *, seed: int, count: int = 2000
+) -> NDArray[np.float32]:
     """Rows that find differences: real ones, rows on split thresholds and one float beside, NaN, ±inf, extremes, noise."""
     rng = np.random.default_rng(seed)
     real = x[rng.choice(len(x), min(count, len(x)), replace=False)]

@@ -1,7 +1,7 @@
-"""The models of a strategy: content-addressed folders, one champion pointer, replaced atomically.
+"""The models of a shelf (a strategy, its simulated twin apart): content-addressed folders, one champion pointer, replaced atomically.
 
-    models/<strategy>/<model id>/  model.onnx  bundle.json  card.json  manifest.json
-    models/<strategy>/champion.json
+    models/<shelf>/<model id>/  model.onnx  bundle.json  card.json  manifest.json
+    models/<shelf>/champion.json
 
 The id is a digest of model.onnx and bundle.json: the same training gives the same id. A reader checks every hash in the
 manifest before it loads anything.
@@ -14,9 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
-
-from bq.core import db, files, paths
+from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 
 ROLLBACK = "rollback"
@@ -73,23 +71,31 @@ def check(path: Path) -> None:
     hashes = files.read_json(manifest)
     for name in {*CONTENT, "card.json"} | set(hashes):
         if name not in hashes or not (path / name).is_file():
-            raise BadData(f"model {path.name}: must hold {name} as its manifest says, but it is missing. `make rollback` or retrain.")
+            raise BadData(
+                f"model {path.name}: must hold {name} as its manifest says, but it is missing. `make rollback` or retrain."
+            )
         if files.sha256(path / name) != hashes[name]:
-            raise BadData(f"model {path.name}: {name} must have the hash of its manifest, but was changed. `make rollback` or retrain.")
+            raise BadData(
+                f"model {path.name}: {name} must have the hash of its manifest, but was changed. `make rollback` or retrain."
+            )
 
 
 def load(path: Path) -> Artefact:
     """Check every hash, then read."""
     check(path)
-    artefact = Artefact((path / "model.onnx").read_bytes(), files.read_json(path / "bundle.json"), files.read_json(path / "card.json"))
+    artefact = Artefact(
+        (path / "model.onnx").read_bytes(), files.read_json(path / "bundle.json"), files.read_json(path / "card.json")
+    )
     if artefact.model_id != path.name:
-        raise BadData(f"model {path.name}: must lie in the folder of its id, but its content has id {artefact.model_id}.")
+        raise BadData(
+            f"model {path.name}: must lie in the folder of its id, but its content has id {artefact.model_id}."
+        )
     return artefact
 
 
-def pointer(strategy: str) -> dict[str, Any] | None:
+def pointer(shelf: str) -> dict[str, Any] | None:
     """What champion.json says (model_id, previous, since_utc, reason), or None where no model was ever deployed."""
-    path = paths.models(strategy) / "champion.json"
+    path = paths.models(shelf) / "champion.json"
     if not path.is_file():
         return None
     try:
@@ -101,62 +107,75 @@ def pointer(strategy: str) -> dict[str, Any] | None:
     return found
 
 
-def pointer_or_none(strategy: str) -> dict[str, Any] | None:
+def pointer_or_none(shelf: str) -> dict[str, Any] | None:
     """Like `pointer`, None also where it cannot be read."""
     with contextlib.suppress(BadData):
-        return pointer(strategy)
+        return pointer(shelf)
     return None
 
 
-def champion(strategy: str) -> Artefact | None:
+def champion(shelf: str) -> Artefact | None:
     """The deployed model, hashes checked, or None (a normal state: the rule score then decides)."""
-    found = pointer(strategy)
-    return load(paths.models(strategy) / found["model_id"]) if found else None
+    found = pointer(shelf)
+    return load(paths.models(shelf) / found["model_id"]) if found else None
 
 
-def deploy(strategy: str, artefact: Artefact, *, reason: str) -> str:
+def deploy(shelf: str, artefact: Artefact, *, reason: str) -> str:
     """Store the artefact and point the champion at it; return its id."""
-    path = store(artefact, paths.models(strategy))
-    _point(strategy, path.name, reason)
+    path = store(artefact, paths.models(shelf))
+    _point(shelf, path.name, reason)
     return path.name
 
 
-def rollback(strategy: str) -> str:
+def rollback(shelf: str) -> str:
     """Point the champion at the model deployed before it; return that model's id.
 
     Raises BQError where there is none. A model that fails its hash check is never pointed at.
     """
-    rows = history(strategy)
+    rows = history(shelf)
     newest = rows[0] if rows else {}
-    current = (pointer_or_none(strategy) or newest).get("model_id")  # an unreadable pointer is a reason to roll back
+    current = (pointer_or_none(shelf) or newest).get("model_id")  # an unreadable pointer is a reason to roll back
     arrivals = [row for row in rows if row["model_id"] == current and not row["reason"].startswith(ROLLBACK)]
     earlier = arrivals[0]["previous"] if arrivals else None
     if earlier is None:
-        raise BQError(f"{strategy}: an earlier model must exist to roll back to, but there is none. The champion is unchanged.")
-    check(paths.models(strategy) / earlier)
-    _point(strategy, earlier, f"{ROLLBACK} from {current}")
+        raise BQError(
+            f"{shelf}: an earlier model must exist to roll back to, but there is none. The champion is unchanged."
+        )
+    check(paths.models(shelf) / earlier)
+    _point(shelf, earlier, f"{ROLLBACK} from {current}")
     return earlier
 
 
-def history(strategy: str) -> list[dict[str, Any]]:
-    """Every deployment of the strategy, newest first."""
-    query = sa.select(db.deployments).where(db.deployments.c.strategy == strategy).order_by(db.deployments.c.id.desc())
+def history(shelf: str) -> list[dict[str, Any]]:
+    """Every deployment of the shelf, newest first."""
+    import sqlalchemy as sa
+
+    from bq.core import db
+
+    query = sa.select(db.deployments).where(db.deployments.c.strategy == shelf).order_by(db.deployments.c.id.desc())
     with db.engine().connect() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _point(strategy: str, model_id: str, reason: str) -> None:
+def _point(shelf: str, model_id: str, reason: str) -> None:
     """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more."""
-    previous = (pointer_or_none(strategy) or {}).get("model_id")
+    from bq.core import db
+
+    previous = (pointer_or_none(shelf) or {}).get("model_id")
     now = dt.datetime.now(dt.UTC)
-    row = {"strategy": strategy, "model_id": model_id, "previous": previous, "reason": reason, "at_utc": now}
+    row = {"strategy": shelf, "model_id": model_id, "previous": previous, "reason": reason, "at_utc": now}
     with db.engine().begin() as connection:
         connection.execute(db.deployments.insert().values(row))
-    content = {"model_id": model_id, "previous": previous, "since_utc": now.isoformat(timespec="seconds"), "reason": reason}
-    files.write_json(paths.models(strategy) / "champion.json", content)
+    content = {
+        "model_id": model_id,
+        "previous": previous,
+        "since_utc": now.isoformat(timespec="seconds"),
+        "reason": reason,
+    }
+    files.write_json(paths.models(shelf) / "champion.json", content)
 
 
-def clean(strategy: str) -> None:
+def clean(shelf: str) -> None:
     """Remove hidden folders that a killed deployment left behind."""
-    for leftover in paths.models(strategy).glob(".tmp-*"):
+    for leftover in paths.models(shelf).glob(".tmp-*"):
         shutil.rmtree(leftover, ignore_errors=True)

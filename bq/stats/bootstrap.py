@@ -47,7 +47,10 @@ def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int
         bootstrap = StationaryBootstrap(block, filled, known, seed=np.random.default_rng(seed))
         bounds = np.nanquantile(bootstrap.apply(means, draws), [alpha, 1.0 - alpha], axis=0)
     n = known.sum(axis=0)
-    return [Interval(float(middle[i]), float(bounds[0, i]), float(bounds[1, i]), int(n[i]), float(n[i] / block)) for i in range(len(middle))]
+    return [
+        Interval(float(middle[i]), float(bounds[0, i]), float(bounds[1, i]), int(n[i]), float(n[i] / block))
+        for i in range(len(middle))
+    ]
 
 
 def bootstrap_mean(values: ArrayLike, *, block: float, alpha: float, draws: int, seed: int) -> Interval:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 UTC = pl.Datetime("us", "UTC")
 SOURCES = ["real", "modelled", "simulated"]
+NOTICES = {  # shown in red wherever outcomes of that source are
+    "modelled": "Not evidence about the market: option prices are modelled.",
+    "simulated": "Not evidence about the market: this market is simulated.",
+}
 
 HEAD: Mapping[str, pl.DataType] = {
     "event_id": pl.String(),
@@ -34,7 +38,19 @@ HEAD: Mapping[str, pl.DataType] = {
     "weight": pl.Float32(),
     "score": pl.Float64(),
 }
-NEVER_NULL = ("event_id", "strategy", "symbol", "variant", "session", "t0", "t1_due", "taken", "source", "weight", "score")
+NEVER_NULL = (
+    "event_id",
+    "strategy",
+    "symbol",
+    "variant",
+    "session",
+    "t0",
+    "t1_due",
+    "taken",
+    "source",
+    "weight",
+    "score",
+)
 LEAKS = ("score", "outcome", "label", "t1")  # a model that sees one of these judges itself
 
 
@@ -105,8 +121,10 @@ class Strategy:
         """The feature set that the settings name; refused where it holds a leaking column."""
         name = settings.learning.features
         if name not in self.feature_sets:
-            raise BadParameters(f"`learning.features` must name a feature set, but got {name!r}; "
-                                f"{did_you_mean(name, self.feature_sets)}")
+            raise BadParameters(
+                f"`learning.features` must name a feature set, but got {name!r}; "
+                f"{did_you_mean(name, self.feature_sets)}"
+            )
         return refuse_leaks(self.feature_sets[name])
 
 
@@ -168,8 +186,10 @@ def conform(events: pl.DataFrame, features: FeatureSet) -> pl.DataFrame:
         raise BadData(f"features must be finite or missing, but are infinite: {', '.join(infinite)}.")
     reversed_ = frame.filter((pl.col("t1_due") <= pl.col("t0")) | (pl.col("t1") > pl.col("t1_due")))
     if len(reversed_):
-        raise BadData(f"events must satisfy t0 < t1_due and t1 <= t1_due, but {len(reversed_)} do not, "
-                      f"the first is {reversed_['event_id'][0]} ({reversed_['symbol'][0]}, {reversed_['session'][0]}).")
+        raise BadData(
+            f"events must satisfy t0 < t1_due and t1 <= t1_due, but {len(reversed_)} do not, "
+            f"the first is {reversed_['event_id'][0]} ({reversed_['symbol'][0]}, {reversed_['session'][0]})."
+        )
     return frame
 
 

@@ -1,6 +1,7 @@
 """The event store: built once, extended as bars arrive, rebuilt where history changed."""
 
 import datetime as dt
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +64,9 @@ def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.d
     """The events of one session, on the schedule or not, for deciding; nothing is stored."""
     symbols = market.bars.filter(pl.col("session") == session)["symbol"].unique().sort()
     if symbols.is_empty():
-        raise BadData(f"DATE must be a session with bars, but {session} has none; the newest is {market.bars['session'].max()}.")
+        raise BadData(
+            f"DATE must be a session with bars, but {session} has none; the newest is {market.bars['session'].max()}."
+        )
     built = strategy.build(market, settings, {symbol: [session] for symbol in symbols})
     return _finish(strategy, settings, market, built, len(built.events)).events
 
@@ -80,10 +83,15 @@ def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
     """Average uniqueness of each label among its symbol's, by sessions from the entry to the latest possible end."""
     closes = sessions(calendar)["close_utc"]
     numbered = events.with_columns(
-        first=pl.Series(closes.search_sorted(events["t0"], "right")), last=pl.Series(closes.search_sorted(events["t1_due"]))
+        first=pl.Series(closes.search_sorted(events["t0"], "right")),
+        last=pl.Series(closes.search_sorted(events["t1_due"])),
     )
     parts = [
-        group.with_columns(weight=average_uniqueness(group["first"].to_numpy().astype(np.int64), group["last"].to_numpy().astype(np.int64)))
+        group.with_columns(
+            weight=average_uniqueness(
+                group["first"].to_numpy().astype(np.int64), group["last"].to_numpy().astype(np.int64)
+            )
+        )
         for _, group in numbered.group_by("symbol", maintain_order=True)
     ]
     return pl.concat(parts).drop("first", "last") if parts else events.with_columns(weight=pl.lit(1.0))
@@ -109,7 +117,9 @@ def _stored(folder: Path, market: MarketData) -> Built:
     known = files.read_json(state)
     last = dt.date.fromisoformat(known["through"])
     bars = {symbol: frame for (symbol,), frame in market.bars.filter(pl.col("session") <= last).group_by("symbol")}
-    good = [symbol for symbol, digest in known["bars"].items() if symbol in bars and content_hash(bars[symbol]) == digest]
+    good = [
+        symbol for symbol, digest in known["bars"].items() if symbol in bars and content_hash(bars[symbol]) == digest
+    ]
     changed = sorted(set(known["bars"]) & set(bars) - set(good))
     if changed:
         log.warning("history changed, events rebuilt: %s", ", ".join(changed))
@@ -120,10 +130,7 @@ def _stored(folder: Path, market: MarketData) -> Built:
 
 def _without(days: list[dt.date], stored: Built, symbol: str) -> list[dt.date]:
     done = {
-        day
-        for frame in stored
-        if len(frame)
-        for day in frame.filter(pl.col("symbol") == symbol)["session"].to_list()
+        day for frame in stored if len(frame) for day in frame.filter(pl.col("symbol") == symbol)["session"].to_list()
     }
     return [day for day in days if day not in done]
 
@@ -136,9 +143,13 @@ def _save(folder: Path, stored: Built, market: MarketData) -> None:
     bars = market.bars.group_by("symbol", maintain_order=True)
     state = {
         "through": market.bars["session"].max(),
+        "code": code_digest(),
         "bars": {symbol: content_hash(frame) for (symbol,), frame in bars},
     }
     files.write_json(folder / "state.json", state)
+    for other in folder.parent.glob("*/state.json"):
+        if files.read_json(other).get("code") != state["code"]:  # made by other code: never read again
+            shutil.rmtree(other.parent, ignore_errors=True)
 
 
 def _nothing(strategy: Strategy, refused: pl.DataFrame) -> str:

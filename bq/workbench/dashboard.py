@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from bq.core import files
-from bq.workbench.report import COLOURS, NOTICES, environment
+from bq.strategies.contract import NOTICES
+from bq.workbench.report import COLOURS, environment
 
 
 def write_index(outputs: Path, champions: list[dict[str, Any]]) -> None:

@@ -24,15 +24,12 @@ from traitlets.config import Config
 
 from bq.core import files
 from bq.core.params import to_yaml
+from bq.strategies.contract import NOTICES
 from bq.workbench.sanitize import clean
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
-NOTICES = {
-    "modelled": "Not evidence about the market: option prices are modelled.",
-    "simulated": "Not evidence about the market: this market is simulated.",
-}
 COLOURS = {"deployed": "green", "kept": "blue", "done": "grey", "failed": "red", "cancelled": "amber"}
 ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)

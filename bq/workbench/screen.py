@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bq.core import paths
-from bq.workbench.report import NOTICES
+from bq.strategies.contract import NOTICES
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 WIDTH = 118

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import gzip
+import zlib
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,13 @@ from bq.market.columns import match, typed
 from bq.market.sources import wanted
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
+DAMAGED = (  # what reading a damaged file raises; polars panics on some damage inside Parquet files
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    EOFError,
+    zlib.error,
+)
 
 
 def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -64,7 +72,7 @@ def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> tupl
         return ROWS.to_frame(), _about(
             name, "rejected", "unreadable", "text must be UTF-8, but is not. Save it as UTF-8."
         )
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
         detail = f"a file must be whole and readable, but: {reason}"
         return ROWS.to_frame(), _about(name, "rejected", "unreadable", detail)

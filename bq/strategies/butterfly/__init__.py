@@ -81,8 +81,16 @@ def _as_events(
     """Add the contract's columns to the symbol-wise rows; the strategy's own columns stay behind them."""
     close = dict(calendar.iter_rows())
     name = variant(settings)
-    ids = [event_id(NAME, symbol, close[session].isoformat(), name) for symbol, session in rows.select("symbol", "session").iter_rows()]
-    at_close = partial(pl.Expr.replace_strict, old=calendar["session"], new=calendar["close_utc"], return_dtype=pl.Datetime("us", "UTC"))
+    ids = [
+        event_id(NAME, symbol, close[session].isoformat(), name)
+        for symbol, session in rows.select("symbol", "session").iter_rows()
+    ]
+    at_close = partial(
+        pl.Expr.replace_strict,
+        old=calendar["session"],
+        new=calendar["close_utc"],
+        return_dtype=pl.Datetime("us", "UTC"),
+    )
     outcome = pl.col("outcome").fill_nan(None)
     return rows.with_columns(
         pl.col("^roi_.*$", "lead_7d", "debit", "risk", "exit_spot", "in_zone").fill_nan(None),

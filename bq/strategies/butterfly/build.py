@@ -146,7 +146,9 @@ def outcomes(h: History, at: Index, structure: Structure, way: Course, s: Butter
     deal = pricing.terms(structure, opened, paid=paid)
     leave, week = marked(way.exit), np.minimum(at + 7, way.exit)
     closed = way.exit >= 0
-    values = {f"roi_{fraction:.0%}": pricing.roi(structure, opened, leave, paid=fraction) for fraction in pricing.FRACTIONS}
+    values = {
+        f"roi_{fraction:.0%}": pricing.roi(structure, opened, leave, paid=fraction) for fraction in pricing.FRACTIONS
+    }
     values = {"outcome": pricing.roi(structure, opened, leave, paid=paid), **values}
     values["lead_7d"] = pricing.roi(structure, opened, marked(week), paid=paid)
     values["debit"], values["risk"] = deal.debit, deal.risk

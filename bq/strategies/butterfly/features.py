@@ -1,13 +1,17 @@
 """The feature sets of the butterfly strategy and the one function that computes them, for training and serving."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from bq.analysis.options import Greeks
-from bq.strategies.butterfly.pricing import Terms
 from bq.strategies.butterfly.score import vol_mispricing
 from bq.strategies.butterfly.structure import Reading, Structure
 from bq.strategies.contract import FeatureSet
+
+if TYPE_CHECKING:  # SciPy loads when prices are computed, not when the feature sets are looked up
+    from bq.analysis.options import Greeks
+    from bq.strategies.butterfly.pricing import Terms
 
 Array = NDArray[np.float64]
 
@@ -41,7 +45,7 @@ BUTTERFLY_V2 = FeatureSet(
 
 
 def butterfly_v2(
-    reading: Reading, structure: Structure, greek: Greeks, opened: Terms, probability: Array
+    reading: Reading, structure: Structure, greek: "Greeks", opened: "Terms", probability: Array
 ) -> dict[str, Array]:
     """The 22 features, each of shape (n_events,), from what is known at t0.
 

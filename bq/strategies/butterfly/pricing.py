@@ -69,9 +69,7 @@ def roi(structure: Structure, entry: Quote, leave: Quote, *, paid: float) -> Arr
 def greeks(structure: Structure, spot: Array, iv: Array, years: Array, *, rate: float) -> Greeks:
     """Greeks of the long structure: the sum over its own four legs. Units as in `bsm_greeks`."""
     column = (slice(None), None)
-    legs = bsm_greeks(
-        spot[column], structure.strikes, years[column], iv[column], rate=rate, is_call=structure.is_call
-    )
+    legs = bsm_greeks(spot[column], structure.strikes, years[column], iv[column], rate=rate, is_call=structure.is_call)
     return Greeks(*((QUANTITY * leg).sum(axis=1) for leg in legs))
 
 

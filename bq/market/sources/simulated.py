@@ -1,0 +1,28 @@
+"""Bars of a simulated market, on the sessions of the calendar. Labelled simulated everywhere."""
+
+import polars as pl
+
+from bq.core.errors import BadParameters
+from bq.core.settings import Market
+from bq.market.bars import FINDINGS, rows
+from bq.market.calendars import sessions
+from bq.simulate.pinned import pinned_market
+
+
+def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All rows of the market that `settings.simulation` describes (`bars.ROWS`), and no findings."""
+    plan = settings.simulation
+    if plan is None:
+        raise BadParameters(
+            "`market.simulation` must be given with `market.source: simulated`; see parameters/simulated/."
+        )
+    days = sessions(settings.calendar).filter(pl.col("session") >= plan.first)["session"].head(plan.sessions)
+    made = pinned_market(sessions=len(days), symbols=plan.symbols, share=plan.pinned_share, seed=plan.seed)
+    names = [f"SIM{i:02d}" for i in range(plan.symbols)]
+    frames = [
+        pl.DataFrame({"session": days, "close": made.close[:, i], "volume": made.volume[:, i]}).with_columns(
+            symbol=pl.lit(name)
+        )
+        for i, name in enumerate(names)
+    ]
+    return rows(pl.concat(frames), file="simulated"), FINDINGS.to_frame()

@@ -1,0 +1,87 @@
+"""Real data with real faults, outside the project: see `samples` in conftest."""
+
+import datetime as dt
+
+import polars as pl
+import pytest
+
+from bq import market
+from bq.core.settings import Market
+from bq.market.check import summary
+
+FILES = Market(source="files", max_quarantine_share=0.001)
+APPLE_SPLITS = [dt.date(2000, 6, 21), dt.date(2005, 2, 28), dt.date(2014, 6, 9), dt.date(2020, 8, 31)]
+
+
+@pytest.fixture
+def dirty(bars_folder, samples):
+    name = "us_equities_dirty_raw_2015_2020.csv.gz"
+    (bars_folder / name).symlink_to(samples / name)
+    return market.load(FILES)
+
+
+def found(data, symbol, day):
+    here = data.findings.filter((pl.col("symbol") == symbol) & (pl.col("session") == day))
+    return sorted(here.select("action", "rule").rows())
+
+
+def test_each_of_40_dirty_symbols_has_a_stated_reason(dirty):
+    by_symbol = summary(dirty).drop_nulls("symbol")
+    assert len(by_symbol) == 40
+    assert by_symbol.filter(pl.col("reasons") == "")["symbol"].to_list() == []
+
+
+def test_dirty_rows_are_all_accounted_for(dirty):
+    quarantined = dirty.findings.filter(pl.col("action") == "quarantined")
+    assert dirty.counts["read"].sum() == 35_880 == len(dirty.bars) + len(quarantined)
+
+
+@pytest.mark.parametrize(
+    "symbol, day, expected",
+    [
+        ("STI", dt.date(2019, 12, 6), [("quarantined", "conflicting_duplicate")] * 2),
+        ("VIAB", dt.date(2019, 12, 4), [("quarantined", "conflicting_duplicate")] * 2),
+        ("CBS", dt.date(2019, 12, 4), [("quarantined", "conflicting_duplicate"), ("quarantined", "not_positive")]),
+        ("CBOE", dt.date(2020, 1, 10), [("quarantined", "outside_range")]),
+        ("DIS", dt.date(2020, 1, 10), [("quarantined", "outside_range")]),
+        ("DXC", dt.date(2018, 6, 1), [("quarantined", "outside_range")]),
+        ("DHR", dt.date(2016, 7, 5), [("flagged", "jump")]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_known_fault_is_found_where_it_is(dirty, symbol, day, expected):
+    assert found(dirty, symbol, day) == expected
+
+
+@pytest.mark.parametrize("symbol", ["CA", "COL", "SCG"])
+def test_prices_after_the_end_of_trading_are_flagged(dirty, symbol):
+    assert {"ends_early", "stale", "jump"} & set(dirty.findings.filter(pl.col("symbol") == symbol)["rule"])
+
+
+def test_297_clean_symbols_lose_no_row(bars_folder, samples):
+    name = "us_equities_sp500_2015_2020.parquet"
+    (bars_folder / name).symlink_to(samples / name)
+    data = market.load(FILES)
+    assert (len(data.bars), data.bars["symbol"].n_unique()) == (373_923, 297)
+    assert set(data.findings.filter(pl.col("action") != "flagged")["rule"]) == {"extra_columns"}
+
+
+@pytest.fixture
+def apple(samples):
+    """Prices as quoted, and the factor that makes them continuous."""
+    names = ("lean_us_raw_unadjusted_daily_1998_2021.csv.gz", "lean_us_factor_files.csv.gz")
+    raw, factors = (pl.read_csv(samples / name).filter(pl.col("symbol") == "AAPL") for name in names)
+    factors = factors.select(
+        date=pl.col("date").cast(pl.String).str.to_date("%Y%m%d"), adj=pl.col("price_factor") * pl.col("split_factor")
+    )
+    raw = raw.with_columns(pl.col("date").str.to_date()).sort("date")
+    return raw.join_asof(factors.sort("date"), on="date", strategy="forward").with_columns(pl.col("adj").fill_null(1.0))
+
+
+@pytest.mark.parametrize("adjusted", [False, True], ids=["prices-alone", "with-factor"])
+def test_splits_are_flagged_on_their_days_unless_the_factor_explains_them(bars_folder, apple, adjusted):
+    (apple if adjusted else apple.drop("adj")).write_csv(bars_folder / "AAPL.csv")
+    data = market.load(Market(source="files"))
+    days = data.findings.filter(pl.col("rule").is_in(["split_like", "jump"]))["session"].to_list()
+    assert [day for day in APPLE_SPLITS if day in days] == ([] if adjusted else APPLE_SPLITS)
+    assert dt.date(2000, 9, 29) in days  # no split: the profit warning, −52%
