@@ -60,10 +60,9 @@ def _reference(window: np.ndarray, steps: int, orders: Sequence[tuple[int, int, 
     """Forecast one window by statsmodels: price, width in %, index of the order."""
     from statsmodels.tsa.arima.model import ARIMA
 
-    differences = np.diff(window)
-    scale = np.std(differences)
-    if not np.isfinite(scale) or scale <= 1e-12 * np.abs(window).max():
+    if not np.isfinite(window).all() or np.std(np.diff(window)) <= 1e-12 * np.abs(window).max():
         return np.nan, np.nan, np.nan
+    scale = np.std(np.diff(window))
     scaled = (window - window[0]) / scale
     burn = 1 + max(p for p, _, _ in orders)
     best, lowest, chosen = None, np.inf, np.nan

@@ -34,8 +34,8 @@ def fit_garch(returns_pct: ArrayLike, *, engine: Engine = "compiled") -> GarchFi
     Raises BadData for a window of another shape.
     """
     check_engine(engine)
-    window = as_windows(np.atleast_2d(returns_pct), name="returns_pct", at_least=MIN_RETURNS)[0]
-    return GarchFit(*_fit(window[None, :], horizon=1, engine=engine)[0, :5].tolist())
+    window = as_windows(np.asarray(returns_pct)[None], name="returns_pct[None]", at_least=MIN_RETURNS)
+    return GarchFit(*_fit(window, horizon=1, engine=engine)[0, :5].tolist())
 
 
 def garch_volatility(returns_pct: ArrayLike, *, horizon: int = 30, engine: Engine = "compiled") -> np.ndarray:

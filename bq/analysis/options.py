@@ -69,11 +69,12 @@ def bsm_greeks(
     """
     check_engine(engine)
     arguments = (spot, strike, years, vol, rate, dividend_yield, np.asarray(is_call, dtype=bool))
-    if engine == "reference":
-        return Greeks(*_reference_greeks(*np.broadcast_arrays(*map(np.asarray, arguments))))
-    from bq.kernels.options import greeks
+    with np.errstate(divide="ignore", invalid="ignore"):  # on the way to NaN
+        if engine == "reference":
+            return Greeks(*_reference_greeks(*np.broadcast_arrays(*map(np.asarray, arguments))))
+        from bq.kernels.options import greeks
 
-    return Greeks(*greeks(*arguments))
+        return Greeks(*greeks(*arguments))
 
 
 def implied_volatility(
@@ -95,11 +96,11 @@ def implied_volatility(
     """
     check_engine(engine)
     arguments = (price, spot, strike, years, rate, dividend_yield, np.asarray(is_call, dtype=bool))
-    if engine == "reference":
-        return np.vectorize(_reference_implied, otypes=[float])(*arguments)
-    from bq.kernels.options import implied
-
     with np.errstate(divide="ignore", invalid="ignore"):  # on the way to NaN
+        if engine == "reference":
+            return np.vectorize(_reference_implied, otypes=[float])(*arguments)
+        from bq.kernels.options import implied
+
         return implied(*arguments)
 
 
@@ -111,11 +112,10 @@ def _reference_greeks(spot, strike, years, vol, rate, dividend_yield, is_call):
     time = np.where(years <= 0, 0.0, years)
     growth = np.exp(-dividend_yield * time)
     present_spot, present_strike = spot * growth, strike * np.exp(-rate * time)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        deviation = np.where((spot > 0) & (strike > 0) & (vol >= 0), vol, np.nan) * np.sqrt(time)
-        moneyness = np.log(spot / strike) + (rate - dividend_yield) * time
-        inverse = np.where(deviation == 0, 0.0, 1 / deviation)
-        d1 = np.where(moneyness == 0, 0.0, moneyness / deviation) + deviation / 2
+    deviation = np.where((spot > 0) & (strike > 0) & (vol >= 0), vol, np.nan) * np.sqrt(time)
+    moneyness = np.log(spot / strike) + (rate - dividend_yield) * time
+    inverse = np.where(deviation == 0, 0.0, 1 / deviation)
+    d1 = np.where(moneyness == 0, 0.0, moneyness / deviation) + deviation / 2
     density = np.where(deviation == 0, 0.0, np.exp(-(d1**2) / 2) / np.sqrt(2 * np.pi))
     received = sign * present_spot * ndtr(sign * d1)
     paid = sign * present_strike * ndtr(sign * (d1 - deviation))

@@ -1,11 +1,11 @@
-"""The embedded database: what is transactional. SQLite in WAL mode by default, any SQLAlchemy URL by `BQ_DATABASE_URL`."""
+"""The database: what is transactional. SQLite in WAL mode by default, any SQLAlchemy URL by `BQ_DATABASE_URL`."""
 
 import os
 from functools import lru_cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from bq.core import paths
 from bq.core.errors import BQError
@@ -57,25 +57,35 @@ decisions = sa.Table(  # predictions served
 
 
 def engine() -> sa.Engine:
-    """The database of `BQ_DATABASE_URL`, default SQLite at data/bq.db; tables are created where missing."""
-    default = paths.home() / "data" / "bq.db"
-    return _engine(os.environ.get("BQ_DATABASE_URL") or f"sqlite:///{default}")
+    """The database of `BQ_DATABASE_URL`, default SQLite at data/bq.db; tables are created where missing.
+
+    Raises BQError, without the password, where it cannot be reached or written.
+    """
+    given = os.environ.get("BQ_DATABASE_URL")
+    try:
+        url = sa.make_url(given) if given else sa.URL.create("sqlite", database=str(paths.home() / "data" / "bq.db"))
+    except (ArgumentError, ValueError):
+        raise BQError(
+            "BQ_DATABASE_URL must be a database URL such as sqlite:////home/me/bq.db or "
+            "postgresql+psycopg://user:password@host/name, but could not be read as one."
+        ) from None
+    return _engine(url)
 
 
 @lru_cache(maxsize=4)
-def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    made = sa.create_engine(parsed)
-    if parsed.get_backend_name() == "sqlite":
-        sa.event.listen(made, "connect", _configure_sqlite)
+def _engine(url: sa.URL) -> sa.Engine:
     try:
+        if url.get_backend_name() == "sqlite" and url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        made = sa.create_engine(url)
+        if url.get_backend_name() == "sqlite":
+            sa.event.listen(made, "connect", _configure_sqlite)
         metadata.create_all(made)
-    except OperationalError as error:
-        shown = parsed.render_as_string(hide_password=True)
+    except (ArgumentError, DBAPIError, ImportError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
         raise BQError(
-            f"BQ_DATABASE_URL: the database {shown} must be reachable and writable, but: {error.orig}."
+            f"BQ_DATABASE_URL: the database {url.set(query={}).render_as_string(hide_password=True)} must be reachable "
+            f"and writable, but: {reason}."
         ) from None
     return made
 

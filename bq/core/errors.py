@@ -33,7 +33,7 @@ class TemporalOverlap(BadParameters):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean `x`?)` for the nearest known name, or the list of known names.
+    """The nearest known name as a question, or the list of known names.
 
     >>> did_you_mean("folsd", ["folds", "seed"])
     'did you mean `folds`?'

@@ -18,7 +18,8 @@ def configure() -> None:
     stamped = "%(asctime)s %(levelname)s %(message)s"
     handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else stamped, "%Y-%m-%dT%H:%M:%S%z"))
     log.handlers[:] = [handler]
-    log.setLevel(os.environ.get("BQ_LOG", "INFO").upper())
+    level = os.environ.get("BQ_LOG", "").upper()
+    log.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
     log.propagate = False
     for library in ("papermill", "asyncio", "traitlets"):  # what they say on a killed kernel we say ourselves
         logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -1,33 +1,53 @@
 """One way to use more than one core: joblib, on Dask where `BQ_DASK_SCHEDULER` names a scheduler."""
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from bq.core.errors import BadParameters
 from bq.core.log import progress
 
 T = TypeVar("T")
 
 
 def workers() -> int:
-    """Number of worker processes: `BQ_WORKERS`, default the number of usable cores."""
-    return (
-        int(os.environ.get("BQ_WORKERS", 0)) or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    )
+    """Number of worker processes: `BQ_WORKERS`, default (or 0) the number of usable cores."""
+    text = os.environ.get("BQ_WORKERS", "").strip() or "0"
+    if not text.isdecimal():
+        raise BadParameters(f"BQ_WORKERS must be a whole number of processes, but got {text!r}.")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(text) or usable or 1
 
 
 def parallel_map(function: Callable[..., T], items: Iterable[Any], *, description: str) -> list[T]:
-    """Apply `function` to each item, results in the order of the items, whatever the number of workers."""
+    """Apply `function` to each item, results in the order of the items, whatever the number of workers.
+
+    An error raised by `function` reaches the caller as itself.
+    """
     import joblib
 
     items = list(items)
-    scheduler = os.environ.get("BQ_DASK_SCHEDULER")
-    if scheduler:
-        from dask.distributed import Client
-
-        Client(scheduler)
-    count = min(workers(), len(items)) or 1
-    with joblib.parallel_config(backend="dask") if scheduler else nullcontext():
+    with _backend(min(workers(), len(items)) or 1) as count:
         results = joblib.Parallel(n_jobs=count, return_as="generator")(joblib.delayed(function)(item) for item in items)
         return list(progress(results, total=len(items), description=description))
+
+
+@contextmanager
+def _backend(local: int) -> Iterator[int]:
+    """Number of jobs for joblib: `local` on this machine, all there are where Dask has a scheduler."""
+    scheduler = os.environ.get("BQ_DASK_SCHEDULER")
+    if not scheduler:
+        yield local
+        return
+    import joblib
+
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise BadParameters(
+            f"BQ_DASK_SCHEDULER is {scheduler!r}, which needs the package `distributed`, but it is not installed. "
+            "Install it, or unset the variable to work on this machine."
+        ) from None
+    with Client(scheduler), joblib.parallel_config(backend="dask"):
+        yield -1

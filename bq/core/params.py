@@ -1,27 +1,29 @@
 """Strict parameters: YAML 1.2 and `SET=` overrides into validated models, or one clear sentence.
 
-YAML 1.1 surprises (`NO` as false, `1e-3` as text, `010` as 8, `16:00` as 960) do not exist here: the loader is YAML 1.2,
-every model refuses unknown names and wrong types, and no value is coerced from text.
+YAML 1.1 surprises (`NO` as false, `1e-3` as text, `010` as 8, `16:00` as 960) do not exist here: the loader is YAML
+1.2, every model refuses unknown names and wrong types, and no value is coerced from text.
 """
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bq.core.errors import BadParameters, did_you_mean
 
 
 class Section(BaseModel):
-    """Base of every parameter model: immutable, strict types, unknown names refused."""
+    """Base of every parameter model: immutable, strict types, finite numbers, unknown names refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Section)
+OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s*$)", re.MULTILINE)
 
 
 def _yaml() -> YAML:
@@ -32,11 +34,22 @@ def _yaml() -> YAML:
 
 def read_yaml(text: str, *, where: str) -> Any:
     """Parse YAML 1.2 text with the safe loader; `where` names its origin in errors."""
+    if OTHER_VERSION.search(text):
+        raise BadParameters(f"{where}: must be YAML 1.2, but declares another version. Take the %YAML line out.")
     try:
         return _yaml().load(text)
-    except (YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise BadParameters(f"{where}: must be YAML 1.2, but could not be read: {reason}") from None
+    except RecursionError:
+        raise BadParameters(f"{where}: must be YAML 1.2, but is nested too deeply to be read.") from None
+    except (YAMLError, ValueError, LookupError) as error:  # ruamel lets those of a wrong `!!int` or `!!bool` through
+        raise BadParameters(f"{where}: must be YAML 1.2, but could not be read: {_reason(error)}.") from None
+
+
+def _reason(error: Exception) -> str:
+    """What a YAML error says, on one line, with its place."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        mark = error.problem_mark
+        return f"{' '.join(error.problem.split())} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split())
 
 
 def to_yaml(value: Any) -> str:
@@ -62,6 +75,8 @@ def load(path: Path, model: type[Model], *, overrides: str = "") -> Model:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadParameters(f"{path}: must be UTF-8 text, but {error}.") from None
+    except OSError as error:
+        raise BadParameters(f"{path}: must be readable, but {error.strerror}.") from None
     values = read_yaml(text, where=str(path))
     if not isinstance(values, dict):
         raise BadParameters(f"{path}: must hold named sections (`market:` …), but holds {_describe(values)}.")

@@ -13,9 +13,10 @@ from bq.kernels.linear import solve
 
 MIN_OMEGA = 1e-8
 MAX_PERSISTENCE = 1 - 1e-6
-STARTS = np.array([[0.05, 0.98], [0.2, 0.5], [0.02, 0.99]])  # (alpha, alpha + beta): likelihoods have several optima
+# (alpha, alpha + beta): one window in twelve of real returns has several optima
+STARTS = np.array([[0.05, 0.98], [0.2, 0.5], [0.02, 0.995], [0.02, 0.5]])
 MAX_STEPS = 200
-SAME_BASIN = 1e-2  # squared distance to a known optimum, in log-likelihood × 2, below which a climb would end there
+SAME_BASIN = 1e-2  # squared distance to a known optimum, in log-likelihood × 2, from which a climb ends there too
 TOLERANCE = 1e-8  # of the log-likelihood: what a further step may still promise at convergence
 
 # constraint i holds where NORMALS[i] @ theta >= LIMITS[i]

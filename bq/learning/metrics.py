@@ -175,3 +175,10 @@ def importance(model: FittedModel, features: FeatureSet) -> tuple[list[str], np.
     else:
         raw = np.abs(model.base.steps[-1][1].coef_).sum(axis=0)
     return list(features.columns), raw / max(raw.sum(), 1e-12)
+
+
+def confusion(predictions: pl.DataFrame, task: Task) -> np.ndarray:
+    """Events by actual (row) and predicted (column) class, shape (n_classes, n_classes)."""
+    matrix = np.zeros((len(task.classes),) * 2, np.int64)
+    np.add.at(matrix, (predictions["label"].to_numpy(), predictions["predicted"].to_numpy()), 1)
+    return matrix

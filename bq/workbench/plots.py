@@ -10,6 +10,7 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from bq.workbench import theme
+from bq.workbench.table import table
 from bq.workbench.theme import figure, label, no_data, numbers, positions, thin
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "interval_dots",
     "lines",
     "no_data",
+    "table",
 ]
 
 DASHES = ["solid", "dash", "dot", "dashdot"]  # a second sign beside the colour

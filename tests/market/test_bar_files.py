@@ -124,6 +124,13 @@ def test_empty_cells_stay_empty_and_a_row_without_close_is_set_aside(bars_folder
     assert data.findings.filter(pl.col("rule") == "missing")["row"].to_list() == [2, 3]
 
 
+@pytest.mark.parametrize("name", ["<script>", "A[1]", "*", "naïve", "a b"])
+def test_a_file_name_is_a_symbol_whatever_it_says(bars_folder, name):
+    (bars_folder / f"{name}.csv").write_text(PLAIN)
+    pl.read_csv(PLAIN.encode()).write_parquet(bars_folder / f"{name}2.parquet")
+    assert sorted(set(market.load(FILES).bars["symbol"])) == sorted([name, f"{name}2"])
+
+
 def test_a_symbol_is_text_whatever_it_says(bars_folder):
     names = ["<script>alert(1)</script>", "NA", "null", "7203", "=1+1"]
     rows = [f"{name},2020-01-02,1" for name in names]

@@ -51,39 +51,41 @@ def _counts(path: Path) -> bool:
 
 
 def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows and findings of one file."""
+    """Rows and findings of one file, whatever is wrong with it."""
     name = str(path.relative_to(folder))
-    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
-    if ending is None:
-        return ROWS.to_frame(), _about(name, "flagged", "not_read", f"only {', '.join(ENDINGS)} are read")
-    symbol = path.name[: -len(ending)]
     try:
-        scan, decimal_comma = (pl.scan_parquet(path), False) if ending == ".parquet" else _scan_csv(path)
-        one_symbol = "symbol" not in match(scan.collect_schema().names())
-        if one_symbol and settings.symbols is not None and symbol not in settings.symbols:
-            return ROWS.to_frame(), FINDINGS.to_frame()
-        rows, found = typed(
-            scan, file=name, symbol=symbol, calendar=settings.calendar, today=today, decimal_comma=decimal_comma
-        )
-        return rows.filter(wanted(settings)).collect(engine="streaming"), found
+        return _rows(path, name, settings, today=today)
     except Rejected as refusal:
-        return ROWS.to_frame(), _about(name, "rejected", refusal.rule, refusal.detail)
+        finding = _about(name, "rejected", refusal.rule, refusal.detail)
     except UnicodeDecodeError:
-        return ROWS.to_frame(), _about(
-            name, "rejected", "unreadable", "text must be UTF-8, but is not. Save it as UTF-8."
-        )
+        finding = _about(name, "rejected", "unreadable", "text must be UTF-8, but is not. Save it as UTF-8.")
     except DAMAGED as error:
         reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
-        detail = f"a file must be whole and readable, but: {reason}"
-        return ROWS.to_frame(), _about(name, "rejected", "unreadable", detail)
+        finding = _about(name, "rejected", "unreadable", f"a file must be whole and readable, but: {reason}")
+    return ROWS.to_frame(), finding
+
+
+def _rows(path: Path, name: str, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
+    if ending is None:
+        return ROWS.to_frame(), _about(name, "flagged", "not_read", f"only {', '.join(ENDINGS)} are read")
+    scan, decimal_comma = (pl.scan_parquet(path, glob=False), False) if ending == ".parquet" else _scan_csv(path)
+    symbol = path.name[: -len(ending)]
+    one_symbol = "symbol" not in match(scan.collect_schema().names())
+    if one_symbol and settings.symbols is not None and symbol not in settings.symbols:
+        return ROWS.to_frame(), FINDINGS.to_frame()
+    rows, found = typed(
+        scan, file=name, symbol=symbol, calendar=settings.calendar, today=today, decimal_comma=decimal_comma
+    )
+    return rows.filter(wanted(settings)).collect(engine="streaming"), found
 
 
 def _scan_csv(path: Path) -> tuple[pl.LazyFrame, bool]:
     """All columns of a CSV file as text, and whether its numbers may have a decimal comma."""
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-        header = file.readline().decode("utf-8-sig")
+        header = file.readline(100_000).decode("utf-8-sig")
     separator = max(",;\t", key=header.count)
-    return pl.scan_csv(path, separator=separator, infer_schema=False), separator != ","
+    return pl.scan_csv(path, separator=separator, infer_schema=False, glob=False), separator != ","
 
 
 def _about(file: str, action: str, rule: str, detail: str) -> pl.DataFrame:

@@ -1,0 +1,44 @@
+"""Small tables that describe events and predictions; the notebooks show them."""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+
+def deciles(frame: pl.DataFrame, *, by: str, means: Sequence[str]) -> pl.DataFrame:
+    """Mean of each column of `means` within the deciles of `by`: decile (1 lowest), the means, n."""
+    decile = (pl.col(by).rank("ordinal") * 10 / pl.len()).ceil().cast(pl.Int64).alias("decile")
+    return frame.group_by(decile).agg(pl.col(means).mean(), n=pl.len()).sort("decile")
+
+
+def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """One row a feature: share missing, mean, standard deviation, quantiles."""
+    values = events.select(pl.col(columns).fill_nan(None))
+    rows = [
+        {
+            "feature": name,
+            "missing": values[name].null_count() / max(len(values), 1),
+            "mean": values[name].mean(),
+            "sd": values[name].std(),
+            "5%": values[name].quantile(0.05),
+            "median": values[name].median(),
+            "95%": values[name].quantile(0.95),
+        }
+        for name in columns
+    ]
+    return pl.DataFrame(rows)
+
+
+def variance_shares(events: pl.DataFrame, weights: Mapping[str, float]) -> pl.DataFrame:
+    """Share of the variance of the weighted sum that each column carries: component, weight, share. Shares add to 1."""
+    weighted = events.select(pl.col(name) * weight for name, weight in weights.items())
+    total = weighted.sum_horizontal()
+    shares = [weighted.select(pl.cov(pl.col(name), total)).item() / total.var() for name in weights]
+    return pl.DataFrame({"component": list(weights), "weight": list(weights.values()), "share of variance": shares})
+
+
+def rank_correlation(events: pl.DataFrame, columns: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
+    """Names and Spearman matrix of the columns that vary; a missing value counts as the middle rank."""
+    values = events.select(pl.col(columns).fill_nan(None))
+    known = [name for name in columns if values[name].n_unique() > 2 or (values[name].std() or 0) > 0]
+    return known, values.select(pl.col(known).rank()).fill_null(strategy="mean").corr()

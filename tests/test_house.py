@@ -1,0 +1,133 @@
+"""What the repository as a whole promises: who imports whom, notebooks, environment, Makefile, README."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "bq"
+
+# read it top to bottom: each folder imports only from folders above it
+FLOORS = [
+    "core",
+    "kernels",
+    "stats",
+    "simulate",
+    "market",
+    "analysis",
+    "strategies",
+    "learning",
+    "serving",
+    "workbench",
+    "jobs",
+]
+PRESENTATION = {"papermill", "nbconvert", "IPython", "plotly", "nbformat", "jupyter_client"}
+COMPUTE = set(FLOORS) - {"workbench", "jobs"}
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_folder_has_a_floor():
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_floors_above(path):
+    mine = FLOORS.index(path.relative_to(PACKAGE).parts[0])
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("bq.")}
+    assert {name for name in used & set(FLOORS) if FLOORS.index(name) > mine} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_compute_folders_know_nothing_of_presentation(path):
+    if path.relative_to(PACKAGE).parts[0] in COMPUTE:
+        assert {name.split(".")[0] for name in imported(path)} & PRESENTATION == set()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_is_stripped_short_and_has_one_parameters_cell(path):
+    notebook = json.loads(path.read_text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert len(code) <= 25
+    assert max(len("".join(cell["source"]).splitlines()) for cell in code) <= 15
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert notebook["metadata"]["language_info"]["name"] == "python"
+    text = "\n".join("".join(cell["source"]) for cell in code)
+    tree = ast.parse(text)
+    assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert all(node.end_lineno - node.lineno < 5 for node in functions)
+
+
+def test_parameters_of_notebooks_are_what_papermill_can_infer():
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text())["cells"]
+        cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+        for line in "".join(cell["source"]).splitlines():
+            assert re.fullmatch(r'\w+ = ("[^"]*"|[\w.]+)  # [^"\'=]+; [^"\'=]+', line), line
+
+
+def test_the_conda_environment_is_the_lock():
+    from ruamel.yaml import YAML
+
+    environment = YAML(typ="safe").load((ROOT / "environment.yml").read_text())
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert pip == ["-r requirements.lock", "-e ."]
+    requires = re.search(r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text()).group(1)
+    assert f"python{requires}" in environment["dependencies"]
+
+
+def test_every_dependency_is_locked_with_hashes_and_asked_for_by_name():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = (ROOT / "requirements.lock").read_text()
+    entries = re.split(r"\n(?=[a-z0-9])", lock)
+    pinned = {e.split("==")[0].split("[")[0]: e for e in entries if "==" in e.splitlines()[0]}
+    assert all("--hash=sha256:" in entry for entry in pinned.values())
+    wanted = [re.split(r"[<>=\[]", name)[0] for name in project["dependencies"]]
+    assert {name.lower().replace("_", "-") for name in wanted} <= set(pinned)
+    asked = (
+        "jupyterlab papermill nbconvert pandas pyarrow polars numpy lightgbm xgboost optuna onnxruntime skl2onnx arch "
+        "statsmodels plotly ib_insync"
+    )
+    assert set(asked.split()) <= set(wanted)
+    assert "index-url" not in lock and "://" not in lock
+
+
+def test_every_target_of_the_makefile_is_in_its_help():
+    text = (ROOT / "Makefile").read_text()
+    targets = set(re.search(r"\.PHONY: (.*)", text).group(1).split())
+    assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
+    assert subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.count("\n") > 10
+
+
+def test_the_readme_names_only_targets_that_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    used = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    assert used <= targets
+    assert {"retrain", "test"} <= used
+
+
+def test_import_bq_loads_no_heavy_library():
+    code = "import bq, sys; print([m for m in ('arch','pandas','sklearn','lightgbm','plotly') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
