@@ -105,7 +105,7 @@ def test_every_dependency_is_locked_with_hashes_and_asked_for_by_name():
     pinned = {e.split("==")[0].split("[")[0]: e for e in entries if "==" in e.splitlines()[0]}
     assert all("--hash=sha256:" in entry for entry in pinned.values())
     wanted = [re.split(r"[<>=\[]", name)[0] for name in project["dependencies"]]
-    assert {name.lower().replace("_", "-") for name in wanted} <= set(pinned)
+    assert {re.sub(r"[._]", "-", name.lower()) for name in wanted} <= set(pinned)
     asked = (
         "jupyterlab papermill nbconvert pandas pyarrow polars numpy lightgbm xgboost optuna onnxruntime skl2onnx arch "
         "statsmodels plotly ib_insync"

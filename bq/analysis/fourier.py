@@ -91,7 +91,7 @@ def _dominant_period(detrended: Array) -> tuple[Array, Array]:
     power[:, 0] = 0.0
     periods = _periods(n)
     strongest = np.argsort(-power, axis=1, kind="stable")[:, :10]
-    allowed = (periods[strongest] > 7) & (periods[strongest] < 180)
+    allowed = (periods[strongest] > 7) & (periods[strongest] < 180) & (np.take_along_axis(power, strongest, axis=1) > 0)
     first = allowed.argmax(axis=1)
     found = allowed.any(axis=1)
     chosen = np.take_along_axis(strongest, first[:, None], axis=1)[:, 0]

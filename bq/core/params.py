@@ -4,10 +4,11 @@ YAML 1.1 surprises (`NO` as false, `1e-3` as text, `010` as 8, `16:00` as 960) d
 1.2, every model refuses unknown names and wrong types, and no value is coerced from text.
 """
 
+import difflib
 import re
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -86,7 +87,7 @@ def load(path: Path, model: type[Model], *, overrides: str = "") -> Model:
     except ValidationError as error:
         raise BadParameters(_explain(error, model, path=path, set_names=set_names)) from None
     except BadParameters as error:  # a rule across fields, already a whole sentence
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{_origin(path, set_names)}: {error}") from None
 
 
 def _apply(values: dict, overrides: str) -> set[str]:
@@ -116,7 +117,7 @@ def _describe(value: Any) -> str:
     return f"{shown if len(shown) <= 60 else shown[:57] + '…'} ({kind})"
 
 
-MUST_BE = {
+MUST = {
     "bool_type": "be true or false",
     "int_type": "be a whole number",
     "float_type": "be a number",
@@ -126,34 +127,51 @@ MUST_BE = {
     "dict_type": "be a section",
     "model_type": "be a section",
     "date_type": "be a date (2010-01-31)",
-    "missing": "be given",
+    "invalid_key": "have a name that is text",
 }
+WORDING = re.compile(r"^(\w+ should|Value error,) | after validation, not \d+$")  # pydantic's, around what must hold
 
 
 def _explain(error: ValidationError, model: type[BaseModel], *, path: Path, set_names: set[str]) -> str:
     """One sentence a fault, at most five."""
-    sentences = []
-    for fault in error.errors()[:5]:
-        location = [str(part) for part in fault["loc"]]
-        name = ".".join(location)
-        where = "SET" if name in set_names else str(path)
-        if fault["type"] == "extra_forbidden":
-            known = _known_names(model, location[:-1])
-            sentences.append(f"{where}: `{name}` is not a parameter; {did_you_mean(location[-1], known)}")
-        elif fault["type"] == "missing":
-            sentences.append(f"{where}: `{name}` must be given, but is absent.")
-        else:
-            must = MUST_BE.get(fault["type"]) or fault["msg"].removeprefix("Input should ").removeprefix(
-                "Value error, "
-            )
-            sentences.append(f"{where}: `{name}` must {must}, but got {_describe(fault['input'])}.")
-    return "\n".join(sentences)
+    return "\n".join(_sentence(fault, model, path=path, set_names=set_names) for fault in error.errors()[:5])
 
 
-def _known_names(model: type[BaseModel], location: list[str]) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            break
-        model = field.annotation
-    return list(model.model_fields)
+def _sentence(fault: Any, model: type[BaseModel], *, path: Path, set_names: set[str]) -> str:
+    name = ".".join(map(str, fault["loc"]))
+    where = "SET" if any(f"{name}.".startswith(f"{given}.") for given in set_names) else str(path)
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: `{name}` is not a parameter; {_nearest(name, model)}"
+    if fault["type"] == "missing":
+        return f"{where}: `{name}` must be given, but is absent."
+    must = MUST.get(fault["type"]) or WORDING.sub("", fault["msg"])
+    if fault["type"] == "value_error":  # a rule across fields, which says itself what came
+        return f"{_origin(path, set_names)}: `{name}` must {must}."
+    return f"{where}: `{name}` must {must}, but got {_describe(fault['input'])}."
+
+
+def _origin(path: Path, set_names: set[str]) -> str:
+    return f"{path} with SET of {', '.join(sorted(set_names))}" if set_names else str(path)
+
+
+def _nearest(name: str, model: type[BaseModel]) -> str:
+    """What an unknown name may have meant: one of its section or, failing that, one of another section."""
+    section, _, last = name.rpartition(".")
+    parts = [known.rpartition(".") for known in _names(model)]
+    beside = [own for of, _, own in parts if of == section]
+    elsewhere = {own: f"{of}.{own}" for of, _, own in parts if of}
+    near = difflib.get_close_matches(last, elsewhere, n=1)
+    if near and not difflib.get_close_matches(last, beside, n=1):
+        return f"did you mean `{elsewhere[near[0]]}`?"
+    return did_you_mean(last, beside)
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted names of all sections and parameters."""
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        for kind in (field.annotation, *get_args(field.annotation)):  # a section, or a section that may be absent
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found += _names(kind, f"{prefix}{name}.")
+    return found

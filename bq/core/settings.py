@@ -10,6 +10,7 @@ from bq.core.params import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what every library takes
 
 
 class Simulation(Section):
@@ -19,7 +20,7 @@ class Simulation(Section):
     sessions: Annotated[int, Field(ge=600)]
     pinned_share: Annotated[float, Field(ge=0, le=0.9)]  # strength of the planted signal; 0: none
     first: dt.date = dt.date(2010, 1, 4)
-    seed: int = 1
+    seed: Seed = 1
 
 
 class Market(Section):
@@ -52,7 +53,7 @@ class Learning(Section):
     embargo_days: Annotated[int, Field(ge=0)] = 0  # calendar days after a test block, where later folds train again
     calibration_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2  # newest part of a training window, for calibration
     newest_days: Annotated[int, Field(ge=30)] = 183  # window kept out of the artefact's training, for its gate
-    seed: int = 7
+    seed: Seed = 7
 
 
 class Gate(Section):

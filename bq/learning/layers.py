@@ -53,7 +53,8 @@ def check(names: list[str]) -> None:
     for name in names:
         if name not in CLASSIFIERS:
             raise BadParameters(
-                f"`learning.model` and `learning.compare` must name base models, but got {name!r}; {did_you_mean(name, CLASSIFIERS)}"
+                f"`learning.model` and `learning.compare` must name base models, but got {name!r}; "
+                f"{did_you_mean(name, CLASSIFIERS)}"
             )
 
 
@@ -72,7 +73,7 @@ def _float32_thresholds(model: Any) -> None:
 
     For float32 features `x <= t` and `x <= floor32(t)` are the same test, so no prediction changes; an ONNX tree holds
     float32 thresholds, and rounding to nearest would send rows that lie on a threshold the other way. LightGBM reads
-    values up to ±1e-35 as 0 and splits zeros off at that very number: -1e-35 moves one float down, beyond its own reach.
+    values up to ±1e-35 as 0 and splits zeros off at that very number: -1e-35 moves one float down, out of its reach.
     """
     import lightgbm
 

@@ -31,18 +31,19 @@ class Blocks(NamedTuple):
 
 
 def block_length(events: pl.DataFrame) -> float:
-    """Mean block in observed sessions: 1.5 × the 90th percentile of holding times, over the gap between sessions."""
+    """Mean block in observed sessions: 1.5 × the 90th percentile of holding times, over the median gap of sessions."""
     holding = (events["t1"] - events["t0"]).dt.total_seconds().quantile(0.9)
-    gaps = events["t0"].unique().sort().diff().drop_nulls().dt.total_seconds()
+    gaps = events["session"].unique().sort().diff().drop_nulls().dt.total_seconds()
     return max(1.5 * holding / gaps.median(), 1.0) if len(gaps) else 1.0
 
 
 def top_k(predictions: pl.DataFrame, *, by: str, k: int) -> pl.DataFrame:
     """Mean outcome of each session's `k` events that rank highest by column `by`: session, outcome, sorted.
 
-    Ties are broken by event id, so that the choice does not depend on the order of rows.
+    Ties are broken by event id, so that the choice does not depend on the order of rows. A missing `by` ranks last.
     """
-    best = pl.col("outcome").sort_by([by, "event_id"], descending=[True, False]).head(k).mean()
+    order = [pl.col(by).fill_nan(None), pl.col("event_id")]
+    best = pl.col("outcome").sort_by(order, descending=[True, False], nulls_last=True).head(k).mean()
     return predictions.group_by("session").agg(best.alias("outcome")).sort("session")
 
 
@@ -100,8 +101,8 @@ def calibration_error(predictions: pl.DataFrame, task: Task) -> float:
 def table(predictions: pl.DataFrame, task: Task, *, blocks: Blocks, k: int) -> pl.DataFrame:
     """The figures a reviewer asks for, of one model's out-of-sample predictions.
 
-    Returns metric, value, low, high, baseline, baseline_is, n, convention. Every figure is a mean over sessions, each
-    session weighing the same; intervals by stationary bootstrap over sessions.
+    Returns metric, value, low, high, baseline, baseline_is, sessions, events, convention. Every figure is a mean over
+    sessions, each session weighing the same; intervals by stationary bootstrap over sessions; NaN where none has it.
     """
     prior = predictions.select(pl.col(f"prior_{name}") for name in task.classes).to_numpy()
     majority = pl.Series(prior.argmax(axis=1)) == predictions["label"]
@@ -153,11 +154,14 @@ def table(predictions: pl.DataFrame, task: Task, *, blocks: Blocks, k: int) -> p
 def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) -> pl.DataFrame:
     """Mean rank IC of each column with the outcome, with its interval: feature, ic, low, high, sessions.
 
-    Within each session of at least 3 events; a column that does not vary within a session has no IC there.
+    Within each session of at least 3 events that have the feature; where it does not vary it has no IC.
     """
-    ripe = events.filter(pl.col("outcome").is_not_null())
-    correlations = [pl.corr(pl.col(name).fill_nan(None), "outcome", method="spearman").alias(name) for name in columns]
-    sessions = ripe.group_by("session").agg(*correlations, n=pl.len()).filter(pl.col("n") >= 3).sort("session")
+    known = events.filter(pl.col("outcome").is_not_null()).with_columns(pl.col(columns).fill_nan(None))
+    correlations = [
+        pl.when(pl.col(name).count() >= 3).then(pl.corr(name, "outcome", method="spearman")).alias(name)
+        for name in columns
+    ]
+    sessions = known.group_by("session").agg(*correlations).sort("session")
     values = sessions.select(columns).fill_null(np.nan).to_numpy()
     rows = zip(columns, blocks.means(values), strict=True)
     table = pl.DataFrame(
@@ -169,11 +173,17 @@ def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) 
 
 
 def importance(model: FittedModel, features: FeatureSet) -> tuple[list[str], np.ndarray]:
-    """Feature names and their share of the model's total gain (trees) or absolute standardised coefficients (linear)."""
-    if hasattr(model.base, "booster_"):
-        raw = model.base.booster_.feature_importance("gain")
+    """Feature names and their shares: of the gain (trees) or of the absolute coefficients (linear).
+
+    NaN for a base model that has neither.
+    """
+    last = model.base.steps[-1][1] if hasattr(model.base, "steps") else model.base
+    if hasattr(last, "booster_"):
+        raw = last.booster_.feature_importance("gain")
+    elif hasattr(last, "coef_"):
+        raw = np.abs(last.coef_).sum(axis=0)
     else:
-        raw = np.abs(model.base.steps[-1][1].coef_).sum(axis=0)
+        raw = np.asarray(getattr(last, "feature_importances_", np.full(len(features.columns), np.nan)))
     return list(features.columns), raw / max(raw.sum(), 1e-12)
 
 

@@ -60,13 +60,13 @@ class Bounds(NamedTuple):
 class ClassMeans(NamedTuple):
     """Mean outcome of each class by cell (category × size tercile), shrunk to the pool, from training events only."""
 
-    edges: Float32  # (n_categories, 2) size terciles
-    means: Float32  # (n_categories * 3, n_classes)
+    edges: Float32  # (n_categories + 1, 2) size terciles
+    means: Float32  # ((n_categories + 1) * 3, n_classes); the last category stands for all that training did not have
 
     @staticmethod
     def of(s: Sample, n_classes: int) -> "ClassMeans":
         """Weighted means with `SHRINKAGE` events' worth of the pooled mean of the class."""
-        n_categories = int(s.category.max()) + 1
+        n_categories = int(s.category.max()) + 2
         edges = np.zeros((n_categories, 2), np.float32)
         for category in np.unique(s.category):
             edges[category] = np.nanquantile(s.size[s.category == category], [1 / 3, 2 / 3])
@@ -80,15 +80,12 @@ class ClassMeans(NamedTuple):
         return ClassMeans(edges, ((total + strength * pooled) / (mass + strength)).astype(np.float32))
 
     def of_events(self, category: NDArray[np.int64], size: Float32) -> Float32:
-        """Class means of each event, shape (n_events, n_classes)."""
-        if len(category) and not 0 <= category.min() <= category.max() < len(self.edges):
-            raise BadData(
-                f"category must lie in 0 … {len(self.edges) - 1} as in training, but got {sorted(set(category.tolist()))}."
-            )
+        """Class means of each event, shape (n_events, n_classes); the pooled means where the category is new."""
         return self.means[_cell(category, size, self.edges)]
 
 
 def _cell(category: NDArray[np.int64], size: Float32, edges: Float32) -> NDArray[np.int64]:
+    category = np.minimum(category, len(edges) - 1)
     return category * 3 + (size[:, None] > edges[category]).sum(axis=1)
 
 
@@ -129,7 +126,8 @@ def fit(
         absent = sorted(set(range(n_classes)) - set(train.label[rows].tolist()))
         if absent:
             raise BadData(
-                f"{what} must hold events of every class, but has none of class {absent}; use longer windows or other edges."
+                f"{what} must hold events of every class, but has none of class {absent}; "
+                "use longer windows or other edges."
             )
     first, second = train.rows(inner[0]), train.rows(inner[1])
     bounds = Bounds.of(first.x)

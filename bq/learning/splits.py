@@ -35,13 +35,13 @@ def purge(
     """
     before = pl.col("t1_due") < start
     after = pl.col("t0") > end + embargo
-    return events.select(pl.arg_where(before | after)).to_series().to_numpy().astype(np.int64)
+    return _rows(events, before | after)
 
 
 def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     """Expanding walk-forward folds over the newest `folds` × `test_days` of the events.
 
-    events : DataFrame of shape (n_events, ...) with `t0`, `t1_due` (UTC), sorted by `t0`.
+    events : DataFrame of shape (n_events, ...) with `t0`, `t1_due` (UTC).
     Each fold trains on the events that ended before its test block began (and, with `gap_days`, that started at least
     so long before it); events that start within `embargo_days` after an earlier test block are left out.
 
@@ -49,56 +49,45 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     """
     last = events["t0"].max()
     edges = [last - dt.timedelta(days=settings.test_days * back) for back in range(settings.folds, -1, -1)]
-    blocks: list[Rows] = []
-    folds = []
+    folds: list[Fold] = []
     for number, (low, high) in enumerate(itertools.pairwise(edges), start=1):
-        test = _rows(events, (pl.col("t0") > low) & (pl.col("t0") <= high))
+        test = _rows(events, pl.col("t0").is_between(low, high, "right"))
         if not len(test):
             raise BadData(
-                f"fold {number}: at least one event must fall between {low:%Y-%m-%d} and {high:%Y-%m-%d}, but none does."
+                f"fold {number}: at least one event must fall between {low:%Y-%m-%d} and {high:%Y-%m-%d}, "
+                "but none does."
             )
-        start = events["t0"][int(test[0])]
-        train = np.setdiff1d(
-            np.intersect1d(purge(events, start=start, end=last), np.arange(test[0])),
-            _embargoed(events, blocks, settings),
-        )
-        if settings.gap_days is not None:
-            train = train[
-                events["t0"].gather(train).to_numpy()
-                <= np.datetime64((start - dt.timedelta(days=settings.gap_days)).replace(tzinfo=None))
-            ]
-        _enough(train, number, start)
-        folds.append(Fold(number, train, test, start, events["t1_due"].gather(test).max()))
-        blocks.append(test)
+        start, end = events["t0"].gather(test).min(), events["t1_due"].gather(test).max()
+        train = _training(events, start=start, settings=settings, earlier=folds)
+        _enough(train, f"fold {number}", start)
+        folds.append(Fold(number, train, test, start, end))
     return folds
 
 
-def newest_window(events: pl.DataFrame, *, days: int) -> tuple[Rows, Rows]:
-    """Training rows that ended before the newest `days` of matured events, and the rows of that window."""
-    start = events["t0"].max() - dt.timedelta(days=days)
-    window = _rows(events, pl.col("t0") > start)
-    first = events["t0"][int(window[0])]
-    train = np.intersect1d(purge(events, start=first, end=events["t0"].max()), np.arange(window[0]))
-    _enough(train, 0, first)
+def newest_window(events: pl.DataFrame, settings: Learning) -> tuple[Rows, Rows]:
+    """Training rows that ended before the newest `newest_days` of matured events, and the rows of that window."""
+    window = _rows(events, pl.col("t0") > events["t0"].max() - dt.timedelta(days=settings.newest_days))
+    start = events["t0"].gather(window).min()
+    train = _training(events, start=start, settings=settings, earlier=[])
+    _enough(train, "the artefact", start)
     return train, window
+
+
+def _training(events: pl.DataFrame, *, start: dt.datetime, settings: Learning, earlier: list[Fold]) -> Rows:
+    """Rows that ended before `start`, at least the gap before it, outside the embargo after each earlier test block."""
+    rows = purge(events, start=start, end=events["t0"].max())  # nothing after the block either
+    t0 = events["t0"].gather(rows)
+    keep = t0 <= start - dt.timedelta(days=settings.gap_days or 0)
+    for fold in earlier:
+        keep &= ~t0.is_between(fold.end, fold.end + dt.timedelta(days=settings.embargo_days), closed="right")
+    return rows[keep.to_numpy()]
 
 
 def _rows(events: pl.DataFrame, condition: pl.Expr) -> Rows:
     return events.select(pl.arg_where(condition)).to_series().to_numpy().astype(np.int64)
 
 
-def _embargoed(events: pl.DataFrame, blocks: list[Rows], settings: Learning) -> Rows:
-    dropped = [np.zeros(0, np.int64)]
-    for block in blocks if settings.embargo_days else []:
-        end = events["t1_due"].gather(block).max()
-        dropped.append(
-            _rows(events, pl.col("t0").is_between(end, end + dt.timedelta(days=settings.embargo_days), "right"))
-        )
-    return np.concatenate(dropped)
-
-
-def _enough(train: Rows, number: int, start: dt.datetime) -> None:
-    where = f"fold {number}" if number else "the artefact"
+def _enough(train: Rows, where: str, start: dt.datetime) -> None:
     if not len(train):
         raise TemporalOverlap(
             f"{where}: training events must end before its test block starts ({start:%Y-%m-%d}), but none does. "
@@ -106,5 +95,6 @@ def _enough(train: Rows, number: int, start: dt.datetime) -> None:
         )
     if len(train) < MIN_TRAINING_EVENTS:
         raise BadData(
-            f"{where}: Insufficient samples: {len(train)} < {MIN_TRAINING_EVENTS} training events before {start:%Y-%m-%d}."
+            f"{where}: Insufficient samples: {len(train)} < {MIN_TRAINING_EVENTS} "
+            f"training events before {start:%Y-%m-%d}. Use fewer folds or earlier events."
         )

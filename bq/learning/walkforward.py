@@ -1,4 +1,4 @@
-"""Train on the past, predict the next block, move on: the out-of-sample stream, and the model that would be deployed."""
+"""Train on the past, predict the next block, move on: the out-of-sample stream, and the model that may be deployed."""
 
 import datetime as dt
 from functools import partial
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData
 from bq.core.parallel import parallel_map
-from bq.core.settings import Settings
+from bq.core.settings import Learning, Settings
 from bq.learning import layers, splits
 from bq.learning.model import FittedModel, Prediction, Sample, fit
 from bq.strategies.contract import FeatureSet, Strategy, Task, matured
@@ -22,19 +22,19 @@ class Training(NamedTuple):
     """What one training gives."""
 
     oos: pl.DataFrame  # one row per (model, event): CARRIED, model, fold, p_<class>, predicted, expected, prior_<class>
-    folds: pl.DataFrame  # fold, start, end, train, test, purged
+    folds: pl.DataFrame  # fold, test_from, test_to, train, purged, test
     artefact: FittedModel  # trained without the newest window; this and nothing else may be deployed
     newest: pl.DataFrame  # the newest window as the artefact predicts it, columns as `oos`
     trained_through: dt.datetime  # latest t1_due in the artefact's training
 
 
 def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sample:
-    """The arrays a model trains on, one row an event."""
+    """The arrays a model trains on, one row a matured event."""
     category, size = strategy.cells(events)
     return Sample(
         x=features.matrix(events),
-        label=events["label"].fill_null(-1).to_numpy(),
-        outcome=events["outcome"].fill_null(np.nan).to_numpy(),
+        label=events["label"].to_numpy(),
+        outcome=events["outcome"].to_numpy(),
         weight=events["weight"].to_numpy(),
         category=category,
         size=size,
@@ -57,10 +57,10 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> Train
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
     data = sample(ripe, strategy, features)
     folds = splits.purged_walk_forward(ripe, learning)
-    last_train, window = splits.newest_window(ripe, days=learning.newest_days)
+    last_train, window = splits.newest_window(ripe, learning)
     jobs = [(name, fold.train, fold.test) for name in models for fold in folds] + [(learning.model, last_train, window)]
     work = partial(
-        _fit_and_predict, data=data, ripe=ripe.select("t0", "t1_due"), settings=settings, n_classes=len(task.classes)
+        _fit_and_predict, data=data, ripe=ripe.select("t0", "t1_due"), learning=learning, n_classes=len(task.classes)
     )
     *predicted, (artefact, newest) = parallel_map(work, jobs, description="walk-forward")
     rows = [
@@ -81,12 +81,12 @@ def _fit_and_predict(
     *,
     data: Sample,
     ripe: pl.DataFrame,
-    settings: Settings,
+    learning: Learning,
     n_classes: int,
 ) -> tuple[FittedModel, Prediction]:
     name, train_rows, test_rows = job
-    inner = _calibration_split(ripe[train_rows], settings.learning.calibration_share)
-    fitted = fit(name, data.rows(train_rows), inner, n_classes=n_classes, seed=settings.learning.seed)
+    inner = _calibration_split(ripe[train_rows], learning.calibration_share)
+    fitted = fit(name, data.rows(train_rows), inner, n_classes=n_classes, seed=learning.seed)
     test = data.rows(test_rows)
     return fitted, fitted.predict(test.x, test.category, test.size)
 
@@ -98,7 +98,8 @@ def _calibration_split(events: pl.DataFrame, share: float) -> tuple[NDArray[np.i
     first = np.flatnonzero((events["t1_due"] < start).to_numpy())
     if not len(first):
         raise BadData(
-            f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does; use longer windows."
+            f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does; "
+            "use longer windows."
         )
     return first, second
 

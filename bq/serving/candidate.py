@@ -4,17 +4,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+import polars.selectors as cs
 
 from bq.core import files
 from bq.core.settings import Settings
 from bq.learning import metrics
 from bq.learning.metrics import Blocks
 from bq.learning.walkforward import Training
-from bq.serving import onnx, registry
+from bq.serving import gates, onnx, registry
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.strategies.contract import Strategy
+from bq.strategies.contract import Strategy, matured
 
 MODELS = "candidate"  # folder of the artefact inside a run folder
 
@@ -35,8 +36,11 @@ class Candidate(NamedTuple):
 
 
 def recipe_digest(settings: Settings) -> str:
-    """Digest of the way of training: a change of it is a new recipe, to be judged against the champion's."""
-    beside = {"market", "gate", "run"}
+    """Digest of the way of training: a change of it is a new recipe, to be judged against the champion's.
+
+    What is only shown beside the candidate is no part of it.
+    """
+    beside = {"market": True, "gate": True, "run": True, "learning": {"compare"}}
     return files.digest(settings.model_dump(mode="json", exclude=beside))
 
 
@@ -46,7 +50,7 @@ def save(
     """Export the artefact, measure its parity, and write everything below `folder`."""
     features = strategy.features(settings)
     graph = onnx.export(training.artefact)
-    known = events.filter(pl.col("t1_due") <= training.trained_through)
+    known = matured(events, cut=training.trained_through)
     parity = onnx.parity(training.artefact, graph, features.matrix(known), seed=settings.learning.seed)
     bundle = {
         "strategy": strategy.name,
@@ -64,7 +68,8 @@ def save(
         "seed": settings.learning.seed,
     }
     table = tables(training.oos, strategy, settings)
-    own = table.filter(pl.col("model") == training.artefact.name).drop("model")
+    plain = table.with_columns(cs.float().fill_nan(None))  # JSON has no NaN
+    own = plain.filter(pl.col("model") == training.artefact.name).drop("model")
     card = {"parameters": settings.model_dump(mode="json"), "metrics_oos": own.to_dicts()}
     artefact = Artefact(graph, bundle, card)
     registry.store(artefact, folder / MODELS)
@@ -72,7 +77,7 @@ def save(
     files.write_parquet(folder / "newest.parquet", training.newest)
     files.write_parquet(folder / "folds.parquet", training.folds)
     files.write_parquet(folder / "metrics.parquet", table)
-    files.write_json(folder / "metrics.json", table.to_dicts())
+    files.write_json(folder / "metrics.json", plain.to_dicts())
     files.write_json(folder / "candidate.json", {"model_id": artefact.model_id, "parity": parity._asdict()})
     return Candidate(artefact, training.oos, training.newest, table, parity)
 
@@ -101,4 +106,4 @@ def load(folder: Path) -> Candidate:
 
 def blocks(oos: pl.DataFrame, settings: Settings) -> Blocks:
     """How the sessions of a stream are resampled: the gate's rule."""
-    return Blocks(metrics.block_length(oos), settings.gate.alpha, settings.gate.draws, settings.learning.seed)
+    return gates.blocks(oos, settings.gate, settings.learning.seed)

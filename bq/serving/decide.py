@@ -31,7 +31,7 @@ def champion(strategy: Strategy, settings: Settings) -> tuple[Champion | None, s
         if artefact is None:
             return None, "no model was deployed yet"
         return ready(artefact, strategy), ""
-    except BadData as error:
+    except (BadData, OSError) as error:  # damaged or unreadable: the rule score answers
         log.error("%s", error)
         return None, str(error)
 

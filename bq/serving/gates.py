@@ -12,7 +12,7 @@ import polars as pl
 from bq.core.settings import Gate
 from bq.learning import metrics
 from bq.learning.metrics import Blocks
-from bq.serving.onnx import Parity
+from bq.serving.onnx import TOLERANCE, Parity
 from bq.stats.bootstrap import Interval
 from bq.strategies.contract import Task
 
@@ -76,14 +76,12 @@ def decide(
         _calibration(oos, task, settings),
         _parity(parity),
     ]
-    against = "the champion" if champion is not None else "the rule score"
     failed = [c for c in components if not c.holds]
     if not failed:
-        return Verdict(
-            True,
-            f"better than the rule score out of sample, and not worse than {against} on the newest window",
-            components,
-        )
+        against = "the rule score" if champion is None else "the champion"
+        than = "better" if _must_be_better(champion, same_recipe=same_recipe) else "not worse"
+        headline = f"better than the rule score out of sample, and {than} than {against} on the newest window"
+        return Verdict(True, headline, components)
     said = [f"{c.name} {'inconclusive' if c.holds is None else 'does not hold'}" for c in failed]
     return Verdict(False, ", ".join(said), components)
 
@@ -109,27 +107,27 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
 
 def _recipe(oos: pl.DataFrame, settings: Gate, seed: int) -> list[Component]:
     pairs = metrics.versus(oos, k=settings.top_k)
-    block = metrics.block_length(oos)
-    blocks = Blocks(block, settings.alpha, settings.draws, seed)
-    uplift, net = blocks.mean(pairs["uplift"].to_numpy()), blocks.mean(pairs["model"].to_numpy())
+    uplift, net = blocks(oos, settings, seed).means(pairs.select("uplift", "model").to_numpy())
     days = (oos["session"].max() - oos["session"].min()).days
-    rule = pairs["baseline"].mean()
+    beside = f", rule score {pairs['baseline'].mean():+.3f}"
+    name = f"uplift of the top {settings.top_k} over the rule score's"
     return [
-        _bound(
-            f"uplift of the top {settings.top_k} over the rule score's",
-            uplift,
-            settings.margin,
-            settings,
-            days,
-            f", rule score {rule:+.3f}",
-        ),
-        _bound(f"net ROI of the top {settings.top_k}", net, 0.0, settings, days, ""),
+        _bound(name, uplift, settings.margin, settings, days, beside),
+        _bound(f"net ROI of the top {settings.top_k}", net, 0.0, settings, days),
     ]
 
 
-def _bound(name: str, interval: Interval, threshold: float, settings: Gate, days: int, beside: str) -> Component:
+def blocks(events: pl.DataFrame, settings: Gate, seed: int) -> Blocks:
+    """How the sessions of a stream are resampled."""
+    return Blocks(metrics.block_length(events), settings.alpha, settings.draws, seed)
+
+
+def _bound(name: str, interval: Interval, threshold: float, settings: Gate, days: int, beside: str = "") -> Component:
     """A one-sided bootstrap lower bound against a threshold; too few blocks are inconclusive."""
-    statement = f"{interval} per session{beside}; lower bound must exceed {threshold:+.3f}; {interval.n} sessions, {interval.blocks:.0f} blocks"
+    statement = (
+        f"{interval} per session{beside}; lower bound must exceed {threshold:+.3f}; "
+        f"{interval.n} sessions, {interval.blocks:.0f} blocks"
+    )
     if not interval.blocks >= settings.min_blocks:
         more = days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0)
         return Component.of(name, None, f"{statement} (at least {settings.min_blocks})", _more_time(more))
@@ -150,42 +148,54 @@ def _needed(interval: Interval, threshold: float, days: int) -> str:
 
 def _more_time(days: float) -> str:
     months = max(math.ceil(days / DAYS_A_MONTH), 1)
-    return f"about {months} more months" if months <= 120 else "more than 10 more years"
+    unit = "month" if months == 1 else "months"
+    return f"about {months} more {unit}" if months <= 120 else "more than 10 more years"
+
+
+def _must_be_better(champion: pl.DataFrame | None, *, same_recipe: bool) -> bool:
+    return champion is not None and not same_recipe
 
 
 def _artefact(
     newest: pl.DataFrame, champion: pl.DataFrame | None, settings: Gate, seed: int, *, same_recipe: bool
 ) -> Component:
-    """On the newest window: a changed recipe must be better than the champion, anything else not worse by the margin."""
-    blocks = Blocks(metrics.block_length(newest), settings.alpha, settings.draws, seed)
+    """On the newest window: a changed recipe must be better than the champion, anything else not worse by the margin.
+
+    A lower bound from fewer blocks than `min_blocks` is no evidence: four of them accept an equal recipe in 5 to 17 of
+    100 windows where 2.5 are meant.
+    """
     if champion is None:
         pairs, against = metrics.versus(newest, k=settings.top_k), "rule score"
     else:
         both = newest.join(champion.select("event_id", champion_expected="expected"), on="event_id")
         pairs, against = metrics.versus(both, k=settings.top_k, baseline="champion_expected"), "champion"
-    difference = blocks.mean(pairs["uplift"].to_numpy())
-    superior = champion is not None and not same_recipe
-    figure, least = (difference.low, 0.0) if superior else (difference.mean, -settings.artefact_margin)
-    rule = "changed recipe: lower bound must exceed" if superior else "mean must be at least"
-    return Component.of(
-        f"newest window against the {against}",
-        figure > least if superior else figure >= least,
-        f"{difference} per session; {rule} {least:+.3f}; {difference.n} sessions, {newest['session'].min()} to {newest['session'].max()}",
-        f"a mean higher by {least - figure:.3f}",
+    difference = blocks(newest, settings, seed).mean(pairs["uplift"].to_numpy())
+    name = f"newest window against the {against}"
+    first, last = newest["session"].min(), newest["session"].max()
+    if _must_be_better(champion, same_recipe=same_recipe):
+        component = _bound(name, difference, 0.0, settings, (last - first).days, f", changed recipe, {first} to {last}")
+        window = f"{component.needed} (the window is `learning.newest_days`)"
+        return component._replace(needed="" if component.holds else window)
+    least = -settings.artefact_margin
+    statement = (
+        f"{difference} per session; mean must be at least {least:+.3f}; {difference.n} sessions, {first} to {last}"
     )
+    if math.isnan(difference.mean):
+        return Component.of(name, None, statement, f"events that the {against} answers too")
+    return Component.of(name, difference.mean >= least, statement, f"a mean higher by {least - difference.mean:.3f}")
 
 
 def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> Component:
     error = metrics.calibration_error(oos, task)
-    statement = f"expected calibration error {error:.3f} (at most {settings.max_calibration_error}); {len(oos)} events, {len(task.classes)} classes together"
-    return Component.of(
-        "calibration",
-        error <= settings.max_calibration_error,
-        statement,
-        f"an error lower by {error - settings.max_calibration_error:.3f}",
-    )
+    most = settings.max_calibration_error
+    sample = f"{len(oos)} events, {len(task.classes)} classes together"
+    statement = f"expected calibration error {error:.3f} (at most {most}); {sample}"
+    return Component.of("calibration", error <= most, statement, f"an error lower by {error - most:.3f}")
 
 
 def _parity(parity: Parity) -> Component:
-    statement = f"largest difference {parity.largest_difference:.1e}, {parity.flips} decision flips on {parity.rows} rows (at most 1e-05 and none)"
+    statement = (
+        f"largest difference {parity.largest_difference:.1e}, {parity.flips} decision flips on {parity.rows} rows "
+        f"(at most {TOLERANCE:.0e} and none)"
+    )
     return Component.of("ONNX parity", parity.holds, statement, "a graph that answers as the model does")

@@ -1,4 +1,4 @@
-"""A fitted model as one ONNX graph (clip → impute → scale → base model → calibration → expected outcome), and its parity.
+"""A fitted model as one ONNX graph (clip → impute → scale → base model → calibration → expected outcome); its parity.
 
 Inputs: `features` float32 (n, n_features), NaN where missing; `category` int64 (n,); `size` float32 (n,).
 Outputs: `probabilities` float32 (n, n_classes); `expected` float32 (n,).
@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from bq.learning.metrics import TRADE_ABOVE
 from bq.learning.model import SMALLEST, FittedModel, Prediction
 
 OPSET, ML_OPSET = 17, 3
@@ -22,7 +23,7 @@ class Parity(NamedTuple):
 
     rows: int
     largest_difference: float  # over probabilities and expected outcome
-    flips: int  # rows whose predicted class differs
+    flips: int  # rows whose predicted class or decision to trade differs
 
     @property
     def holds(self) -> bool:
@@ -103,7 +104,7 @@ def _before_constants(model: FittedModel) -> list[onnx.TensorProto]:
 
 
 def _before(model: FittedModel) -> list[onnx.NodeProto]:
-    """Clip and impute by comparisons, whose treatment of NaN the standard defines (that of Clip, Min and Max it does not)."""
+    """Clip and impute by comparisons: the standard says what they make of NaN, and not what Clip, Min and Max do."""
     return [
         helper.make_node("Less", ["features", "low"], ["is_low"]),
         helper.make_node("Where", ["is_low", "low", "features"], ["x_low"]),
@@ -122,6 +123,7 @@ def _after(model: FittedModel) -> tuple[list[onnx.NodeProto], list[onnx.TensorPr
         _constant("sharpness", 1.0 / model.temperature),
         _constant("edges", model.class_means.edges),
         _constant("means", model.class_means.means),
+        _constant("new", len(model.class_means.edges) - 1, np.int64),
         _constant("three", 3, np.int64),
         _constant("axis", [1], np.int64),
     ]
@@ -130,12 +132,13 @@ def _after(model: FittedModel) -> tuple[list[onnx.NodeProto], list[onnx.TensorPr
         helper.make_node("Log", ["p_clipped"], ["logits"]),
         helper.make_node("Mul", ["logits", "sharpness"], ["tempered"]),
         helper.make_node("Softmax", ["tempered"], ["probabilities"], axis=1),
-        helper.make_node("Gather", ["edges", "category"], ["cell_edges"]),
+        helper.make_node("Min", ["category", "new"], ["known"]),
+        helper.make_node("Gather", ["edges", "known"], ["cell_edges"]),
         helper.make_node("Unsqueeze", ["size", "axis"], ["size_column"]),
         helper.make_node("Greater", ["size_column", "cell_edges"], ["above"]),
         helper.make_node("Cast", ["above"], ["above_count"], to=TensorProto.INT64),
         helper.make_node("ReduceSum", ["above_count", "axis"], ["tercile"], keepdims=0),
-        helper.make_node("Mul", ["category", "three"], ["first_cell"]),
+        helper.make_node("Mul", ["known", "three"], ["first_cell"]),
         helper.make_node("Add", ["first_cell", "tercile"], ["cell"]),
         helper.make_node("Gather", ["means", "cell"], ["cell_means"]),
         helper.make_node("Mul", ["probabilities", "cell_means"], ["shares"]),
@@ -154,7 +157,6 @@ class Session:
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self.n_features = self._session.get_inputs()[0].shape[1]
 
     def predict(self, x: NDArray[np.float32], category: NDArray[np.int64], size: NDArray[np.float32]) -> Prediction:
         """Answer for rows of features, as `FittedModel.predict`."""
@@ -164,7 +166,7 @@ class Session:
 def adversarial_rows(
     model: FittedModel, x: NDArray[np.float32], *, seed: int, count: int = 2000
 ) -> NDArray[np.float32]:
-    """Rows that find differences: real ones, rows on split thresholds and one float beside, NaN, ±inf, extremes, noise."""
+    """Rows that find differences: real ones, noise, on split thresholds and one float beside, NaN, ±inf, extremes."""
     rng = np.random.default_rng(seed)
     real = x[rng.choice(len(x), min(count, len(x)), replace=False)]
     noise = rng.uniform(model.bounds.low, model.bounds.high, (count, x.shape[1])).astype(np.float32)
@@ -197,9 +199,12 @@ def parity(model: FittedModel, graph: bytes, x: NDArray[np.float32], *, seed: in
     """Compare graph and fitted model on adversarial rows made from the features `x`."""
     rows = adversarial_rows(model, x, seed=seed)
     rng = np.random.default_rng(seed)
-    category = rng.integers(len(model.class_means.edges), size=len(rows))
-    size = rng.uniform(0.0, 3.0, len(rows)).astype(np.float32)
+    edges = model.class_means.edges
+    category = rng.integers(len(edges) + 1, size=len(rows))  # one that training did not have among them
+    steps = [np.nextafter(edges, np.float32(side)).ravel() for side in (-np.inf, np.inf)]
+    size = rng.choice(np.concatenate([edges.ravel(), *steps, np.float32([np.nan, np.inf, -np.inf])]), len(rows))
     theirs, ours = model.predict(rows, category, size), Session(graph).predict(rows, category, size)
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(theirs, ours, strict=True))
-    flips = int((theirs.probabilities.argmax(axis=1) != ours.probabilities.argmax(axis=1)).sum())
-    return Parity(len(rows), difference if np.isfinite(difference) else float("inf"), flips)
+    difference = np.max([np.abs(a - b).max() for a, b in zip(theirs, ours, strict=True)])  # NaN stays NaN
+    decisions = [np.column_stack([p.probabilities.argmax(axis=1), p.expected > TRADE_ABOVE]) for p in (theirs, ours)]
+    flips = int((decisions[0] != decisions[1]).any(axis=1).sum())
+    return Parity(len(rows), float(difference) if np.isfinite(difference) else float("inf"), flips)

@@ -1,4 +1,4 @@
-"""The models of a shelf (a strategy, its simulated twin apart): content-addressed folders, one champion pointer, replaced atomically.
+"""The models of a shelf (a strategy, its simulated twin apart): content-addressed folders and one champion pointer.
 
     models/<shelf>/<model id>/  model.onnx  bundle.json  card.json  manifest.json
     models/<shelf>/champion.json
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
+from bq.core.log import log
 
 ROLLBACK = "rollback"
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
@@ -35,15 +36,20 @@ class Artefact(NamedTuple):
 
 
 def store(artefact: Artefact, folder: Path) -> Path:
-    """Write an artefact below `folder` under its id and return its path; what is there already stays as it is.
+    """Write an artefact below `folder` under its id and return its path.
 
-    Written into a hidden folder, synced, then renamed: a kill in between leaves no half-written model.
+    Written into a hidden folder, synced, then renamed: a kill in between leaves no half-written model. A whole model
+    of the same id stays as it is; a damaged one is replaced.
     """
     final = folder / artefact.model_id
     folder.mkdir(parents=True, exist_ok=True)
     if final.is_dir():
-        check(final)
-        return final
+        try:
+            load(final)
+            return final
+        except BadData as error:
+            log.warning("%s It is written anew.", error)
+            shutil.rmtree(final)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
     try:
         contents = {
@@ -55,6 +61,7 @@ def store(artefact: Artefact, folder: Path) -> Path:
         for name, content in {**contents, "manifest.json": files.canonical_json(manifest).encode()}.items():
             (temporary / name).write_bytes(content)
             files.sync(temporary / name)
+        temporary.chmod(0o755)
         files.sync(temporary)
         temporary.rename(final)
         files.sync(folder)
@@ -68,15 +75,17 @@ def check(path: Path) -> None:
     manifest = path / "manifest.json"
     if not manifest.is_file():
         raise BadData(f"model {path.name}: must have a manifest.json, but {path} has none. `make rollback` or retrain.")
-    hashes = files.read_json(manifest)
+    hashes = _read(manifest)
     for name in {*CONTENT, "card.json"} | set(hashes):
         if name not in hashes or not (path / name).is_file():
             raise BadData(
-                f"model {path.name}: must hold {name} as its manifest says, but it is missing. `make rollback` or retrain."
+                f"model {path.name}: must hold {name} as its manifest says, but it is missing. "
+                "`make rollback` or retrain."
             )
         if files.sha256(path / name) != hashes[name]:
             raise BadData(
-                f"model {path.name}: {name} must have the hash of its manifest, but was changed. `make rollback` or retrain."
+                f"model {path.name}: {name} must have the hash of its manifest, but was changed. "
+                "`make rollback` or retrain."
             )
 
 
@@ -98,13 +107,19 @@ def pointer(shelf: str) -> dict[str, Any] | None:
     path = paths.models(shelf) / "champion.json"
     if not path.is_file():
         return None
-    try:
-        found = files.read_json(path)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not {"model_id", "previous", "since_utc", "reason"} <= set(found):
-        raise BadData(f"{path}: must name a model_id, but cannot be read. `make rollback` or retrain.")
+    found = _read(path)
+    if not {"model_id", "previous", "since_utc", "reason"} <= set(found) or not isinstance(found["model_id"], str):
+        raise BadData(f"{path}: must name a model_id, but does not. `make rollback` or retrain.")
     return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object, or BadData."""
+    with contextlib.suppress(ValueError):
+        found = files.read_json(path)
+        if isinstance(found, dict):
+            return found
+    raise BadData(f"{path}: must hold a JSON object, but cannot be read. `make rollback` or retrain.")
 
 
 def pointer_or_none(shelf: str) -> dict[str, Any] | None:
@@ -132,16 +147,18 @@ def rollback(shelf: str) -> str:
 
     Raises BQError where there is none. A model that fails its hash check is never pointed at.
     """
-    rows = history(shelf)
-    newest = rows[0] if rows else {}
-    current = (pointer_or_none(shelf) or newest).get("model_id")  # an unreadable pointer is a reason to roll back
-    arrivals = [row for row in rows if row["model_id"] == current and not row["reason"].startswith(ROLLBACK)]
+    current = _standing(shelf)
+    arrivals = [
+        row
+        for row in history(shelf)
+        if row["model_id"] == current != row["previous"] and not row["reason"].startswith(ROLLBACK)
+    ]
     earlier = arrivals[0]["previous"] if arrivals else None
     if earlier is None:
         raise BQError(
             f"{shelf}: an earlier model must exist to roll back to, but there is none. The champion is unchanged."
         )
-    check(paths.models(shelf) / earlier)
+    load(paths.models(shelf) / earlier)
     _point(shelf, earlier, f"{ROLLBACK} from {current}")
     return earlier
 
@@ -157,11 +174,17 @@ def history(shelf: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def _standing(shelf: str) -> str | None:
+    """Id of the model that decides, or did by the journal where the pointer is gone or cannot be read."""
+    found = pointer_or_none(shelf) or next(iter(history(shelf)), None)
+    return found["model_id"] if found else None
+
+
 def _point(shelf: str, model_id: str, reason: str) -> None:
     """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more."""
     from bq.core import db
 
-    previous = (pointer_or_none(shelf) or {}).get("model_id")
+    previous = _standing(shelf)
     now = dt.datetime.now(dt.UTC)
     row = {"strategy": shelf, "model_id": model_id, "previous": previous, "reason": reason, "at_utc": now}
     with db.engine().begin() as connection:
@@ -176,6 +199,8 @@ def _point(shelf: str, model_id: str, reason: str) -> None:
 
 
 def clean(shelf: str) -> None:
-    """Remove hidden folders that a killed deployment left behind."""
-    for leftover in paths.models(shelf).glob(".tmp-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Remove what a killed deployment left behind: hidden folders, and pointers that were never put in place."""
+    for folder in paths.models(shelf).glob(".tmp-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in paths.models(shelf).glob(".champion.json.*.tmp"):
+        file.unlink(missing_ok=True)

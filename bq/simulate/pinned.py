@@ -28,7 +28,7 @@ class Pinned(NamedTuple):
 def pinned_market(*, sessions: int, symbols: int, share: float, seed: int) -> Pinned:
     """Simulate closes and volumes.
 
-    share : expected share of sessions in a pinned spell; 0 gives a martingale whose volume says nothing (a null market).
+    share : expected share of sessions in a pinned spell; 0 gives a null market, a martingale whose volume says nothing.
     Daily returns are Student-t (6 degrees of freedom) with a persistent log-volatility around 20% a year and a common
     factor (correlation about .3).
     """

@@ -26,7 +26,7 @@ def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int
     block : mean block length in rows, not less than the dependence lasts. All columns are resampled together.
     Politis & Romano 1994, doi:10.1080/01621459.1994.10476870, by `arch.bootstrap`.
 
-    Fewer than two rows have no interval: low and high are NaN. A column without a value has mean NaN.
+    A column with fewer than two values has no interval: low and high are NaN. Without a value its mean is NaN too.
     """
     from arch.bootstrap import StationaryBootstrap
 
@@ -40,13 +40,12 @@ def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int
         sums, counts = total.sum(axis=0), count.sum(axis=0)
         return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
 
-    middle = means(filled, known)
-    if rows < 2:
-        bounds = np.full((2, len(middle)), np.nan)
-    else:
+    middle, n = means(filled, known), known.sum(axis=0)
+    bounds, enough = np.full((2, len(middle)), np.nan), n >= 2
+    if enough.any():
         bootstrap = StationaryBootstrap(block, filled, known, seed=np.random.default_rng(seed))
-        bounds = np.nanquantile(bootstrap.apply(means, draws), [alpha, 1.0 - alpha], axis=0)
-    n = known.sum(axis=0)
+        resampled = bootstrap.apply(means, draws)[:, enough]
+        bounds[:, enough] = np.nanquantile(resampled, [alpha, 1.0 - alpha], axis=0)
     return [
         Interval(float(middle[i]), float(bounds[0, i]), float(bounds[1, i]), int(n[i]), float(n[i] / block))
         for i in range(len(middle))

@@ -168,29 +168,49 @@ def average_uniqueness(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDA
 def conform(events: pl.DataFrame, features: FeatureSet) -> pl.DataFrame:
     """Return the events with the contract's columns, order and types, sorted by (t0, symbol).
 
-    Raises BadData where a column is missing, a required value is null, an id repeats, a feature is infinite or an
-    interval is reversed.
+    Raises BadData where a column is missing or of another type, a required value is missing, an id repeats, a feature
+    or an outcome is infinite, an interval is reversed, or an event is neither open nor closed.
     """
     schema = {**HEAD, **{name: pl.Float32() for name in features.columns}, "outcome": pl.Float64(), "label": pl.Int64()}
     missing = [name for name in schema if name not in events.columns]
     if missing:
         raise BadData(f"events must hold every column of the contract, but lack: {', '.join(missing)}.")
-    frame = events.select([pl.col(name).cast(kind) for name, kind in schema.items()]).sort("t0", "symbol")
-    nulls = [name for name in NEVER_NULL if frame[name].null_count()]
+    frame = events.select(_cast(events[name], kind) for name, kind in schema.items()).sort("t0", "symbol")
+    nulls = [name for name in NEVER_NULL if _missing(frame[name])]
     if nulls:
         raise BadData(f"events must have no missing {', '.join(nulls)}.")
     if frame["event_id"].is_duplicated().any():
         raise BadData(f"event ids must be unique, but {frame['event_id'].is_duplicated().sum()} events share theirs.")
-    infinite = [name for name in features.columns if frame[name].is_infinite().any()]
+    infinite = [name for name in (*features.columns, "score", "outcome") if frame[name].is_infinite().any()]
     if infinite:
-        raise BadData(f"features must be finite or missing, but are infinite: {', '.join(infinite)}.")
-    reversed_ = frame.filter((pl.col("t1_due") <= pl.col("t0")) | (pl.col("t1") > pl.col("t1_due")))
-    if len(reversed_):
-        raise BadData(
-            f"events must satisfy t0 < t1_due and t1 <= t1_due, but {len(reversed_)} do not, "
-            f"the first is {reversed_['event_id'][0]} ({reversed_['symbol'][0]}, {reversed_['session'][0]})."
-        )
+        raise BadData(f"numbers must be finite or missing, but are infinite: {', '.join(infinite)}.")
+    t0, t1, due = pl.col("t0"), pl.col("t1"), pl.col("t1_due")
+    _refuse(frame.filter((due <= t0) | (t1 > due) | (t1 <= t0)), "satisfy t0 < t1 <= t1_due")
+    is_open, outcome = t1.is_null(), pl.col("outcome")
+    torn = (is_open != outcome.is_null()) | (is_open != pl.col("label").is_null()) | outcome.is_nan()
+    _refuse(frame.filter(torn), "have t1, outcome and label, or none of them while open")
     return frame
+
+
+def _cast(column: pl.Series, kind: pl.DataType) -> pl.Series:
+    try:
+        return column.cast(kind)
+    except pl.exceptions.PolarsError:
+        raise BadData(
+            f"events must hold `{column.name}` as {kind}, but it is {column.dtype} and does not fit."
+        ) from None
+
+
+def _missing(column: pl.Series) -> bool:
+    return bool(column.null_count() or (column.dtype.is_float() and column.is_nan().any()))
+
+
+def _refuse(wrong: pl.DataFrame, must: str) -> None:
+    if len(wrong):
+        raise BadData(
+            f"events must {must}, but {len(wrong)} do not, the first is {wrong['event_id'][0]} "
+            f"({wrong['symbol'][0]}, {wrong['session'][0]})."
+        )
 
 
 def matured(events: pl.DataFrame, *, cut: object) -> pl.DataFrame:

@@ -17,6 +17,8 @@ from bq.market.bars import content_hash
 from bq.market.calendars import sessions
 from bq.strategies.contract import Built, FeatureSet, Strategy, average_uniqueness, conform
 
+STATE = "state.json"
+TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
 BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
 
 
@@ -43,7 +45,7 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     not depend on when an event was built.
     """
     wanted = strategy.schedule(market, settings)
-    folder = paths.events(strategy.name) / _key(settings)
+    folder = _folder(strategy, settings)
     stored = _stored(folder, market)
     kept = len(stored.events)
     missing = {symbol: _without(days, stored, symbol) for symbol, days in wanted.items()}
@@ -103,29 +105,45 @@ def events_hash(events: pl.DataFrame, features: FeatureSet) -> str:
     return files.sha256(contract.write_csv().encode())
 
 
-def _key(settings: Settings) -> str:
-    """Folder of one event set: everything but the bars that the events depend on, and which symbols they are of."""
+def _folder(strategy: Strategy, settings: Settings) -> Path:
+    """Folder of one event set: by the code that computes it, and by everything but the bars that it depends on."""
     beside = {"learning": True, "gate": True, "run": True, "market": {"end", "max_quarantine_share"}}
-    return files.digest([settings.model_dump(mode="json", exclude=beside), code_digest()])
+    key = files.digest(settings.model_dump(mode="json", exclude=beside))
+    return paths.events(strategy.name) / f"{code_digest()}-{key}"
 
 
 def _stored(folder: Path, market: MarketData) -> Built:
-    """What is stored and still holds."""
-    state = folder / "state.json"
-    if not state.is_file():
-        return Built(pl.DataFrame(), pl.DataFrame())
-    known = files.read_json(state)
-    last = dt.date.fromisoformat(known["through"])
+    """What is stored and still holds: the closed events and the refused dates of symbols whose history is unchanged."""
+    nothing = Built(pl.DataFrame(), pl.DataFrame())
+    state = _state(folder)
+    if state is None:
+        return nothing
+    last = state["through"]
+    if market.bars["session"].max() < last:
+        log.info("the stored events know bars up to %s, these end before: built again", last)
+        return nothing
     bars = {symbol: frame for (symbol,), frame in market.bars.filter(pl.col("session") <= last).group_by("symbol")}
-    good = [
-        symbol for symbol, digest in known["bars"].items() if symbol in bars and content_hash(bars[symbol]) == digest
-    ]
-    changed = sorted(set(known["bars"]) & set(bars) - set(good))
+    known = {symbol: digest for symbol, digest in state["bars"].items() if symbol in bars}
+    good = [symbol for symbol, digest in known.items() if content_hash(bars[symbol]) == digest]
+    changed = sorted(set(known) - set(good))
     if changed:
         log.warning("history changed, events rebuilt: %s", ", ".join(changed))
-    events = pl.read_parquet(folder / "events.parquet").filter(pl.col("symbol").is_in(good), pl.col("t1").is_not_null())
-    refused = pl.read_parquet(folder / "refused.parquet").filter(pl.col("symbol").is_in(good))
-    return Built(events, refused)
+    events, refused = (pl.read_parquet(folder / name).filter(pl.col("symbol").is_in(good)) for name in TABLES)
+    return Built(events.filter(pl.col("t1").is_not_null()), refused)
+
+
+def _state(folder: Path) -> dict | None:
+    """What is known of a store; None where there is none, or where its files are not those that were saved."""
+    try:
+        state = files.read_json(folder / STATE)
+        if [files.sha256(folder / name) for name in TABLES] == state["tables"]:
+            return {"through": dt.date.fromisoformat(state["through"]), "bars": dict(state["bars"])}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, LookupError):
+        pass
+    log.warning("the stored events in %s are damaged: built again", folder)
+    return None
 
 
 def _without(days: list[dt.date], stored: Built, symbol: str) -> list[dt.date]:
@@ -136,23 +154,26 @@ def _without(days: list[dt.date], stored: Built, symbol: str) -> list[dt.date]:
 
 
 def _save(folder: Path, stored: Built, market: MarketData) -> None:
-    """State last: a kill in between leaves a state that does not match, and the next run builds again."""
-    (folder / "state.json").unlink(missing_ok=True)
-    files.write_parquet(folder / "events.parquet", stored.events)
-    files.write_parquet(folder / "refused.parquet", stored.refused)
+    """State last: after a kill in between it does not match the tables, and the next run builds again."""
+    for name, table in zip(TABLES, stored, strict=True):
+        files.write_parquet(folder / name, table)
     bars = market.bars.group_by("symbol", maintain_order=True)
     state = {
         "through": market.bars["session"].max(),
-        "code": code_digest(),
+        "tables": [files.sha256(folder / name) for name in TABLES],
         "bars": {symbol: content_hash(frame) for (symbol,), frame in bars},
     }
-    files.write_json(folder / "state.json", state)
-    for other in folder.parent.glob("*/state.json"):
-        if files.read_json(other).get("code") != state["code"]:  # made by other code: never read again
-            shutil.rmtree(other.parent, ignore_errors=True)
+    files.write_json(folder / STATE, state)
+    code, _, key = folder.name.partition("-")
+    for other in folder.parent.glob(f"{'?' * len(code)}-{'?' * len(key)}"):
+        if not other.name.startswith(code):  # made by other code: never read again
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _nothing(strategy: Strategy, refused: pl.DataFrame) -> str:
     reasons = refused.group_by("reason").len().sort("len", descending=True).rows() if len(refused) else []
     why = "; ".join(f"{count} dates: {reason}" for reason, count in reasons) or "no date is scheduled"
-    return f"{strategy.name}: at least one event must come of the bars, but none did ({why}). Bring more history or more dates."
+    return (
+        f"{strategy.name}: at least one event must come of the bars, but none did ({why}). "
+        "Bring more history or more dates."
+    )

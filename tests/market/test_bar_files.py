@@ -55,9 +55,6 @@ DIALECTS = {
     "shouting": PLAIN.upper().replace("ADJ_CLOSE", "ADJCLOSE"),
     "timestamps": PLAIN.replace("-02,", "-02T16:00:00-05:00,").replace("-03,", "-03T16:00:00-05:00,"),
     "factor": PLAIN.replace("adj_close", "adj").replace("5.25", "0.5").replace("5.5,2", "0.5,2"),
-    "factor-and-adjusted-close": PLAIN.replace(",volume", ",volume,adj")
-    .replace("00\n", "00,0.5\n")
-    .replace("5.25", "7"),
     "quoted-cells": '"' + PLAIN.replace(",", '","').replace("\n", '"\n"').removesuffix('"'),
     "blanks": PLAIN.replace(",", " , "),
     "decimal-comma": PLAIN.replace(",", ";").replace(".", ","),
@@ -249,6 +246,13 @@ def test_columns_that_mean_nothing_here_are_ignored_and_named(bars_folder):
     assert data.findings.filter(pl.col("rule") == "extra_columns")["detail"].to_list() == [
         "ignored: row, file, Dividends"
     ]
+
+
+def test_a_factor_is_used_before_an_adjusted_close_which_is_then_ignored(bars_folder):
+    (bars_folder / "A.csv").write_text("date,close,adj_close,adj\n2020-01-02,1,9,0.5\n")
+    data = read()
+    assert data.bars["adj"].to_list() == [0.5]
+    assert data.findings.filter(pl.col("rule") == "extra_columns")["detail"].to_list() == ["ignored: adj_close"]
 
 
 def test_files_that_are_no_bars_are_named_and_hidden_ones_are_not(bars_folder):

@@ -90,6 +90,21 @@ def test_prices_are_those_of_the_packages_own_loaders(data):
         assert ours[column].to_list() == theirs[column.title()].astype(float).tolist()
 
 
+def test_a_bar_of_the_index_whose_sources_contradict_each_other_keeps_its_close_alone(monkeypatch):
+    honest = bundled._table
+    day = dt.date(2008, 10, 13)
+
+    def altered(name):
+        wrong = pl.when(pl.col("session") == day).then(1.001).otherwise(1.0)
+        table = honest(name)
+        return table.with_columns(pl.col("Close") * wrong) if name == "spx_bars" else table
+
+    monkeypatch.setattr(bundled, "_table", altered)
+    bars = market.load(Market(symbols=["SPX"], start=dt.date(2008, 10, 10), end=dt.date(2008, 10, 14))).bars
+    assert bars["close"].to_list() == pytest.approx([899.22, 1003.35, 998.01], abs=0.005)
+    assert [row.count(None) for row in bars.select("open", "high", "low", "volume").rows()] == [0, 4, 0]
+
+
 def test_nothing_is_downloaded_and_nothing_written_to_the_users_home(data, monkeypatch, tmp_path):
     def refuse(*args, **kwargs):
         raise AssertionError("no connection may be opened")

@@ -1,5 +1,7 @@
 """Bars of a simulated market, on the sessions of the calendar. Labelled simulated everywhere."""
 
+import datetime as dt
+
 import polars as pl
 
 from bq.core.errors import BadParameters
@@ -16,7 +18,13 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
         raise BadParameters(
             "`market.simulation` must be given with `market.source: simulated`; see parameters/simulated/."
         )
-    days = sessions(settings.calendar).filter(pl.col("session") >= plan.first)["session"].head(plan.sessions)
+    over = (pl.col("session") >= plan.first) & (pl.col("close_utc") <= dt.datetime.now(dt.UTC))
+    days = sessions(settings.calendar).filter(over)["session"].head(plan.sessions)
+    if len(days) < plan.sessions:
+        raise BadParameters(
+            f"`market.simulation.sessions` must be over, but of {plan.sessions} sessions of {settings.calendar} from "
+            f"{plan.first} only {len(days)} are. Simulate fewer, or set an earlier `first`."
+        )
     made = pinned_market(sessions=len(days), symbols=plan.symbols, share=plan.pinned_share, seed=plan.seed)
     names = [f"SIM{i:02d}" for i in range(plan.symbols)]
     frames = [

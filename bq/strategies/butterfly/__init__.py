@@ -98,13 +98,13 @@ def _as_events(
         strategy=pl.lit(NAME),
         variant=pl.lit(name),
         t0=at_close(pl.col("session")),
-        t1=at_close(pl.col("exit_session")),
+        t1=at_close(pl.col("known")),
         t1_due=at_close(pl.col("due")),
         taken=pl.lit(True),
         source=pl.lit(outcome_source(market)),
         outcome=outcome,
         label=task(settings).label(outcome),
-    ).drop("due")
+    ).drop("due", "known")
 
 
 def outcome_source(market: "MarketData") -> str:

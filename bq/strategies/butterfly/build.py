@@ -58,7 +58,7 @@ def usable(h: History, at: Index, s: ButterflySettings) -> NDArray[np.str_]:
     """Why each position cannot be analysed; empty where it can."""
     sessions = s.analysis.history_sessions
     return np.select(
-        [at < sessions - 1, ~np.isfinite(h.iv[at])],
+        [at < sessions - 1, ~(h.iv[at] > 0)],
         [f"fewer than {sessions} sessions of history", "no implied volatility yet"],
         default="",
     )
@@ -104,6 +104,7 @@ class Course(NamedTuple):
     due: NDArray[np.datetime64]  # latest session at which it can end
     entry: Index
     exit: Index
+    known: NDArray[np.datetime64]  # session at which the outcome was known; NaT while open
     exit_reason: NDArray[np.str_]
 
 
@@ -111,7 +112,8 @@ def course(h: History, at: Index, structure: Structure, s: ButterflySettings) ->
     """Follow each event from the next session to its exit.
 
     The exit is the first bar on or after the holding horizon. Where none comes within `carry_sessions`, the position
-    is closed at its last price before: leaving it out would keep only the positions whose market stayed open.
+    is closed at its last price before: leaving it out would keep only the positions whose market stayed open. That
+    this is the outcome is known when the waiting is over, not before.
     """
     holding = np.array([holding_days(int(dte)) for dte in structure.dte_days], "timedelta64[D]")
     planned = np.searchsorted(h.calendar, h.session[at] + holding, side="left")
@@ -125,8 +127,10 @@ def course(h: History, at: Index, structure: Structure, s: ButterflySettings) ->
     before = np.searchsorted(h.session, due, side="right") - 1
     leave = np.where(found, on_time, np.where(stranded, before, -1))
     leave = np.where(entered & (leave >= entry), leave, -1)
-    reason = np.where(leave < 0, "", np.where(found, "horizon", "last price"))
-    return Course(due, entry, leave, reason)
+    closed = leave >= 0
+    known = np.where(closed, np.where(found, h.session[leave], due), np.datetime64("NaT"))
+    reason = np.where(~closed, "", np.where(found, "horizon", "last price"))
+    return Course(due, entry, leave, known, reason)
 
 
 def outcomes(h: History, at: Index, structure: Structure, way: Course, s: ButterflySettings) -> dict[str, NDArray]:
@@ -236,6 +240,7 @@ def build_symbol(h: History, at: Index, s: ButterflySettings) -> tuple[dict[str,
     columns = {
         **describe(h, found, s),
         "due": way.due,
+        "known": way.known,
         "entry_session": np.where(way.entry >= 0, h.session[way.entry], np.datetime64("NaT")),
         "exit_session": np.where(way.exit >= 0, h.session[way.exit], np.datetime64("NaT")),
         "exit_reason": way.exit_reason,

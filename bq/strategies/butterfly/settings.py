@@ -3,12 +3,14 @@
 import datetime as dt
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from bq.core.params import Section
-from bq.core.settings import Count, Settings, Share
+from bq.core.settings import Settings, Share
 
 Positive = Annotated[float, Field(gt=0)]
+Dte = Annotated[int, Field(ge=2, le=180)]  # long enough to be entered and left, short enough for the known calendar
 Order = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)]
 
 
@@ -25,8 +27,14 @@ class Analysis(Section):
     history_sessions: Annotated[int, Field(ge=60)] = 504
     trend_threshold: Positive = 0.10  # % of price per bar; below it the trend is FLAT
     arima_sessions: Annotated[int, Field(ge=60)] = 120
-    arima_orders: list[Order] = [[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]]
+    arima_orders: Annotated[list[Order], Field(min_length=1)] = [[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]]
     engine: Literal["compiled", "reference"] = "compiled"
+
+    @model_validator(mode="after")
+    def _differenced_once(self) -> Self:
+        if any(d != 1 for _, d, _ in self.arima_orders):
+            raise ValueError(f"hold arima_orders [p, 1, q], differenced once, but got {self.arima_orders}")
+        return self
 
 
 class Structure(Section):
@@ -34,7 +42,7 @@ class Structure(Section):
 
     wing: Literal["interval", "volatility"] = "interval"
     width_cuts: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [8.0, 12.0]  # ARIMA width %, 1/2/3 steps
-    dte_days: Annotated[list[Count], Field(min_length=3, max_length=3)] = [21, 30, 45]
+    dte_days: Annotated[list[Dte], Field(min_length=3, max_length=3)] = [21, 30, 45]
     rate: float = 0.045  # 13-week Treasury bill, continuous
     index_symbols: list[str] = ["SPX", "IXIC"]
     iv_premium_index: Positive = 1.29  # implied / forecast volatility, fitted on VIX
@@ -63,7 +71,7 @@ class Score(Section):
 class Label(Section):
     """When a position is closed, and how its outcome is classed."""
 
-    carry_sessions: Annotated[int, Field(ge=0)] = 5  # how long a missing exit price is waited for
+    carry_sessions: Annotated[int, Field(ge=0, le=20)] = 5  # how long a missing exit price is waited for
     edges: Annotated[list[float], Field(min_length=3, max_length=3)] = [-0.10, 0.05, 0.15]
 
     @model_validator(mode="after")
@@ -86,9 +94,17 @@ class ButterflySettings(Settings):
 
     @property
     def max_holding_days(self) -> int:
-        """Longest holding time plus the sessions an exit price is waited for, in calendar days."""
+        """Longest holding time plus the sessions an exit price is waited for, in calendar days.
+
+        Counted on the calendar: closures of a week have happened (September 2001), so no rule of thumb holds.
+        """
+        from bq.market.calendars import sessions
+
+        days = sessions(self.market.calendar)["session"].to_numpy()
         longest = max(holding_days(dte) for dte in self.structure.dte_days)
-        return longest + 7 * -(-self.label.carry_sessions // 5) + 4  # weekends, and a holiday at either end
+        due = np.searchsorted(days, days + np.timedelta64(longest, "D")) + self.label.carry_sessions
+        known = due < len(days)
+        return int((days[due[known]] - days[known]).max().astype(int))
 
 
 def holding_days(dte_days: int) -> int:
