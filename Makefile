@@ -36,6 +36,8 @@ report: $(READY) ## render the newest run again (RUN=<run id> for another) and r
 	@$(BQ) report
 scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
 	@$(BQ) scan
+explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
+	@$(BQ) explain
 status: $(READY) ## champions, last runs, events: where things stand
 	@$(BQ) status
 verify: $(READY) ## check every model, event table and run folder against its hashes
@@ -56,4 +58,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain explore train report scan status verify rollback check-data lab test lint lock clean
+.PHONY: help retrain explore train report scan explain status verify rollback check-data lab test lint lock clean

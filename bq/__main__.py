@@ -40,12 +40,16 @@ def _run(target: str) -> int:
         from bq.jobs import notebook
 
         notebook.main(request.read(), target)
+    elif target == "explain":
+        from bq.jobs import explain
+
+        explain.main(request.read())
     elif target == "scan":
         from bq.jobs import scan
 
         scan.main(request.read())
     else:
-        targets = ("retrain", "explore", "train", "scan", "status", "verify", "rollback", "report", "check-data")
+        targets = ("retrain", "explore", "train", "scan", "explain", "status", "verify", "rollback", "report", "check-data")
         raise BQError(
             f"python -m bq: must be called with one target, but got {target!r}; {did_you_mean(target, targets)}"
         )

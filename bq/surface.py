@@ -1,4 +1,4 @@
-"""The verbs behind `import bq`: what notebooks and a quant at a prompt use. None of them deploys or writes `models/`."""
+"""The verbs behind `import bq`, for notebooks and for a quant at a prompt. None of them deploys or writes `models/`."""
 
 from pathlib import Path
 from typing import Any

@@ -130,4 +130,6 @@ def test_the_readme_names_only_targets_that_exist():
 
 def test_import_bq_loads_no_heavy_library():
     code = "import bq, sys; print([m for m in ('arch','pandas','sklearn','lightgbm','plotly') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

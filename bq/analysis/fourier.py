@@ -81,7 +81,8 @@ def _trend_slope(prices: Array) -> Array:
     smooth = line + _band(prices - line, shortest=60.0 + 1e-9, longest=np.inf)
     last = smooth[:, -20:]
     time = np.arange(20) - 9.5
-    return 100.0 * (last @ time) / (time @ time) / prices[:, -1]
+    # a matrix product would round a row differently by how many others there are
+    return 100.0 * (last * time).sum(axis=1) / (time @ time) / prices[:, -1]
 
 
 def _dominant_period(detrended: Array) -> tuple[Array, Array]:

@@ -159,7 +159,7 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
     section, _, last = name.rpartition(".")
     parts = [known.rpartition(".") for known in _names(model)]
     beside = [own for of, _, own in parts if of == section]
-    elsewhere = {own: f"{of}.{own}" for of, _, own in parts if of}
+    elsewhere = {own: f"{of}.{own}" for of, _, own in reversed(parts) if of}
     near = difflib.get_close_matches(last, elsewhere, n=1)
     if near and not difflib.get_close_matches(last, beside, n=1):
         return f"did you mean `{elsewhere[near[0]]}`?"

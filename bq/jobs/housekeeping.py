@@ -13,6 +13,9 @@ from bq.workbench import report as html
 from bq.workbench import runs, screen
 
 
+REASON_WIDTH = 160
+
+
 def verify(request: Request) -> None:
     """Check every model, pointer, event table and run record. Raises BadData with all faults."""
     checked, faults = 0, []
@@ -77,12 +80,14 @@ def check_data(request: Request) -> None:
     files.write_parquet(target / "findings.parquet", data.findings)
     files.write_text(target / "findings.csv", data.findings.write_csv())
     lines = [
-        f"{'file':<28}{'symbol':<10}{'read':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}  {'first':<11}{'last':<11} reasons"
+        f"{'file':<28}{'symbol':<10}{'read':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}"
+        f"  {'first':<11}{'last':<11} reasons"
     ]
     for row in table.iter_rows(named=True):
         lines.append(
-            f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}{row['kept']:>8,}{row['quarantined']:>7}{row['repaired']:>6}"
-            f"{row['flagged']:>6}  {row['first'] or ''!s:<11}{row['last'] or ''!s:<11} {row['reasons'][:160]}"
+            f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}{row['kept']:>8,}{row['quarantined']:>7}"
+            f"{row['repaired']:>6}{row['flagged']:>6}  {row['first'] or ''!s:<11}{row['last'] or ''!s:<11} "
+            f"{row['reasons'][:REASON_WIDTH]}"
         )
     lines.append(f"every finding with its row: {screen.shown(target / 'findings.csv')}")
     screen.show("\n".join(lines))

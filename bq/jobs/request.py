@@ -21,15 +21,18 @@ class Request(NamedTuple):
     quick: bool
     run_id: str | None
     date: dt.date | None
+    event: str | None
 
 
 def read() -> Request:
-    """Read and check STRATEGY, PARAMS, SET, SYMBOLS, FROM, TO, QUICK, FORCE, RUN, DATE. Nothing is changed on a fault."""
+    """Read and check STRATEGY, PARAMS, SET, SYMBOLS, FROM, TO, QUICK, FORCE, RUN, DATE; a fault changes nothing."""
     strategy = strategies.get(_value("STRATEGY") or "butterfly")
     path = Path(_value("PARAMS") or paths.parameters(strategy.name))
     settings = params.load(path, strategy.settings, overrides=" ".join(_overrides(strategy)))
     strategy.features(settings)
-    return Request(strategy, settings, bool(_value("FORCE")), bool(_value("QUICK")), _value("RUN"), _date("DATE"))
+    return Request(
+        strategy, settings, bool(_value("FORCE")), bool(_value("QUICK")), _value("RUN"), _date("DATE"), _value("EVENT")
+    )
 
 
 def _overrides(strategy: Strategy) -> list[str]:

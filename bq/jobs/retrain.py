@@ -169,9 +169,11 @@ def _table(made: Candidate, request: Request) -> dict[str, Any]:
         baseline = "" if mine["baseline"] is None else f"{mine['baseline']:+.3f}  {against}"
         figures = [_with_interval(cells[model, metric, against]) for model in models]
         rows.append([f"{metric} ({mine['convention']})", figures[0], baseline, *figures[1:]])
+    own_oos = made.own_oos
     note = (
-        f"Out of sample: {len(made.own_oos):,} events, {made.own_oos['session'].n_unique():,} sessions, each session weighing the same; "
-        f"{1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, mean block 1.5 holding times."
+        f"Out of sample: {len(own_oos):,} events, {own_oos['session'].n_unique():,} sessions, each session weighing the "
+        f"same; {1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, mean "
+        "block 1.5 holding times."
     )
     return {"columns": ["figure", f"{own} (candidate)", "baseline", *models[1:]], "rows": rows, "note": note}
 

@@ -1,6 +1,7 @@
 """`make scan`: decide on one session with what is deployed."""
 
 import datetime as dt
+from pathlib import Path
 
 import polars as pl
 
@@ -9,10 +10,23 @@ from bq.core import db, files, paths
 from bq.jobs.request import Request
 from bq.serving.decide import decide
 from bq.strategies import store
+from bq.strategies.butterfly.payoff import payoff
 from bq.strategies.contract import NOTICES
-from bq.workbench import screen
+from bq.workbench import plots, report, screen
 
 ROWS = 15
+SKETCHES = 6
+SHOWN = (
+    "symbol",
+    "should_trade",
+    "score",
+    "predicted_class",
+    "expected_roi",
+    "confidence",
+    "tier",
+    "reason",
+    "event_id",
+)
 
 
 def main(request: Request) -> None:
@@ -24,9 +38,27 @@ def main(request: Request) -> None:
     answer = decide(events, strategy, settings)
     target = paths.outputs() / "scans" / f"{session}_{settings.shelf}.parquet"
     files.write_parquet(target, answer)
+    _page(answer, events, request, target.with_suffix(".html"))
     _record(answer, settings.shelf)
     screen.show(_show(answer, settings.shelf, session))
-    screen.show(f"all {len(answer)} decisions: {screen.shown(target)}")
+    screen.show(f"all {len(answer)} decisions, with pay-offs: {screen.shown(target.with_suffix('.html'))}")
+
+
+def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> None:
+    """All decisions as a page, with the pay-off of the best."""
+    best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
+    sketches = {
+        f"{row['symbol']} {row['structure']} {row['body']:.4g} ±{row['upper'] - row['body']:.3g}, {row['dte_days']} days": payoff(
+            row, request.settings
+        )
+        for row in best.iter_rows(named=True)
+    }
+    drawn = plots.panels(
+        sketches, "spot", ["at expiry", "at t0"], title="Profit per share of the best", x_title="price"
+    )
+    parts = [("Decisions", [plots.table(answer.select(SHOWN))]), ("Pay-offs", [drawn])]
+    title = f"{request.settings.shelf} · {answer['session'][0]} · {len(answer)} opportunities"
+    report.page(target, title=title, source=answer["source"][0], parts=parts)
 
 
 def _record(answer: pl.DataFrame, strategy: str) -> None:
@@ -53,7 +85,8 @@ def _show(answer: pl.DataFrame, strategy: str, session: dt.date) -> str:
     """The best decisions as a table of fixed width."""
     notice = NOTICES.get(answer["source"][0])
     lines = [
-        f"{strategy} · {session} · {len(answer)} opportunities · decided by {answer['model'][0]} (tier {answer['tier'][0]})"
+        f"{strategy} · {session} · {len(answer)} opportunities · "
+        f"decided by {answer['model'][0]} (tier {answer['tier'][0]})"
     ]
     if notice:
         lines.append(f"{screen.RED}{notice}{screen.PLAIN}")
@@ -62,7 +95,7 @@ def _show(answer: pl.DataFrame, strategy: str, session: dt.date) -> str:
         expected = "" if row["expected_roi"] is None else f"{row['expected_roi']:+.3f}"
         confidence = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
         lines.append(
-            f"{'yes' if row['should_trade'] else 'no':<6}{row['symbol']:<10}{row['score']:>6.1f}  {row['predicted_class'] or '':<10}"
-            f"{expected:>13}{confidence:>12}  {row['reason']}"
+            f"{'yes' if row['should_trade'] else 'no':<6}{row['symbol']:<10}{row['score']:>6.1f}  "
+            f"{row['predicted_class'] or '':<10}{expected:>13}{confidence:>12}  {row['reason']}"
         )
     return "\n".join(lines)

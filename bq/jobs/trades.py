@@ -7,8 +7,11 @@ import polars as pl
 from bq.core import files
 from bq.serving.candidate import Candidate
 
-DETAIL = ("structure", "lower", "body", "upper", "dte_days", "expiry", "spot", "entry_session", "exit_session", "exit_reason",
-          "debit", "exit_spot", "roi_0%", "roi_25%", "roi_50%", "roi_100%", "lead_7d", "in_zone", "level")  # fmt: skip
+DETAIL = (
+    *("structure", "lower", "body", "upper", "dte_days", "expiry", "spot", "level"),
+    *("entry_session", "exit_session", "exit_reason", "debit", "exit_spot", "in_zone", "lead_7d"),
+    *("roi_0%", "roi_25%", "roi_50%", "roi_100%"),
+)
 
 
 def picks(made: Candidate, events: pl.DataFrame, *, k: int) -> pl.DataFrame:

@@ -52,7 +52,8 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> Train
     learning, task, features = settings.learning, strategy.task(settings), strategy.features(settings)
     models = list(dict.fromkeys([learning.model, *learning.compare]))
     layers.check(models)
-    ripe = matured(events, cut=events["t1"].max())
+    cut = events["t1"].max()
+    ripe = matured(events, cut=cut) if cut else events.clear()
     if ripe.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
     data = sample(ripe, strategy, features)

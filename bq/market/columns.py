@@ -70,13 +70,15 @@ def typed(
     _check_numbers(rows, types, decimal_comma=decimal_comma)
     numbers = [name for name in found if name in (*NUMBERS, "adj_close")]
     columns = {name: _number(name, types[name], decimal_comma=decimal_comma) for name in numbers}
-    columns["session"] = _session(rows, types, calendar=calendar, today=today)
+    days = _days(rows, calendar=calendar, today=today)
+    columns["session"] = pl.col("day")
     columns["symbol"] = _ticker() if "symbol" in found else pl.lit(symbol)
     columns["row"] = pl.col("row")
     columns["quoted"] = _truth(rows) if "quoted" in found else pl.lit(True)
     columns["file"] = pl.lit(file)
     if "adj" not in found:
         columns["adj"] = columns["adj_close"] / columns["close"] if "adj_close" in found else pl.lit(1.0)
+    rows = rows.join(days, on="session", how="left", maintain_order="left")
     rows = rows.select(columns.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in ROWS.items())
     return rows, _ignored(schema.names(), found, file=file)
 
@@ -139,21 +141,26 @@ def _refuse_text(rows: pl.LazyFrame, name: str) -> None:
         raise Rejected("wrong_dtype", f"row {row}: {name} must be a plain number (1234.5), but reads {text!r}.")
 
 
-def _session(rows: pl.LazyFrame, types: pl.Schema, *, calendar: str, today: dt.date) -> pl.Expr:
-    """The expression that turns the column `session`, as found, into dates."""
-    as_found = pl.col("session") if types["session"].is_temporal() else _text(pl.col("session"))
-    values = rows.select(as_found.unique()).collect(engine="streaming")["session"].drop_nulls().sort()
+def _days(rows: pl.LazyFrame, *, calendar: str, today: dt.date) -> pl.LazyFrame:
+    """The trading session `day` for each different value of the column `session`, as found.
+
+    A table to join: the streaming engine does not stream a long `replace_strict`, and a file has few different days.
+    """
+    found = rows.select(as_found=pl.col("session").unique()).collect(engine="streaming")
+    text = pl.col("as_found") if found["as_found"].dtype.is_temporal() else _text(pl.col("as_found"))
+    found = found.with_columns(value=text).drop_nulls().sort("value")
     try:
-        sessions = to_sessions(values, zone=calendars.time_zone(calendar))
-        late = values.filter(sessions > today)
+        sessions = to_sessions(found["value"], zone=calendars.time_zone(calendar))
+        late = found["value"].filter(sessions > today)
         if len(late):
             raise Rejected("future_session", f"no session may be later than today, {today}, but one is.", late[0])
     except Rejected as refusal:
         if refusal.value is None:
             raise
-        row = rows.filter(as_found == refusal.value).select("row").head(1).collect(engine="streaming").item()
+        culprit = found.filter(pl.col("value") == refusal.value)["as_found"][0]
+        row = rows.filter(pl.col("session") == culprit).select("row").head(1).collect(engine="streaming").item()
         raise Rejected(refusal.rule, f"row {row}: {refusal.detail}") from None
-    return as_found.replace_strict(values, sessions, default=None, return_dtype=pl.Date)
+    return pl.LazyFrame({"session": found["as_found"], "day": sessions})
 
 
 def _truth(rows: pl.LazyFrame) -> pl.Expr:

@@ -33,7 +33,7 @@ class Parity(NamedTuple):
 
 def export(model: FittedModel) -> bytes:
     """The whole model as one serialised graph, the same bytes for the same model."""
-    base = _base_graph(model)
+    base = onnx.compose.add_prefix(_base_graph(model), "base_")  # no name of the converters' is one of ours
     nodes, constants = _before(model), _before_constants(model)
     more, more_constants = _after(model)
     probabilities = next(output.name for output in base.graph.output if "prob" in output.name)

@@ -1,7 +1,7 @@
 """The figures of the notebooks: frames in, a plotly Figure out, with titles, units and a reason where data lacks."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "interval_dots",
     "lines",
     "no_data",
+    "panels",
     "table",
 ]
 
@@ -42,6 +43,23 @@ def lines(
     traces = [_line(drawn, x, name, place) for place, name in enumerate(y_columns)]
     result = figure(traces, title=title, x_title=x_title, y_title=y_title, note=note)
     return result.update_layout(hovermode="x unified", showlegend=len(y_columns) > 1)
+
+
+def panels(
+    frames: Mapping[str, pl.DataFrame], x: str, y_columns: Sequence[str], *, title: str, x_title: str
+) -> go.Figure:
+    """The same columns of several frames side by side, two a row, each with its own axes and its name above."""
+    if not frames:
+        return no_data(title, "There is nothing to draw.")
+    rows = -(-len(frames) // 2)
+    result = make_subplots(rows, 2, subplot_titles=[label(name) for name in frames], vertical_spacing=0.35 / rows)
+    for place, frame in enumerate(frames.values()):
+        for series, name in enumerate(y_columns):
+            drawn = _line(frame, x, name, series).update(showlegend=place == 0, legendgroup=name)
+            result.add_trace(drawn, place // 2 + 1, place % 2 + 1)
+    result.update_annotations(font_size=11)
+    result.update_xaxes(title_text=x_title, row=rows)
+    return theme.titled(result, title=title, note="", height=120 + 220 * rows)
 
 
 def cumulative(
@@ -182,11 +200,11 @@ def confusion(matrix: Any, labels: Sequence[Any], *, majority_share: float, titl
 
 
 def importance(names: Sequence[str], values: Any, *, title: str, x_title: str) -> go.Figure:
-    """Horizontal bars, largest first, at most twenty."""
+    """Horizontal bars, largest by size first whatever their sign, at most twenty."""
     sizes = np.asarray(values, dtype=float)
     if sizes.size == 0 or not np.isfinite(sizes).any():
         return no_data(title, "No feature has an importance.")
-    order = np.argsort(np.nan_to_num(sizes))[::-1][:MOST_BARS]
+    order = np.argsort(np.abs(np.nan_to_num(sizes)), kind="stable")[::-1][:MOST_BARS]
     trace = go.Bar(x=numbers(sizes[order]), y=list(range(len(order))), orientation="h", marker_color=theme.BLUE)
     trace.update(
         text=[label(names[i]) for i in order], hovertemplate="%{text}: %{x}<extra></extra>", textposition="none"

@@ -64,6 +64,36 @@ def render(notebooks: list[Path], target: Path, *, run: dict[str, Any], verdict:
     files.write_text(target, text)
 
 
+def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[Any]]]) -> None:
+    """Write a page of headed parts to `target`, atomically: the same shell, figures and escaping as a report.
+
+    parts : (heading, contents); a content is text (Markdown), a plotly figure or anything with `_repr_html_`.
+    source : of the outcomes shown: real, modelled or simulated.
+    """
+    notebook = nbformat.v4.new_notebook()
+    for heading, contents in parts:
+        notebook.cells.append(nbformat.v4.new_markdown_cell(f"## {heading}"))
+        notebook.cells += [_cell(content) for content in contents]
+    shown = _Shown()
+    _show(notebook, shown, number=0)
+    bodies, contents = _link_headings(shown.bodies)
+    template = environment().get_template("page.html.j2")
+    figures = [_inline_json(figure) for figure in shown.figures]
+    notice = NOTICES.get(source)
+    text = template.render(title=title, notice=notice, bodies=bodies, contents=contents, figures=figures, **_scripts())
+    files.write_text(target, text)
+
+
+def _cell(content: Any) -> nbformat.NotebookNode:
+    if isinstance(content, str):
+        return nbformat.v4.new_markdown_cell(content)
+    if hasattr(content, "to_plotly_json"):
+        data = {PLOTLY: json.loads(content.to_json())}
+    else:
+        data = {"text/html": content._repr_html_(), "text/plain": repr(content)}
+    return nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data=data)])
+
+
 @dataclass
 class _Shown:
     """What the notebooks give to the page."""
@@ -82,12 +112,16 @@ def _read(notebooks: list[Path]) -> _Shown:
         except (OSError, ValueError, nbformat.ValidationError) as error:
             shown.unreadable.append(f"{path.name} could not be read and is left out: {error}")
             continue
-        resources = {"prefix": f"cell-{number}", "figures": shown.figures}
-        body, resources = _exporter().from_notebook_node(notebook, resources)
-        shown.figures = resources["figures"]
-        shown.bodies.append(body)
+        _show(notebook, shown, number=number)
         shown.failures += _failures(notebook, name=path.name, prefix=f"cell-{number}")
     return shown
+
+
+def _show(notebook: nbformat.NotebookNode, shown: _Shown, *, number: int) -> None:
+    resources = {"prefix": f"cell-{number}", "figures": shown.figures}
+    body, resources = _exporter().from_notebook_node(notebook, resources)
+    shown.figures = resources["figures"]
+    shown.bodies.append(body)
 
 
 @functools.cache

@@ -22,11 +22,11 @@ class Table:
     def __repr__(self) -> str:
         lines = [self._columns, *self._rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self._columns))]
-        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+        return "\n".join("  ".join(map(str.rjust, line, widths)) for line in lines)
 
 
 def table(frame: pl.DataFrame, *, digits: int = 3) -> Table:
-    """Show all rows of a frame, floats with `digits` significant digits (three decimals from 1 on), missing as a dash."""
+    """Show all rows of a frame: floats to `digits` decimals (significant digits where small), missing as a dash."""
     return Table(frame, digits)
 
 

@@ -23,7 +23,13 @@ def run(home: Path, target: str, **variables: str) -> subprocess.CompletedProces
     environment |= {"BQ_HOME": str(home), "PARAMS": str(ROOT / "parameters/simulated/butterfly.yaml"), "SET": SMALL}
     command = [sys.executable, "-m", "bq", target]
     return subprocess.run(
-        command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+        command,
+        cwd=ROOT,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -112,8 +118,9 @@ def test_scan_answers_from_the_champion(home, first):
     assert done.returncode == 0, done.stderr
     assert "(tier 1)" in done.stdout
     answer = pl.read_parquet(next((home / "outputs/scans").glob("*_butterfly-simulated.parquet")))
-    fields = "predicted_class class_probabilities expected_roi confidence should_trade tier reason model".split()
-    assert set(fields) <= set(answer.columns)
+    fields = {"predicted_class", "class_probabilities", "expected_roi", "confidence"}
+    fields |= {"should_trade", "tier", "reason", "model"}
+    assert fields <= set(answer.columns)
     assert set(answer["tier"]) == {1} and answer["expected_roi"].null_count() == 0
 
 

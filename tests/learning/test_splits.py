@@ -100,11 +100,11 @@ def test_gap_is_counted_from_the_last_training_start():
 
 
 def test_embargo_leaves_out_what_starts_after_an_earlier_block():
-    _, second = splits.purged_walk_forward(daily(200, horizon=2.5), learning(folds=2, test_days=40, embargo_days=5))
-    # the first block's last label ends on day 161.5: 162 … 166 start within the embargo
-    assert second.train.tolist() == list(range(157))
-    third = splits.purged_walk_forward(daily(200, horizon=2.5), learning(folds=3, test_days=40, embargo_days=5))[2]
-    assert sorted(set(range(157)) - set(third.train.tolist())) == [122, 123, 124, 125, 126]
+    rule = learning(folds=3, test_days=40, embargo_days=5)
+    third = splits.purged_walk_forward(daily(200, horizon=2.5), rule)[2]
+    # the first block starts on day 80 and its last label ends on day 121.5
+    assert sorted(set(range(158)) - set(third.train.tolist())) == [122, 123, 124, 125, 126]
+    assert third.train[-1] == 157
 
 
 def test_rows_in_another_order_give_the_same_events():
@@ -194,5 +194,5 @@ def test_too_few_training_events_are_named_with_their_number():
 
 def test_an_empty_test_block_is_named_with_its_dates():
     events = intervals([*((i, 1) for i in range(100)), *((200 + i, 1) for i in range(30))])
-    with pytest.raises(BadData, match=r"fold 1: at least one event must fall between 2020-05-30 and 2020-06-29"):
+    with pytest.raises(BadData, match=r"fold 1: at least one event must fall between 2020-05-19 and 2020-06-18"):
         splits.purged_walk_forward(events, learning(folds=3))

@@ -57,7 +57,7 @@ TOY = Strategy(
 
 
 def toy_events(*, sessions: int = 60, symbols: int = 6, strength: float = 0.2, seed: int = 0) -> pl.DataFrame:
-    """Weekly events of the contract, sorted by (t0, symbol); those of the newest two weeks are still open."""
+    """Weekly events of the contract, sorted by (t0, symbol); what closes after the newest session is still open."""
     rng = np.random.default_rng(seed)
     n = sessions * symbols
     week, symbol = np.repeat(np.arange(sessions), symbols), np.tile(np.arange(symbols), sessions)
@@ -66,7 +66,7 @@ def toy_events(*, sessions: int = 60, symbols: int = 6, strength: float = 0.2, s
     closed = [t + dt.timedelta(days=int(days)) for t, days in zip(t0, rng.integers(5, HOLDING_DAYS + 1, n), strict=True)]
     signal = rng.standard_normal(n)
     outcome = strength * signal + 0.2 * rng.standard_normal(n)
-    is_open = week >= sessions - 2
+    is_open = np.array([t > t0[-1] for t in closed])
     frame = pl.DataFrame(
         {
             "event_id": [f"e{w:04d}{s:02d}" for w, s in zip(week, symbol, strict=True)],

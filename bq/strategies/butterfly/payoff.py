@@ -1,0 +1,54 @@
+"""What an event's structure is worth across prices of the underlying: the pay-off diagram, and its legs."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.strategies.butterfly import pricing
+from bq.strategies.butterfly.settings import ButterflySettings
+from bq.strategies.butterfly.structure import QUANTITY, TYPES, Structure
+
+Array = NDArray[np.float64]
+
+
+def structure_of(event: dict[str, Any], copies: int = 1) -> Structure:
+    """The structure of one event (a row of the events table), repeated."""
+    kind = TYPES.index(event["structure"])
+    values = (kind, event["lower"], event["body"], event["upper"], event["dte_days"])
+    return Structure(*(np.full(copies, value) for value in values))
+
+
+def legs(event: dict[str, Any]) -> pl.DataFrame:
+    """The legs of one event: quantity, right, strike, expiry; equal legs together."""
+    structure = structure_of(event)
+    rights = np.where(structure.is_call[0], "call", "put")
+    rows = {"quantity": QUANTITY.astype(int), "right": rights, "strike": structure.strikes[0]}
+    frame = pl.DataFrame(rows).group_by("right", "strike", maintain_order=True).agg(pl.col("quantity").sum())
+    return frame.select("quantity", "right", "strike", expiry=pl.lit(event["expiry"])).sort("strike", "right")
+
+
+def payoff(event: dict[str, Any], settings: ButterflySettings, *, points: int = 201) -> pl.DataFrame:
+    """Profit per share over prices of the underlying, after the cost of entering: spot, at expiry, at t0."""
+    reach = 2.2 * (event["upper"] - event["body"])
+    spot = np.linspace(max(event["body"] - reach, 1e-3), event["body"] + reach, points)
+    structure = structure_of(event, points)
+    iv = np.full(points, event["current_iv"])
+    rate, costs = settings.structure.rate, settings.costs
+
+    def value(years: float) -> Array:
+        return pricing.quote(structure, spot, iv, np.full(points, years), rate=rate, costs=costs).mid
+
+    entry = pricing.quote(
+        structure_of(event),
+        np.array([event["spot"]]),
+        np.array([event["current_iv"]]),
+        np.array([event["dte_days"] / 365.0]),
+        rate=rate,
+        costs=costs,
+    )
+    debit = pricing.terms(structure_of(event), entry, paid=costs.half_spread_paid).debit[0]
+    return pl.DataFrame(
+        {"spot": spot, "at expiry": value(0.0) - debit, "at t0": value(event["dte_days"] / 365.0) - debit}
+    )

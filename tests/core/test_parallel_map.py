@@ -1,0 +1,78 @@
+import os
+
+import pytest
+
+from bq.core import errors
+from bq.core.errors import BadData, BadParameters, BQError, Locked, TemporalOverlap
+from bq.core.parallel import parallel_map, workers
+
+
+def square(x: int) -> tuple[int, int]:
+    return x, x * x
+
+
+def fail(x: int) -> int:
+    if x == 2:
+        raise TemporalOverlap(f"item {x} must hold, but does not.")
+    return x
+
+
+def process(_: int) -> int:
+    return os.getpid()
+
+
+counts = pytest.mark.parametrize("count", ["1", "2"], ids="{}-workers".format)
+
+
+@counts
+def test_results_come_in_the_order_of_the_items(monkeypatch, count):
+    monkeypatch.setenv("BQ_WORKERS", count)
+    assert parallel_map(square, range(20), description="squares") == [(x, x * x) for x in range(20)]
+
+
+def test_two_workers_are_other_processes(monkeypatch):
+    monkeypatch.setenv("BQ_WORKERS", "2")
+    assert os.getpid() not in parallel_map(process, range(4), description="processes")
+
+
+@counts
+def test_an_expected_error_reaches_the_caller_as_itself(monkeypatch, count):
+    monkeypatch.setenv("BQ_WORKERS", count)
+    with pytest.raises(TemporalOverlap) as caught:
+        parallel_map(fail, range(4), description="failing")
+    assert str(caught.value) == "item 2 must hold, but does not."
+    assert caught.value.exit_code == BadParameters.exit_code
+
+
+def test_no_items_give_no_results():
+    assert parallel_map(square, [], description="nothing") == []
+
+
+@pytest.mark.parametrize("text", ["-1", "two", "1.5"], ids=str)
+def test_a_count_of_workers_that_is_none_is_refused(monkeypatch, text):
+    monkeypatch.setenv("BQ_WORKERS", text)
+    with pytest.raises(BadParameters, match="BQ_WORKERS must be a whole number"):
+        workers()
+
+
+@pytest.mark.parametrize("text", ["", "0"], ids=["empty", "0"])
+def test_all_usable_cores_work_by_default(monkeypatch, text):
+    monkeypatch.setenv("BQ_WORKERS", text)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    assert workers() == os.cpu_count()
+
+
+def test_a_scheduler_without_dask_is_refused_with_what_to_do(monkeypatch):
+    pytest.importorskip("joblib")
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        monkeypatch.setenv("BQ_DASK_SCHEDULER", "tcp://127.0.0.1:1")
+        with pytest.raises(BadParameters, match="needs the package `distributed`"):
+            parallel_map(square, [1], description="squares")
+
+
+def test_each_kind_of_error_has_its_exit_code():
+    codes = {kind.__name__: kind.exit_code for kind in (BQError, Locked, BadParameters, BadData, TemporalOverlap)}
+    assert codes == {"BQError": 1, "Locked": 3, "BadParameters": 4, "BadData": 5, "TemporalOverlap": 4}
+    assert errors.BQError.__mro__[1] is Exception

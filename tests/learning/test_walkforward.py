@@ -1,0 +1,177 @@
+"""Training end to end on toy events: what is used for what, and that nothing leaks."""
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+from toy_strategy import FEATURES, FIRST, TASK, TOY, toy_events, toy_settings
+from polars.testing import assert_frame_equal
+
+from bq.core.errors import BadData, BadParameters
+from bq.learning import layers, metrics, walkforward
+from bq.serving import onnx
+
+ABSURD = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _one_worker(monkeypatch):
+    monkeypatch.setenv("BQ_WORKERS", "1")
+
+
+@pytest.fixture(scope="module")
+def events() -> pl.DataFrame:
+    return toy_events()
+
+
+@pytest.fixture(scope="module")
+def training(events) -> walkforward.Training:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_WORKERS", "1")
+        return walkforward.train(events, TOY, toy_settings())
+
+
+def poisoned(events: pl.DataFrame, rows: pl.Expr) -> pl.DataFrame:
+    """Absurd features, sizes and outcomes in the chosen rows; ids, times, labels and categories stay."""
+    absurd = {name: pl.when(rows).then(pl.lit(1e9)).otherwise(pl.col(name)) for name in FEATURES.columns}
+    changed = events.with_columns(**{name: value.cast(pl.Float32) for name, value in absurd.items()})
+    return changed.with_columns(
+        width=pl.when(rows).then(99.0).otherwise(pl.col("width")).cast(pl.Float32),
+        outcome=pl.when(rows & pl.col("outcome").is_not_null()).then(77.0).otherwise(pl.col("outcome")),
+        weight=pl.when(rows).then(50.0).otherwise(pl.col("weight")).cast(pl.Float32),
+    )
+
+
+def test_every_test_event_is_predicted_once_with_all_columns(events, training):
+    oos = training.oos
+    assert oos["event_id"].is_unique().all()
+    probabilities = [f"p_{name}" for name in TASK.classes]
+    priors = [f"prior_{name}" for name in TASK.classes]
+    assert set(oos.columns) == {*walkforward.CARRIED, "model", "fold", "expected", "predicted", *probabilities, *priors}
+    assert oos.select(pl.sum_horizontal(probabilities)).to_series().to_numpy() == pytest.approx(1.0, abs=1e-6)
+    assert oos["predicted"].to_list() == oos.select(probabilities).to_numpy().argmax(axis=1).tolist()
+    assert oos.schema == training.newest.schema
+
+
+def test_the_fold_table_adds_up(training):
+    for row in training.folds.iter_rows(named=True):
+        tested = training.oos.filter(pl.col("fold") == row["fold"])
+        assert row["test"] == len(tested)
+        assert (row["test_from"], row["test_to"]) == (tested["session"].min(), tested["session"].max())
+        # weekly sessions of six events: a label of two weeks that ends on the day of the block touches it
+        assert row["purged"] == 2 * 6
+
+
+def test_only_matured_events_take_part_even_if_they_closed_early(events, training):
+    cut = events["t1"].max()
+    early = events.filter(pl.col("t1").is_not_null() & (pl.col("t1_due") > cut))
+    assert len(early), "some events of the newest weeks closed early"
+    used = {*training.oos["event_id"], *training.newest["event_id"]}
+    assert not used & set(early["event_id"])
+    assert training.newest["t1_due"].max() <= cut
+
+
+def test_the_newest_window_changes_nothing_in_the_artefact(events, training):
+    start = training.newest["t0"].min()
+    assert training.trained_through < start
+    spoilt = walkforward.train(poisoned(events, pl.col("t0") >= start), TOY, toy_settings())
+    assert onnx.export(spoilt.artefact) == onnx.export(training.artefact)
+
+
+@ABSURD
+def test_test_rows_change_nothing_that_predicts_them(events, training):
+    """Features of half of the test events are spoilt: the other half is predicted as before."""
+    last = training.oos.filter(pl.col("fold") == 2)
+    half = last["event_id"].gather_every(2)
+    spoilt = walkforward.train(poisoned(events, pl.col("event_id").is_in(half.implode())), TOY, toy_settings())
+    others = ~pl.col("event_id").is_in(half.implode())
+    assert_frame_equal(training.oos.filter(others), spoilt.oos.filter(others), check_exact=True)
+
+
+@ABSURD
+def test_what_comes_later_changes_no_earlier_prediction(events, training):
+    first = training.oos.filter(pl.col("fold") == 1)
+    later = pl.col("t0") > first["t0"].max()
+    spoilt = walkforward.train(poisoned(events, later), TOY, toy_settings())
+    assert_frame_equal(first, spoilt.oos.filter(pl.col("fold") == 1), check_exact=True)
+
+
+def test_the_calibration_part_is_the_newest_share_and_is_purged_from_the_first():
+    events = toy_events().head(300)
+    first, second = walkforward._calibration_split(events, 0.2)
+    start = events["t0"][int(second[0])]
+    assert second.tolist() == list(range(int(second[0]), 300))
+    assert 0.2 <= len(second) / 300 < 0.2 + 6 / 300
+    assert first.tolist() == np.flatnonzero((events["t1_due"] < start).to_numpy()).tolist()
+
+
+def test_a_calibration_part_that_leaves_nothing_is_refused():
+    events = toy_events(sessions=2)
+    with pytest.raises(BadData, match="must end before the calibration part starts .*use longer windows"):
+        walkforward._calibration_split(events, 0.2)
+
+
+def test_the_same_inputs_give_the_same_numbers(events, training):
+    again = walkforward.train(events.clone(), TOY, toy_settings())
+    assert_frame_equal(training.oos, again.oos, check_exact=True)
+    assert onnx.export(training.artefact) == onnx.export(again.artefact)
+
+
+def test_the_number_of_workers_changes_no_number(events, monkeypatch):
+    settings = toy_settings(learning={"model": "lightgbm", "compare": ["logistic_elastic_net"]})
+    monkeypatch.setenv("BQ_WORKERS", "1")
+    alone = walkforward.train(events, TOY, settings)
+    monkeypatch.setenv("BQ_WORKERS", "2")
+    together = walkforward.train(events, TOY, settings)
+    assert_frame_equal(alone.oos, together.oos, check_exact=True)
+    assert_frame_equal(alone.newest, together.newest, check_exact=True)
+    assert_frame_equal(alone.folds, together.folds)
+    assert onnx.export(alone.artefact) == onnx.export(together.artefact)
+    assert alone.oos["model"].unique(maintain_order=True).to_list() == ["lightgbm", "logistic_elastic_net"]
+    assert together.artefact.name == "lightgbm"
+
+
+def test_a_base_model_is_one_factory_registered_by_name(events, monkeypatch):
+    from sklearn.naive_bayes import GaussianNB
+
+    monkeypatch.setitem(layers.CLASSIFIERS, "naive_bayes", lambda seed: GaussianNB())
+    training = walkforward.train(events, TOY, toy_settings(learning={"model": "naive_bayes"}))
+    assert training.oos["model"].unique().to_list() == ["naive_bayes"]
+    graph = onnx.export(training.artefact)
+    assert onnx.parity(training.artefact, graph, FEATURES.matrix(events), seed=0).holds
+    names, shares = metrics.importance(training.artefact, FEATURES)
+    assert names == list(FEATURES.columns)
+    assert np.isnan(shares).all(), "it has no importances, and none are made up"
+
+
+def test_a_planted_signal_is_found(training):
+    ic = metrics.rank_ic(training.oos, by="expected")["ic"].mean()
+    assert ic > 0.3
+    names, shares = metrics.importance(training.artefact, FEATURES)
+    assert names[int(np.argmax(shares))] == "signal"
+    assert shares.sum() == pytest.approx(1.0)
+
+
+def test_events_that_never_closed_are_refused(events):
+    still_open = events.with_columns(t1=pl.lit(None, events["t1"].dtype), outcome=None, label=pl.lit(None, pl.Int64))
+    with pytest.raises(BadData, match="at least one event must have matured"):
+        walkforward.train(still_open, TOY, toy_settings())
+
+
+def test_an_unknown_model_is_refused_before_anything_is_fitted(events):
+    with pytest.raises(BadParameters, match="known: lightgbm, logistic_elastic_net"):
+        walkforward.train(events, TOY, toy_settings(learning={"compare": ["prophet"]}))
+
+
+def test_a_structure_that_appears_only_later_is_predicted(events, training):
+    """A category without training events is answered by the pooled class means, not refused."""
+    late = training.newest["t0"].min()
+    changed = events.with_columns(kind=pl.when(pl.col("t0") >= late).then(5).otherwise(pl.col("kind")))
+    newest = walkforward.train(changed, TOY, toy_settings()).newest
+    assert newest["expected"].is_finite().all()
+
+
+def test_event_times_are_utc(training):
+    assert training.trained_through.utcoffset() == dt.timedelta(0)
+    assert training.oos["t0"].min() > FIRST

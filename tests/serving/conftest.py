@@ -1,0 +1,44 @@
+"""Fitted toy models, and a home of its own for every test."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strategy is the same one
+
+from toy_strategy import TOY, toy_events, toy_sample, toy_settings  # noqa: E402
+
+from bq.learning import layers, model, walkforward  # noqa: E402
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty home with its own database."""
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def sample() -> model.Sample:
+    return toy_sample(500, features=5)
+
+
+@pytest.fixture(scope="session", params=sorted(layers.CLASSIFIERS))
+def fitted(request, sample) -> model.FittedModel:
+    inner = np.arange(350), np.arange(380, 500)
+    return model.fit(request.param, sample, inner, n_classes=3, seed=1)
+
+
+@pytest.fixture(scope="session")
+def events():
+    return toy_events()
+
+
+@pytest.fixture(scope="session")
+def training(events) -> walkforward.Training:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_WORKERS", "1")
+        return walkforward.train(events, TOY, toy_settings())
