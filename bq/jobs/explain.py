@@ -1,9 +1,9 @@
-"""`make explain EVENT=…`: everything behind one event on a page: legs, pay-off, score, Greeks, contributions, precedents."""
+"""`make explain EVENT=…`: a page with everything behind one event."""
 
 import polars as pl
 
 from bq import market
-from bq.core import files, paths
+from bq.core import paths
 from bq.core.errors import BadParameters
 from bq.jobs.request import Request
 from bq.serving import decide, explain

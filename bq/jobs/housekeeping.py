@@ -12,7 +12,6 @@ from bq.serving import registry
 from bq.workbench import report as html
 from bq.workbench import runs, screen
 
-
 REASON_WIDTH = 160
 
 

@@ -8,11 +8,19 @@ from bq.jobs.retrain import describe_events, describe_market
 from bq.strategies import store
 from bq.workbench import screen
 
-NOTEBOOKS = {"explore": "01_feature_exploration", "train": "02_walk_forward_training"}
+
+def explore(request: Request) -> None:
+    """Notebook 01: what the events and features look like."""
+    _run(request, "explore", "01_feature_exploration")
 
 
-def main(request: Request, job: str) -> None:
-    """Run the notebook of `job` on the request's events and publish its report."""
+def train(request: Request) -> None:
+    """Notebook 02: walk-forward training."""
+    _run(request, "train", "02_walk_forward_training")
+
+
+def _run(request: Request, job: str, notebook: str) -> None:
+    """Run one notebook on the request's events and publish its report."""
     strategy, settings = request.strategy, request.settings
     with protocol.lock(settings.shelf):
         protocol.sweep(settings.shelf)
@@ -23,7 +31,7 @@ def main(request: Request, job: str) -> None:
                 data = market.load(settings.market)
                 describe_market(run, data)
                 describe_events(run, store.collect(strategy, settings, data))
-            run.notebook(NOTEBOOKS[job])
+            run.notebook(notebook)
             run.info["headline"] = f"{job}: {run.info['title']}"
 
         folder = protocol.perform(run, work)

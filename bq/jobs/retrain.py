@@ -171,8 +171,8 @@ def _table(made: Candidate, request: Request) -> dict[str, Any]:
         rows.append([f"{metric} ({mine['convention']})", figures[0], baseline, *figures[1:]])
     own_oos = made.own_oos
     note = (
-        f"Out of sample: {len(own_oos):,} events, {own_oos['session'].n_unique():,} sessions, each session weighing the "
-        f"same; {1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, mean "
+        f"Out of sample: {len(own_oos):,} events, {own_oos['session'].n_unique():,} sessions, each weighing the same; "
+        f"{1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, mean "
         "block 1.5 holding times."
     )
     return {"columns": ["figure", f"{own} (candidate)", "baseline", *models[1:]], "rows": rows, "note": note}

@@ -47,18 +47,18 @@ def main(request: Request) -> None:
 def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> None:
     """All decisions as a page, with the pay-off of the best."""
     best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
-    sketches = {
-        f"{row['symbol']} {row['structure']} {row['body']:.4g} ±{row['upper'] - row['body']:.3g}, {row['dte_days']} days": payoff(
-            row, request.settings
-        )
-        for row in best.iter_rows(named=True)
-    }
+    sketches = {_caption(row): payoff(row, request.settings) for row in best.iter_rows(named=True)}
     drawn = plots.panels(
         sketches, "spot", ["at expiry", "at t0"], title="Profit per share of the best", x_title="price"
     )
     parts = [("Decisions", [plots.table(answer.select(SHOWN))]), ("Pay-offs", [drawn])]
     title = f"{request.settings.shelf} · {answer['session'][0]} · {len(answer)} opportunities"
     report.page(target, title=title, source=answer["source"][0], parts=parts)
+
+
+def _caption(row: dict) -> str:
+    width = row["upper"] - row["body"]
+    return f"{row['symbol']} {row['structure']} {row['body']:.4g} ±{width:.3g}, {row['dte_days']} days"
 
 
 def _record(answer: pl.DataFrame, strategy: str) -> None:
