@@ -48,6 +48,8 @@ check-data: $(READY) ## what became of every file, symbol and row of market data
 	@$(BQ) check-data
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=.
+bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
+	@$(BQ) bench
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest
 lint: $(READY) ## ruff over code and notebooks
@@ -56,6 +58,6 @@ lock: ## resolve requirements.lock again (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml \
 	  --output-file requirements.lock --custom-compile-command "make lock"
 clean: ## remove the environment and caches (never data, models or outputs)
-	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain explore train report scan explain status verify rollback check-data lab test lint lock clean
+.PHONY: help retrain explore train report scan explain status verify rollback check-data lab bench test lint lock clean

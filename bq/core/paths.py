@@ -16,6 +16,11 @@ def raw_bars() -> Path:
     return home() / "data" / "raw" / "bars"
 
 
+def raw_chains() -> Path:
+    """Where users put CSV and Parquet files of option quotes."""
+    return home() / "data" / "raw" / "chains"
+
+
 def events(strategy: str) -> Path:
     """The event store of one strategy."""
     return home() / "data" / "events" / strategy

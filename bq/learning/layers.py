@@ -42,9 +42,39 @@ def lightgbm(seed: int) -> Any:
     )
 
 
+def xgboost(seed: int) -> Any:
+    """Gradient-boosted trees by histogram, as shallow and slow as `lightgbm`."""
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(
+        n_estimators=150,
+        learning_rate=0.03,
+        max_depth=3,
+        min_child_weight=30,
+        subsample=0.7,
+        colsample_bytree=0.6,
+        reg_lambda=10.0,
+        tree_method="hist",
+        random_state=seed,
+        n_jobs=1,
+    )
+
+
+def mlp(seed: int) -> Any:
+    """A small feed-forward network on standardised features, stopped early on a tenth of its training events."""
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = MLPClassifier((32, 16), alpha=0.01, early_stopping=True, max_iter=200, random_state=seed)
+    return make_pipeline(StandardScaler(), model)
+
+
 CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "lightgbm": lightgbm,
     "logistic_elastic_net": logistic_elastic_net,
+    "mlp": mlp,
+    "xgboost": xgboost,
 }
 
 

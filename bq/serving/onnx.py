@@ -63,17 +63,19 @@ def export(model: FittedModel) -> bytes:
 def _base_graph(model: FittedModel) -> onnx.ModelProto:
     """The base model alone, by skl2onnx with onnxmltools' converters for what is not scikit-learn's."""
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
     from skl2onnx import convert_sklearn, update_registered_converter
     from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
     last = model.base.steps[-1][1] if hasattr(model.base, "steps") else model.base
-    if hasattr(last, "booster_"):
+    foreign = {"LGBMClassifier": convert_lightgbm, "XGBClassifier": convert_xgboost}
+    if type(last).__name__ in foreign:
         update_registered_converter(
             type(last),
-            "LightGbmLGBMClassifier",
+            f"Bq{type(last).__name__}",
             calculate_linear_classifier_output_shapes,
-            convert_lightgbm,
+            foreign[type(last).__name__],
             options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
         )
     return convert_sklearn(
@@ -188,11 +190,14 @@ def adversarial_rows(
 
 def _thresholds(model: FittedModel) -> NDArray[np.float64]:
     """(feature, threshold) of every split of a tree model, shape (n_splits, 2); empty for others."""
-    if not hasattr(model.base, "booster_"):
-        return np.zeros((0, 2))
-    trees = model.base.booster_.trees_to_dataframe().dropna(subset=["threshold"])
-    names = {name: i for i, name in enumerate(model.base.booster_.feature_name())}
-    return np.column_stack([trees["split_feature"].map(names), trees["threshold"].astype(float)])
+    if hasattr(model.base, "booster_"):
+        trees = model.base.booster_.trees_to_dataframe().dropna(subset=["threshold"])
+        names = {name: i for i, name in enumerate(model.base.booster_.feature_name())}
+        return np.column_stack([trees["split_feature"].map(names), trees["threshold"].astype(float)])
+    if hasattr(model.base, "get_booster"):
+        trees = model.base.get_booster().trees_to_dataframe().dropna(subset=["Split"])
+        return np.column_stack([trees["Feature"].str.removeprefix("f").astype(int), trees["Split"].astype(float)])
+    return np.zeros((0, 2))
 
 
 def parity(model: FittedModel, graph: bytes, x: NDArray[np.float32], *, seed: int) -> Parity:

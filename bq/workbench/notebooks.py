@@ -49,7 +49,7 @@ class NotebookFailed(BQError):
         reason = textwrap.shorten(f"{ename}: {evalue}", 400, placeholder=" …").rstrip(".: ")
         super().__init__(
             f"{output.name}: every cell must run to its end, but cell {cell_index} stopped with {reason}. "
-            f"The notebook as far as it came is {output}."
+            "The report shows it as far as it came."
         )
 
 

@@ -5,11 +5,11 @@ import datetime as dt
 import numpy as np
 import polars as pl
 import pytest
-from toy_strategy import FEATURES, TASK, toy_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from scipy.stats import spearmanr
+from toy_strategy import FEATURES, TASK, toy_events
 
 from bq.learning import metrics
 from bq.learning.metrics import Blocks

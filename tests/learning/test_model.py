@@ -176,7 +176,7 @@ def test_a_float32_comparison_puts_what_lightgbm_reads_as_zero_on_the_side_of_ze
     fitted = layers.fit("lightgbm", x, y, np.ones(400, np.float32), seed=0)
     thresholds = fitted.booster_.trees_to_dataframe()["threshold"].dropna().astype(float).unique()
     assert (np.abs(thresholds) < 1e-34).any(), "LightGBM splits zeros off"
-    assert ((np.float32(value) <= np.float32(thresholds)) == (0.0 <= thresholds)).all()
+    assert ((np.float32(value) <= np.float32(thresholds)) == (thresholds >= 0.0)).all()
     assert np.array_equal(fitted.predict_proba(np.float32([[value]])), fitted.predict_proba(np.float32([[0.0]])))
 
 

@@ -5,8 +5,8 @@ import datetime as dt
 import numpy as np
 import polars as pl
 import pytest
-from toy_strategy import FEATURES, FIRST, TASK, TOY, toy_events, toy_settings
 from polars.testing import assert_frame_equal
+from toy_strategy import FEATURES, FIRST, TASK, TOY, toy_events, toy_settings
 
 from bq.core.errors import BadData, BadParameters
 from bq.learning import layers, metrics, walkforward
@@ -108,7 +108,7 @@ def test_the_calibration_part_is_the_newest_share_and_is_purged_from_the_first()
 
 def test_a_calibration_part_that_leaves_nothing_is_refused():
     events = toy_events(sessions=2)
-    with pytest.raises(BadData, match="must end before the calibration part starts .*use longer windows"):
+    with pytest.raises(BadData, match=r"must end before the calibration part starts .*use longer windows"):
         walkforward._calibration_split(events, 0.2)
 
 

@@ -63,7 +63,9 @@ def toy_events(*, sessions: int = 60, symbols: int = 6, strength: float = 0.2, s
     week, symbol = np.repeat(np.arange(sessions), symbols), np.tile(np.arange(symbols), sessions)
     t0 = [FIRST + dt.timedelta(weeks=int(w)) for w in week]
     due = [t + dt.timedelta(days=HOLDING_DAYS) for t in t0]
-    closed = [t + dt.timedelta(days=int(days)) for t, days in zip(t0, rng.integers(5, HOLDING_DAYS + 1, n), strict=True)]
+    closed = [
+        t + dt.timedelta(days=int(days)) for t, days in zip(t0, rng.integers(5, HOLDING_DAYS + 1, n), strict=True)
+    ]
     signal = rng.standard_normal(n)
     outcome = strength * signal + 0.2 * rng.standard_normal(n)
     is_open = np.array([t > t0[-1] for t in closed])
@@ -100,4 +102,6 @@ def toy_sample(n: int = 400, *, features: int = 4, categories: int = 2, seed: in
     x[rng.random(x.shape) < 0.1] = np.nan
     label = np.digitize(outcome, TASK.edges).astype(np.int64)
     weight = rng.uniform(0.3, 1.0, n).astype(np.float32)
-    return Sample(x, label, outcome, weight, rng.integers(0, categories, n), rng.uniform(0.5, 2.0, n).astype(np.float32))
+    return Sample(
+        x, label, outcome, weight, rng.integers(0, categories, n), rng.uniform(0.5, 2.0, n).astype(np.float32)
+    )

@@ -8,9 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strategy is the same one
 
-from toy_strategy import TOY, toy_events, toy_sample, toy_settings  # noqa: E402
+from toy_strategy import TOY, toy_events, toy_sample, toy_settings
 
-from bq.learning import layers, model, walkforward  # noqa: E402
+from bq.learning import layers, model, walkforward
 
 
 @pytest.fixture

@@ -81,6 +81,12 @@ def test_nothing_known_at_t0_changes_with_other_symbols_in_the_market(bars, even
     assert known_at_t0(alone).equals(known_at_t0(events.filter(pl.col("symbol") == "SPX")), null_equal=True)
 
 
+def test_two_processes_build_what_one_builds(bars, events, monkeypatch):
+    wanted = {symbol: group["session"].to_list() for (symbol,), group in events.group_by("symbol")}
+    monkeypatch.setenv("BQ_WORKERS", "2")
+    assert build(bars, wanted).events.equals(events, null_equal=True)
+
+
 @pytest.mark.parametrize("factor", [0.5, 1 / 3, 7.0], ids=["half", "third", "seven"])
 def test_a_later_split_that_rebases_all_adjustments_changes_nothing(bars, events, factor):
     based = bars.with_columns(pl.col("adj") * factor)

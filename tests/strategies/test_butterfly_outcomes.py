@@ -200,7 +200,7 @@ def test_without_quoted_prices_only_ratios_to_the_price_at_t0_matter():
 def built():
     """Events of a walk of 700 sessions, to the newest session; half of the last ones are open."""
     bars = walk("TOY", 700, seed=1)
-    days = bars["session"][600:].gather_every(4).to_list() + [bars["session"][-1]]
+    days = [*bars["session"][600:].gather_every(4), bars["session"][-1]]
     return bars, build(bars, {"TOY": days}).events
 
 

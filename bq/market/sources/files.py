@@ -36,7 +36,7 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     """
     folder = paths.raw_bars()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
-    parts = [_read(path, folder, settings, today=today) for path in sorted(folder.rglob("*")) if _counts(path)]
+    parts = [_read(path, folder, settings, today=today) for path in sorted(folder.rglob("*")) if _holds_bars(path)]
     if not parts:
         raise BadData(
             "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
@@ -46,7 +46,7 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(all_rows), pl.concat(found)
 
 
-def _counts(path: Path) -> bool:
+def _holds_bars(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".") and path.name != "README.md"
 
 

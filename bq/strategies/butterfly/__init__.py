@@ -94,7 +94,7 @@ def _as_events(
     outcome = pl.col("outcome").fill_nan(None)
     return rows.with_columns(
         pl.col("^roi_.*$", "lead_7d", "debit", "risk", "exit_spot", "in_zone").fill_nan(None),
-        pl.Series("event_id", ids),
+        pl.Series("event_id", ids, dtype=pl.String),
         strategy=pl.lit(NAME),
         variant=pl.lit(name),
         t0=at_close(pl.col("session")),

@@ -67,9 +67,8 @@ def usable(h: History, at: Index, s: ButterflySettings) -> NDArray[np.str_]:
 def read(h: History, at: Index, s: ButterflySettings) -> Reading:
     """Analyse the history up to each position; every row depends on its own window alone."""
     spot = h.quoted[at] if h.quoted is not None else np.full(len(at), UNQUOTED_SPOT)
-    n = s.analysis.history_sessions
-    prices = np.lib.stride_tricks.sliding_window_view(h.level, n)[at - n + 1] * (spot / h.level[at])[:, None]
-    volumes = np.lib.stride_tricks.sliding_window_view(h.volume, n)[at - n + 1]
+    window = at[:, None] + np.arange(1 - s.analysis.history_sessions, 1)
+    prices, volumes = h.level[window] * (spot / h.level[at])[:, None], h.volume[window]
     fourier = fourier_reading(prices, volumes)
     arima = arima_forecast(
         prices[:, -s.analysis.arima_sessions :],

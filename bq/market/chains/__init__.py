@@ -1,0 +1,94 @@
+"""Bring option quotes in, refuse bad ones. Implied volatility is solved from them in bq.analysis.chain.
+
+>>> from bq.market.chains import load_chains
+>>> data = load_chains(calendar="XNYS", underlyings=["no such"])
+>>> data.quotes.columns[:4]
+['underlying', 'root', 'session', 'expiry']
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from bq.core.errors import BadData
+from bq.market.chains.quotes import content_hash, findings
+from bq.market.chains.validation import Validated, validate
+from bq.market.sources import chain_files
+
+MAX_QUARANTINE_SHARE = 0.05  # a vendor that repeats a snapshot on each of nine holidays a year is at 3.5%
+
+
+@dataclass(frozen=True)
+class ChainData:
+    """Validated quotes and all that is known about them.
+
+    quotes : DataFrame with the columns of `quotes.SCHEMA`, sorted by `quotes.KEY`, one row per key.
+    findings : DataFrame with the columns of `quotes.FINDINGS`; `file` and `row` say where.
+    counts : DataFrame `file, symbol, read, kept, no_quote, quarantined, first, last`.
+    data_hash : SHA-256 of the content of `quotes`.
+    """
+
+    quotes: pl.DataFrame
+    findings: pl.DataFrame
+    counts: pl.DataFrame
+    data_hash: str
+
+
+def load_chains(
+    *,
+    calendar: str = "XNYS",
+    underlyings: Sequence[str] | None = None,
+    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
+) -> ChainData:
+    """Read, validate and return the quotes of all files below data/raw/chains/; no quotes where there is no file.
+
+    calendar : exchange_calendars name. underlyings : None for all; one without quotes is no error.
+    max_quarantine_share : of the rows that have a bid and an ask; those without (normal in a real chain, often more
+    than 40% of it) are dropped, counted as `no_quote`, and neither fail a run nor dilute the share.
+
+    Raises BadData if a file is rejected or if more than that share is quarantined.
+    """
+    data = read_chains(calendar=calendar, underlyings=underlyings, max_quarantine_share=max_quarantine_share)
+    rejected = data.findings.filter(pl.col("action") == "rejected")
+    if len(rejected):
+        reasons = [f"{file}: {detail}" for file, detail in rejected.select("file", "detail").rows()]
+        more = f"\n… and {len(reasons) - 10} more" if len(reasons) > 10 else ""
+        raise BadData("\n".join(reasons[:10]) + more + "\ndata/raw/chains/README.md says what the files must hold.")
+    return data
+
+
+def read_chains(
+    *,
+    calendar: str = "XNYS",
+    underlyings: Sequence[str] | None = None,
+    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
+) -> ChainData:
+    """Like `load_chains`, but what is to be refused is a finding `rejected` instead of an error."""
+    rows, found = chain_files.read(calendar=calendar, underlyings=underlyings)
+    checked = validate(rows, calendar=calendar)
+    return ChainData(
+        quotes=checked.quotes,
+        findings=pl.concat([found, checked.findings, _too_many(checked, max_quarantine_share)]),
+        counts=checked.counts,
+        data_hash=content_hash(checked.quotes),
+    )
+
+
+def _too_many(checked: Validated, limit: float) -> pl.DataFrame:
+    """A finding `rejected` if the share of quarantined rows among those with a quote is above the limit."""
+    quarantined = checked.findings.filter(pl.col("action") == "quarantined")
+    quoted = checked.counts["read"].sum() - checked.counts["no_quote"].sum()
+    if len(quarantined) <= limit * quoted:
+        return quarantined.clear()
+    worst, reasons = (
+        ", ".join(f"{value} {count:,}" for value, count in quarantined[name].value_counts(sort=True).head(5).rows())
+        for name in ("symbol", "rule")
+    )
+    detail = (
+        f"at most {limit:.1%} of the rows with a bid and an ask may be quarantined (max_quarantine_share), but "
+        f"{len(quarantined):,} of {quoted:,} are ({len(quarantined) / quoted:.1%}): {reasons}; "
+        f"worst underlyings: {worst}. Mend or remove them, or raise the share."
+    )
+    frame = pl.DataFrame({"file": ["all rows"]}).with_columns(rows=pl.lit(None))
+    return findings(frame, action="rejected", rule="quarantine_share", detail=detail)

@@ -1,0 +1,78 @@
+"""CSV and Parquet files of option quotes that the user puts below data/raw/chains/."""
+
+import datetime as dt
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from bq.core import paths
+from bq.market import calendars
+from bq.market.bars import Rejected
+from bq.market.chains.columns import typed
+from bq.market.chains.quotes import FINDINGS, ROWS, findings
+from bq.market.sources.files import DAMAGED, ENDINGS
+
+
+def read(*, calendar: str, underlyings: Sequence[str] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows (`quotes.ROWS`) of the underlyings asked for, and findings, from all files of the folder; none where empty.
+
+    A file that is unfit as a whole gives no rows and one finding `rejected`. Files are read lazily: columns that are
+    not of the contract and rows of other underlyings never come into memory.
+    """
+    folder = paths.raw_chains()
+    today = dt.datetime.now(ZoneInfo(calendars.time_zone(calendar))).date()
+    parts = [_read(path, folder, calendar, underlyings, today=today) for path in _files(folder)]
+    all_rows, found = zip((ROWS.to_frame(), FINDINGS.to_frame()), *parts, strict=True)
+    return pl.concat(all_rows), pl.concat(found)
+
+
+def _files(folder: Path) -> list[Path]:
+    found = folder.rglob("*") if folder.is_dir() else []
+    return sorted(
+        path for path in found if path.is_file() and not path.name.startswith(".") and path.name != "README.md"
+    )
+
+
+def _read(
+    path: Path, folder: Path, calendar: str, underlyings: Sequence[str] | None, *, today: dt.date
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows and findings of one file, whatever is wrong with it."""
+    name = str(path.relative_to(folder))
+    try:
+        return _rows(path, name, calendar, underlyings, today=today)
+    except Rejected as refusal:
+        finding = _about(name, "rejected", refusal.rule, refusal.detail)
+    except UnicodeDecodeError:
+        finding = _about(name, "rejected", "unreadable", "text must be UTF-8, but is not. Save it as UTF-8.")
+    except DAMAGED as error:
+        reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
+        finding = _about(name, "rejected", "unreadable", f"a file must be whole and readable, but: {reason}")
+    return ROWS.to_frame(), finding
+
+
+def _rows(
+    path: Path, name: str, calendar: str, underlyings: Sequence[str] | None, *, today: dt.date
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
+    if ending is None:
+        return ROWS.to_frame(), _about(name, "flagged", "not_read", f"only {', '.join(ENDINGS)} are read")
+    scan = pl.scan_parquet(path, glob=False) if ending == ".parquet" else _scan_csv(path)
+    rows, found = typed(scan, file=name, stem=path.name[: -len(ending)], calendar=calendar, today=today)
+    if underlyings is not None:
+        rows = rows.filter(pl.col("underlying").is_in(list(underlyings)))
+    return rows.collect(engine="streaming"), found
+
+
+def _scan_csv(path: Path) -> pl.LazyFrame:
+    """All columns of a CSV file as text."""
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        header = file.readline(100_000).decode("utf-8-sig")
+    return pl.scan_csv(path, separator=max(",;\t", key=header.count), infer_schema=False, glob=False)
+
+
+def _about(file: str, action: str, rule: str, detail: str) -> pl.DataFrame:
+    frame = pl.DataFrame({"file": [file]}).with_columns(rows=pl.lit(None))
+    return findings(frame, action=action, rule=rule, detail=detail)

@@ -1,0 +1,92 @@
+"""What a training leaves in its run folder is what the gate reads."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from toy_strategy import FEATURES, TASK, TOY, toy_events, toy_settings
+
+from bq.core.errors import BadData
+from bq.learning import walkforward
+from bq.serving import candidate, onnx, registry
+from bq.serving.candidate import Candidate
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def saved(folder, training, events) -> Candidate:
+    return candidate.save(training, events, folder, strategy=TOY, settings=toy_settings())
+
+
+def test_what_is_saved_is_loaded(saved, folder, training):
+    loaded = candidate.load(folder)
+    assert loaded.artefact.graph == saved.artefact.graph == onnx.export(training.artefact)
+    assert loaded.artefact.bundle == saved.artefact.bundle
+    assert loaded.parity == saved.parity
+    assert_frame_equal(loaded.oos, training.oos, check_exact=True)
+    assert_frame_equal(loaded.newest, training.newest, check_exact=True)
+    assert_frame_equal(loaded.metrics, saved.metrics)
+
+
+def test_the_bundle_holds_what_a_decision_needs(saved, training, events):
+    bundle = saved.artefact.bundle
+    assert bundle["schema_hash"] == FEATURES.schema_hash
+    assert bundle["columns"] == list(FEATURES.columns)
+    assert bundle["classes"] == list(TASK.classes)
+    assert bundle["source"] == "simulated"
+    assert bundle["trained_through"] == training.trained_through.isoformat()
+    trained = events.filter(pl.col("t1_due") <= training.trained_through, pl.col("outcome").is_not_null())
+    assert bundle["trained_events"] == len(trained)
+
+
+def test_the_id_does_not_depend_on_when_or_where_it_was_made(saved, training, events, tmp_path):
+    again = candidate.save(training, events, tmp_path / "elsewhere", strategy=TOY, settings=toy_settings())
+    assert again.artefact.model_id == saved.artefact.model_id
+
+
+def test_own_oos_is_that_of_the_candidate_not_of_the_models_beside_it(saved):
+    beside = saved.oos.with_columns(model=pl.lit("lightgbm"))
+    both = saved._replace(oos=pl.concat([saved.oos, beside]))
+    assert_frame_equal(both.own_oos, saved.oos)
+    figures = candidate.tables(both.oos, TOY, toy_settings())
+    assert figures["model"].unique(maintain_order=True).to_list() == ["logistic_elastic_net", "lightgbm"]
+
+
+def test_a_damaged_artefact_is_refused(training, events, tmp_path):
+    made = candidate.save(training, events, tmp_path, strategy=TOY, settings=toy_settings())
+    (tmp_path / candidate.MODELS / made.artefact.model_id / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BadData, match=r"model\.onnx must have the hash of its manifest"):
+        candidate.load(tmp_path)
+
+
+def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_WORKERS", "1")
+    events = toy_events(symbols=2, sessions=120)
+    training = walkforward.train(events, TOY, toy_settings())
+    made = candidate.save(training, events, tmp_path, strategy=TOY, settings=toy_settings())
+    stored = json.loads((tmp_path / "metrics.json").read_text())
+    ic = next(row for row in stored if row["metric"] == "rank IC")
+    assert (ic["value"], ic["low"], ic["sessions"]) == (None, None, 0)
+    assert registry.load(tmp_path / candidate.MODELS / made.artefact.model_id).card["metrics_oos"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        pytest.param({"gate": {"margin": 0.01}}, True, id="gate"),
+        pytest.param({"learning": {"compare": ["lightgbm"]}}, True, id="models-shown-beside"),
+        pytest.param({"learning": {"model": "lightgbm"}}, False, id="model"),
+        pytest.param({"learning": {"features": "toy_v2"}}, False, id="features"),
+        pytest.param({"learning": {"seed": 8}}, False, id="seed"),
+        pytest.param({"learning": {"gap_days": 30}}, False, id="gap"),
+    ],
+)
+def test_a_recipe_is_the_way_of_training_and_nothing_else(changes, same):
+    ours = candidate.recipe_digest(toy_settings())
+    assert (candidate.recipe_digest(toy_settings(**changes)) == ours) is same

@@ -1,0 +1,162 @@
+"""Every event gets an answer, and the answer says who gave it and why."""
+
+import dataclasses
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from toy_strategy import FEATURES, TASK, TOY, toy_settings
+
+from bq.core import paths
+from bq.core.errors import BadData
+from bq.learning.metrics import TRADE_ABOVE
+from bq.serving import candidate, decide, registry
+from bq.serving.registry import Artefact
+from bq.strategies.contract import FeatureSet
+
+SETTINGS = toy_settings()
+COLUMNS = [
+    *("event_id", "symbol", "session", "source", "score", "predicted_class", "class_probabilities", "expected_roi"),
+    *("confidence", "should_trade", "tier", "reason", "model"),
+]
+
+
+@pytest.fixture(scope="module")
+def artefact(training, events, tmp_path_factory) -> Artefact:
+    made = candidate.save(training, events, tmp_path_factory.mktemp("run"), strategy=TOY, settings=SETTINGS)
+    return made.artefact
+
+
+@pytest.fixture
+def deployed(home, artefact) -> str:
+    return registry.deploy(SETTINGS.shelf, artefact, reason="test")
+
+
+def today(events: pl.DataFrame) -> pl.DataFrame:
+    return events.filter(pl.col("session") == events["session"].max())
+
+
+def test_the_champion_answers_where_there_is_one(deployed, events, training):
+    answer = decide.decide(events, TOY, SETTINGS)
+    assert answer.columns == COLUMNS
+    assert set(answer["event_id"]) == set(events["event_id"])
+    assert answer["tier"].unique().to_list() == [decide.CHAMPION]
+    assert answer["model"].unique().to_list() == [deployed]
+    expected = training.artefact.predict(FEATURES.matrix(events), *TOY.cells(events))
+    theirs = dict(zip(events["event_id"], expected.expected.tolist(), strict=True))
+    for row in answer.iter_rows(named=True):
+        assert row["expected_roi"] == pytest.approx(theirs[row["event_id"]], abs=1e-5)
+        assert row["should_trade"] is (row["expected_roi"] > TRADE_ABOVE)
+        assert row["predicted_class"] == TASK.classes[int(np.argmax(row["class_probabilities"]))]
+        assert row["confidence"] == pytest.approx(max(row["class_probabilities"]))
+        assert re.fullmatch(r"expected ROI -?\d\.\d+ against 0\.15", row["reason"])
+    assert answer["should_trade"].any() and not answer["should_trade"].all()
+    assert answer["expected_roi"].is_sorted(descending=True), "best first"
+
+
+def test_the_rule_score_answers_where_nothing_was_deployed(home, events):
+    answer = decide.decide(events, TOY, SETTINGS)
+    assert answer.columns == COLUMNS
+    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["model"].unique().to_list() == ["rule score"]
+    assert answer["reason"].str.ends_with("against 60.0; champion: no model was deployed yet").all()
+    assert (answer["should_trade"] == (answer["score"] >= 60.0)).all()
+    assert answer["score"].is_sorted(descending=True)
+    for name in ("predicted_class", "class_probabilities", "expected_roi", "confidence"):
+        assert answer[name].is_null().all(), "the rule score claims no probabilities"
+
+
+def test_both_tiers_answer_in_the_same_columns(home, artefact, events):
+    rule = decide.decide(today(events), TOY, SETTINGS)
+    registry.deploy(SETTINGS.shelf, artefact, reason="test")
+    champion = decide.decide(today(events), TOY, SETTINGS)
+    assert rule.schema == champion.schema
+
+
+def test_the_order_of_events_changes_no_answer(deployed, events):
+    rows = np.random.default_rng(0).permutation(len(events))
+    ours, theirs = decide.decide(events, TOY, SETTINGS), decide.decide(events[rows], TOY, SETTINGS)
+    assert_frame_equal(ours, theirs, abs_tol=1e-6)
+
+
+def test_no_event_gets_no_answer(deployed, events):
+    assert decide.decide(events.clear(), TOY, SETTINGS).is_empty()
+
+
+def test_an_event_with_missing_and_infinite_features_is_answered(deployed, events):
+    odd = today(events).with_columns(signal=pl.lit(None, pl.Float32), noise=pl.lit(float("inf"), pl.Float32))
+    answer = decide.decide(odd, TOY, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.CHAMPION]
+    assert answer["expected_roi"].is_finite().all()
+
+
+def test_a_structure_the_champion_never_saw_is_answered(deployed, events):
+    answer = decide.decide(today(events).with_columns(kind=pl.lit(7, pl.Int64)), TOY, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.CHAMPION]
+    assert answer["expected_roi"].is_finite().all()
+
+
+DAMAGE = {
+    "graph-changed": ("model.onnx", b"damaged", "model.onnx must have the hash of its manifest, but was changed"),
+    "bundle-changed": ("bundle.json", b"{}", "bundle.json must have the hash of its manifest, but was changed"),
+    "card-changed": ("card.json", b"{}", "card.json must have the hash of its manifest, but was changed"),
+    "manifest-garbage": ("manifest.json", b"{", "manifest.json: must hold a JSON object, but cannot be read"),
+    "graph-gone": ("model.onnx", None, "must hold model.onnx as its manifest says, but it is missing"),
+    "manifest-gone": ("manifest.json", None, "must have a manifest.json"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "why"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_champion_leaves_the_decision_to_the_rule_score_and_says_why(deployed, events, name, content, why):
+    path = paths.models(SETTINGS.shelf) / deployed / name
+    path.write_bytes(content) if content is not None else path.unlink()
+    answer = decide.decide(today(events), TOY, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["reason"].str.contains(why, literal=True).all()
+
+
+def test_a_garbage_pointer_leaves_the_decision_to_the_rule_score(deployed, events):
+    (paths.models(SETTINGS.shelf) / "champion.json").write_text("garbage")
+    answer = decide.decide(today(events), TOY, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["reason"].str.contains("champion.json: must hold a JSON object").all()
+
+
+def test_an_unreadable_disk_leaves_the_decision_to_the_rule_score(deployed, events, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(registry, "load", fail)
+    answer = decide.decide(today(events), TOY, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["reason"].str.contains("Input/output error").all()
+
+
+SCHEMAS = {
+    "more-features": (("signal", "noise", "gappy", "width"), r"missing: \[\], unexpected: \['width'\]"),
+    "fewer-features": (("signal", "noise"), r"missing: \['gappy'\], unexpected: \[\]"),
+    "another-order": (("noise", "signal", "gappy"), r"missing: \[\], unexpected: \[\] \(or in another order\)"),
+}
+
+
+@pytest.mark.parametrize(("columns", "why"), SCHEMAS.values(), ids=SCHEMAS)
+def test_a_champion_of_other_features_does_not_answer_and_the_difference_is_named(deployed, events, columns, why):
+    other = dataclasses.replace(TOY, feature_sets={"toy_v1": FeatureSet("toy_v1", columns)})
+    answer = decide.decide(today(events), other, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["reason"].str.contains(why).all()
+    assert answer["reason"].str.contains("Retrain").all()
+
+
+def test_a_feature_set_that_is_gone_is_named(deployed, events):
+    other = dataclasses.replace(TOY, feature_sets={})
+    answer = decide.decide(today(events), other, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["reason"].str.contains("its features must be those of toy_v1", literal=True).all()
+
+
+def test_events_without_a_feature_are_refused_with_its_name(deployed, events):
+    with pytest.raises(BadData, match="missing: gappy"):
+        decide.decide(today(events).drop("gappy"), TOY, SETTINGS)

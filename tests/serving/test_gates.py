@@ -1,0 +1,225 @@
+"""The gate deploys what is better beyond chance and keeps everything else."""
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from gate_streams import champion_of, stream
+from scipy.stats import binom
+from toy_strategy import TASK
+
+from bq.core.settings import Gate
+from bq.serving import gates
+from bq.serving.gates import Component, Verdict
+from bq.serving.onnx import Parity
+
+GATE = Gate(top_k=3, draws=1000)
+WHOLE = Parity(rows=10_000, largest_difference=2e-7, flips=0)
+UPLIFT, NET = "uplift of the top 3 over the rule score's", "net ROI of the top 3"
+TIME, EVENTS, CALIBRATION, PARITY = "out-of-sample time", "out-of-sample events", "calibration", "ONNX parity"
+AGAINST_RULE, AGAINST_CHAMPION = "newest window against the rule score", "newest window against the champion"
+
+
+def better(**changes) -> pl.DataFrame:
+    """A stream with a planted improvement over the rule score."""
+    return stream(**{"model_skill": 2.0, "rule_skill": 0.3, **changes})
+
+
+def decide(oos=None, newest=None, champion=None, parity=WHOLE, *, same_recipe=False, settings=GATE, seed=7) -> Verdict:
+    oos = better() if oos is None else oos
+    newest = better(sessions=26, seed=1) if newest is None else newest
+    return gates.decide(oos, newest, champion, parity, same_recipe=same_recipe, task=TASK, settings=settings, seed=seed)
+
+
+def component(verdict: Verdict, name: str) -> Component:
+    return next(c for c in verdict.components if c.name == name)
+
+
+def test_a_planted_improvement_deploys():
+    verdict = decide()
+    assert verdict.deploy
+    assert verdict.headline == (
+        "better than the rule score out of sample, and not worse than the rule score on the newest window"
+    )
+    assert [c.name for c in verdict.components] == [TIME, EVENTS, UPLIFT, NET, AGAINST_RULE, CALIBRATION, PARITY]
+    assert verdict.needed == []
+    assert len(verdict.reasons) == len(verdict.components), "every component is shown where all hold"
+
+
+STATES = {
+    # name of the case: component, what decide is called with, the state
+    "time-enough": (TIME, {}, True),
+    "time-short": (TIME, {"settings": GATE.model_copy(update={"min_oos_days": 3000})}, False),
+    "events-enough": (EVENTS, {}, True),
+    "events-few": (EVENTS, {"settings": GATE.model_copy(update={"min_events": 5000})}, False),
+    "uplift-shown": (UPLIFT, {}, True),
+    "uplift-not-shown": (UPLIFT, {"oos": stream(seed=2)}, False),
+    "uplift-below-the-margin": (UPLIFT, {"settings": GATE.model_copy(update={"margin": 0.5})}, False),
+    "uplift-few-blocks": (UPLIFT, {"oos": better(sessions=59)}, None),
+    "net-shown": (NET, {}, True),
+    "net-loses": (NET, {"oos": better(mean=-0.4)}, False),
+    "net-few-blocks": (NET, {"oos": better(holding_days=140)}, None),
+    "artefact-as-good-as-the-rule": (AGAINST_RULE, {}, True),
+    "artefact-worse-than-the-rule": (AGAINST_RULE, {"newest": stream(sessions=26, model_skill=-2.0)}, False),
+    "calibrated": (CALIBRATION, {}, True),
+    "not-calibrated": (CALIBRATION, {"oos": better(calibrated=False)}, False),
+    "parity": (PARITY, {}, True),
+    "parity-difference": (PARITY, {"parity": WHOLE._replace(largest_difference=1.1e-5)}, False),
+    "parity-infinite": (PARITY, {"parity": WHOLE._replace(largest_difference=float("inf"))}, False),
+    "parity-one-flip": (PARITY, {"parity": WHOLE._replace(flips=1)}, False),
+}
+
+
+@pytest.mark.parametrize(("name", "given", "state"), STATES.values(), ids=STATES)
+def test_each_component_holds_fails_or_is_inconclusive(name, given, state):
+    verdict = decide(**given)
+    found = component(verdict, name)
+    assert found.holds is state
+    assert (found.needed == "") is (state is True), "what is needed is said exactly where it does not hold"
+    if state is not True:
+        assert not verdict.deploy
+        said = "inconclusive" if state is None else "does not hold"
+        assert f"{name} {said}" in verdict.headline
+        assert any(line.startswith(f"{name}: ") for line in verdict.reasons)
+        assert any(line.startswith(f"{name}: ") for line in verdict.needed)
+
+
+def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
+    """Weekly sessions, two weeks held: blocks of three sessions."""
+    enough, short = better(sessions=60), better(sessions=59)
+    assert component(decide(enough), UPLIFT).holds is True
+    found = component(decide(short), UPLIFT)
+    assert found.holds is None
+    assert found.statement.endswith("59 sessions, 20 blocks (at least 20)")
+    assert found.needed == "about 1 more month"
+    assert not decide(short).deploy
+
+
+def test_the_uplift_component_says_value_interval_threshold_and_sample():
+    text = component(decide(), UPLIFT).statement
+    number = r"[+-]\d\.\d{3}"
+    pattern = (
+        rf"^{number} \[{number}, {number}\] per session, rule score {number}; lower bound must exceed \+0\.000; "
+        r"200 sessions, 67 blocks$"
+    )
+    assert re.match(pattern, text), text
+
+
+def test_what_a_failing_uplift_needs_is_time_or_a_higher_mean():
+    slight = stream(model_skill=1.15, seed=3)
+    found = component(decide(slight), UPLIFT)
+    assert found.holds is False
+    assert re.match(
+        r"^(about \d+ more months?|more than 10 more years) at this mean, or a mean higher by 0\.\d{3}$", found.needed
+    )
+
+
+def test_a_mean_below_the_threshold_is_not_cured_by_time():
+    found = component(decide(stream(model_skill=0.0, seed=3)), UPLIFT)
+    assert re.match(r"^a mean higher by 0\.\d{3}$", found.needed)
+
+
+def test_more_time_is_estimated_from_the_width_of_the_interval():
+    """At the same mean the interval shrinks with the square root of time: four times as long halves it."""
+    from bq.stats.bootstrap import Interval
+
+    interval = Interval(0.05, -0.05, 0.15, 100, 30.0)
+    halved = gates._needed(interval, 0.0, days=100)  # 300 days more
+    assert halved == "about 10 more months at this mean, or a mean higher by 0.050"
+    quartered = gates._needed(interval, 0.025, days=365)  # 15 years more
+    assert quartered == "more than 10 more years at this mean, or a mean higher by 0.075"
+
+
+@pytest.mark.parametrize(
+    ("skill", "deploys"),
+    [pytest.param(2.0, True, id="equals-the-champion"), pytest.param(30.0, False, id="worse-than-the-champion")],
+)
+def test_the_same_recipe_deploys_unless_it_is_worse_by_the_margin(skill, deploys):
+    newest = better(sessions=26, seed=1, model_skill=2.0 if deploys else 0.5)
+    verdict = decide(newest=newest, champion=champion_of(newest, skill=skill), same_recipe=True)
+    found = component(verdict, AGAINST_CHAMPION)
+    assert found.holds is deploys is verdict.deploy
+    assert "mean must be at least -0.050; 26 sessions, 2015-01-02 to 2015-06-26" in found.statement
+    if deploys:
+        assert verdict.headline.endswith("not worse than the champion on the newest window")
+
+
+CHANGED = {
+    "better": (0.0, 150, True),
+    "equal": (2.0, 150, False),
+    "worse": (30.0, 150, False),
+    "better-but-few-blocks": (0.0, 26, None),
+}
+
+
+@pytest.mark.parametrize(("skill", "sessions", "state"), CHANGED.values(), ids=CHANGED)
+def test_a_changed_recipe_must_be_better_than_the_champion(skill, sessions, state):
+    newest = better(sessions=sessions, seed=1, model_skill=3.0)
+    verdict = decide(newest=newest, champion=champion_of(newest, skill=skill), same_recipe=False)
+    found = component(verdict, AGAINST_CHAMPION)
+    assert found.holds is state
+    assert verdict.deploy is (state is True)
+    assert "changed recipe" in found.statement and "lower bound must exceed +0.000" in found.statement
+    if state is True:
+        assert verdict.headline.endswith("better than the champion on the newest window")
+    else:
+        assert "`learning.newest_days`" in found.needed
+
+
+def test_champion_and_candidate_are_compared_on_the_same_events():
+    newest = better(sessions=26, seed=1)
+    half = champion_of(newest, skill=0.0).filter(pl.col("session") < newest["session"].unique().sort()[13])
+    found = component(decide(newest=newest, champion=half, same_recipe=True), AGAINST_CHAMPION)
+    assert "; 13 sessions," in found.statement
+
+
+def test_a_champion_that_answers_none_of_the_events_is_inconclusive():
+    newest = better(sessions=26, seed=1)
+    stranger = champion_of(newest, skill=0.0).with_columns(event_id=pl.lit("x") + pl.col("event_id"))
+    for same_recipe in (True, False):
+        verdict = decide(newest=newest, champion=stranger, same_recipe=same_recipe)
+        assert component(verdict, AGAINST_CHAMPION).holds is None
+        assert not verdict.deploy
+
+
+def test_an_undefined_uplift_does_not_deploy():
+    unknown = better().with_columns(outcome=pl.lit(float("nan")))
+    verdict = decide(unknown)
+    assert not verdict.deploy
+    assert component(verdict, UPLIFT).holds is None
+
+
+def test_the_verdict_depends_on_the_data_and_the_seed_only():
+    assert decide() == decide()
+    rows = np.random.default_rng(0).permutation(1600)
+    assert decide(better()[rows]) == decide()
+
+
+EQUAL = 40
+# at alpha 2.5% each, five or more of 40 happen in 0.3% of such sets
+MOST = int(binom.ppf(0.995, EQUAL, GATE.alpha))
+
+
+def test_of_40_candidates_of_the_rules_own_skill_at_most_4_deploy():
+    assert MOST == 4
+    deployed = [
+        decide(stream(sessions=120, seed=seed), stream(sessions=26, seed=500 + seed)).deploy for seed in range(EQUAL)
+    ]
+    assert sum(deployed) <= MOST
+
+
+def test_of_40_changed_recipes_that_equal_the_champion_at_most_4_deploy():
+    """The recipe's evidence holds in every one of them; only the newest window keeps the champion."""
+    oos = better(sessions=120)
+    deployed = []
+    for seed in range(EQUAL):
+        newest = better(sessions=60, seed=1000 + seed)
+        deployed.append(decide(oos, newest, champion_of(newest, skill=2.0, seed=2000 + seed)).deploy)
+    assert sum(deployed) <= MOST
+
+
+def test_planted_improvements_deploy_in_at_least_18_of_20():
+    """Power: a model that sees four times the signal the rule sees, judged on 120 sessions."""
+    oos = [stream(sessions=120, model_skill=2.0, rule_skill=0.5, seed=seed) for seed in range(20)]
+    assert sum(decide(frame).deploy for frame in oos) >= 18

@@ -1,0 +1,283 @@
+"""The registry: what is stored is whole or refused, and the pointer moves or stays."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bq.core import files, paths
+from bq.core.errors import BadData, BQError
+from bq.serving import registry
+from bq.serving.registry import Artefact
+
+SHELF = "toy"
+FILES = ("model.onnx", "bundle.json", "card.json", "manifest.json")
+
+
+def artefact(name: str = "a", **card: object) -> Artefact:
+    return Artefact(f"graph {name}".encode(), {"strategy": SHELF, "model": name}, {"note": "made by a test", **card})
+
+
+def deploy(name: str) -> str:
+    return registry.deploy(SHELF, artefact(name), reason=f"test {name}")
+
+
+def champion_id() -> str | None:
+    found = registry.champion(SHELF)
+    return found.model_id if found else None
+
+
+def folder(model_id: str) -> Path:
+    return paths.models(SHELF) / model_id
+
+
+def test_the_id_is_of_graph_and_bundle_only():
+    plain = artefact().model_id
+    assert artefact(run_id="20261121T001829Z", seconds=41).model_id == plain
+    assert artefact("b").model_id != plain
+    assert Artefact(b"graph a ", artefact().bundle, {}).model_id != plain
+    assert Artefact(artefact().graph, {**artefact().bundle, "seed": 1}, {}).model_id != plain
+    assert len(plain) == 16 and int(plain, 16) >= 0
+
+
+def test_what_is_stored_is_read_back(home):
+    path = registry.store(artefact(), paths.models(SHELF))
+    assert path.name == artefact().model_id
+    assert registry.load(path) == artefact()
+    assert {p.name for p in path.iterdir()} == set(FILES)
+    assert path.stat().st_mode & 0o777 == 0o755, "others may read a model, not only who trained it"
+
+
+def test_a_model_that_is_there_is_not_written_again(home):
+    path = registry.store(artefact(), paths.models(SHELF))
+    before = {p.name: (p.stat().st_mtime_ns, p.stat().st_ino) for p in path.iterdir()}
+    assert registry.store(artefact(seconds=12), paths.models(SHELF)) == path
+    assert {p.name: (p.stat().st_mtime_ns, p.stat().st_ino) for p in path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_model_is_replaced_when_trained_again(home, name):
+    path = registry.store(artefact(), paths.models(SHELF))
+    (path / name).write_bytes(b"damaged")
+    registry.store(artefact(), paths.models(SHELF))
+    assert registry.load(path) == artefact()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "bundle.json", "card.json"])
+def test_a_flipped_byte_is_refused_before_anything_is_loaded(home, name):
+    path = registry.store(artefact(), paths.models(SHELF))
+    content = bytearray((path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (path / name).write_bytes(content)
+    with pytest.raises(BadData, match=rf"{path.name}: {name} must have the hash of its manifest, but was changed"):
+        registry.load(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_flipped_bit_anywhere_in_the_manifest_is_refused(tmp_path_factory, position, bit):
+    path = registry.store(artefact(), tmp_path_factory.mktemp("models"))
+    manifest = path / "manifest.json"
+    content = bytearray(manifest.read_bytes())
+    before = json.loads(content)
+    content[position % len(content)] ^= 1 << bit
+    manifest.write_bytes(content)
+    try:
+        same = json.loads(content) == before  # white space, or the same text escaped otherwise
+    except ValueError:
+        same = False
+    if not same:
+        with pytest.raises(BadData, match=path.name):
+            registry.load(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(home, name):
+    path = registry.store(artefact(), paths.models(SHELF))
+    (path / name).unlink()
+    with pytest.raises(BadData, match=rf"{path.name}.*{name}"):
+        registry.load(path)
+
+
+def test_a_file_that_the_manifest_does_not_name_is_refused(home):
+    path = registry.store(artefact(), paths.models(SHELF))
+    hashes = files.read_json(path / "manifest.json")
+    files.write_json(path / "manifest.json", {name: hashes[name] for name in hashes if name != "model.onnx"})
+    with pytest.raises(BadData, match=r"must hold model.onnx as its manifest says"):
+        registry.load(path)
+
+
+def test_content_and_manifest_changed_together_do_not_pass_as_the_same_model(home):
+    path = registry.store(artefact(), paths.models(SHELF))
+    (path / "model.onnx").write_bytes(b"another graph")
+    manifest = files.read_json(path / "manifest.json") | {"model.onnx": files.sha256(b"another graph")}
+    files.write_json(path / "manifest.json", manifest)
+    with pytest.raises(BadData, match=r"must lie in the folder of its id"):
+        registry.load(path)
+
+
+def test_no_champion_is_a_normal_state(home):
+    assert registry.pointer(SHELF) is None
+    assert registry.champion(SHELF) is None
+    assert registry.history(SHELF) == []
+
+
+def test_deploying_points_at_the_model_and_keeps_the_journal(home):
+    first, second = deploy("a"), deploy("b")
+    pointer = registry.pointer(SHELF)
+    assert (pointer["model_id"], pointer["previous"], pointer["reason"]) == (second, first, "test b")
+    assert champion_id() == second
+    assert [(row["model_id"], row["previous"]) for row in registry.history(SHELF)] == [(second, first), (first, None)]
+
+
+def test_shelves_do_not_see_each_other(home):
+    deploy("a")
+    assert registry.champion("toy-simulated") is None
+    assert registry.history("toy-simulated") == []
+
+
+def test_rollback_goes_back_one_model_at_a_time_and_stops_at_the_first(home):
+    a, b, c = deploy("a"), deploy("b"), deploy("c")
+    assert [registry.rollback(SHELF), champion_id()] == [b, b]
+    assert [registry.rollback(SHELF), champion_id()] == [a, a]
+    with pytest.raises(BQError, match="an earlier model must exist to roll back to"):
+        registry.rollback(SHELF)
+    assert champion_id() == a
+    assert registry.history(SHELF)[0]["reason"] == f"rollback from {b}"
+    assert deploy("d") != c
+    assert registry.rollback(SHELF) == a, "back to what decided before, not to what was rolled back"
+
+
+def test_rollback_without_any_deployment_changes_nothing(home):
+    with pytest.raises(BQError, match="toy: an earlier model must exist"):
+        registry.rollback(SHELF)
+    assert registry.pointer(SHELF) is None
+
+
+def test_the_same_model_deployed_twice_is_no_earlier_model(home):
+    a = deploy("a")
+    deploy("a")
+    with pytest.raises(BQError, match="an earlier model must exist"):
+        registry.rollback(SHELF)
+    b = deploy("b")
+    deploy("b")
+    assert champion_id() == b
+    assert registry.rollback(SHELF) == a
+
+
+def test_rollback_never_points_at_a_damaged_model(home):
+    a, b = deploy("a"), deploy("b")
+    (folder(a) / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BadData, match=f"model {a}: model.onnx must have the hash"):
+        registry.rollback(SHELF)
+    assert champion_id() == b
+
+
+FAULTS = {
+    "pointer-write": (files, "write_json"),
+    "replace": (Path, "replace"),
+    "sync": (files, "sync"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["full-disk", "disk-error"])
+def test_a_deployment_that_cannot_be_written_leaves_the_champion_whole(home, monkeypatch, fault, code):
+    a, b = deploy("a"), deploy("b")
+    pointer = (paths.models(SHELF) / "champion.json").read_bytes()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*FAULTS[fault], fail)
+        with pytest.raises(OSError, match=os.strerror(code)):
+            deploy("c")
+    assert (paths.models(SHELF) / "champion.json").read_bytes() == pointer
+    assert champion_id() == b
+    assert not list(paths.models(SHELF).glob(".*")), "nothing half-written is left"
+    assert registry.rollback(SHELF) == a, "an attempt that failed is not what comes before"
+    c = deploy("c")
+    assert champion_id() == c
+
+
+@pytest.mark.parametrize("step", range(1, 9))
+def test_a_kill_at_any_sync_leaves_the_old_champion_or_the_new_one(home, monkeypatch, step):
+    deploy("a")
+    known = {champion_id(), artefact("b").model_id}
+    count = 0
+
+    class Killed(BaseException):
+        pass
+
+    real = files.sync
+
+    def sync(path: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == step:
+            raise Killed
+        real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync", sync)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process cleans nothing
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            deploy("b")
+    assert champion_id() in known
+    registry.clean(SHELF)
+    assert not list(paths.models(SHELF).glob(".*"))
+    assert deploy("b") == champion_id()
+
+
+def test_leftovers_of_a_kill_are_removed_and_models_stay(home):
+    a = deploy("a")
+    for name in (".tmp-abc", ".tmp-def"):
+        (paths.models(SHELF) / name).mkdir()
+        (paths.models(SHELF) / name / "model.onnx").write_bytes(b"half")
+    (paths.models(SHELF) / ".champion.json.x1y2.tmp").write_text("{")
+    registry.clean(SHELF)
+    assert sorted(p.name for p in paths.models(SHELF).iterdir()) == sorted([a, "champion.json"])
+    registry.clean("never-used")
+
+
+GARBAGE = {
+    "empty": b"",
+    "half": b'{"model_id": "abc", ',
+    "binary": b"\xff\xfe\x00",
+    "a-list": b'["abc"]',
+    "no-id": b'{"previous": null, "since_utc": "", "reason": ""}',
+    "id-is-no-text": b'{"model_id": 3, "previous": null, "since_utc": "", "reason": ""}',
+}
+
+
+@pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
+def test_a_garbage_pointer_is_bad_data_and_rollback_still_works(home, content):
+    a, _ = deploy("a"), deploy("b")
+    (paths.models(SHELF) / "champion.json").write_bytes(content)
+    with pytest.raises(BadData, match=r"champion.json.*`make rollback` or retrain"):
+        registry.champion(SHELF)
+    assert registry.pointer_or_none(SHELF) is None
+    assert registry.rollback(SHELF) == a
+    assert champion_id() == a
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"{"), Path.unlink], ids=["garbage", "gone"])
+def test_deploying_over_a_damaged_pointer_keeps_the_way_back(home, damage):
+    a = deploy("a")
+    damage(paths.models(SHELF) / "champion.json")
+    deploy("b")
+    assert registry.rollback(SHELF) == a
+
+
+def test_a_pointer_to_a_model_that_is_gone_says_what_to_do(home):
+    a = deploy("a")
+    shutil.rmtree(folder(a))
+    with pytest.raises(BadData, match=rf"model {a}: must have a manifest.json.*`make rollback` or retrain"):
+        registry.champion(SHELF)
