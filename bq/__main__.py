@@ -8,6 +8,7 @@ from bq.core import log
 from bq.core.errors import BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
+    "bench": ("bench", "main"),
     "check-data": ("housekeeping", "check_data"),
     "explain": ("explain", "main"),
     "explore": ("notebook", "explore"),

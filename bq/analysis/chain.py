@@ -7,7 +7,8 @@ overstated by it.
 
 Time to expiry is ACT/365 in calendar days from the quote's session to the expiry; a PM-settled option ends at the
 close, an AM-settled one at the open of its expiry, 6.5 hours less. A snapshot's time of day is not in the data: it is
-taken to be the close, which at 30 days misses an hour by 0.1% of the volatility. On the day of expiry nothing is solved.
+taken to be the close; at 30 days an hour's error is less than 0.1% of the volatility. On the day of expiry nothing is
+solved.
 """
 
 import datetime as dt
@@ -147,4 +148,4 @@ def _linear(x: str, y: str, *, at: float) -> pl.Expr:
     below, above = known & (pl.col(x) <= at), known & (pl.col(x) >= at)
     x0, y0 = (pl.col(name).filter(below).last() for name in (x, y))
     x1, y1 = (pl.col(name).filter(above).first() for name in (x, y))
-    return y0 + pl.when(x1 > x0).then((y1 - y0) * (at - x0) / (x1 - x0)).otherwise(0.0)
+    return y0 + (y1 - y0) * pl.when(x1 == x0).then(0.0).otherwise((at - x0) / (x1 - x0))

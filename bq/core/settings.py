@@ -14,11 +14,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what every library takes
 
 
 class Simulation(Section):
-    """A simulated market; see bq/simulate/pinned."""
+    """A simulated market; see bq/simulate."""
 
+    kind: Literal["pinned", "strata"] = "pinned"  # planted signal; or many names under a volatility index
     symbols: Annotated[int, Field(ge=1, le=100)]
     sessions: Annotated[int, Field(ge=600)]
-    pinned_share: Annotated[float, Field(ge=0, le=0.9)]  # strength of the planted signal; 0: none
+    pinned_share: Annotated[float, Field(ge=0, le=0.9)] = 0.0  # of kind pinned: strength of the signal; 0: none
     first: dt.date = dt.date(2010, 1, 4)
     seed: Seed = 1
 
@@ -28,6 +29,7 @@ class Market(Section):
 
     source: Literal["bundled", "files", "simulated"] = "bundled"
     simulation: Simulation | None = None  # for source: simulated
+    chains: bool = False  # whether option quotes in data/raw/chains/ are read too
     symbols: list[str] | None = None  # None: all that the source has
     start: dt.date | None = None  # first session read
     end: dt.date | None = None  # last session read

@@ -20,6 +20,7 @@ from bq.serving.candidate import Candidate
 from bq.serving.gates import Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import store
+from bq.strategies.contract import weakest_source
 from bq.workbench import screen
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
@@ -199,7 +200,7 @@ def describe_events(run: Run, collection: store.Collection) -> None:
     """Title, source and refused dates of the run's record."""
     events = collection.events
     symbols, first, last = events["symbol"].n_unique(), events["session"].min(), events["session"].max()
-    run.info["source"] = events["source"][0]
+    run.info["source"] = weakest_source(events)
     run.info["title"] = (
         f"{run.info['strategy']} · {len(events):,} events · {symbols} symbols · {first:%Y-%m} to {last:%Y-%m}"
     )

@@ -11,7 +11,7 @@ from bq.jobs.request import Request
 from bq.serving.decide import decide
 from bq.strategies import store
 from bq.strategies.butterfly.payoff import payoff
-from bq.strategies.contract import NOTICES
+from bq.strategies.contract import NOTICES, weakest_source
 from bq.workbench import plots, report, screen
 
 ROWS = 15
@@ -53,7 +53,7 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
     )
     parts = [("Decisions", [plots.table(answer.select(SHOWN))]), ("Pay-offs", [drawn])]
     title = f"{request.settings.shelf} · {answer['session'][0]} · {len(answer)} opportunities"
-    report.page(target, title=title, source=answer["source"][0], parts=parts)
+    report.page(target, title=title, source=weakest_source(answer), parts=parts)
 
 
 def _caption(row: dict) -> str:
@@ -83,7 +83,7 @@ def _record(answer: pl.DataFrame, strategy: str) -> None:
 
 def _show(answer: pl.DataFrame, strategy: str, session: dt.date) -> str:
     """The best decisions as a table of fixed width."""
-    notice = NOTICES.get(answer["source"][0])
+    notice = NOTICES.get(weakest_source(answer))
     lines = [
         f"{strategy} · {session} · {len(answer)} opportunities · "
         f"decided by {answer['model'][0]} (tier {answer['tier'][0]})"

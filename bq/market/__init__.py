@@ -7,6 +7,7 @@
 ('real', 8313)
 """
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +15,9 @@ from typing import Literal
 import polars as pl
 
 from bq.core.errors import BadData, BadParameters, did_you_mean
+from bq.core.files import digest, sha256
 from bq.core.settings import Market
-from bq.market import sources
+from bq.market import chains, sources
 from bq.market.bars import content_hash, findings
 from bq.market.sources import bundled, files, simulated
 from bq.market.validation import Validated, validate
@@ -34,18 +36,28 @@ class MarketData:
     """Validated bars and all that is known about them.
 
     bars : DataFrame with the columns of `bars.SCHEMA`, sorted by (symbol, session), one row per key.
+    quotes : DataFrame with the columns of `chains.quotes.SCHEMA`, sorted; empty unless chains were asked for.
     findings : DataFrame with the columns of `bars.FINDINGS`; `file` and `row` say where.
     counts : DataFrame `file, symbol, read, kept, first, last`: rows read and kept.
     source : "simulated" bars are no evidence about a market. calendar : exchange_calendars name.
-    data_hash : SHA-256 of the content of `bars`.
+    data_hash : SHA-256 of the content of `bars` and `quotes`.
     """
 
     bars: pl.DataFrame
+    quotes: pl.DataFrame
     findings: pl.DataFrame
     counts: pl.DataFrame
     source: Literal["real", "simulated"]
     calendar: str
     data_hash: str
+
+    def content(self, symbol: str, through: dt.date) -> str:
+        """Digest of all that is known of a symbol up to and including a session."""
+        known = pl.col("session") <= through
+        parts = [content_hash(self.bars.filter(known, pl.col("symbol") == symbol))]
+        if len(self.quotes):
+            parts.append(chains.quotes.content_hash(self.quotes.filter(known, pl.col("underlying") == symbol)))
+        return digest(parts)
 
 
 def load(settings: Market) -> MarketData:
@@ -76,13 +88,18 @@ def read(settings: Market) -> MarketData:
     _refuse_unknown(rows, found, settings)
     checked = validate(rows, calendar=settings.calendar)
     found = pl.concat([found, checked.findings, _too_many(checked, len(rows), settings.max_quarantine_share)])
+    quotes = chains.quotes.SCHEMA.to_frame()
+    if settings.chains:
+        loaded = chains.load_chains(calendar=settings.calendar, underlyings=checked.bars["symbol"].unique().to_list())
+        quotes = loaded.quotes
     return MarketData(
         bars=checked.bars,
+        quotes=quotes,
         findings=found,
         counts=checked.counts,
         source="simulated" if settings.source == "simulated" else "real",
         calendar=settings.calendar,
-        data_hash=content_hash(checked.bars),
+        data_hash=sha256((content_hash(checked.bars) + chains.quotes.content_hash(quotes)).encode()),
     )
 
 

@@ -15,7 +15,7 @@ from bq.serving import gates, onnx, registry
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.strategies.contract import Strategy, matured
+from bq.strategies.contract import Strategy, matured, weakest_source
 
 MODELS = "candidate"  # folder of the artefact inside a run folder
 
@@ -61,7 +61,7 @@ def save(
         "classes": list(strategy.task(settings).classes),
         "edges": list(strategy.task(settings).edges),
         "recipe": recipe_digest(settings),
-        "source": events["source"][0],
+        "source": weakest_source(events),
         "events_hash": store.events_hash(events, features),
         "trained_events": len(known),
         "trained_through": training.trained_through.isoformat(),

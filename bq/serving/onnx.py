@@ -36,8 +36,7 @@ def export(model: FittedModel) -> bytes:
     base = onnx.compose.add_prefix(_base_graph(model), "base_")  # no name of the converters' is one of ours
     nodes, constants = _before(model), _before_constants(model)
     more, more_constants = _after(model)
-    probabilities = next(output.name for output in base.graph.output if "prob" in output.name)
-    rename = {base.graph.input[0].name: "x_ready", probabilities: "x_raw"}
+    rename = {base.graph.input[0].name: "x_ready", base.graph.output[0].name: "x_raw"}
     inner = [_renamed(node, rename) for node in base.graph.node]
     n, classes = len(model.bounds.low), model.class_means.means.shape[1]
     graph = helper.make_graph(
@@ -61,7 +60,7 @@ def export(model: FittedModel) -> bytes:
 
 
 def _base_graph(model: FittedModel) -> onnx.ModelProto:
-    """The base model alone, by skl2onnx with onnxmltools' converters for what is not scikit-learn's."""
+    """The base model's probabilities, by skl2onnx with onnxmltools' converters for what is not scikit-learn's."""
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
     from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
     from skl2onnx import convert_sklearn, update_registered_converter
@@ -78,13 +77,15 @@ def _base_graph(model: FittedModel) -> onnx.ModelProto:
             foreign[type(last).__name__],
             options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
         )
-    return convert_sklearn(
+    converted = convert_sklearn(
         model.base,
         name="base",
         initial_types=[("x", FloatTensorType([None, len(model.bounds.low)]))],
         options={id(last): {"zipmap": False}},
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
+    probabilities = next(output.name for output in converted.graph.output if "prob" in output.name)
+    return onnx.utils.Extractor(converted).extract_model(["x"], [probabilities])  # without what makes the label
 
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:

@@ -112,7 +112,6 @@ class Strategy:
     schedule: Callable[["MarketData", Settings], Wanted]
     build: Callable[["MarketData", Settings, Wanted], Built]
     task: Callable[[Settings], Task]
-    outcome_source: Callable[["MarketData"], str]  # real, modelled or simulated
     cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]]  # category and size of each event
     baseline: Callable[[Settings], float]  # the rule score from which the baseline trades
     quick: str  # parameter overrides of QUICK=1
@@ -139,6 +138,11 @@ def refuse_leaks(features: FeatureSet) -> FeatureSet:
     return features
 
 
+def weakest_source(events: pl.DataFrame) -> str:
+    """The source that a statement about all of these events must name: simulated before modelled before real."""
+    return SOURCES[int(events["source"].cast(pl.Enum(SOURCES)).to_physical().max())]
+
+
 def event_id(strategy: str, symbol: str, t0: str, variant: str) -> str:
     """The id of an event: the same decision rebuilt tomorrow has the same id.
 
@@ -153,8 +157,8 @@ def average_uniqueness(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDA
 
     first, last : bar numbers of shape (n,), both ends included. López de Prado 2018, ch. 4.
 
-    >>> average_uniqueness(np.array([0, 2, 4]), np.array([2, 3, 5])).round(4).tolist()
-    [0.8333, 0.75, 1.0]
+    >>> average_uniqueness(np.array([0, 2, 4]), np.array([2, 3, 5])).round(4)
+    array([0.8333, 0.75  , 1.    ], dtype=float32)
     """
     if not len(first):
         return np.zeros(0, np.float32)

@@ -13,7 +13,6 @@ from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.settings import Settings
 from bq.market import MarketData
-from bq.market.bars import content_hash
 from bq.market.calendars import sessions
 from bq.strategies.contract import Built, FeatureSet, Strategy, average_uniqueness, conform
 
@@ -122,9 +121,9 @@ def _stored(folder: Path, market: MarketData) -> Built:
     if market.bars["session"].max() < last:
         log.info("the stored events know bars up to %s, these end before: built again", last)
         return nothing
-    bars = {symbol: frame for (symbol,), frame in market.bars.filter(pl.col("session") <= last).group_by("symbol")}
-    known = {symbol: digest for symbol, digest in state["bars"].items() if symbol in bars}
-    good = [symbol for symbol, digest in known.items() if content_hash(bars[symbol]) == digest]
+    present = set(market.bars["symbol"].unique())
+    known = {symbol: digest for symbol, digest in state["symbols"].items() if symbol in present}
+    good = [symbol for symbol, digest in known.items() if market.content(symbol, last) == digest]
     changed = sorted(set(known) - set(good))
     if changed:
         log.warning("history changed, events rebuilt: %s", ", ".join(changed))
@@ -137,7 +136,7 @@ def _state(folder: Path) -> dict | None:
     try:
         state = files.read_json(folder / STATE)
         if [files.sha256(folder / name) for name in TABLES] == state["tables"]:
-            return {"through": dt.date.fromisoformat(state["through"]), "bars": dict(state["bars"])}
+            return {"through": dt.date.fromisoformat(state["through"]), "symbols": dict(state["symbols"])}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, LookupError):
@@ -157,11 +156,11 @@ def _save(folder: Path, stored: Built, market: MarketData) -> None:
     """State last: after a kill in between it does not match the tables, and the next run builds again."""
     for name, table in zip(TABLES, stored, strict=True):
         files.write_parquet(folder / name, table)
-    bars = market.bars.group_by("symbol", maintain_order=True)
+    last = market.bars["session"].max()
     state = {
-        "through": market.bars["session"].max(),
+        "through": last,
         "tables": [files.sha256(folder / name) for name in TABLES],
-        "bars": {symbol: content_hash(frame) for (symbol,), frame in bars},
+        "symbols": {symbol: market.content(symbol, last) for symbol in market.bars["symbol"].unique().sort()},
     }
     files.write_json(folder / STATE, state)
     code, _, key = folder.name.partition("-")

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bq import market, strategies
+from bq import market
 from bq.core.errors import BadParameters
 from bq.core.settings import Market
 from bq.market.bars import SCHEMA
@@ -114,7 +114,6 @@ def test_simulated_bars_satisfy_the_bar_contract_and_say_what_they_are():
     assert data.bars["symbol"].unique().sort().to_list() == ["SIM00", "SIM01", "SIM02"]
     assert data.bars.group_by("symbol").len()["len"].to_list() == [650] * 3
     assert data.bars["session"].min() == dt.date(2010, 1, 4)
-    assert strategies.get("butterfly").outcome_source(data) == "simulated"
     made = pinned_market(sessions=650, symbols=3, share=0.5, seed=4)
     np.testing.assert_array_equal(data.bars.filter(pl.col("symbol") == "SIM01")["close"], made.close[:, 1])
 

@@ -10,6 +10,7 @@ from bq.core import params, paths
 from bq.market import MarketData
 from bq.market.bars import FINDINGS, SCHEMA, content_hash, rows
 from bq.market.calendars import sessions
+from bq.market.chains.quotes import SCHEMA as QUOTES
 
 BUTTERFLY = strategies.get("butterfly")
 LATER = {"entry_session", "exit_session", "exit_reason", "t1", "outcome", "label", "lead_7d", "debit", "risk"}
@@ -25,7 +26,8 @@ def market_of(bars: pl.DataFrame, *, source: str = "real", calendar: str = "XNYS
     """A market of these bars, as if validated."""
     bars = bars.select(SCHEMA.names()).sort("symbol", "session")
     nothing = pl.DataFrame()
-    return MarketData(bars, FINDINGS.to_frame(), nothing, source, calendar, content_hash(bars))
+    quotes = QUOTES.to_frame()
+    return MarketData(bars, quotes, FINDINGS.to_frame(), nothing, source, calendar, content_hash(bars))
 
 
 def days(count: int, *, first: dt.date = dt.date(2015, 1, 2)) -> pl.Series:

@@ -106,7 +106,7 @@ def test_splits_leave_no_trace_in_returns_and_show_in_strikes(bars):
     """The same stock unsplit: all that is relative is the same, strikes follow the price as quoted."""
     split = bars.filter(pl.col("symbol") == "SPLIT")
     plain = split.with_columns(close=pl.col("close") * pl.col("adj") / split["adj"][0], adj=pl.lit(1.0))
-    wanted = {"SPLIT": [split["session"][700]]}
+    wanted = {"SPLIT": [split["session"][690]]}
     one, other = (build(frame, wanted).events.row(0, named=True) for frame in (split, plain))
     assert other["spot"] == pytest.approx(2 * one["spot"])
     relative = ("trend_slope", "dominant_period_days", "predicted_vol", "current_iv", "iv_percentile", "momentum_7d")
@@ -114,8 +114,10 @@ def test_splits_leave_no_trace_in_returns_and_show_in_strikes(bars):
 
 
 def test_events_know_their_market(bundled, simulated):
-    assert BUTTERFLY.outcome_source(bundled) == "modelled"
-    assert BUTTERFLY.outcome_source(simulated) == "simulated"
+    for market, source in ((bundled, "modelled"), (simulated, "simulated")):
+        symbol = market.bars["symbol"][0]
+        day = market.bars.filter(pl.col("symbol") == symbol)["session"][690]
+        assert set(BUTTERFLY.build(market, butterfly_settings(), {symbol: [day]}).events["source"]) == {source}
 
 
 def test_the_schedule_does_not_change_as_bars_arrive(bundled):

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from bq.market.calendars import sessions
 from bq.strategies.butterfly import pricing
-from bq.strategies.butterfly.build import History, course, outcomes
+from bq.strategies.butterfly.course import course, outcomes
+from bq.strategies.butterfly.history import History
+from bq.strategies.butterfly.modelled import Modelled
 from bq.strategies.butterfly.settings import holding_days
 from bq.strategies.butterfly.structure import CALL, IRON, Structure
 
@@ -27,8 +29,12 @@ def history(*, bars: int = 120, missing: tuple[int, ...] = (), market_ends: int 
     n = len(kept)
     level = 100.0 + 0.1 * kept
     last = CALENDAR[FIRST + (bars - 1 if market_ends is None else market_ends)]
-    made = History("TOY", CALENDAR[FIRST + kept], level, level, np.ones(n), np.full(n, 0.2), CALENDAR, last)
+    flat, none = np.full(n, 0.2), np.full(n, np.nan)
+    made = History("TOY", CALENDAR[FIRST + kept], level, level, none, np.ones(n), flat, none, CALENDAR, last)
     return made._replace(**changes)
+
+
+NEVER_EARLY = "label.take_profit=null label.stop_loss=null"
 
 
 def flies(n: int, *, kind: int = CALL, dte: int = 21) -> Structure:
@@ -37,7 +43,8 @@ def flies(n: int, *, kind: int = CALL, dte: int = 21) -> Structure:
 
 def followed(h: History, at: int, *, dte: int = 21, carry: int = 5):
     """The course of one event, each field as a scalar."""
-    way = course(h, np.array([at]), flies(1, dte=dte), butterfly_settings(f"label.carry_sessions={carry}"))
+    s = butterfly_settings(f"label.carry_sessions={carry} {NEVER_EARLY}")
+    way = course(h, np.array([at]), flies(1, dte=dte), Modelled(h, s), s)
     return type(way)(*(values[0] for values in way))
 
 
@@ -73,7 +80,7 @@ def test_a_missing_exit_price_is_waited_for(gap):
     h = history(missing=tuple(range(exit_, exit_ + gap)))
     way = followed(h, 10)
     assert h.session[way.exit] == CALENDAR[FIRST + exit_ + gap] == way.known
-    assert way.exit_reason == "horizon" and way.known <= way.due
+    assert way.exit_reason == "settled" and way.known <= way.due  # by then the options have expired
 
 
 def test_after_the_wait_a_position_is_closed_at_its_last_price():
@@ -144,9 +151,10 @@ def test_no_label_is_longer_than_the_longest_that_the_settings_state():
 
 
 def returns(h: History, at: int, structure: Structure, **settings) -> dict[str, float]:
-    s = butterfly_settings(" ".join(f"{name}={value}" for name, value in settings.items()))
-    at_ = np.array([at])
-    return {name: value[0] for name, value in outcomes(h, at_, structure, course(h, at_, structure, s), s).items()}
+    s = butterfly_settings(" ".join([NEVER_EARLY, *(f"{name}={value}" for name, value in settings.items())]))
+    at_, pricer = np.array([at]), Modelled(h, s)
+    way = course(h, at_, structure, pricer, s)
+    return {name: value[0] for name, value in outcomes(h, at_, structure, way, pricer, s).items()}
 
 
 @pytest.mark.parametrize("kind", [CALL, IRON], ids=["call", "iron"])

@@ -26,6 +26,7 @@ PLAIN = {
     "iv_percentile": 0.5,
     "momentum_7d": 0.01,
     "vol_concentration": 1.5,
+    "skew": np.nan,
 }
 
 
@@ -159,8 +160,10 @@ def test_components_are_those_of_the_formulas(name, changes, expected):
 
 
 def test_the_total_is_the_weighted_sum_less_the_penalty():
-    found = score.Components(*(np.array([value]) for value in (90.0, 60.0, 40.0, 80.0, 3.0)))
+    found = score.Components(*(np.array([value]) for value in (90.0, 70.0, 60.0, 40.0, 80.0, 3.0)))
     assert score.total(found, Score()) == pytest.approx([0.35 * 90 + 0.30 * 60 + 0.20 * 40 + 0.15 * 80 - 3])
+    by_spot = Score(rule="score_v2")
+    assert score.total(found, by_spot) == pytest.approx([0.35 * 70 + 0.30 * 60 + 0.20 * 40 + 0.15 * 80 - 3])
     only = Score(price_match=0.0, vol_mispricing=0.0, stability=1.0, fourier=0.0)
     assert score.total(found, only) == pytest.approx([37.0])
 
@@ -238,4 +241,5 @@ def test_skew_is_missing_where_prices_are_modelled():
 def test_a_structure_that_makes_no_sense_is_refused_with_the_reason(changes, opened, reason):
     found = reading(**changes)
     structure = choose(found, quoted=True, settings=Rules())
-    assert tradable(structure, Terms(*(np.array([value]) for value in opened)), found) == [reason]
+    mid = np.array([opened[0] * 0.9 if "trend" in changes else min(opened[0], -0.01)])
+    assert tradable(structure, mid, Terms(*(np.array([value]) for value in opened)), found) == [reason]

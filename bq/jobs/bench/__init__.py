@@ -36,7 +36,7 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "python -m bq status": startup.status,
     "import bq": startup.import_bq,
 }
-EXPECTED = (BQError, OSError, ImportError, subprocess.SubprocessError)  # what leaves a row out and lets the rest go on
+EXPECTED = (BQError, OSError, ImportError, subprocess.SubprocessError)  # what is no fault of the bench
 
 
 def main(request: Request) -> None:
@@ -72,4 +72,8 @@ def _row(name: str, measurement: Callable[[Plan], Row], plan: Plan) -> Row:
         return measurement(plan)._replace(name=name)
     except EXPECTED as error:
         log.warning("bench: %s is left out: %s", name, error)
-        return Row(of="", n="", left_out=str(error), name=name)
+        reason = str(error)
+    except Exception as error:
+        log.exception("bench: %s failed and is left out", name)  # a fault in one row must not lose the others
+        reason = f"{type(error).__name__}: {error}"
+    return Row(of="", n="", left_out=reason, name=name)

@@ -1,48 +1,44 @@
 """Butterfly events: one against the reference libraries, how many a second, and how their cost grows."""
 
+import datetime as dt
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from bq.core import parallel
 from bq.jobs.bench import samples
 from bq.jobs.bench.measure import Plan, growth, in_turn, pair, speed_up, version
 from bq.jobs.bench.row import Goal, Row
-from bq.strategies.butterfly.build import build_symbol, history
+from bq.strategies.butterfly.settings import ButterflySettings
 
 RATE = 2000  # events a second
 
 
 def one_event(plan: Plan) -> Row:
     """An event in full, features, structure and label included, with either engine, one process."""
-    from bq.market.calendars import sessions
-
-    data, ours = samples.bars(), samples.settings()
-    symbol = samples.stocks()[0]
-    frame = data.bars.filter(pl.col("symbol") == symbol)
-    calendar, last = sessions(data.calendar)["session"].to_numpy(), data.bars["session"].max()
-    days = np.array(samples.wanted(1, every_weeks=plan.n(full=1, quick=2, tiny=52))[symbol], "datetime64[D]")
+    ours = samples.settings()
     peers = ours.model_copy(update={"analysis": ours.analysis.model_copy(update={"engine": "reference"})})
-    known = history(frame, calendar, last, ours)
-    at = np.flatnonzero(np.isin(known.session, days))
-    few = at[np.linspace(0, len(at) - 1, plan.n(full=4, quick=2, tiny=1)).astype(int)]
+    (symbol, days), *_ = samples.wanted(1, every_weeks=plan.n(full=1, quick=2, tiny=52)).items()
+    few = days[:: -(-len(days) // plan.n(full=6, quick=3, tiny=1))]
+
+    def build(settings: ButterflySettings, sessions: list[dt.date]) -> None:
+        samples.strategy().build(samples.bars(), settings, {symbol: sessions})  # one symbol: no worker processes
+
     times = pair(
-        lambda: build_symbol(known, few, peers),
-        lambda: build_symbol(history(frame, calendar, last, ours), at, ours),
+        lambda: build(peers, few),
+        lambda: build(ours, days),
         peer_n=len(few),
-        ours_n=len(at),
+        ours_n=len(days),
         repeats=plan.n(full=5, quick=2, tiny=1),
     )
     return times.row(
         of="an event",
-        n=f"{len(at)} dates of {symbol} (peer: {len(few)} of them)",
+        n=f"{len(days)} dates of {symbol} (peer: {len(few)} of them)",
         peer=f"{version('arch')}, {version('statsmodels')}",
         goal=speed_up(100),
         notes=(
             "the peer is engine: reference, one process as ours; it fits GARCH twice, the second time around the "
-            "fitted mean",
-            "ours includes the symbol's own arrays (proxy volatility), the peer is given them",
+            "fitted mean, and has fewer dates to share the symbol's volatility proxy, a few ms in all",
         ),
     )
 

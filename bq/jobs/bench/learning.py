@@ -20,7 +20,7 @@ Stamps = NDArray[np.int64]
 
 def training_growth(plan: Plan) -> Row:
     """Time of a walk-forward training on n, 2n and 4n events: the same dates of more symbols."""
-    first, weeks = plan.n(full=4, quick=4, tiny=1), plan.n(full=2, quick=8, tiny=4)
+    first, weeks = plan.n(full=4, quick=4, tiny=2), plan.n(full=2, quick=4, tiny=4)
     learning = samples.settings().learning.model_copy(update={"folds": 3, "compare": []})
     settings = samples.settings().model_copy(update={"learning": learning})
     largest = samples.events(4 * first, every_weeks=weeks)

@@ -20,8 +20,8 @@ SCRIPT = Path(__file__).with_name("vollib_peer.py")
 INSTALL_SECONDS = 600
 
 
-class PeerMissing(BQError):
-    """A peer cannot be measured here."""
+class NotMeasured(BQError):
+    """A row cannot be measured here; the message says why."""
 
 
 class Peer:
@@ -31,7 +31,7 @@ class Peer:
         self._process = process
 
     def ask(self, task: str, **values: Any) -> Any:
-        """Have it do `task` and return its answer. Raises PeerMissing if it ended instead."""
+        """Have it do `task` and return its answer. Raises NotMeasured if it ended instead."""
         try:
             self._process.stdin.write(json.dumps({"task": task, **values}) + "\n")
             self._process.stdin.flush()
@@ -39,7 +39,7 @@ class Peer:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise PeerMissing(f"{REQUIREMENT} must answer to {task!r}, but ended: {self._last_words()}")
+            raise NotMeasured(f"{REQUIREMENT} must answer to {task!r}, but ended: {self._last_words()}")
         return json.loads(answer)
 
     def _last_words(self) -> str:
@@ -49,7 +49,7 @@ class Peer:
 
 @contextmanager
 def vollib() -> Iterator[Peer]:
-    """The vollib peer, running. Raises PeerMissing with the reason where it cannot be installed or started."""
+    """The vollib peer, running. Raises NotMeasured with the reason where it cannot be installed or started."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [str(interpreter()), "-P", str(SCRIPT)]  # -P: the bench's modules are not on its path
     with subprocess.Popen(command, text=True, encoding="utf-8", **pipes) as process:
@@ -60,7 +60,7 @@ def vollib() -> Iterator[Peer]:
 
 
 def interpreter() -> Path:
-    """Python of the bench's own environment, which is made on first use. Raises PeerMissing where that fails."""
+    """Python of the bench's own environment, which is made on first use. Raises NotMeasured where that fails."""
     folder = paths.CHECKOUT / ".venv-bench"
     python, ready = folder / "bin" / "python", folder / ".ready"
     stamp = f"{REQUIREMENT} {platform.python_version()}"
@@ -75,7 +75,7 @@ def interpreter() -> Path:
         _do(str(python), "-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "15", REQUIREMENT)
         ready.write_text(stamp)
     except OSError as error:
-        raise PeerMissing(f"{folder.name} could not be made: {error.strerror}") from None
+        raise NotMeasured(f"{folder.name} could not be made: {error.strerror}") from None
     return python
 
 
@@ -87,8 +87,8 @@ def _do(*command: str) -> None:
             command, capture_output=True, text=True, timeout=INSTALL_SECONDS, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        raise PeerMissing(f"{REQUIREMENT} could not be installed within {INSTALL_SECONDS} s") from None
+        raise NotMeasured(f"{REQUIREMENT} could not be installed within {INSTALL_SECONDS} s") from None
     if done.returncode:
         said = (done.stderr + done.stdout).strip().splitlines() or ["no reason given"]
         reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1])
-        raise PeerMissing(f"{REQUIREMENT} could not be installed: {reason}")
+        raise NotMeasured(f"{REQUIREMENT} could not be installed: {reason}")

@@ -14,6 +14,7 @@ from nbformat import v4
 from plotly.utils import PlotlyJSONEncoder
 
 from bq.jobs.bench.measure import Plan, cost, pair, version
+from bq.jobs.bench.peers import NotMeasured
 from bq.jobs.bench.row import Goal, Row
 from bq.workbench import notebooks, plots, report
 
@@ -28,8 +29,14 @@ notebooks.execute(source, target, parameters={}, run_dir=target.parent, cell_tim
 
 
 def command(*words: str) -> None:
-    """Run Python with `words`; an error if it fails."""
-    subprocess.run([sys.executable, *words], check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
+    """Run Python with `words`. Raises NotMeasured with what it said last if it fails."""
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        what = " ".join(words[:2]) if words[0] == "-m" else "-c …"
+        raise NotMeasured(f"`python {what}` must end well, but ended with: {said}")
 
 
 def empty_notebook(plan: Plan) -> Row:

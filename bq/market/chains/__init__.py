@@ -1,10 +1,4 @@
-"""Bring option quotes in, refuse bad ones. Implied volatility is solved from them in bq.analysis.chain.
-
->>> from bq.market.chains import load_chains
->>> data = load_chains(calendar="XNYS", underlyings=["no such"])
->>> data.quotes.columns[:4]
-['underlying', 'root', 'session', 'expiry']
-"""
+"""Bring option quotes in, refuse bad ones. Implied volatility is solved from them in bq.analysis.chain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ def flags(quotes: pl.DataFrame) -> pl.DataFrame:
 def _below_intrinsic(quotes: pl.DataFrame) -> pl.DataFrame:
     """Asks at which exercise pays at once (American), or the least that carry leaves of it at expiry (European).
 
-    The ask: half of all deep bids lie below intrinsic value, which costs the seller, and is no fault.
+    The ask, not the bid: deep in the money a wide market's bid lies below intrinsic value, and nothing is wrong.
     """
     spot, strike = pl.col("spot"), pl.col("strike")
     years = (pl.col("expiry") - pl.col("session")).dt.total_days() / 365

@@ -17,7 +17,7 @@ REPEAT_SHARE = 0.5  # of a snapshot's contracts that the previous one has too
 
 @dataclass(frozen=True)
 class Validated:
-    """`quotes` that hold (`SCHEMA`, sorted by `KEY`), `findings` about the rest, `counts` of rows per (file, symbol)."""
+    """`quotes` that hold (`SCHEMA`, sorted), `findings` about the rest, `counts` of rows per (file, symbol)."""
 
     quotes: pl.DataFrame
     findings: pl.DataFrame

@@ -9,6 +9,7 @@ from bq.core.settings import Market
 from bq.market.bars import FINDINGS, rows
 from bq.market.calendars import sessions
 from bq.simulate.pinned import pinned_market
+from bq.simulate.strata import strata_market
 
 
 def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -25,10 +26,15 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
             f"`market.simulation.sessions` must be over, but of {plan.sessions} sessions of {settings.calendar} from "
             f"{plan.first} only {len(days)} are. Simulate fewer, or set an earlier `first`."
         )
-    made = pinned_market(sessions=len(days), symbols=plan.symbols, share=plan.pinned_share, seed=plan.seed)
     names = [f"SIM{i:02d}" for i in range(plan.symbols)]
+    if plan.kind == "strata":
+        strata = strata_market(sessions=len(days), symbols=plan.symbols, seed=plan.seed)
+        names, columns = ["SIMX", *names], {"close": strata.close, "iv": strata.iv}
+    else:
+        made = pinned_market(sessions=len(days), symbols=plan.symbols, share=plan.pinned_share, seed=plan.seed)
+        columns = {"close": made.close, "volume": made.volume}
     frames = [
-        pl.DataFrame({"session": days, "close": made.close[:, i], "volume": made.volume[:, i]}).with_columns(
+        pl.DataFrame({"session": days, **{key: values[:, i] for key, values in columns.items()}}).with_columns(
             symbol=pl.lit(name)
         )
         for i, name in enumerate(names)

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.parallel import parallel_map
-from bq.strategies.butterfly.features import BUTTERFLY_V2
+from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Built, Strategy, Task, event_id
 
@@ -34,15 +35,43 @@ def variant(settings: ButterflySettings) -> str:
     return f"{NAME}-{digest(parts, 8)}"
 
 
-def schedule(market: "MarketData", settings: ButterflySettings) -> dict[str, list[dt.date]]:
-    """The sessions looked at: the last of every n-th ISO week by the calendar, so that later data changes none."""
+def schedule(market: "MarketData", settings: ButterflySettings) -> Wanted:
+    """The sessions looked at: the last of every n-th ISO week by the calendar, so that later data changes none.
+
+    With `events.vix_strata` instead as many sessions as it says, drawn by the seed, from calm, usual and stormy times.
+    """
+    first = market.bars.filter(pl.col("session") >= settings.events.first)
+    if settings.events.vix_strata:
+        chosen = pl.DataFrame({"session": _stratified(first, settings)}, schema={"session": pl.Date})
+    else:
+        chosen = _last_of_weeks(market.calendar, every=settings.events.every_weeks)
+    bars = first.join(chosen, on="session").sort("session")
+    return {symbol: group["session"].to_list() for (symbol,), group in bars.group_by("symbol")}
+
+
+def _last_of_weeks(calendar: str, *, every: int) -> pl.DataFrame:
     from bq.market.calendars import sessions
 
     week = (pl.col("session").dt.epoch("d") + 3) // 7  # weeks since the Monday before the epoch
-    last_of_week = sessions(market.calendar).group_by(week.alias("week")).agg(pl.col("session").max())
-    chosen = last_of_week.filter(pl.col("week") % settings.events.every_weeks == 0).select("session")
-    bars = market.bars.filter(pl.col("session") >= settings.events.first).join(chosen, on="session")
-    return {symbol: group["session"].to_list() for (symbol,), group in bars.sort("session").group_by("symbol")}
+    last = sessions(calendar).group_by(week.alias("week")).agg(pl.col("session").max())
+    return last.filter(pl.col("week") % every == 0).select("session")
+
+
+def _stratified(bars: pl.DataFrame, settings: ButterflySettings) -> list[dt.date]:
+    """Sessions drawn from three strata of the index's implied volatility."""
+    known = bars.filter(pl.col("symbol").is_in(settings.structure.index_symbols), pl.col("iv").is_not_null())
+    stratum = (pl.col("iv") >= 0.15).cast(pl.Int64) + (pl.col("iv") >= 0.25).cast(pl.Int64)
+    days = known.sort("session").unique("session", keep="first", maintain_order=True).with_columns(stratum=stratum)
+    chosen: list[dt.date] = []
+    for number, wanted in enumerate(settings.events.vix_strata or []):
+        here = days.filter(pl.col("stratum") == number)["session"]
+        if len(here) < wanted:
+            raise BadData(
+                f"`events.vix_strata` asks for {wanted} sessions of stratum {number} (index IV below 15%, to 25%, "
+                f"above), but there are {len(here)}. Ask for fewer or bring more history."
+            )
+        chosen += here.sample(wanted, seed=settings.learning.seed).to_list()
+    return chosen
 
 
 def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> Built:
@@ -52,7 +81,8 @@ def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> 
     calendar = sessions(market.calendar)
     last = market.bars["session"].max()
     bars = {symbol: frame for (symbol,), frame in market.bars.group_by("symbol", maintain_order=True)}
-    jobs = [(bars[symbol], dates) for symbol, dates in sorted(wanted.items()) if dates]
+    quotes = {symbol: frame for (symbol,), frame in market.quotes.group_by("underlying", maintain_order=True)}
+    jobs = [(bars[symbol], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates]
     work = partial(_build_one, calendar=calendar["session"].to_numpy(), last=last, settings=settings)
     parts = parallel_map(work, jobs, description="butterfly events")
     if not parts:
@@ -63,16 +93,35 @@ def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> 
 
 
 def _build_one(
-    job: tuple[pl.DataFrame, list[dt.date]], *, calendar: NDArray, last: dt.date, settings: ButterflySettings
+    job: tuple[pl.DataFrame, pl.DataFrame | None, list[dt.date]],
+    *,
+    calendar: NDArray,
+    last: dt.date,
+    settings: ButterflySettings,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    from bq.strategies.butterfly.build import build_symbol, history
+    """Events of one symbol: from its quotes where a session has them, else from the model."""
+    from bq.strategies.butterfly.build import build_symbol
+    from bq.strategies.butterfly.history import history
+    from bq.strategies.butterfly.listed import Listed, board, surface
+    from bq.strategies.butterfly.modelled import Modelled
 
-    bars, dates = job
-    h = history(bars, calendar, last, settings)
+    bars, quotes, dates = job
+    solved = None if quotes is None else surface(quotes, rate=settings.structure.rate)
+    h = history(bars, solved, calendar, last, settings)
     at = np.flatnonzero(np.isin(h.session, np.array(dates, "datetime64[D]")))
-    columns, refused = build_symbol(h, at, settings)
+    pricers = {"modelled": (Modelled(h, settings), at)}
+    if quotes is not None:
+        listed = Listed(h, settings, board(quotes))
+        covered = listed.covers(at)
+        pricers = {"modelled": (Modelled(h, settings), at[~covered]), "real": (listed, at[covered])}
+    frames, refusals = [], []
+    for source, (pricer, positions) in pricers.items():
+        if len(positions):
+            columns, refused = build_symbol(h, positions, pricer, settings)
+            frames.append(pl.DataFrame(columns).with_columns(source=pl.lit(source)))
+            refusals.append(refused)
     symbol = pl.lit(h.symbol).alias("symbol")
-    return pl.DataFrame(columns).select(symbol, pl.all()), refused.select(symbol, pl.all())
+    return pl.concat(frames).select(symbol, pl.all()), pl.concat(refusals).select(symbol, pl.all())
 
 
 def _as_events(
@@ -101,15 +150,10 @@ def _as_events(
         t1=at_close(pl.col("known")),
         t1_due=at_close(pl.col("due")),
         taken=pl.lit(True),
-        source=pl.lit(outcome_source(market)),
+        source=pl.lit("simulated") if market.source == "simulated" else pl.col("source"),
         outcome=outcome,
         label=task(settings).label(outcome),
     ).drop("due", "known")
-
-
-def outcome_source(market: "MarketData") -> str:
-    """Option prices come from a model, on real or on simulated underlyings."""
-    return "simulated" if market.source == "simulated" else "modelled"
 
 
 def task(settings: ButterflySettings) -> Task:
@@ -126,11 +170,10 @@ def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]
 STRATEGY = Strategy(
     name=NAME,
     settings=ButterflySettings,
-    feature_sets={BUTTERFLY_V2.name: BUTTERFLY_V2},
+    feature_sets={features.name: features for features in (BUTTERFLY_V2, BUTTERFLY_V3)},
     build=build,
     schedule=schedule,
     task=task,
-    outcome_source=outcome_source,
     cells=cells,
     baseline=lambda settings: settings.score.trade_at,
     quick="events.every_weeks=8 gate.draws=2000",

@@ -1,6 +1,5 @@
 """From the bars of one symbol to its butterfly events. Features at t0 use bars up to t0, and nothing later."""
 
-import datetime as dt
 from typing import NamedTuple
 
 import numpy as np
@@ -10,48 +9,13 @@ from numpy.typing import NDArray
 from bq.analysis.arima import arima_forecast
 from bq.analysis.fourier import fourier_reading
 from bq.analysis.garch import garch_volatility
-from bq.analysis.volatility import iv_proxy, trailing_percentile
+from bq.analysis.volatility import trailing_percentile
 from bq.strategies.butterfly import pricing, score
-from bq.strategies.butterfly.features import butterfly_v2
-from bq.strategies.butterfly.settings import ButterflySettings, holding_days
-from bq.strategies.butterfly.structure import IRON, TYPES, Reading, Structure, choose
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
-
-UNQUOTED_SPOT = 100.0  # back-adjusted prices have no level of their own: spot at t0 is set to 100
-
-
-class History(NamedTuple):
-    """The bars of one symbol as arrays of shape (n_bars,), plus the market's clock."""
-
-    symbol: str
-    session: NDArray[np.datetime64]  # trading sessions, datetime64[D]
-    level: Array  # continuous through splits; only ratios of it mean anything
-    quoted: Array | None  # close as quoted; None where the source has back-adjusted prices only
-    volume: Array
-    iv: Array  # quoted or proxy, annualised decimal
-    calendar: NDArray[np.datetime64]  # every session of the exchange, past and to come
-    last: np.datetime64  # newest session of the whole market: what has happened by then has happened
-
-
-def history(bars: pl.DataFrame, calendar: NDArray[np.datetime64], last: dt.date, s: ButterflySettings) -> History:
-    """Arrays of one symbol's bars (the bar contract, sorted by session)."""
-    symbol = bars["symbol"][0]
-    level = (bars["close"] * bars["adj"]).to_numpy()
-    structure = s.structure
-    premium = structure.iv_premium_index if symbol in structure.index_symbols else structure.iv_premium_stock
-    optional = bars.select(pl.col("volume", "iv").cast(pl.Float64).fill_null(np.nan))
-    return History(
-        symbol=symbol,
-        session=bars["session"].to_numpy().astype("datetime64[D]"),
-        level=level,
-        quoted=bars["close"].to_numpy() if bars["quoted"][0] else None,
-        volume=optional["volume"].to_numpy(),
-        iv=iv_proxy(level, optional["iv"].to_numpy(), premium=premium),
-        calendar=calendar,
-        last=np.datetime64(last, "D"),
-    )
+from bq.strategies.butterfly.course import Pricer, course, outcomes
+from bq.strategies.butterfly.features import butterfly_v2, butterfly_v3
+from bq.strategies.butterfly.history import UNQUOTED_SPOT, Array, History, Index
+from bq.strategies.butterfly.settings import ButterflySettings
+from bq.strategies.butterfly.structure import IRON, TYPES, Reading, Structure
 
 
 def usable(h: History, at: Index, s: ButterflySettings) -> NDArray[np.str_]:
@@ -94,78 +58,19 @@ def read(h: History, at: Index, s: ButterflySettings) -> Reading:
         iv_percentile=trailing_percentile(h.iv)[at],
         momentum_7d=np.clip(prices[:, -1] / prices[:, -8] - 1.0, -1.0, 1.0),
         vol_concentration=concentration,
+        skew=h.skew[at],
     )
 
 
-class Course(NamedTuple):
-    """What happened to each event after t0; positions are −1 and values NaN while that is not known."""
-
-    due: NDArray[np.datetime64]  # latest session at which it can end
-    entry: Index
-    exit: Index
-    known: NDArray[np.datetime64]  # session at which the outcome was known; NaT while open
-    exit_reason: NDArray[np.str_]
-
-
-def course(h: History, at: Index, structure: Structure, s: ButterflySettings) -> Course:
-    """Follow each event from the next session to its exit.
-
-    The exit is the first bar on or after the holding horizon. Where none comes within `carry_sessions`, the position
-    is closed at its last price before: leaving it out would keep only the positions whose market stayed open. That
-    this is the outcome is known when the waiting is over, not before.
-    """
-    holding = np.array([holding_days(int(dte)) for dte in structure.dte_days], "timedelta64[D]")
-    planned = np.searchsorted(h.calendar, h.session[at] + holding, side="left")
-    due = h.calendar[planned + s.label.carry_sessions]
-    first, last_entry = at + 1, h.calendar[np.searchsorted(h.calendar, h.session[at]) + 1 + s.label.carry_sessions]
-    entered = (first < len(h.session)) & (h.session[np.minimum(first, len(h.session) - 1)] <= last_entry)
-    entry = np.where(entered, first, -1)
-    on_time = np.searchsorted(h.session, h.calendar[planned], side="left")
-    found = (on_time < len(h.session)) & (h.session[np.minimum(on_time, len(h.session) - 1)] <= due)
-    stranded = ~found & (due <= h.last)
-    before = np.searchsorted(h.session, due, side="right") - 1
-    leave = np.where(found, on_time, np.where(stranded, before, -1))
-    leave = np.where(entered & (leave >= entry), leave, -1)
-    closed = leave >= 0
-    known = np.where(closed, np.where(found, h.session[leave], due), np.datetime64("NaT"))
-    reason = np.where(~closed, "", np.where(found, "horizon", "last price"))
-    return Course(due, entry, leave, known, reason)
-
-
-def outcomes(h: History, at: Index, structure: Structure, way: Course, s: ButterflySettings) -> dict[str, NDArray]:
-    """ROI at the exit for each fraction of the half-spread, ROI after 7 sessions, and whether it ended in the zone."""
-    expiry = h.session[at] + structure.dte_days.astype("timedelta64[D]")
-    base = (h.quoted[at] if h.quoted is not None else UNQUOTED_SPOT) / h.level[at]
-
-    def spot(position: Index) -> Array:
-        return h.level[position] * base
-
-    def marked(position: Index) -> pricing.Quote:
-        years = np.maximum((expiry - h.session[position]).astype(np.float64), 0.0) / 365.0
-        return pricing.quote(structure, spot(position), h.iv[position], years, rate=s.structure.rate, costs=s.costs)
-
-    paid = s.costs.half_spread_paid
-    opened = marked(way.entry)
-    deal = pricing.terms(structure, opened, paid=paid)
-    leave, week = marked(way.exit), np.minimum(at + 7, way.exit)
-    closed = way.exit >= 0
-    values = {
-        f"roi_{fraction:.0%}": pricing.roi(structure, opened, leave, paid=fraction) for fraction in pricing.FRACTIONS
-    }
-    values = {"outcome": pricing.roi(structure, opened, leave, paid=paid), **values}
-    values["lead_7d"] = pricing.roi(structure, opened, marked(week), paid=paid)
-    values["debit"], values["risk"] = deal.debit, deal.risk
-    values["exit_spot"] = spot(way.exit)
-    values["in_zone"] = (np.abs(spot(way.exit) - structure.body) < structure.width).astype(np.float64)
-    return {name: np.where(closed, value, np.nan) for name, value in values.items()}
-
-
-def tradable(structure: Structure, opened: pricing.Terms, reading: Reading) -> NDArray[np.str_]:
+def tradable(structure: Structure, mid: Array, opened: pricing.Terms, reading: Reading) -> NDArray[np.str_]:
     """Why each structure makes no sense at t0 (the first reason that applies); empty where it does."""
     iron = structure.type == IRON
     analysed = np.isfinite(reading.forecast) & (reading.width_pct > 0) & np.isfinite(reading.garch_vol)
+    bound = structure.width * np.where(iron, -1.0, 1.0)
     reasons = {
         "analysis did not converge": ~analysed,
+        "no listed structure, or a leg without a quote": ~np.isfinite(mid),
+        "mid price outside its no-arbitrage bounds": (mid * np.sign(bound) < -1e-9) | (np.abs(mid) > np.abs(bound)),
         "lower wing below half of spot": structure.lower < 0.5 * reading.spot,
         "credit not below the width": iron & (-opened.debit >= structure.width),
         "no credit after costs": iron & (opened.debit >= 0),
@@ -188,16 +93,15 @@ class Opportunity(NamedTuple):
         return Opportunity(self.at[good], *parts)
 
 
-def find(h: History, at: Index, s: ButterflySettings) -> tuple[Opportunity, pl.DataFrame]:
+def find(h: History, at: Index, pricer: Pricer, s: ButterflySettings) -> tuple[Opportunity, pl.DataFrame]:
     """The opportunities at the given positions, and the refused dates: columns session, reason."""
     unusable = usable(h, at, s)
     analysed = at[unusable == ""]
     reading = read(h, analysed, s)
-    structure = choose(reading, quoted=h.quoted is not None, settings=s.structure)
-    years = structure.dte_days / 365.0
-    mid = pricing.quote(structure, reading.spot, reading.iv, years, rate=s.structure.rate, costs=s.costs)
-    opened = pricing.terms(structure, mid, paid=s.costs.half_spread_paid)
-    senseless = tradable(structure, opened, reading)
+    structure = pricer.choose(analysed, reading)
+    quote = pricer.quote(analysed, structure, analysed)
+    opened = pricing.terms(structure, quote, paid=s.costs.half_spread_paid)
+    senseless = tradable(structure, quote.mid, opened, reading)
     reason = unusable.astype(object)
     reason[unusable == ""] = senseless
     refused = pl.DataFrame({"session": h.session[at], "reason": reason.astype(str)}).filter(pl.col("reason") != "")
@@ -212,6 +116,9 @@ def describe(h: History, found: Opportunity, s: ButterflySettings) -> dict[str, 
     probability = pricing.probability_of_profit(structure, opened, reading.spot, reading.iv, years, rate=rate)
     parts = score.components(reading, structure, greek.delta)
     total = score.total(parts, s.score)
+    v2 = butterfly_v2(reading, structure, greek, opened, probability)
+    level = score.level(total, opened.max_profit / opened.risk)
+    risk = score.risk_label(probability)
     return {
         "session": h.session[at],
         "score": total,
@@ -224,18 +131,22 @@ def describe(h: History, found: Opportunity, s: ButterflySettings) -> dict[str, 
         "upper": structure.upper,
         "dte_days": structure.dte_days,
         "expiry": h.session[at] + structure.dte_days.astype("timedelta64[D]"),
-        "wing_sigmas": structure.width / (reading.spot * reading.iv * np.sqrt(years)),
         "arima_width_pct": reading.width_pct,
         **{f"{name}_score": values for name, values in parts._asdict().items()},
-        "level": score.level(total, opened.max_profit / opened.risk),
-        **butterfly_v2(reading, structure, greek, opened, probability),
+        "level": level,
+        "risk_label": risk,
+        "size_label": score.size_label(level, risk),
+        **v2,
+        **butterfly_v3(reading, structure, v2),
     }
 
 
-def build_symbol(h: History, at: Index, s: ButterflySettings) -> tuple[dict[str, NDArray], pl.DataFrame]:
+def build_symbol(
+    h: History, at: Index, pricer: Pricer, s: ButterflySettings
+) -> tuple[dict[str, NDArray], pl.DataFrame]:
     """All columns of the events of one symbol at the given bar positions, and the refused dates."""
-    found, refused = find(h, at, s)
-    way = course(h, found.at, found.structure, s)
+    found, refused = find(h, at, pricer, s)
+    way = course(h, found.at, found.structure, pricer, s)
     columns = {
         **describe(h, found, s),
         "due": way.due,
@@ -243,6 +154,6 @@ def build_symbol(h: History, at: Index, s: ButterflySettings) -> tuple[dict[str,
         "entry_session": np.where(way.entry >= 0, h.session[way.entry], np.datetime64("NaT")),
         "exit_session": np.where(way.exit >= 0, h.session[way.exit], np.datetime64("NaT")),
         "exit_reason": way.exit_reason,
-        **outcomes(h, found.at, found.structure, way, s),
+        **outcomes(h, found.at, found.structure, way, pricer, s),
     }
     return columns, refused

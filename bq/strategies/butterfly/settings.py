@@ -19,6 +19,8 @@ class Events(Section):
 
     first: dt.date  # first t0
     every_weeks: Annotated[int, Field(ge=1)] = 1  # the last session of every n-th ISO week
+    vix_strata: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)] | None = None
+    # instead of weeks: how many sessions with the index's IV below 15%, from 15 to 25%, above
 
 
 class Analysis(Section):
@@ -45,7 +47,8 @@ class Structure(Section):
     dte_days: Annotated[list[Dte], Field(min_length=3, max_length=3)] = [21, 30, 45]
     rate: float = 0.045  # 13-week Treasury bill, continuous
     index_symbols: list[str] = ["SPX", "IXIC"]
-    iv_premium_index: Positive = 1.29  # implied / forecast volatility, fitted on VIX
+    vix_to_atm: Positive = 0.88  # at-the-money IV / volatility index: the index also holds the skew
+    iv_premium_index: Positive = 1.13  # at-the-money IV / forecast volatility
     iv_premium_stock: Positive = 0.99
 
 
@@ -61,6 +64,7 @@ class Costs(Section):
 class Score(Section):
     """Weights of the rule score's four components."""
 
+    rule: Literal["score_v1", "score_v2"] = "score_v1"
     price_match: Share = 0.35
     vol_mispricing: Share = 0.30
     stability: Share = 0.20
@@ -71,6 +75,8 @@ class Score(Section):
 class Label(Section):
     """When a position is closed, and how its outcome is classed."""
 
+    take_profit: Share | None = 0.70  # of the most that can be made, at mid prices; null: never before the horizon
+    stop_loss: Share | None = 0.50  # of what can be lost
     carry_sessions: Annotated[int, Field(ge=0, le=20)] = 5  # how long a missing exit price is waited for
     edges: Annotated[list[float], Field(min_length=3, max_length=3)] = [-0.10, 0.05, 0.15]
 

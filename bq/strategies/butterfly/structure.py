@@ -31,6 +31,7 @@ class Reading(NamedTuple):
     iv_percentile: Array
     momentum_7d: Array
     vol_concentration: Array
+    skew: Array  # IV at 0.96 less IV at 1.04 of spot; NaN where no chain is quoted
 
 
 class Structure(NamedTuple):
