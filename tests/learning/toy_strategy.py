@@ -49,7 +49,6 @@ TOY = Strategy(
     schedule=_unused,
     build=_unused,
     task=lambda settings: TASK,
-    outcome_source=lambda market: "simulated",
     cells=cells,
     baseline=lambda settings: 60.0,
     quick="",
