@@ -44,6 +44,12 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
     return walkforward.train(events, strategy, settings)
 
 
+def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training:
+    """The same for the success-probability model: will an event earn anything, net of costs?"""
+    strategy, settings = _of(events, settings)
+    return walkforward.train(events, strategy, settings, task=walkforward.SUCCESS)
+
+
 def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
     """What is decided on each event, by the champion or, where none can answer, by the rule score; best first."""
     strategy, settings = _of(events, settings)
@@ -60,12 +66,12 @@ def champion(strategy: str) -> dict[str, Any] | None:
     return {**(registry.pointer(strategy) or {}), **found.bundle, **found.card} if found else None
 
 
-def save(training: Training, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:
-    """Write a training into a run folder for the gate; without a folder (a notebook run by hand) nothing is written."""
+def save(training: Training, success: Training, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:
+    """Write both trainings into a run folder for the gate; without one (a notebook run by hand) write nothing."""
     if not run_dir:
         return "Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both."
     strategy, settings = _of(events, settings)
-    made = candidate.save(training, events, Path(run_dir), strategy=strategy, settings=settings)
+    made = candidate.save(training, success, events, Path(run_dir), strategy=strategy, settings=settings)
     return f"Saved candidate {made.artefact.model_id}."
 
 

@@ -89,7 +89,7 @@ def _score(row: dict, settings: object) -> pl.DataFrame:
 
 
 def _contributions(event: pl.DataFrame, past: pl.DataFrame, request: Request) -> list:
-    model, why = decide.champion(request.strategy, request.settings)
+    model, why = decide.champion(request.strategy, request.settings.shelf)
     if model is None:
         return [f"No model answered ({why}): the rule score above decided."]
     if len(past) < explain.BACKGROUND:

@@ -83,12 +83,16 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             raise BadData(
                 "the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?"
             )
-        run.verdict = present(ours, made, request)
+        gate, seed = settings.gate, settings.learning.seed
+        second = gates.decide_success(made.success_oos, made.success_parity, settings=gate, seed=seed)
+        run.verdict = present(ours, second, made, request)
         trades.save(made, collection.events, run.folder, k=settings.gate.top_k)
         run.info["downloads"].append(
             {"label": "Trades of the candidate and of the rule score (CSV)", "file": "trades.csv"}
         )
     with run.phase("deployment"):
+        if second.deploy:
+            _deploy(run, made.success, decide.success_shelf(settings), second)
         _execute(run, ours, made, fingerprint, len(collection.events))
 
 
@@ -96,7 +100,7 @@ def _champion_on(
     newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run
 ) -> tuple[str | None, pl.DataFrame | None]:
     """The champion's recipe and its own predictions of the newest window; None where there is none that can answer."""
-    model, why = decide.champion(request.strategy, request.settings)
+    model, why = decide.champion(request.strategy, request.settings.shelf)
     if model is None:
         if registry.history(request.settings.shelf):
             run.info["warnings"].append(f"the champion cannot answer and is judged as absent: {why}")
@@ -105,24 +109,20 @@ def _champion_on(
     return model.bundle["recipe"], decide.predict(model, window, request.strategy)
 
 
+def _deploy(run: Run, artefact: Artefact, shelf: str, why: Verdict) -> None:
+    """Deploy an artefact with the card of this run."""
+    made_by = {name: run.info[name] for name in ("run_id", "packages", "git", "data_hash")}
+    card = {**artefact.card, **made_by, "verdict": why.headline, "components": [c._asdict() for c in why.components]}
+    whole = Artefact(artefact.graph, artefact.bundle, card)
+    registry.deploy(shelf, whole, reason=f"{why.headline} ({run.run_id})")
+
+
 def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events: int) -> None:
     """Deploy if the gate says so, then record the attempt."""
     strategy = run.info["strategy"]
     model_id = made.artefact.model_id
     if ours.deploy:
-        card = {
-            **made.artefact.card,
-            "run_id": run.run_id,
-            "verdict": run.verdict,
-            "packages": run.info["packages"],
-            "git": run.info["git"],
-            "data_hash": run.info["data_hash"],
-        }
-        registry.deploy(
-            strategy,
-            Artefact(made.artefact.graph, made.artefact.bundle, card),
-            reason=f"{ours.headline} ({run.run_id})",
-        )
+        _deploy(run, made.artefact, strategy, ours)
     run.info["status"] = "deployed" if ours.deploy else "kept"
     run.info["headline"] = ours.headline
     row = {
@@ -140,7 +140,7 @@ def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events:
     log.info("%s: %s", run.info["status"], ours.headline)
 
 
-def present(ours: Verdict, made: Candidate, request: Request) -> dict[str, Any]:
+def present(ours: Verdict, second: Verdict, made: Candidate, request: Request) -> dict[str, Any]:
     """The verdict as the report and the terminal show it."""
     standing = registry.pointer_or_none(request.settings.shelf)
     if ours.deploy:
@@ -155,6 +155,10 @@ def present(ours: Verdict, made: Candidate, request: Request) -> dict[str, Any]:
         "reasons": ours.reasons,
         "needed": ours.needed,
         "components": [component._asdict() for component in ours.components],
+        "second_tier": [
+            f"success-probability model {'deployed' if second.deploy else 'not deployed'}: {second.headline}",
+            *(f"{component.name}: {component.statement}" for component in second.components),
+        ],
         "table": _table(made, request),
     }
 

@@ -98,6 +98,7 @@ class FittedModel(NamedTuple):
     temperature: float
     class_means: ClassMeans
     prior: Float32  # training class frequencies, shape (n_classes,): the baseline of log-loss
+    threshold: float  # of the best class's probability: trading above it earned most on the calibration part
 
     def predict(self, x: Float32, category: NDArray[np.int64], size: Float32) -> Prediction:
         """Probabilities and expected outcome of each row of features (float32, NaN where missing)."""
@@ -132,12 +133,14 @@ def fit(
     first, second = train.rows(inner[0]), train.rows(inner[1])
     bounds = Bounds.of(first.x)
     trial = layers.fit(name, bounds.apply(first.x), first.label, first.weight, seed=seed)
-    temperature = _temperature(trial.predict_proba(bounds.apply(second.x)), second)
+    unseen = trial.predict_proba(bounds.apply(second.x))
+    temperature = _temperature(unseen, second)
+    threshold = _threshold(_tempered(unseen, temperature)[:, -1], second)
     bounds = Bounds.of(train.x)
     base = layers.fit(name, bounds.apply(train.x), train.label, train.weight, seed=seed)
     frequency = np.bincount(train.label, weights=train.weight, minlength=n_classes)
     prior = (frequency / frequency.sum()).astype(np.float32)
-    return FittedModel(name, bounds, base, temperature, ClassMeans.of(train, n_classes), prior)
+    return FittedModel(name, bounds, base, temperature, ClassMeans.of(train, n_classes), prior, threshold)
 
 
 def _temperature(probabilities: NDArray[Any], s: Sample) -> float:
@@ -146,3 +149,11 @@ def _temperature(probabilities: NDArray[Any], s: Sample) -> float:
         return float(-np.average(np.log(chosen), weights=s.weight))
 
     return float(np.float32(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.5), method="bounded").x)))
+
+
+def _threshold(probability: NDArray[Any], s: Sample) -> float:
+    """The probability above which the weighted sum of outcomes was largest; 1 where trading none was best."""
+    order = np.argsort(-probability, kind="stable")
+    earned = np.cumsum((s.weight * s.outcome)[order])
+    best = int(np.argmax(earned))
+    return float(np.float32(probability[order[best]])) if earned[best] > 0 else 1.0

@@ -41,21 +41,27 @@ def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sa
     )
 
 
-def train(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> Training:
+SUCCESS = Task(("Failure", "Success"), (1e-12,))  # did it earn anything, net of costs
+
+
+def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> Training:
     """Walk forward with every model of the settings, then fit the candidate without the newest window.
 
     events : the event contract with the strategy's own columns, sorted by (t0, symbol). Only events whose `t1_due`
     lies at or before the newest `t1` in the table take part, whether or not they closed early.
 
+    task : what to learn, default the strategy's own; `SUCCESS` gives the success-probability model.
+
     Raises BadParameters, TemporalOverlap or BadData with what would be needed.
     """
-    learning, task, features = settings.learning, strategy.task(settings), strategy.features(settings)
+    learning, task, features = settings.learning, task or strategy.task(settings), strategy.features(settings)
     models = list(dict.fromkeys([learning.model, *learning.compare]))
     layers.check(models)
     cut = events["t1"].max()
     ripe = matured(events, cut=cut) if cut else events.clear()
     if ripe.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
+    ripe = ripe.with_columns(label=task.label(pl.col("outcome")))
     data = sample(ripe, strategy, features)
     folds = splits.purged_walk_forward(ripe, learning)
     last_train, window = splits.newest_window(ripe, learning)
@@ -124,6 +130,7 @@ def _rows(
             pl.lit(number).alias("fold"),
             pl.Series("expected", answer.expected),
             pl.Series("predicted", answer.probabilities.argmax(axis=1)),
+            pl.lit(fitted.threshold).alias("threshold"),
             **{name: pl.Series(values) for name, values in probabilities.items()},
             **prior,
         )

@@ -10,14 +10,15 @@ from bq.core import files
 from bq.core.settings import Settings
 from bq.learning import metrics
 from bq.learning.metrics import Blocks
-from bq.learning.walkforward import Training
+from bq.learning.walkforward import SUCCESS, Training
 from bq.serving import gates, onnx, registry
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.strategies.contract import Strategy, matured, weakest_source
+from bq.strategies.contract import Strategy, Task, matured, weakest_source
 
-MODELS = "candidate"  # folder of the artefact inside a run folder
+MODELS = "candidate"  # folder of the artefacts inside a run folder
+TABLES = ("oos", "newest", "metrics", "success_oos")
 
 
 class Candidate(NamedTuple):
@@ -28,6 +29,9 @@ class Candidate(NamedTuple):
     newest: pl.DataFrame
     metrics: pl.DataFrame  # see `tables`
     parity: Parity
+    success: Artefact  # the success-probability model, the second tier
+    success_oos: pl.DataFrame
+    success_parity: Parity
 
     @property
     def own_oos(self) -> pl.DataFrame:
@@ -45,9 +49,45 @@ def recipe_digest(settings: Settings) -> str:
 
 
 def save(
-    training: Training, events: pl.DataFrame, folder: Path, *, strategy: Strategy, settings: Settings
+    training: Training,
+    success: Training,
+    events: pl.DataFrame,
+    folder: Path,
+    *,
+    strategy: Strategy,
+    settings: Settings,
 ) -> Candidate:
-    """Export the artefact, measure its parity, and write everything below `folder`."""
+    """Export both artefacts, measure their parity, and write everything below `folder`.
+
+    training : of the strategy's classes. success : of the task SUCCESS, the second tier.
+    """
+    table = tables(training.oos, strategy, settings)
+    plain = table.with_columns(cs.float().fill_nan(None))  # JSON has no NaN
+    own = plain.filter(pl.col("model") == training.artefact.name).drop("model")
+    metrics_oos = {"metrics_oos": own.to_dicts()}
+    task = strategy.task(settings)
+    artefact, parity = _export(training, task, events, strategy=strategy, settings=settings, card=metrics_oos)
+    second, second_parity = _export(success, SUCCESS, events, strategy=strategy, settings=settings, card={})
+    for made in (artefact, second):
+        registry.store(made, folder / MODELS)
+    known = {
+        "model_id": artefact.model_id,
+        "parity": parity._asdict(),
+        "success_id": second.model_id,
+        "success_parity": second_parity._asdict(),
+    }
+    result = Candidate(artefact, training.oos, training.newest, table, parity, second, success.oos, second_parity)
+    for name in TABLES:
+        files.write_parquet(folder / f"{name}.parquet", getattr(result, name))
+    files.write_parquet(folder / "folds.parquet", training.folds)
+    files.write_json(folder / "metrics.json", plain.to_dicts())
+    files.write_json(folder / "candidate.json", known)
+    return result
+
+
+def _export(
+    training: Training, task: Task, events: pl.DataFrame, *, strategy: Strategy, settings: Settings, card: dict
+) -> tuple[Artefact, Parity]:
     features = strategy.features(settings)
     graph = onnx.export(training.artefact)
     known = matured(events, cut=training.trained_through)
@@ -58,8 +98,9 @@ def save(
         "features": features.name,
         "schema_hash": features.schema_hash,
         "columns": list(features.columns),
-        "classes": list(strategy.task(settings).classes),
-        "edges": list(strategy.task(settings).edges),
+        "classes": list(task.classes),
+        "edges": list(task.edges),
+        "threshold": training.artefact.threshold,
         "recipe": recipe_digest(settings),
         "source": weakest_source(events),
         "events_hash": store.events_hash(events, features),
@@ -67,19 +108,7 @@ def save(
         "trained_through": training.trained_through.isoformat(),
         "seed": settings.learning.seed,
     }
-    table = tables(training.oos, strategy, settings)
-    plain = table.with_columns(cs.float().fill_nan(None))  # JSON has no NaN
-    own = plain.filter(pl.col("model") == training.artefact.name).drop("model")
-    card = {"parameters": settings.model_dump(mode="json"), "metrics_oos": own.to_dicts()}
-    artefact = Artefact(graph, bundle, card)
-    registry.store(artefact, folder / MODELS)
-    files.write_parquet(folder / "oos.parquet", training.oos)
-    files.write_parquet(folder / "newest.parquet", training.newest)
-    files.write_parquet(folder / "folds.parquet", training.folds)
-    files.write_parquet(folder / "metrics.parquet", table)
-    files.write_json(folder / "metrics.json", plain.to_dicts())
-    files.write_json(folder / "candidate.json", {"model_id": artefact.model_id, "parity": parity._asdict()})
-    return Candidate(artefact, training.oos, training.newest, table, parity)
+    return Artefact(graph, bundle, {"parameters": settings.model_dump(mode="json"), **card}), parity
 
 
 def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
@@ -93,14 +122,14 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.Data
 
 
 def load(folder: Path) -> Candidate:
-    """Read what `save` wrote; the artefact's hashes are checked."""
+    """Read what `save` wrote; the artefacts' hashes are checked."""
     known = files.read_json(folder / "candidate.json")
     return Candidate(
-        registry.load(folder / MODELS / known["model_id"]),
-        pl.read_parquet(folder / "oos.parquet"),
-        pl.read_parquet(folder / "newest.parquet"),
-        pl.read_parquet(folder / "metrics.parquet"),
-        Parity(**known["parity"]),
+        artefact=registry.load(folder / MODELS / known["model_id"]),
+        parity=Parity(**known["parity"]),
+        success=registry.load(folder / MODELS / known["success_id"]),
+        success_parity=Parity(**known["success_parity"]),
+        **{name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES},
     )
 
 

@@ -1,4 +1,4 @@
-"""The answer for an event: by the champion, else by the rule score; the tier that answered is always named."""
+"""The answer for an event: champion, success-probability model or rule score; the tier is always named."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from bq.serving.onnx import Session
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
 
-CHAMPION, RULE = 1, 3  # tier 2, the success-probability model, is not there yet
+CHAMPION, SUCCESS, RULE = 1, 2, 3  # tiers, in the order in which they are asked
+SHOWN = ("event_id", "symbol", "session", "source", "score")
 
 
 class Champion(NamedTuple):
@@ -24,10 +25,15 @@ class Champion(NamedTuple):
     session: Session
 
 
-def champion(strategy: Strategy, settings: Settings) -> tuple[Champion | None, str]:
-    """The champion, or None and why it cannot answer."""
+def success_shelf(settings: Settings) -> str:
+    """Where the success-probability model is kept."""
+    return f"{settings.shelf}-success"
+
+
+def champion(strategy: Strategy, shelf: str) -> tuple[Champion | None, str]:
+    """The deployed model of a shelf, or None and why it cannot answer."""
     try:
-        artefact = registry.champion(settings.shelf)
+        artefact = registry.champion(shelf)
         if artefact is None:
             return None, "no model was deployed yet"
         return ready(artefact, strategy), ""
@@ -62,40 +68,64 @@ def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Dat
 
 
 def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
-    """Decide on each event.
+    """Decide on each event, by the first tier that can answer: champion, success-probability model, rule score.
 
     Returns the events' event_id, symbol, session, source, score and the answer: predicted_class, class_probabilities,
-    expected_roi, confidence, should_trade, tier, reason, model; best first.
+    expected_roi, confidence, should_trade, tier, reason, model, and the percentile of the event among those of its
+    session by what decided (1 is best); best first. `reason` says why each tier before could not answer.
     """
-    model, why = champion(strategy, settings)
-    shown = ["event_id", "symbol", "session", "source", "score"]
-    if model is None:
-        trade_at = strategy.baseline(settings)
-        answer = events.select(
-            *shown,
-            predicted_class=pl.lit(None, pl.String),
-            class_probabilities=pl.lit(None, pl.List(pl.Float32)),
-            expected_roi=pl.lit(None, pl.Float64),
-            confidence=pl.lit(None, pl.Float64),
-            should_trade=pl.col("score") >= trade_at,
-            tier=pl.lit(RULE),
-            reason=pl.format(
-                "rule score {} against {}; champion: {}", pl.col("score").round(1), pl.lit(trade_at), pl.lit(why)
-            ),
-            model=pl.lit("rule score"),
+    model, why = champion(strategy, settings.shelf)
+    if model is not None:
+        trade = pl.col("expected") > TRADE_ABOVE
+        reason = pl.format("expected ROI {} against {}", pl.col("expected").round(3), pl.lit(TRADE_ABOVE))
+        return _by_model(model, events, strategy, by="expected", trade=trade, reason=reason, tier=CHAMPION)
+    second, second_why = champion(strategy, success_shelf(settings))
+    if second is not None:
+        cut = second.bundle["threshold"]
+        probability = pl.col(f"p_{second.bundle['classes'][-1]}")
+        reason = pl.format(
+            "P(success) {} against {}; champion: {}", probability.round(3), pl.lit(round(cut, 3)), pl.lit(why)
         )
-        return answer.sort(["score", "event_id"], descending=[True, False])
-    classes = model.bundle["classes"]
-    names = [f"p_{name}" for name in classes]
-    answer = predict(model, events, strategy).select(
-        *shown,
-        predicted_class=pl.col("predicted").replace_strict(dict(enumerate(classes)), return_dtype=pl.String),
+        by = f"p_{second.bundle['classes'][-1]}"
+        return _by_model(second, events, strategy, by=by, trade=probability >= cut, reason=reason, tier=SUCCESS)
+    trade_at = strategy.baseline(settings)
+    text = "rule score {} against {}; champion: {}; success model: {}"
+    reason = pl.format(text, pl.col("score").round(1), pl.lit(trade_at), pl.lit(why), pl.lit(second_why))
+    answer = events.select(
+        *SHOWN,
+        predicted_class=pl.lit(None, pl.String),
+        class_probabilities=pl.lit(None, pl.List(pl.Float32)),
+        expected_roi=pl.lit(None, pl.Float64),
+        confidence=pl.lit(None, pl.Float64),
+        percentile=_percentile("score"),
+        should_trade=pl.col("score") >= trade_at,
+        tier=pl.lit(RULE),
+        reason=reason,
+        model=pl.lit("rule score"),
+    )
+    return answer.sort(["score", "event_id"], descending=[True, False])
+
+
+def _by_model(
+    model: Champion, events: pl.DataFrame, strategy: Strategy, *, by: str, trade: pl.Expr, reason: pl.Expr, tier: int
+) -> pl.DataFrame:
+    classes = dict(enumerate(model.bundle["classes"]))
+    names = [f"p_{name}" for name in classes.values()]
+    ranked = predict(model, events, strategy).sort([by, "event_id"], descending=[True, False])
+    return ranked.select(
+        *SHOWN,
+        predicted_class=pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
         class_probabilities=pl.concat_list(names),
         expected_roi=pl.col("expected").cast(pl.Float64),
         confidence=pl.max_horizontal(names).cast(pl.Float64),
-        should_trade=pl.col("expected") > TRADE_ABOVE,
-        tier=pl.lit(CHAMPION),
-        reason=pl.format("expected ROI {} against {}", pl.col("expected").round(3), pl.lit(TRADE_ABOVE)),
+        percentile=_percentile(by),
+        should_trade=trade,
+        tier=pl.lit(tier),
+        reason=reason,
         model=pl.lit(model.model_id),
     )
-    return answer.sort(["expected_roi", "event_id"], descending=[True, False])
+
+
+def _percentile(by: str) -> pl.Expr:
+    """Share of the session's events that do not rank above, in (0, 1]."""
+    return pl.col(by).rank("max").over("session") / pl.len().over("session")

@@ -86,6 +86,23 @@ def decide(
     return Verdict(False, ", ".join(said), components)
 
 
+def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Gate, seed: int) -> Verdict:
+    """Judge the success-probability model: do the trades above its threshold earn more than their costs?
+
+    oos : its walk-forward predictions, each event beside the threshold that its fold's training chose.
+    """
+    probability = oos.select(pl.col("^p_.*$")).to_series(-1)
+    traded = oos.filter(probability >= oos["threshold"])
+    sessions = traded.group_by("session").agg(pl.col("outcome").mean()).sort("session")
+    days = (oos["session"].max() - oos["session"].min()).days
+    net = blocks(oos, settings, seed).mean(sessions["outcome"].to_numpy())
+    beside = f", all events {oos['outcome'].mean():+.3f}, {len(traded)} of {len(oos)} events traded"
+    components = [_bound("net ROI above the threshold", net, 0.0, settings, days, beside), _parity(parity)]
+    failed = [c for c in components if not c.holds]
+    said = [f"{c.name} {'inconclusive' if c.holds is None else 'does not hold'}" for c in failed]
+    return Verdict(not failed, ", ".join(said) or "its trades earn more than their costs out of sample", components)
+
+
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
     days, events = (oos["session"].max() - oos["session"].min()).days, len(oos)
     missing = settings.min_oos_days - days

@@ -31,6 +31,7 @@ def verdict(run: dict[str, Any], found: dict[str, Any] | None, report: Path) -> 
             lines.append(_line("", f"{mark} {component['name']}: {component['statement']}"))
             if not component["holds"] and component["needed"]:
                 lines.append(_line("", f"      needs {component['needed']}"))
+        lines.append(_line("second tier", found["second_tier"][0]))
     lines.extend(_line("warning", warning) for warning in run["warnings"][:4])
     seconds = sum(phase["seconds"] for phase in run["phases"])
     peak = max((phase["peak_rss_mib"] for phase in run["phases"]), default=0)

@@ -73,7 +73,7 @@ def _row(name: str, measurement: Callable[[Plan], Row], plan: Plan) -> Row:
     except EXPECTED as error:
         log.warning("bench: %s is left out: %s", name, error)
         reason = str(error)
-    except Exception as error:
-        log.exception("bench: %s failed and is left out", name)  # a fault in one row must not lose the others
+    except Exception as error:  # noqa: BLE001  a fault in one row must not lose the others
+        log.exception("bench: %s failed and is left out", name)
         reason = f"{type(error).__name__}: {error}"
     return Row(of="", n="", left_out=reason, name=name)

@@ -54,13 +54,13 @@ def cost(bound: float) -> Callable[[float], Goal]:
     return lambda ratio: Goal("time of the peer", 1 / ratio, "≤", bound, "×")
 
 
-def in_turn(*tasks: Callable[[], object], repeats: int, warm: bool = True) -> NDArray[np.float64]:
+def in_turn(*tasks: Callable[[], object], repeats: int) -> NDArray[np.float64]:
     """Seconds of each task in each repeat, shape (n_tasks, n_repeats).
 
-    Every repeat runs all tasks, every other one backwards, so that a machine that slows down in between slows all of
-    them. warm : each task is run once before, outside the timing (compilation, imports, caches, worker processes).
+    Each task is run once before, outside the timing (compilation, imports, caches, worker processes). Every repeat runs
+    all tasks, every other one backwards, so that a machine that slows down in between slows all of them.
     """
-    for task in tasks if warm else ():
+    for task in tasks:
         task()
     seconds = np.empty((len(tasks), repeats))
     for repeat in range(repeats):
@@ -82,12 +82,14 @@ def pair(
 
 
 def growth(*, of: str, n: list[int], seconds: NDArray[np.float64], **more: Any) -> Row:
-    """A row on how cost grows with size. seconds : shape (3, n_repeats), of sizes n, 2n and 4n."""
-    medians = np.median(seconds, axis=1)
-    steps, single = medians[1:] / medians[:-1], seconds[1:] / seconds[:-1]
-    goal = Goal("time for twice as much", float(steps.max()), "≤", 2.2, "×")
-    sizes = ", ".join(f"{count:,}" for count in n)
-    notes = (f"seconds at {sizes}: " + ", ".join(f"{value:.3g}" for value in medians), *more.pop("notes", ()))
+    """A row on how cost grows with size: the steeper of two doublings, each the median over the repeats.
+
+    seconds : shape (3, n_repeats), of sizes n, 2n and 4n.
+    """
+    medians, single = np.median(seconds, axis=1), seconds[1:] / seconds[:-1]
+    goal = Goal("time for twice as much", float(np.median(single, axis=1).max()), "≤", 2.2, "×")
+    sizes = " → ".join(f"{count:,}" for count in n)
+    notes = ("in seconds " + " → ".join(f"{value:.3g}" for value in medians), *more.pop("notes", ()))
     spread = (float(single.min()), float(single.max()))
     times = (float(medians[0] / n[0]), float(medians[-1] / n[-1]))
     return Row(of, sizes, f"at {n[0]:,}", *times, (goal,), seconds.shape[1], spread, notes, **more)

@@ -73,7 +73,7 @@ def table(rows: list[Row], machine: dict[str, Any]) -> str:
 
 
 def _lines(row: Row) -> list[str]:
-    """The row's own figure, below it what else must hold."""
+    """The row's own figure, below it what else must hold, then the sizes."""
     if row.left_out:
         return [f"{row.name:<33}left out: {row.left_out}"]
     times = f"{_cut(row.peer, 25):<26}{duration(row.peer_seconds):>9}{duration(row.ours_seconds):>9}"
@@ -82,7 +82,7 @@ def _lines(row: Row) -> list[str]:
         start = f"{_cut(row.name, 32):<33}{times}" if place == 0 else f"{'':<33}{goal.what:<44}"
         mark = "ok" if goal.holds else f"{screen.RED}short{screen.PLAIN}"
         lines.append(f"{start}{goal.figure:>10}  {goal.wanted:<10}{mark}")
-    return lines
+    return [*lines, f"  {row.n}; {row.repeats} repeats"]
 
 
 def _cut(text: str, width: int) -> str:

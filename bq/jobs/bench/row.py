@@ -25,7 +25,7 @@ class Goal(NamedTuple):
         """Whether the figure is within the bound."""
         if self.value is None:
             return False
-        return self.value >= self.bound if self.sign == "≥" else self.value <= self.bound
+        return bool(self.value >= self.bound if self.sign == "≥" else self.value <= self.bound)
 
     @property
     def figure(self) -> str:
@@ -69,8 +69,13 @@ class Row(NamedTuple):
         goals = [
             {**goal._asdict(), "figure": goal.figure, "wanted": goal.wanted, "holds": goal.holds} for goal in self.goals
         ]
-        times = {"peer_time": duration(self.peer_seconds), "ours_time": duration(self.ours_seconds)}
-        return {**self._asdict(), **times, "goals": goals, "verdict": self.verdict}
+        texts = {
+            "peer_time": duration(self.peer_seconds),
+            "ours_time": duration(self.ours_seconds),
+            "spread_text": " to ".join(map(_short, self.spread or ())),
+            "verdict": self.verdict,
+        }
+        return {**self._asdict(), **texts, "goals": goals}
 
 
 def finite(value: float) -> float | None:

@@ -34,7 +34,7 @@ def onnx_row(plan: Plan) -> Row:
 
     blocks = plan.n(full=40, quick=10, tiny=1)
     peer, bare, ours = _calls((native, BLOCK // 20), (wrapper, BLOCK // 20), (graph, BLOCK), blocks=blocks)
-    middle, slow = np.quantile(ours, [0.5, 0.99])
+    middle, slow = np.quantile(ours, [0.5, 0.99]).tolist()
     theirs = float(np.median(peer))
     goals = (
         Goal("speed-up", theirs / middle, "≥", 30, "×"),
@@ -47,7 +47,7 @@ def onnx_row(plan: Plan) -> Row:
         n=f"{len(ours):,} calls (peer: {len(peer):,}), {FEATURES} features, {CLASSES} classes",
         peer=version("lightgbm"),
         peer_seconds=theirs,
-        ours_seconds=float(middle),
+        ours_seconds=middle,
         goals=goals,
         repeats=blocks,
         notes=(
