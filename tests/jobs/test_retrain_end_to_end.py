@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+SHELF = "butterfly-simulated"
 SMALL = (
     "market.simulation.symbols=6 market.simulation.sessions=1500 events.first=2012-01-02 learning.folds=3 "
     "learning.test_days=270 gate.draws=1000 gate.top_k=2 gate.min_blocks=10"
@@ -60,12 +62,12 @@ def test_a_planted_market_deploys(home, first, folder):
 
 
 def test_a_simulated_market_deploys_nothing_for_the_real_one(home, first):
-    assert not (home / "models/butterfly").exists()
+    assert {path.name for path in (home / "models").iterdir()} == {SHELF, f"{SHELF}-success"}
 
 
 def test_the_verdict_is_one_screen_with_reasons_and_the_path_of_the_report(home, first):
     lines = first.stdout.splitlines()
-    assert len(lines) <= 24
+    assert len(lines) <= 25
     assert lines[1] == "Not evidence about the market: this market is simulated."
     report = re.search(r"^report +(\S+)$", first.stdout, re.M).group(1)
     assert (home / report).is_file()
@@ -137,16 +139,27 @@ def test_housekeeping_targets_pass(home, first, target):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_corrupted_champion_is_found_by_verify_and_never_answers(home, first):
-    graph = next((home / "models/butterfly-simulated").glob("*/model.onnx"))
-    whole = graph.read_bytes()
+def last_tier(home) -> int:
+    with sqlite3.connect(home / "data/bq.db") as connection:
+        return connection.execute("select tier from decisions order by decided_utc desc limit 1").fetchone()[0]
+
+
+def test_a_damaged_model_is_found_by_verify_and_the_next_tier_decides(home, first):
+    models = home / "models"
+    champion, second = (next((models / shelf).glob("*/model.onnx")) for shelf in (SHELF, f"{SHELF}-success"))
+    whole = champion.read_bytes(), second.read_bytes()
     try:
-        graph.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        champion.write_bytes(whole[0][:-1] + bytes([whole[0][-1] ^ 1]))
         verified, scanned = run(home, "verify"), run(home, "scan")
         assert verified.returncode == 5 and "model.onnx" in verified.stderr
-        assert scanned.returncode == 0 and "(tier 3)" in scanned.stdout and "model.onnx" in scanned.stdout
+        assert scanned.returncode == 0 and "(tier 2)" in scanned.stdout and "model.onnx" in scanned.stdout
+        assert last_tier(home) == 2
+        second.unlink()
+        assert "(tier 3)" in run(home, "scan").stdout and last_tier(home) == 3
     finally:
-        graph.write_bytes(whole)
+        champion.write_bytes(whole[0])
+        second.write_bytes(whole[1])
+    assert "(tier 1)" in run(home, "scan").stdout and last_tier(home) == 1
 
 
 def test_rollback_without_an_earlier_model_changes_nothing(home, first):

@@ -183,3 +183,11 @@ def test_a_float32_comparison_puts_what_lightgbm_reads_as_zero_on_the_side_of_ze
 def test_a_model_name_that_is_not_registered_is_refused_with_the_nearest():
     with pytest.raises(BadParameters, match=r"must name base models, but got 'lightgbn'; did you mean `lightgbm`\?"):
         layers.check(["lightgbm", "lightgbn"])
+
+
+def test_the_threshold_is_the_probability_above_which_most_was_earned(sample):
+    probability = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    outcome = np.array([1.0, -0.2, 0.5, -0.4, 0.1])
+    parts = sample.rows(np.arange(5))._replace(outcome=outcome, weight=np.ones(5, np.float32))
+    assert model._threshold(probability, parts) == np.float32(0.7)
+    assert model._threshold(probability, parts._replace(outcome=-np.abs(outcome))) == 1.0, "trading none was best"

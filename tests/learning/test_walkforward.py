@@ -48,7 +48,16 @@ def test_every_test_event_is_predicted_once_with_all_columns(events, training):
     assert oos["event_id"].is_unique().all()
     probabilities = [f"p_{name}" for name in TASK.classes]
     priors = [f"prior_{name}" for name in TASK.classes]
-    assert set(oos.columns) == {*walkforward.CARRIED, "model", "fold", "expected", "predicted", *probabilities, *priors}
+    assert set(oos.columns) == {
+        *walkforward.CARRIED,
+        "model",
+        "fold",
+        "expected",
+        "predicted",
+        "threshold",
+        *probabilities,
+        *priors,
+    }
     assert oos.select(pl.sum_horizontal(probabilities)).to_series().to_numpy() == pytest.approx(1.0, abs=1e-6)
     assert oos["predicted"].to_list() == oos.select(probabilities).to_numpy().argmax(axis=1).tolist()
     assert oos.schema == training.newest.schema

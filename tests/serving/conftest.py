@@ -42,3 +42,10 @@ def training(events) -> walkforward.Training:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_WORKERS", "1")
         return walkforward.train(events, TOY, toy_settings())
+
+
+@pytest.fixture(scope="session")
+def success(events) -> walkforward.Training:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_WORKERS", "1")
+        return walkforward.train(events, TOY, toy_settings(), task=walkforward.SUCCESS)

@@ -20,8 +20,8 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def saved(folder, training, events) -> Candidate:
-    return candidate.save(training, events, folder, strategy=TOY, settings=toy_settings())
+def saved(folder, training, success, events) -> Candidate:
+    return candidate.save(training, success, events, folder, strategy=TOY, settings=toy_settings())
 
 
 def test_what_is_saved_is_loaded(saved, folder, training):
@@ -45,8 +45,8 @@ def test_the_bundle_holds_what_a_decision_needs(saved, training, events):
     assert bundle["trained_events"] == len(trained)
 
 
-def test_the_id_does_not_depend_on_when_or_where_it_was_made(saved, training, events, tmp_path):
-    again = candidate.save(training, events, tmp_path / "elsewhere", strategy=TOY, settings=toy_settings())
+def test_the_id_does_not_depend_on_when_or_where_it_was_made(saved, training, success, events, tmp_path):
+    again = candidate.save(training, success, events, tmp_path / "elsewhere", strategy=TOY, settings=toy_settings())
     assert again.artefact.model_id == saved.artefact.model_id
 
 
@@ -58,8 +58,8 @@ def test_own_oos_is_that_of_the_candidate_not_of_the_models_beside_it(saved):
     assert figures["model"].unique(maintain_order=True).to_list() == ["logistic_elastic_net", "lightgbm"]
 
 
-def test_a_damaged_artefact_is_refused(training, events, tmp_path):
-    made = candidate.save(training, events, tmp_path, strategy=TOY, settings=toy_settings())
+def test_a_damaged_artefact_is_refused(training, success, events, tmp_path):
+    made = candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
     (tmp_path / candidate.MODELS / made.artefact.model_id / "model.onnx").write_bytes(b"damaged")
     with pytest.raises(BadData, match=r"model\.onnx must have the hash of its manifest"):
         candidate.load(tmp_path)
@@ -69,7 +69,8 @@ def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_pa
     monkeypatch.setenv("BQ_WORKERS", "1")
     events = toy_events(symbols=2, sessions=120)
     training = walkforward.train(events, TOY, toy_settings())
-    made = candidate.save(training, events, tmp_path, strategy=TOY, settings=toy_settings())
+    success = walkforward.train(events, TOY, toy_settings(), task=walkforward.SUCCESS)
+    made = candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
     stored = json.loads((tmp_path / "metrics.json").read_text())
     ic = next(row for row in stored if row["metric"] == "rank IC")
     assert (ic["value"], ic["low"], ic["sessions"]) == (None, None, 0)

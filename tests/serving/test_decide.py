@@ -19,13 +19,18 @@ from bq.strategies.contract import FeatureSet
 SETTINGS = toy_settings()
 COLUMNS = [
     *("event_id", "symbol", "session", "source", "score", "predicted_class", "class_probabilities", "expected_roi"),
-    *("confidence", "should_trade", "tier", "reason", "model"),
+    *("confidence", "percentile", "should_trade", "tier", "reason", "model"),
 ]
 
 
 @pytest.fixture(scope="module")
-def artefact(training, events, tmp_path_factory) -> Artefact:
-    made = candidate.save(training, events, tmp_path_factory.mktemp("run"), strategy=TOY, settings=SETTINGS)
+def made(training, success, events, tmp_path_factory) -> candidate.Candidate:
+    folder = tmp_path_factory.mktemp("run")
+    return candidate.save(training, success, events, folder, strategy=TOY, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def artefact(made) -> Artefact:
     return made.artefact
 
 
@@ -61,11 +66,54 @@ def test_the_rule_score_answers_where_nothing_was_deployed(home, events):
     assert answer.columns == COLUMNS
     assert answer["tier"].unique().to_list() == [decide.RULE]
     assert answer["model"].unique().to_list() == ["rule score"]
-    assert answer["reason"].str.ends_with("against 60.0; champion: no model was deployed yet").all()
+    nothing = "no model was deployed yet"
+    assert answer["reason"].str.ends_with(f"against 60.0; champion: {nothing}; success model: {nothing}").all()
     assert (answer["should_trade"] == (answer["score"] >= 60.0)).all()
     assert answer["score"].is_sorted(descending=True)
     for name in ("predicted_class", "class_probabilities", "expected_roi", "confidence"):
         assert answer[name].is_null().all(), "the rule score claims no probabilities"
+
+
+@pytest.fixture
+def second(home, made) -> str:
+    return registry.deploy(decide.success_shelf(SETTINGS), made.success, reason="test")
+
+
+@pytest.mark.parametrize("fault", ["deleted", "corrupted", "of another schema", "never deployed"])
+def test_the_success_model_answers_where_the_champion_cannot(second, made, events, fault, success):
+    strategy = TOY
+    if fault != "never deployed":
+        model_id = registry.deploy(SETTINGS.shelf, made.artefact, reason="test")
+        graph = paths.models(SETTINGS.shelf) / model_id / "model.onnx"
+        if fault == "deleted":
+            graph.unlink()
+        elif fault == "corrupted":
+            graph.write_bytes(b"damaged")
+        else:
+            bundle = {**made.artefact.bundle, "schema_hash": "another"}
+            registry.deploy(SETTINGS.shelf, made.artefact._replace(bundle=bundle), reason="test")
+    answer = decide.decide(events, strategy, SETTINGS)
+    assert answer.columns == COLUMNS
+    assert answer["tier"].unique().to_list() == [decide.SUCCESS]
+    assert answer["model"].unique().to_list() == [second]
+    assert answer["reason"].str.contains("; champion: ").all()
+    threshold = success.artefact.threshold
+    probability = answer["class_probabilities"].list.last()
+    assert (answer["should_trade"] == (probability >= threshold)).all()
+    assert probability.is_sorted(descending=True), "best first"
+
+
+def test_a_damaged_success_model_hides_neither_its_own_fault_nor_the_champions(second, events):
+    (paths.models(decide.success_shelf(SETTINGS)) / second / "model.onnx").write_bytes(b"damaged")
+    answer = decide.decide(today(events), TOY, SETTINGS)
+    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["reason"].str.contains("champion: no model was deployed yet; success model: model").all()
+
+
+def test_the_percentile_ranks_the_events_of_a_session(deployed, events):
+    answer = decide.decide(today(events), TOY, SETTINGS)
+    assert answer["percentile"][0] == 1.0 and answer["percentile"].is_sorted(descending=True)
+    assert answer["percentile"].min() > 0
 
 
 def test_both_tiers_answer_in_the_same_columns(home, artefact, events):

@@ -9,7 +9,6 @@ from bq.jobs.bench.row import Row, duration
 from bq.workbench import screen
 from bq.workbench.report import environment
 
-COLOURS = {"ok": "green", "short": "red", "left out": "amber"}
 SHOWN = 12  # earlier runs on the page
 
 
@@ -24,7 +23,7 @@ def save(found: dict[str, Any]) -> Path:
     page = folder() / "index.html"
     runs = history()
     table = [{"name": name, "cells": [_cell(run, name) for run in runs]} for name in _names(runs)]
-    text = environment().get_template("bench.html.j2").render(found=found, runs=runs, table=table, colours=COLOURS)
+    text = environment().get_template("bench.html.j2").render(found=found, runs=runs, table=table)
     files.write_text(page, text)
     return page
 
@@ -49,11 +48,15 @@ def _names(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def _cell(run: dict[str, Any], name: str) -> dict[str, str]:
-    """A row's own figure in one run, and how it stood."""
+    """A row's own figure in one run, and the colour that says how the row stood."""
     row = next((row for row in run["rows"] if row["name"] == name), None)
     if row is None:
-        return {"figure": "", "verdict": ""}
-    return {"figure": row["goals"][0]["figure"] if row["goals"] else "–", "verdict": row["verdict"]}
+        return {"figure": "", "colour": ""}
+    if not row["goals"]:
+        return {"figure": row["verdict"], "colour": "grey"}
+    own, *others = row["goals"]
+    held = "green" if all(goal["holds"] for goal in others) else "amber"
+    return {"figure": own["figure"], "colour": held if own["holds"] else "red"}
 
 
 def table(rows: list[Row], machine: dict[str, Any]) -> str:

@@ -14,31 +14,48 @@ from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.butterfly.structure import IS_CALL, QUANTITY, Reading, Structure, choose
 
 DTE_REACH = 0.4  # a listed expiry may differ from the wanted one by this share of it
+SPLIT = 0.10  # a change of the adjustment factor above what dividends make between t0 and expiry
 
 
 class Board(NamedTuple):
-    """Two-sided quotes of one underlying: session → expiry → strikes quoted on both sides, and bid, ask by contract."""
+    """Two-sided quotes of one underlying."""
 
-    strikes: dict[dt.date, dict[dt.date, Array]]
-    prices: dict[tuple[dt.date, dt.date, bool, float], tuple[float, float]]  # session, expiry, is call, strike
-    morning: set[dt.date]  # expiries that settle at the open
+    strikes: dict[dt.date, dict[dt.date, Array]]  # session → expiry → strikes with both rights, of the root there
+    root: dict[tuple[dt.date, dt.date], str]  # session, expiry: the root that is traded
+    prices: dict[tuple[dt.date, str, dt.date, bool, float], tuple[float, float]]  # bid, ask by contract; bool: call
+    morning: set[tuple[str, dt.date]]  # root, expiry: settles at the open
 
 
 def board(quotes: pl.DataFrame) -> Board:
     """Arrange the quotes of one underlying (the quote contract).
 
-    Where two roots share an expiry the one that settles at the close is taken: one contract, one settlement.
+    Where several roots share an expiry one is traded from entry to exit, since their contracts are not the same: one
+    that settles at the close, if there is one. Contracts adjusted for a corporate action (AAPL1) deliver something else
+    than the shares that the bars are about and are left out.
     """
-    late = pl.col("settlement") == "PM"
-    one = quotes.filter(late | ~late.any().over("session", "expiry"))
-    both = one.group_by("session", "expiry", "strike").agg(pl.col("right").n_unique().alias("rights"))
+    plain = quotes.filter(~adjusted())
+    series = ("session", "expiry", "root", "settlement")
+    both = (
+        plain.group_by(*series, "strike").agg(pl.col("right").n_unique().alias("rights")).filter(pl.col("rights") == 2)
+    )
+    by_series = both.group_by(series).agg(pl.col("strike").sort(), count=pl.len())
+    order = ["session", "expiry", pl.col("settlement") == "PM", "count", "root"]
+    best = by_series.sort(order, descending=[False, False, True, True, False])
     strikes: dict[dt.date, dict[dt.date, Array]] = {}
-    listed = both.filter(pl.col("rights") == 2).sort("strike").group_by("session", "expiry", maintain_order=True)
-    for (session, expiry), group in listed:
-        strikes.setdefault(session, {})[expiry] = group["strike"].to_numpy()
-    columns = one.select("session", "expiry", pl.col("right") == "call", "strike", "bid", "ask")
-    prices = {row[:4]: row[4:] for row in columns.iter_rows()}
-    return Board(strikes, prices, set(one.filter(~late)["expiry"]))
+    root: dict[tuple[dt.date, dt.date], str] = {}
+    listed = best.unique(["session", "expiry"], keep="first", maintain_order=True)
+    for session, expiry, name, values in listed.select("session", "expiry", "root", "strike").iter_rows():
+        strikes.setdefault(session, {})[expiry] = np.array(values)
+        root[(session, expiry)] = name
+    columns = plain.select("session", "root", "expiry", pl.col("right") == "call", "strike", "bid", "ask")
+    prices = {row[:5]: row[5:] for row in columns.iter_rows()}
+    morning = plain.filter(pl.col("settlement") == "AM").select("root", "expiry").unique()
+    return Board(strikes, root, prices, set(morning.iter_rows()))
+
+
+def adjusted() -> pl.Expr:
+    """Whether a quote is of a contract adjusted for a corporate action: its root ends in a digit."""
+    return pl.col("root").str.contains(r"\d$")
 
 
 def surface(quotes: pl.DataFrame, *, rate: float) -> pl.DataFrame:
@@ -46,7 +63,7 @@ def surface(quotes: pl.DataFrame, *, rate: float) -> pl.DataFrame:
 
     Skew is the IV at 0.96 less that at 1.04 of the forward. Null where the expiries do not reach around 30 days.
     """
-    points = chain.constant_maturity(chain.smile(chain.solve_iv(quotes, rate)))
+    points = chain.constant_maturity(chain.smile(chain.solve_iv(quotes.filter(~adjusted()), rate)))
     wide = points.pivot("moneyness", index="session", values="iv")
     return wide.select("session", iv="1.0", skew=pl.col("0.96") - pl.col("1.04")).sort("session")
 
@@ -59,7 +76,9 @@ class Listed(NamedTuple):
     board: Board
 
     def covers(self, at: Index) -> NDArray[np.bool_]:
-        """Whether there are quotes at each position."""
+        """Whether there are quotes at each position, and prices in the units of the strikes."""
+        if self.h.quoted is None:
+            return np.zeros(len(at), bool)
         return np.array([day in self.board.strikes for day in self.h.session[at].tolist()], bool)
 
     def choose(self, at: Index, reading: Reading) -> Structure:
@@ -88,27 +107,34 @@ class Listed(NamedTuple):
         return float(body), float(widths[np.argmin(np.abs(widths - width))]), (expiry - day).days
 
     def quote(self, at: Index, structure: Structure, position: Index) -> pricing.Quote:
-        """Mid and half-spread at bar `position`; NaN where a leg has no quote; settled from the expiry on."""
+        """Mid and half-spread at bar `position`; NaN where a leg has no quote; settled from the expiry on.
+
+        NaN also after a split: the exchange has then replaced the contracts by others with other strikes.
+        """
         mid, half = np.full(len(at), np.nan), np.full(len(at), np.nan)
         days, starts = self.h.session[position].tolist(), self.h.session[at].tolist()
-        for i, (day, start) in enumerate(zip(days, starts, strict=True)):
-            expiry = start + dt.timedelta(days=int(structure.dte_days[i]))
+        same = np.abs(np.log(self._adjustment(position) / self._adjustment(at))) < np.log(1.0 + SPLIT)
+        for i in np.flatnonzero(same & np.isfinite(structure.body)):
+            expiry = starts[i] + dt.timedelta(days=int(structure.dte_days[i]))
             strikes, calls = structure.strikes[i], IS_CALL[structure.type[i]]
-            if day >= expiry:
-                mid[i], half[i] = self._settled(expiry, strikes, calls), 0.0
+            root = self.board.root[(starts[i], expiry)]
+            if days[i] >= expiry:
+                mid[i], half[i] = self._settled(root, expiry, strikes, calls), 0.0
                 continue
-            found = [
-                self.board.prices.get((day, expiry, bool(c), float(k))) for c, k in zip(calls, strikes, strict=True)
-            ]
+            contracts = [(days[i], root, expiry, bool(c), float(k)) for c, k in zip(calls, strikes, strict=True)]
+            found = [self.board.prices.get(contract) for contract in contracts]
             if all(found):
                 bid, ask = np.array(found).T
                 mid[i], half[i] = float(QUANTITY @ (bid + ask)) / 2.0, float((ask - bid).sum()) / 2.0
         return pricing.Quote(mid, half)
 
-    def _settled(self, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> float:
-        """Intrinsic value at the settlement price: the open where the expiry settles in the morning, else the close."""
+    def _adjustment(self, position: Index) -> Array:
+        return self.h.level[position] / self.h.quoted[position]
+
+    def _settled(self, root: str, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> float:
+        """Intrinsic value at the settlement price: the open where the contract settles in the morning, else the close."""
         place = int(np.searchsorted(self.h.session, np.datetime64(expiry)))
         if place >= len(self.h.session) or self.h.session[place] != np.datetime64(expiry):
             return np.nan
-        price = self.h.opens[place] if expiry in self.board.morning else self.h.quoted[place]
+        price = self.h.opens[place] if (root, expiry) in self.board.morning else self.h.quoted[place]
         return float(QUANTITY @ np.maximum(np.where(calls, price - strikes, strikes - price), 0.0))
