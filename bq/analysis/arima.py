@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bq.analysis.engines import Engine, as_windows, check_engine
 from bq.core.errors import BadParameters
-from bq.kernels.engines import Engine, as_windows, check_engine
 
 MIN_PRICES = 30
 Z95 = 1.959963984540054

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bq.kernels.engines import Engine, as_windows, check_engine
+from bq.analysis.engines import Engine, as_windows, check_engine
 
 MIN_RETURNS = 50
 TRADING_DAYS = 252

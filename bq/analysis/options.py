@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bq.kernels.engines import Engine, check_engine
+from bq.analysis.engines import Engine, check_engine
 
 DAYS = 365
 

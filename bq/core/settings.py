@@ -100,8 +100,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _labels_end_before_the_test(self) -> Self:
-        gap, longest = self.learning.gap_days, self.max_holding_days
-        if gap is not None and gap < longest:
+        gap = self.learning.gap_days
+        if gap is not None and gap < (longest := self.max_holding_days):
             raise TemporalOverlap(
                 f"`learning.gap_days` must be >= the longest label ({longest} days), but got {gap}: labels of training "
                 f"events would overlap the test block by {longest - gap} days. Set gap_days: {longest} or more, "

@@ -7,6 +7,7 @@ from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.jobs import protocol
 from bq.jobs.request import Request
+from bq.market import chains
 from bq.market.check import summary
 from bq.serving import registry
 from bq.workbench import report as html
@@ -73,21 +74,28 @@ def report(request: Request) -> None:
 
 def check_data(request: Request) -> None:
     """What became of every file, symbol and row. Raises BadData where a run would refuse the data."""
-    data = market.read(request.settings.market)
-    table = summary(data)
+    settings = request.settings.market
+    kinds = {"bars": market.read(settings)}
+    if settings.chains:
+        known = kinds["bars"].bars["symbol"].unique().to_list()
+        kinds["chains"] = chains.read_chains(calendar=settings.calendar, underlyings=known)
     target = paths.outputs() / "check_data"
-    files.write_parquet(target / "findings.parquet", data.findings)
-    files.write_text(target / "findings.csv", data.findings.write_csv())
+    for kind, data in kinds.items():
+        path = target / f"{kind}_findings.csv"
+        files.write_text(path, data.findings.write_csv())
+        screen.show(f"{_table(summary(data))}\nevery finding about {kind} with its row: {screen.shown(path)}")
+    market.load(settings)
+
+
+def _table(found: pl.DataFrame) -> str:
     lines = [
         f"{'file':<28}{'symbol':<10}{'read':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}"
         f"  {'first':<11}{'last':<11} reasons"
     ]
-    for row in table.iter_rows(named=True):
+    for row in found.iter_rows(named=True):
         lines.append(
             f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}{row['kept']:>8,}{row['quarantined']:>7}"
             f"{row['repaired']:>6}{row['flagged']:>6}  {row['first'] or ''!s:<11}{row['last'] or ''!s:<11} "
             f"{row['reasons'][:REASON_WIDTH]}"
         )
-    lines.append(f"every finding with its row: {screen.shown(target / 'findings.csv')}")
-    screen.show("\n".join(lines))
-    market.load(request.settings.market)
+    return "\n".join(lines)

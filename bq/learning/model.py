@@ -98,7 +98,7 @@ class FittedModel(NamedTuple):
     temperature: float
     class_means: ClassMeans
     prior: Float32  # training class frequencies, shape (n_classes,): the baseline of log-loss
-    threshold: float  # of the best class's probability: trading above it earned most on the calibration part
+    threshold: float  # of the best class's probability: trading from it on earned most on the calibration part
 
     def predict(self, x: Float32, category: NDArray[np.int64], size: Float32) -> Prediction:
         """Probabilities and expected outcome of each row of features (float32, NaN where missing)."""
@@ -152,8 +152,9 @@ def _temperature(probabilities: NDArray[Any], s: Sample) -> float:
 
 
 def _threshold(probability: NDArray[Any], s: Sample) -> float:
-    """The probability above which the weighted sum of outcomes was largest; 1 where trading none was best."""
+    """The probability from which on the weighted sum of outcomes was largest; 1 where trading none was best."""
     order = np.argsort(-probability, kind="stable")
-    earned = np.cumsum((s.weight * s.outcome)[order])
+    last_of_ties = np.append(np.diff(probability[order]) != 0, True)  # equal probabilities trade together or not at all
+    earned = np.where(last_of_ties, np.cumsum((s.weight * s.outcome)[order]), -np.inf)
     best = int(np.argmax(earned))
     return float(np.float32(probability[order[best]])) if earned[best] > 0 else 1.0

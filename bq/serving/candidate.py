@@ -30,7 +30,7 @@ class Candidate(NamedTuple):
     metrics: pl.DataFrame  # see `tables`
     parity: Parity
     success: Artefact  # the success-probability model, the second tier
-    success_oos: pl.DataFrame
+    success_oos: pl.DataFrame  # of the success model alone
     success_parity: Parity
 
     @property
@@ -76,7 +76,8 @@ def save(
         "success_id": second.model_id,
         "success_parity": second_parity._asdict(),
     }
-    result = Candidate(artefact, training.oos, training.newest, table, parity, second, success.oos, second_parity)
+    success_oos = success.oos.filter(pl.col("model") == success.artefact.name)
+    result = Candidate(artefact, training.oos, training.newest, table, parity, second, success_oos, second_parity)
     for name in TABLES:
         files.write_parquet(folder / f"{name}.parquet", getattr(result, name))
     files.write_parquet(folder / "folds.parquet", training.folds)

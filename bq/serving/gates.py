@@ -89,14 +89,14 @@ def decide(
 def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Gate, seed: int) -> Verdict:
     """Judge the success-probability model: do the trades above its threshold earn more than their costs?
 
-    oos : its walk-forward predictions, each event beside the threshold that its fold's training chose.
+    oos : its walk-forward predictions (one model), each event beside the threshold that its fold's training chose.
     """
-    probability = oos.select(pl.col("^p_.*$")).to_series(-1)
-    traded = oos.filter(probability >= oos["threshold"])
-    sessions = traded.group_by("session").agg(pl.col("outcome").mean()).sort("session")
+    traded = oos.select(pl.col("^p_.*$")).to_series(-1) >= oos["threshold"]
+    earned = oos.with_columns(net=pl.when(traded).then(pl.col("outcome")))
+    sessions = earned.group_by("session").agg(pl.col("net").mean()).sort("session")  # null where nothing was traded
     days = (oos["session"].max() - oos["session"].min()).days
-    net = blocks(oos, settings, seed).mean(sessions["outcome"].to_numpy())
-    beside = f", all events {oos['outcome'].mean():+.3f}, {len(traded)} of {len(oos)} events traded"
+    net = blocks(oos, settings, seed).mean(sessions["net"].to_numpy())
+    beside = f", all events {oos['outcome'].mean():+.3f}, {traded.sum()} of {len(oos)} events traded"
     components = [_bound("net ROI above the threshold", net, 0.0, settings, days, beside), _parity(parity)]
     failed = [c for c in components if not c.holds]
     said = [f"{c.name} {'inconclusive' if c.holds is None else 'does not hold'}" for c in failed]

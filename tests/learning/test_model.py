@@ -191,3 +191,10 @@ def test_the_threshold_is_the_probability_above_which_most_was_earned(sample):
     parts = sample.rows(np.arange(5))._replace(outcome=outcome, weight=np.ones(5, np.float32))
     assert model._threshold(probability, parts) == np.float32(0.7)
     assert model._threshold(probability, parts._replace(outcome=-np.abs(outcome))) == 1.0, "trading none was best"
+
+
+def test_equal_probabilities_are_traded_together_or_not_at_all(sample):
+    """A threshold between equal probabilities would claim what no rule can earn."""
+    probability = np.array([0.9, 0.6, 0.6, 0.3])
+    parts = sample.rows(np.arange(4))._replace(outcome=np.array([0.2, 1.0, -3.0, 0.1]), weight=np.ones(4, np.float32))
+    assert model._threshold(probability, parts) == np.float32(0.9)

@@ -58,6 +58,12 @@ def test_own_oos_is_that_of_the_candidate_not_of_the_models_beside_it(saved):
     assert figures["model"].unique(maintain_order=True).to_list() == ["logistic_elastic_net", "lightgbm"]
 
 
+def test_the_success_model_is_judged_on_its_own_predictions_alone(training, success, events, tmp_path):
+    beside = success._replace(oos=pl.concat([success.oos, success.oos.with_columns(model=pl.lit("lightgbm"))]))
+    made = candidate.save(training, beside, events, tmp_path, strategy=TOY, settings=toy_settings())
+    assert_frame_equal(made.success_oos, success.oos)
+
+
 def test_a_damaged_artefact_is_refused(training, success, events, tmp_path):
     made = candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
     (tmp_path / candidate.MODELS / made.artefact.model_id / "model.onnx").write_bytes(b"damaged")

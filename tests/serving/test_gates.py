@@ -196,6 +196,45 @@ def test_the_verdict_depends_on_the_data_and_the_seed_only():
     assert decide(better()[rows]) == decide()
 
 
+def success_stream(*, net: float, share: float = 0.5, sessions: int = 200) -> pl.DataFrame:
+    """Predictions of success: a share of the events lies above the threshold and earns `net` on average."""
+    rng = np.random.default_rng(4)
+    oos = stream(sessions=sessions).select("session", "t0", "t1", "event_id")
+    above = rng.random(len(oos)) < share
+    return oos.with_columns(
+        outcome=np.where(above, net, -0.2) + 0.1 * rng.standard_normal(len(oos)),
+        p_Failure=np.where(above, 0.3, 0.7),
+        p_Success=np.where(above, 0.7, 0.3),
+        threshold=pl.lit(0.6),
+    )
+
+
+SUCCESS = {
+    "earns": (success_stream(net=0.1), WHOLE, True, "its trades earn more than their costs"),
+    "loses": (success_stream(net=-0.1), WHOLE, False, "net ROI above the threshold does not hold"),
+    "few-blocks": (success_stream(net=0.1, sessions=40), WHOLE, False, "net ROI above the threshold inconclusive"),
+    "never-trades": (success_stream(net=0.1, share=0), WHOLE, False, "net ROI above the threshold inconclusive"),
+    "wrong-graph": (success_stream(net=0.1), WHOLE._replace(flips=2), False, "ONNX parity does not hold"),
+}
+
+
+@pytest.mark.parametrize(("oos", "parity", "deploys", "said"), SUCCESS.values(), ids=SUCCESS)
+def test_the_success_model_deploys_where_its_trades_earn_more_than_their_costs(oos, parity, deploys, said):
+    verdict = gates.decide_success(oos, parity, settings=GATE, seed=7)
+    assert verdict.deploy is deploys
+    assert said in verdict.headline
+
+
+def test_the_success_model_is_judged_on_its_trades_session_by_session():
+    oos = success_stream(net=0.1, share=0.1)
+    found = gates.decide_success(oos, WHOLE, settings=GATE, seed=7).components[0]
+    trades = oos.filter(pl.col("p_Success") >= 0.6)
+    by_session = [part["outcome"].mean() for _, part in trades.group_by("session")]
+    assert found.statement.startswith(f"{np.mean(by_session):+.3f} [")
+    assert f"{len(trades)} of {len(oos)} events traded" in found.statement
+    assert f"{len(by_session)} sessions" in found.statement
+
+
 EQUAL = 40
 # at alpha 2.5% each, five or more of 40 happen in 0.3% of such sets
 MOST = int(binom.ppf(0.995, EQUAL, GATE.alpha))

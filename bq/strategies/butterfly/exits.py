@@ -15,8 +15,8 @@ def triggered(
     """Whether each position is closed at this mark: HOLD, TAKE_PROFIT or STOP.
 
     profit : value at the mid price less what was paid. max_profit, risk : most that can be made and lost. The rule
-    looks at mid prices, as a trader's screen does; the fill that follows pays its costs. NaN holds on. Where nothing can
-    be made (a market that moved away before the entry) there is no profit to take.
+    looks at mid prices, as a trader's screen does; the fill that follows pays its costs. NaN holds on. Where nothing
+    can be made (the market moved away before the entry) there is no profit to take.
     """
     result = np.full(np.shape(profit), HOLD)
     if rule.stop_loss is not None:

@@ -33,7 +33,7 @@ def board(quotes: pl.DataFrame) -> Board:
     that settles at the close, if there is one. Contracts adjusted for a corporate action (AAPL1) deliver something else
     than the shares that the bars are about and are left out.
     """
-    plain = quotes.filter(~adjusted())
+    plain = quotes.filter(~_adjusted())
     series = ("session", "expiry", "root", "settlement")
     both = (
         plain.group_by(*series, "strike").agg(pl.col("right").n_unique().alias("rights")).filter(pl.col("rights") == 2)
@@ -53,7 +53,7 @@ def board(quotes: pl.DataFrame) -> Board:
     return Board(strikes, root, prices, set(morning.iter_rows()))
 
 
-def adjusted() -> pl.Expr:
+def _adjusted() -> pl.Expr:
     """Whether a quote is of a contract adjusted for a corporate action: its root ends in a digit."""
     return pl.col("root").str.contains(r"\d$")
 
@@ -63,7 +63,7 @@ def surface(quotes: pl.DataFrame, *, rate: float) -> pl.DataFrame:
 
     Skew is the IV at 0.96 less that at 1.04 of the forward. Null where the expiries do not reach around 30 days.
     """
-    points = chain.constant_maturity(chain.smile(chain.solve_iv(quotes.filter(~adjusted()), rate)))
+    points = chain.constant_maturity(chain.smile(chain.solve_iv(quotes.filter(~_adjusted()), rate)))
     wide = points.pivot("moneyness", index="session", values="iv")
     return wide.select("session", iv="1.0", skew=pl.col("0.96") - pl.col("1.04")).sort("session")
 
@@ -132,7 +132,7 @@ class Listed(NamedTuple):
         return self.h.level[position] / self.h.quoted[position]
 
     def _settled(self, root: str, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> float:
-        """Intrinsic value at the settlement price: the open where the contract settles in the morning, else the close."""
+        """Intrinsic value at the settlement price: the open where the root settles in the morning, else the close."""
         place = int(np.searchsorted(self.h.session, np.datetime64(expiry)))
         if place >= len(self.h.session) or self.h.session[place] != np.datetime64(expiry):
             return np.nan
