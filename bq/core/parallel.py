@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bq.core.errors import BadParameters
+from bq.core.errors import BadParameters, BQError
 from bq.core.log import progress
 
 T = TypeVar("T")
@@ -23,14 +23,21 @@ def workers() -> int:
 def parallel_map(function: Callable[..., T], items: Iterable[Any], *, description: str) -> list[T]:
     """Apply `function` to each item, results in the order of the items, whatever the number of workers.
 
-    An error raised by `function` reaches the caller as itself.
+    An error raised by `function` reaches the caller as itself. Raises BQError where a worker was killed.
     """
     import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     items = list(items)
     with _backend(min(workers(), len(items)) or 1) as count:
         results = joblib.Parallel(n_jobs=count, return_as="generator")(joblib.delayed(function)(item) for item in items)
-        return list(progress(results, total=len(items), description=description))
+        try:
+            return list(progress(results, total=len(items), description=description))
+        except TerminatedWorkerError:
+            raise BQError(
+                f"{description}: every worker must live to its end, but one of {count} was killed, most likely because "
+                "the machine ran out of memory. Try BQ_WORKERS=1, or fewer symbols."
+            ) from None
 
 
 @contextmanager

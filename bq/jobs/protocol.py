@@ -157,10 +157,10 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
     try:
         with cancellable():
             work(run)
-    except (BQError, Cancelled, OSError) as error:
+    except BaseException as error:  # whatever stopped it is recorded, then goes on
         run.info["status"] = "cancelled" if isinstance(error, Cancelled) else "failed"
-        run.info["error"] = str(error)
-        run.info["headline"] = f"{run.info['status']}: {error}"
+        run.info["error"] = str(error) if isinstance(error, BQError | Cancelled) else f"{type(error).__name__}: {error}"
+        run.info["headline"] = f"{run.info['status']}: {run.info['error']}"
         log.error("%s: %s", run.info["status"], run.publish() / "report.html")
         raise
     return run.publish()

@@ -1,8 +1,8 @@
 """The compiled hot loops, each held against a reference library.
 
 numba's cache of a ufunc is two files that refer to each other. Two processes that compile at once leave a pair that
-does not match, and every later call through it crashes. So whoever imports this package first compiles, alone; the others
-wait. What stale code left in the cache is removed: numba does not notice a change in a function that another inlines.
+does not match, and every later call through it crashes. So whoever imports this package first compiles, alone; the
+others wait. What stale code left in the cache is removed: numba does not notice a change in a function that another inlines.
 """
 
 import contextlib

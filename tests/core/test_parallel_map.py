@@ -1,4 +1,5 @@
 import os
+import signal
 
 import pytest
 
@@ -76,3 +77,15 @@ def test_each_kind_of_error_has_its_exit_code():
     codes = {kind.__name__: kind.exit_code for kind in (BQError, Locked, BadParameters, BadData, TemporalOverlap)}
     assert codes == {"BQError": 1, "Locked": 3, "BadParameters": 4, "BadData": 5, "TemporalOverlap": 4}
     assert errors.BQError.__mro__[1] is Exception
+
+
+def _die(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_killed_worker_is_one_clear_sentence(monkeypatch):
+    monkeypatch.setenv("BQ_WORKERS", "2")
+    with pytest.raises(BQError, match="every worker must live to its end, but one of 2 was killed"):
+        parallel_map(_die, range(8), description="toy")
