@@ -2,7 +2,8 @@
 
 numba's cache of a ufunc is two files that refer to each other. Two processes that compile at once leave a pair that
 does not match, and every later call through it crashes. So whoever imports this package first compiles, alone; the
-others wait. What stale code left in the cache is removed: numba does not notice a change in a function that another inlines.
+others wait. What stale code left in the cache is removed: numba does not notice a change in a function that another
+inlines.
 """
 
 import contextlib

@@ -82,8 +82,11 @@ def decide(
         than = "better" if _must_be_better(champion, same_recipe=same_recipe) else "not worse"
         headline = f"better than the rule score out of sample, and {than} than {against} on the newest window"
         return Verdict(True, headline, components)
-    said = [f"{c.name} {'inconclusive' if c.holds is None else 'does not hold'}" for c in failed]
-    return Verdict(False, ", ".join(said), components)
+    return Verdict(False, _said(failed), components)
+
+
+def _said(failed: list[Component]) -> str:
+    return "; ".join(f"{'inconclusive' if c.holds is None else 'not shown'}: {c.name}" for c in failed)
 
 
 def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Gate, seed: int) -> Verdict:
@@ -97,10 +100,12 @@ def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Gate, seed: i
     days = (oos["session"].max() - oos["session"].min()).days
     net = blocks(oos, settings, seed).mean(sessions["net"].to_numpy())
     beside = f", all events {oos['outcome'].mean():+.3f}, {traded.sum()} of {len(oos)} events traded"
-    components = [_bound("net ROI above the threshold", net, 0.0, settings, days, beside), _parity(parity)]
+    components = [
+        _bound("net ROI above 0 of the trades above the threshold", net, 0.0, settings, days, beside),
+        _parity(parity),
+    ]
     failed = [c for c in components if not c.holds]
-    said = [f"{c.name} {'inconclusive' if c.holds is None else 'does not hold'}" for c in failed]
-    return Verdict(not failed, ", ".join(said) or "its trades earn more than their costs out of sample", components)
+    return Verdict(not failed, _said(failed) or "its trades earn more than their costs out of sample", components)
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
@@ -130,7 +135,7 @@ def _recipe(oos: pl.DataFrame, settings: Gate, seed: int) -> list[Component]:
     name = f"uplift of the top {settings.top_k} over the rule score's"
     return [
         _bound(name, uplift, settings.margin, settings, days, beside),
-        _bound(f"net ROI of the top {settings.top_k}", net, 0.0, settings, days),
+        _bound(f"net ROI of the top {settings.top_k} above 0", net, 0.0, settings, days),
     ]
 
 

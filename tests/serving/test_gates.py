@@ -16,7 +16,7 @@ from bq.serving.onnx import Parity
 
 GATE = Gate(top_k=3, draws=1000)
 WHOLE = Parity(rows=10_000, largest_difference=2e-7, flips=0)
-UPLIFT, NET = "uplift of the top 3 over the rule score's", "net ROI of the top 3"
+UPLIFT, NET = "uplift of the top 3 over the rule score's", "net ROI of the top 3 above 0"
 TIME, EVENTS, CALIBRATION, PARITY = "out-of-sample time", "out-of-sample events", "calibration", "ONNX parity"
 AGAINST_RULE, AGAINST_CHAMPION = "newest window against the rule score", "newest window against the champion"
 
@@ -79,8 +79,8 @@ def test_each_component_holds_fails_or_is_inconclusive(name, given, state):
     assert (found.needed == "") is (state is True), "what is needed is said exactly where it does not hold"
     if state is not True:
         assert not verdict.deploy
-        said = "inconclusive" if state is None else "does not hold"
-        assert f"{name} {said}" in verdict.headline
+        said = "inconclusive" if state is None else "not shown"
+        assert f"{said}: {name}" in verdict.headline
         assert any(line.startswith(f"{name}: ") for line in verdict.reasons)
         assert any(line.startswith(f"{name}: ") for line in verdict.needed)
 
@@ -211,10 +211,20 @@ def success_stream(*, net: float, share: float = 0.5, sessions: int = 200) -> pl
 
 SUCCESS = {
     "earns": (success_stream(net=0.1), WHOLE, True, "its trades earn more than their costs"),
-    "loses": (success_stream(net=-0.1), WHOLE, False, "net ROI above the threshold does not hold"),
-    "few-blocks": (success_stream(net=0.1, sessions=40), WHOLE, False, "net ROI above the threshold inconclusive"),
-    "never-trades": (success_stream(net=0.1, share=0), WHOLE, False, "net ROI above the threshold inconclusive"),
-    "wrong-graph": (success_stream(net=0.1), WHOLE._replace(flips=2), False, "ONNX parity does not hold"),
+    "loses": (success_stream(net=-0.1), WHOLE, False, "not shown: net ROI above 0 of the trades above the threshold"),
+    "few-blocks": (
+        success_stream(net=0.1, sessions=40),
+        WHOLE,
+        False,
+        "inconclusive: net ROI above 0 of the trades above the threshold",
+    ),
+    "never-trades": (
+        success_stream(net=0.1, share=0),
+        WHOLE,
+        False,
+        "inconclusive: net ROI above 0 of the trades above the threshold",
+    ),
+    "wrong-graph": (success_stream(net=0.1), WHOLE._replace(flips=2), False, "not shown: ONNX parity"),
 }
 
 
