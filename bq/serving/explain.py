@@ -15,8 +15,8 @@ def contributions(
     """Shapley values of the expected outcome of one event against past events: feature, value, contribution.
 
     event : one row. past : events that had ended before it. The contributions and the past events' mean expected
-    outcome add up to the event's. Lundberg & Lee 2017, doi:10.48550/arXiv.1705.07874, by `shap`'s permutation explainer
-    over the deployed graph itself.
+    outcome, by the class means of this event's cell, add up to the event's. Lundberg & Lee 2017,
+    doi:10.48550/arXiv.1705.07874, by `shap`'s permutation explainer over the deployed graph itself.
     """
     import shap
 

@@ -114,7 +114,7 @@ def blocks(events: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def test_a_butterfly_on_a_martingale_earns_nothing_at_the_mid_price(martingales):
-    """Measured: +.016 ± .010 over 1,414 events. Sessions are resampled whole: one shock moves all their symbols."""
+    """Measured: +.015 ± .010 over 1,415 events. Sessions are resampled whole: one shock moves all their symbols."""
     events = martingales["proxy"]
     means = np.array([group["roi_0%"].mean() for group in blocks(events)])
     error = means.std(ddof=1) / np.sqrt(len(means))
@@ -142,13 +142,13 @@ def chance(events: pl.DataFrame, *, draws: int = 300) -> float:
 
 
 def test_on_a_martingale_what_looks_dear_by_the_proxy_does_not_pay(martingales):
-    """Measured: ρ −.02 with a bound of .07 (one market each: −.05, +.01)."""
+    """Measured: ρ −.01 with a bound of .09."""
     found, bound = correlation(martingales["proxy"]), chance(martingales["proxy"])
     assert bound < 0.12
     assert abs(found) < bound
 
 
 def test_on_a_martingale_the_last_twenty_days_as_implied_volatility_would_make_an_edge(martingales):
-    """Why the proxy is not raw historical volatility. Measured: ρ +.18."""
+    """Why the proxy is not raw historical volatility. Measured: ρ +.19 with a bound of .08."""
     found, bound = correlation(martingales["history"]), chance(martingales["history"])
-    assert found > 0.12 and found > bound
+    assert found > bound

@@ -47,7 +47,9 @@ def test_contributions_add_up_to_the_difference_from_past_events(champion, past,
     event = today[number]
     table = explained(champion, event, past)
     background = past.sample(explain.BACKGROUND, seed=7)
-    in_its_cell = background.with_columns(kind=pl.lit(event["kind"].item()), width=pl.lit(event["width"].item()))
+    in_its_cell = background.with_columns(
+        kind=pl.lit(event["kind"].item(), pl.Int64), width=pl.lit(event["width"].item(), pl.Float32)
+    )
     mine = predict(champion, event, TOY)["expected"].item()
     usual = predict(champion, in_its_cell, TOY)["expected"].mean()
     assert table["contribution"].sum() == pytest.approx(mine - usual, abs=2e-5)

@@ -174,6 +174,19 @@ def test_one_leg_without_a_quote_is_no_price():
     assert followed(listed(quotes.filter(~gone)), fly(PUT))[0].entry == START + 1  # puts are quoted
 
 
+@pytest.mark.parametrize("shift", [-6.0, 6.0], ids=["worth more than its width", "worth less than nothing"])
+def test_nothing_is_opened_or_closed_at_a_price_that_cannot_be(shift):
+    """The body is misquoted on the session of the entry, or on that of the exit: the next session is taken."""
+    for bar in (START + 1, planned()):
+        wrong = (pl.col("session") == days(400)[bar]) & (pl.col("strike") == 100.0)
+        quotes = toy_quotes().with_columns(
+            pl.when(wrong).then((pl.col(side) + shift).clip(0.01)).otherwise(side).alias(side)
+            for side in ("bid", "ask")
+        )
+        way, _ = followed(listed(quotes))
+        assert (way.entry, way.exit) == ((bar + 1, planned()) if bar == START + 1 else (START + 1, bar + 1))
+
+
 @pytest.mark.parametrize(("settlement", "side"), [("AM", "opens"), ("PM", "quoted")], ids=["open", "close"])
 @pytest.mark.parametrize("kind", [CALL, PUT, IRON], ids=["call", "put", "iron"])
 def test_settlement_is_at_the_open_for_am_and_at_the_close_for_pm_contracts(settlement, side, kind):

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from bq.strategies.butterfly import exits, pricing
 from bq.strategies.butterfly.history import History, in_units_of_t0
 from bq.strategies.butterfly.settings import ButterflySettings, holding_days
-from bq.strategies.butterfly.structure import Reading, Structure
+from bq.strategies.butterfly.structure import IRON, Reading, Structure
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+
+ROUNDING = 1e-9  # of a price
 
 
 class Pricer(Protocol):
@@ -66,6 +68,14 @@ def course(h: History, at: Index, structure: Structure, pricer: Pricer, s: Butte
     return Course(due, entry, leave, known, reason)
 
 
+def _mid(pricer: Pricer, at: Index, structure: Structure, position: Index) -> Array:
+    """Mid price; NaN where there is none, or where it is outside its no-arbitrage bounds: nobody trades there."""
+    mid = pricer.quote(at, structure, position).mid
+    least = np.where(structure.type == IRON, -structure.width, 0.0)
+    possible = (mid >= least - ROUNDING) & (mid <= least + structure.width + ROUNDING)
+    return np.where(possible, mid, np.nan)
+
+
 def _first_priced(
     h: History, at: Index, structure: Structure, pricer: Pricer, *, start: Index, until: NDArray, tries: int
 ) -> Index:
@@ -77,7 +87,7 @@ def _first_priced(
         safe = np.where(inside, position, 0)
         open_ = inside & (found < 0) & (h.session[safe] <= until)
         if open_.any():
-            priced = np.isfinite(pricer.quote(at, structure, safe).mid)
+            priced = np.isfinite(_mid(pricer, at, structure, safe))
             found = np.where(open_ & priced, position, found)
     return found
 
@@ -86,7 +96,7 @@ def _last_priced(h: History, at: Index, structure: Structure, pricer: Pricer, *,
     """Last priced bar not after `start` and not before the entry; −1 where `start` is −1."""
     found, position = np.full(len(at), -1), start.copy()
     while (searching := (found < 0) & (position >= entry) & (position >= 0)).any():
-        priced = np.isfinite(pricer.quote(at, structure, np.maximum(position, 0)).mid)
+        priced = np.isfinite(_mid(pricer, at, structure, np.maximum(position, 0)))
         found = np.where(searching & priced, position, found)
         position = position - 1
     return found
@@ -102,7 +112,7 @@ def _early(
         return found, why
     position = entry + 1
     while (held := (entry >= 0) & (found < 0) & (position <= last) & (position < len(h.session))).any():
-        mark = pricer.quote(at, structure, np.where(held, position, 0)).mid
+        mark = _mid(pricer, at, structure, np.where(held, position, 0))
         said = np.where(held, exits.triggered(mark - deal.debit, deal.max_profit, deal.risk, s.label), exits.HOLD)
         found, why = np.where(said != exits.HOLD, position, found), np.where(said != exits.HOLD, said, why)
         position = position + 1
