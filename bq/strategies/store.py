@@ -14,7 +14,7 @@ from bq.core.log import log
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.market.calendars import sessions
-from bq.strategies.contract import Built, FeatureSet, Strategy, average_uniqueness, conform
+from bq.strategies.contract import Built, FeatureSet, Strategy, Wanted, average_uniqueness, conform
 
 STATE = "state.json"
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
@@ -57,8 +57,10 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     stored = Built(stored.events.sort("t0", "symbol"), stored.refused.sort("session", "symbol"))
     if count:
         _save(folder, stored, market)
-    log.info("events: %d, of which %d built now", len(stored.events), len(stored.events) - kept)
-    return _finish(strategy, settings, market, stored, len(stored.events) - kept)
+    new = len(stored.events) - kept
+    stored = _scheduled(stored, wanted)
+    log.info("events: %d, of which %d built now", len(stored.events), new)
+    return _finish(strategy, settings, market, stored, new)
 
 
 def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.date) -> pl.DataFrame:
@@ -143,6 +145,14 @@ def _state(folder: Path) -> dict | None:
         pass
     log.warning("the stored events in %s are damaged: built again", folder)
     return None
+
+
+def _scheduled(stored: Built, wanted: Wanted) -> Built:
+    """The rows on the schedule: a schedule that is drawn may leave out what an earlier draw had."""
+    pairs = [(symbol, day) for symbol, days in wanted.items() for day in days]
+    schedule = pl.DataFrame(pairs, schema={"symbol": pl.String, "session": pl.Date}, orient="row")
+    keep = {"on": ["symbol", "session"], "how": "semi", "maintain_order": "left"}
+    return Built(*(frame.join(schedule, **keep) if len(frame) else frame for frame in stored))
 
 
 def _without(days: list[dt.date], stored: Built, symbol: str) -> list[dt.date]:

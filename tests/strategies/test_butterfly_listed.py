@@ -18,7 +18,7 @@ from bq.strategies import store
 from bq.strategies.butterfly import pricing
 from bq.strategies.butterfly.course import course, outcomes
 from bq.strategies.butterfly.history import History
-from bq.strategies.butterfly.listed import DTE_REACH, Listed, board
+from bq.strategies.butterfly.listed import Listed, board
 from bq.strategies.butterfly.settings import holding_days
 from bq.strategies.butterfly.structure import CALL, IRON, PUT, Structure
 
@@ -301,7 +301,7 @@ def test_structures_use_only_listed_strikes_and_expiries_quoted_on_both_sides(ga
             assert (event["session"], event["expiry"], event[name]) in quoted
         assert event["upper"] - event["body"] == event["body"] - event["lower"] > 0
         assert event["expiry"] == event["session"] + dt.timedelta(days=event["dte_days"])
-        assert any(abs(event["dte_days"] - wanted) <= DTE_REACH * wanted for wanted in (21, 30, 45))
+        assert any(abs(event["dte_days"] - wanted) <= 0.4 * wanted for wanted in (21, 30, 45))
 
 
 def test_with_quotes_volatility_and_skew_are_those_of_the_quotes():

@@ -1,5 +1,6 @@
 """Events are built once, extended as bars arrive, and rebuilt where history changed or files are damaged."""
 
+import dataclasses
 import datetime as dt
 import json
 import logging
@@ -298,3 +299,16 @@ def test_new_dates_that_are_all_refused_leave_the_events_as_they_are(collect, ba
     assert early.events["t1"].null_count() == 0 and late.built == 0
     assert late.events.equals(early.events, null_equal=True)
     assert len(late.refused) > len(early.refused) and late.data_hash == early.data_hash
+
+
+def test_what_another_schedule_had_stored_is_not_returned(plan, bars, tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    market = market_of(bars)
+    everything = BUTTERFLY.schedule(market, plan)
+    few = {symbol: days[::3] for symbol, days in everything.items()}
+    drawn = dataclasses.replace(BUTTERFLY, schedule=lambda market, settings: few)
+    whole = store.collect(BUTTERFLY, plan, market).events
+    part = store.collect(drawn, plan, market).events
+    assert len(part) < len(whole)
+    on_schedule = {(symbol, day) for symbol, days in few.items() for day in days}
+    assert set(part.select("symbol", "session").iter_rows()) <= on_schedule

@@ -81,7 +81,7 @@ def test_every_kind_of_failure_is_raised_and_still_gives_a_report(execute, run, 
 
 def test_the_message_names_cell_error_and_notebook(execute):
     with pytest.raises(
-        notebooks.NotebookFailed, match=r"but cell 1 stopped with ValueError: too few events\. The note"
+        notebooks.NotebookFailed, match=r"but cell 1 stopped with ValueError: too few events\. The report"
     ):
         execute("raise ValueError('too few events.')")
 

@@ -13,7 +13,7 @@ from bq.strategies.butterfly.history import Array, History, Index
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.butterfly.structure import IS_CALL, QUANTITY, Reading, Structure, choose
 
-DTE_REACH = 0.4  # a listed expiry may differ from the wanted one by this share of it
+WIDTH_REACH = 2.0  # a listed wing may be up to so many times wider or narrower than the one wanted
 SPLIT = 0.10  # a change of the adjustment factor above what dividends make between t0 and expiry
 
 
@@ -96,13 +96,15 @@ class Listed(NamedTuple):
         """Body, wing width and days to expiry."""
         expiries = self.board.strikes.get(day, {})
         expiry = min(expiries, key=lambda e: (abs((e - day).days - dte), e), default=None)
-        if expiry is None or abs((expiry - day).days - dte) > DTE_REACH * dte or not np.isfinite(forecast):
+        reach = self.s.structure.listed_dte_reach * dte
+        if expiry is None or abs((expiry - day).days - dte) > reach or not np.isfinite(forecast):
             return np.nan, np.nan, int(dte)
         strikes = expiries[expiry]
         body = strikes[np.argmin(np.abs(strikes - forecast))]
         above = strikes[strikes > body] - body
         widths = above[np.isin(body - above, strikes)]
-        if not len(widths):
+        widths = widths[(widths >= width / WIDTH_REACH) & (widths <= width * WIDTH_REACH)]
+        if not len(widths) or abs(body - forecast) > width:
             return np.nan, np.nan, int(dte)
         return float(body), float(widths[np.argmin(np.abs(widths - width))]), (expiry - day).days
 

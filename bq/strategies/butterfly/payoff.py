@@ -40,15 +40,7 @@ def payoff(event: dict[str, Any], settings: ButterflySettings, *, points: int = 
     def value(years: float) -> Array:
         return pricing.quote(structure, spot, iv, np.full(points, years), rate=rate, costs=costs).mid
 
-    entry = pricing.quote(
-        structure_of(event),
-        np.array([event["spot"]]),
-        np.array([event["current_iv"]]),
-        np.array([event["dte_days"] / 365.0]),
-        rate=rate,
-        costs=costs,
-    )
-    debit = pricing.terms(structure_of(event), entry, paid=costs.half_spread_paid).debit[0]
+    debit = -event["max_profit"] if event["structure"] == "IRON" else event["max_loss"]  # as at t0
     return pl.DataFrame(
         {"spot": spot, "at expiry": value(0.0) - debit, "at t0": value(event["dte_days"] / 365.0) - debit}
     )

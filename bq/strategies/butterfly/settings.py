@@ -45,6 +45,7 @@ class Structure(Section):
     wing: Literal["interval", "volatility"] = "interval"
     width_cuts: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [8.0, 12.0]  # ARIMA width %, 1/2/3 steps
     dte_days: Annotated[list[Dte], Field(min_length=3, max_length=3)] = [21, 30, 45]
+    listed_dte_reach: Share = 0.4  # share of the wanted days to expiry by which a listed one may differ
     rate: float = 0.045  # 13-week Treasury bill, continuous
     index_symbols: list[str] = ["SPX", "IXIC"]
     vix_to_atm: Positive = 0.88  # at-the-money IV / volatility index: the index also holds the skew
@@ -107,7 +108,8 @@ class ButterflySettings(Settings):
         from bq.market.calendars import sessions
 
         days = sessions(self.market.calendar)["session"].to_numpy()
-        longest = max(holding_days(dte) for dte in self.structure.dte_days)
+        reach = 1.0 + self.structure.listed_dte_reach if self.market.chains else 1.0  # a listed expiry may lie beyond
+        longest = max(holding_days(int(dte * reach)) for dte in self.structure.dte_days)
         due = np.searchsorted(days, days + np.timedelta64(longest, "D")) + self.label.carry_sessions
         known = due < len(days)
         return int((days[due[known]] - days[known]).max().astype(int))
