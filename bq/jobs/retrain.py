@@ -146,9 +146,9 @@ def present(ours: Verdict, second: Verdict, made: Candidate, request: Request) -
     if ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {ours.headline}"
     elif standing:
-        headline = f"Kept the champion {standing['model_id']}: {ours.headline}"
+        headline = f"Kept the champion {standing['model_id']} ({ours.headline})"
     else:
-        headline = f"Nothing deployed, the rule score goes on deciding: {ours.headline}"
+        headline = f"Nothing deployed, the rule score goes on deciding ({ours.headline})"
     return {
         "decision": "deployed" if ours.deploy else "kept",
         "headline": headline,
