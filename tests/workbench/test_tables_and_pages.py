@@ -10,7 +10,8 @@ import pytest
 
 from bq import strategies
 from bq.core import params, paths
-from bq.strategies.butterfly.payoff import legs, payoff
+from bq.strategies.butterfly import pricing
+from bq.strategies.butterfly.payoff import legs, payoff, structure_of
 from bq.strategies.contract import NOTICES
 from bq.workbench import plots, report
 from bq.workbench.table import table
@@ -120,6 +121,8 @@ def test_nothing_in_a_page_runs_that_came_with_its_content(tmp_path):
 SETTINGS = params.load(paths.parameters("butterfly"), strategies.get("butterfly").settings)
 EVENT = {
     "structure": "CALL",
+    "max_profit": 8.0,
+    "max_loss": 2.0,
     "lower": 90.0,
     "body": 100.0,
     "upper": 110.0,
@@ -152,18 +155,22 @@ def test_at_expiry_a_debit_fly_pays_width_less_distance_and_costs_its_debit(stru
 def test_at_expiry_an_iron_fly_keeps_its_credit_at_the_body_and_loses_width_less_credit_beyond():
     spot, profit = at_expiry(EVENT | {"structure": "IRON"})
     credit = profit.max()
-    assert 0 < credit < 10 and spot[profit.argmax()] == pytest.approx(100)
+    assert credit == pytest.approx(8.0) and spot[profit.argmax()] == pytest.approx(100)
     np.testing.assert_allclose(profit, credit - np.minimum(np.abs(spot - 100), 10), atol=1e-9)
 
 
 @pytest.mark.parametrize("structure", ["CALL", "PUT", "IRON"])
-def test_entering_at_spot_loses_the_share_of_the_spread_that_is_paid(structure):
+def test_entering_at_the_mid_price_loses_nothing_at_t0(structure):
     event = EVENT | {"structure": structure, "spot": 100.0}
-    free = SETTINGS.model_copy(update={"costs": SETTINGS.costs.model_copy(update={"half_spread_paid": 0.0})})
-    for settings, lossless in ((free, True), (SETTINGS, False)):
-        curves = payoff(event, settings)
+    years = np.array([event["dte_days"] / 365.0])
+    rules = {"rate": SETTINGS.structure.rate, "costs": SETTINGS.costs}
+    iv = np.array([event["current_iv"]])
+    mid = pricing.quote(structure_of(event), np.array([100.0]), iv, years, **rules).mid[0]
+    paid = {"max_profit": -mid} if structure == "IRON" else {"max_loss": mid}
+    for more in (0.0, 0.5):
+        curves = payoff(event | {name: value + (-more if mid < 0 else more) for name, value in paid.items()}, SETTINGS)
         now = curves.filter((pl.col("spot") - 100).abs() < 1e-9)["at t0"].item()
-        assert (abs(now) < 1e-9) == lossless and now < 1e-9
+        assert now == pytest.approx(-more, abs=1e-9)
 
 
 @pytest.mark.parametrize(
