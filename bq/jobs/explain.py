@@ -49,9 +49,10 @@ def _find(events: pl.DataFrame, wanted: str | None) -> pl.DataFrame:
     found = events.filter(pl.col("event_id").str.starts_with(wanted)) if wanted else events.clear()
     if len(found) != 1:
         newest = ", ".join(events.tail(3)["event_id"])
+        came = f"{wanted!r} fits {len(found)}" if wanted else "none was given"
         raise BadParameters(
-            f"EVENT must be the beginning of one event id, but {wanted or 'nothing'!r} fits {len(found)} of "
-            f"{len(events):,} events. Ids are in trades.csv beside a report, and in scans; the newest are {newest}."
+            f"EVENT must be the beginning of one event id, but {came} of {len(events):,} events (PARAMS says of which "
+            f"market). Ids are in trades.csv beside a report, and in scans; the newest are {newest}."
         )
     return found
 

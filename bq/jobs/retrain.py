@@ -13,7 +13,7 @@ from bq.core.log import log
 from bq.jobs import protocol, trades
 from bq.jobs.protocol import Run
 from bq.jobs.request import Request
-from bq.learning import layers
+from bq.learning import layers, walkforward
 from bq.market import MarketData
 from bq.serving import candidate, decide, gates, registry
 from bq.serving.candidate import Candidate
@@ -64,6 +64,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
     with run.phase("events"):
         collection = store.collect(strategy, settings, data)
     describe_events(run, collection)
+    walkforward.check(collection.events, settings)
     for name in NOTEBOOKS:
         run.notebook(name)
     with run.phase("gate"):

@@ -8,7 +8,7 @@ import polars as pl
 from bq import market
 from bq.core import db, files, paths
 from bq.jobs.request import Request
-from bq.serving.decide import decide
+from bq.serving.decide import IN_SAMPLE, decide
 from bq.strategies import store
 from bq.strategies.butterfly.payoff import payoff
 from bq.strategies.contract import NOTICES, weakest_source
@@ -90,12 +90,16 @@ def _show(answer: pl.DataFrame, strategy: str, session: dt.date) -> str:
     ]
     if notice:
         lines.append(f"{screen.RED}{notice}{screen.PLAIN}")
-    lines.append(f"{'trade':<6}{'symbol':<10}{'score':>6}  {'class':<10}{'expected ROI':>13}{'confidence':>12}  reason")
+    if answer["reason"].str.starts_with(IN_SAMPLE).any():
+        lines.append(f"{screen.RED}In sample: the model was trained on this session or later ones.{screen.PLAIN}")
+    head = f"{'event':<10}{'trade':<6}{'symbol':<10}{'score':>6}  "
+    lines.append(f"{head}{'class':<10}{'expected ROI':>13}{'confidence':>12}  reason")
     for row in answer.head(ROWS).iter_rows(named=True):
         expected = "" if row["expected_roi"] is None else f"{row['expected_roi']:+.3f}"
         confidence = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
         lines.append(
-            f"{'yes' if row['should_trade'] else 'no':<6}{row['symbol']:<10}{row['score']:>6.1f}  "
+            f"{row['event_id'][:8]:<10}{'yes' if row['should_trade'] else 'no':<6}{row['symbol']:<10}"
+            f"{row['score']:>6.1f}  "
             f"{row['predicted_class'] or '':<10}{expected:>13}{confidence:>12}  {row['reason']}"
         )
     return "\n".join(lines)

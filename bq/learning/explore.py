@@ -42,3 +42,16 @@ def rank_correlation(events: pl.DataFrame, columns: Sequence[str]) -> tuple[list
     values = events.select(pl.col(columns).fill_nan(None))
     known = [name for name in columns if values[name].n_unique() > 2 or (values[name].std() or 0) > 0]
     return known, values.select(pl.col(known).rank()).fill_null(strategy="mean").corr()
+
+
+def strongest(ic: pl.DataFrame) -> str:
+    """One sentence about the feature of largest rank IC beside the rule score's; `ic` as from `metrics.feature_ic`."""
+    known = ic.filter(pl.col("ic").is_not_null())
+    features, score = known.filter(pl.col("feature") != "score"), known.filter(pl.col("feature") == "score")["ic"]
+    if features.is_empty():
+        return "No session has the three events that a rank IC needs: bring more symbols."
+    best = features.row(0, named=True)
+    beside = f"; the rule score has {score[0]:+.3f}" if len(score) else ""
+    interval = "" if best["low"] is None else f" [{best['low']:+.3f}, {best['high']:+.3f}]"
+    found = f"Strongest feature: {best['feature']}, rank IC {best['ic']:+.3f}{interval}"
+    return f"{found} over {best['sessions']} sessions{beside}."

@@ -47,7 +47,15 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
 
     Raises TemporalOverlap where purging leaves a fold no training event, BadData where it leaves fewer than 50.
     """
-    last = events["t0"].max()
+    last, first = events["t0"].max(), events["t0"].min()
+    spanned, wanted = (last - first).days, settings.folds * settings.test_days
+    if spanned <= wanted:
+        fit = max(int(spanned * 0.7 / settings.test_days), 1)
+        raise BadData(
+            f"{settings.folds} folds of {settings.test_days} days must lie within the events and leave some to train "
+            f"on before them, but the events span {spanned} days ({first:%Y-%m-%d} to {last:%Y-%m-%d}). "
+            f"Bring more history, or set learning.folds to {fit} or shorter learning.test_days."
+        )
     edges = [last - dt.timedelta(days=settings.test_days * back) for back in range(settings.folds, -1, -1)]
     folds: list[Fold] = []
     for number, (low, high) in enumerate(itertools.pairwise(edges), start=1):

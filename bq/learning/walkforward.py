@@ -28,6 +28,22 @@ class Training(NamedTuple):
     trained_through: dt.datetime  # latest t1_due in the artefact's training
 
 
+def check(events: pl.DataFrame, settings: Settings) -> None:
+    """Raise what `train` would raise for want of events, before anything long has run."""
+    layers.check([settings.learning.model, *settings.learning.compare])
+    splits.purged_walk_forward(_ripe(events), settings.learning)
+    splits.newest_window(_ripe(events), settings.learning)
+
+
+def _ripe(events: pl.DataFrame) -> pl.DataFrame:
+    """The events that have matured by the newest outcome. Raises BadData where there is none."""
+    cut = events["t1"].max()
+    ripe = matured(events, cut=cut) if cut else events.clear()
+    if ripe.is_empty():
+        raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
+    return ripe
+
+
 def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sample:
     """The arrays a model trains on, one row a matured event."""
     category, size = strategy.cells(events)
@@ -57,11 +73,7 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     learning, task, features = settings.learning, task or strategy.task(settings), strategy.features(settings)
     models = list(dict.fromkeys([learning.model, *learning.compare]))
     layers.check(models)
-    cut = events["t1"].max()
-    ripe = matured(events, cut=cut) if cut else events.clear()
-    if ripe.is_empty():
-        raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
-    ripe = ripe.with_columns(label=task.label(pl.col("outcome")))
+    ripe = _ripe(events).with_columns(label=task.label(pl.col("outcome")))
     data = sample(ripe, strategy, features)
     folds = splits.purged_walk_forward(ripe, learning)
     last_train, window = splits.newest_window(ripe, learning)

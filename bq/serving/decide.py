@@ -1,5 +1,6 @@
 """The answer for an event: champion, success-probability model or rule score; the tier is always named."""
 
+import datetime as dt
 from typing import NamedTuple
 
 import polars as pl
@@ -14,6 +15,7 @@ from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
 
 CHAMPION, SUCCESS, RULE = 1, 2, 3  # tiers, in the order in which they are asked
+IN_SAMPLE = "in sample, no evidence"
 SHOWN = ("event_id", "symbol", "session", "source", "score")
 
 
@@ -110,6 +112,9 @@ def _by_model(
     model: Champion, events: pl.DataFrame, strategy: Strategy, *, by: str, trade: pl.Expr, reason: pl.Expr, tier: int
 ) -> pl.DataFrame:
     classes = dict(enumerate(model.bundle["classes"]))
+    trained = dt.datetime.fromisoformat(model.bundle["trained_through"])
+    seen = pl.lit(f"{IN_SAMPLE} (the model was trained on events up to {trained:%Y-%m-%d}): ")
+    reason = pl.when(pl.col("t0") <= trained).then(pl.concat_str(seen, reason)).otherwise(reason)
     names = [f"p_{name}" for name in classes.values()]
     ranked = predict(model, events, strategy).sort([by, "event_id"], descending=[True, False])
     return ranked.select(

@@ -56,7 +56,7 @@ def test_the_champion_answers_where_there_is_one(deployed, events, training):
         assert row["should_trade"] is (row["expected_roi"] > TRADE_ABOVE)
         assert row["predicted_class"] == TASK.classes[int(np.argmax(row["class_probabilities"]))]
         assert row["confidence"] == pytest.approx(max(row["class_probabilities"]))
-        assert re.fullmatch(r"expected ROI -?\d\.\d+ against 0\.15", row["reason"])
+        assert re.search(r"expected ROI -?\d\.\d+ against 0\.15$", row["reason"])
     assert answer["should_trade"].any() and not answer["should_trade"].all()
     assert answer["expected_roi"].is_sorted(descending=True), "best first"
 
@@ -208,3 +208,10 @@ def test_a_feature_set_that_is_gone_is_named(deployed, events):
 def test_events_without_a_feature_are_refused_with_its_name(deployed, events):
     with pytest.raises(BadData, match="missing: gappy"):
         decide.decide(today(events).drop("gappy"), TOY, SETTINGS)
+
+
+def test_a_decision_on_what_the_model_was_trained_on_says_that_it_is_no_evidence(deployed, events, training):
+    answer = decide.decide(events, TOY, SETTINGS).join(events.select("event_id", "t0"), on="event_id")
+    seen = answer["t0"] <= training.trained_through
+    assert (answer["reason"].str.starts_with(decide.IN_SAMPLE) == seen).all()
+    assert seen.any() and not seen.all()
