@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -29,8 +30,13 @@ def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]
     """Iterate with a progress bar on a terminal or in Jupyter, silently otherwise (`TQDM_DISABLE=1` too)."""
     from tqdm.auto import tqdm
 
-    quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules
-    yield from tqdm(items, total=total, desc=description, disable=True if quiet else None, leave=False)
+    if "ipykernel" in sys.modules:
+        yield from tqdm(items, total=total, desc=description, leave=False)
+        return
+    size = shutil.get_terminal_size()  # 80 × 24 where a terminal says 0, on which tqdm would draw nothing
+    shape = {"ncols": min(size.columns, 100), "nrows": size.lines}
+    quiet = True if not sys.stderr.isatty() else None
+    yield from tqdm(items, total=total, desc=description, disable=quiet, leave=False, **shape)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from bq.serving import registry
+
 ROOT = Path(__file__).resolve().parents[2]
 SHELF = "butterfly-simulated"
 SMALL = (
@@ -145,8 +147,7 @@ def last_tier(home) -> int:
 
 
 def test_a_damaged_model_is_found_by_verify_and_the_next_tier_decides(home, first):
-    models = home / "models"
-    champion, second = (next((models / shelf).glob("*/model.onnx")) for shelf in (SHELF, f"{SHELF}-success"))
+    champion, second = (next((home / "models" / shelf).glob("*/model.onnx")) for shelf in (SHELF, f"{SHELF}-success"))
     whole = champion.read_bytes(), second.read_bytes()
     try:
         champion.write_bytes(whole[0][:-1] + bytes([whole[0][-1] ^ 1]))
@@ -160,6 +161,23 @@ def test_a_damaged_model_is_found_by_verify_and_the_next_tier_decides(home, firs
         champion.write_bytes(whole[0])
         second.write_bytes(whole[1])
     assert "(tier 1)" in run(home, "scan").stdout and last_tier(home) == 1
+
+
+def test_a_champion_that_is_gone_or_of_another_schema_leaves_the_decision_to_the_second_tier(home, first, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(home))
+    pointer = home / "models" / SHELF / "champion.json"
+    before, folder = pointer.read_bytes(), pointer.parent / json.loads(pointer.read_text())["model_id"]
+    try:
+        whole = registry.load(folder)
+        registry.deploy(SHELF, whole._replace(bundle={**whole.bundle, "schema_hash": "another"}), reason="test")
+        assert "must be those of butterfly_v2" in run(home, "scan").stdout and last_tier(home) == 2
+        pointer.write_bytes(before)
+        folder.rename(folder.with_name("elsewhere"))
+        assert "must have a manifest.json" in run(home, "scan").stdout and last_tier(home) == 2
+    finally:
+        pointer.write_bytes(before)
+        if not folder.is_dir():
+            folder.with_name("elsewhere").rename(folder)
 
 
 def test_rollback_without_an_earlier_model_changes_nothing(home, first):
