@@ -45,9 +45,10 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
 
 
 def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training:
-    """The same for the success-probability model: will an event earn anything, net of costs?"""
+    """The same for the success-probability model, of the candidate alone: will an event earn anything, net of costs?"""
     strategy, settings = _of(events, settings)
-    return walkforward.train(events, strategy, settings, task=walkforward.SUCCESS)
+    alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
+    return walkforward.train(events, strategy, alone, task=walkforward.SUCCESS)
 
 
 def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import polars as pl
 
 from bq.market import calendars
 from bq.market.bars import SCHEMA, findings
+from bq.market.copies import shares_key, without_copies
 from bq.market.flags import flags
 from bq.market.rules import row_rules
 
@@ -36,7 +37,7 @@ def validate(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime | None =
     ordered, unsorted = _ordered(rows)
     unique, copies = _without_copies(ordered)
     days = calendars.sessions(calendar).with_row_index("day")
-    judged = unique.with_columns(_shares_key()).join(days, on="session", how="left", maintain_order="left")
+    judged = unique.with_columns(shares_key(KEY)).join(days, on="session", how="left", maintain_order="left")
     kept, quarantined = _judged(judged, calendar=calendar, now_utc=now_utc)
     return Validated(
         bars=kept.select(SCHEMA.names()),
@@ -54,20 +55,10 @@ def _ordered(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _without_copies(ordered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows without exact duplicates, of which the first read stays, and a finding for each that goes."""
-    ordered = ordered.with_row_index("position")
-    same_key = ordered.filter(_shares_key())
-    copies = same_key.filter(~pl.struct(SCHEMA.names()).is_first_distinct())
-    rest = ordered.filter(~pl.col("position").is_in(copies["position"].implode())) if len(copies) else ordered
+    """Rows without exact duplicates, and a finding for each that goes."""
+    rest, gone = without_copies(ordered, key=KEY, columns=SCHEMA.names())
     detail = "repeats an earlier row exactly; dropped"
-    return rest.drop("position"), findings(copies, action="repaired", rule="exact_duplicate", detail=detail)
-
-
-def _shares_key() -> pl.Expr:
-    """Whether a neighbour in sorted order has the same symbol and session."""
-    as_previous = pl.all_horizontal((pl.col(name) == pl.col(name).shift()).fill_null(False) for name in KEY)
-    as_next = pl.all_horizontal((pl.col(name) == pl.col(name).shift(-1)).fill_null(False) for name in KEY)
-    return (as_previous | as_next).alias("shares_key")
+    return rest, findings(gone, action="repaired", rule="exact_duplicate", detail=detail)
 
 
 def _judged(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime) -> tuple[pl.DataFrame, pl.DataFrame]:

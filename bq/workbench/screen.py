@@ -8,7 +8,6 @@ from bq.core import paths
 from bq.strategies.contract import NOTICES
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
-WIDTH = 118
 
 
 def show(text: str) -> None:

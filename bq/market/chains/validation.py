@@ -9,6 +9,7 @@ from bq.market.chains.conventions import settled
 from bq.market.chains.flags import flags
 from bq.market.chains.quotes import KEY, SCHEMA, findings
 from bq.market.chains.rules import NO_QUOTE, row_rules
+from bq.market.copies import shares_key, without_copies
 
 SNAPSHOT = ("underlying", "session")
 REPEAT_CONTRACTS = 10  # fewer can agree by chance from one session to the next
@@ -39,7 +40,7 @@ def validate(rows: pl.DataFrame, *, calendar: str) -> Validated:
     completed, moved = settled(rows, calendar=calendar)
     unique, copies = _without_copies(completed.sort(KEY, maintain_order=True))
     judged = unique.with_columns(
-        _shares_key(), is_session=pl.col("session").is_in(calendars.sessions(calendar)["session"].implode())
+        shares_key(KEY), is_session=pl.col("session").is_in(calendars.sessions(calendar)["session"].implode())
     )
     good, gone = _judged(judged, calendar=calendar)
     same_spot, spots = _one_spot(good)
@@ -49,20 +50,10 @@ def validate(rows: pl.DataFrame, *, calendar: str) -> Validated:
 
 
 def _without_copies(ordered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows without exact duplicates, of which the first read stays, and a finding for each that goes."""
-    ordered = ordered.with_row_index("position")
-    same_key = ordered.filter(_shares_key())
-    copies = same_key.filter(~pl.struct(SCHEMA.names()).is_first_distinct())
-    rest = ordered.filter(~pl.col("position").is_in(copies["position"].implode())) if len(copies) else ordered
+    """Rows without exact duplicates, and a finding for each that goes."""
+    rest, gone = without_copies(ordered, key=KEY, columns=SCHEMA.names())
     detail = "repeats an earlier row exactly; dropped"
-    return rest.drop("position"), findings(copies, action="repaired", rule="exact_duplicate", detail=detail)
-
-
-def _shares_key() -> pl.Expr:
-    """Whether a neighbour in sorted order is of the same contract and session."""
-    as_previous = pl.all_horizontal((pl.col(name) == pl.col(name).shift()).fill_null(False) for name in KEY)
-    as_next = pl.all_horizontal((pl.col(name) == pl.col(name).shift(-1)).fill_null(False) for name in KEY)
-    return (as_previous | as_next).alias("shares_key")
+    return rest, findings(gone, action="repaired", rule="exact_duplicate", detail=detail)
 
 
 def _judged(rows: pl.DataFrame, *, calendar: str) -> tuple[pl.DataFrame, list[pl.DataFrame]]:

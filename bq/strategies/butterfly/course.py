@@ -12,7 +12,6 @@ from bq.strategies.butterfly.structure import IRON, Reading, Structure
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
-Bool = NDArray[np.bool_]
 
 ROUNDING = 1e-9  # of a price
 
