@@ -1,0 +1,185 @@
+"""How much a Sharpe ratio proves: against a benchmark, and after the best of many trials was chosen.
+
+Every ratio here is per period of the returns it came from. An annual ratio with a daily count of periods overstates the
+evidence sixteenfold, so the functions take a `Track`, which comes from a series of returns (`track`) or from published
+numbers together with their periods a year (`stated`). Kurtosis is not the excess: a normal distribution has 3.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bq.core.errors import BadData, BadParameters
+
+BELOW_A_PERIOD = 1.0  # a ratio of 1 a session is one of 16 a year: what reaches it was annualised
+
+
+class Track(NamedTuple):
+    """What a series of returns says about its Sharpe ratio. Made by `track` or `stated`."""
+
+    sharpe_per_period: float
+    n: int  # periods
+    skew: float
+    kurtosis: float  # not the excess
+    autocorrelation: float  # of lag 1
+
+
+class Trials(NamedTuple):
+    """How many independent things were tried, and how far their Sharpe ratios lie apart (`overfitting`)."""
+
+    number: float
+    spread_per_period: float  # standard deviation of the trials' Sharpe ratios
+
+
+class Both(NamedTuple):
+    """A figure by the published formula and by its revision of 2025 (autocorrelation, variance at the benchmark)."""
+
+    published: float
+    revised: float
+
+
+def track(returns: ArrayLike) -> Track:
+    """The Sharpe ratio and the moments of a series of returns.
+
+    returns : array of shape (n_periods,), excess of the risk-free rate, in time order, no NaN (a period without a
+    position returns 0). Convention: standard deviation with ddof 1 in the ratio, population moments otherwise.
+
+    Raises BadData where the ratio does not exist.
+    """
+    values = series(returns)
+    deviations = values - values.mean()
+    spread = float(values.std(ddof=1))
+    z = deviations / values.std()
+    return Track(
+        sharpe_per_period=float(values.mean()) / spread,
+        n=len(values),
+        skew=float((z**3).mean()),
+        kurtosis=float((z**4).mean()),
+        autocorrelation=float((z[1:] * z[:-1]).sum() / len(z)),
+    )
+
+
+def stated(
+    *,
+    sharpe: float,
+    periods_per_year: float,
+    n: int,
+    skew: float = 0.0,
+    kurtosis: float = 3.0,
+    autocorrelation: float = 0.0,
+) -> Track:
+    """A track from numbers: `sharpe` annualised to `periods_per_year` (1: not annualised), `n` in periods.
+
+    Raises BadParameters where the ratio a period is one that only an annual ratio can be, or a kurtosis is an excess.
+
+    >>> round(stated(sharpe=2.5, periods_per_year=250, n=1250).sharpe_per_period, 4)
+    0.1581
+    """
+    if not kurtosis >= 1.0 + skew**2:
+        raise BadParameters(
+            f"kurtosis must be >= 1 + skew² ({1.0 + skew**2:.3g}) as that of every distribution is, but got "
+            f"{kurtosis:.3g}: the excess over the normal's? Add 3."
+        )
+    if not (n >= 2 and periods_per_year > 0 and abs(autocorrelation) < 1):
+        raise BadParameters(
+            "n >= 2, periods_per_year > 0 and -1 < autocorrelation < 1 must hold, but got "
+            f"n={n}, periods_per_year={periods_per_year}, autocorrelation={autocorrelation}."
+        )
+    ratio = sharpe / math.sqrt(periods_per_year)
+    return Track(_per_period(ratio, "sharpe / √periods_per_year"), n, skew, kurtosis, autocorrelation)
+
+
+def probabilistic(track: Track, *, benchmark: float = 0.0) -> Both:
+    """Probability that the true Sharpe ratio exceeds `benchmark` (per period).
+
+    Published: Bailey & López de Prado 2012, doi:10.21314/JOR.2012.255. Revised: López de Prado, Lipton & Zoonekynd
+    2025, doi:10.2139/ssrn.5520741, the variance under the hypothesis instead of at the estimate, with AR(1) returns.
+    """
+    return _probability(track, _per_period(benchmark, "benchmark"), trials=1.0)
+
+
+def minimum_track_record(track: Track, *, benchmark: float = 0.0, alpha: float = 0.05) -> Both:
+    """Periods of such returns needed to exceed `benchmark` (per period) at one-sided `alpha`; inf where they do not."""
+    from scipy.special import ndtri
+
+    distance = track.sharpe_per_period - _per_period(benchmark, "benchmark")
+    if distance <= 0:
+        return Both(math.inf, math.inf)
+    factor = (float(ndtri(1.0 - alpha)) / distance) ** 2
+    published = 1.0 + factor * _variance(track._replace(autocorrelation=0.0), track.sharpe_per_period)
+    return Both(published, factor * _variance(track, benchmark))
+
+
+def expected_maximum(trials: Trials) -> float:
+    """The Sharpe ratio (per period) that the best of `trials` without skill is expected to show.
+
+    Bailey & López de Prado 2014, doi:10.3905/jpm.2014.40.5.094. One trial: 0.
+    """
+    from scipy.special import ndtri
+
+    if trials.number <= 1.0:
+        return 0.0
+    first, second = ndtri(1.0 - 1.0 / trials.number), ndtri(1.0 - 1.0 / (trials.number * math.e))
+    return trials.spread_per_period * float((1.0 - np.euler_gamma) * first + np.euler_gamma * second)
+
+
+def deflated(track: Track, *, trials: Trials) -> Both:
+    """Probability that the Sharpe ratio of the trial that was chosen exceeds what the best of `trials` shows by luck.
+
+    Published: Bailey & López de Prado 2014. Revised: as `probabilistic`, with the variance of a maximum.
+    """
+    return _probability(track, expected_maximum(trials), trials=max(trials.number, 1.0))
+
+
+def series(returns: ArrayLike) -> NDArray[np.float64]:
+    """Returns as an array of shape (n_periods,). Raises BadData unless they are a finite series that varies."""
+    values = np.asarray(returns, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise BadData(
+            "returns must be a series of two or more numbers without gaps, one a period (0 where there was no "
+            f"position), but got shape {values.shape} with {int((~np.isfinite(values)).sum())} that are not finite. "
+            "A Sharpe ratio alone is not enough: `stated` takes one, with its periods a year."
+        )
+    if np.ptp(values) <= 1e-12 * np.abs(values).max():
+        raise BadData(f"returns must vary, but all {len(values)} are {values[0]:g}: they have no Sharpe ratio.")
+    return values
+
+
+def _probability(track: Track, benchmark: float, *, trials: float) -> Both:
+    from scipy.special import ndtr
+
+    distance = track.sharpe_per_period - benchmark
+    plain = _variance(track._replace(autocorrelation=0.0), track.sharpe_per_period) / (track.n - 1)
+    revised = _variance(track, benchmark) / track.n * _variance_of_maximum(trials)
+    return Both(*(float(ndtr(distance / math.sqrt(variance))) for variance in (plain, revised)))
+
+
+def _variance(track: Track, at: float) -> float:
+    """Variance of √n × the estimate where the true ratio is `at`; returns AR(1), innovations of any shape."""
+    rho = track.autocorrelation
+    linear = 1.0 + rho / (1.0 - rho) + rho**2 / (1.0 - rho**2)
+    square = (1.0 + rho**2) / (1.0 - rho**2)
+    value = (1.0 + rho) / (1.0 - rho) - linear * track.skew * at + square * (track.kurtosis - 1.0) / 4.0 * at**2
+    return max(value, np.finfo(float).tiny)
+
+
+def _variance_of_maximum(count: float) -> float:
+    """Variance of the largest of `count` independent standard normal values."""
+    from scipy.special import ndtr
+
+    z = np.linspace(-10.0, 10.0, 4001)
+    density = np.exp(-0.5 * z**2) * ndtr(z) ** (count - 1.0)
+    mean = np.average(z, weights=density)
+    return float(np.average((z - mean) ** 2, weights=density))
+
+
+def _per_period(value: float, name: str) -> float:
+    if abs(value) < BELOW_A_PERIOD:
+        return value
+    raise BadParameters(
+        f"{name} must be a Sharpe ratio per period, between -{BELOW_A_PERIOD:g} and {BELOW_A_PERIOD:g}, but got "
+        f"{value:.3g}. "
+        "Divide an annual ratio by √(periods a year)."
+    )
