@@ -1,18 +1,22 @@
-"""Purged walk-forward splits: no training label reaches into a test block."""
+"""Purged splits, walk-forward and combinatorial: no training label reaches into a test block."""
 
 import datetime as dt
 import itertools
-from typing import NamedTuple
+import math
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.core.errors import BadData, TemporalOverlap
+from bq.core.errors import BadData, BadParameters, TemporalOverlap
 from bq.core.settings import Learning
 
 MIN_TRAINING_EVENTS = 50
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+NO_TIME = dt.timedelta(0)
 Rows = NDArray[np.int64]
+Ranges = NDArray[np.int64]  # shape (n, 2): rows from the first to before the second, ascending, apart from each other
 
 
 class Fold(NamedTuple):
@@ -25,17 +29,135 @@ class Fold(NamedTuple):
     end: dt.datetime  # last test t1_due
 
 
-def purge(
-    events: pl.DataFrame, *, start: dt.datetime, end: dt.datetime, embargo: dt.timedelta = dt.timedelta(0)
-) -> Rows:
+class Split(NamedTuple):
+    """One combination of test groups: positions in the order of t0, as ranges."""
+
+    tested: tuple[int, ...]  # groups
+    train: Ranges
+    test: Ranges
+
+
+class Combinatorial(NamedTuple):
+    """All combinations of test groups, and how their predictions join to whole histories."""
+
+    splits: list[Split]
+    paths: NDArray[np.int64]  # shape (n_paths, n_groups): the split whose prediction serves the group on the path
+    groups: Ranges  # shape (n_groups, 2)
+
+
+class Timeline(NamedTuple):
+    """Events in the order of t0, in microseconds since 1970, and what is looked up in them."""
+
+    t0: Rows
+    due: Rows
+    latest: Rows  # latest due so far, which ascends also where single labels end before earlier ones
+    order: Rows | None  # row of the events at each position; None where they are sorted
+
+    @classmethod
+    def of(cls, events: pl.DataFrame) -> Self:
+        """From the columns t0 and t1_due (UTC), in any order of rows."""
+        t0, due = (events[name].dt.epoch("us").to_numpy() for name in ("t0", "t1_due"))
+        order = None
+        if not (t0[1:] >= t0[:-1]).all():
+            order = np.argsort(t0, kind="stable")
+            t0, due = t0[order], due[order]
+        return cls(t0, due, np.maximum.accumulate(due), order)
+
+    def before(self, stamp: int, *, equal: bool = False) -> int:
+        """How many events start before `stamp`, or at it."""
+        return int(np.searchsorted(self.t0, stamp, "right" if equal else "left"))
+
+    def dropped(self, start: int, end: int, embargo: int = 0) -> Ranges:
+        """What may not train for a test block [start, end]: intervals that touch it, starts within the embargo after.
+
+        All that was due before `start` lies before the first position whose latest due does not; from there to the
+        block, single labels may still have ended.
+        """
+        first, block = int(np.searchsorted(self.latest, start)), self.before(start)
+        reaching = np.flatnonzero(np.diff(self.due[first:block] >= start, prepend=False, append=False)) + first
+        inside = [block, self.before(end + embargo, equal=True)]
+        return np.vstack([reaching.reshape(-1, 2), inside]).astype(np.int64)
+
+    def end(self, first: int, after: int) -> int:
+        """Latest due of the positions from `first` to before `after`."""
+        found = self.latest[after - 1]
+        return int(found if first == 0 or found > self.latest[first - 1] else self.due[first:after].max())
+
+    def rows(self, ranges: Ranges) -> Rows:
+        """Ascending rows of the events at the positions in `ranges`."""
+        if len(ranges) <= 16:
+            found = np.concatenate([np.arange(a, b) for a, b in ranges] or [np.empty(0, np.int64)])
+        else:
+            size = ranges[:, 1] - ranges[:, 0]
+            found = np.arange(size.sum()) + np.repeat(ranges[:, 0] - (size.cumsum() - size), size)
+        return found if self.order is None else np.sort(self.order[found])
+
+
+def without(n: int, dropped: list[Ranges]) -> Ranges:
+    """The positions 0 to n that are in none of `dropped`.
+
+    >>> without(10, [np.array([[2, 4], [9, 12]]), np.array([[3, 6]])]).tolist()
+    [[0, 2], [6, 9]]
+    """
+    out = np.vstack(dropped)
+    out = out[np.argsort(out[:, 0], kind="stable")]
+    starts = np.concatenate([[0], np.maximum.accumulate(out[:, 1])])
+    stops = np.concatenate([out[:, 0], [n]])
+    return np.column_stack([starts, stops])[starts < stops]
+
+
+def purge(events: pl.DataFrame, *, start: dt.datetime, end: dt.datetime, embargo: dt.timedelta = NO_TIME) -> Rows:
     """Rows of `events` whose interval [t0, t1_due] does not touch [start, end], and that do not start in the embargo.
 
     Intervals are closed: touching counts. The embargo removes events that start within it after `end`.
     López de Prado 2018, ch. 7.
     """
-    before = pl.col("t1_due") < start
-    after = pl.col("t0") > end + embargo
-    return _rows(events, before | after)
+    line = Timeline.of(events)
+    return line.rows(without(len(events), [line.dropped(_stamp(start), _stamp(end), _microseconds(embargo))]))
+
+
+def combinatorial(line: Timeline, *, groups: int, tested: int, embargo: dt.timedelta = NO_TIME) -> Combinatorial:
+    """Combinatorial purged cross-validation: every choice of `tested` of `groups` consecutive groups is a test once.
+
+    line : `Timeline.of(events)`; `line.rows(split.train)` gives rows of those events. Groups have about the same number
+    of events; those of one t0 stay together. The training of a split touches none of its test groups'
+    [min t0, max t1_due], and starts outside the embargo after each. A group is tested C(groups − 1, tested − 1) times,
+    which is the number of paths: on each, every event is predicted once. López de Prado 2018, ch. 12.
+
+    Raises BadParameters where the groups cannot be made, TemporalOverlap where a split has nothing left to train on.
+
+    >>> days = pl.datetime_range(dt.datetime(2020, 1, 1), dt.datetime(2020, 4, 9), "1d", time_zone="UTC", eager=True)
+    >>> line = Timeline.of(pl.DataFrame({"t0": days, "t1_due": days + dt.timedelta(days=5)}))
+    >>> made = combinatorial(line, groups=6, tested=2)
+    >>> len(made.splits), len(made.paths), made.splits[0].train.tolist()
+    (15, 5, [[38, 100]])
+    """
+    n = len(line.t0)
+    if not 1 <= tested < groups <= n:
+        raise BadParameters(
+            f"1 <= tested < groups <= events must hold, but got tested={tested}, groups={groups} and {n} events."
+        )
+    edges = [line.before(int(line.t0[n * group // groups])) for group in range(groups)] + [n]
+    bounds = np.array(list(itertools.pairwise(edges)))
+    if (bounds[:, 0] == bounds[:, 1]).any():
+        raise BadParameters(
+            f"each of {groups} groups must have a t0 of its own, but {n} events share too few. Use fewer groups."
+        )
+    dropped = [line.dropped(int(line.t0[a]), line.end(a, b), _microseconds(embargo)) for a, b in bounds]
+    splits, free = [], [0] * groups
+    paths = np.empty((math.comb(groups - 1, tested - 1), groups), np.int64)
+    for number, chosen in enumerate(itertools.combinations(range(groups), tested)):
+        train = without(n, [dropped[group] for group in chosen])
+        if not len(train):
+            raise TemporalOverlap(
+                f"split {number + 1}: some event must end before or start after the test groups {chosen} (from 0), but "
+                "none does. Use fewer test groups, a shorter embargo or more events."
+            )
+        splits.append(Split(chosen, train, bounds[list(chosen)]))
+        for group in chosen:
+            paths[free[group], group] = number
+            free[group] += 1
+    return Combinatorial(splits, paths, bounds)
 
 
 def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
@@ -56,43 +178,55 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
             f"on before them, but the events span {spanned} days ({first:%Y-%m-%d} to {last:%Y-%m-%d}). "
             f"Bring more history, or set learning.folds to {fit} or shorter learning.test_days."
         )
+    line = Timeline.of(events)
     edges = [last - dt.timedelta(days=settings.test_days * back) for back in range(settings.folds, -1, -1)]
     folds: list[Fold] = []
     for number, (low, high) in enumerate(itertools.pairwise(edges), start=1):
-        test = _rows(events, pl.col("t0").is_between(low, high, "right"))
-        if not len(test):
+        a, b = (line.before(_stamp(edge), equal=True) for edge in (low, high))
+        if a == b:
             raise BadData(
                 f"fold {number}: at least one event must fall between {low:%Y-%m-%d} and {high:%Y-%m-%d}, "
                 "but none does."
             )
-        start, end = events["t0"].gather(test).min(), events["t1_due"].gather(test).max()
-        train = _training(events, start=start, settings=settings, earlier=folds)
+        start, end = _moment(line.t0[a]), _moment(line.end(a, b))
+        train = _training(line, start=start, settings=settings, earlier=folds)
         _enough(train, f"fold {number}", start)
-        folds.append(Fold(number, train, test, start, end))
+        folds.append(Fold(number, train, line.rows(np.array([[a, b]])), start, end))
     return folds
 
 
 def newest_window(events: pl.DataFrame, settings: Learning) -> tuple[Rows, Rows]:
     """Training rows that ended before the newest `newest_days` of matured events, and the rows of that window."""
-    window = _rows(events, pl.col("t0") > events["t0"].max() - dt.timedelta(days=settings.newest_days))
-    start = events["t0"].gather(window).min()
-    train = _training(events, start=start, settings=settings, earlier=[])
+    line = Timeline.of(events)
+    first = line.before(_stamp(events["t0"].max() - dt.timedelta(days=settings.newest_days)), equal=True)
+    start = _moment(line.t0[first])
+    train = _training(line, start=start, settings=settings, earlier=[])
     _enough(train, "the artefact", start)
-    return train, window
+    return train, line.rows(np.array([[first, len(events)]]))
 
 
-def _training(events: pl.DataFrame, *, start: dt.datetime, settings: Learning, earlier: list[Fold]) -> Rows:
+def _training(line: Timeline, *, start: dt.datetime, settings: Learning, earlier: list[Fold]) -> Rows:
     """Rows that ended before `start`, at least the gap before it, outside the embargo after each earlier test block."""
-    rows = purge(events, start=start, end=events["t0"].max())  # nothing after the block either
-    t0 = events["t0"].gather(rows)
-    keep = t0 <= start - dt.timedelta(days=settings.gap_days or 0)
-    for fold in earlier:
-        keep &= ~t0.is_between(fold.end, fold.end + dt.timedelta(days=settings.embargo_days), closed="right")
-    return rows[keep.to_numpy()]
+    n, begin = len(line.t0), _stamp(start)
+    gap = dt.timedelta(days=settings.gap_days or 0)
+    embargo = _microseconds(dt.timedelta(days=settings.embargo_days))
+    out = [line.dropped(begin, int(line.t0[-1]))]  # nothing after the block either
+    out.append(np.array([[line.before(begin - _microseconds(gap), equal=True), n]]))
+    for end in (_stamp(fold.end) for fold in earlier):
+        out.append(np.array([[line.before(end, equal=True), line.before(end + embargo, equal=True)]]))
+    return line.rows(without(n, out))
 
 
-def _rows(events: pl.DataFrame, condition: pl.Expr) -> Rows:
-    return events.select(pl.arg_where(condition)).to_series().to_numpy().astype(np.int64)
+def _stamp(moment: dt.datetime) -> int:
+    return _microseconds(moment - EPOCH)
+
+
+def _moment(stamp: int) -> dt.datetime:
+    return EPOCH + dt.timedelta(microseconds=int(stamp))
+
+
+def _microseconds(length: dt.timedelta) -> int:
+    return length // dt.timedelta(microseconds=1)
 
 
 def _enough(train: Rows, where: str, start: dt.datetime) -> None:

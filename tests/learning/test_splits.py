@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bq.core.errors import BadData, BQError, TemporalOverlap
+from bq.core.errors import BadData, BadParameters, BQError, TemporalOverlap
 from bq.core.settings import Learning
 from bq.learning import splits
 from bq.strategies.contract import UTC
@@ -196,3 +196,92 @@ def test_an_empty_test_block_is_named_with_its_dates():
     events = intervals([*((i, 1) for i in range(100)), *((200 + i, 1) for i in range(30))])
     with pytest.raises(BadData, match=r"fold 1: at least one event must fall between 2020-05-19 and 2020-06-18"):
         splits.purged_walk_forward(events, learning(folds=3))
+
+
+def crossed(events: pl.DataFrame, *, groups: int, tested: int, embargo_days: int = 0):
+    line = splits.Timeline.of(events)
+    made = splits.combinatorial(line, groups=groups, tested=tested, embargo=embargo_days * DAY)
+    return made, [(line.rows(split.train).tolist(), line.rows(split.test).tolist()) for split in made.splits]
+
+
+@pytest.mark.parametrize(
+    ("groups", "tested", "n_splits", "n_paths"), [(6, 2, 15, 5), (10, 2, 45, 9)], ids=["6-choose-2", "10-choose-2"]
+)
+def test_combinations_and_paths_are_as_many_as_published(groups, tested, n_splits, n_paths):
+    made, _ = crossed(daily(200), groups=groups, tested=tested)
+    assert len(made.splits) == n_splits
+    assert made.paths.shape == (n_paths, groups)
+
+
+def test_each_path_predicts_each_group_once_and_no_prediction_serves_twice():
+    made, _ = crossed(daily(200), groups=6, tested=2)
+    for path in made.paths:
+        assert all(group in made.splits[number].tested for group, number in enumerate(path))
+    served = [(number, group) for path in made.paths for group, number in enumerate(path)]
+    assert len(set(served)) == len(served) == sum(len(split.tested) for split in made.splits)
+
+
+@pytest.mark.parametrize("embargo_days", [0, 3], ids="embargo-{}".format)
+def test_rows_are_those_of_skfolio_where_every_row_is_one_period(embargo_days):
+    from skfolio.model_selection import CombinatorialPurgedCV
+
+    peer = CombinatorialPurgedCV(n_folds=6, n_test_folds=2, purged_size=5, embargo_size=embargo_days)
+    _, ours = crossed(daily(180, horizon=5), groups=6, tested=2, embargo_days=embargo_days)
+    theirs = [(train.tolist(), np.concatenate(tests).tolist()) for train, tests in peer.split(np.zeros((180, 1)))]
+    assert [train for train, _ in ours] == [train for train, _ in theirs]
+    assert [test for _, test in ours] == [test for _, test in theirs]
+
+
+def test_a_label_that_outlives_its_group_purges_where_it_ends():
+    lengths = [1.0] * 60
+    lengths[12] = 30.0  # in the second of six groups, due on day 42
+    _, rows = crossed(intervals(list(enumerate(lengths))), groups=6, tested=1)
+    assert rows[1][0] == [*range(9), *range(43, 60)]  # day 9 ends on day 10, where the group starts
+    assert rows[3][0] == [i for i in range(29) if i != 12] + list(range(41, 60))
+
+
+def test_events_of_one_moment_stay_in_one_group():
+    made, rows = crossed(intervals([(i // 7, 0.5) for i in range(70)]), groups=4, tested=1)
+    assert made.groups.tolist() == [[0, 14], [14, 35], [35, 49], [49, 70]]
+    assert [test for _, test in rows] == [list(range(a, b)) for a, b in made.groups]
+
+
+@settings(max_examples=100, deadline=None)
+@given(events=random_intervals, groups=st.integers(2, 6), tested=st.integers(1, 3), embargo_days=st.integers(0, 40))
+def test_no_training_interval_ever_meets_a_test_group_and_nothing_else_is_purged(events, groups, tested, embargo_days):
+    try:
+        made, rows = crossed(events, groups=groups, tested=tested, embargo_days=embargo_days)
+    except BQError:
+        return  # nothing left or groups that cannot be made: refused, which is its own test
+    t0, due = events["t0"].to_list(), events["t1_due"].to_list()
+    positions = sorted(range(len(t0)), key=lambda i: t0[i])
+    groups_rows = [[positions[p] for p in range(a, b)] for a, b in made.groups]
+    assert sorted(i for group in groups_rows for i in group) == list(range(len(t0)))
+    for split, (train, test) in zip(made.splits, rows, strict=True):
+        assert test == sorted(i for group in split.tested for i in groups_rows[group])
+        blocks = [(min(t0[i] for i in groups_rows[g]), max(due[i] for i in groups_rows[g])) for g in split.tested]
+        expected = [
+            i
+            for i in range(len(t0))
+            if not any(due[i] >= start and t0[i] <= end + embargo_days * DAY for start, end in blocks)
+        ]
+        assert train == expected
+        assert not set(train) & set(test)
+
+
+@pytest.mark.parametrize(
+    ("groups", "tested"), [(1, 1), (6, 6), (6, 0), (101, 2)], ids=["one", "all", "none", "more-than-events"]
+)
+def test_groups_that_cannot_be_made_are_refused(groups, tested):
+    with pytest.raises(BadParameters, match="1 <= tested < groups <= events must hold"):
+        crossed(daily(100), groups=groups, tested=tested)
+
+
+def test_more_groups_than_moments_are_refused():
+    with pytest.raises(BadParameters, match="a t0 of its own"):
+        crossed(intervals([(0, 1)] * 50 + [(9, 1)] * 50), groups=3, tested=1)
+
+
+def test_a_split_without_training_is_a_temporal_overlap():
+    with pytest.raises(TemporalOverlap, match=r"split 1: some event must end before or start after"):
+        crossed(daily(100, horizon=200), groups=4, tested=1)
