@@ -1,16 +1,18 @@
 """The database: what is transactional. SQLite in WAL mode by default, any SQLAlchemy URL by `BQ_DATABASE_URL`."""
 
 import os
+import time
 from functools import lru_cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from bq.core import paths
 from bq.core.errors import BQError
+from bq.core.log import log
 
-BUSY_SECONDS = 30
+BUSY_SECONDS = 30  # how long another's lock, or a database that went away, is waited for
 metadata = sa.MetaData()
 
 attempts = sa.Table(  # every retrain, whatever came of it
@@ -35,6 +37,20 @@ deployments = sa.Table(  # every change of a champion pointer
     sa.Column("previous", sa.String),
     sa.Column("reason", sa.String, nullable=False),
     sa.Column("at_utc", sa.DateTime(timezone=True), nullable=False),
+)
+
+trials = sa.Table(  # every configuration whose result could have been chosen
+    "trials",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("shelf", sa.String, nullable=False, index=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("study", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("at_utc", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("parameters", sa.JSON, nullable=False),
+    sa.Column("series", sa.LargeBinary, nullable=False),  # Arrow IPC: session, value
+    sa.UniqueConstraint("shelf", "kind", "study", "number"),
 )
 
 decisions = sa.Table(  # predictions served
@@ -74,24 +90,63 @@ def engine() -> sa.Engine:
 
 @lru_cache(maxsize=4)
 def _engine(url: sa.URL) -> sa.Engine:
+    sqlite = url.get_backend_name() == "sqlite"
     try:
-        if url.get_backend_name() == "sqlite" and url.database:
+        if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        made = sa.create_engine(url)
-        if url.get_backend_name() == "sqlite":
+        made = sa.create_engine(url, pool_pre_ping=True)
+        if sqlite:
             sa.event.listen(made, "connect", _configure_sqlite)
-        metadata.create_all(made)
+        _create_tables(made)
+        sa.event.listen(made, "handle_error", _say)
+        if not sqlite:  # from here on; a first connection that fails is a mistake in the URL
+            sa.event.listen(made, "do_connect", connect_patiently)
     except (ArgumentError, DBAPIError, ImportError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise BQError(
-            f"BQ_DATABASE_URL: the database {url.set(query={}).render_as_string(hide_password=True)} must be reachable "
-            f"and writable, but: {reason}."
-        ) from None
+        raise _unusable(url, error.orig if isinstance(error, DBAPIError) else error) from None
     return made
+
+
+def _create_tables(engine: sa.Engine) -> None:
+    try:
+        metadata.create_all(engine)
+    except DBAPIError as error:
+        if "exist" not in str(error.orig):
+            raise
+        metadata.create_all(engine)  # another process made the same table since we looked
+
+
+def _say(context: sa.engine.ExceptionContext) -> None:
+    """Turn what the database cannot do (locked, full, damaged, away) into BQError; a mistake in SQL stays one."""
+    error = context.sqlalchemy_exception
+    foreseen = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+    if foreseen and not context.is_pre_ping and context.engine is not None:
+        raise _unusable(context.engine.url, context.original_exception) from None
+
+
+def _unusable(url: sa.URL, reason: object) -> BQError:
+    held = f" Another process held it for {BUSY_SECONDS} s: end that one and try again."
+    return BQError(
+        f"BQ_DATABASE_URL: the database {url.set(query={}).render_as_string(hide_password=True)} must be reachable "
+        f"and writable, but: {reason}.{held if 'locked' in str(reason) else ''}"
+    )
+
+
+def connect_patiently(dialect: sa.Dialect, _: object, arguments: list, named: dict) -> object:
+    """Connect; where the server is away try again, each time after twice the pause, for BUSY_SECONDS in all."""
+    pause, left = 0.5, float(BUSY_SECONDS)
+    while True:
+        try:
+            return dialect.connect(*arguments, **named)
+        except dialect.loaded_dbapi.OperationalError:
+            if left <= 0:
+                raise
+            log.warning("the database cannot be reached: trying again for %.0f s", left)
+            time.sleep(pause)
+            left, pause = left - pause, pause * 2
 
 
 def _configure_sqlite(connection: object, _: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", "synchronous=FULL"):
+    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -1,8 +1,10 @@
 """Files that are whole or absent: everything is written beside its place, synced, then moved over it."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
+
+WAYS_OUT = {
+    errno.ENOSPC: "Free some space on this disk. ",
+    errno.EDQUOT: "Free some of your quota. ",
+    errno.EIO: "The disk or its connection fails: look into the system's log. ",
+    errno.EROFS: "The disk is mounted read-only: mount it writable, or set BQ_HOME to another place. ",
+    errno.EACCES: "Give this user the right to it, or set BQ_HOME to another place. ",
+    errno.EPERM: "Give this user the right to it, or set BQ_HOME to another place. ",
+    errno.EMFILE: "Too many files are open: raise `ulimit -n`. ",
+}
+LEFTOVER = re.compile(r"\.(\d{1,9})\.\w+\.tmp$")  # process, then what mkstemp drew
+
+
+def explain(error: OSError) -> str:
+    """What the operating system refused, where, and what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error) or type(error).__name__
+    todo = WAYS_OUT.get(error.errno or 0, "")
+    return f"{where}must be readable and writable, but: {reason}. {todo}Nothing is half-written: run it again."
 
 
 def sync(path: Path) -> None:
@@ -26,10 +47,10 @@ def sync(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success it replaces `path` atomically, on failure `path` stays as it was.
 
-    A full disk or a kill in between leaves the old file whole.
+    A full disk or a kill in between leaves the old file whole. What a kill leaves beside it names its process: `clean`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -38,8 +59,28 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:
+        error.filename = path  # a write to a full disk does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clean(folder: Path) -> None:
+    """Remove the temporary files in a folder whose process was killed while it wrote them."""
+    for path in folder.glob(".*.tmp"):
+        if (named := LEFTOVER.search(path.name)) and not _lives(int(named[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -70,8 +111,15 @@ def read_json(path: Path) -> Any:
 
 def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
     """Write a frame as Parquet atomically."""
+    from polars.exceptions import ComputeError
+
     with replacing(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd")
+        try:
+            frame.write_parquet(temporary, compression="zstd")
+        except ComputeError as error:  # what polars makes of a full disk
+            if found := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(found[1]), os.strerror(int(found[1])), path) from None
+            raise
 
 
 def sha256(content: bytes | Path) -> str:

@@ -9,15 +9,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from bq.core.secrets import redact
+
 log = logging.getLogger("bq")
 T = TypeVar("T")
+
+
+class _Plain(logging.Formatter):
+    """Lines without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line as the formatter makes it, secrets blotted out."""
+        return redact(super().format(record))
 
 
 def configure() -> None:
     """Send `bq`'s log to standard error: bare messages on a terminal, stamped lines elsewhere."""
     handler = logging.StreamHandler(sys.stderr)
     stamped = "%(asctime)s %(levelname)s %(message)s"
-    handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else stamped, "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(_Plain("%(message)s" if sys.stderr.isatty() else stamped, "%Y-%m-%dT%H:%M:%S%z"))
     log.handlers[:] = [handler]
     level = os.environ.get("BQ_LOG", "").upper()
     log.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)

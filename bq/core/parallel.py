@@ -1,6 +1,8 @@
 """One way to use more than one core: joblib, on Dask where `BQ_DASK_SCHEDULER` names a scheduler."""
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -9,6 +11,7 @@ from bq.core.errors import BadParameters, BQError
 from bq.core.log import progress
 
 T = TypeVar("T")
+PARENT_SECONDS = 0.5  # how often a worker looks whether its parent still lives
 
 
 def workers() -> int:
@@ -43,12 +46,13 @@ def parallel_map(function: Callable[..., T], items: Iterable[Any], *, descriptio
 @contextmanager
 def _backend(local: int) -> Iterator[int]:
     """Number of jobs for joblib: `local` on this machine, all there are where Dask has a scheduler."""
-    scheduler = os.environ.get("BQ_DASK_SCHEDULER")
-    if not scheduler:
-        yield local
-        return
     import joblib
 
+    scheduler = os.environ.get("BQ_DASK_SCHEDULER")
+    if not scheduler:
+        with joblib.parallel_config("loky", initializer=_end_with, initargs=(os.getpid(),)):
+            yield local
+        return
     try:
         from dask.distributed import Client
     except ImportError:
@@ -58,3 +62,14 @@ def _backend(local: int) -> Iterator[int]:
         ) from None
     with Client(scheduler), joblib.parallel_config(backend="dask"):
         yield -1
+
+
+def _end_with(parent: int) -> None:
+    """End this worker process with its parent: loky's own wait for work minutes after the parent was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

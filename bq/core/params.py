@@ -6,6 +6,7 @@ YAML 1.1 surprises (`NO` as false, `1e-3` as text, `010` as 8, `16:00` as 960) d
 
 import difflib
 import re
+import reprlib
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -24,6 +25,8 @@ class Section(BaseModel):
 
 
 Model = TypeVar("Model", bound=Section)
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 60, 60
 OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s*$)", re.MULTILINE)
 
 
@@ -90,6 +93,19 @@ def load(path: Path, model: type[Model], *, overrides: str = "") -> Model:
         raise type(error)(f"{_origin(path, set_names)}: {error}") from None
 
 
+def differences(before: Any, after: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Dotted name, old and new value of everything in which two sets of parameters differ, sorted by name.
+
+    >>> differences({"learning": {"folds": 6, "seed": 7}}, {"learning": {"folds": 4, "seed": 7}})
+    [('learning.folds', 6, 4)]
+    """
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [] if before == after else [(prefix, before, after)]
+    names = sorted(set(before) | set(after))
+    pairs = [(before.get(name), after.get(name), f"{prefix}.{name}".strip(".")) for name in names]
+    return [difference for pair in pairs for difference in differences(*pair)]
+
+
 def _apply(values: dict, overrides: str) -> set[str]:
     """Write `a.b=value` pairs into `values`; return the dotted names that were set."""
     names = set()
@@ -113,7 +129,7 @@ def _describe(value: Any) -> str:
     if value is None:
         return "nothing"
     kind = kinds.get(type(value), type(value).__name__)
-    shown = repr(value)
+    shown = SHORT.repr(value)  # of an anchor bomb, repr() would not end
     return f"{shown if len(shown) <= 60 else shown[:57] + '…'} ({kind})"
 
 
