@@ -18,7 +18,7 @@ from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.files import digest, sha256
 from bq.core.settings import Market
 from bq.market import chains, sources
-from bq.market.bars import content_hash, findings
+from bq.market.bars import content_hash, findings, rejections
 from bq.market.sources import bundled, files, simulated
 from bq.market.validation import Validated, validate
 
@@ -26,6 +26,7 @@ Source = Callable[[Market], tuple[pl.DataFrame, pl.DataFrame]]  # rows (`bars.RO
 
 SOURCES: dict[str, Source] = {
     "bundled": bundled.read,
+    "bundled_bars": bundled.read_bars,
     "simulated": simulated.read,
     "files": files.read,
 }
@@ -36,7 +37,8 @@ class MarketData:
     """Validated bars and all that is known about them.
 
     bars : DataFrame with the columns of `bars.SCHEMA`, sorted by (symbol, session), one row per key.
-    quotes : DataFrame with the columns of `chains.quotes.SCHEMA`, sorted; empty unless chains were asked for.
+    quotes : DataFrame with the columns of `chains.quotes.SCHEMA`, sorted; empty unless chains were asked for, in which
+    case `chain_data` holds what was found about them.
     findings : DataFrame with the columns of `bars.FINDINGS`; `file` and `row` say where.
     counts : DataFrame `file, symbol, read, kept, first, last`: rows read and kept.
     source : "simulated" bars are no evidence about a market. calendar : exchange_calendars name.
@@ -50,6 +52,7 @@ class MarketData:
     source: Literal["real", "simulated"]
     calendar: str
     data_hash: str
+    chain_data: chains.ChainData | None = None
 
     def content(self, symbol: str, through: dt.date) -> str:
         """Digest of all that is known of a symbol up to and including a session."""
@@ -67,18 +70,22 @@ def load(settings: Market) -> MarketData:
     if no bar is left, BadParameters for a symbol that the source does not have.
     """
     data = read(settings)
-    rejected = data.findings.filter(pl.col("action") == "rejected")
-    if len(rejected):
-        reasons = [f"{file}: {detail}" for file, detail in rejected.select("file", "detail").rows()]
-        more = f"\n… and {len(reasons) - 10} more" if len(reasons) > 10 else ""
-        raise BadData("\n".join(reasons[:10]) + more + "\n`make check-data` lists every finding.")
+    reasons = refusals(data, settings)
+    if reasons:
+        raise BadData(f"{reasons}\n`make check-data` lists every finding.")
+    return data
+
+
+def refusals(data: MarketData, settings: Market) -> str:
+    """Why no run may use what `read` returned, a reason a line; empty where it may."""
+    rejected = rejections(data.findings, *([data.chain_data.findings] if data.chain_data else []))
+    if rejected:
+        return rejected
     lost = set(settings.symbols or data.counts["symbol"].drop_nulls()) - set(data.bars["symbol"])
     if (settings.symbols and lost) or data.bars.is_empty():
-        raise BadData(
-            "market: each symbol asked for must have a bar that holds, but these have none: "
-            f"{', '.join(sorted(lost)) or 'all'}. `make check-data` says why."
-        )
-    return data
+        named = ", ".join(sorted(lost)) or "all"
+        return f"market: each symbol asked for must have a bar that holds, but these have none: {named}."
+    return ""
 
 
 def read(settings: Market) -> MarketData:
@@ -88,10 +95,11 @@ def read(settings: Market) -> MarketData:
     _refuse_unknown(rows, found, settings)
     checked = validate(rows, calendar=settings.calendar)
     found = pl.concat([found, checked.findings, _too_many(checked, len(rows), settings.max_quarantine_share)])
-    quotes = chains.quotes.SCHEMA.to_frame()
+    chain_data = None
     if settings.chains:
-        loaded = chains.load_chains(calendar=settings.calendar, underlyings=checked.bars["symbol"].unique().to_list())
-        quotes = loaded.quotes
+        underlyings = checked.bars["symbol"].unique().to_list()
+        chain_data = chains.read_chains(calendar=settings.calendar, underlyings=underlyings)
+    quotes = chain_data.quotes if chain_data else chains.quotes.SCHEMA.to_frame()
     return MarketData(
         bars=checked.bars,
         quotes=quotes,
@@ -100,6 +108,7 @@ def read(settings: Market) -> MarketData:
         source="simulated" if settings.source == "simulated" else "real",
         calendar=settings.calendar,
         data_hash=sha256((content_hash(checked.bars) + chains.quotes.content_hash(quotes)).encode()),
+        chain_data=chain_data,
     )
 
 

@@ -72,6 +72,13 @@ def findings(frame: pl.DataFrame, *, action: str, **texts: pl.Expr | str) -> pl.
     return frame.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in FINDINGS.items())
 
 
+def rejections(*found: pl.DataFrame) -> str:
+    """What the findings `rejected` say, a line each, at most ten and how many more; empty where there is none."""
+    parts = [frame.filter(pl.col("action") == "rejected").select("file", "detail").rows() for frame in found]
+    reasons = [f"{file}: {detail}" for rows in parts for file, detail in rows]
+    return "\n".join(reasons[:10] + ([f"… and {len(reasons) - 10} more"] if len(reasons) > 10 else []))
+
+
 def content_hash(bars: pl.DataFrame) -> str:
     """SHA-256 in hex of the content of bars, whatever the order of their rows.
 

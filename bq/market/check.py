@@ -1,10 +1,15 @@
-"""What `make check-data` shows: one line for each symbol of each file, with what was found and why."""
+"""What became of the data: one line for each symbol of each file (`make check-data`), one for each rule (a report)."""
+
+from typing import Any
 
 import polars as pl
 
 from bq.market import MarketData
 
-ACTIONS = ("rejected", "quarantined", "repaired", "flagged")
+ACTIONS = ("rejected", "quarantined", "repaired", "flagged")  # the gravest first
+SHOWN = ("rejected", "quarantined", "dropped", "repaired", "flagged")  # those of quotes too
+CASES = 3  # of a rule, shown with their file and row
+LINES = 100  # of the table in a report
 
 
 def summary(data: MarketData) -> pl.DataFrame:
@@ -17,12 +22,8 @@ def summary(data: MarketData) -> pl.DataFrame:
     Sorted by file and symbol. The sum of `read` is all rows; those of a rejected file were not read.
     """
     by = ["file", "symbol"]
-    place = pl.concat_str(
-        pl.format("row {}", "row"), pl.col("session").cast(pl.String), separator=", ", ignore_nulls=True
-    )
-    case = pl.when(place != "").then(pl.format("{}: {}", place, "detail")).otherwise("detail")
     by_rule = (
-        data.findings.with_columns(case=case)
+        data.findings.with_columns(case=_case(pl.format("row {}", "row"), pl.col("session")))
         .group_by(*by, "action", "rule", maintain_order=True)
         .agg(times=pl.len(), case=pl.col("case").first())
     )
@@ -36,3 +37,33 @@ def summary(data: MarketData) -> pl.DataFrame:
         .select(*by, "read", "kept", *ACTIONS, "first", "last", "reasons")
         .sort(by)
     )
+
+
+def _case(*places: pl.Expr) -> pl.Expr:
+    """Where a finding is (what is known of `places`), and its detail."""
+    place = pl.concat_str(*(part.cast(pl.String) for part in places), separator=", ", ignore_nulls=True)
+    return pl.when(place != "").then(pl.format("{}: {}", place, "detail")).otherwise("detail")
+
+
+def table(data: MarketData) -> dict[str, Any]:
+    """The findings as the record and the report of a run keep them: plain values, the gravest and most frequent first.
+
+    Returns `read` and `kept` (rows of bars), `lines` (`action, symbol, rule, times, cases`: at most LINES of them, each
+    with its first CASES as "file, row, session: why") and `more` (lines left out). Quotes are among the lines.
+    """
+    found = data.findings.with_columns(rows=pl.lit(1, pl.UInt32), action=pl.col("action").cast(pl.String))
+    if data.chain_data:
+        quotes = data.chain_data.findings.with_columns(pl.col("action").cast(pl.String), pl.col("rows").fill_null(1))
+        found = pl.concat([found, quotes.select(found.columns)])
+    cases = _case(pl.col("file"), pl.format("row {}", "row"), pl.col("session")).head(CASES)
+    lines = (
+        found.group_by("action", "symbol", "rule", maintain_order=True)
+        .agg(times=pl.col("rows").sum(), cases=cases)
+        .sort(pl.col("action").cast(pl.Enum(SHOWN)), "times", "symbol", "rule", descending=[False, True, False, False])
+    )
+    return {
+        "read": data.counts["read"].sum(),
+        "kept": data.counts["kept"].sum(),
+        "lines": lines.head(LINES).to_dicts(),
+        "more": max(len(lines) - LINES, 0),
+    }

@@ -31,6 +31,26 @@ def test_each_of_40_dirty_symbols_has_a_stated_reason(dirty):
     assert by_symbol.filter(pl.col("reasons") == "")["symbol"].to_list() == []
 
 
+def test_rows_are_set_aside_in_six_symbols_and_the_other_34_are_flagged_and_whole(dirty):
+    by_symbol = summary(dirty).drop_nulls("symbol")
+    lost = by_symbol.filter(pl.col("kept") < pl.col("read"))
+    assert lost["symbol"].to_list() == ["CBOE", "CBS", "DIS", "DXC", "STI", "VIAB"]
+    assert (by_symbol["rejected"] + by_symbol["repaired"]).sum() == 0
+    assert by_symbol.filter(pl.col("flagged") == 0)["symbol"].to_list() == ["CBOE", "DIS"]
+
+
+def test_a_predecessors_penny_quotes_before_a_listing_are_flagged_as_jumps(dirty):
+    """BHF began on 2017-07-17; what stands before it is another security at fractions of a cent."""
+    brighthouse = dirty.findings.filter(pl.col("symbol") == "BHF", pl.col("rule").is_in(["jump", "split_like"]))
+    assert len(brighthouse) > 10 and brighthouse["session"].max() <= dt.date(2017, 7, 17)
+
+
+def test_every_finding_says_where_and_why(dirty):
+    rows = dirty.findings.filter(pl.col("action") == "quarantined")
+    assert rows.select("file", "row", "symbol", "session", "rule").null_count().sum_horizontal().item() == 0
+    assert rows["detail"].str.contains(r"must .* but ").all()
+
+
 def test_dirty_rows_are_all_accounted_for(dirty):
     quarantined = dirty.findings.filter(pl.col("action") == "quarantined")
     assert dirty.counts["read"].sum() == 35_880 == len(dirty.bars) + len(quarantined)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from bq.core.errors import BadData
+from bq.market.bars import rejections
 from bq.market.chains.quotes import content_hash, findings
 from bq.market.chains.validation import Validated, validate
 from bq.market.sources import chain_files
@@ -44,11 +45,9 @@ def load_chains(
     Raises BadData if a file is rejected or if more than that share is quarantined.
     """
     data = read_chains(calendar=calendar, underlyings=underlyings, max_quarantine_share=max_quarantine_share)
-    rejected = data.findings.filter(pl.col("action") == "rejected")
-    if len(rejected):
-        reasons = [f"{file}: {detail}" for file, detail in rejected.select("file", "detail").rows()]
-        more = f"\n… and {len(reasons) - 10} more" if len(reasons) > 10 else ""
-        raise BadData("\n".join(reasons[:10]) + more + "\ndata/raw/chains/README.md says what the files must hold.")
+    rejected = rejections(data.findings)
+    if rejected:
+        raise BadData(f"{rejected}\ndata/raw/chains/README.md says what the files must hold.")
     return data
 
 

@@ -6,6 +6,11 @@
   that of the stock market).
 - `IXIC`, the Nasdaq Composite index, 1999–2018, from arch.
 
+Where whole bars are needed (source `bundled_bars`), five stocks take the place of the twenty: AAPL, FB, GOOG, IBM and
+MSFT, 2000 to March 2013, from bokeh_sampledata (BSD-3). Their prices and volumes are as quoted at the time; `adj` is
+the adjusted close over the close, which steps at splits (AAPL 2000-06-21 and 2005-02-28, MSFT 2003-02-18, each two for
+one) and at dividends.
+
 The packages' own loaders read the same files into pandas. Reading them here needs neither pandas nor the import of
 skfolio; the prices are theirs to the last bit.
 """
@@ -25,6 +30,7 @@ FILES = {  # package, path inside it, form of its dates
     "spx_bars": ("arch", "data/sp500/sp500.csv.gz", "%m/%d/%Y"),
     "ixic_bars": ("arch", "data/nasdaq/nasdaq.csv.gz", "%m/%d/%Y"),
     "vix": ("arch", "data/vix/vix.csv.gz", "%m/%d/%Y"),
+    "stock_bars": ("bokeh_sampledata", "_data/stocks.csv.gz", "%Y-%m-%d"),
 }
 AGREEMENT = 1e-4  # relative difference of closes up to which two sources describe the same bar
 
@@ -37,6 +43,21 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows(_ixic(), file="arch nasdaq"),
     ]
     return pl.concat(parts), FINDINGS.to_frame()
+
+
+def read_bars(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All bundled rows with open, high, low and volume, and the indices."""
+    parts = [
+        rows(_stock_bars(), file="bokeh_sampledata stocks"),
+        rows(_spx(), file="skfolio sp500_index"),
+        rows(_ixic(), file="arch nasdaq"),
+    ]
+    return pl.concat(parts), FINDINGS.to_frame()
+
+
+def _stock_bars() -> pl.DataFrame:
+    table = _table("stock_bars").rename({"Ticker": "symbol"}).rename(str.lower)
+    return table.with_columns(pl.col("volume").cast(pl.Float64), adj=pl.col("adj close") / pl.col("close"))
 
 
 def _stocks() -> pl.DataFrame:

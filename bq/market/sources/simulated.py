@@ -8,6 +8,8 @@ from bq.core.errors import BadParameters
 from bq.core.settings import Market
 from bq.market.bars import FINDINGS, rows
 from bq.market.calendars import sessions
+from bq.simulate.breakouts import FIELDS, breakout_market
+from bq.simulate.panel import panel_market
 from bq.simulate.pinned import pinned_market
 from bq.simulate.strata import strata_market
 
@@ -30,6 +32,13 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     if plan.kind == "strata":
         strata = strata_market(sessions=len(days), symbols=plan.symbols, seed=plan.seed)
         names, columns = ["SIMX", *names], {"close": strata.close, "iv": strata.iv}
+    elif plan.kind == "panel":
+        panel = panel_market(sessions=len(days), symbols=plan.symbols, oracle_ic=plan.oracle_ic, seed=plan.seed)
+        names = ["SIMX", *names]
+        columns = {key: getattr(panel, key) for key in ("open", "high", "low", "close", "volume")}
+    elif plan.kind == "breakouts":
+        bars = breakout_market(sessions=len(days), symbols=plan.symbols, edge=plan.edge, seed=plan.seed)
+        names, columns = ["SIMX", *names], {name: getattr(bars, name) for name in FIELDS}
     else:
         made = pinned_market(sessions=len(days), symbols=plan.symbols, share=plan.pinned_share, seed=plan.seed)
         columns = {"close": made.close, "volume": made.volume}
