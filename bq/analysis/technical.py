@@ -1,0 +1,81 @@
+"""Bars of many symbols as one grid of sessions × symbols, and the technical measures on it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.kernels import technical as kernel
+from bq.kernels.technical import AVERAGES, Array, Measures
+
+__all__ = ["AVERAGES", "Array", "Grid", "Measures", "average_correlation", "grid", "known", "measures"]
+
+FIELDS = ("open", "high", "low", "close", "volume")
+
+
+class Grid(NamedTuple):
+    """Bars on every session of a calendar, (n_sessions, n_symbols) in Fortran order, NaN where there is no whole bar.
+
+    Prices are continuous through splits and dividends (`adj` applied); `quoted` is the close as quoted.
+    """
+
+    sessions: NDArray[np.datetime64]
+    symbols: tuple[str, ...]
+    open: Array
+    high: Array
+    low: Array
+    close: Array
+    volume: Array
+    quoted: Array
+
+
+def grid(bars: pl.DataFrame, days: NDArray[np.datetime64]) -> Grid:
+    """Lay bars (the bar contract) on the sessions `days`. A bar without open, high or low is left out."""
+    whole = bars.filter(pl.all_horizontal(pl.col("open", "high", "low").is_not_null()))
+    symbols = whole["symbol"].unique().sort()
+    row = np.searchsorted(days, whole["session"].to_numpy().astype("datetime64[D]"))
+    column = symbols.search_sorted(whole["symbol"]).to_numpy().astype(np.int64)
+    adj = whole["adj"].to_numpy()
+
+    def lay(values: Array) -> Array:
+        laid = np.full(len(symbols) * len(days), np.nan)
+        laid[column * len(days) + row] = values
+        return laid.reshape(len(symbols), len(days)).T
+
+    prices = [lay(whole[name].to_numpy() * adj) for name in FIELDS[:4]]
+    volume = lay(whole["volume"].fill_null(np.nan).to_numpy())
+    return Grid(days, tuple(symbols), *prices, volume, lay(whole["close"].to_numpy()))
+
+
+def measures(g: Grid, benchmark: Array) -> Measures:
+    """All measures of a grid; the value at a session uses data up to its close. benchmark : (n_sessions,) levels."""
+    count, days = len(g.symbols), len(g.sessions)
+
+    def blank(*first: int) -> Array:
+        return np.moveaxis(np.empty((*first, count, days)), -1, -2)
+
+    many = (len(AVERAGES),)
+    out = Measures(
+        present=np.asfortranarray(np.isfinite(g.close)),
+        open=g.open,
+        low=g.low,
+        **{name: blank(*(many if name in ("averages", "slopes") else ())) for name in Measures._fields[3:-2]},
+        returns=np.zeros((count, days)).T,
+        bars=np.zeros((count, days), np.int64).T,
+    )
+    volume = np.where(np.isfinite(g.volume), g.volume, 0.0)
+    dollars = np.where(out.present, volume * g.quoted, 0.0)
+    kernel.measure_into(g.high, g.low, g.close, volume, dollars, benchmark, out)
+    return out
+
+
+def average_correlation(m: Measures) -> Array:
+    """Mean correlation of each symbol's returns with all others', 60 sessions; (n_sessions, n_symbols) in C order."""
+    return kernel.average_correlation(m.returns, np.ascontiguousarray(m.returns), m.bars)
+
+
+def known(values: Array) -> Array:
+    """The last known of values of shape (n_sessions,) at each session; NaN before the first."""
+    at = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
+    return values[at]
