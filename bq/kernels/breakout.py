@@ -1,0 +1,281 @@
+"""The breakout strategy's event loop: how a signal becomes a trade, and what a portfolio makes of all signals.
+
+`follow` is the one place where a trade is filled and left. When and at which price does not depend on the portfolio, so
+that a signal that was not taken is followed by the same code.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from bq.kernels.technical import Array, correlation
+
+OPEN, LAPSED, STOP, AVERAGE, HOLDING, DELISTED = range(6)  # how a trade ended
+TAKEN, HELD, FILTERED, SLOTS, EXPOSURE, GUARD, UNSEEN = range(7)  # what became of a signal: the first that holds
+ABSENT_SESSIONS = 10  # without a bar: the position is closed at the last known close
+IMPACT_SHARE = 0.005  # of a day's dollar volume: an order of this size doubles the slippage
+SCALE_WINDOW, SCALE_LEAST, SCALE_FLOOR = 252, 60, 0.33
+
+
+class Rules(NamedTuple):
+    """Parameters of the loop; shares are of equity, lengths are sessions."""
+
+    stop_multiple: float
+    max_holding: int
+    risk: float
+    max_positions: int
+    max_exposure: float
+    max_notional: float
+    max_adv_share: float
+    guard_positions: int
+    guard_average: float
+    guard_limit: float
+    fee: float
+    slippage: float
+    capital: float
+
+
+class Course(NamedTuple):
+    """A trade before costs; sessions are −1 and prices NaN where they have not come."""
+
+    entry: int
+    exit: int
+    entry_price: float
+    exit_price: float
+    reason: int
+
+
+class Trades(NamedTuple):
+    """Trades of n signals."""
+
+    when: NDArray[np.int64]  # (n, 2): session of entry and of exit, −1 where it has not come
+    numbers: Array  # (n, 4): units, entry and exit price after slippage, net R; NaN likewise
+    reasons: NDArray[np.int64]  # (n,)
+
+
+class Book(NamedTuple):
+    """What is held or ordered: the first `count` entries, oldest first."""
+
+    signals: NDArray[np.int64]
+    symbols: NDArray[np.int64]
+    count: NDArray[np.int64]  # of shape (1,)
+    together: Array  # (1,): mean correlation of these; NaN where it is not yet known
+
+
+@njit(cache=True)
+def follow(bars, average, signal, i, rules, end):
+    """Course of the trade that a signal at the close of session `signal` asks for, as known at the close of `end`.
+
+    Filled at the next session's open; without a bar there the order lapses. The stop, 2.5 ATR (`stop_multiple`) below
+    that open, is live from the entry bar on and fills at min(open, stop); it comes before everything else. A close
+    below `average` is left at the next open there is. At `signal + max_holding` the rest is closed at the close.
+    """
+    entry, due = signal + 1, signal + rules.max_holding
+    if entry > end:
+        return Course(-1, -1, np.nan, np.nan, OPEN)
+    if not bars.present[entry, i]:
+        return Course(-1, -1, np.nan, np.nan, LAPSED)
+    price = bars.open[entry, i]
+    stop = price - rules.stop_multiple * bars.atr[signal, i]
+    leaving, absent = False, 0
+    for t in range(entry, end + 1):
+        if bars.present[t, i]:
+            absent = 0
+            opened = bars.open[t, i]
+            if leaving and opened > stop:
+                return Course(entry, t, price, opened, AVERAGE)
+            if bars.low[t, i] <= stop or opened <= stop:
+                return Course(entry, t, price, min(opened, stop), STOP)
+            leaving = bars.close[t, i] < average[t, i]
+        else:
+            absent += 1
+        if t == due or absent == ABSENT_SESSIONS:
+            return Course(entry, t, price, bars.close[t, i], HOLDING if t == due else DELISTED)
+    return Course(entry, -1, price, np.nan, OPEN)
+
+
+@njit(cache=True)
+def slippage_of(bars, t, i, notional, rules):
+    """Share of the price lost on an order filled after session t: 8 bp × ATR over its mean × size."""
+    calm = min(max(bars.atr_ratio[t, i], 0.5), 3.0)
+    dollars = bars.dollars[t, i]
+    size = min(1.0 + notional / (IMPACT_SHARE * dollars), 3.0) if dollars > 0.0 else 3.0
+    return rules.slippage * calm * size
+
+
+@njit(cache=True)
+def scale_of(volatility, t, i):
+    """Median of the last 252 twenty-day volatilities over the present one, within [.33, 1]; 1 with fewer than 60."""
+    now = volatility[t, i]
+    known = np.empty(SCALE_WINDOW)
+    n = below = 0
+    for k in range(max(t + 1 - SCALE_WINDOW, 0), t + 1):
+        if volatility[k, i] == volatility[k, i]:
+            known[n] = volatility[k, i]
+            below += known[n] < now
+            n += 1
+    if n < SCALE_LEAST or 2 * below < n - 1:  # no more than the median: nothing to scale
+        return 1.0
+    return min(max(np.median(known[:n]) / now, SCALE_FLOOR), 1.0)
+
+
+@njit(cache=True)
+def size_of(bars, t, i, equity, scale, rules):
+    """Units to order at the close of session t: by risk to the stop, at most the notional and the volume share."""
+    close, dollars = bars.close[t, i], bars.dollars[t, i]
+    by_risk = rules.risk * scale * equity / (rules.stop_multiple * bars.atr[t, i])
+    return min(by_risk, rules.max_notional * equity / close, rules.max_adv_share * dollars / close)
+
+
+@njit(cache=True)
+def _fills(bars, signal, i, course, quantity, rules):
+    """Entry and exit price with slippage, R net of slippage and fees; NaN where they have not come."""
+    lost = slippage_of(bars, signal, i, quantity * bars.close[signal, i], rules)
+    entry = course.entry_price * (1.0 + lost)
+    if course.exit < 0:
+        return entry, np.nan, np.nan
+    before = course.exit - 1
+    leave = course.exit_price * (1.0 - slippage_of(bars, before, i, quantity * bars.close[before, i], rules))
+    earned = leave * (1.0 - rules.fee) - entry * (1.0 + rules.fee)
+    return entry, leave, earned / (rules.stop_multiple * bars.atr[signal, i])
+
+
+@njit(cache=True)
+def follow_all(bars, average, sessions, symbols, rules, end):
+    """Trades of all signals, each for itself and sized as if the portfolio were new."""
+    n = sessions.size
+    when, numbers, reasons = np.full((n, 2), -1), np.full((n, 4), np.nan), np.zeros(n, np.int64)
+    for k in range(n):
+        t, i = sessions[k], symbols[k]
+        course = follow(bars, average, t, i, rules, end)
+        when[k, 0], when[k, 1], reasons[k] = course.entry, course.exit, course.reason
+        numbers[k, 0] = size_of(bars, t, i, rules.capital, scale_of(bars.volatility, t, i), rules)
+        if course.entry >= 0:
+            numbers[k, 1], numbers[k, 2], numbers[k, 3] = _fills(bars, t, i, course, numbers[k, 0], rules)
+    return Trades(when, numbers, reasons)
+
+
+@njit(cache=True)
+def _crowded(returns, t, i, rules, book):
+    """Whether the guard rejects symbol i: what is held or ordered moves together, and it with them."""
+    count = book.count[0]
+    if count < rules.guard_positions:
+        return False
+    if book.together[0] != book.together[0]:  # not known for this session and these positions
+        total = 0.0
+        for a in range(count):
+            for b in range(a):
+                total += correlation(returns, t, book.symbols[a], book.symbols[b])
+        book.together[0] = total / (count * (count - 1) / 2)
+    if not book.together[0] > rules.guard_average:
+        return False
+    mine = 0.0
+    for a in range(count):
+        mine += correlation(returns, t, i, book.symbols[a])
+    return mine / count > rules.guard_limit
+
+
+@njit(cache=True)
+def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
+    """Fill the orders of the last close, take out what leaves today; returns cash earned and notional traded."""
+    earned = traded = 0.0
+    kept = 0
+    for slot in range(book.count[0]):
+        signal = book.signals[slot]
+        i = symbols[signal]
+        if sessions[signal] == t - 1:  # ordered at the last close
+            course = follow(bars, average, t - 1, i, rules, end)
+            trades.when[signal, 0], trades.when[signal, 1] = course.entry, course.exit
+            trades.reasons[signal] = course.reason
+            if course.entry < 0:
+                continue
+            fills = _fills(bars, t - 1, i, course, trades.numbers[signal, 0], rules)
+            trades.numbers[signal, 1], trades.numbers[signal, 2], trades.numbers[signal, 3] = fills
+            paid = trades.numbers[signal, 0] * fills[0]
+            traded += paid
+            earned -= paid * (1.0 + rules.fee)
+        if trades.when[signal, 1] == t:
+            got = trades.numbers[signal, 0] * trades.numbers[signal, 2]
+            traded += got
+            earned += got * (1.0 - rules.fee)
+            continue
+        book.signals[kept], book.symbols[kept] = signal, i
+        kept += 1
+    book.count[0], book.together[0] = kept, np.nan
+    return earned, traded
+
+
+@njit(cache=True)
+def _decide(bars, t, i, priority, equity, room, rules, book):
+    """What becomes of a signal, and the units to order."""
+    count = book.count[0]
+    if (book.symbols[:count] == i).any():
+        return HELD, np.nan
+    if priority != priority:  # NaN
+        return FILTERED, np.nan
+    if count == rules.max_positions:
+        return SLOTS, np.nan
+    if size_of(bars, t, i, equity, SCALE_FLOOR, rules) * bars.close[t, i] > room:  # the least it can be
+        return EXPOSURE, np.nan
+    units = size_of(bars, t, i, equity, scale_of(bars.volatility, t, i), rules)
+    if units * bars.close[t, i] > room:
+        return EXPOSURE, np.nan
+    if _crowded(bars.returns, t, i, rules, book):
+        return GUARD, np.nan
+    return TAKEN, units
+
+
+@njit(cache=True)
+def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
+    """Walk the sessions start … end; signals are sorted by session and, within one, by who is served first.
+
+    priority : NaN drops a signal. Returns decisions (n,), the trades of what was taken as in `follow_all`, and days
+    (n_sessions, 4): equity at the close, share of it invested, notional traded, positions held.
+    """
+    n = sessions.size
+    decisions, days = np.full(n, UNSEEN), np.zeros((end + 1 - start, 4))
+    trades = Trades(np.full((n, 2), -1), np.full((n, 4), np.nan), np.zeros(n, np.int64))
+    slots = rules.max_positions
+    book = Book(np.zeros(slots, np.int64), np.zeros(slots, np.int64), np.zeros(1, np.int64), np.full(1, np.nan))
+    cash = rules.capital
+    k = np.searchsorted(sessions, start)
+    for t in range(start, end + 1):
+        earned, traded = _morning(bars, average, sessions, symbols, rules, t, end, book, trades)
+        cash += earned
+        value = 0.0
+        for slot in range(book.count[0]):
+            value += trades.numbers[book.signals[slot], 0] * bars.close[t, book.symbols[slot]]
+        equity = cash + value
+        days[t - start, 0], days[t - start, 1] = equity, value / equity
+        days[t - start, 2], days[t - start, 3] = traded, book.count[0]
+        room = rules.max_exposure * equity - value
+        while k < n and sessions[k] == t:
+            decisions[k], trades.numbers[k, 0] = _decide(bars, t, symbols[k], priority[k], equity, room, rules, book)
+            if decisions[k] == TAKEN:
+                room -= trades.numbers[k, 0] * bars.close[t, symbols[k]]
+                book.signals[book.count[0]], book.symbols[book.count[0]] = k, symbols[k]
+                book.count[0] += 1
+                book.together[0] = np.nan
+            k += 1
+    return decisions, trades, days
+
+
+@njit(cache=True)
+def standing(values, sessions, symbols):
+    """Mid-rank in (0, 1] of values[session, symbol] among all symbols' of the session; .5 where it is NaN.
+
+    values : (n_sessions, n_symbols) in C order.
+    """
+    out = np.full(sessions.size, 0.5)
+    for k in range(sessions.size):
+        mine = values[sessions[k], symbols[k]]
+        below = equal = known = 0
+        for other in values[sessions[k]]:
+            below += other < mine
+            equal += other == mine
+            known += other == other
+        if mine == mine:
+            out[k] = (below + 0.5 * (equal + 1)) / known
+    return out
