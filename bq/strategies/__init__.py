@@ -8,7 +8,11 @@ from bq.core.errors import BadParameters, did_you_mean
 if TYPE_CHECKING:
     from bq.strategies.contract import Strategy
 
-MODULES = {"butterfly": "bq.strategies.butterfly"}  # a strategy is a module with a `STRATEGY`
+MODULES = {  # a strategy is a module with a `STRATEGY`
+    "breakout": "bq.strategies.breakout",
+    "butterfly": "bq.strategies.butterfly",
+    "forecast": "bq.strategies.forecast",
+}
 
 
 def get(name: str) -> "Strategy":

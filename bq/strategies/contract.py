@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -51,6 +51,9 @@ NEVER_NULL = (
     "weight",
     "score",
 )
+SMALLEST_CROSS_SECTION = 5  # outcomes of a session below which none of them has a standing
+WINSOR = 3.0  # standard deviations beyond which a standing is cut
+REGIMES = "+regimes"  # between the name of a feature set and how many regimes stand behind its columns
 LEAKS = ("score", "outcome", "label", "t1")  # a model that sees one of these judges itself
 
 
@@ -88,23 +91,67 @@ class Built(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What the label is: the class names with their outcome edges."""
+    """What is learned: the class of an outcome, or without classes its standing among those of its session."""
 
-    classes: tuple[str, ...]
-    edges: tuple[float, ...]  # ascending; class i holds outcomes in [edges[i-1], edges[i])
+    classes: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()  # ascending; class i holds outcomes in [edges[i-1], edges[i])
+    trade_above: float = 0.0  # expected outcome above which a decision trades
 
     def label(self, outcome: pl.Expr) -> pl.Expr:
-        """Class index of an outcome; null while the outcome is."""
-        index = pl.sum_horizontal(*[(outcome >= edge).cast(pl.Int64) for edge in self.edges])
-        return pl.when(outcome.is_not_null()).then(index)
+        """Label of each outcome, null while the outcome is.
+
+        With classes their index (Int64). Without, the cross-sectional z-score within `session` (sample standard
+        deviation), winsorised at ±3 (Float64); null in a session of fewer than five outcomes or of equal ones.
+        """
+        if self.classes:
+            index = pl.sum_horizontal(*[(outcome >= edge).cast(pl.Int64) for edge in self.edges])
+            return pl.when(outcome.is_not_null()).then(index)
+        spread = outcome.std().over("session")
+        enough = (outcome.count().over("session") >= SMALLEST_CROSS_SECTION) & (spread > 0)
+        return pl.when(enough).then(((outcome - outcome.mean().over("session")) / spread).clip(-WINSOR, WINSOR))
+
+
+class Component(NamedTuple):
+    """One thing that must hold before a model is deployed."""
+
+    name: str
+    holds: bool | None  # None: inconclusive, which deploys nothing
+    statement: str  # value, interval, threshold and sample in words
+    needed: str  # what would have to change for it to hold; empty where it holds
+
+    @staticmethod
+    def of(name: str, holds: bool | None, statement: str, needed: str) -> "Component":
+        """A component; what would be needed is dropped where it holds."""
+        return Component(name, None if holds is None else bool(holds), statement, "" if holds else needed)
 
 
 Wanted = Mapping[str, list[dt.date]]  # sessions at whose close a symbol is looked at
 
 
+class Exhibit(NamedTuple):
+    """A table about a strategy's events, for those who explore them."""
+
+    title: str
+    text: str
+    table: pl.DataFrame
+
+
+class Sketch(NamedTuple):
+    """What stands behind one event, for people."""
+
+    caption: str
+    tables: Mapping[str, pl.DataFrame]  # title: table
+    payoff: pl.DataFrame | None = None  # spot and one column a curve: profit per share
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """Everything the rest of the house knows about a strategy."""
+    """Everything the rest of the house knows about a strategy.
+
+    value : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
+    session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all. The
+    gate compares what a model earns so with what the rule score does.
+    """
 
     name: str
     settings: type[Settings]
@@ -114,17 +161,40 @@ class Strategy:
     task: Callable[[Settings], Task]
     cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]]  # category and size of each event
     baseline: Callable[[Settings], float]  # the rule score from which the baseline trades
+    value: Callable[[pl.DataFrame, str | None, Settings], pl.DataFrame]
+    value_name: Callable[[Settings], str]  # what `value` is, for people
     quick: str  # parameter overrides of QUICK=1
+    carried: tuple[str, ...] = ()  # columns of events that predictions keep, for `value`
+    detail: tuple[str, ...] = ()  # columns of events that a list of trades shows
+    success: Task | None = None  # what the second tier learns, where there is one
+    cross_sectional: bool = False  # whether an event depends on the other symbols of its session
+    requirements: Callable[[pl.DataFrame, Settings], list[Component]] | None = None  # of this strategy's gate alone
+    kind: str = "strategy"  # column of events that sorts them into kinds
+    exhibits: Callable[[Built, "MarketData", Settings], list[Exhibit]] | None = None  # what is particular to its events
+    sketch: Callable[[dict[str, Any], Settings], "Sketch"] | None = None  # what an event is made of, and its pay-off
 
     def features(self, settings: Settings) -> FeatureSet:
         """The feature set that the settings name; refused where it holds a leaking column."""
-        name = settings.learning.features
-        if name not in self.feature_sets:
+        name, regimes = settings.learning.features, settings.learning.regimes
+        found = self.feature_set(f"{name}{REGIMES}{regimes.states}" if regimes else name)
+        if found is None:
             raise BadParameters(
                 f"`learning.features` must name a feature set, but got {name!r}; "
                 f"{did_you_mean(name, self.feature_sets)}"
             )
-        return refuse_leaks(self.feature_sets[name])
+        return refuse_leaks(found)
+
+    def feature_set(self, name: str) -> FeatureSet | None:
+        """The feature set of that name, with the regime columns where it says so; None for an unknown one."""
+        plain, _, states = name.partition(REGIMES)
+        found = self.feature_sets.get(plain)
+        return FeatureSet(name, found.columns + regime_columns(int(states))) if found and states else found
+
+
+def regime_columns(states: int) -> tuple[str, ...]:
+    """Names of the columns with the probability of each market regime, by rising mean return."""
+    named = {2: ("bear", "bull"), 3: ("bear", "neutral", "bull")}
+    return tuple(f"regime_{name}" for name in named.get(states, range(states)))
 
 
 def refuse_leaks(features: FeatureSet) -> FeatureSet:
@@ -169,13 +239,14 @@ def average_uniqueness(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDA
     return ((cumulative[last - start + 1] - cumulative[first - start]) / (last - first + 1)).astype(np.float32)
 
 
-def conform(events: pl.DataFrame, features: FeatureSet) -> pl.DataFrame:
+def conform(events: pl.DataFrame, features: FeatureSet, task: Task) -> pl.DataFrame:
     """Return the events with the contract's columns, order and types, sorted by (t0, symbol).
 
     Raises BadData where a column is missing or of another type, a required value is missing, an id repeats, a feature
     or an outcome is infinite, an interval is reversed, or an event is neither open nor closed.
     """
-    schema = {**HEAD, **{name: pl.Float32() for name in features.columns}, "outcome": pl.Float64(), "label": pl.Int64()}
+    kind = pl.Int64() if task.classes else pl.Float64()
+    schema = {**HEAD, **{name: pl.Float32() for name in features.columns}, "outcome": pl.Float64(), "label": kind}
     missing = [name for name in schema if name not in events.columns]
     if missing:
         raise BadData(f"events must hold every column of the contract, but lack: {', '.join(missing)}.")
@@ -191,7 +262,9 @@ def conform(events: pl.DataFrame, features: FeatureSet) -> pl.DataFrame:
     t0, t1, due = pl.col("t0"), pl.col("t1"), pl.col("t1_due")
     _refuse(frame.filter((due <= t0) | (t1 > due) | (t1 <= t0)), "satisfy t0 < t1 <= t1_due")
     is_open, outcome = t1.is_null(), pl.col("outcome")
-    torn = (is_open != outcome.is_null()) | (is_open != pl.col("label").is_null()) | outcome.is_nan()
+    labelled = pl.col("label").is_not_null()
+    unlabelled = ~is_open & ~labelled if task.classes else pl.lit(False)  # a small session has no standings
+    torn = (is_open != outcome.is_null()) | (is_open & labelled) | unlabelled | outcome.is_nan()
     _refuse(frame.filter(torn), "have t1, outcome and label, or none of them while open")
     return frame
 

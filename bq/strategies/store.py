@@ -14,10 +14,11 @@ from bq.core.log import log
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.market.calendars import sessions
-from bq.strategies.contract import Built, FeatureSet, Strategy, Wanted, average_uniqueness, conform
+from bq.strategies.contract import Built, FeatureSet, Strategy, Task, Wanted, average_uniqueness, conform
 
 STATE = "state.json"
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
+DAY = ("symbol", "session")
 BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
 
 
@@ -45,9 +46,9 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     """
     wanted = strategy.schedule(market, settings)
     folder = _folder(strategy, settings)
-    stored = _stored(folder, market)
+    stored = _stored(folder, market, whole=strategy.cross_sectional)
     kept = len(stored.events)
-    missing = {symbol: _without(days, stored, symbol) for symbol, days in wanted.items()}
+    missing = _missing(wanted, stored)
     count = sum(map(len, missing.values()))
     if count:
         built = strategy.build(market, settings, missing)
@@ -76,10 +77,16 @@ def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.d
 
 def _finish(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
     events = _weigh(built.events, market.calendar)
-    contract = conform(events, strategy.features(settings))
-    own = [name for name in built.events.columns if name not in contract.columns]
-    whole = contract.join(built.events.select("event_id", *own), on="event_id", maintain_order="left")
-    return Collection(whole, built.refused, events_hash(contract, strategy.features(settings)), count)
+    features, task = strategy.features(settings), strategy.task(settings)
+    events = events.with_columns(label=task.label(pl.col("outcome")))
+    if settings.learning.regimes:
+        from bq.strategies import regime
+
+        events = regime.attach(events, market, settings)
+    contract = conform(events, features, task)
+    own = [name for name in events.columns if name not in contract.columns]
+    whole = contract.join(events.select("event_id", *own), on="event_id", maintain_order="left")
+    return Collection(whole, built.refused, events_hash(contract, features, task), count)
 
 
 def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
@@ -100,10 +107,23 @@ def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
     return pl.concat(parts).drop("first", "last") if parts else events.with_columns(weight=pl.lit(1.0))
 
 
-def events_hash(events: pl.DataFrame, features: FeatureSet) -> str:
+def events_hash(events: pl.DataFrame, features: FeatureSet, task: Task) -> str:
     """SHA-256 of the content of events, whatever stands behind the contract's columns."""
-    contract = conform(events, features)
-    return files.sha256(contract.write_csv().encode())
+    contract = conform(events, features, task)
+    parts = [f"{name} {kind}" for name, kind in contract.schema.items()]
+    return files.digest([parts, [files.sha256(_content(column)) for column in contract]], 64)
+
+
+def _content(column: pl.Series) -> bytes:
+    """The bytes of a column's values, missing ones apart; all NaN are one."""
+    known = column.is_not_null()
+    if column.dtype in (pl.String, pl.Enum):
+        return "\x1f".join(column.cast(pl.String).fill_null("\x00")).encode()
+    if column.dtype.is_float():
+        values = column.fill_null(0.0).fill_nan(float("nan"))
+    else:
+        values = column.to_physical().fill_null(0)
+    return known.to_numpy().tobytes() + values.to_numpy().tobytes()
 
 
 def _folder(strategy: Strategy, settings: Settings) -> Path:
@@ -113,8 +133,11 @@ def _folder(strategy: Strategy, settings: Settings) -> Path:
     return paths.events(strategy.name) / f"{code_digest()}-{key}"
 
 
-def _stored(folder: Path, market: MarketData) -> Built:
-    """What is stored and still holds: the closed events and the refused dates of symbols whose history is unchanged."""
+def _stored(folder: Path, market: MarketData, *, whole: bool) -> Built:
+    """What is stored and still holds: the closed events and the refused dates of symbols whose history is unchanged.
+
+    whole : one symbol's change makes all events stale.
+    """
     nothing = Built(pl.DataFrame(), pl.DataFrame())
     state = _state(folder)
     if state is None:
@@ -127,6 +150,9 @@ def _stored(folder: Path, market: MarketData) -> Built:
     known = {symbol: digest for symbol, digest in state["symbols"].items() if symbol in present}
     good = [symbol for symbol, digest in known.items() if market.content(symbol, last) == digest]
     changed = sorted(set(known) - set(good))
+    if whole and (changed or set(state["symbols"]) != present):
+        log.info("the cross-section changed: built again")
+        return nothing
     if changed:
         log.warning("history changed, events rebuilt: %s", ", ".join(changed))
     events, refused = (pl.read_parquet(folder / name).filter(pl.col("symbol").is_in(good)) for name in TABLES)
@@ -149,17 +175,25 @@ def _state(folder: Path) -> dict | None:
 
 def _scheduled(stored: Built, wanted: Wanted) -> Built:
     """The rows on the schedule: a schedule that is drawn may leave out what an earlier draw had."""
-    pairs = [(symbol, day) for symbol, days in wanted.items() for day in days]
-    schedule = pl.DataFrame(pairs, schema={"symbol": pl.String, "session": pl.Date}, orient="row")
-    keep = {"on": ["symbol", "session"], "how": "semi", "maintain_order": "left"}
+    keep = {"on": DAY, "how": "semi", "maintain_order": "left"}
+    schedule = _days(wanted)
     return Built(*(frame.join(schedule, **keep) if len(frame) else frame for frame in stored))
 
 
-def _without(days: list[dt.date], stored: Built, symbol: str) -> list[dt.date]:
-    done = {
-        day for frame in stored if len(frame) for day in frame.filter(pl.col("symbol") == symbol)["session"].to_list()
-    }
-    return [day for day in days if day not in done]
+def _missing(wanted: Wanted, stored: Built) -> Wanted:
+    """What is wanted and neither an event nor a refused date yet."""
+    done = [frame.select(*DAY) for frame in stored if len(frame)]
+    left = _days(wanted).join(pl.concat(done), on=DAY, how="anti", maintain_order="left") if done else _days(wanted)
+    return {symbol: part["session"].to_list() for (symbol,), part in left.group_by("symbol", maintain_order=True)}
+
+
+def _days(wanted: Wanted) -> pl.DataFrame:
+    """One row a symbol and session."""
+    frame = pl.DataFrame(
+        {"symbol": list(wanted), "session": list(wanted.values())},
+        schema={"symbol": pl.String, "session": pl.List(pl.Date)},
+    )
+    return frame.explode("session").drop_nulls()
 
 
 def _save(folder: Path, stored: Built, market: MarketData) -> None:

@@ -25,6 +25,7 @@ from bq.strategies.contract import (
 )
 
 FEATURES = FeatureSet("two", ("b", "a"))
+TASK = Task(("Loss", "Minor", "Good"), (0.0, 0.05))
 T0 = dt.datetime(2020, 1, 6, 21, tzinfo=dt.UTC)
 
 
@@ -57,12 +58,12 @@ def table(**changes) -> pl.DataFrame:
 
 
 def test_conforming_events_have_the_contracts_columns_order_and_types():
-    frame = conform(table(), FEATURES)
+    frame = conform(table(), FEATURES, TASK)
     assert frame.columns == [*HEAD, "b", "a", "outcome", "label"]
     assert [frame[name].dtype for name in HEAD] == list(HEAD.values())
     assert frame.schema["a"] == frame.schema["b"] == pl.Float32
     assert frame["event_id"].to_list() == ["z", "y", "x"]  # by time, then symbol
-    assert conform(frame, FEATURES).equals(frame, null_equal=True)
+    assert conform(frame, FEATURES, TASK).equals(frame, null_equal=True)
 
 
 @pytest.mark.parametrize(
@@ -91,18 +92,18 @@ def test_conforming_events_have_the_contracts_columns_order_and_types():
 )
 def test_each_violation_of_the_contract_is_refused_and_named(changes, says):
     with pytest.raises(BadData) as caught:
-        conform(table(**changes), FEATURES)
+        conform(table(**changes), FEATURES, TASK)
     assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [*HEAD, "a", "outcome", "label"])
 def test_a_missing_column_is_named(name):
     with pytest.raises(BadData, match=f"lack: {name}"):
-        conform(table().drop(name), FEATURES)
+        conform(table().drop(name), FEATURES, TASK)
 
 
 def test_no_events_conform_too():
-    assert conform(table().clear(), FEATURES).is_empty()
+    assert conform(table().clear(), FEATURES, TASK).is_empty()
 
 
 def test_features_come_in_the_order_of_the_set_with_missing_as_nan():
@@ -175,6 +176,28 @@ def test_classes_hold_their_lower_edge():
     task = Task(("Loss", "Minor", "Good", "Excellent"), (-0.10, 0.05, 0.15))
     outcomes = pl.DataFrame({"outcome": [-1.0, -0.1000001, -0.10, 0.0499, 0.05, 0.1499, 0.15, 9.0, None]})
     assert outcomes.select(task.label(pl.col("outcome"))).to_series().to_list() == [0, 0, 1, 1, 2, 2, 3, 3, None]
+
+
+def test_a_standing_is_the_z_score_within_the_session_cut_at_three():
+    outcomes = [*np.linspace(-0.2, 0.2, 40), 9.0, None]
+    frame = pl.DataFrame(
+        {"session": [1] * 42 + [2] * 4 + [3] * 6, "outcome": [*outcomes, 1.0, 2.0, 3.0, 4.0, *[0.5] * 6]}
+    )
+    label = frame.select(Task().label(pl.col("outcome"))).to_series()
+    known = np.array(outcomes[:-1], float)
+    expected = (known - known.mean()) / known.std(ddof=1)
+    assert expected[-1] > 3.0
+    assert label[:41].to_list() == pytest.approx(np.clip(expected, -3.0, 3.0))
+    assert label[41] is None, "open"
+    assert label[42:46].null_count() == 4, "fewer than five outcomes have no standing"
+    assert label[46:].null_count() == 6, "equal outcomes have no standing"
+
+
+def test_an_outcome_without_a_standing_conforms():
+    frame = conform(table(label=[None, None, 1.5]), FEATURES, Task())
+    assert frame["label"].dtype == pl.Float64
+    with pytest.raises(BadData, match="none of them while open"):
+        conform(table(label=[0.1, 0.2, 1.5]), FEATURES, Task())
 
 
 def test_events_count_once_due_whether_or_not_they_closed_early():

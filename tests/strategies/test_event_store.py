@@ -224,18 +224,18 @@ def test_stores_of_other_code_are_removed_and_what_is_not_a_store_stays(collect,
 
 
 def test_the_hash_of_events_is_of_their_content(collect, plan, bars):
-    features = BUTTERFLY.features(plan)
+    features, task = BUTTERFLY.features(plan), BUTTERFLY.task(plan)
     events = collect(bars).events
-    assert store.events_hash(events, features) == collect(bars).data_hash
-    assert store.events_hash(events.reverse(), features) == store.events_hash(events, features)
-    assert store.events_hash(events.drop("structure"), features) == store.events_hash(events, features)
+    assert store.events_hash(events, features, task) == collect(bars).data_hash
+    assert store.events_hash(events.reverse(), features, task) == store.events_hash(events, features, task)
+    assert store.events_hash(events.drop("structure"), features, task) == store.events_hash(events, features, task)
     other = events.with_columns(pl.col("outcome") * (1 + 1e-12))
-    assert store.events_hash(other, features) != store.events_hash(events, features)
+    assert store.events_hash(other, features, task) != store.events_hash(events, features, task)
 
 
 def test_collected_events_satisfy_the_contract_and_carry_their_detail(collect, plan, bars):
     events = collect(bars).events
-    contract = conform(events, BUTTERFLY.features(plan))
+    contract = conform(events, BUTTERFLY.features(plan), BUTTERFLY.task(plan))
     assert events.columns[: len(contract.columns)] == contract.columns
     assert {"structure", "lower", "body", "upper", "expiry", "exit_reason", "level"} <= set(events.columns)
     row = events.row(0, named=True)

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,8 @@ from bq.core.files import digest
 from bq.core.parallel import parallel_map
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Built, Strategy, Task, event_id
+from bq.strategies.contract import Built, Exhibit, Sketch, Strategy, Task, event_id
+from bq.strategies.value import mean_of_all, top_k
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -152,19 +153,39 @@ def _as_events(
         taken=pl.lit(True),
         source=pl.lit("simulated") if market.source == "simulated" else pl.col("source"),
         outcome=outcome,
-        label=task(settings).label(outcome),
     ).drop("due", "known")
 
 
 def task(settings: ButterflySettings) -> Task:
-    """Four ROI classes by the edges of the settings."""
-    return Task(("Loss", "Minor", "Good", "Excellent"), tuple(settings.label.edges))
+    """Four ROI classes by the edges of the settings; from the third on a trade is worth taking."""
+    return Task(("Loss", "Minor", "Good", "Excellent"), tuple(settings.label.edges), trade_above=0.15)
+
+
+def value(predictions: pl.DataFrame, by: str | None, settings: ButterflySettings) -> pl.DataFrame:
+    """Mean ROI of the best of each session."""
+    return top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
+
+
+def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
+    """Legs, rule score, Greeks and pay-off of an event."""
+    from bq.strategies.butterfly.payoff import greeks, legs, payoff, score
+
+    width = event["upper"] - event["body"]
+    caption = f"{event['symbol']} {event['structure']} {event['body']:.4g} ±{width:.3g}, {event['dte_days']} days"
+    tables = {"The structure": legs(event), "The rule score": score(event, settings), "The Greeks": greeks(event)}
+    return Sketch(caption, tables, payoff(event, settings))
 
 
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Structure index and wing width in standard deviations: where class means are kept apart."""
     structure = events["structure"].replace_strict({"CALL": 0, "PUT": 1, "IRON": 2}, return_dtype=pl.Int64)
     return structure.to_numpy(), events["wing_sigmas"].cast(pl.Float32).to_numpy()
+
+
+def _exhibits(made: Built, market: "MarketData", settings: ButterflySettings) -> list[Exhibit]:
+    from bq.strategies.butterfly.evidence import exhibits
+
+    return exhibits(made.events, market, settings)
 
 
 STRATEGY = Strategy(
@@ -176,5 +197,16 @@ STRATEGY = Strategy(
     task=task,
     cells=cells,
     baseline=lambda settings: settings.score.trade_at,
+    value=value,
+    value_name=lambda settings: f"net ROI of the top {settings.gate.top_k}",
+    success=Task(("Failure", "Success"), (1e-12,)),  # did it earn anything, net of costs
+    detail=(
+        *("structure", "lower", "body", "upper", "dte_days", "expiry", "spot", "level"),
+        *("entry_session", "exit_session", "exit_reason", "debit", "exit_spot", "in_zone", "lead_7d"),
+        *("roi_0%", "roi_25%", "roi_50%", "roi_100%"),
+    ),
+    kind="structure",
+    exhibits=_exhibits,
+    sketch=sketch,
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -1,10 +1,91 @@
-"""How far modelled prices can be trusted: the implied-volatility proxy against what the market published."""
+"""What there is to know about the events: what fills cost, what widths earn, how far modelled prices can be trusted."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from bq.analysis.volatility import har_volatility
+from bq.core import params, paths
 from bq.strategies.butterfly.settings import ButterflySettings
+from bq.strategies.contract import Exhibit
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+FILLS = ("roi_0%", "roi_25%", "roi_50%", "roi_100%")
+COMPONENTS = ("price_match", "price_match_v2", "vol_mispricing", "stability", "fourier")
+
+
+def exhibits(events: pl.DataFrame, market: "MarketData", settings: ButterflySettings) -> list[Exhibit]:
+    """The tables of a feature exploration that are about butterflies."""
+    ripe = events.filter(pl.col("outcome").is_not_null())
+    return [
+        Exhibit(
+            "What the fill costs",
+            "Mean ROI of the same positions with none, a quarter, half and all of the half-spread lost on each leg, in "
+            "and out.",
+            ripe.group_by("structure").agg(pl.col(FILLS).mean(), events=pl.len()).sort("structure"),
+        ),
+        Exhibit(
+            "By structure and width",
+            "Wings of less than a standard deviation of the price at expiry pay rarely and much.",
+            by_width(ripe),
+        ),
+        Exhibit(
+            "The components of the rule score",
+            "A component that hardly varies decides nothing, whatever its weight.",
+            score_shares(ripe, settings),
+        ),
+        Exhibit(
+            "How far these prices can be trusted",
+            "Where no chain is quoted, implied volatility is a forecast times a premium. Beside what the market "
+            "published: mean and standard deviation of the logarithm of proxy over published.",
+            proxy_error(market.bars, settings),
+        ),
+        Exhibit(
+            "The same rules where there is nothing to find",
+            "On a simulated market without any signal they should earn nothing at mid prices and lose the spread after "
+            "costs, and the volatility mispricing should say nothing about the return.",
+            fair_market(),
+        ),
+    ]
+
+
+def fair_market() -> pl.DataFrame:
+    """Mean ROI at each fill on a simulated market without a signal, and whether vol_mispricing ranks it (Spearman)."""
+    from bq import market
+    from bq.strategies.butterfly import build, schedule
+
+    path = paths.CHECKOUT / "parameters" / "simulated" / "butterfly.yaml"
+    quiet = "market.simulation.pinned_share=0.0 market.simulation.symbols=8 events.every_weeks=4"
+    settings = params.load(path, ButterflySettings, overrides=quiet)
+    data = market.load(settings.market)
+    made = build(data, settings, schedule(data, settings)).events
+    closed = made.filter(pl.col("outcome").is_not_null())
+    rank = pl.corr("vol_mispricing", "roi_0%", method="spearman")
+    return closed.select(pl.col(FILLS).mean(), spearman=rank, standard_error=1 / pl.len().sqrt(), events=pl.len())
+
+
+def by_width(ripe: pl.DataFrame) -> pl.DataFrame:
+    """What closed events earned by structure and tercile of the wing's width in standard deviations."""
+    tercile = (pl.col("wing_sigmas").rank("ordinal").over("structure") * 3 / pl.len().over("structure")).ceil()
+    width = tercile.cast(pl.Int64).replace_strict({1: "narrow", 2: "middle", 3: "wide"}, return_dtype=pl.String)
+    table = ripe.with_columns(width=width).group_by("structure", "width")
+    means = {name: pl.col(name).mean() for name in ("wing_sigmas", "outcome", "in_zone", "lead_7d")}
+    counted = table.agg(**means, win_rate=(pl.col("outcome") > 0).mean(), events=pl.len())
+    return counted.rename({"outcome": "mean_ROI"}).sort("structure", "wing_sigmas")
+
+
+def score_shares(events: pl.DataFrame, settings: ButterflySettings) -> pl.DataFrame:
+    """Share of the score's variance that each component carries: component, weight, share. Shares add to 1."""
+    unused = "price_match" if settings.score.rule == "score_v2" else "price_match_v2"
+    names = [name for name in COMPONENTS if name != unused]
+    weights = [getattr(settings.score, name.removesuffix("_v2")) for name in names]
+    weighted = events.select(pl.col(f"{name}_score") * w for name, w in zip(names, weights, strict=True))
+    total = weighted.sum_horizontal()
+    shares = [weighted.select(pl.cov(pl.col(f"{name}_score"), total)).item() / total.var() for name in names]
+    return pl.DataFrame({"component": names, "weight": weights, "share of variance": shares})
 
 
 def proxy_error(bars: pl.DataFrame, settings: ButterflySettings) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What an event's structure is worth across prices of the underlying: the pay-off diagram, and its legs."""
+"""What stands behind an event: its legs, its rule score, its Greeks, and its worth across prices of the underlying."""
 
 from typing import Any
 
@@ -27,6 +27,34 @@ def legs(event: dict[str, Any]) -> pl.DataFrame:
     rows = {"quantity": QUANTITY.astype(int), "right": rights, "strike": structure.strikes[0]}
     frame = pl.DataFrame(rows).group_by("right", "strike", maintain_order=True).agg(pl.col("quantity").sum())
     return frame.select("quantity", "right", "strike", expiry=pl.lit(event["expiry"])).sort("strike", "right")
+
+
+def score(event: dict[str, Any], settings: ButterflySettings) -> pl.DataFrame:
+    """The points of each component of the rule score, the delta penalty and the whole."""
+    names = ("price_match", "vol_mispricing", "stability", "fourier")
+    weights = [getattr(settings.score, name) for name in names]
+    values = [event[f"{name}_score"] for name in names]
+    table = pl.DataFrame({"component": names, "weight": weights, "value [0–100]": values})
+    points = table.with_columns(points=pl.col("weight") * pl.col("value [0–100]"))
+    rest = {
+        "component": ["delta penalty", "score"],
+        "weight": [None, None],
+        "value [0–100]": [None, None],
+        "points": [-event["delta_penalty_score"], event["score"]],
+    }
+    return pl.concat([points, pl.DataFrame(rest, schema=points.schema)])
+
+
+def greeks(event: dict[str, Any]) -> pl.DataFrame:
+    """Greeks of the long structure, per share, European."""
+    units = {
+        "delta": "per unit of the price",
+        "gamma": "delta per unit of the price",
+        "vega": "per volatility point",
+        "theta": "per calendar day",
+    }
+    values = [event[name] for name in units]
+    return pl.DataFrame({"Greek": list(units), "per share": values, "unit": list(units.values())})
 
 
 def payoff(event: dict[str, Any], settings: ButterflySettings, *, points: int = 201) -> pl.DataFrame:

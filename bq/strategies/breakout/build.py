@@ -1,0 +1,94 @@
+"""From signals to events: every one is followed to its end, whether or not the portfolio took it."""
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from bq.core.files import digest
+from bq.strategies.breakout.backtest import Signals, backtest, follow, signals, trade_table
+from bq.strategies.breakout.features import breakout_v1
+from bq.strategies.breakout.prepare import Prepared, prepare
+from bq.strategies.breakout.settings import BreakoutSettings
+from bq.strategies.contract import UTC, Built, Wanted, event_id
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+NAME = "breakout"
+LAPSED = "no bar in the session after the signal: the order lapsed"
+
+
+def variant(settings: BreakoutSettings) -> str:
+    """Rule-set name and digest of the parameters that a signal and its outcome depend on."""
+    sections = ("universe", "entry", "eligibility", "exit", "risk", "costs", "score")
+    return f"{NAME}-{digest({name: getattr(settings, name).model_dump() for name in sections}, 8)}"
+
+
+def schedule(market: "MarketData", settings: BreakoutSettings) -> Wanted:
+    """The sessions of each symbol's signals: no other gives an event."""
+    prepared = prepare(market, settings.universe)
+    found = signals(prepared, settings)
+    days = prepared.sessions.astype(dt.date)
+    return {
+        symbol: days[found.session[found.symbol == number]].tolist() for number, symbol in enumerate(prepared.symbols)
+    }
+
+
+def build(market: "MarketData", settings: BreakoutSettings, wanted: Wanted) -> Built:
+    """The events of the wanted sessions that are signals.
+
+    An event's outcome is its net R by the fills and exits of the backtest, sized on the initial capital, so that it
+    does not depend on what else was held. `taken` is what the rules' own backtest from the first session decided.
+    """
+    prepared = prepare(market, settings.universe)
+    by_rule = settings.model_copy(update={"ml": settings.ml.model_copy(update={"enabled": False})})
+    result = backtest(prepared, by_rule)
+    rows = _rows(prepared, result.found, result.signals["decision"], settings)
+    pairs = [(symbol, day) for symbol, days in wanted.items() for day in days]
+    asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "session": pl.Date}, orient="row")
+    rows = rows.join(asked, on=["symbol", "session"], how="semi", maintain_order="left")
+    lapsed = pl.col("exit_reason") == "lapsed"
+    refused = rows.filter(lapsed).select("symbol", "session", reason=pl.lit(LAPSED))
+    return Built(_as_events(rows.filter(~lapsed), market, settings), refused)
+
+
+def _rows(prepared: Prepared, found: Signals, decision: pl.Series, settings: BreakoutSettings) -> pl.DataFrame:
+    """One row a signal: features, score, and the trade that it became."""
+    made = follow(prepared, found, settings)
+    everything = np.ones(len(found.session), bool)
+    trades = trade_table(prepared, found, made, everything).rename(
+        {"signal_session": "session", "r": "outcome", "reason": "exit_reason"}
+    )
+    stop = settings.exit.hard_stop_atr_mult
+    features = breakout_v1(prepared, found, settings)
+    return trades.with_columns(
+        decision,
+        pl.Series("kind", np.where(found.fast, "fast", "slow"), dtype=pl.String),
+        pl.Series("score", found.score),
+        pl.Series("stop_share", stop * features["atr_pct"]),
+        *(pl.Series(name, values) for name, values in features.items()),
+    )
+
+
+def _as_events(rows: pl.DataFrame, market: "MarketData", settings: BreakoutSettings) -> pl.DataFrame:
+    """Add the contract's columns; the strategy's own stay behind them."""
+    from bq.market.calendars import sessions
+
+    calendar = sessions(market.calendar)
+    closes, name = calendar["close_utc"], variant(settings)
+    here = calendar["session"].search_sorted(rows["session"])
+    t0 = closes.gather(here)
+    ids = [event_id(NAME, *pair, name) for pair in zip(rows["symbol"], t0.dt.to_string("iso:strict"), strict=True)]
+    known = calendar.rename({"session": "exit_session", "close_utc": "t1"})
+    return rows.join(known, on="exit_session", how="left", maintain_order="left").with_columns(
+        pl.Series("event_id", ids, dtype=pl.String),
+        t0.alias("t0"),
+        closes.gather(here + settings.exit.max_holding_days).alias("t1_due"),
+        pl.col("t1").cast(UTC),
+        strategy=pl.lit(NAME),
+        variant=pl.lit(name),
+        taken=pl.col("decision") == "taken",
+        source=pl.lit("simulated" if market.source == "simulated" else "real"),
+    )

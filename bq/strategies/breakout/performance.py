@@ -1,0 +1,82 @@
+"""Figures of a backtest. Conventions: daily returns of equity at the close, 252 sessions a year, risk-free rate 0."""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from bq.strategies.breakout.backtest import Backtest
+from bq.strategies.breakout.prepare import Array
+
+ANNUAL = 252
+
+
+class Performance(NamedTuple):
+    """Figures of one equity curve and its trades; NaN where one is not defined."""
+
+    total_return: float  # share of the capital
+    annual_return: float  # compounded
+    annual_volatility: float  # ddof 1
+    sharpe_ratio: float  # mean / standard deviation (ddof 1) × √252, risk-free rate 0
+    sortino_ratio: float  # mean / root mean square of the negative returns (over all sessions) × √252
+    max_drawdown: float  # largest share lost from a peak, positive
+    calmar_ratio: float  # annual return / largest drawdown
+    trades: int  # closed
+    win_rate: float  # share of closed trades with R > 0
+    expectancy: float  # mean R of closed trades, net of fees and slippage
+    exposure: float  # mean share of equity invested at the close
+    turnover: float  # notional traded, both ways, a year, over mean equity
+
+
+def returns(equity: Array) -> Array:
+    """Simple return of each session after the first."""
+    return equity[1:] / equity[:-1] - 1.0
+
+
+def performance(result: Backtest) -> Performance:
+    """Figures of a backtest."""
+    r, years = result.r, max(len(result.equity) - 1, 1) / ANNUAL
+    return Performance(
+        **_of_curve(result.equity),
+        trades=len(r),
+        win_rate=float((r > 0).mean()) if len(r) else np.nan,
+        expectancy=float(r.mean()) if len(r) else np.nan,
+        exposure=float(result.by_day[:, 1].mean()),
+        turnover=float(result.by_day[:, 2].sum() / result.equity.mean() / years),
+    )
+
+
+def compared(result: Backtest) -> pl.DataFrame:
+    """The figures of the strategy, of the benchmark and of buy and hold (equal weight) on the same sessions.
+
+    Returns `figure` and one column each; null where a level has no trades of its own.
+    """
+    beside = {name: _of_curve(result.days[name].to_numpy()) for name in ("benchmark", "buy_and_hold")}
+    rows = [
+        {"figure": name, "breakout": float(value), **{other: found.get(name) for other, found in beside.items()}}
+        for name, value in performance(result)._asdict().items()
+    ]
+    return pl.DataFrame(rows).with_columns(pl.exclude("figure").fill_nan(None))
+
+
+def _of_curve(equity: Array) -> dict[str, float]:
+    change = returns(equity)
+    grown = equity[-1] / equity[0]
+    annual = grown ** (ANNUAL / len(change)) - 1.0 if len(change) else np.nan
+    deviation = change.std(ddof=1) if len(change) > 1 else np.nan
+    downside = np.sqrt(np.square(np.minimum(change, 0.0)).mean()) if len(change) else np.nan
+    drawdown = float((1.0 - equity / np.maximum.accumulate(equity)).max())
+    mean = change.mean() if len(change) else np.nan
+    return {
+        "total_return": float(grown - 1.0),
+        "annual_return": float(annual),
+        "annual_volatility": float(deviation * np.sqrt(ANNUAL)),
+        "sharpe_ratio": _ratio(mean, deviation) * np.sqrt(ANNUAL),
+        "sortino_ratio": _ratio(mean, downside) * np.sqrt(ANNUAL),
+        "max_drawdown": drawdown,
+        "calmar_ratio": _ratio(annual, drawdown),
+    }
+
+
+def _ratio(above: float, below: float) -> float:
+    return float(above / below) if below > 0 else np.nan

@@ -1,0 +1,139 @@
+"""All that a backtest needs of a market and no parameter changes: made once, used by every trial of a tuning."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.analysis.technical import AVERAGES, Array, Grid, Measures, average_correlation, grid, known, measures
+from bq.core.errors import BadData, BadParameters, did_you_mean
+from bq.strategies.breakout.settings import Universe
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+Index = NDArray[np.int64]
+
+
+class Candidates(NamedTuple):
+    """The closes at or above the highest of the 20 before, sorted by session and symbol; arrays of shape (n,)."""
+
+    session: Index  # position in `Prepared.sessions`
+    symbol: Index
+    close: Array
+    fast_high: Array
+    slow_high: Array
+    averages: Array  # (3, n), as AVERAGES
+    slopes: Array
+    quoted: Array
+    dollars: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A market, measured. Arrays are (n_sessions, n_symbols) and known at the close of their session."""
+
+    sessions: NDArray[np.datetime64]  # every session of the calendar from the first bar to the last
+    symbols: tuple[str, ...]  # what may be traded, sorted
+    measures: Measures  # Fortran order
+    distances: Array  # (3, …): (close − moving average) / ATR, C order like the two below
+    momentum: Array
+    diversification: Array  # 1 − mean correlation with all others
+    high: Array
+    quoted: Array  # close as quoted; NaN where there is no bar
+    candidates: Candidates
+    benchmark: Array  # (n_sessions,) level
+    everything: Array  # (n_sessions,) level of the mean return of all symbols: buy and hold, equal weight each day
+    source: str
+    calendar: str
+
+
+def prepare(market: "MarketData", universe: Universe) -> Prepared:
+    """Measure a market.
+
+    Raises BadParameters where the benchmark is not in the market, BadData where no symbol has whole bars (open, high,
+    low, close, volume).
+    """
+    from bq.market.calendars import sessions
+
+    first, last = market.bars["session"].min(), market.bars["session"].max()
+    days = sessions(market.calendar)["session"].filter(sessions(market.calendar)["session"].is_between(first, last))
+    index = days.to_numpy().astype("datetime64[D]")
+    never = {*universe.index_symbols, universe.benchmark}
+    laid = grid(market.bars.filter(~pl.col("symbol").is_in(list(never - {None}))), index)
+    if not laid.symbols:
+        raise BadData(
+            "breakout: at least one symbol must have bars with open, high and low beside the close, but none has. "
+            "Set market.source: bundled_bars, or bring such bars (market.source: files)."
+        )
+    everything = _everything(laid.close)
+    benchmark = everything if universe.benchmark is None else _level(market.bars, universe.benchmark, days)
+    return of_grid(laid, benchmark, everything, source=market.source, calendar=market.calendar)
+
+
+def of_grid(laid: Grid, benchmark: Array, everything: Array, *, source: str, calendar: str) -> Prepared:
+    """Measure bars that are laid out already; benchmark, everything : levels of shape (n_sessions,)."""
+    m = measures(laid, benchmark)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        distances = np.stack([np.ascontiguousarray((m.close - average) / m.atr) for average in m.averages])
+    return Prepared(
+        sessions=laid.sessions,
+        symbols=laid.symbols,
+        measures=m,
+        distances=distances,
+        momentum=np.ascontiguousarray(m.momentum),
+        diversification=1.0 - average_correlation(m),
+        high=laid.high,
+        quoted=laid.quoted,
+        candidates=_candidates(m, laid.quoted),
+        benchmark=benchmark,
+        everything=everything,
+        source=source,
+        calendar=calendar,
+    )
+
+
+def _candidates(m: Measures, quoted: Array) -> Candidates:
+    with np.errstate(invalid="ignore"):
+        breaks = m.present & (m.close >= m.fast_high) & np.isfinite(m.slow_high) & np.isfinite(m.atr_ratio)
+    breaks &= np.isfinite(m.momentum) & (m.atr > 0)
+    session, symbol = np.nonzero(breaks)
+    parts = (m.close, m.fast_high, m.slow_high)
+    many = (np.stack([part[session, symbol] for part in parts]) for parts in (m.averages, m.slopes))
+    return Candidates(
+        session,
+        symbol,
+        *(part[session, symbol] for part in parts),
+        *many,
+        quoted[session, symbol],
+        m.dollars[session, symbol],
+    )
+
+
+def _level(bars: pl.DataFrame, symbol: str, days: pl.Series) -> Array:
+    """Closes of the benchmark on every session, the last known where it has none."""
+    rows = bars.filter(pl.col("symbol") == symbol).select("session", level=pl.col("close") * pl.col("adj"))
+    if rows.is_empty():
+        raise BadParameters(
+            f"`universe.benchmark` must be a symbol of the market, but got {symbol!r}; "
+            f"{did_you_mean(symbol, bars['symbol'].unique())}. null: the mean return of all that is traded."
+        )
+    on_days = days.to_frame("session").join(rows, on="session", how="left", maintain_order="left")
+    return known(on_days["level"].cast(pl.Float64).fill_null(np.nan).to_numpy())
+
+
+def _everything(close: Array) -> Array:
+    """Level of holding all symbols with equal weight, rebalanced each session; a day without a bar returns nothing."""
+    filled = np.column_stack([known(close[:, i]) for i in range(close.shape[1])])
+    with np.errstate(invalid="ignore"):
+        returns = filled[1:] / filled[:-1] - 1.0
+    there = np.isfinite(returns)
+    mean = np.where(there, returns, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    return np.concatenate([[1.0], np.cumprod(1.0 + mean)])
+
+
+def average_index(length: int) -> int:
+    """Where a moving average of that length stands in the arrays."""
+    return AVERAGES.index(length)

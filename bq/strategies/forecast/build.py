@@ -1,0 +1,153 @@
+"""From the bars of all symbols to the events of the cross-section."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.core.errors import BadData
+from bq.core.files import digest
+from bq.core.log import log
+from bq.strategies.contract import UTC, Built, event_id
+from bq.strategies.forecast.features import FACTORS
+from bq.strategies.forecast.outcome import Outcomes, outcomes
+from bq.strategies.forecast.panel import Mask, Panel, asked, panel
+from bq.strategies.forecast.settings import ForecastSettings
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+NAME = "forecast"
+SCORED_BY = ("momentum_252", "reversal_5d")
+AN_INDEX, YOUNG = "an index is not traded", "fewer than {} sessions of history"
+NO_ENTRY = "no price in the session after t0"
+FEW = "fewer than {} names in the session"
+
+
+class Rows(NamedTuple):
+    """Which (symbol, session) of a panel take part; masks of shape (n_symbols, n_sessions)."""
+
+    members: Mask  # the cross-section: names with enough history and a bar
+    events: Mask  # members that are wanted and can be bought, in sessions of enough names
+    reasons: Mapping[str, Mask]  # why others that are wanted gave none
+
+
+def variant(s: ForecastSettings) -> str:
+    """Name and digest of the parameters that an event depends on."""
+    parts = {
+        "events": s.events.model_dump(include={"min_names", "index_symbols"}),
+        "temporal": s.temporal.model_dump(exclude={"cv_gap_days", "cv_embargo_days", "lags"}),
+        "decay": s.decay.model_dump(),
+    }
+    return f"{NAME}-{digest(parts, 8)}"
+
+
+def build(market: "MarketData", settings: ForecastSettings, wanted: Mapping[str, list[dt.date]]) -> Built:
+    """The events of the wanted sessions; ranks are among all names of the market, wanted or not.
+
+    Raises BadData where less than `alignment.coverage_threshold` of the wanted names can be bought.
+    """
+    from bq.market.calendars import sessions
+    from bq.strategies.forecast.factors import columns
+
+    p = panel(market.bars, sessions(market.calendar))
+    found = outcomes(p, horizon=settings.temporal.prediction_horizon_days)
+    rows = _rows(p, found, settings, asked(p, wanted))
+    _enough(rows, settings.alignment.coverage_threshold)
+    index = next((p.symbols.index(name) for name in settings.events.index_symbols if name in p.symbols), None)
+    table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events))
+    _say_what_is_missing(table)
+    head = _head(p, found, rows.events, settings, source="simulated" if market.source == "simulated" else "real")
+    events = head.with_columns(**{name: pl.Series(values) for name, values in table.items()})
+    return Built(events.with_columns(score=rule_score()), _refused(p, rows))
+
+
+def rule_score() -> pl.Expr:
+    """Mean rank of a year's momentum and a week's reversal, of those known; 0, the middle, where neither is.
+
+    The two classics of price alone: Jegadeesh & Titman 1993, doi:10.1111/j.1540-6261.1993.tb04702.x, and Lehmann 1990,
+    doi:10.2307/2937816.
+    """
+    ranks = [pl.col(f"{name}_rank").cast(pl.Float64).fill_nan(None) for name in SCORED_BY]
+    return pl.mean_horizontal(ranks).fill_null(0.0)
+
+
+def _rows(p: Panel, found: Outcomes, s: ForecastSettings, wanted: Mask) -> Rows:
+    history, least = s.temporal.max_lookback_days, s.events.min_names
+    index = np.isin(p.symbols, s.events.index_symbols)[:, None] & p.has_bar
+    first = np.argmax(p.has_bar, axis=1)[:, None]
+    young = np.arange(len(p.session)) - first < history
+    members = p.has_bar & ~index & ~young
+    able = members & found.enterable
+    few = able & (able.sum(axis=0) < least)
+    reasons = {
+        AN_INDEX: index,
+        YOUNG.format(history): young & ~index,
+        NO_ENTRY: members & ~found.enterable,
+        FEW.format(least): few,
+    }
+    return Rows(members, wanted & able & ~few, {reason: wanted & mask for reason, mask in reasons.items()})
+
+
+def _enough(rows: Rows, threshold: float) -> None:
+    """Raise where too many names of the cross-section cannot be bought."""
+    lost, kept = int(rows.reasons[NO_ENTRY].sum()), int(rows.events.sum())
+    if kept < threshold * (lost + kept):
+        raise BadData(
+            f"`alignment.coverage_threshold`: at least {threshold:.0%} of the rows with features must have a price to "
+            f"enter at, but {kept:,} of {lost + kept:,} do ({kept / (lost + kept):.0%}). "
+            "`make check-data` lists the sessions that are missing; bring them, or lower the threshold."
+        )
+
+
+def _say_what_is_missing(table: Mapping[str, NDArray[np.float32]]) -> None:
+    absent = [name for name in FACTORS if len(table[name]) and np.isnan(table[name]).all()]
+    if absent:
+        log.warning("forecast: left out, for want of volume, high, low or history: %s", ", ".join(absent))
+
+
+def _head(p: Panel, found: Outcomes, events: Mask, s: ForecastSettings, *, source: str) -> pl.DataFrame:
+    """The contract's columns but the score and the features, and what is known of entry and exit."""
+    day, symbol = np.nonzero(events.T)
+    horizon, closes = s.temporal.prediction_horizon_days, p.closes_utc
+    names, name = pl.Series(p.symbols), variant(s)
+    value, stale = found.value[symbol, day], found.stale_sessions[symbol, day]
+    known = found.known[symbol, day]
+    due = closes.gather(day + horizon)
+    stamps = [close.isoformat() for close in closes.head(len(p.session))]
+    ids = [event_id(NAME, p.symbols[i], stamps[t], name) for i, t in zip(symbol, day, strict=True)]
+    frame = pl.DataFrame(
+        {
+            "event_id": pl.Series(ids, dtype=pl.String),
+            "symbol": names.gather(symbol),
+            "session": pl.Series(p.session[day]).cast(pl.Date),
+            "t0": closes.gather(day),
+            "t1_due": due,
+            "known": known,
+            "outcome": value,
+            "entry_at": np.where(found.at_open[symbol, day], "open", "close"),
+            "exit_stale_sessions": stale,
+        }
+    )
+    return frame.with_columns(
+        pl.col("outcome").fill_nan(None),
+        pl.col("exit_stale_sessions").fill_nan(None).cast(pl.Int32),
+        strategy=pl.lit(NAME),
+        variant=pl.lit(name),
+        t1=pl.when("known").then("t1_due").otherwise(pl.lit(None, UTC)),
+        taken=pl.lit(True),
+        source=pl.lit(source),
+    ).drop("known")
+
+
+def _refused(p: Panel, rows: Rows) -> pl.DataFrame:
+    """The wanted dates without an event: symbol, session, reason."""
+    parts = [pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, "reason": pl.String})]
+    for reason, mask in rows.reasons.items():
+        symbol, day = np.nonzero(mask)
+        part = {"symbol": pl.Series(p.symbols).gather(symbol), "session": pl.Series(p.session[day]).cast(pl.Date)}
+        parts.append(pl.DataFrame(part).with_columns(reason=pl.lit(reason)))
+    return pl.concat(parts)

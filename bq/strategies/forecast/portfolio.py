@@ -1,0 +1,289 @@
+"""From forecasts to a portfolio, and what it earned net of costs. The weights are skfolio's, not ours."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.core.log import log
+
+if TYPE_CHECKING:
+    from skfolio.optimization import MeanRisk
+
+    from bq.strategies.forecast.settings import ForecastSettings, Portfolio
+
+CARRIED = ("volatility_60",)  # columns that predictions must carry
+CORRELATION = 0.3  # between any two names: the constant-correlation model of Elton & Gruber 1973
+OVERSTEP = 100.0  # price of turnover beyond its limit, in standings: it is paid only where a limit cannot hold
+ROOM = 2.0  # × 1 / n: the largest position where there are too few names for the limit
+DUST = 1e-7  # weights below are what the solver leaves of zero
+
+Array = NDArray[np.float64]
+
+
+class Backtest(NamedTuple):
+    """What a portfolio did, from one rebalance to the next."""
+
+    periods: pl.DataFrame  # session, end (UTC), gross, cost, net, turnover, names, largest; null where nothing was held
+    weights: pl.DataFrame  # session, symbol, weight: chosen at the close of the session
+    notices: tuple[str, ...]  # where a limit gave way, and how often
+
+
+class Book(NamedTuple):
+    """The names of one rebalance; arrays of shape (n_names,)."""
+
+    symbols: list[str]
+    view: Array  # standing by rank, mean 0, standard deviation 1; 0: none
+    volatility: Array  # relative to the median name
+    outcome: Array
+
+
+def value(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings") -> pl.DataFrame:
+    """Net return of the portfolio formed by column `by` at each rebalance: session, value; None: equal weight."""
+    run = backtest(predictions, by, settings)
+    for notice in run.notices:
+        log.info("portfolio by %s: %s", by or "equal weight", notice)
+    return run.periods.select("session", value="net")
+
+
+def value_name(settings: "ForecastSettings") -> str:
+    """What `value` is."""
+    p, days = settings.portfolio, settings.temporal.prediction_horizon_days
+    return f"net return of the {p.kind.replace('_', '-')} portfolio over {days} sessions"
+
+
+def backtest(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings") -> Backtest:
+    """Rebalance at the first session, then at the first whose t0 is not before the last outcomes were known.
+
+    predictions : DataFrame with symbol, session, t0, t1_due, outcome, `by` and `CARRIED`; rows without outcome are left
+    out. A portfolio is formed at the close of a session from what was known then, and earns the outcomes of its names.
+    Turnover is half the sum of what is bought and sold, as shares of the capital, from the weights that prices have
+    made of the last ones; the first portfolio is bought from cash, whatever the limit. Costs are charged on the sum.
+    Names without `by` are held without a view; a session of which none has one holds nothing and earns null.
+    Cash of a long-short portfolio earns nothing, and borrowing shares costs nothing beside the costs a side.
+    """
+    columns = ["symbol", "session", "t0", "t1_due", "outcome", *CARRIED, *([by] if by else [])]
+    return _run(_Asked.of(_rebalances(predictions.select(columns)), by, settings.portfolio))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a backtest depends on, told apart by its content: a gate asks for the same one several times."""
+
+    key: str
+    rows: pl.DataFrame = field(compare=False)
+    by: str | None = field(compare=False)
+    portfolio: "Portfolio" = field(compare=False)
+
+    @staticmethod
+    def of(rows: pl.DataFrame, by: str | None, portfolio: "Portfolio") -> "_Asked":
+        told = f"{by} {portfolio.model_dump_json()}".encode()
+        return _Asked(hashlib.sha256(told + rows.hash_rows().to_numpy().tobytes()).hexdigest(), rows, by, portfolio)
+
+
+@lru_cache(maxsize=16)
+def _run(asked: _Asked) -> Backtest:
+    by, p = asked.by, asked.portfolio
+    held: dict[str, float] = {}
+    periods, weights, gave_way = [], [], Counter()
+    for (session,), rows in asked.rows.group_by("session", maintain_order=True):
+        book = _book(rows, by)
+        end = rows["t1_due"].max()
+        if book is None:
+            periods.append({"session": session, "end": end})
+            continue
+        before = np.array([held.get(symbol, 0.0) for symbol in book.symbols])
+        gone = sum(abs(weight) for symbol, weight in held.items() if symbol not in set(book.symbols))
+        now = _equal(book) if by is None else _chosen(book, before if held else None, gone, p, gave_way)
+        traded = float(np.abs(now - before).sum() + gone)
+        gross = float(now @ book.outcome)
+        cost = traded * p.cost_bps / 1e4
+        periods.append(
+            {
+                "session": session,
+                "end": end,
+                "gross": gross,
+                "cost": cost,
+                "net": gross - cost,
+                "turnover": traded / 2.0,
+                "names": int((now != 0.0).sum()),
+                "largest": float(np.abs(now).max()),
+            }
+        )
+        weights.append(pl.DataFrame({"symbol": book.symbols, "weight": now}).with_columns(session=pl.lit(session)))
+        held = dict(zip(book.symbols, now * (1.0 + book.outcome) / max(1.0 + gross, 1e-9), strict=True))
+    return Backtest(_periods(periods), _weights(weights), tuple(f"{what} ({n} ×)" for what, n in gave_way.items()))
+
+
+def daily(weights: pl.DataFrame, periods: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Net return of each session of a backtest: session, value. Bought and held from one rebalance to the next.
+
+    weights, periods : of a `Backtest`. bars : the bar contract. sessions : session and close_utc of the calendar. A
+    position is entered at the open of the session after the rebalance, or its close where there is no open, and left
+    at the close that ends the period; without a bar the last price stands. Costs are charged on the first session.
+    """
+    held = periods.drop_nulls("net").select("end", "cost", start="session")
+    days = sessions.join_asof(held, left_on="session", right_on="start", allow_exact_matches=False)
+    days = days.filter(pl.col("close_utc") <= pl.col("end")).drop("close_utc", "end")
+    prices = bars.select(
+        "symbol", "session", price=pl.col("close") * pl.col("adj"), entry=pl.coalesce("open", "close") * pl.col("adj")
+    )
+    mine = weights.filter(pl.col("weight") != 0.0).rename({"session": "start"})
+    known = days.join(mine, on="start").join(prices, on=["symbol", "session"], how="left").sort("symbol", "session")
+    one = ["start", "symbol"]
+    last, paid = pl.col("price").forward_fill().over(one), pl.col("entry").drop_nulls().first().over(one)
+    grown = known.with_columns(grown=pl.col("weight") * (last / paid - 1.0))
+    by_day = grown.group_by("start", "session", "cost", maintain_order=True)
+    worth = by_day.agg(worth=1.0 + pl.col("grown").sum()).sort("session")
+    before = pl.col("worth").shift(1).over("start")
+    first = before.is_null()
+    return worth.select(
+        "session", value=pl.col("worth") / before.fill_null(1.0) - 1.0 - pl.when(first).then("cost").otherwise(0.0)
+    )
+
+
+def _rebalances(predictions: pl.DataFrame) -> pl.DataFrame:
+    """The predictions of the sessions at which the portfolio is formed, sorted."""
+    known = predictions.filter(pl.col("outcome").is_not_null()).sort("session", "symbol")
+    times = known.group_by("session", maintain_order=True).agg(pl.col("t0").max(), pl.col("t1_due").max())
+    chosen, free = [], None
+    for session, t0, due in times.rows():
+        if free is None or t0 >= free:
+            chosen.append(session)
+            free = due
+    return known.filter(pl.col("session").is_in(chosen))
+
+
+def _book(rows: pl.DataFrame, by: str | None) -> Book | None:
+    """The names of a session; None where `by` is known of none."""
+    n = len(rows)
+    view = np.zeros(n)
+    if by is not None:
+        ranks = rows[by].cast(pl.Float64).fill_nan(None).rank()
+        if ranks.null_count() == n:
+            return None
+        spread = ranks.std(ddof=0)
+        view = ((ranks - ranks.mean()) / spread).fill_null(0.0).to_numpy() if spread else view
+    volatility = rows[CARRIED[0]].cast(pl.Float64).fill_nan(None)
+    typical = volatility.median() or 1.0
+    relative = (volatility.fill_null(typical) / typical).clip(0.25, 4.0).to_numpy()
+    return Book(rows["symbol"].to_list(), view, relative, rows["outcome"].to_numpy())
+
+
+def _equal(book: Book) -> Array:
+    return np.full(len(book.symbols), 1.0 / len(book.symbols))
+
+
+def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_way: Counter) -> Array:
+    """Weights of one rebalance; limits that cannot hold give way as far as they must, and are counted."""
+    n = len(book.symbols)
+    cap, room = p.max_position, max(2.0 * p.max_turnover - gone, 0.0)
+    if n * cap < 1.0:
+        cap = min(ROOM / n, 1.0)
+        gave_way[f"fewer names than a largest position of {p.max_position:.1%} needs: {ROOM:g} / names instead"] += 1
+    groups, limits = _sectors(book.symbols, p)
+    model = _solve(book, before, room, cap, groups, limits, p)
+    if model.fallback_ is not None:
+        gave_way["no solution found: the last weights, or equal ones, were kept"] += 1
+    chosen = model.weights_
+    if before is not None and np.abs(chosen - before).sum() > room + 1e-4:
+        gave_way[f"turnover above {p.max_turnover:.0%}: names had left or limits had been outgrown"] += 1
+    return np.where(np.abs(chosen) < DUST, 0.0, chosen)
+
+
+def _sectors(symbols: list[str], p: "Portfolio") -> tuple[Array, Array]:
+    """Membership of shape (n_sectors, n_names) and the limit of each: that of the settings, or equal weight's share."""
+    of = [p.sectors.get(symbol) for symbol in symbols]
+    named = sorted({sector for sector in of if sector})
+    member = np.array([[sector == name for sector in of] for name in named], float).reshape(len(named), len(symbols))
+    return member, np.maximum(p.max_sector, member.mean(axis=1)) if named else np.zeros(0)
+
+
+def _solve(
+    book: Book, before: Array | None, room: float, cap: float, groups: Array, limits: Array, p: "Portfolio"
+) -> "MeanRisk":
+    """Solved for the weights w that maximise view·w − risk_aversion · n · variance.
+
+    The variance is of w less equal weight, long-short of w. Variances are relative to the median name's, with one
+    correlation between all: a factor and a diagonal, from trailing volatilities alone. (An estimate of all covariances
+    needs far more sessions than names.)
+    """
+    import cvxpy
+    from skfolio.optimization import EqualWeighted, MeanRisk, ObjectiveFunction
+
+    n, long_only = len(book.symbols), p.kind == "long_only"
+
+    def price_of_turnover(w: "cvxpy.Variable") -> "cvxpy.Expression":
+        return -OVERSTEP * cvxpy.pos(cvxpy.norm1(w - before) - room)
+
+    limited = len(limits) > 0
+    sides = {"budget": 1.0} if long_only else {"budget": 0.0, "max_long": 0.5, "max_short": 0.5}
+    bounds = groups if long_only else np.vstack([groups, -groups])
+    model = MeanRisk(
+        objective_function=ObjectiveFunction.MAXIMIZE_UTILITY,
+        risk_aversion=p.risk_aversion * n,
+        prior_estimator=_prior()(book.view, book.volatility),
+        min_weights=0.0 if long_only else -cap,
+        max_weights=cap,
+        target_weights=_equal(book) if long_only else None,
+        previous_weights=before,
+        left_inequality=bounds if limited else None,
+        right_inequality=(limits if long_only else np.tile(limits, 2)) if limited else None,
+        add_objective=None if before is None else price_of_turnover,
+        solver_params={"ignore_dpp": True},
+        fallback=["previous_weights", EqualWeighted()] if before is not None else EqualWeighted(),
+        **sides,
+    )
+    return model.fit(np.zeros((2, n)))  # of returns only their shape is looked at
+
+
+@cache
+def _prior() -> type:
+    """skfolio's estimator of what is expected, for what is expected already. (A class of its own needs skfolio.)"""
+    from skfolio.prior import BasePrior, FactorModel, ReturnDistribution
+
+    class Given(BasePrior):
+        def __init__(self, view: Array, volatility: Array) -> None:
+            self.view = view
+            self.volatility = volatility
+
+        def fit(self, X: Array, y: None = None) -> "Given":
+            n, none = len(self.view), None
+            loading, own = CORRELATION**0.5 * self.volatility[:, None], (1.0 - CORRELATION) * self.volatility**2
+            factor = FactorModel(
+                observations=np.arange(len(X)),
+                asset_names=np.arange(n).astype(str),
+                factor_names=np.array(["market"]),
+                factor_families=none,
+                loading_matrix=loading,
+                exposures=none,
+                factor_covariance=np.ones((1, 1)),
+                factor_mu=np.zeros(1),
+                factor_returns=none,
+                idio_covariance=own,
+                idio_mu=none,
+                idio_returns=none,
+                idio_variances=none,
+            )
+            self.return_distribution_ = ReturnDistribution(
+                mu=self.view, covariance=loading @ loading.T + np.diag(own), returns=np.asarray(X), factor_model=factor
+            )
+            return self
+
+    return Given
+
+
+def _periods(rows: list[dict]) -> pl.DataFrame:
+    numbers = dict.fromkeys(("gross", "cost", "net", "turnover"), pl.Float64)
+    schema = {"session": pl.Date, "end": pl.Datetime("us", "UTC"), **numbers, "names": pl.Int64, "largest": pl.Float64}
+    return pl.DataFrame([{**dict.fromkeys(schema), **row} for row in rows], schema=schema)
+
+
+def _weights(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    schema = {"session": pl.Date, "symbol": pl.String, "weight": pl.Float64}
+    return pl.concat(parts).select(*schema) if parts else pl.DataFrame(schema=schema)

@@ -1,0 +1,213 @@
+"""What the portfolio of out-of-sample forecasts must show before a model is deployed: figures, and what is missing."""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+
+from bq.core.errors import BadData
+from bq.stats import sharpe
+from bq.stats.bootstrap import Interval, bootstrap_mean
+from bq.strategies.contract import SMALLEST_CROSS_SECTION, Component
+from bq.strategies.forecast.portfolio import backtest, daily
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+    from bq.strategies.forecast.settings import ForecastSettings
+
+SESSIONS_A_YEAR = 252
+MONTH_DAYS = 30.44
+HELD = {"model": "expected", "rule score": "score", "equal weight": None}  # and the column each decides by
+FEWEST = 12  # periods from which a ratio is computed
+
+
+class Figures(NamedTuple):
+    """A portfolio against equal weight. Ratios a year: per-period ratio (ddof 1, rate 0) × √periods a year."""
+
+    sharpe: Interval
+    information_ratio: Interval  # of the difference to equal weight
+    probability: float  # that the true Sharpe ratio is above 0, one trial (`stats.sharpe.probabilistic`)
+    drawdown: float  # largest fall of the compounded returns from their height so far, seen at the ends of periods
+
+
+def figures(
+    net: ArrayLike, equal_weight: ArrayLike, *, periods_a_year: float, alpha: float, draws: int, seed: int
+) -> Figures:
+    """Figures of net returns beside those of equal weight, each of shape (n_periods,), one after the other.
+
+    Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
+    """
+    ours, theirs = sharpe.series(net), np.asarray(equal_weight, np.float64)
+    how = {"periods_a_year": periods_a_year, "alpha": alpha, "draws": draws, "seed": seed}
+    return Figures(
+        sharpe=ratio(ours, **how),
+        information_ratio=ratio(ours - theirs, **how),
+        probability=min(sharpe.probabilistic(sharpe.track(ours))),
+        drawdown=drawdown(ours),
+    )
+
+
+def ratio(returns: ArrayLike, *, periods_a_year: float, alpha: float, draws: int, seed: int) -> Interval:
+    """Mean over standard deviation (ddof 1) × √periods a year, with its stationary-bootstrap percentile interval."""
+    from bq.kernels.bootstrap import stationary_means
+
+    values = sharpe.series(returns)
+    n = len(values)
+    if n < FEWEST:
+        raise BadData(f"a ratio needs at least {FEWEST} periods, but there are {n}.")
+    block = n ** (1.0 / 3.0)  # periods do not overlap: what dependence there is, blocks that grow with n take in
+    scale = math.sqrt(periods_a_year)
+    moments = np.column_stack([values, (values - values.mean()) ** 2])
+    drawn = stationary_means(moments, block, draws, np.random.default_rng(seed))
+    variance = drawn[:, 1] - (drawn[:, 0] - values.mean()) ** 2
+    ratios = drawn[:, 0] / np.sqrt(np.maximum(variance, 1e-18) * n / (n - 1.0))
+    low, high = np.quantile(ratios, [alpha, 1.0 - alpha])
+    middle = values.mean() / values.std(ddof=1)
+    return Interval(*(float(x * scale) for x in (middle, low, high)), n, n / block)
+
+
+def drawdown(returns: ArrayLike) -> float:
+    """Largest fall of compounded returns from their height so far, as a share; the start counts as a height.
+
+    >>> round(drawdown([0.10, -0.20, 0.05]), 3)
+    0.2
+    """
+    worth = np.cumprod(1.0 + np.concatenate([[0.0], np.asarray(returns, np.float64)]))
+    return float((1.0 - worth / np.maximum.accumulate(worth)).max())
+
+
+def rank_ic(predictions: pl.DataFrame) -> pl.DataFrame:
+    """Spearman correlation of `expected` with `outcome` in each session of at least 5 events: session, ic, sorted."""
+    known = predictions.filter(pl.col("outcome").is_not_null() & pl.col("expected").is_not_null())
+    ic = known.group_by("session").agg(ic=pl.corr("expected", "outcome", method="spearman"), n=pl.len())
+    return (
+        ic.filter(pl.col("n") >= SMALLEST_CROSS_SECTION, pl.col("ic").is_finite())
+        .select("session", "ic")
+        .sort("session")
+    )
+
+
+def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> pl.DataFrame:
+    """Daily figures, net, of what could be held: the model's portfolio, the rule score's, equal weight, the index.
+
+    Returns held, return_a_year (compounded), volatility_a_year, sharpe, information_ratio (against equal weight, null
+    for itself), drawdown, turnover (mean of a rebalance, the first left out), days. Ratios as in `Figures`, of daily
+    returns at 252 a year. The night before a rebalance is bought is nobody's: labels leave it out. The index, the first
+    of `events.index_symbols` that has bars, is held over the same sessions, without costs; without bars, no row.
+    """
+    from bq.market.calendars import sessions
+
+    calendar = sessions(market.calendar)
+    runs = {name: backtest(predictions, by, settings) for name, by in HELD.items()}
+    rows = {name: daily(run.weights, run.periods, market.bars, calendar) for name, run in runs.items()}
+    turnover = {name: run.periods["turnover"].slice(1).mean() for name, run in runs.items()}
+    listed = market.bars["symbol"].unique()
+    index = next((symbol for symbol in settings.events.index_symbols if symbol in listed), None)
+    if index is not None:
+        periods = runs["equal weight"].periods.with_columns(cost=pl.lit(0.0))
+        whole = periods.select("session", symbol=pl.lit(index), weight=pl.lit(1.0))
+        rows[index], turnover[index] = daily(whole, periods, market.bars, calendar), 0.0
+    equal = rows["equal weight"].rename({"value": "equal"})
+    return pl.DataFrame([_row(name, own.join(equal, on="session"), turnover[name]) for name, own in rows.items()])
+
+
+def _row(name: str, days: pl.DataFrame, turnover: float | None) -> dict:
+    own = days["value"].to_numpy()
+    ahead = own - days["equal"].to_numpy()
+    year = math.sqrt(SESSIONS_A_YEAR)
+    return {
+        "held": name,
+        "return_a_year": float(np.prod(1.0 + own) ** (SESSIONS_A_YEAR / len(own)) - 1.0),
+        "volatility_a_year": float(own.std(ddof=1) * year),
+        "sharpe": float(own.mean() / own.std(ddof=1) * year),
+        "information_ratio": float(ahead.mean() / ahead.std(ddof=1) * year) if ahead.any() else None,
+        "drawdown": drawdown(own),
+        "turnover": turnover,
+        "days": len(own),
+    }
+
+
+def requirements(predictions: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
+    """What must hold of a model's out-of-sample predictions, with value, threshold and what would be needed.
+
+    A figure that cannot be computed is inconclusive, which deploys nothing.
+    """
+    ours, equal = (backtest(predictions, by, settings).periods for by in ("expected", None))
+    return [_months(predictions, settings), *_information(predictions, settings), *_portfolio(ours, equal, settings)]
+
+
+def _months(predictions: pl.DataFrame, settings: "ForecastSettings") -> Component:
+    first, last = predictions["session"].min(), predictions["session"].max()
+    months, least = (last - first).days / MONTH_DAYS if first else 0.0, settings.production.min_months
+    statement = f"{months:.1f} months out of sample; at least {least}"
+    return Component.of("months out of sample", months >= least, statement, f"{least - months:.1f} more months")
+
+
+def _information(predictions: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
+    """Rank IC, and how steadily it was there."""
+    limits, gate = settings.production, settings.gate
+    ic = rank_ic(predictions)
+    block = max(2.0 * settings.temporal.prediction_horizon_days / settings.events.every_sessions, 1.0)
+    found = bootstrap_mean(ic["ic"], block=block, alpha=gate.alpha, draws=gate.draws, seed=settings.learning.seed)
+    statement = f"{found}, {found.n} sessions; at least {limits.min_rank_ic:g}, lower bound above 0"
+    if not math.isfinite(found.low):
+        return [Component.of("rank IC", None, statement, "more sessions of five names or more")]
+    short = max(limits.min_rank_ic - found.mean, 0.0)
+    more = _more(found.n, found.mean, found.mean - found.low)
+    needed = f"a mean higher by {short:.3f}" if short else f"about {more} more sessions of such forecasts"
+    holds = found.mean >= limits.min_rank_ic and found.low > 0.0
+    window = max(round(limits.rolling_sessions / settings.events.every_sessions), 1)
+    rolled = ic["ic"].rolling_mean(window).drop_nulls()
+    share, least = (rolled >= 0.0).mean(), limits.min_rolling_share
+    steady = Component.of(
+        "rolling rank IC",
+        None if share is None else share >= least,
+        "no whole window"
+        if share is None
+        else f"not negative in {share:.0%} of {len(rolled)} windows of {window} sessions; at least {least:.0%}",
+        f"{window} sessions with a rank IC" if share is None else f"{least - share:.0%} more of the windows",
+    )
+    return [Component.of("rank IC", holds, statement, needed), steady]
+
+
+def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
+    """Information ratio, Sharpe ratio and drawdown of the net portfolio."""
+    limits, gate = settings.production, settings.gate
+    a_year = SESSIONS_A_YEAR / settings.temporal.prediction_horizon_days
+    net, theirs = (run["net"].fill_null(0.0).to_numpy() for run in (ours, equal))  # without a position: 0
+    draws = {"alpha": gate.alpha, "draws": gate.draws, "seed": settings.learning.seed}
+    try:
+        found = figures(net, theirs, periods_a_year=a_year, **draws)
+    except BadData as error:
+        names = ("information ratio", "net Sharpe ratio", "drawdown")
+        return [Component.of(name, None, str(error), "more rebalances") for name in names]
+    least_ir, least, most = limits.min_information_ratio, limits.min_sharpe, limits.max_drawdown
+    ir, sr, n = found.information_ratio, found.sharpe, found.sharpe.n
+    own = f"net, a year, {n} rebalances"
+    return [
+        Component.of(
+            "information ratio",
+            ir.mean >= least_ir,
+            f"{ir} against equal weight, {own}; at least {least_ir:g}",
+            f"a ratio higher by {least_ir - ir.mean:.2f}",
+        ),
+        Component.of(
+            "net Sharpe ratio",
+            sr.mean > least,
+            f"{sr}, {own}; above 0 with probability {found.probability:.3f} (one trial); above {least:g}",
+            f"a ratio higher by {least - sr.mean:.2f}",
+        ),
+        Component.of(
+            "drawdown of the portfolio",
+            found.drawdown < most,
+            f"{found.drawdown:.1%} at the ends of {n} periods (equal weight {drawdown(theirs):.1%}); below {most:.0%}",
+            f"a fall smaller by {found.drawdown - most:.1%}",
+        ),
+    ]
+
+
+def _more(n: int, mean: float, reach: float) -> int:
+    """How many observations more would bring the lower bound to 0 if the mean stayed."""
+    return max(math.ceil(n * ((reach / mean) ** 2 - 1.0)), 1)

@@ -1,0 +1,73 @@
+"""Market regimes as columns of events, and the timeline behind them."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from bq.analysis.regimes import filtered_probabilities, held, market_index, measures
+from bq.core.log import log
+from bq.core.settings import Regimes, Settings
+from bq.strategies.contract import regime_columns
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+LABEL = "regime"  # column with the name of the regime that stands; the probabilities' names begin with it
+
+
+class Timeline(NamedTuple):
+    """The regimes of a market, session by session."""
+
+    frame: pl.DataFrame  # session, close, the measures of analysis.regimes, a probability for each regime, regime
+    index: str  # which series stands for the market
+
+
+def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
+    """The market's regimes; what a row says was known at its session's close.
+
+    Probabilities are null, never zero, while there is too little history; `regime` is null until one stands.
+    """
+    index, name = market_index(market.bars, regimes.index)
+    columns = regime_columns(regimes.states)
+    p = filtered_probabilities(index, states=regimes.states, min_sessions=regimes.min_sessions)
+    standing = held(p, probability=regimes.switch_probability, sessions=regimes.switch_sessions)
+    names = [column.removeprefix(f"{LABEL}_") for column in columns]
+    labels = pl.Series(LABEL, [names[state] if state >= 0 else None for state in standing], dtype=pl.String)
+    known = pl.DataFrame(p.astype(np.float32), schema=dict.fromkeys(columns, pl.Float32)).fill_nan(None)
+    frame = measures(index).drop("iv", "breadth").hstack(known).with_columns(labels)
+    return Timeline(frame, name)
+
+
+def attach(events: pl.DataFrame, market: "MarketData", settings: Settings) -> pl.DataFrame:
+    """Events with the probability of each regime (Float32) and the regime that stands (String) at their session.
+
+    Null where the session is not one of the index, or comes before there are probabilities; the log says how many, and
+    which series is the index.
+    """
+    regimes = settings.learning.regimes or Regimes()
+    frame, index = timeline(market, regimes)
+    columns = regime_columns(regimes.states)
+    joined = events.drop(*columns, LABEL, strict=False).join(
+        frame.select("session", *columns, LABEL), on="session", how="left", maintain_order="left"
+    )
+    log.info("regimes of %s: none known yet at %d of %d events", index, joined[columns[0]].null_count(), len(joined))
+    return joined
+
+
+def summary(events: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+    """How much there is of each regime: regime, events, dates, sessions, spells, expected_stay (sessions), by regime.
+
+    events : with the columns of `attach`. frame : of the `timeline`. The expected stay is the mean length of a spell,
+    the last one, which goes on, included. The row with regime null counts what no regime is known of.
+    """
+    spell = pl.col(LABEL).rle_id()
+    lasted = (
+        frame.select(LABEL, spell=spell)
+        .group_by(LABEL)
+        .agg(sessions=pl.len(), spells=pl.col("spell").n_unique())
+        .with_columns(expected_stay=pl.col("sessions") / pl.col("spells"))
+    )
+    counts = events.group_by(LABEL).agg(events=pl.len(), dates=pl.col("session").n_unique())
+    both = counts.join(lasted, on=LABEL, how="full", coalesce=True, nulls_equal=True)
+    return both.with_columns(pl.col("events", "dates").fill_null(0)).sort(LABEL, nulls_last=True)

@@ -1,0 +1,300 @@
+"""The forecast's portfolio: limits, costs and timing against arithmetic, weights against another optimiser."""
+
+import numpy as np
+import polars as pl
+import pytest
+from event_samples import market_of, walk
+from scipy.optimize import minimize
+from skfolio.measures import get_drawdowns, max_drawdown, mean, standard_deviation
+
+from bq.core import params, paths
+from bq.market.calendars import sessions
+from bq.strategies.forecast import portfolio, production
+from bq.strategies.forecast.settings import ForecastSettings
+
+HORIZON = 10
+
+
+def settings(overrides=""):
+    return params.load(paths.parameters("forecast"), ForecastSettings, overrides=overrides)
+
+
+def forecasts(*, names=40, count=61, skill=0.3, seed=0):
+    """Predictions of `count` sessions: `expected` is the outcome's standing with noise, `score` noise alone."""
+    rng = np.random.default_rng(seed)
+    calendar = sessions("XNYS").filter(pl.col("session").dt.year() >= 2010)
+    volatility = rng.uniform(0.15, 0.6, names)
+    outcome = 0.004 + volatility / 5.0 * rng.standard_normal((count, names))
+    day, symbol = np.divmod(np.arange(count * names), names)
+    return pl.DataFrame(
+        {
+            "symbol": [f"S{i:02d}" for i in symbol],
+            "session": calendar["session"].gather(day),
+            "t0": calendar["close_utc"].gather(day),
+            "t1_due": calendar["close_utc"].gather(day + HORIZON),
+            "outcome": outcome.ravel(),
+            "expected": (skill * outcome + 0.1 * (1 - skill) * rng.standard_normal((count, names))).ravel(),
+            "score": rng.standard_normal(count * names),
+            "volatility_60": volatility[symbol],
+        }
+    )
+
+
+def wide(weights):
+    """Weights by rebalance (row) and symbol (column)."""
+    return weights.pivot("symbol", index="session", values="weight", sort_columns=True).drop("session").to_numpy()
+
+
+@pytest.fixture(scope="module")
+def run():
+    sectors = " ".join(f"portfolio.sectors.S{i:02d}={'tech' if i < 24 else 'rest'}" for i in range(40))
+    chosen = settings(f"{sectors} portfolio.risk_aversion=0.1")
+    return portfolio.backtest(forecasts(), "expected", chosen)
+
+
+def test_long_only_weights_keep_every_limit(run):
+    w = wide(run.weights)
+    np.testing.assert_allclose(w.sum(axis=1), 1.0, atol=1e-5)
+    assert w.min() >= 0.0
+    assert w.max() <= 0.03 + 1e-6
+    assert w[:, :24].sum(axis=1).max() <= 0.6 + 1e-6  # the sector holds 60% of the names, more than the 30% asked
+    assert run.periods["turnover"][1:].max() <= 0.10 + 1e-4
+    assert run.notices == ()
+
+
+def test_portfolios_do_not_overlap_in_time(run):
+    starts = run.periods.select("session").join(forecasts().unique("session"), on="session", maintain_order="left")[
+        "t0"
+    ]
+    assert len(run.periods) == 7
+    assert (starts.to_list()[1:]) == run.periods["end"].to_list()[:-1]
+
+
+def test_net_return_is_weights_times_outcomes_less_costs_on_what_was_traded(run):
+    predictions, w = forecasts(), wide(run.weights)
+    before = np.zeros(40)
+    for i, period in enumerate(run.periods.rows(named=True)):
+        outcome = predictions.filter(pl.col("session") == period["session"]).sort("symbol")["outcome"].to_numpy()
+        gross = w[i] @ outcome
+        traded = np.abs(w[i] - before).sum()
+        assert period["gross"] == pytest.approx(gross)
+        assert period["net"] == pytest.approx(gross - 0.0005 * traded)
+        assert period["turnover"] == pytest.approx(traded / 2)
+        before = w[i] * (1 + outcome) / (1 + gross)
+
+
+def test_equal_weight_pays_for_what_prices_moved():
+    two = pl.DataFrame({"symbol": ["A", "B"] * 2, "outcome": [0.5, -0.1, 0.2, 0.2], "volatility_60": [0.2] * 4})
+    times = forecasts(names=1, count=11).gather([0, 0, 10, 10]).select("session", "t0", "t1_due")
+    got = portfolio.value(pl.concat([two, times], how="horizontal"), None, settings())
+    drift = 0.5 * 1.5 / 1.2 - 0.5  # of A, bought back from it and spent on B
+    np.testing.assert_allclose(got["value"], [0.2 - 0.0005, 0.2 - 0.0005 * 2 * drift])
+
+
+@pytest.mark.parametrize("kind", ["long_only", "long_short"])
+def test_weights_are_those_of_another_optimiser(kind):
+    s = settings(f"portfolio.kind={kind} portfolio.max_position=0.2 portfolio.risk_aversion=0.5").portfolio
+    rng = np.random.default_rng(5)
+    n, risk = 12, 0.5
+    view, spread = rng.standard_normal(n), rng.uniform(0.5, 2.0, n)
+    before = np.full(n, 1 / n) if kind == "long_only" else np.repeat([0.05, -0.05], n // 2)
+    book = portfolio.Book([f"S{i}" for i in range(n)], view, spread, np.zeros(n))
+    found = portfolio._solve(book, before, 0.3, 0.2, np.zeros((0, n)), np.zeros(0), s).weights_
+
+    centre = 1 / n if kind == "long_only" else 0.0
+    covariance = 0.3 * np.outer(spread, spread) + 0.7 * np.diag(spread**2)
+
+    def loss(parts):
+        w = before + parts[:n] - parts[n:]
+        return -view @ w + risk * n * (w - centre) @ covariance @ (w - centre)
+
+    budget, lowest = (1.0, 0.0) if kind == "long_only" else (0.0, -0.2)
+    limits = [
+        {"type": "eq", "fun": lambda x: (before + x[:n] - x[n:]).sum() - budget},
+        {"type": "ineq", "fun": lambda x: 0.3 - x.sum()},
+        {"type": "ineq", "fun": lambda x: 0.2 - (before + x[:n] - x[n:])},
+        {"type": "ineq", "fun": lambda x: (before + x[:n] - x[n:]) - lowest},
+    ]
+    best = minimize(loss, np.zeros(2 * n), bounds=[(0, 1)] * 2 * n, constraints=limits, options={"ftol": 1e-12})
+    assert best.success
+    assert np.abs(found - before).sum() <= 0.3 + 1e-4
+    assert loss(np.concatenate([np.maximum(found - before, 0), np.maximum(before - found, 0)])) <= best.fun + 1e-5
+
+
+def test_an_unsolvable_problem_keeps_the_last_weights():
+    book = portfolio.Book(list("ABCDE"), np.arange(5.0), np.ones(5), np.zeros(5))
+    last = np.array([0.1, 0.2, 0.3, 0.2, 0.2])
+    unsolved = portfolio._solve(book, last, 0.1, 0.15, np.zeros((0, 5)), np.zeros(0), settings().portfolio)
+    assert unsolved.fallback_ is not None
+    np.testing.assert_allclose(unsolved.weights_, last)
+
+
+def test_long_short_is_neutral_and_within_half_a_side():
+    w = wide(portfolio.backtest(forecasts(count=31), "expected", settings("portfolio.kind=long_short")).weights)
+    np.testing.assert_allclose(w.sum(axis=1), 0.0, atol=1e-6)
+    assert np.where(w > 0, w, 0).sum(axis=1).max() <= 0.5 + 1e-6
+    assert np.abs(w).max() <= 0.03 + 1e-6
+
+
+def test_better_forecasts_earn_more():
+    free = settings("portfolio.max_turnover=1.0")
+    means = [
+        portfolio.value(forecasts(skill=skill), by, free)["value"].mean()
+        for skill, by in ((1.0, "expected"), (0.3, "expected"), (0.3, None))
+    ]
+    assert means == sorted(means, reverse=True)
+
+
+def test_what_comes_later_changes_no_weight():
+    first = forecasts()
+    last = first["session"].unique().sort()[30]
+    later = pl.when(pl.col("session") >= last).then(-pl.col("outcome")).otherwise("outcome")
+    then, now = (
+        portfolio.backtest(frame, "expected", settings()).weights.filter(pl.col("session") <= last)
+        for frame in (first, first.with_columns(outcome=later))
+    )
+    assert then.equals(now)
+
+
+def test_too_few_names_for_the_largest_position_may_hold_twice_an_equal_weight_and_it_is_said():
+    few = portfolio.backtest(forecasts(names=20, count=21), "expected", settings("portfolio.max_turnover=1.0"))
+    assert few.periods["largest"].max() == pytest.approx(0.1, abs=1e-6)
+    assert "fewer names than a largest position of 3.0% needs" in few.notices[0]
+    assert "(3 ×)" in few.notices[0]
+
+
+def test_names_that_leave_are_sold_whatever_the_turnover_limit_and_it_is_said():
+    predictions = forecasts(count=21)
+    left = predictions["session"].unique().sort()[10]
+    gone = (pl.col("symbol") < "S08") & (pl.col("session") >= left)
+    run = portfolio.backtest(predictions.filter(~gone), "expected", settings("portfolio.max_position=0.05"))
+    assert any("turnover above 10%" in notice for notice in run.notices)
+    assert run.weights.filter(pl.col("session") == left, pl.col("symbol") < "S08").is_empty()
+    np.testing.assert_allclose(wide(run.weights.filter(pl.col("session") == left)).sum(), 1.0, atol=1e-5)
+
+
+def test_a_session_without_forecasts_earns_null_and_keeps_the_pairing():
+    predictions = forecasts(count=21)
+    silent = predictions["session"].unique().sort()[10]
+    missing = pl.when(pl.col("session") != silent).then("expected")
+    predictions = predictions.with_columns(expected=missing)
+    model, rule = (portfolio.value(predictions, by, settings()) for by in ("expected", "score"))
+    assert model["session"].equals(rule["session"])
+    assert model["value"].is_null().to_list() == [False, True, False]
+
+
+def test_names_without_a_forecast_or_a_volatility_are_no_obstacle():
+    holes = forecasts(count=11).with_columns(
+        expected=pl.when(pl.col("symbol") != "S03").then("expected"),
+        volatility_60=pl.when(pl.col("symbol") != "S05").then("volatility_60"),
+    )
+    assert portfolio.value(holes, "expected", settings())["value"].is_finite().all()
+
+
+def test_returns_of_the_sessions_compound_to_those_of_the_period():
+    """Bars made here; outcomes from the open of the session after the rebalance to the close that ends the period."""
+    calendar = sessions("XNYS").filter(pl.col("session").dt.year() >= 2010).head(32)
+    rng = np.random.default_rng(2)
+    frames, outcomes = [], {}
+    for name in ("A", "B", "C"):
+        close = 50 * np.exp(np.cumsum(0.02 * rng.standard_normal(32)))
+        opened = close * np.exp(0.01 * rng.standard_normal(32))
+        outcomes[name] = [close[t + 10] / (opened if name != "C" else close)[t + 1] - 1 for t in (0, 10, 20)]
+        bars = {"symbol": name, "session": calendar["session"], "open": opened, "close": close}
+        frames.append(
+            pl.DataFrame(bars).with_columns(adj=pl.lit(1.0), open=pl.lit(None) if name == "C" else pl.col("open"))
+        )
+    rows = [
+        {"symbol": name, "session": calendar["session"][t], "t0": calendar["close_utc"][t], "outcome": values[i]}
+        | {"t1_due": calendar["close_utc"][t + 10], "volatility_60": 0.2}
+        for name, values in outcomes.items()
+        for i, t in enumerate((0, 10, 20))
+    ]
+    run = portfolio.backtest(pl.DataFrame(rows), None, settings("portfolio.cost_bps=0.0"))
+    by_day = portfolio.daily(run.weights, run.periods, pl.concat(frames), calendar)
+    assert len(by_day) == 30
+    compounded = np.prod(1 + by_day["value"].to_numpy().reshape(3, 10), axis=1) - 1
+    np.testing.assert_allclose(compounded, run.periods["net"], rtol=1e-12)
+
+
+def test_the_comparison_holds_model_rule_score_equal_weight_and_index():
+    bars = pl.concat([walk(name, 60, seed=seed) for seed, name in enumerate(("SPX", "A", "B", "C"))])
+    calendar = sessions("XNYS").filter(pl.col("session") >= bars["session"].min()).head(60)
+    close = {name: group["close"].to_numpy() for (name,), group in bars.group_by("symbol")}
+    rows = [
+        {"symbol": name, "session": calendar["session"][t], "t0": calendar["close_utc"][t], "volatility_60": 0.2}
+        | {"t1_due": calendar["close_utc"][t + 10], "outcome": close[name][t + 10] / close[name][t + 1] - 1}
+        | {"expected": float(i), "score": -float(i)}
+        for t in (0, 10, 20, 30, 40)
+        for i, name in enumerate("ABC")
+    ]
+    table = production.compare(pl.DataFrame(rows), settings(), market_of(bars))
+    assert table["held"].to_list() == ["model", "rule score", "equal weight", "SPX"]
+    assert table["days"].to_list() == [50] * 4
+    assert table["information_ratio"].is_null().to_list() == [False, False, True, False]
+    index = np.prod([close["SPX"][t + 10] / close["SPX"][t + 1] for t in (0, 10, 20, 30, 40)])
+    assert table["return_a_year"][3] == pytest.approx(index ** (252 / 50) - 1)
+
+
+def test_figures_are_those_of_skfolio():
+    rng = np.random.default_rng(0)
+    market = 0.03 * rng.standard_normal(300)
+    ours = 0.004 + market + 0.01 * rng.standard_normal(300)
+    got = production.figures(ours, market, periods_a_year=25.2, alpha=0.025, draws=2000, seed=1)
+    difference = ours - market
+    assert got.sharpe.mean == pytest.approx(mean(ours) / standard_deviation(ours) * np.sqrt(25.2))
+    wanted = mean(difference) / standard_deviation(difference) * np.sqrt(25.2)
+    assert got.information_ratio.mean == pytest.approx(wanted)
+    assert got.drawdown == pytest.approx(max_drawdown(get_drawdowns(ours, compounded=True)))
+    assert got.sharpe.low < got.sharpe.mean < got.sharpe.high
+
+
+def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
+    truth, hits = 0.2, 0
+    for seed in range(200):
+        returns = truth + np.random.default_rng(seed).standard_normal(150)
+        found = production.ratio(returns, periods_a_year=1.0, alpha=0.025, draws=500, seed=seed)
+        hits += found.low <= truth <= found.high
+    assert 176 <= hits <= 198  # 95% of 200, less what percentile intervals of few blocks are short of
+
+
+@pytest.fixture(scope="module")
+def long_stream():
+    """Sixteen months with an event every second session, of which every fifth is a rebalance."""
+    stream = forecasts(names=12, count=340, skill=0.9)
+    kept = stream["session"].unique().sort().gather_every(2)
+    return stream.filter(pl.col("session").is_in(kept.implode()))
+
+
+def test_requirements_state_figures_and_what_is_missing(long_stream):
+    every_second = settings("events.every_sessions=2 gate.draws=2000")
+    found = {c.name: c for c in production.requirements(long_stream, every_second)}
+    assert list(found) == [
+        "months out of sample",
+        "rank IC",
+        "rolling rank IC",
+        "information ratio",
+        "net Sharpe ratio",
+        "drawdown of the portfolio",
+    ]
+    assert found["rank IC"].holds
+    assert found["months out of sample"].holds
+    strict = settings("events.every_sessions=2 gate.draws=2000 production.min_sharpe=99.0 production.min_months=36")
+    missing = {c.name: c for c in production.requirements(long_stream, strict)}
+    assert not missing["net Sharpe ratio"].holds
+    assert "a ratio higher by" in missing["net Sharpe ratio"].needed
+    assert "more months" in missing["months out of sample"].needed
+
+
+def test_what_cannot_be_computed_holds_nothing():
+    short = production.requirements(forecasts(names=12, count=12), settings("gate.draws=1000"))
+    assert not any(component.holds for component in short)
+    assert all(component.needed for component in short)
+
+
+def test_useless_forecasts_do_not_pass_as_a_rank_ic():
+    stream = forecasts(names=12, count=300, skill=0.0, seed=4)
+    ic = next(
+        c for c in production.requirements(stream.filter(pl.col("symbol") < "S06"), settings()) if c.name == "rank IC"
+    )
+    assert ic.holds is False

@@ -1,0 +1,80 @@
+"""Regimes as columns of events: causal, null where unknown, and named by what they mean."""
+
+import logging
+
+import numpy as np
+import polars as pl
+import pytest
+from event_samples import days, market_of, until, walk
+
+from bq.core.settings import Regimes
+from bq.strategies import regime
+from bq.strategies.contract import regime_columns
+
+
+class Asking:
+    """What `attach` reads of settings."""
+
+    def __init__(self, **options):
+        self.learning = type("Learning", (), {"regimes": Regimes(**options)})
+
+
+@pytest.fixture(scope="module")
+def bars():
+    return pl.concat([walk(name, 900, seed=seed) for name, seed in (("SPX", 1), ("AAA", 2), ("BBB", 3))])
+
+
+def events_at(*positions):
+    session = days(900).gather(list(positions))
+    return pl.DataFrame({"event_id": [str(p) for p in positions], "session": session})
+
+
+def test_events_get_a_probability_for_each_regime_and_the_one_that_stands(bars):
+    got = regime.attach(events_at(880, 100, 600, 880), market_of(bars), Asking())
+    assert got["event_id"].to_list() == ["880", "100", "600", "880"]
+    assert got.select(regime_columns(3)).dtypes == [pl.Float32] * 3
+    assert got.select("regime_bear", "regime_neutral", "regime_bull", "regime").row(1) == (None,) * 4
+    sums = got.select(pl.sum_horizontal(regime_columns(3))).to_series()
+    np.testing.assert_allclose(sums.gather([0, 2, 3]), 1.0, atol=1e-6)
+    assert set(got["regime"].drop_nulls()) <= {"bear", "neutral", "bull"}
+
+
+@pytest.mark.parametrize("position", [520, 700, 899], ids=lambda p: f"session {p}")
+def test_only_bars_up_to_the_session_count(bars, position):
+    events = events_at(position)
+    then = market_of(until(bars, events["session"][0]))
+    assert regime.attach(events, then, Asking()).equals(regime.attach(events, market_of(bars), Asking()))
+
+
+@pytest.mark.parametrize("states", [2, 4])
+def test_other_numbers_of_regimes_have_their_columns(bars, states):
+    got = regime.attach(events_at(880), market_of(bars), Asking(states=states))
+    assert set(regime_columns(states)) <= set(got.columns)
+    assert got["regime"][0] in {name.removeprefix("regime_") for name in regime_columns(states)}
+
+
+def test_columns_attached_before_are_replaced(bars):
+    once = regime.attach(events_at(880), market_of(bars), Asking())
+    assert regime.attach(once, market_of(bars), Asking()).equals(once)
+
+
+def test_without_the_index_the_equal_weight_of_all_stands_for_the_market_and_is_named(bars):
+    alone = regime.timeline(market_of(bars.filter(pl.col("symbol") != "SPX")), Regimes())
+    assert alone.index == "equal weight of 2 symbols"
+    assert regime.timeline(market_of(bars), Regimes()).index == "SPX"
+
+
+def test_events_without_probabilities_are_counted_in_the_log(bars, caplog):
+    with caplog.at_level(logging.INFO, logger="bq"):
+        regime.attach(events_at(10, 880), market_of(bars), Asking())
+    assert "none known yet at 1 of 2 events" in caplog.text
+
+
+def test_the_summary_counts_events_dates_and_stays():
+    labels = [None] * 2 + ["bull"] * 6 + ["bear"] * 3 + ["bull"] * 2
+    frame = pl.DataFrame({"session": days(13), "regime": labels})
+    events = frame.filter(pl.col("regime").ne_missing("bear"))
+    got = regime.summary(pl.concat([events, events]), frame).rows_by_key("regime", named=True, unique=True)
+    assert got["bull"] == {"events": 16, "dates": 8, "sessions": 8, "spells": 2, "expected_stay": 4.0}
+    assert got["bear"] == {"events": 0, "dates": 0, "sessions": 3, "spells": 1, "expected_stay": 3.0}
+    assert got[None]["events"] == 4
