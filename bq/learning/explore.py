@@ -1,6 +1,6 @@
 """Small tables that describe events and predictions; the notebooks show them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -9,6 +9,18 @@ def deciles(frame: pl.DataFrame, *, by: str, means: Sequence[str]) -> pl.DataFra
     """Mean of each column of `means` within the deciles of `by`: decile (1 lowest), the means, n."""
     decile = (pl.col(by).rank("ordinal") * 10 / pl.len()).ceil().cast(pl.Int64).alias("decile")
     return frame.group_by(decile).agg(pl.col(means).mean(), n=pl.len()).sort("decile")
+
+
+def second_tier(predictions: pl.DataFrame | None) -> pl.DataFrame:
+    """What the events earned above and below the threshold of the second tier: traded, events, mean_outcome, win_rate.
+
+    predictions : out of sample, of the success-probability model; None for a strategy without one.
+    """
+    if predictions is None:
+        return pl.DataFrame({"second tier": ["this strategy has none"]})
+    traded = predictions.with_columns(traded=pl.col("p_Success") >= pl.col("threshold")).group_by("traded")
+    means = {"mean_outcome": pl.col("outcome").mean(), "win_rate": (pl.col("outcome") > 0).mean()}
+    return traded.agg(events=pl.len(), **means).sort("traded")
 
 
 def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
@@ -27,14 +39,6 @@ def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFr
         for name in columns
     ]
     return pl.DataFrame(rows)
-
-
-def variance_shares(events: pl.DataFrame, weights: Mapping[str, float]) -> pl.DataFrame:
-    """Share of the variance of the weighted sum that each column carries: component, weight, share. Shares add to 1."""
-    weighted = events.select(pl.col(name) * weight for name, weight in weights.items())
-    total = weighted.sum_horizontal()
-    shares = [weighted.select(pl.cov(pl.col(name), total)).item() / total.var() for name in weights]
-    return pl.DataFrame({"component": list(weights), "weight": list(weights.values()), "share of variance": shares})
 
 
 def rank_correlation(events: pl.DataFrame, columns: Sequence[str]) -> tuple[list[str], pl.DataFrame]:

@@ -1,101 +1,243 @@
-"""Base models by name. A new one is one function registered in `CLASSIFIERS`."""
+"""Base models by name, for outcomes in classes and for targets that are numbers.
+
+A new one is a function and an entry in `LAYERS`, which says what may be set and over which range it is tuned.
+"""
 
 import re
-from collections.abc import Callable
-from typing import Any
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bq.core.errors import BadParameters, did_you_mean
+from bq.core.settings import Learning
 
+Kind = Literal["classification", "regression"]
+CLASSIFICATION, REGRESSION = "classification", "regression"
+STACK = "stack"  # the name under which learning/stacking combines several
 ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold
 
 
-def logistic_elastic_net(seed: int) -> Any:
+class Range(NamedTuple):
+    """A hyperparameter: what it is, and between which values it is tuned."""
+
+    default: float
+    low: float
+    high: float
+    log: bool = False
+
+
+class Layer(NamedTuple):
+    """A base model: called with `seed` and its hyperparameters, `make` returns a scikit-learn estimator."""
+
+    make: Callable[..., Any]
+    ranges: Mapping[str, Range]
+
+
+def elastic_net(seed: int, **hyperparameters: float) -> Any:
+    """Linear regression with an elastic-net penalty on standardised features, by their Gram matrix."""
+    from sklearn.linear_model import ElasticNet
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), ElasticNet(precompute=True, random_state=seed, **hyperparameters))
+
+
+def logistic_elastic_net(seed: int, **hyperparameters: float) -> Any:
     """Multinomial logistic regression with an elastic-net penalty, on standardised features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = LogisticRegression(solver="saga", C=0.05, l1_ratio=0.5, max_iter=500, tol=1e-3, random_state=seed)
+    model = LogisticRegression(solver="saga", max_iter=500, tol=1e-3, random_state=seed, **hyperparameters)
     return make_pipeline(StandardScaler(), model)
 
 
-def lightgbm(seed: int) -> Any:
-    """Gradient-boosted trees, shallow and slow-learning: option outcomes are mostly noise."""
-    from lightgbm import LGBMClassifier
+def _lightgbm(estimator: str) -> Callable[..., Any]:
+    def make(seed: int, **hyperparameters: float) -> Any:
+        import lightgbm
 
-    return LGBMClassifier(
-        n_estimators=150,
-        learning_rate=0.03,
-        num_leaves=7,
-        min_child_samples=60,
-        subsample=0.7,
-        subsample_freq=1,
-        colsample_bytree=0.6,
-        reg_lambda=10.0,
-        random_state=seed,
-        n_jobs=1,
-        deterministic=True,
-        force_row_wise=True,
-        verbose=-1,
-    )
+        fixed = {"n_jobs": 1, "deterministic": True, "force_row_wise": True, "subsample_freq": 1, "verbose": -1}
+        return getattr(lightgbm, estimator)(random_state=seed, **fixed, **hyperparameters)
+
+    return make
 
 
-def xgboost(seed: int) -> Any:
-    """Gradient-boosted trees by histogram, as shallow and slow as `lightgbm`."""
-    from xgboost import XGBClassifier
+def _xgboost(estimator: str) -> Callable[..., Any]:
+    def make(seed: int, **hyperparameters: float) -> Any:
+        import xgboost
 
-    return XGBClassifier(
-        n_estimators=150,
-        learning_rate=0.03,
-        max_depth=3,
-        min_child_weight=30,
-        subsample=0.7,
-        colsample_bytree=0.6,
-        reg_lambda=10.0,
-        tree_method="hist",
-        random_state=seed,
-        n_jobs=1,
-    )
+        return getattr(xgboost, estimator)(tree_method="hist", random_state=seed, n_jobs=1, **hyperparameters)
+
+    return make
 
 
-def mlp(seed: int) -> Any:
+def _mlp(estimator: str) -> Callable[..., Any]:
     """A small feed-forward network on standardised features, stopped early on a tenth of its training events."""
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    model = MLPClassifier((32, 16), alpha=0.01, early_stopping=True, max_iter=200, random_state=seed)
-    return make_pipeline(StandardScaler(), model)
+    def make(seed: int, *, first: int, second: int, alpha: float) -> Any:
+        from sklearn import neural_network
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        network = getattr(neural_network, estimator)
+        size = {"hidden_layer_sizes": (first, second)}
+        model = network(**size, alpha=alpha, early_stopping=True, max_iter=200, random_state=seed)
+        return make_pipeline(StandardScaler(), model)
+
+    return make
 
 
-CLASSIFIERS: dict[str, Callable[[int], Any]] = {
-    "lightgbm": lightgbm,
-    "logistic_elastic_net": logistic_elastic_net,
-    "mlp": mlp,
-    "xgboost": xgboost,
+LIGHTGBM = {  # of classes: shallow and slow-learning, as outcomes of options are mostly noise
+    "n_estimators": Range(150, 50, 400, log=True),
+    "learning_rate": Range(0.03, 0.01, 0.3, log=True),
+    "num_leaves": Range(7, 4, 63, log=True),
+    "min_child_samples": Range(60, 10, 500, log=True),
+    "subsample": Range(0.7, 0.4, 1.0),
+    "colsample_bytree": Range(0.6, 0.3, 1.0),
+    "reg_lambda": Range(10.0, 0.1, 100.0, log=True),
+}
+XGBOOST = {
+    "n_estimators": Range(150, 50, 400, log=True),
+    "learning_rate": Range(0.03, 0.01, 0.3, log=True),
+    "max_depth": Range(3, 2, 8),
+    "min_child_weight": Range(30, 1, 500, log=True),
+    "subsample": Range(0.7, 0.4, 1.0),
+    "colsample_bytree": Range(0.6, 0.3, 1.0),
+    "reg_lambda": Range(10.0, 0.1, 100.0, log=True),
+}
+MLP = {"first": Range(32, 8, 128, log=True), "second": Range(16, 4, 64, log=True), "alpha": Range(0.01, 1e-4, 1, True)}
+
+
+def _with(ranges: Mapping[str, Range], **defaults: float) -> dict[str, Range]:
+    """The ranges with other defaults."""
+    return {name: value._replace(default=defaults.get(name, value.default)) for name, value in ranges.items()}
+
+
+LAYERS: dict[tuple[str, str], Layer] = {
+    ("elastic_net", CLASSIFICATION): Layer(
+        logistic_elastic_net, {"C": Range(0.05, 1e-3, 10.0, log=True), "l1_ratio": Range(0.5, 0.0, 1.0)}
+    ),
+    ("elastic_net", REGRESSION): Layer(
+        elastic_net, {"alpha": Range(0.01, 1e-4, 0.1, log=True), "l1_ratio": Range(0.5, 0.05, 1.0)}
+    ),
+    ("lightgbm", CLASSIFICATION): Layer(_lightgbm("LGBMClassifier"), LIGHTGBM),
+    ("lightgbm", REGRESSION): Layer(
+        _lightgbm("LGBMRegressor"), _with(LIGHTGBM, n_estimators=100, learning_rate=0.1, num_leaves=31)
+    ),
+    ("mlp", CLASSIFICATION): Layer(_mlp("MLPClassifier"), MLP),
+    ("mlp", REGRESSION): Layer(_mlp("MLPRegressor"), MLP),
+    ("xgboost", CLASSIFICATION): Layer(_xgboost("XGBClassifier"), XGBOOST),
+    ("xgboost", REGRESSION): Layer(_xgboost("XGBRegressor"), _with(XGBOOST, n_estimators=100, max_depth=6)),
 }
 
 
-def check(names: list[str]) -> None:
-    """Raise BadParameters for a name that is not registered."""
-    for name in names:
-        if name not in CLASSIFIERS:
+def kind_of(n_classes: int) -> Kind:
+    """The kind of a task of so many classes."""
+    return CLASSIFICATION if n_classes else REGRESSION
+
+
+def names(kind: Kind) -> list[str]:
+    """Base models of a kind, sorted."""
+    return sorted(name for name, of in LAYERS if of == kind)
+
+
+def ranges(name: str, kind: Kind) -> dict[str, tuple[float, float, bool]]:
+    """What Optuna may try: hyperparameter → (low, high, log); whole numbers where both ends are."""
+    return {key: (value.low, value.high, value.log) for key, value in LAYERS[name, kind].ranges.items()}
+
+
+def check(learning: Learning, kind: Kind) -> None:
+    """Raise BadParameters for a model, a hyperparameter or a device that there is not."""
+    known = names(kind)
+    combined = [*known, STACK]
+    wanted = {
+        "model": ([learning.model], combined),
+        "compare": (learning.compare, combined),
+        "stack.models": (learning.stack.models, known),
+    }
+    for setting, (asked, allowed) in wanted.items():
+        for name in asked:
+            if name not in allowed:
+                raise BadParameters(
+                    f"`learning.{setting}` must name base models of {kind}, but got {name!r}; "
+                    f"{did_you_mean(name, allowed)}"
+                )
+    for name, values in learning.hyperparameters.items():
+        if name not in known:
             raise BadParameters(
-                f"`learning.model` and `learning.compare` must name base models, but got {name!r}; "
-                f"{did_you_mean(name, CLASSIFIERS)}"
+                f"`learning.hyperparameters` must name base models of {kind}, but got {name!r}; "
+                f"{did_you_mean(name, known)}"
             )
+        for key, value in values.items():
+            _check_hyperparameter(name, kind, key, value)
+    if learning.device == "cuda":
+        _check_gpu()
 
 
-def fit(name: str, x: np.ndarray, y: np.ndarray, weight: np.ndarray, *, seed: int) -> Any:
-    """Fit a base model on float32 features of shape (n_events, n_features) without missing values."""
-    model = CLASSIFIERS[name](seed)
+def _check_hyperparameter(name: str, kind: Kind, key: str, value: float) -> None:
+    known = LAYERS[name, kind].ranges
+    if key not in known:
+        raise BadParameters(
+            f"`learning.hyperparameters.{name}.{key}` is not a hyperparameter of {name} ({kind}); "
+            f"{did_you_mean(key, known)}"
+        )
+    if isinstance(known[key].default, int) and not isinstance(value, int):
+        raise BadParameters(f"`learning.hyperparameters.{name}.{key}` must be a whole number, but got {value!r}.")
+
+
+def _check_gpu() -> None:
+    """Raise BadParameters where XGBoost would find no GPU."""
+    import xgboost
+
+    tool = shutil.which("nvidia-smi")
+    listed = subprocess.run([tool, "-L"], capture_output=True, timeout=30, check=False).stdout if tool else b""
+    if not xgboost.build_info().get("USE_CUDA") or b"GPU 0" not in listed:
+        raise BadParameters(
+            "`learning.device: cuda` needs an NVIDIA GPU with its driver and an XGBoost built with CUDA, but none was "
+            "found on this machine. Set learning.device: cpu."
+        )
+
+
+def make(name: str, kind: Kind, learning: Learning, **hyperparameters: float) -> Any:
+    """An unfitted base model with the hyperparameters of the settings, or with the `hyperparameters` given instead."""
+    layer = LAYERS[name, kind]
+    defaults = {key: value.default for key, value in layer.ranges.items()}
+    model = layer.make(seed=learning.seed, **defaults | (hyperparameters or learning.hyperparameters.get(name, {})))
+    return model.set_params(device=learning.device) if "device" in model.get_params() else model
+
+
+def fit(model: Any, x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float32]) -> Any:
+    """Fit an unfitted base model on features of shape (n_events, n_features) without missing values."""
     keyword = f"{model.steps[-1][0]}__sample_weight" if hasattr(model, "steps") else "sample_weight"
     model.fit(x, y, **{keyword: weight})
     if hasattr(model, "booster_"):
         _float32_thresholds(model)
     return model
+
+
+def answer(model: Any, x: NDArray[np.float32], kind: Kind) -> NDArray[Any]:
+    """What a fitted model says of each row: probabilities (n_events, n_classes), or the target (n_events, 1)."""
+    return model.predict(x)[:, None] if kind == REGRESSION else model.predict_proba(x)
+
+
+def importance(model: Any, n_features: int) -> NDArray[np.float64]:
+    """Share of each feature in the gain (trees) or in the absolute coefficients (linear).
+
+    NaN for a base model that has neither.
+    """
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    if hasattr(last, "booster_"):
+        raw = last.booster_.feature_importance("gain")
+    elif hasattr(last, "coef_"):
+        raw = np.abs(np.atleast_2d(last.coef_)).sum(axis=0)
+    else:
+        raw = getattr(last, "feature_importances_", np.full(n_features, np.nan))
+    raw = np.asarray(raw, np.float64)
+    return raw / max(raw.sum(), 1e-12)
 
 
 def _float32_thresholds(model: Any) -> None:

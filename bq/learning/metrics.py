@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from bq.core.settings import Settings
 from bq.learning.model import FittedModel
 from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
-from bq.strategies.contract import FeatureSet, Task
-
-TRADE_ABOVE = 0.15  # expected outcome from which a decision trades
+from bq.strategies.contract import FeatureSet, Strategy, Task
 
 
 class Blocks(NamedTuple):
@@ -30,33 +29,36 @@ class Blocks(NamedTuple):
         return bootstrap_means(values, **self._asdict())
 
 
-def block_length(events: pl.DataFrame) -> float:
-    """Mean block in observed sessions: 1.5 × the 90th percentile of holding times, over the median gap of sessions."""
+def block_length(events: pl.DataFrame, sessions: pl.Series | None = None) -> float:
+    """Mean block in rows of a series: 1.5 × the 90th percentile of holding times, over the median gap of its sessions.
+
+    sessions : of the series, default all those of the events.
+    """
     holding = (events["t1"] - events["t0"]).dt.total_seconds().quantile(0.9)
-    gaps = events["session"].unique().sort().diff().drop_nulls().dt.total_seconds()
+    sessions = events["session"] if sessions is None else sessions
+    gaps = sessions.unique().sort().diff().drop_nulls().dt.total_seconds()
     return max(1.5 * holding / gaps.median(), 1.0) if len(gaps) else 1.0
 
 
-def top_k(predictions: pl.DataFrame, *, by: str, k: int) -> pl.DataFrame:
-    """Mean outcome of each session's `k` events that rank highest by column `by`: session, outcome, sorted.
+def versus(
+    predictions: pl.DataFrame, strategy: Strategy, settings: Settings, *, baseline: str = "score"
+) -> pl.DataFrame:
+    """What deciding by the model earns in each session, beside deciding by the baseline and not choosing at all.
 
-    Ties are broken by event id, so that the choice does not depend on the order of rows. A missing `by` ranks last.
+    Returns session, model, baseline, everything, uplift, by the strategy's `value` of the same events.
     """
-    order = [pl.col(by).fill_nan(None), pl.col("event_id")]
-    best = pl.col("outcome").sort_by(order, descending=[True, False], nulls_last=True).head(k).mean()
-    return predictions.group_by("session").agg(best.alias("outcome")).sort("session")
-
-
-def versus(predictions: pl.DataFrame, *, k: int, baseline: str = "score") -> pl.DataFrame:
-    """Session returns of the model's top k beside those of the baseline's top k and of all events, with the uplift.
-
-    Returns session, model, baseline, everything, uplift; equal k on the same events, events averaged per session first.
-    """
-    model = top_k(predictions, by="expected", k=k).rename({"outcome": "model"})
-    rule = top_k(predictions, by=baseline, k=k).rename({"outcome": "baseline"})
-    everything = predictions.group_by("session").agg(pl.col("outcome").mean().alias("everything"))
+    columns = {"model": "expected", "baseline": baseline, "everything": None}
+    model, rule, everything = (
+        strategy.value(predictions, by, settings).rename({"value": name}) for name, by in columns.items()
+    )
     joined = model.join(rule, on="session").join(everything, on="session").sort("session")
     return joined.with_columns(uplift=pl.col("model") - pl.col("baseline"))
+
+
+def drawdown(values: pl.Series) -> float:
+    """Largest fall of the running sum of a series below its highest so far (and below 0), in the values' unit."""
+    total = values.fill_null(0.0).cum_sum()
+    return float((total.cum_max().clip(lower_bound=0.0) - total).max() or 0.0)
 
 
 def rank_ic(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
@@ -75,7 +77,13 @@ def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl
 
 
 def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.DataFrame:
-    """Reliability of all class probabilities together: bin, predicted, observed, low, high (95% Wilson), n."""
+    """Reliability of all class probabilities together: bin, predicted, observed, low, high (95% Wilson), n.
+
+    Without a row for a task without classes.
+    """
+    if not task.classes:
+        names = ("predicted", "observed", "low", "high")
+        return pl.DataFrame(schema={"bin": pl.Int64, **dict.fromkeys(names, pl.Float64), "n": pl.UInt32})
     long = pl.concat(
         predictions.select(pl.col(f"p_{name}").alias("p"), (pl.col("label") == i).cast(pl.Float64).alias("hit"))
         for i, name in enumerate(task.classes)
@@ -98,39 +106,27 @@ def calibration_error(predictions: pl.DataFrame, task: Task) -> float:
     return float(((table["predicted"] - table["observed"]).abs() * table["n"]).sum() / table["n"].sum())
 
 
-def table(predictions: pl.DataFrame, task: Task, *, blocks: Blocks, k: int) -> pl.DataFrame:
+def table(
+    predictions: pl.DataFrame, strategy: Strategy, settings: Settings, task: Task, *, blocks: Blocks
+) -> pl.DataFrame:
     """The figures a reviewer asks for, of one model's out-of-sample predictions.
 
     Returns metric, value, low, high, baseline, baseline_is, sessions, events, convention. Every figure is a mean over
     sessions, each session weighing the same; intervals by stationary bootstrap over sessions; NaN where none has it.
     """
-    prior = predictions.select(pl.col(f"prior_{name}") for name in task.classes).to_numpy()
-    majority = pl.Series(prior.argmax(axis=1)) == predictions["label"]
-    by_session = (
-        predictions.with_columns(
-            hit=(pl.col("predicted") == pl.col("label")).cast(pl.Float64),
-            majority=majority.cast(pl.Float64),
-            loss=log_loss(predictions, task),
-            prior_loss=log_loss(predictions, task, prefix="prior_"),
-            bias=pl.col("expected") - pl.col("outcome"),
-        )
-        .group_by("session")
-        .agg(pl.col("hit", "majority", "loss", "prior_loss", "bias").mean())
-    )
+    by_session, figures = _of_classes(predictions, task) if task.classes else _of_standings(predictions)
     sessions = (
-        by_session.join(versus(predictions, k=k), on="session")
-        .join(rank_ic(predictions, by="expected"), on="session", how="left")
+        by_session.join(rank_ic(predictions, by="expected"), on="session", how="left")
         .join(rank_ic(predictions, by="score").rename({"ic": "score_ic"}), on="session", how="left")
+        .join(versus(predictions, strategy, settings), on="session", how="left")
         .sort("session")
     )
-    figures = [  # metric, column, baseline column, what that is, convention
-        ("accuracy", "hit", "majority", "majority class of training", "share of events"),
-        ("log-loss", "loss", "prior_loss", "class prior of training", "nats, lower is better"),
-        ("ROI bias", "bias", None, "none", "expected − realised ROI"),
+    name = strategy.value_name(settings)
+    figures += [  # metric, column, baseline column, what that is, convention
         ("rank IC", "ic", "score_ic", "rule score", "Spearman within a session of ≥ 3 events"),
-        (f"ROI of top {k}", "model", "baseline", f"rule score's top {k}", "net of costs"),
-        (f"ROI of top {k}", "model", "everything", "all events", "net of costs"),
-        ("uplift over rule score", "uplift", None, "none", f"difference of the two top {k}"),
+        (name, "model", "baseline", "rule score's", "per session"),
+        (name, "model", "everything", "all events", "per session"),
+        ("uplift over rule score", "uplift", None, "none", "difference of the two"),
     ]
     intervals = blocks.means(np.column_stack([sessions[figure[1]] for figure in figures]))
     return pl.DataFrame(
@@ -149,6 +145,36 @@ def table(predictions: pl.DataFrame, task: Task, *, blocks: Blocks, k: int) -> p
             for (metric, _, base, label, convention), interval in zip(figures, intervals, strict=True)
         ]
     )
+
+
+Figures = list[tuple[str, str, str | None, str, str]]
+
+
+def _of_classes(predictions: pl.DataFrame, task: Task) -> tuple[pl.DataFrame, Figures]:
+    prior = predictions.select(pl.col(f"prior_{name}") for name in task.classes).to_numpy()
+    majority = pl.Series(prior.argmax(axis=1)) == predictions["label"]
+    by_session = (
+        predictions.with_columns(
+            hit=(pl.col("predicted") == pl.col("label")).cast(pl.Float64),
+            majority=majority.cast(pl.Float64),
+            loss=log_loss(predictions, task),
+            prior_loss=log_loss(predictions, task, prefix="prior_"),
+            bias=pl.col("expected") - pl.col("outcome"),
+        )
+        .group_by("session")
+        .agg(pl.col("hit", "majority", "loss", "prior_loss", "bias").mean())
+    )
+    return by_session, [
+        ("accuracy", "hit", "majority", "majority class of training", "share of events"),
+        ("log-loss", "loss", "prior_loss", "class prior of training", "nats, lower is better"),
+        ("bias", "bias", None, "none", "expected − realised outcome"),
+    ]
+
+
+def _of_standings(predictions: pl.DataFrame) -> tuple[pl.DataFrame, Figures]:
+    error = (pl.col("expected") - pl.col("label")) ** 2
+    by_session = predictions.group_by("session").agg(error=error.mean(), spread=(pl.col("label") ** 2).mean())
+    return by_session, [("squared error", "error", "spread", "predicting 0", "of the z-score, lower is better")]
 
 
 def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) -> pl.DataFrame:
@@ -177,18 +203,13 @@ def importance(model: FittedModel, features: FeatureSet) -> tuple[list[str], np.
 
     NaN for a base model that has neither.
     """
-    last = model.base.steps[-1][1] if hasattr(model.base, "steps") else model.base
-    if hasattr(last, "booster_"):
-        raw = last.booster_.feature_importance("gain")
-    elif hasattr(last, "coef_"):
-        raw = np.abs(last.coef_).sum(axis=0)
-    else:
-        raw = np.asarray(getattr(last, "feature_importances_", np.full(len(features.columns), np.nan)))
-    return list(features.columns), raw / max(raw.sum(), 1e-12)
+    return list(features.columns), np.mean(list(model.importance().values()), axis=0)
 
 
 def confusion(predictions: pl.DataFrame, task: Task) -> np.ndarray:
     """Events by actual (row) and predicted (column) class, shape (n_classes, n_classes)."""
     matrix = np.zeros((len(task.classes),) * 2, np.int64)
+    if not task.classes:
+        return matrix
     np.add.at(matrix, (predictions["label"].to_numpy(), predictions["predicted"].to_numpy()), 1)
     return matrix

@@ -1,60 +1,28 @@
-"""A classifier from raw features to calibrated class probabilities and the expected outcome."""
+"""A model from raw features to calibrated class probabilities and the expected outcome, or to a number."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from bq.core.errors import BadData
-from bq.learning import layers
+from bq.core.settings import Learning
+from bq.learning import layers, stacking
+from bq.learning.base_layer import Note
+from bq.learning.layers import CLASSIFICATION, REGRESSION, Kind
+from bq.learning.sample import Bounds, Float32, Preparation, Rows, Sample, decayed
+from bq.learning.stacking import SMALLEST, Stack
 
 SHRINKAGE = 50.0  # events' worth of weight that the pooled class means have in every cell
-SMALLEST = 1e-7  # probabilities below it are raised to it before the logarithm
-Float32 = NDArray[np.float32]
-
-
-class Sample(NamedTuple):
-    """What a model is trained on, row by row; see `sample` in walkforward."""
-
-    x: Float32  # (n_events, n_features), NaN where missing
-    label: NDArray[np.int64]
-    outcome: NDArray[np.float64]
-    weight: Float32
-    category: NDArray[np.int64]  # structure, for instance: class means are kept apart by it
-    size: Float32
-
-    def rows(self, index: NDArray[np.int64]) -> "Sample":
-        """The rows of `index`."""
-        return Sample(*(part[index] for part in self))
 
 
 class Prediction(NamedTuple):
     """Answer for each event."""
 
-    probabilities: Float32  # (n_events, n_classes)
+    probabilities: Float32  # (n_events, n_classes); of a regression (n_events, 0)
     expected: Float32  # (n_events,), the outcome's unit
-
-
-class Bounds(NamedTuple):
-    """Training bounds and medians of each feature, shape (n_features,)."""
-
-    low: Float32
-    high: Float32
-    median: Float32
-
-    @staticmethod
-    def of(x: Float32) -> "Bounds":
-        """Bounds of the finite values; 0 for a feature that is missing everywhere."""
-        finite = np.where(np.isfinite(x), x, np.nan)
-        empty = np.isnan(finite).all(axis=0)
-        finite[:, empty] = 0.0
-        parts = (np.nanmin(finite, axis=0), np.nanmax(finite, axis=0), np.nanmedian(finite, axis=0))
-        return Bounds(*(part.astype(np.float32) for part in parts))
-
-    def apply(self, x: Float32) -> Float32:
-        """Clip to the bounds (infinities too), then put the median where a value is missing."""
-        return np.where(np.isnan(x), self.median, np.clip(x, self.low, self.high))
 
 
 class ClassMeans(NamedTuple):
@@ -90,20 +58,67 @@ def _cell(category: NDArray[np.int64], size: Float32, edges: Float32) -> NDArray
 
 
 class FittedModel(NamedTuple):
-    """Everything a decision needs; the same steps, in the same order, are exported to ONNX."""
+    """Everything a decision needs; the same steps, in the same order, are exported to ONNX.
 
-    name: str  # of the base model
-    bounds: Bounds
+    A model of classes has all fields. A regression answers with `expected` alone: its target, by `base`.
+    """
+
+    name: str  # of the base model, or `stack`
+    preparation: Preparation
     base: Any
-    temperature: float
-    class_means: ClassMeans
-    prior: Float32  # training class frequencies, shape (n_classes,): the baseline of log-loss
-    threshold: float  # of the best class's probability: trading from it on earned most on the calibration part
+    temperature: float = 1.0
+    class_means: ClassMeans | None = None
+    prior: Float32 = np.zeros(0, np.float32)  # training class frequencies, (n_classes,): the baseline of log-loss
+    threshold: float | None = None  # of the best class's probability: trading from it on earned most in calibration
+
+    @property
+    def kind(self) -> Kind:
+        """Whether outcomes are predicted in classes or as a number."""
+        return CLASSIFICATION if self.class_means else REGRESSION
+
+    @property
+    def bounds(self) -> Bounds:
+        """Training bounds of all features."""
+        return self.preparation.bounds
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a stack used or left out, and why."""
+        return self.base.notes if isinstance(self.base, Stack) else ()
 
     def predict(self, x: Float32, category: NDArray[np.int64], size: Float32) -> Prediction:
-        """Probabilities and expected outcome of each row of features (float32, NaN where missing)."""
-        raw = self.base.predict_proba(self.bounds.apply(x))
-        probabilities = _tempered(raw, self.temperature).astype(np.float32)
+        """Answer to each row of features (float32, NaN where missing)."""
+        return self._prediction(layers.answer(self.base, self.preparation.apply(x), self.kind), category, size)
+
+    def by_layer(self, x: Float32, category: NDArray[np.int64], size: Float32) -> tuple[Prediction, dict[str, Float32]]:
+        """`predict`, and what each layer of a stack would expect by itself, with `average`, their weighted mean."""
+        if not isinstance(self.base, Stack):
+            return self.predict(x, category, size), {}
+        ready = self.preparation.apply(x)
+        columns = self.base.columns(ready)
+        whole = self._prediction(self.base.combine(columns, ready), category, size)
+        alone = {**columns, "average": self.base.average(columns)}
+        plain = self._replace(temperature=1.0)
+        return whole, {name: plain._prediction(said, category, size).expected for name, said in alone.items()}
+
+    def importance(self) -> dict[str, NDArray[np.float64]]:
+        """Share of each feature in each layer (of the gain, or of the absolute coefficients), shape (n_features,).
+
+        NaN in a layer that has no importances; 0 for what it was not shown.
+        """
+        stack = self.base if isinstance(self.base, Stack) else None
+        columns = self.preparation.columns
+        n = len(self.bounds.low)
+        found = {}
+        for name, base in (stack.bases if stack else {self.name: self.base}).items():
+            own = layers.importance(base, n if columns is None else len(columns))
+            found[name] = own if columns is None else np.bincount(columns, own, n)
+        return found
+
+    def _prediction(self, said: NDArray[Any], category: NDArray[np.int64], size: Float32) -> Prediction:
+        if self.class_means is None:
+            return Prediction(np.zeros((len(said), 0), np.float32), said[:, 0].astype(np.float32))
+        probabilities = _tempered(said, self.temperature).astype(np.float32)
         return Prediction(probabilities, (probabilities * self.class_means.of_events(category, size)).sum(axis=1))
 
 
@@ -113,34 +128,69 @@ def _tempered(probabilities: NDArray[Any], temperature: float) -> NDArray[np.flo
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def fit(
-    name: str, train: Sample, inner: tuple[NDArray[np.int64], NDArray[np.int64]], *, n_classes: int, seed: int
-) -> FittedModel:
-    """Fit preprocessing, base model, calibration and class means, all on `train`.
+def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> FittedModel:
+    """Fit preprocessing, base model or stack, calibration and class means, all on `train`.
 
-    inner : rows of `train` to fit and to calibrate a first model on, purged from each other; one temperature is chosen
-    on the second (Guo et al. 2017, doi:10.48550/arXiv.1706.04599). The model kept is then fitted on all of `train`.
+    n_classes : 0 for a regression, which has neither calibration nor class means.
 
-    Raises BadData where a class has no training event.
+    One temperature is chosen on the newest part of `train`, with a first model fitted on what ended before it (Guo et
+    al. 2017, doi:10.48550/arXiv.1706.04599). The model kept is then fitted on all of `train`. The computation takes
+    one core.
+
+    Raises BadData where a class has no training event, or where a stack has no base model left.
     """
-    for rows, what in ((inner[0], "the part before calibration"), (np.arange(len(train.label)), "the training window")):
-        absent = sorted(set(range(n_classes)) - set(train.label[rows].tolist()))
-        if absent:
-            raise BadData(
-                f"{what} must hold events of every class, but has none of class {absent}; "
-                "use longer windows or other edges."
-            )
-    first, second = train.rows(inner[0]), train.rows(inner[1])
-    bounds = Bounds.of(first.x)
-    trial = layers.fit(name, bounds.apply(first.x), first.label, first.weight, seed=seed)
-    unseen = trial.predict_proba(bounds.apply(second.x))
-    temperature = _temperature(unseen, second)
-    threshold = _threshold(_tempered(unseen, temperature)[:, -1], second)
-    bounds = Bounds.of(train.x)
-    base = layers.fit(name, bounds.apply(train.x), train.label, train.weight, seed=seed)
-    frequency = np.bincount(train.label, weights=train.weight, minlength=n_classes)
-    prior = (frequency / frequency.sum()).astype(np.float32)
-    return FittedModel(name, bounds, base, temperature, ClassMeans.of(train, n_classes), prior, threshold)
+    from threadpoolctl import threadpool_limits
+
+    whole, train = train, decayed(train, learning.half_life_days)  # a stack decays weights in each of its windows
+    with threadpool_limits(1):  # sums of matrix products would depend on the number of threads
+        if not n_classes:
+            return FittedModel(name, *_base(name, whole, n_classes, learning))
+        inner = calibration_split(train.events, learning.calibration_share)
+        _refuse_absent(train.label[inner[0]], n_classes, "the part before calibration")
+        _refuse_absent(train.label, n_classes, "the training window")
+        second = train.rows(inner[1])
+        preparation, trial = _base(name, whole.rows(inner[0]), n_classes, learning)
+        unseen = layers.answer(trial, preparation.apply(second.x), CLASSIFICATION)
+        temperature = _temperature(unseen, second)
+        frequency = np.bincount(train.label, weights=train.weight, minlength=n_classes)
+        return FittedModel(
+            name,
+            *_base(name, whole, n_classes, learning),
+            temperature,
+            ClassMeans.of(train, n_classes),
+            (frequency / frequency.sum()).astype(np.float32),
+            _threshold(_tempered(unseen, temperature)[:, -1], second),
+        )
+
+
+def _base(name: str, train: Sample, n_classes: int, learning: Learning) -> tuple[Preparation, Any]:
+    kind, preparation = layers.kind_of(n_classes), Preparation.of(train, learning)
+    if name == layers.STACK:
+        return preparation, stacking.fit(train, preparation, kind=kind, n_classes=n_classes, learning=learning)
+    model, weight = layers.make(name, kind, learning), decayed(train, learning.half_life_days).weight
+    return preparation, layers.fit(model, preparation.apply(train.x), train.label, weight)
+
+
+def calibration_split(events: pl.DataFrame, share: float) -> tuple[Rows, Rows]:
+    """Rows of those events that ended before the newest `share` of them began, and rows of that share."""
+    start = events["t0"][int(len(events) * (1.0 - share))]
+    second = np.flatnonzero((events["t0"] >= start).to_numpy())
+    first = np.flatnonzero((events["t1_due"] < start).to_numpy())
+    if not len(first):
+        raise BadData(
+            f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does; "
+            "use longer windows."
+        )
+    return first, second
+
+
+def _refuse_absent(label: NDArray[np.int64], n_classes: int, what: str) -> None:
+    absent = sorted(set(range(n_classes)) - set(label.tolist()))
+    if absent:
+        raise BadData(
+            f"{what} must hold events of every class, but has none of class {absent}; "
+            "use longer windows or other edges."
+        )
 
 
 def _temperature(probabilities: NDArray[Any], s: Sample) -> float:

@@ -1,13 +1,15 @@
 """The outcome predicted directly, for comparison with class probabilities × class means."""
 
-import numpy as np
 import polars as pl
 
 from bq.core.settings import Settings
-from bq.learning import splits
-from bq.learning.model import Bounds
+from bq.learning import layers, splits
+from bq.learning.layers import REGRESSION
+from bq.learning.sample import Preparation
 from bq.learning.walkforward import sample
 from bq.strategies.contract import Strategy, matured
+
+SMALL = {"n_estimators": 150, "learning_rate": 0.03, "num_leaves": 7}  # as the trees of classes
 
 
 def direct(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
@@ -15,25 +17,15 @@ def direct(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
 
     Clipping, imputation and trees are fitted on each fold's training events alone.
     """
-    from lightgbm import LGBMRegressor
-
+    learning = settings.learning
     ripe = matured(events, cut=events["t1"].max())
     data = sample(ripe, strategy, strategy.features(settings))
     parts = []
-    for fold in splits.purged_walk_forward(ripe, settings.learning):
+    for fold in splits.purged_walk_forward(ripe, learning):
         train, test = data.rows(fold.train), data.rows(fold.test)
-        bounds = Bounds.of(train.x)
-        model = LGBMRegressor(
-            n_estimators=150,
-            learning_rate=0.03,
-            num_leaves=7,
-            min_child_samples=60,
-            reg_lambda=10.0,
-            random_state=settings.learning.seed,
-            n_jobs=1,
-            verbose=-1,
-        )
-        model.fit(bounds.apply(train.x), train.outcome, sample_weight=train.weight)
-        predicted = np.asarray(model.predict(bounds.apply(test.x)))
+        preparation = Preparation.of(train, learning)
+        model = layers.make("lightgbm", REGRESSION, learning, **SMALL)
+        layers.fit(model, preparation.apply(train.x), train.outcome, train.weight)
+        predicted = layers.answer(model, preparation.apply(test.x), REGRESSION)[:, 0]
         parts.append(ripe[fold.test].select("event_id").with_columns(direct=pl.Series(predicted)))
     return pl.concat(parts)

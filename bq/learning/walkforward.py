@@ -21,16 +21,30 @@ CARRIED = ("event_id", "symbol", "session", "t0", "t1", "t1_due", "score", "outc
 class Training(NamedTuple):
     """What one training gives."""
 
-    oos: pl.DataFrame  # one row per (model, event): CARRIED, model, fold, p_<class>, predicted, expected, prior_<class>
+    oos: pl.DataFrame  # one row per (model, event); see `train`
     folds: pl.DataFrame  # fold, test_from, test_to, train, purged, test
     artefact: FittedModel  # trained without the newest window; this and nothing else may be deployed
     newest: pl.DataFrame  # the newest window as the artefact predicts it, columns as `oos`
     trained_through: dt.datetime  # latest t1_due in the artefact's training
+    layers: pl.DataFrame  # of a stack, out of sample: event_id, fold, layer, expected; beside its layers `stack`
+    notes: pl.DataFrame  # what was used or left out: model, fold (0: the artefact), layer, what, why
 
 
-def check(events: pl.DataFrame, settings: Settings) -> None:
+LAYERS = {"event_id": pl.String, "fold": pl.Int32, "layer": pl.String, "expected": pl.Float32}
+NOTES = {"model": pl.String, "fold": pl.Int32, "layer": pl.String, "what": pl.String, "why": pl.String}
+
+
+class Fitted(NamedTuple):
+    """A model of one training window, and what it says of later events."""
+
+    model: FittedModel
+    answer: Prediction
+    by_layer: dict[str, NDArray[np.float32]]  # of a stack: what each layer expects by itself
+
+
+def check(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> None:
     """Raise what `train` would raise for want of events, before anything long has run."""
-    layers.check([settings.learning.model, *settings.learning.compare])
+    layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
     splits.purged_walk_forward(_ripe(events), settings.learning)
     splits.newest_window(_ripe(events), settings.learning)
 
@@ -54,10 +68,8 @@ def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sa
         weight=events["weight"].to_numpy(),
         category=category,
         size=size,
+        events=events.select("session", "t0", "t1_due"),
     )
-
-
-SUCCESS = Task(("Failure", "Success"), (1e-12,))  # did it earn anything, net of costs
 
 
 def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> Training:
@@ -66,87 +78,88 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     events : the event contract with the strategy's own columns, sorted by (t0, symbol). Only events whose `t1_due`
     lies at or before the newest `t1` in the table take part, whether or not they closed early.
 
-    task : what to learn, default the strategy's own; `SUCCESS` gives the success-probability model.
+    task : what to learn, default the strategy's own; its `success` gives the model of the second tier.
+
+    The out-of-sample predictions hold CARRIED, the strategy's own columns, model, fold and expected; with classes also
+    predicted, threshold, p_<class> and prior_<class>.
 
     Raises BadParameters, TemporalOverlap or BadData with what would be needed.
     """
     learning, task, features = settings.learning, task or strategy.task(settings), strategy.features(settings)
     models = list(dict.fromkeys([learning.model, *learning.compare]))
-    layers.check(models)
-    ripe = _ripe(events).with_columns(label=task.label(pl.col("outcome")))
-    data = sample(ripe, strategy, features)
+    layers.check(learning, layers.kind_of(len(task.classes)))
+    ripe = _ripe(events.with_columns(label=task.label(pl.col("outcome"))))
     folds = splits.purged_walk_forward(ripe, learning)
     last_train, window = splits.newest_window(ripe, learning)
     jobs = [(name, fold.train, fold.test) for name in models for fold in folds] + [(learning.model, last_train, window)]
     work = partial(
-        _fit_and_predict, data=data, ripe=ripe.select("t0", "t1_due"), learning=learning, n_classes=len(task.classes)
+        _fit_and_predict, data=sample(ripe, strategy, features), learning=learning, n_classes=len(task.classes)
     )
-    *predicted, (artefact, newest) = parallel_map(work, jobs, description="walk-forward")
-    rows = [
-        _rows(ripe, job, fitted, answer, number=folds[i % len(folds)].number, task=task)
-        for i, (job, (fitted, answer)) in enumerate(zip(jobs, predicted, strict=False))
-    ]
+    largest_first = parallel_map(work, jobs[::-1], description="walk-forward")
+    artefact, *backwards = largest_first
+    fitted, numbers = backwards[::-1], [fold.number for _ in models for fold in folds]
+    kept = ripe.select(*CARRIED, *strategy.carried)
+    done = list(zip(jobs, fitted, numbers, strict=False))
     return Training(
-        oos=pl.concat(rows),
+        oos=pl.concat([_rows(kept, *one, task=task) for one in done]),
         folds=_fold_table(ripe, folds),
-        artefact=artefact,
-        newest=_rows(ripe, jobs[-1], artefact, newest, number=0, task=task),
+        artefact=artefact.model,
+        newest=_rows(kept, jobs[-1], artefact, 0, task=task),
         trained_through=ripe["t1_due"].gather(last_train).max(),
+        layers=pl.concat([pl.DataFrame(schema=LAYERS), *(_layer_rows(kept, *one) for one in done)]),
+        notes=pl.DataFrame(
+            [row for one in [*done, (jobs[-1], artefact, 0)] for row in _note_rows(*one, features)],
+            schema=NOTES,
+            orient="row",
+        ),
     )
 
 
-def _fit_and_predict(
-    job: tuple[str, NDArray[np.int64], NDArray[np.int64]],
-    *,
-    data: Sample,
-    ripe: pl.DataFrame,
-    learning: Learning,
-    n_classes: int,
-) -> tuple[FittedModel, Prediction]:
+Job = tuple[str, NDArray[np.int64], NDArray[np.int64]]  # model, rows to train on, rows to predict
+
+
+def _fit_and_predict(job: Job, *, data: Sample, learning: Learning, n_classes: int) -> Fitted:
     name, train_rows, test_rows = job
-    inner = _calibration_split(ripe[train_rows], learning.calibration_share)
-    fitted = fit(name, data.rows(train_rows), inner, n_classes=n_classes, seed=learning.seed)
+    model = fit(name, data.rows(train_rows), n_classes=n_classes, learning=learning)
     test = data.rows(test_rows)
-    return fitted, fitted.predict(test.x, test.category, test.size)
+    return Fitted(model, *model.by_layer(test.x, test.category, test.size))
 
 
-def _calibration_split(events: pl.DataFrame, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The newest `share` of the events, and those that ended before it began."""
-    start = events["t0"][int(len(events) * (1.0 - share))]
-    second = np.flatnonzero((events["t0"] >= start).to_numpy())
-    first = np.flatnonzero((events["t1_due"] < start).to_numpy())
-    if not len(first):
-        raise BadData(
-            f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does; "
-            "use longer windows."
-        )
-    return first, second
-
-
-def _rows(
-    ripe: pl.DataFrame,
-    job: tuple[str, NDArray, NDArray],
-    fitted: FittedModel,
-    answer: Prediction,
-    *,
-    number: int,
-    task: Task,
-) -> pl.DataFrame:
-    probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(task.classes)}
-    prior = {f"prior_{name}": pl.lit(float(fitted.prior[i])) for i, name in enumerate(task.classes)}
-    return (
-        ripe[job[2]]
-        .select(CARRIED)
-        .with_columns(
-            pl.lit(job[0]).alias("model"),
-            pl.lit(number).alias("fold"),
-            pl.Series("expected", answer.expected),
-            pl.Series("predicted", answer.probabilities.argmax(axis=1)),
-            pl.lit(fitted.threshold).alias("threshold"),
-            **{name: pl.Series(values) for name, values in probabilities.items()},
-            **prior,
-        )
+def _rows(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int, *, task: Task) -> pl.DataFrame:
+    model, answer = fitted.model, fitted.answer
+    rows = kept[job[2]].with_columns(
+        pl.lit(job[0]).alias("model"), pl.lit(number).alias("fold"), pl.Series("expected", answer.expected)
     )
+    if not task.classes:
+        return rows
+    probabilities = {f"p_{name}": pl.Series(answer.probabilities[:, i]) for i, name in enumerate(task.classes)}
+    prior = {f"prior_{name}": pl.lit(float(model.prior[i])) for i, name in enumerate(task.classes)}
+    return rows.with_columns(
+        pl.Series("predicted", answer.probabilities.argmax(axis=1)),
+        pl.lit(model.threshold).alias("threshold"),
+        **probabilities,
+        **prior,
+    )
+
+
+def _layer_rows(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int) -> pl.DataFrame:
+    said = {**fitted.by_layer, job[0]: fitted.answer.expected} if fitted.by_layer else {}
+    ids = kept["event_id"].gather(job[2])
+    parts = [
+        pl.DataFrame({"event_id": ids, "fold": number, "layer": name, "expected": values}, schema=LAYERS)
+        for name, values in said.items()
+    ]
+    return pl.concat([pl.DataFrame(schema=LAYERS), *parts])
+
+
+def _note_rows(job: Job, fitted: Fitted, number: int, features: FeatureSet) -> list[tuple]:
+    """The notes of one model as rows of NOTES."""
+    notes: list[tuple[str, str, str]] = list(fitted.model.notes)
+    columns = fitted.model.preparation.columns
+    if columns is not None:
+        chosen = ", ".join(features.columns[column] for column in columns)
+        notes.insert(0, ("features", f"{len(columns)} of {len(features.columns)}", chosen))
+    return [(job[0], number, *note) for note in notes]
 
 
 def _fold_table(ripe: pl.DataFrame, folds: list[splits.Fold]) -> pl.DataFrame:

@@ -33,13 +33,6 @@ def test_deciles_hold_a_tenth_each_in_order():
     assert table["y"][0] == pytest.approx(sum(i**2 for i in range(10)) / 10)
 
 
-def test_variance_shares_add_to_one_and_a_constant_has_none():
-    frame = pl.DataFrame({"a": [1.0, 2.0, 4.0, 3.0], "b": [5.0] * 4, "c": [2.0, 1.0, 1.0, 3.0]})
-    table = explore.variance_shares(frame, {"a": 0.5, "b": 0.3, "c": 0.2})
-    assert table["share of variance"].sum() == pytest.approx(1.0)
-    assert table["share of variance"][1] == pytest.approx(0.0)
-
-
 def test_missing_features_are_counted_and_not_filled():
     frame = pl.DataFrame({"a": [1.0, None, float("nan"), 3.0]})
     row = explore.describe_features(frame, ["a"]).row(0, named=True)

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from scipy.stats import spearmanr
-from toy_strategy import FEATURES, TASK, toy_events
+from toy_strategy import FEATURES, TASK, TOY, toy_events, toy_settings
 
 from bq.learning import metrics
 from bq.learning.metrics import Blocks
+from bq.strategies.value import top_k
 
 BLOCKS = Blocks(block=2.0, alpha=0.05, draws=1000, seed=1)
+TOP_2 = toy_settings(gate={"top_k": 2})
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def sessions_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def figure(predictions: pl.DataFrame, metric: str, *, against: str | None = None) -> dict:
-    rows = metrics.table(predictions, TASK, blocks=BLOCKS, k=2).filter(pl.col("metric") == metric)
+    rows = metrics.table(predictions, TOY, TOP_2, TASK, blocks=BLOCKS).filter(pl.col("metric") == metric)
     return (rows if against is None else rows.filter(pl.col("baseline_is") == against)).row(0, named=True)
 
 
@@ -69,7 +71,7 @@ def test_log_loss_of_an_impossible_class_is_finite(predictions):
 
 def test_bias_is_expected_minus_realised(predictions):
     expected = np.mean([(part["expected"] - part["outcome"]).mean() for part in sessions_of(predictions)])
-    assert figure(predictions, "ROI bias")["value"] == pytest.approx(expected)
+    assert figure(predictions, "bias")["value"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("by", ["expected", "score"])
@@ -108,7 +110,7 @@ def top_by_hand(part: pl.DataFrame, by: str, k: int) -> float:
 
 
 def test_uplift_compares_equal_k_on_the_same_sessions(predictions):
-    pairs = metrics.versus(predictions, k=2)
+    pairs = metrics.versus(predictions, TOY, TOP_2)
     parts = sessions_of(predictions)
     model = [top_by_hand(part, "expected", 2) for part in parts]
     rule = [top_by_hand(part, "score", 2) for part in parts]
@@ -117,13 +119,13 @@ def test_uplift_compares_equal_k_on_the_same_sessions(predictions):
     assert pairs["everything"].to_list() == pytest.approx([part["outcome"].mean() for part in parts])
     assert pairs["uplift"].to_list() == pytest.approx(np.subtract(model, rule))
     assert figure(predictions, "uplift over rule score")["value"] == pytest.approx(np.mean(np.subtract(model, rule)))
-    assert figure(predictions, "ROI of top 2", against="all events")["baseline"] == pytest.approx(
+    assert figure(predictions, "net ROI of the top 2", against="all events")["baseline"] == pytest.approx(
         pairs["everything"].mean()
     )
 
 
 def test_a_session_with_fewer_events_than_k_gives_the_mean_of_all(predictions):
-    pairs = metrics.versus(predictions, k=100)
+    pairs = metrics.versus(predictions, TOY, toy_settings(gate={"top_k": 100}))
     assert pairs["uplift"].abs().max() == pytest.approx(0.0, abs=1e-12)
 
 
@@ -134,9 +136,9 @@ def test_ties_do_not_depend_on_the_order_of_rows(seed, levels, k):
     frame = toy_events(sessions=5).with_columns(
         expected=pl.Series(rng.integers(0, levels, 30).astype(float)), outcome=pl.Series(rng.standard_normal(30))
     )
-    ours = metrics.top_k(frame, by="expected", k=k)
-    assert_frame_equal(ours, metrics.top_k(frame[rng.permutation(30)], by="expected", k=k))
-    assert ours["outcome"].to_list() == pytest.approx([top_by_hand(part, "expected", k) for part in sessions_of(frame)])
+    ours = top_k(frame, by="expected", k=k)
+    assert_frame_equal(ours, top_k(frame[rng.permutation(30)], by="expected", k=k))
+    assert ours["value"].to_list() == pytest.approx([top_by_hand(part, "expected", k) for part in sessions_of(frame)])
 
 
 @pytest.mark.parametrize("missing", [None, np.nan], ids=["null", "NaN"])
@@ -145,7 +147,7 @@ def test_an_event_without_a_score_is_never_among_the_best(missing):
         expected=pl.Series([missing, 1.0, 2.0, missing, 3.0, 0.0], dtype=pl.Float64),
         outcome=pl.Series([100.0, 1.0, 2.0, 100.0, 3.0, 0.0]),
     )
-    assert metrics.top_k(frame, by="expected", k=3)["outcome"].to_list() == [2.0]
+    assert top_k(frame, by="expected", k=3)["value"].to_list() == [2.0]
 
 
 def test_calibration_error_is_the_mean_gap_weighted_by_events(predictions):

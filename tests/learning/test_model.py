@@ -2,20 +2,20 @@
 
 import numpy as np
 import pytest
-from toy_strategy import toy_sample
+from toy_strategy import toy_events, toy_learning, toy_sample
 
-from bq.core.errors import BadData, BadParameters
+from bq.core.errors import BadData
 from bq.learning import layers, model
+from bq.learning.layers import CLASSIFICATION
 from bq.learning.model import SHRINKAGE, Bounds, ClassMeans, Sample
 from bq.serving import onnx
 
-NAMES = sorted(layers.CLASSIFIERS)
-INNER = (np.arange(280), np.arange(300, 400))
+NAMES = layers.names(CLASSIFICATION)
 NAN, INF = np.nan, np.inf
 
 
-def fit(name: str, sample: Sample, *, inner=INNER, seed: int = 3) -> model.FittedModel:
-    return model.fit(name, sample, inner, n_classes=3, seed=seed)
+def fit(name: str, sample: Sample, *, n_classes: int = 3, **learning: object) -> model.FittedModel:
+    return model.fit(name, sample, n_classes=n_classes, learning=toy_learning(**learning))
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +89,10 @@ def test_expected_outcome_is_the_probability_weighted_class_mean(fitted, sample)
 
 
 def test_temperature_is_the_best_for_the_calibration_rows(fitted, sample):
-    first, second = (sample.rows(rows) for rows in INNER)
+    first, second = (sample.rows(rows) for rows in model.calibration_split(sample.events, 0.2))
     bounds = Bounds.of(first.x)
-    trial = layers.fit(fitted.name, bounds.apply(first.x), first.label, first.weight, seed=3)
+    trial = layers.make(fitted.name, CLASSIFICATION, toy_learning())
+    layers.fit(trial, bounds.apply(first.x), first.label, first.weight)
     raw = trial.predict_proba(bounds.apply(second.x))
 
     def loss(temperature: float) -> float:
@@ -132,20 +133,20 @@ def test_a_feature_that_is_missing_everywhere_changes_no_answer(name):
     ("rows", "what"),
     [
         pytest.param(slice(0, 400), "the part before calibration", id="nowhere"),
-        pytest.param(slice(0, 280), "the part before calibration", id="only-in-calibration"),
+        pytest.param(slice(0, 316), "the part before calibration", id="only-in-calibration"),
     ],
 )
 def test_a_class_without_events_is_refused_by_name(sample, rows, what):
     label = sample.label.copy()
     label[rows] = np.where(label[rows] == 2, 1, label[rows])
     with pytest.raises(BadData, match=rf"{what} must hold events of every class, but has none of class \[2\]"):
-        fit("logistic_elastic_net", sample._replace(label=label))
+        fit("elastic_net", sample._replace(label=label))
 
 
 def test_a_class_that_is_absent_only_from_calibration_is_no_obstacle(sample):
     label = sample.label.copy()
-    label[300:] = np.where(label[300:] == 2, 1, label[300:])
-    assert fit("logistic_elastic_net", sample._replace(label=label)).temperature > 0
+    label[320:] = np.where(label[320:] == 2, 1, label[320:])
+    assert fit("elastic_net", sample._replace(label=label)).temperature > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,8 +156,11 @@ def test_same_inputs_give_the_same_model(name, sample):
 
 def test_lightgbm_thresholds_are_float32_and_change_no_prediction(sample):
     ready = Bounds.of(sample.x).apply(sample.x)
-    exact = layers.lightgbm(3).fit(ready, sample.label, sample_weight=sample.weight)
-    ours = layers.fit("lightgbm", ready, sample.label, sample.weight, seed=3)
+    exact = layers.make("lightgbm", CLASSIFICATION, toy_learning()).fit(
+        ready, sample.label, sample_weight=sample.weight
+    )
+    ours = layers.make("lightgbm", CLASSIFICATION, toy_learning())
+    layers.fit(ours, ready, sample.label, sample.weight)
     thresholds = ours.booster_.trees_to_dataframe()["threshold"].dropna().astype(float).to_numpy()
     assert len(thresholds) > 100
     assert (thresholds == thresholds.astype(np.float32)).all()
@@ -173,16 +177,11 @@ def test_lightgbm_thresholds_are_float32_and_change_no_prediction(sample):
 @pytest.mark.parametrize("value", [-1e-35, -1e-36, 0.0, 1e-36, 1e-35], ids=str)
 def test_a_float32_comparison_puts_what_lightgbm_reads_as_zero_on_the_side_of_zero(value):
     x, y = np.repeat(np.float32([-1, 0, 1, 2]), 100)[:, None], np.repeat([0, 1, 2, 2], 100)
-    fitted = layers.fit("lightgbm", x, y, np.ones(400, np.float32), seed=0)
+    fitted = layers.fit(layers.make("lightgbm", CLASSIFICATION, toy_learning()), x, y, np.ones(400, np.float32))
     thresholds = fitted.booster_.trees_to_dataframe()["threshold"].dropna().astype(float).unique()
     assert (np.abs(thresholds) < 1e-34).any(), "LightGBM splits zeros off"
     assert ((np.float32(value) <= np.float32(thresholds)) == (thresholds >= 0.0)).all()
     assert np.array_equal(fitted.predict_proba(np.float32([[value]])), fitted.predict_proba(np.float32([[0.0]])))
-
-
-def test_a_model_name_that_is_not_registered_is_refused_with_the_nearest():
-    with pytest.raises(BadParameters, match=r"must name base models, but got 'lightgbn'; did you mean `lightgbm`\?"):
-        layers.check(["lightgbm", "lightgbn"])
 
 
 def test_the_threshold_is_the_probability_above_which_most_was_earned(sample):
@@ -198,3 +197,18 @@ def test_equal_probabilities_are_traded_together_or_not_at_all(sample):
     probability = np.array([0.9, 0.6, 0.6, 0.3])
     parts = sample.rows(np.arange(4))._replace(outcome=np.array([0.2, 1.0, -3.0, 0.1]), weight=np.ones(4, np.float32))
     assert model._threshold(probability, parts) == np.float32(0.9)
+
+
+def test_the_calibration_part_is_the_newest_share_and_is_purged_from_the_first():
+    events = toy_events().head(300)
+    first, second = model.calibration_split(events, 0.2)
+    start = events["t0"][int(second[0])]
+    assert second.tolist() == list(range(int(second[0]), 300))
+    assert 0.2 <= len(second) / 300 < 0.2 + 6 / 300
+    assert first.tolist() == np.flatnonzero((events["t1_due"] < start).to_numpy()).tolist()
+
+
+def test_a_calibration_part_that_leaves_nothing_is_refused():
+    events = toy_events(sessions=2)
+    with pytest.raises(BadData, match=r"must end before the calibration part starts .*use longer windows"):
+        model.calibration_split(events, 0.2)

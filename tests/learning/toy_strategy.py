@@ -8,9 +8,11 @@ import polars as pl
 from bq.core.settings import Gate, Learning, Market, Settings
 from bq.learning.model import Sample
 from bq.strategies.contract import UTC, FeatureSet, Strategy, Task
+from bq.strategies.value import mean_of_all, top_k
 
 FEATURES = FeatureSet("toy_v1", ("signal", "noise", "gappy"))
-TASK = Task(("Loss", "Small", "Good"), (-0.05, 0.15))
+TASK = Task(("Loss", "Small", "Good"), (-0.05, 0.15), trade_above=0.15)
+SUCCESS = Task(("Failure", "Success"), (1e-12,))
 HOLDING_DAYS = 14
 FIRST = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
 
@@ -25,12 +27,12 @@ class ToySettings(Settings):
 
 def toy_settings(*, learning: dict | None = None, gate: dict | None = None) -> ToySettings:
     """Small and quick; sections are changed by keyword."""
-    defaults = {"features": "toy_v1", "model": "logistic_elastic_net", "folds": 2, "test_days": 90, "newest_days": 60}
+    defaults = {"features": "toy_v1", "model": "elastic_net", "folds": 2, "test_days": 90, "newest_days": 60}
     return ToySettings(
         strategy="toy",
         market=Market(),
         learning=Learning(**{**defaults, **(learning or {})}),
-        gate=Gate(**{"draws": 1000, "min_oos_days": 90, "min_events": 50, **(gate or {})}),
+        gate=Gate(**{"top_k": 5, "draws": 1000, "min_oos_days": 90, "min_events": 50, **(gate or {})}),
     )
 
 
@@ -51,6 +53,11 @@ TOY = Strategy(
     task=lambda settings: TASK,
     cells=cells,
     baseline=lambda settings: 60.0,
+    value=lambda predictions, by, settings: (
+        top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
+    ),
+    value_name=lambda settings: f"net ROI of the top {settings.gate.top_k}",
+    success=SUCCESS,
     quick="",
 )
 
@@ -101,6 +108,16 @@ def toy_sample(n: int = 400, *, features: int = 4, categories: int = 2, seed: in
     x[rng.random(x.shape) < 0.1] = np.nan
     label = np.digitize(outcome, TASK.edges).astype(np.int64)
     weight = rng.uniform(0.3, 1.0, n).astype(np.float32)
-    return Sample(
-        x, label, outcome, weight, rng.integers(0, categories, n), rng.uniform(0.5, 2.0, n).astype(np.float32)
-    )
+    category, size = rng.integers(0, categories, n), rng.uniform(0.5, 2.0, n).astype(np.float32)
+    return Sample(x, label, outcome, weight, category, size, toy_times(n))
+
+
+def toy_times(n: int, *, every: int = 4) -> pl.DataFrame:
+    """Sessions and label intervals of `n` events, `every` of them a week, labels a week long."""
+    t0 = pl.Series([FIRST + dt.timedelta(weeks=i // every) for i in range(n)], dtype=UTC)
+    return pl.DataFrame({"session": t0.dt.date(), "t0": t0, "t1_due": t0 + dt.timedelta(days=7)})
+
+
+def toy_learning(**changes: object) -> Learning:
+    """Sections of learning for a sample without a strategy."""
+    return Learning(**{"features": "toy", "model": "elastic_net", "seed": 3, **changes})

@@ -1,0 +1,169 @@
+"""The layers below a meta-learner, fitted on a training window and on the inner folds of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bq.core.errors import BadData, TemporalOverlap
+from bq.core.settings import Learning
+from bq.learning import layers, regime_layer, splits
+from bq.learning.layers import CLASSIFICATION, Kind
+from bq.learning.regime_layer import REGIMES
+from bq.learning.sample import Preparation, Sample, count_regimes, decayed
+
+PROBES = 256  # shuffled rows that a fitted model must not answer alike
+Columns = dict[str, NDArray[np.float64]]  # of each layer, shape (n_events, width): 1, or the number of classes
+
+
+class Note(NamedTuple):
+    """What was used or left out, and why."""
+
+    layer: str
+    what: str
+    why: str
+
+
+class Window(NamedTuple):
+    """The layers fitted on one training window."""
+
+    preparation: Preparation
+    bases: dict[str, Any]
+    experts: tuple[Any, ...]  # the model of each regime; empty: none
+    notes: list[Note]
+
+
+class OutOfFold(NamedTuple):
+    """What layers said of events later than those that they were fitted on."""
+
+    sample: Sample  # those events
+    columns: Columns
+    regimes: NDArray[np.float32]  # (n_events, n_regimes)
+
+
+def answers(bases: Mapping[str, Any], experts: Sequence[Any], x: NDArray[np.float32], kind: Kind) -> Columns:
+    """Answer of each layer to rows of prepared features."""
+    found = {name: layers.answer(model, x, kind) for name, model in bases.items()}
+    if experts:
+        found[REGIMES] = regime_layer.answer(experts, x, kind)
+    return found
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What a library may raise for a model that cannot be fitted; the others go on without it."""
+    from lightgbm.basic import LightGBMError
+
+    return (ValueError, ArithmeticError, RuntimeError, LightGBMError)
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+class Builder(NamedTuple):
+    """Fits the layers."""
+
+    kind: Kind
+    n_classes: int
+    learning: Learning
+
+    def mode(self, train: Sample, preparation: Preparation) -> tuple[str, list[Note]]:
+        """How regimes enter: `models`, `weights` or `none`."""
+        count, settings = count_regimes(self.learning), self.learning.stack
+        if not count:
+            return "none", [Note(REGIMES, "none", "the features hold no regime probabilities: soft weights are equal")]
+        p = preparation.apply(train.x)[:, -count:]
+        modelled = settings.regime_model in settings.models
+        if modelled and regime_layer.enough(p, train.events["session"], settings).any():
+            return "models", []
+        if len(np.unique(p.argmax(axis=1))) < 2:
+            return "none", [Note(REGIMES, "none", "all events fall into one regime")]
+        why = f"no regime has {settings.min_regime_events} events and {settings.min_regime_dates} dates"
+        return "weights", [Note(REGIMES, "sample weights", why if modelled else "stack.regime_model is no base model")]
+
+    def window(
+        self, train: Sample, preparation: Preparation, names: Sequence[str], mode: str, *, part: float = 1.0
+    ) -> Window:
+        """Fit the base models of `names`, and with mode `models` one for each regime; weights decay towards its end.
+
+        part : of the outer training window that `train` is.
+        """
+        train = decayed(train, self.learning.half_life_days)
+        x, weight, notes = preparation.apply(train.x), train.weight, []
+        if mode == "weights":
+            weight = weight * regime_layer.sample_weights(x[:, -count_regimes(self.learning) :])
+        bases = {}
+        for name in names:
+            try:
+                bases[name] = self._base(name, x, train.label, weight)
+            except failures() as error:
+                notes.append(Note(name, "left out", reason(error)))
+        general = bases.get(self.learning.stack.regime_model or "")
+        if mode != "models" or general is None:
+            return Window(preparation, bases, (), notes)
+        found = self._experts(train, x, general, part)
+        return Window(preparation, bases, tuple(model for model, _ in found), notes + [note for _, note in found])
+
+    def _base(self, name: str, x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float32]) -> Any:
+        """A fitted base model. Raises ValueError where it would be of no use."""
+        if self.kind == CLASSIFICATION and len(np.unique(y)) < self.n_classes:
+            raise ValueError("its training events lack a class")
+        model = layers.fit(layers.make(name, self.kind, self.learning), x, y, weight)
+        probes = np.random.default_rng(0).permuted(x[:: max(len(x) // PROBES, 1)], axis=0)
+        said = layers.answer(model, probes, self.kind)
+        if not np.isfinite(said).all():
+            raise ValueError("its answers are not finite")
+        if not np.ptp(said, axis=0).any():
+            raise ValueError(f"it answers every event alike, by {said.flat[0]:.3g}")
+        return model
+
+    def _experts(self, train: Sample, x: NDArray[np.float32], general: Any, part: float) -> list[tuple[Any, Note]]:
+        """The model of each regime, or the general one and why."""
+        settings = self.learning.stack
+        name, p = str(settings.regime_model), x[:, -count_regimes(self.learning) :]
+        found = []
+        for regime, ready in enumerate(regime_layer.enough(p, train.events["session"], settings, part=part)):
+            rows = np.flatnonzero(p.argmax(axis=1) == regime)
+            model, what, why = general, f"the general {name}", f"{len(rows)} events are too few, or their dates"
+            if ready:
+                try:
+                    model = self._base(name, x[rows], train.label[rows], train.weight[rows])
+                    what, why = f"its own {name}", f"{len(rows)} events"
+                except failures() as error:
+                    why = reason(error)
+            found.append((model, Note(f"{REGIMES}: {regime + 1} of {p.shape[1]}", what, why)))
+        return found
+
+    def out_of_fold(self, train: Sample, names: Sequence[str], mode: str) -> tuple[OutOfFold | None, list[Note]]:
+        """Answers to later events of `train` by layers fitted on earlier ones; what fails in a fold is dropped."""
+        settings, t0 = self.learning.stack, train.events["t0"]
+        days = max(int((t0.max() - t0.min()).days * settings.inner_share / settings.inner_folds), 1)
+        inner = self.learning.model_copy(update={"folds": settings.inner_folds, "test_days": days})
+        try:
+            folds = splits.purged_walk_forward(train.events, inner)
+        except (BadData, TemporalOverlap) as error:
+            return None, [Note("meta", "no inner folds", str(error))]
+        parts, notes = [], []
+        for fold in folds:
+            early, late = train.rows(fold.train), train.rows(fold.test)
+            if self.kind == CLASSIFICATION and len(np.unique(early.label)) < self.n_classes:
+                notes.append(Note("meta", f"no inner fold {fold.number}", "its training events lack a class"))
+                continue
+            part = len(early.label) / len(train.label)
+            window = self.window(early, Preparation.of(early, self.learning), names, mode, part=part)
+            failed = [note for note in window.notes if note.layer in names]
+            notes += [note._replace(why=f"inner fold {fold.number}: {note.why}") for note in failed]
+            names = list(window.bases)
+            ready = window.preparation.apply(late.x)
+            parts.append((fold.test, answers(window.bases, window.experts, ready, self.kind), ready))
+        return (self._joined(train, parts), notes) if parts else (None, notes)
+
+    def _joined(self, train: Sample, parts: list[tuple[NDArray[np.int64], Columns, NDArray[np.float32]]]) -> OutOfFold:
+        """The parts of all inner folds together, of the layers that every fold has."""
+        kept = [name for name in parts[0][1] if all(name in said for _, said, _ in parts)]
+        count = count_regimes(self.learning)
+        regimes = [ready[:, ready.shape[1] - count :] for *_, ready in parts]
+        columns = {name: np.concatenate([said[name] for _, said, _ in parts]) for name in kept}
+        return OutOfFold(train.rows(np.concatenate([rows for rows, *_ in parts])), columns, np.concatenate(regimes))

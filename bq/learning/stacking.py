@@ -1,0 +1,163 @@
+"""Several base models as one: their out-of-fold predictions, weighted by regime, teach a meta-learner.
+
+Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1. An in-sample prediction never reaches the meta-learner: it sees what
+models fitted on earlier events said of later ones, by purged walk-forward inside the training window.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from bq.core.errors import BadData
+from bq.core.settings import Learning
+from bq.learning import layers, regime_layer
+from bq.learning.base_layer import Builder, Columns, Note, OutOfFold, answers, failures, reason
+from bq.learning.layers import CLASSIFICATION, REGRESSION, Kind
+from bq.learning.regime_layer import REGIMES
+from bq.learning.sample import Preparation, Sample, count_regimes
+
+LEAST_WEIGHT = np.float32(1e-6)  # keeps weights defined where all regime probabilities are 0
+SMALLEST = 1e-7  # probabilities below it are raised to it before the logarithm
+META: dict[tuple[str, str], dict[str, float]] = {
+    ("elastic_net", REGRESSION): {"alpha": 0.01, "l1_ratio": 0.5},
+    ("elastic_net", CLASSIFICATION): {"C": 0.05, "l1_ratio": 0.5},
+    **{
+        ("lightgbm", kind): {"n_estimators": 50, "num_leaves": 8, "max_depth": 3, "learning_rate": 0.05, "max_bin": 15}
+        for kind in (REGRESSION, CLASSIFICATION)  # few bins: rounding rarely decides on which side a row falls
+    },
+}
+
+
+class Stack(NamedTuple):
+    """A fitted stack; like a scikit-learn estimator it answers rows of prepared features."""
+
+    kind: Kind
+    bases: dict[str, Any]  # base models by name, in order
+    experts: tuple[Any, ...]  # the model of each regime; empty: none
+    centre: NDArray[np.float32]  # (n_layers × width,), taken from their answers before weighting; 0 for classes
+    table: NDArray[np.float32] | None  # (n_regimes, n_layers × width) soft weights; None: no regimes, all 1
+    meta: Any | None  # None: the answers are averaged by `weights`
+    weights: NDArray[np.float64]  # (n_layers,), sum 1: those that did best out of fold, or equal ones
+    notes: tuple[Note, ...]
+
+    def columns(self, x: NDArray[np.float32]) -> Columns:
+        """Answer of each layer."""
+        return answers(self.bases, self.experts, x, self.kind)
+
+    def average(self, columns: Columns) -> NDArray[np.float64]:
+        """The layers' answers averaged by `weights`."""
+        return sum(weight * part for weight, part in zip(self.weights, columns.values(), strict=True))
+
+    def inputs(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the meta-learner sees: the layers' answers (of classes: their logarithms) times their weights by regime,
+        and the regime probabilities."""
+        said = np.hstack(list(columns.values()))
+        said = (np.log(np.clip(said, SMALLEST, 1.0)) if self.kind == CLASSIFICATION else said).astype(np.float32)
+        said = said - self.centre
+        if self.table is None:
+            return said
+        p = x[:, -len(self.table) :]
+        weight = p @ self.table + LEAST_WEIGHT
+        return np.hstack([said * (weight / weight.sum(axis=1, keepdims=True)), p])
+
+    def combine(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The stack's answer from those of its layers."""
+        if self.meta is None:
+            return self.average(columns)
+        return layers.answer(self.meta, self.inputs(columns, x), self.kind)
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The target of each row, of a regression."""
+        return self.combine(self.columns(x), x)[:, 0]
+
+    def predict_proba(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Class probabilities of each row."""
+        return self.combine(self.columns(x), x)
+
+
+def fit(train: Sample, preparation: Preparation, *, kind: Kind, n_classes: int, learning: Learning) -> Stack:
+    """Fit base models, models of regimes and the meta-learner on `train`.
+
+    preparation : of `train`; inner folds learn their own. Raises BadData where no base model is left.
+    """
+    build = Builder(kind, n_classes, learning)
+    mode, notes = build.mode(train, preparation)
+    window = build.window(train, preparation, learning.stack.models, mode)
+    inner, more = build.out_of_fold(train, list(window.bases), mode)
+    bases = {name: model for name, model in window.bases.items() if inner is None or name in inner.columns}
+    experts = window.experts if inner is None or REGIMES in inner.columns else ()
+    notes = [*notes, *window.notes, *more]
+    if not bases:
+        reasons = "; ".join(f"{note.layer}: {note.why}" for note in notes if note.what == "left out")
+        raise BadData(f"at least one base model of the stack must be left, but none is ({reasons}).")
+    names = [*bases, *([REGIMES] if experts else [])]
+    regimes, width = count_regimes(learning), n_classes or 1
+    stack = Stack(
+        kind=kind,
+        bases=bases,
+        experts=experts,
+        centre=np.zeros(len(names) * width, np.float32),
+        table=regime_layer.soft_weights(names, learning.stack, regimes=regimes, width=width) if regimes else None,
+        meta=None,
+        weights=np.full(len(names), 1.0 / len(names)),
+        notes=(),
+    )
+    if inner is None:
+        return stack._replace(
+            notes=(*notes, Note("meta", "equal weights", "there is nothing out of fold to learn from"))
+        )
+    inner = inner._replace(columns={name: inner.columns[name] for name in names})
+    stack, note = _combined(stack, inner, learning)
+    return stack._replace(notes=(*notes, note))
+
+
+def _combined(stack: Stack, inner: OutOfFold, learning: Learning) -> tuple[Stack, Note]:
+    """The stack with weights and, where one can be had, a meta-learner, both learnt out of fold."""
+    settings, own = learning.stack, inner.sample
+    if settings.meta == "weights" or settings.fallback == "performance":
+        stack = stack._replace(weights=best_weights(list(inner.columns.values()), own, stack.kind))
+    if stack.kind == REGRESSION:
+        said = np.hstack(list(inner.columns.values()))
+        stack = stack._replace(centre=np.average(said, axis=0, weights=own.weight).astype(np.float32))
+    if settings.meta == "weights":
+        return stack, Note("meta", "performance weights", "stack.meta asks for them")
+    left = len(stack.bases)
+    if left < settings.min_base_models:
+        why = f"{left} base models are left, and stack.min_base_models asks for {settings.min_base_models}"
+        return stack, Note("meta", f"{settings.fallback} weights", why)
+    try:
+        meta = _meta(stack, inner, learning)
+    except failures() as error:
+        return stack, Note("meta", f"{settings.fallback} weights", reason(error))
+    return stack._replace(meta=meta), Note("meta", settings.meta, f"fitted on {len(own.label)} events out of fold")
+
+
+def _meta(stack: Stack, inner: OutOfFold, learning: Learning) -> Any:
+    """The fitted meta-learner. Raises ValueError where it answers all events alike."""
+    name, inputs = learning.stack.meta, stack.inputs(inner.columns, inner.regimes)
+    model = layers.make(name, stack.kind, learning, **META[name, stack.kind])
+    layers.fit(model, inputs, inner.sample.label, inner.sample.weight)
+    if not np.ptp(layers.answer(model, inputs, stack.kind), axis=0).any():
+        raise ValueError("it answers every event alike")
+    return model
+
+
+def best_weights(columns: list[NDArray[np.float64]], events: Sample, kind: Kind) -> NDArray[np.float64]:
+    """Weights >= 0 with sum 1 of the average that did best: by squares, or by likelihood for classes.
+
+    Non-negative least squares on centred answers; expectation-maximisation of the mixture (Dempster et al. 1977).
+    """
+    n, share = len(columns), events.weight / events.weight.sum(dtype=np.float64)
+    if kind == REGRESSION:
+        both = np.column_stack([*columns, events.label])
+        both = (both - share @ both) * np.sqrt(share)[:, None]
+        found, _ = nnls(both[:, :n], both[:, n])
+        return found / found.sum() if found.any() else np.full(n, 1.0 / n)
+    said = np.column_stack([part[np.arange(len(part)), events.label] for part in columns]) + SMALLEST
+    weights = np.full(n, 1.0 / n)
+    for _ in range(200):
+        mixed = said * weights
+        weights = share @ (mixed / mixed.sum(axis=1, keepdims=True))
+    return weights

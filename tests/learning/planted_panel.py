@@ -1,0 +1,55 @@
+"""A cross-section with a planted signal: one linear part, one interaction, one that turns with the regime."""
+
+import datetime as dt
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from bq.core.settings import Learning, Regimes, Stack
+from bq.learning.model import Sample
+from bq.strategies.contract import UTC
+
+FIRST = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
+STATES = 3
+
+
+class Panel(NamedTuple):
+    """Events and what the best forecast of their target would be."""
+
+    sample: Sample
+    oracle: np.ndarray
+
+
+def panel(*, symbols: int = 30, sessions: int = 400, features: int = 8, ic: float = 0.2, seed: int = 0) -> Panel:
+    """Weekly sessions; the last three columns are regime probabilities, missing in the first twenty sessions."""
+    rng = np.random.default_rng(seed)
+    n, week = symbols * sessions, np.repeat(np.arange(sessions), symbols)
+    x = rng.standard_normal((n, features)).astype(np.float32)
+    state = rng.integers(0, STATES, sessions // 5 + 1).repeat(5)[week]  # spells of five sessions
+    p = (0.8 * np.eye(STATES)[state] + 0.2 / STATES).astype(np.float32)
+    signal = x[:, 0] + x[:, 1] * x[:, 2] + x[:, 3] * np.array([-1.5, 0.0, 1.5])[state]
+    signal /= signal.std()
+    target = ic * signal + np.sqrt(1 - ic**2) * rng.standard_normal(n)
+    p[week < 20] = np.nan
+    x[rng.random(x.shape) < 0.01] = np.nan
+    t0 = pl.Series([FIRST + dt.timedelta(weeks=int(w)) for w in week], dtype=UTC)
+    times = pl.DataFrame({"session": t0.dt.date(), "t0": t0, "t1_due": t0 + dt.timedelta(days=10)})
+    ones = np.ones(n, np.float32)
+    return Panel(Sample(np.hstack([x, p]), target, target, ones, np.zeros(n, np.int64), ones, times), signal)
+
+
+def learning(*, stack: dict | None = None, **changes: object) -> Learning:
+    """Settings of a stack with regimes; trees few and small enough for a test."""
+    few = {
+        "lightgbm": {"n_estimators": 40, "num_leaves": 15},
+        "xgboost": {"n_estimators": 40, "max_depth": 4, "learning_rate": 0.1},
+    }
+    defaults = {"features": "", "model": "stack", "regimes": Regimes(), "hyperparameters": few}
+    return Learning(**{**defaults, "stack": Stack(**{"inner_folds": 2, **(stack or {})}), **changes})
+
+
+def rank_ic(forecast: np.ndarray, target: np.ndarray, events: pl.DataFrame) -> np.ndarray:
+    """Spearman correlation within each session."""
+    frame = pl.DataFrame({"a": forecast, "b": target, "session": events["session"]})
+    return frame.group_by("session").agg(pl.corr("a", "b", method="spearman"))["a"].fill_nan(0.0).to_numpy()
