@@ -8,17 +8,18 @@ import polars.selectors as cs
 
 from bq.core import files
 from bq.core.settings import Settings
-from bq.learning import metrics
-from bq.learning.metrics import Blocks
-from bq.learning.walkforward import SUCCESS, Training
-from bq.serving import gates, onnx, registry
+from bq.learning import anatomy, metrics
+from bq.learning.walkforward import Training
+from bq.serving import gates, onnx, registry, support
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.contract import Strategy, Task, matured, weakest_source
 
 MODELS = "candidate"  # folder of the artefacts inside a run folder
-TABLES = ("oos", "newest", "metrics", "success_oos")
+TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
+REGIME = "regime_"  # beginning of the names of regime columns
+VALUES = "oos_values"  # in the card: what the recipe earned out of sample, by session
 
 
 class Candidate(NamedTuple):
@@ -28,10 +29,15 @@ class Candidate(NamedTuple):
     oos: pl.DataFrame  # all models; see walkforward.Training
     newest: pl.DataFrame
     metrics: pl.DataFrame  # see `tables`
+    folds: pl.DataFrame  # see walkforward.Training, as the next two
+    layers: pl.DataFrame
+    notes: pl.DataFrame
+    importances: pl.DataFrame  # see anatomy, as the next
+    weights: pl.DataFrame
     parity: Parity
-    success: Artefact  # the success-probability model, the second tier
-    success_oos: pl.DataFrame  # of the success model alone
-    success_parity: Parity
+    success: Artefact | None = None  # the success-probability model, where the strategy has a second tier
+    success_oos: pl.DataFrame | None = None  # of the success model alone
+    success_parity: Parity | None = None
 
     @property
     def own_oos(self) -> pl.DataFrame:
@@ -42,57 +48,95 @@ class Candidate(NamedTuple):
 def recipe_digest(settings: Settings) -> str:
     """Digest of the way of training: a change of it is a new recipe, to be judged against the champion's.
 
-    What is only shown beside the candidate is no part of it.
+    What is only shown beside the candidate, and how it is judged or tuned, is no part of it.
     """
-    beside = {"market": True, "gate": True, "run": True, "learning": {"compare"}}
+    judged = dict.fromkeys(("market", "gate", "production", "tuning", "run"), True)
+    beside = {**judged, "learning": {"compare"}}
     return files.digest(settings.model_dump(mode="json", exclude=beside))
 
 
 def save(
     training: Training,
-    success: Training,
+    success: Training | None,
     events: pl.DataFrame,
     folder: Path,
     *,
     strategy: Strategy,
     settings: Settings,
 ) -> Candidate:
-    """Export both artefacts, measure their parity, and write everything below `folder`.
+    """`make`, and write everything below `folder`."""
+    made = make(training, success, events, strategy=strategy, settings=settings)
+    _write(made, folder)
+    return made
 
-    training : of the strategy's classes. success : of the task SUCCESS, the second tier.
+
+def make(
+    training: Training, success: Training | None, events: pl.DataFrame, *, strategy: Strategy, settings: Settings
+) -> Candidate:
+    """Export the artefacts and measure their parity.
+
+    training : of the strategy's task. success : of its second tier's, where it has one.
     """
     table = tables(training.oos, strategy, settings)
-    plain = table.with_columns(cs.float().fill_nan(None))  # JSON has no NaN
-    own = plain.filter(pl.col("model") == training.artefact.name).drop("model")
-    metrics_oos = {"metrics_oos": own.to_dicts()}
-    task = strategy.task(settings)
-    artefact, parity = _export(training, task, events, strategy=strategy, settings=settings, card=metrics_oos)
-    second, second_parity = _export(success, SUCCESS, events, strategy=strategy, settings=settings, card={})
-    for made in (artefact, second):
-        registry.store(made, folder / MODELS)
-    known = {
-        "model_id": artefact.model_id,
-        "parity": parity._asdict(),
-        "success_id": second.model_id,
-        "success_parity": second_parity._asdict(),
-    }
-    success_oos = success.oos.filter(pl.col("model") == success.artefact.name)
-    result = Candidate(artefact, training.oos, training.newest, table, parity, second, success_oos, second_parity)
+    own = _plain(table).filter(pl.col("model") == training.artefact.name).drop("model")
+    oos = training.oos.filter(pl.col("model") == training.artefact.name)
+    values = strategy.value(oos, "expected", settings)
+    card = {"metrics_oos": own.to_dicts(), VALUES: [[str(day), value] for day, value in values.rows()]}
+    features = strategy.features(settings)
+    artefact, parity = _export(training, strategy.task(settings), events, strategy, settings, card)
+    made = Candidate(
+        artefact=artefact,
+        oos=training.oos,
+        newest=training.newest,
+        metrics=table,
+        folds=training.folds,
+        layers=training.layers,
+        notes=training.notes,
+        importances=anatomy.importances(training.artefact, features),
+        weights=anatomy.weights(training.artefact, [name for name in features.columns if name.startswith(REGIME)]),
+        parity=parity,
+    )
+    if success is None:
+        return made
+    second, second_parity = _export(success, strategy.success, events, strategy, settings, {})
+    alone = success.oos.filter(pl.col("model") == success.artefact.name)
+    return made._replace(success=second, success_parity=second_parity, success_oos=alone)
+
+
+def _plain(table: pl.DataFrame) -> pl.DataFrame:
+    return table.with_columns(cs.float().fill_nan(None))  # JSON has no NaN
+
+
+def _write(made: Candidate, folder: Path) -> None:
+    known = {"model_id": made.artefact.model_id, "parity": made.parity._asdict()}
+    registry.store(made.artefact, folder / MODELS)
     for name in TABLES:
-        files.write_parquet(folder / f"{name}.parquet", getattr(result, name))
-    files.write_parquet(folder / "folds.parquet", training.folds)
-    files.write_json(folder / "metrics.json", plain.to_dicts())
+        files.write_parquet(folder / f"{name}.parquet", getattr(made, name))
+    if made.success is not None:
+        registry.store(made.success, folder / MODELS)
+        files.write_parquet(folder / "success_oos.parquet", made.success_oos)
+        known |= {"success_id": made.success.model_id, "success_parity": made.success_parity._asdict()}
+    files.write_json(folder / "metrics.json", _plain(made.metrics).to_dicts())
     files.write_json(folder / "candidate.json", known)
-    return result
+
+
+def values_of(artefact: Artefact) -> pl.DataFrame | None:
+    """What an artefact's recipe earned out of sample: session, value; None for a model stored without."""
+    rows = artefact.card.get(VALUES)
+    if rows is None:
+        return None
+    frame = pl.DataFrame(rows, schema={"session": pl.String, "value": pl.Float64}, orient="row")
+    return frame.with_columns(pl.col("session").str.to_date())
 
 
 def _export(
-    training: Training, task: Task, events: pl.DataFrame, *, strategy: Strategy, settings: Settings, card: dict
+    training: Training, task: Task, events: pl.DataFrame, strategy: Strategy, settings: Settings, card: dict
 ) -> tuple[Artefact, Parity]:
     features = strategy.features(settings)
     graph = onnx.export(training.artefact)
     known = matured(events, cut=training.trained_through)
-    parity = onnx.parity(training.artefact, graph, features.matrix(known), seed=settings.learning.seed)
+    x, seed = features.matrix(known), settings.learning.seed
+    parity = onnx.parity(training.artefact, graph, x, trade_above=task.trade_above, seed=seed)
     bundle = {
         "strategy": strategy.name,
         "model": training.artefact.name,
@@ -101,22 +145,26 @@ def _export(
         "columns": list(features.columns),
         "classes": list(task.classes),
         "edges": list(task.edges),
+        "trade_above": task.trade_above,
         "threshold": training.artefact.threshold,
         "recipe": recipe_digest(settings),
         "source": weakest_source(events),
-        "events_hash": store.events_hash(events, features),
+        "events_hash": store.events_hash(events, features, strategy.task(settings)),
         "trained_events": len(known),
         "trained_through": training.trained_through.isoformat(),
-        "seed": settings.learning.seed,
+        "support": support.describe(features, x),
+        "seed": seed,
     }
     return Artefact(graph, bundle, {"parameters": settings.model_dump(mode="json"), **card}), parity
 
 
 def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
     """`metrics.table` of every model in an out-of-sample stream, with the column `model` in front."""
-    task, k = strategy.task(settings), settings.gate.top_k
+    task = strategy.task(settings)
     parts = [
-        metrics.table(own, task, blocks=blocks(own, settings), k=k).select(pl.lit(model).alias("model"), pl.all())
+        metrics.table(own, strategy, settings, task, blocks=gates.blocks(own, settings)).select(
+            pl.lit(model).alias("model"), pl.all()
+        )
         for (model,), own in oos.group_by("model", maintain_order=True)
     ]
     return pl.concat(parts)
@@ -125,15 +173,15 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.Data
 def load(folder: Path) -> Candidate:
     """Read what `save` wrote; the artefacts' hashes are checked."""
     known = files.read_json(folder / "candidate.json")
-    return Candidate(
+    made = Candidate(
         artefact=registry.load(folder / MODELS / known["model_id"]),
         parity=Parity(**known["parity"]),
-        success=registry.load(folder / MODELS / known["success_id"]),
-        success_parity=Parity(**known["success_parity"]),
         **{name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES},
     )
-
-
-def blocks(oos: pl.DataFrame, settings: Settings) -> Blocks:
-    """How the sessions of a stream are resampled: the gate's rule."""
-    return gates.blocks(oos, settings.gate, settings.learning.seed)
+    if "success_id" not in known:
+        return made
+    return made._replace(
+        success=registry.load(folder / MODELS / known["success_id"]),
+        success_parity=Parity(**known["success_parity"]),
+        success_oos=pl.read_parquet(folder / "success_oos.parquet"),
+    )

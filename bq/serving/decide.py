@@ -8,14 +8,19 @@ import polars as pl
 from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.settings import Settings
-from bq.learning.metrics import TRADE_ABOVE
-from bq.serving import registry
+from bq.serving import registry, support
 from bq.serving.onnx import Session
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
 
 CHAMPION, SUCCESS, RULE = 1, 2, 3  # tiers, in the order in which they are asked
 IN_SAMPLE = "in sample, no evidence"
+SECOND = "-success"  # after the name of a shelf: its second tier's
+_NO_CLASSES = {
+    "predicted_class": pl.lit(None, pl.String),
+    "class_probabilities": pl.lit(None, pl.List(pl.Float32)),
+    "confidence": pl.lit(None, pl.Float64),
+}
 SHOWN = ("event_id", "symbol", "session", "source", "score")
 
 
@@ -29,7 +34,7 @@ class Champion(NamedTuple):
 
 def success_shelf(settings: Settings) -> str:
     """Where the success-probability model is kept."""
-    return f"{settings.shelf}-success"
+    return f"{settings.shelf}{SECOND}"
 
 
 def champion(strategy: Strategy, shelf: str) -> tuple[Champion | None, str]:
@@ -46,7 +51,7 @@ def champion(strategy: Strategy, shelf: str) -> tuple[Champion | None, str]:
 
 def ready(artefact: Artefact, strategy: Strategy) -> Champion:
     """Load an artefact's graph; BadData where its schema is not that of the strategy's features."""
-    features = strategy.feature_sets.get(artefact.bundle["features"])
+    features = strategy.feature_set(artefact.bundle["features"])
     if features is None or features.schema_hash != artefact.bundle["schema_hash"]:
         known = set(features.columns) if features else set()
         theirs = set(artefact.bundle["columns"])
@@ -58,12 +63,14 @@ def ready(artefact: Artefact, strategy: Strategy) -> Champion:
 
 
 def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.DataFrame:
-    """The events with the model's columns: expected, predicted, p_<class>."""
-    x = strategy.feature_sets[model.bundle["features"]].matrix(events)
+    """The events with the model's columns: expected, and of a classifier predicted and p_<class>."""
+    x = strategy.feature_set(model.bundle["features"]).matrix(events)
     answer = model.session.predict(x, *strategy.cells(events))
+    answered = events.with_columns(pl.Series("expected", answer.expected))
+    if not model.bundle["classes"]:
+        return answered
     probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(model.bundle["classes"])}
-    return events.with_columns(
-        pl.Series("expected", answer.expected),
+    return answered.with_columns(
         pl.Series("predicted", answer.probabilities.argmax(axis=1)),
         **{name: pl.Series(values) for name, values in probabilities.items()},
     )
@@ -78,8 +85,9 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     """
     model, why = champion(strategy, settings.shelf)
     if model is not None:
-        trade = pl.col("expected") > TRADE_ABOVE
-        reason = pl.format("expected ROI {} against {}", pl.col("expected").round(3), pl.lit(TRADE_ABOVE))
+        least = model.bundle["trade_above"]
+        trade = pl.col("expected") > least
+        reason = pl.format("expected outcome {} against {}", pl.col("expected").round(3), pl.lit(least))
         return _by_model(model, events, strategy, by="expected", trade=trade, reason=reason, tier=CHAMPION)
     second, second_why = champion(strategy, success_shelf(settings))
     if second is not None:
@@ -95,10 +103,8 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     reason = pl.format(text, pl.col("score").round(1), pl.lit(trade_at), pl.lit(why), pl.lit(second_why))
     answer = events.select(
         *SHOWN,
-        predicted_class=pl.lit(None, pl.String),
-        class_probabilities=pl.lit(None, pl.List(pl.Float32)),
+        **_NO_CLASSES,
         expected_roi=pl.lit(None, pl.Float64),
-        confidence=pl.lit(None, pl.Float64),
         percentile=_percentile("score"),
         should_trade=pl.col("score") >= trade_at,
         tier=pl.lit(RULE),
@@ -116,19 +122,41 @@ def _by_model(
     seen = pl.lit(f"{IN_SAMPLE} (the model was trained on events up to {trained:%Y-%m-%d}): ")
     reason = pl.when(pl.col("t0") <= trained).then(pl.concat_str(seen, reason)).otherwise(reason)
     names = [f"p_{name}" for name in classes.values()]
-    ranked = predict(model, events, strategy).sort([by, "event_id"], descending=[True, False])
+    doubtful, reason = _outside(model, events, strategy, reason)
+    ranked = doubtful.sort([by, "event_id"], descending=[True, False])
+    chances = {
+        "predicted_class": pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
+        "class_probabilities": pl.concat_list(names),
+        "confidence": pl.max_horizontal(names).cast(pl.Float64),
+    }
     return ranked.select(
         *SHOWN,
-        predicted_class=pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
-        class_probabilities=pl.concat_list(names),
+        **(chances if classes else _NO_CLASSES),
         expected_roi=pl.col("expected").cast(pl.Float64),
-        confidence=pl.max_horizontal(names).cast(pl.Float64),
         percentile=_percentile(by),
         should_trade=trade,
         tier=pl.lit(tier),
         reason=reason,
         model=pl.lit(model.model_id),
     )
+
+
+def _outside(
+    model: Champion, events: pl.DataFrame, strategy: Strategy, reason: pl.Expr
+) -> tuple[pl.DataFrame, pl.Expr]:
+    """The predicted events and their reasons, with the features named that lie outside the training support.
+
+    Logs a warning where the share of such events is above `support.ALERT_ABOVE`.
+    """
+    features = strategy.feature_set(model.bundle["features"])
+    outside = support.outside(model.bundle["support"], features, features.matrix(events))
+    names = [", ".join(name for name, out in zip(features.columns, row, strict=True) if out) for row in outside]
+    share = float(outside.any(axis=1).mean()) if len(outside) else 0.0
+    if share > support.ALERT_ABOVE:
+        log.warning("model %s: %.0f%% of the events lie outside its training support", model.model_id, 100 * share)
+    answered = predict(model, events, strategy).with_columns(outside=pl.Series(names, dtype=pl.String))
+    told = pl.concat_str(reason, pl.lit("; outside the training support: "), "outside")
+    return answered, pl.when(pl.col("outside") == "").then(reason).otherwise(told)
 
 
 def _percentile(by: str) -> pl.Expr:

@@ -1,6 +1,7 @@
 """The champion gate: recipe and artefact, kept apart; anything inconclusive keeps what is deployed.
 
-Recipe: does this way of training earn anything? Judged on the walk-forward out-of-sample stream against the rule score.
+Recipe: does this way of training earn anything? Judged on the walk-forward out-of-sample stream against the rule score,
+and against what the champion's recipe earned on the same sessions where the two recipes differ.
 Artefact: is this fitted model sound? Judged on the newest window, which it never saw, against what it would replace.
 """
 
@@ -9,28 +10,17 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bq.core.settings import Gate
+from bq.core.errors import BadData
+from bq.core.settings import Gate, Settings
 from bq.learning import metrics
 from bq.learning.metrics import Blocks
+from bq.serving import ledger
 from bq.serving.onnx import TOLERANCE, Parity
 from bq.stats.bootstrap import Interval
-from bq.strategies.contract import Task
+from bq.strategies.contract import Component, Strategy, Task
 
 DAYS_A_MONTH = 30.44
-
-
-class Component(NamedTuple):
-    """One thing that must hold."""
-
-    name: str
-    holds: bool | None  # None: inconclusive, which deploys nothing
-    statement: str  # value, interval, threshold and sample in words
-    needed: str  # what would have to change for it to hold; empty where it holds
-
-    @staticmethod
-    def of(name: str, holds: bool | None, statement: str, needed: str) -> "Component":
-        """A component; what would be needed is dropped where it holds."""
-        return Component(name, None if holds is None else bool(holds), statement, "" if holds else needed)
+NAMED = 2  # failed components that a headline names
 
 
 class Verdict(NamedTuple):
@@ -52,44 +42,60 @@ class Verdict(NamedTuple):
         return [f"{c.name}: {c.needed}" for c in self.components if c.needed]
 
 
+class Standing(NamedTuple):
+    """What is deployed, as far as it can still be asked."""
+
+    recipe: str  # digest of the way it was trained
+    newest: pl.DataFrame | None  # the newest window as it predicts it; None where it cannot answer
+    values: pl.DataFrame | None  # what its recipe earned out of sample: session, value; None where that is not known
+
+
 def decide(
     oos: pl.DataFrame,
     newest: pl.DataFrame,
-    champion: pl.DataFrame | None,
+    standing: Standing | None,
     parity: Parity,
     *,
-    same_recipe: bool,
-    task: Task,
-    settings: Gate,
-    seed: int,
+    recipe: str,
+    trials: pl.DataFrame,
+    strategy: Strategy,
+    settings: Settings,
 ) -> Verdict:
     """Judge a candidate.
 
-    oos : its walk-forward predictions (one model). newest : the newest window as the artefact predicts it;
-    champion : the same events as the champion predicts them, None where there is none. same_recipe : whether the
-    champion was trained the same way; then not being worse is enough, else the candidate must be better.
+    oos : its walk-forward predictions (one model). newest : the newest window as the artefact predicts it. standing :
+    the champion, None where there is none. recipe : how the candidate was trained; a retrain of the champion's recipe
+    need not be better than it, a changed one must. trials : series of the ledger, see `ledger.on`.
     """
+    changed = standing is not None and standing.recipe != recipe
     components = [
-        *_sample(oos, settings),
-        *_recipe(oos, settings, seed),
-        _artefact(newest, champion, settings, seed, same_recipe=same_recipe),
-        _calibration(oos, task, settings),
+        *_sample(oos, settings.gate),
+        *_recipe(oos, strategy, settings),
+        *([_changed(oos, standing, strategy, settings)] if changed else []),
+        *_drawdown(oos, strategy, settings),
+        *_deflated(oos, trials, strategy, settings),
+        _artefact(newest, standing, strategy, settings, changed=changed),
+        *_calibration(oos, strategy.task(settings), settings.gate),
+        *(strategy.requirements(oos, settings) if strategy.requirements else []),
         _parity(parity),
     ]
     failed = [c for c in components if not c.holds]
-    if not failed:
-        against = "the rule score" if champion is None else "the champion"
-        than = "better" if _must_be_better(champion, same_recipe=same_recipe) else "not worse"
-        headline = f"better than the rule score out of sample, and {than} than {against} on the newest window"
-        return Verdict(True, headline, components)
-    return Verdict(False, _said(failed), components)
+    if failed:
+        return Verdict(False, _said(failed), components)
+    headline = "better than the rule score out of sample"
+    if changed:
+        headline += " and than the champion's recipe"
+    against = "the rule score" if standing is None or standing.newest is None else "the champion"
+    return Verdict(True, f"{headline}, and not worse than {against} on the newest window", components)
 
 
 def _said(failed: list[Component]) -> str:
-    return "; ".join(f"{'inconclusive' if c.holds is None else 'not shown'}: {c.name}" for c in failed)
+    said = [f"{'inconclusive' if c.holds is None else 'not shown'}: {c.name}" for c in failed]
+    more = f"; and {len(said) - NAMED} more" if len(said) > NAMED else ""
+    return "; ".join(said[:NAMED]) + more
 
 
-def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Gate, seed: int) -> Verdict:
+def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Settings) -> Verdict:
     """Judge the success-probability model: do the trades above its threshold earn more than their costs?
 
     oos : its walk-forward predictions (one model), each event beside the threshold that its fold's training chose.
@@ -97,11 +103,10 @@ def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Gate, seed: i
     traded = oos.select(pl.col("^p_.*$")).to_series(-1) >= oos["threshold"]
     earned = oos.with_columns(net=pl.when(traded).then(pl.col("outcome")))
     sessions = earned.group_by("session").agg(pl.col("net").mean()).sort("session")  # null where nothing was traded
-    days = (oos["session"].max() - oos["session"].min()).days
-    net = blocks(oos, settings, seed).mean(sessions["net"].to_numpy())
+    net = blocks(oos, settings).mean(sessions["net"].to_numpy())
     beside = f", all events {oos['outcome'].mean():+.3f}, {traded.sum()} of {len(oos)} events traded"
     components = [
-        _bound("net ROI above 0 of the trades above the threshold", net, 0.0, settings, days, beside),
+        _bound("net outcome above 0 of the trades above the threshold", net, 0.0, settings.gate, oos, beside),
         _parity(parity),
     ]
     failed = [c for c in components if not c.holds]
@@ -127,25 +132,69 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
     ]
 
 
-def _recipe(oos: pl.DataFrame, settings: Gate, seed: int) -> list[Component]:
-    pairs = metrics.versus(oos, k=settings.top_k)
-    uplift, net = blocks(oos, settings, seed).means(pairs.select("uplift", "model").to_numpy())
-    days = (oos["session"].max() - oos["session"].min()).days
+def _recipe(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Component]:
+    pairs = metrics.versus(oos, strategy, settings)
+    uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
+    name = strategy.value_name(settings)
     beside = f", rule score {pairs['baseline'].mean():+.3f}"
-    name = f"uplift of the top {settings.top_k} over the rule score's"
     return [
-        _bound(name, uplift, settings.margin, settings, days, beside),
-        _bound(f"net ROI of the top {settings.top_k} above 0", net, 0.0, settings, days),
+        _bound(f"{name}: uplift over the rule score", uplift, settings.gate.margin, settings.gate, oos, beside),
+        _bound(f"{name} above 0", net, 0.0, settings.gate, oos),
     ]
 
 
-def blocks(events: pl.DataFrame, settings: Gate, seed: int) -> Blocks:
-    """How the sessions of a stream are resampled."""
-    return Blocks(metrics.block_length(events), settings.alpha, settings.draws, seed)
+def _changed(oos: pl.DataFrame, standing: Standing, strategy: Strategy, settings: Settings) -> Component:
+    """A changed recipe against the champion's, on the sessions that both were judged on out of sample."""
+    name = "uplift over the champion's recipe"
+    ours = strategy.value(oos, "expected", settings)
+    theirs = ours.clear() if standing.values is None else standing.values
+    both = ours.join(theirs, on="session", suffix="_champion").sort("session")
+    difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
+    if not difference.n:
+        statement = "the champion's recipe has no session in common with this one's out-of-sample sessions"
+        return Component.of(name, None, statement, "sessions that both were judged on, or a rollback to the rule score")
+    beside = f", changed recipe, champion's {both['value_champion'].mean():+.3f}"
+    return _bound(name, difference, settings.gate.margin, settings.gate, both, beside)
 
 
-def _bound(name: str, interval: Interval, threshold: float, settings: Gate, days: int, beside: str = "") -> Component:
+def _drawdown(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Component]:
+    most = settings.gate.max_drawdown_ratio
+    if most is None:
+        return []
+    pairs = metrics.versus(oos, strategy, settings)
+    ours, rule = (metrics.drawdown(pairs[name]) for name in ("model", "baseline"))
+    statement = f"largest fall of the running sum {ours:.3f}, rule score's {rule:.3f} (at most {most:g} times that)"
+    return [Component.of("drawdown", ours <= most * rule, statement, f"a fall smaller by {ours - most * rule:.3f}")]
+
+
+def _deflated(oos: pl.DataFrame, trials: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Component]:
+    least = settings.gate.min_deflated_probability
+    if least is None:
+        return []
+    own = strategy.value(oos, "expected", settings)
+    name = "deflated Sharpe ratio"
+    try:
+        found = ledger.deflate(own, trials, least=least)
+    except BadData as error:
+        return [Component.of(name, None, str(error), "results that vary")]
+    more = found.needed - found.sessions
+    needed = "a higher mean or a steadier one"
+    if math.isfinite(more):
+        needed = f"about {math.ceil(more):,} more sessions like these, or {needed}"
+    return [Component.of(name, min(found.probability, found.revised) >= least, f"{found}; at least {least:g}", needed)]
+
+
+def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None = None) -> Blocks:
+    """How a stream is resampled, or a series on some of its sessions."""
+    gate = settings.gate
+    return Blocks(metrics.block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
+
+
+def _bound(
+    name: str, interval: Interval, threshold: float, settings: Gate, sample: pl.DataFrame, beside: str = ""
+) -> Component:
     """A one-sided bootstrap lower bound against a threshold; too few blocks are inconclusive."""
+    days = (sample["session"].max() - sample["session"].min()).days
     statement = (
         f"{interval} per session{beside}; lower bound must exceed {threshold:+.3f}; "
         f"{interval.n} sessions, {interval.blocks:.0f} blocks"
@@ -174,31 +223,25 @@ def _more_time(days: float) -> str:
     return f"about {months} more {unit}" if months <= 120 else "more than 10 more years"
 
 
-def _must_be_better(champion: pl.DataFrame | None, *, same_recipe: bool) -> bool:
-    return champion is not None and not same_recipe
-
-
 def _artefact(
-    newest: pl.DataFrame, champion: pl.DataFrame | None, settings: Gate, seed: int, *, same_recipe: bool
+    newest: pl.DataFrame, standing: Standing | None, strategy: Strategy, settings: Settings, *, changed: bool
 ) -> Component:
-    """On the newest window: a changed recipe must be better than the champion, anything else not worse by the margin.
-
-    A lower bound from fewer blocks than `min_blocks` is no evidence: four of them accept an equal recipe in 5 to 17 of
-    100 windows where 2.5 are meant.
-    """
-    if champion is None:
-        pairs, against = metrics.versus(newest, k=settings.top_k), "rule score"
+    """On the newest window: not worse than what it would replace by more than the margin, or better where asked."""
+    if standing is None or standing.newest is None:
+        pairs, against = metrics.versus(newest, strategy, settings), "rule score"
     else:
-        both = newest.join(champion.select("event_id", champion_expected="expected"), on="event_id")
-        pairs, against = metrics.versus(both, k=settings.top_k, baseline="champion_expected"), "champion"
-    difference = blocks(newest, settings, seed).mean(pairs["uplift"].to_numpy())
+        answers = standing.newest.select("event_id", champion_expected="expected")
+        both = newest.join(answers, on="event_id")
+        pairs, against = metrics.versus(both, strategy, settings, baseline="champion_expected"), "champion"
+    difference = blocks(newest, settings, pairs["session"]).mean(pairs["uplift"].to_numpy())
     name = f"newest window against the {against}"
     first, last = newest["session"].min(), newest["session"].max()
-    if _must_be_better(champion, same_recipe=same_recipe):
-        component = _bound(name, difference, 0.0, settings, (last - first).days, f", changed recipe, {first} to {last}")
+    gate = settings.gate
+    if standing is not None and not changed and gate.same_recipe == "superior":
+        component = _bound(name, difference, 0.0, gate, newest, f", {first} to {last}")
         window = f"{component.needed} (the window is `learning.newest_days`)"
         return component._replace(needed="" if component.holds else window)
-    least = -settings.artefact_margin
+    least = -gate.artefact_margin
     statement = (
         f"{difference} per session; mean must be at least {least:+.3f}; {difference.n} sessions, {first} to {last}"
     )
@@ -207,12 +250,14 @@ def _artefact(
     return Component.of(name, difference.mean >= least, statement, f"a mean higher by {least - difference.mean:.3f}")
 
 
-def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> Component:
-    error = metrics.calibration_error(oos, task)
+def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> list[Component]:
     most = settings.max_calibration_error
+    if most is None or not task.classes:
+        return []
+    error = metrics.calibration_error(oos, task)
     sample = f"{len(oos)} events, {len(task.classes)} classes together"
     statement = f"expected calibration error {error:.3f} (at most {most}); {sample}"
-    return Component.of("calibration", error <= most, statement, f"an error lower by {error - most:.3f}")
+    return [Component.of("calibration", error <= most, statement, f"an error lower by {error - most:.3f}")]
 
 
 def _parity(parity: Parity) -> Component:

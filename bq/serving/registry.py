@@ -19,6 +19,7 @@ from bq.core.errors import BadData, BQError
 from bq.core.log import log
 
 ROLLBACK = "rollback"
+NONE = "none"  # in place of a model id: no model, the rule score decides
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
 
 
@@ -103,7 +104,13 @@ def load(path: Path) -> Artefact:
 
 
 def pointer(shelf: str) -> dict[str, Any] | None:
-    """What champion.json says (model_id, previous, since_utc, reason), or None where no model was ever deployed."""
+    """What champion.json says (model_id, previous, since_utc, reason), or None where no model is deployed."""
+    found = _pointed(shelf)
+    return None if found is None or found["model_id"] == NONE else found
+
+
+def _pointed(shelf: str) -> dict[str, Any] | None:
+    """Like `pointer`, with NONE where it says so; None where it was never written."""
     path = paths.models(shelf) / "champion.json"
     if not path.is_file():
         return None
@@ -143,9 +150,9 @@ def deploy(shelf: str, artefact: Artefact, *, reason: str) -> str:
 
 
 def rollback(shelf: str) -> str:
-    """Point the champion at the model deployed before it; return that model's id.
+    """Point the champion at what decided before it; return that model's id, or NONE where it was the rule score.
 
-    Raises BQError where there is none. A model that fails its hash check is never pointed at.
+    Raises BQError where no model is deployed. A model that fails its hash check is never pointed at.
     """
     current = _standing(shelf)
     arrivals = [
@@ -153,12 +160,11 @@ def rollback(shelf: str) -> str:
         for row in history(shelf)
         if row["model_id"] == current != row["previous"] and not row["reason"].startswith(ROLLBACK)
     ]
-    earlier = arrivals[0]["previous"] if arrivals else None
-    if earlier is None:
-        raise BQError(
-            f"{shelf}: an earlier model must exist to roll back to, but there is none. The champion is unchanged."
-        )
-    load(paths.models(shelf) / earlier)
+    if not arrivals:
+        raise BQError(f"{shelf}: a model must be deployed to roll back from, but none is. Nothing was changed.")
+    earlier = arrivals[0]["previous"] or NONE
+    if earlier != NONE:
+        load(paths.models(shelf) / earlier)
     _point(shelf, earlier, f"{ROLLBACK} from {current}")
     return earlier
 
@@ -176,15 +182,18 @@ def history(shelf: str) -> list[dict[str, Any]]:
 
 def _standing(shelf: str) -> str | None:
     """Id of the model that decides, or did by the journal where the pointer is gone or cannot be read."""
-    found = pointer_or_none(shelf) or next(iter(history(shelf)), None)
-    return found["model_id"] if found else None
+    found = None
+    with contextlib.suppress(BadData):
+        found = _pointed(shelf)
+    found = found or next(iter(history(shelf)), None)
+    return None if found is None or found["model_id"] == NONE else found["model_id"]
 
 
 def _point(shelf: str, model_id: str, reason: str) -> None:
     """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more."""
     from bq.core import db
 
-    previous = _standing(shelf)
+    previous = _standing(shelf)  # None: the rule score
     now = dt.datetime.now(dt.UTC)
     row = {"strategy": shelf, "model_id": model_id, "previous": previous, "reason": reason, "at_utc": now}
     with db.engine().begin() as connection:

@@ -3,12 +3,11 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strategy is the same one
 
-from toy_strategy import TOY, toy_events, toy_sample, toy_settings
+from toy_strategy import SUCCESS, TOY, toy_events, toy_learning, toy_sample, toy_settings
 
 from bq.learning import layers, model, walkforward
 
@@ -26,10 +25,9 @@ def sample() -> model.Sample:
     return toy_sample(500, features=5)
 
 
-@pytest.fixture(scope="session", params=sorted(layers.CLASSIFIERS))
+@pytest.fixture(scope="session", params=layers.names("classification"))
 def fitted(request, sample) -> model.FittedModel:
-    inner = np.arange(350), np.arange(380, 500)
-    return model.fit(request.param, sample, inner, n_classes=3, seed=1)
+    return model.fit(request.param, sample, n_classes=3, learning=toy_learning())
 
 
 @pytest.fixture(scope="session")
@@ -48,4 +46,4 @@ def training(events) -> walkforward.Training:
 def success(events) -> walkforward.Training:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_WORKERS", "1")
-        return walkforward.train(events, TOY, toy_settings(), task=walkforward.SUCCESS)
+        return walkforward.train(events, TOY, toy_settings(), task=SUCCESS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from toy_strategy import FEATURES, TASK, TOY, toy_events, toy_settings
+from toy_strategy import FEATURES, SUCCESS, TASK, TOY, toy_events, toy_settings
 
 from bq.core.errors import BadData
 from bq.learning import walkforward
@@ -55,7 +55,7 @@ def test_own_oos_is_that_of_the_candidate_not_of_the_models_beside_it(saved):
     both = saved._replace(oos=pl.concat([saved.oos, beside]))
     assert_frame_equal(both.own_oos, saved.oos)
     figures = candidate.tables(both.oos, TOY, toy_settings())
-    assert figures["model"].unique(maintain_order=True).to_list() == ["logistic_elastic_net", "lightgbm"]
+    assert figures["model"].unique(maintain_order=True).to_list() == ["elastic_net", "lightgbm"]
 
 
 def test_the_success_model_is_judged_on_its_own_predictions_alone(training, success, events, tmp_path):
@@ -75,7 +75,7 @@ def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_pa
     monkeypatch.setenv("BQ_WORKERS", "1")
     events = toy_events(symbols=2, sessions=120)
     training = walkforward.train(events, TOY, toy_settings())
-    success = walkforward.train(events, TOY, toy_settings(), task=walkforward.SUCCESS)
+    success = walkforward.train(events, TOY, toy_settings(), task=SUCCESS)
     made = candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
     stored = json.loads((tmp_path / "metrics.json").read_text())
     ic = next(row for row in stored if row["metric"] == "rank IC")

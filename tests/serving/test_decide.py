@@ -11,15 +11,14 @@ from toy_strategy import FEATURES, TASK, TOY, toy_settings
 
 from bq.core import paths
 from bq.core.errors import BadData
-from bq.learning.metrics import TRADE_ABOVE
 from bq.serving import candidate, decide, registry
 from bq.serving.registry import Artefact
 from bq.strategies.contract import FeatureSet
 
 SETTINGS = toy_settings()
 COLUMNS = [
-    *("event_id", "symbol", "session", "source", "score", "predicted_class", "class_probabilities", "expected_roi"),
-    *("confidence", "percentile", "should_trade", "tier", "reason", "model"),
+    *("event_id", "symbol", "session", "source", "score", "predicted_class", "class_probabilities", "confidence"),
+    *("expected_roi", "percentile", "should_trade", "tier", "reason", "model"),
 ]
 
 
@@ -53,10 +52,10 @@ def test_the_champion_answers_where_there_is_one(deployed, events, training):
     theirs = dict(zip(events["event_id"], expected.expected.tolist(), strict=True))
     for row in answer.iter_rows(named=True):
         assert row["expected_roi"] == pytest.approx(theirs[row["event_id"]], abs=1e-5)
-        assert row["should_trade"] is (row["expected_roi"] > TRADE_ABOVE)
+        assert row["should_trade"] is (row["expected_roi"] > TASK.trade_above)
         assert row["predicted_class"] == TASK.classes[int(np.argmax(row["class_probabilities"]))]
         assert row["confidence"] == pytest.approx(max(row["class_probabilities"]))
-        assert re.search(r"expected ROI -?\d\.\d+ against 0\.15$", row["reason"])
+        assert re.search(r"expected outcome -?\d\.\d+ against 0\.15(; outside|$)", row["reason"])
     assert answer["should_trade"].any() and not answer["should_trade"].all()
     assert answer["expected_roi"].is_sorted(descending=True), "best first"
 
@@ -215,3 +214,15 @@ def test_a_decision_on_what_the_model_was_trained_on_says_that_it_is_no_evidence
     seen = answer["t0"] <= training.trained_through
     assert (answer["reason"].str.starts_with(decide.IN_SAMPLE) == seen).all()
     assert seen.any() and not seen.all()
+
+
+def test_features_outside_the_training_support_are_named_and_many_of_them_warned_about(deployed, events, caplog):
+    usual = events.filter(pl.col("signal").abs() < 1.0, pl.col("noise").abs() < 1.0)
+    with caplog.at_level("WARNING"):
+        answer = decide.decide(usual, TOY, SETTINGS)
+    assert not answer["reason"].str.contains("outside").any() and not caplog.records
+    strange = usual.with_columns(noise=pl.lit(99.0, pl.Float32))
+    with caplog.at_level("WARNING"):
+        answer = decide.decide(strange, TOY, SETTINGS)
+    assert answer["reason"].str.ends_with("; outside the training support: noise").all()
+    assert "100% of the events lie outside its training support" in caplog.text

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from toy_strategy import FEATURES, TOY, toy_events
+from toy_strategy import FEATURES, TOY, toy_events, toy_learning
 
 from bq.learning import model
 from bq.serving import explain, onnx
@@ -11,7 +11,7 @@ from bq.serving.decide import Champion, predict
 from bq.strategies.contract import FeatureSet
 
 
-@pytest.fixture(scope="module", params=["logistic_elastic_net", "lightgbm"])
+@pytest.fixture(scope="module", params=["elastic_net", "lightgbm"])
 def champion(request) -> Champion:
     """A small model of the toy events, as deployed."""
     closed = toy_events(sessions=50, symbols=6).drop_nulls("label")
@@ -21,9 +21,9 @@ def champion(request) -> Champion:
         closed["outcome"].to_numpy(),
         closed["weight"].to_numpy(),
         *TOY.cells(closed),
+        closed.select("session", "t0", "t1_due"),
     )
-    inner = np.arange(200), np.arange(220, len(closed))
-    fitted = model.fit(request.param, sample, inner, n_classes=3, seed=1)
+    fitted = model.fit(request.param, sample, n_classes=3, learning=toy_learning())
     bundle = {"features": FEATURES.name, "classes": ["Loss", "Small", "Good"]}
     return Champion("m", bundle, onnx.Session(onnx.export(fitted)))
 

@@ -7,16 +7,18 @@ import polars as pl
 import pytest
 from gate_streams import champion_of, stream
 from scipy.stats import binom
-from toy_strategy import TASK
+from toy_strategy import TOY, toy_settings
 
 from bq.core.settings import Gate
 from bq.serving import gates
-from bq.serving.gates import Component, Verdict
+from bq.serving.gates import Standing, Verdict
 from bq.serving.onnx import Parity
+from bq.strategies.contract import Component
 
 GATE = Gate(top_k=3, draws=1000)
 WHOLE = Parity(rows=10_000, largest_difference=2e-7, flips=0)
-UPLIFT, NET = "uplift of the top 3 over the rule score's", "net ROI of the top 3 above 0"
+UPLIFT, NET = "net ROI of the top 3: uplift over the rule score", "net ROI of the top 3 above 0"
+DRAWDOWN, CHANGED_RECIPE = "drawdown", "uplift over the champion's recipe"
 TIME, EVENTS, CALIBRATION, PARITY = "out-of-sample time", "out-of-sample events", "calibration", "ONNX parity"
 AGAINST_RULE, AGAINST_CHAMPION = "newest window against the rule score", "newest window against the champion"
 
@@ -26,10 +28,25 @@ def better(**changes) -> pl.DataFrame:
     return stream(**{"model_skill": 2.0, "rule_skill": 0.3, **changes})
 
 
-def decide(oos=None, newest=None, champion=None, parity=WHOLE, *, same_recipe=False, settings=GATE, seed=7) -> Verdict:
+def toy(gate: Gate):
+    """Settings with this gate."""
+    return toy_settings().model_copy(update={"gate": gate})
+
+
+def decide(oos=None, newest=None, standing=None, parity=WHOLE, *, settings=GATE, trials=None) -> Verdict:
     oos = better() if oos is None else oos
     newest = better(sessions=26, seed=1) if newest is None else newest
-    return gates.decide(oos, newest, champion, parity, same_recipe=same_recipe, task=TASK, settings=settings, seed=seed)
+    trials = oos.select("session").unique().sort("session") if trials is None else trials
+    given = {"recipe": "ours", "trials": trials, "strategy": TOY, "settings": toy(settings)}
+    return gates.decide(oos, newest, standing, parity, **given)
+
+
+def standing(newest, *, recipe: str, skill: float = 2.0, oos=None, seed: int = 99) -> Standing:
+    """A champion of that skill on the newest window; its recipe's own stream is made from `oos` likewise."""
+    values = None
+    if oos is not None:
+        values = TOY.value(champion_of(oos, skill=skill, seed=seed), "expected", toy(GATE))
+    return Standing(recipe, champion_of(newest, skill=skill, seed=seed), values)
 
 
 def component(verdict: Verdict, name: str) -> Component:
@@ -42,7 +59,16 @@ def test_a_planted_improvement_deploys():
     assert verdict.headline == (
         "better than the rule score out of sample, and not worse than the rule score on the newest window"
     )
-    assert [c.name for c in verdict.components] == [TIME, EVENTS, UPLIFT, NET, AGAINST_RULE, CALIBRATION, PARITY]
+    assert [c.name for c in verdict.components] == [
+        TIME,
+        EVENTS,
+        UPLIFT,
+        NET,
+        DRAWDOWN,
+        AGAINST_RULE,
+        CALIBRATION,
+        PARITY,
+    ]
     assert verdict.needed == []
     assert len(verdict.reasons) == len(verdict.components), "every component is shown where all hold"
 
@@ -80,7 +106,9 @@ def test_each_component_holds_fails_or_is_inconclusive(name, given, state):
     if state is not True:
         assert not verdict.deploy
         said = "inconclusive" if state is None else "not shown"
-        assert f"{said}: {name}" in verdict.headline
+        failed = [c.name for c in verdict.components if not c.holds]
+        named = f"{said}: {name}" in verdict.headline
+        assert named or (failed.index(name) >= gates.NAMED and "more" in verdict.headline)
         assert any(line.startswith(f"{name}: ") for line in verdict.reasons)
         assert any(line.startswith(f"{name}: ") for line in verdict.needed)
 
@@ -137,7 +165,7 @@ def test_more_time_is_estimated_from_the_width_of_the_interval():
 )
 def test_the_same_recipe_deploys_unless_it_is_worse_by_the_margin(skill, deploys):
     newest = better(sessions=26, seed=1, model_skill=2.0 if deploys else 0.5)
-    verdict = decide(newest=newest, champion=champion_of(newest, skill=skill), same_recipe=True)
+    verdict = decide(newest=newest, standing=standing(newest, recipe="ours", skill=skill))
     found = component(verdict, AGAINST_CHAMPION)
     assert found.holds is deploys is verdict.deploy
     assert "mean must be at least -0.050; 26 sessions, 2015-01-02 to 2015-06-26" in found.statement
@@ -146,39 +174,95 @@ def test_the_same_recipe_deploys_unless_it_is_worse_by_the_margin(skill, deploys
 
 
 CHANGED = {
-    "better": (0.0, 150, True),
-    "equal": (2.0, 150, False),
-    "worse": (30.0, 150, False),
-    "better-but-few-blocks": (0.0, 26, None),
+    "better": (0.0, 200, True),
+    "equal": (2.0, 200, False),
+    "worse": (30.0, 200, False),
+    "better-but-few-blocks": (0.0, 50, None),
 }
 
 
 @pytest.mark.parametrize(("skill", "sessions", "state"), CHANGED.values(), ids=CHANGED)
-def test_a_changed_recipe_must_be_better_than_the_champion(skill, sessions, state):
-    newest = better(sessions=sessions, seed=1, model_skill=3.0)
-    verdict = decide(newest=newest, champion=champion_of(newest, skill=skill), same_recipe=False)
-    found = component(verdict, AGAINST_CHAMPION)
+def test_a_changed_recipe_must_be_better_than_the_champions_out_of_sample(skill, sessions, state):
+    oos, newest = better(model_skill=3.0), better(sessions=26, seed=1, model_skill=3.0)
+    theirs = standing(newest, recipe="theirs", skill=skill, oos=oos)
+    first = oos["session"].unique().sort()[sessions - 1]
+    verdict = decide(oos, newest, theirs._replace(values=theirs.values.filter(pl.col("session") <= first)))
+    found = component(verdict, CHANGED_RECIPE)
     assert found.holds is state
-    assert verdict.deploy is (state is True)
     assert "changed recipe" in found.statement and "lower bound must exceed +0.000" in found.statement
+    assert f"{sessions} sessions" in found.statement, "only the sessions that both were judged on count"
     if state is True:
-        assert verdict.headline.endswith("better than the champion on the newest window")
+        assert verdict.deploy
+        assert "and than the champion's recipe" in verdict.headline
     else:
-        assert "`learning.newest_days`" in found.needed
+        assert not verdict.deploy
+
+
+def test_a_changed_recipe_whose_artefact_is_worse_than_the_champion_keeps_it():
+    oos, newest = better(), better(sessions=26, seed=1, model_skill=0.2)
+    strong = Standing("theirs", champion_of(newest, skill=30.0), standing(newest, recipe="", skill=0.0, oos=oos).values)
+    verdict = decide(oos, newest, strong)
+    assert component(verdict, CHANGED_RECIPE).holds is True
+    assert component(verdict, AGAINST_CHAMPION).holds is False
+    assert not verdict.deploy
+
+
+@pytest.mark.parametrize("values", ["none", "other-times"])
+def test_a_changed_recipe_that_shares_no_session_with_the_champions_is_inconclusive(values):
+    newest = better(sessions=26, seed=1)
+    past = standing(newest, recipe="theirs", skill=0.0, oos=better()).values
+    past = None if values == "none" else past.with_columns(pl.col("session").dt.offset_by("-20y"))
+    verdict = decide(newest=newest, standing=Standing("theirs", champion_of(newest, skill=0.0), past))
+    assert component(verdict, CHANGED_RECIPE).holds is None
+    assert not verdict.deploy
+
+
+def test_a_champion_of_another_schema_is_still_judged_by_its_recipe():
+    oos, newest = better(), better(sessions=26, seed=1)
+    equal = standing(newest, recipe="theirs", skill=2.0, oos=oos)._replace(newest=None)
+    verdict = decide(oos, newest, equal)
+    assert component(verdict, CHANGED_RECIPE).holds is False
+    assert component(verdict, AGAINST_RULE).holds is True
+    assert not verdict.deploy
+
+
+def test_a_retrain_of_the_same_recipe_must_be_better_where_the_parameters_ask_for_it():
+    newest = better(sessions=150, seed=1)
+    same = standing(newest, recipe="ours", skill=2.0)
+    assert decide(newest=newest, standing=same).deploy
+    asked = GATE.model_copy(update={"same_recipe": "superior"})
+    verdict = decide(newest=newest, standing=same, settings=asked)
+    assert component(verdict, AGAINST_CHAMPION).holds is False
+    assert not verdict.deploy
+
+
+def test_a_drawdown_much_larger_than_the_rules_keeps_the_champion():
+    risky = better().with_columns(outcome=pl.when(pl.col("session") < pl.date(2015, 6, 1)).then(-1.0).otherwise(1.0))
+    steady = risky.with_columns(score=-pl.col("expected"))
+    found = component(decide(steady), DRAWDOWN)
+    assert found.holds is True, "all events alike: the same fall"
+    once = better().with_columns(
+        outcome=pl.when(pl.col("expected") > 1.5)
+        .then(pl.when(pl.col("session").dt.year() == 2015).then(-3.0).otherwise(9))
+        .otherwise(pl.col("outcome"))
+    )
+    found = component(decide(once), DRAWDOWN)
+    assert found.holds is False
+    assert "largest fall of the running sum" in found.statement and "a fall smaller by" in found.needed
 
 
 def test_champion_and_candidate_are_compared_on_the_same_events():
     newest = better(sessions=26, seed=1)
     half = champion_of(newest, skill=0.0).filter(pl.col("session") < newest["session"].unique().sort()[13])
-    found = component(decide(newest=newest, champion=half, same_recipe=True), AGAINST_CHAMPION)
+    found = component(decide(newest=newest, standing=Standing("ours", half, None)), AGAINST_CHAMPION)
     assert "; 13 sessions," in found.statement
 
 
 def test_a_champion_that_answers_none_of_the_events_is_inconclusive():
     newest = better(sessions=26, seed=1)
     stranger = champion_of(newest, skill=0.0).with_columns(event_id=pl.lit("x") + pl.col("event_id"))
-    for same_recipe in (True, False):
-        verdict = decide(newest=newest, champion=stranger, same_recipe=same_recipe)
+    for recipe in ("ours", "theirs"):
+        verdict = decide(newest=newest, standing=Standing(recipe, stranger, None))
         assert component(verdict, AGAINST_CHAMPION).holds is None
         assert not verdict.deploy
 
@@ -211,18 +295,23 @@ def success_stream(*, net: float, share: float = 0.5, sessions: int = 200) -> pl
 
 SUCCESS = {
     "earns": (success_stream(net=0.1), WHOLE, True, "its trades earn more than their costs"),
-    "loses": (success_stream(net=-0.1), WHOLE, False, "not shown: net ROI above 0 of the trades above the threshold"),
+    "loses": (
+        success_stream(net=-0.1),
+        WHOLE,
+        False,
+        "not shown: net outcome above 0 of the trades above the threshold",
+    ),
     "few-blocks": (
         success_stream(net=0.1, sessions=40),
         WHOLE,
         False,
-        "inconclusive: net ROI above 0 of the trades above the threshold",
+        "inconclusive: net outcome above 0 of the trades above the threshold",
     ),
     "never-trades": (
         success_stream(net=0.1, share=0),
         WHOLE,
         False,
-        "inconclusive: net ROI above 0 of the trades above the threshold",
+        "inconclusive: net outcome above 0 of the trades above the threshold",
     ),
     "wrong-graph": (success_stream(net=0.1), WHOLE._replace(flips=2), False, "not shown: ONNX parity"),
 }
@@ -230,14 +319,14 @@ SUCCESS = {
 
 @pytest.mark.parametrize(("oos", "parity", "deploys", "said"), SUCCESS.values(), ids=SUCCESS)
 def test_the_success_model_deploys_where_its_trades_earn_more_than_their_costs(oos, parity, deploys, said):
-    verdict = gates.decide_success(oos, parity, settings=GATE, seed=7)
+    verdict = gates.decide_success(oos, parity, settings=toy(GATE))
     assert verdict.deploy is deploys
     assert said in verdict.headline
 
 
 def test_the_success_model_is_judged_on_its_trades_session_by_session():
     oos = success_stream(net=0.1, share=0.1)
-    found = gates.decide_success(oos, WHOLE, settings=GATE, seed=7).components[0]
+    found = gates.decide_success(oos, WHOLE, settings=toy(GATE)).components[0]
     trades = oos.filter(pl.col("p_Success") >= 0.6)
     by_session = [part["outcome"].mean() for _, part in trades.group_by("session")]
     assert found.statement.startswith(f"{np.mean(by_session):+.3f} [")
@@ -259,12 +348,12 @@ def test_of_40_candidates_of_the_rules_own_skill_at_most_4_deploy():
 
 
 def test_of_40_changed_recipes_that_equal_the_champion_at_most_4_deploy():
-    """The recipe's evidence holds in every one of them; only the newest window keeps the champion."""
-    oos = better(sessions=120)
+    """The evidence against the rule score holds in every one of them; only the champion's own stream keeps it."""
     deployed = []
     for seed in range(EQUAL):
-        newest = better(sessions=60, seed=1000 + seed)
-        deployed.append(decide(oos, newest, champion_of(newest, skill=2.0, seed=2000 + seed)).deploy)
+        oos, newest = better(sessions=120, seed=1000 + seed), better(sessions=26, seed=500 + seed)
+        equal = standing(newest, recipe="theirs", skill=2.0, oos=oos, seed=2000 + seed)
+        deployed.append(decide(oos, newest, equal).deploy)
     assert sum(deployed) <= MOST
 
 

@@ -141,20 +141,25 @@ def test_shelves_do_not_see_each_other(home):
     assert registry.history("toy-simulated") == []
 
 
-def test_rollback_goes_back_one_model_at_a_time_and_stops_at_the_first(home):
+def test_rollback_goes_back_one_model_at_a_time_and_then_to_the_rule_score(home):
     a, b, c = deploy("a"), deploy("b"), deploy("c")
     assert [registry.rollback(SHELF), champion_id()] == [b, b]
     assert [registry.rollback(SHELF), champion_id()] == [a, a]
-    with pytest.raises(BQError, match="an earlier model must exist to roll back to"):
-        registry.rollback(SHELF)
-    assert champion_id() == a
     assert registry.history(SHELF)[0]["reason"] == f"rollback from {b}"
-    assert deploy("d") != c
+    d = deploy("d")
+    assert d != c
     assert registry.rollback(SHELF) == a, "back to what decided before, not to what was rolled back"
+    assert [registry.rollback(SHELF), champion_id(), registry.pointer(SHELF)] == [registry.NONE, None, None]
+    newest = registry.history(SHELF)[0]
+    assert (newest["model_id"], newest["previous"], newest["reason"]) == (registry.NONE, a, f"rollback from {a}")
+    with pytest.raises(BQError, match="a model must be deployed to roll back from"):
+        registry.rollback(SHELF)
+    assert [deploy("d"), registry.pointer(SHELF)["previous"]] == [d, None]
+    assert registry.rollback(SHELF) == registry.NONE, "the rule score decided before"
 
 
 def test_rollback_without_any_deployment_changes_nothing(home):
-    with pytest.raises(BQError, match="toy: an earlier model must exist"):
+    with pytest.raises(BQError, match="toy: a model must be deployed to roll back from"):
         registry.rollback(SHELF)
     assert registry.pointer(SHELF) is None
 
@@ -162,12 +167,11 @@ def test_rollback_without_any_deployment_changes_nothing(home):
 def test_the_same_model_deployed_twice_is_no_earlier_model(home):
     a = deploy("a")
     deploy("a")
-    with pytest.raises(BQError, match="an earlier model must exist"):
-        registry.rollback(SHELF)
     b = deploy("b")
     deploy("b")
     assert champion_id() == b
     assert registry.rollback(SHELF) == a
+    assert registry.rollback(SHELF) == registry.NONE
 
 
 def test_rollback_never_points_at_a_damaged_model(home):
