@@ -30,6 +30,7 @@ from traitlets.config import Config
 
 from bq.core import files, paths
 from bq.core.errors import BadParameters, BQError, did_you_mean
+from bq.core.secrets import redact
 
 START_SECONDS = 180  # a kernel importing on a busy machine
 PLAIN = (str, int, float, bool, type(None))
@@ -221,9 +222,10 @@ def _save(
     failure = None
     if error or unproven:
         index = (unproven or code[-1:] or [0])[0]
-        failure = NotebookFailed(output, cell_index=index, **_reason(replies.get(index, {}), error, limits))
+        reason = _reason(replies.get(index, {}), error, limits)
+        failure = NotebookFailed(output, cell_index=index, **{name: redact(text) for name, text in reason.items()})
         _mark(notebook, index, failure)
-    files.write_text(output, nbformat.writes(notebook))
+    files.write_text(output, redact(nbformat.writes(notebook)))
     running.unlink()
     return failure
 

@@ -10,7 +10,7 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from bq.workbench import theme
-from bq.workbench.table import table
+from bq.workbench.table import exhibits, table
 from bq.workbench.theme import figure, label, no_data, numbers, positions, thin
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "calibration",
     "confusion",
     "cumulative",
+    "exhibits",
     "heatmap",
     "histogram",
     "importance",
@@ -26,6 +27,7 @@ __all__ = [
     "no_data",
     "panels",
     "table",
+    "timeline",
 ]
 
 DASHES = ["solid", "dash", "dot", "dashdot"]  # a second sign beside the colour
@@ -43,6 +45,24 @@ def lines(
     traces = [_line(drawn, x, name, place) for place, name in enumerate(y_columns)]
     result = figure(traces, title=title, x_title=x_title, y_title=y_title, note=note)
     return result.update_layout(hovermode="x unified", showlegend=len(y_columns) > 1)
+
+
+def timeline(frame: pl.DataFrame, x: str, y: str, state: str, *, title: str, y_title: str) -> go.Figure:
+    """`y` over `x` on a logarithmic axis, coloured by the state that stood; points without one are grey."""
+    if reason := _nothing(frame, [y]):
+        return no_data(title, reason)
+    drawn, note = thin(frame)
+    states = drawn[state].unique().drop_nulls().sort().to_list()
+    line = _line(drawn, x, y, 0).update(line={"color": theme.GREY, "width": 1}, showlegend=False)
+    marks = []
+    for place, name in enumerate(states):
+        there = drawn.filter(pl.col(state) == name)
+        colour = theme.TEMPLATE.layout.colorway[place]
+        marks.append(
+            _line(there, x, y, place).update(mode="markers", name=label(name), marker={"size": 4, "color": colour})
+        )
+    result = figure([line, *marks], title=title, x_title=x, y_title=y_title, note=note)
+    return result.update_yaxes(type="log").update_layout(showlegend=True)
 
 
 def panels(
@@ -147,6 +167,8 @@ def calibration(table: pl.DataFrame, *, title: str) -> go.Figure:
 
     table : DataFrame of shape (n_bins, 5) with `predicted`, `observed`, `low`, `high` (all 0 to 1) and `n`.
     """
+    if table.is_empty():
+        return no_data(title, "There are no probabilities to check.")
     if reason := _nothing(table, ["predicted", "observed"]):
         return no_data(title, reason)
     observed, counts = table["observed"].to_numpy(), table["n"].to_list()

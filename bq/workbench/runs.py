@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from bq.core import files, paths
-from bq.core.errors import BadParameters, did_you_mean
+from bq.core.errors import BadData, BadParameters, did_you_mean
+from bq.core.log import log
+
+NEEDED = ("run_id", "strategy", "job", "status")
 
 
 class Run(NamedTuple):
@@ -33,22 +36,74 @@ class Run(NamedTuple):
             raise BadParameters(
                 f"run {self.folder.name}: must hold a table {name!r}, but does not; {did_you_mean(name, known)}"
             )
-        return pl.read_parquet(path)
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise BadData(f"run {self.folder.name}: {path.name} must be readable, but {error}.") from None
+
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """What the gate decided and why; None where no gate was asked (a run that failed, or is no retrain)."""
+        path = self.folder / "verdict.json"
+        return _object(path) if path.is_file() else None
 
 
-def load(run_id: str) -> Run:
-    """A run by its id (the name of its folder)."""
-    folders = {path.parent.name: path.parent for path in paths.outputs().glob("*/run.json")}
-    if run_id not in folders:
-        raise BadParameters(f"RUN must name a folder of outputs/, but got {run_id!r}; {did_you_mean(run_id, folders)}")
-    return Run(folders[run_id], files.read_json(folders[run_id] / "run.json"))
+def load(run_id: str, *, variable: str = "RUN") -> Run:
+    """A run by its id, by the beginning of one, or `latest` (the newest that did not fail).
+
+    variable : what the message names. Raises BadParameters unless exactly one run is meant, BadData where its run.json
+    cannot be read. Only names of folders in outputs/ are compared: a path leads nowhere.
+    """
+    link = paths.outputs() / "latest"
+    if run_id == "latest" and link.is_symlink():
+        run_id = link.readlink().name
+    names = [folder.name for folder in _folders()]
+    meant = [name for name in names if name == run_id] or [name for name in names if name.startswith(run_id or "/")]
+    if len(meant) == 1:
+        return _read(paths.outputs() / meant[0])
+    newest = ", ".join(names[:3]) or "none yet"
+    hint = did_you_mean(run_id, names) if not meant and len(names) < 10 else f"the newest are {newest}"
+    raise BadParameters(
+        f"{variable} must be `latest` or the beginning of one run's id (a folder of outputs/), but {run_id!r} is that "
+        f"of {len(meant)}; {hint}"
+    )
 
 
 def every(strategy: str | None = None) -> list[Run]:
-    """All finished runs, newest first."""
-    names = sorted((path.parent.name for path in paths.outputs().glob("*/run.json")), reverse=True)
-    found = [load(name) for name in names if not name.startswith(".") and name != "latest"]
+    """All finished runs, newest first; one whose run.json cannot be read is logged and left out."""
+    found = []
+    for folder in _folders():
+        try:
+            found.append(_read(folder))
+        except BadData as error:
+            log.warning("%s", error)
     return [run for run in found if strategy in (None, run.info["strategy"])]
+
+
+def _folders() -> list[Path]:
+    """Folders of finished runs, newest first: runs under way are hidden, `latest` is a link."""
+    found = [path.parent for path in paths.outputs().glob("[!.]*/run.json") if not path.parent.is_symlink()]
+    return sorted(found, reverse=True)
+
+
+def _read(folder: Path) -> Run:
+    info = _object(folder / "run.json")
+    absent = [name for name in NEEDED if name not in info]
+    if absent:
+        raise BadData(f"run {folder.name}: run.json must name {', '.join(absent)}, but does not. Remove the folder.")
+    return Run(folder, info)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON object of a run, or BadData."""
+    reason = "it is no object"
+    try:
+        found = files.read_json(path)
+        if isinstance(found, dict):
+            return found
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise BadData(f"run {path.parent.name}: {path.name} must be a JSON object, but {reason}. Remove the folder.")
 
 
 def latest(strategy: str | None = None, *, job: str | None = None) -> Run:

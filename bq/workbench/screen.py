@@ -30,7 +30,7 @@ def verdict(run: dict[str, Any], found: dict[str, Any] | None, report: Path) -> 
             lines.append(_line("", f"{mark} {component['name']}: {component['statement']}"))
             if not component["holds"] and component["needed"]:
                 lines.append(_line("", f"      needs {component['needed']}"))
-        lines.append(_line("second tier", found["second_tier"][0]))
+        lines.extend(_line("second tier", text) for text in found["second_tier"][:1])
     lines.extend(_line("warning", warning) for warning in run["warnings"][:4])
     seconds = sum(phase["seconds"] for phase in run["phases"])
     peak = max((phase["peak_rss_mib"] for phase in run["phases"]), default=0)
@@ -50,6 +50,15 @@ def nothing_new(attempt: dict[str, Any], report: Path) -> str:
             _line("", "run it all the same with FORCE=1"),
         ]
     )
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "date"), count(1200, "date")
+    ('1 date', '1,200 dates')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shown(path: Path) -> str:

@@ -142,7 +142,8 @@ def test_the_verdict_comes_before_the_notebooks_and_names_everything(render, not
     first, rest = page.split("<article>")
     for text in [verdict["headline"], "Needed: 14 more months", "? inconclusive", "✓ holds", "✗ does not", "9,152"]:
         assert text in first
-    for text in [*verdict["needed"], "fold 2 has 188 events", "learning.folds: 5 → 6", 'href="trades.csv"']:
+    needed = [part["needed"] for part in verdict["components"]]
+    for text in [*needed, "fold 2 has 188 events", "learning.folds: 5 → 6", 'href="trades.csv"']:
         assert text in first
     for text in ["First heading", "b1f09c22d1e04a77", "eb00e5d", "lightgbm 4.7.0", "folds: 6", "1120"]:
         assert text in rest
