@@ -6,9 +6,10 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 BQ     := $(VENV)/bin/python -m bq
 
-# Variables of the targets that read data (see README): STRATEGY, PARAMS, SET, SYMBOLS, FROM, TO, DATE, RUN, EVENT, FORCE, QUICK.
+# Variables of the targets that read data (see README): STRATEGY, PARAMS, SET, SYMBOLS, FROM, TO, DATE, RUN, EVENT, A, B, FORCE, QUICK,
+# TRIALS, OBJECTIVE, TARGET.
 # They travel through the environment, so that a value is never part of a shell command.
-export STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT FORCE QUICK
+export STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET
 
 # `## text` after a target is its line in the help.
 help: ## this list
@@ -32,6 +33,8 @@ explore: $(READY) ## run notebook 01 (what the features look like) and render it
 	@$(BQ) explore
 train: $(READY) ## run notebook 02 (walk-forward training) and render it; never deploys
 	@$(BQ) train
+stack: $(READY) ## run notebook 03 (what each of the three layers is worth) and render it; never deploys
+	@$(BQ) stack
 report: $(READY) ## render the newest run again (RUN=<run id> for another) and rebuild outputs/index.html
 	@$(BQ) report
 scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
@@ -40,18 +43,26 @@ explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
 status: $(READY) ## champions, last runs, events: where things stand
 	@$(BQ) status
+history: $(READY) ## every attempt and every change of a champion, newest first (RUN=<run id>: one of them in full)
+	@$(BQ) history
+diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
+	@$(BQ) diff
 verify: $(READY) ## check every model, event table and run folder against its hashes
 	@$(BQ) verify
 rollback: $(READY) ## point the champion at the model deployed before it
 	@$(BQ) rollback
 check-data: $(READY) ## what became of every file, symbol and row of market data, and why
 	@$(BQ) check-data
+tune: $(READY) ## search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
+	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=.
 bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(BQ) bench
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest
+crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
+	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py
 lint: $(READY) ## ruff over code and notebooks
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 lock: ## resolve requirements.lock again (needs uv)
@@ -60,4 +71,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain explore train report scan explain status verify rollback check-data lab bench test lint lock clean
+.PHONY: help retrain explore train stack report scan explain status history diff verify rollback check-data tune lab bench test crash lint lock clean

@@ -1,30 +1,41 @@
-"""`python -m bq <target>`: what the Makefile calls. Variables arrive through the environment (see README)."""
+"""`python -m bq <target>`: what the Makefile calls. Variables arrive through the environment (see README).
+
+Exit codes: 0 done (deployed or kept: both are normal), 1 failed, 3 another run holds the lock, 4 bad parameters,
+5 bad data, 130 cancelled by SIGINT or SIGTERM. What can be foreseen is one sentence on standard error, never a
+traceback (`BQ_LOG=DEBUG` shows it too).
+"""
 
 import importlib
 import os
+import signal
 import sys
 
-from bq.core import log
+from bq.core import files, log
 from bq.core.errors import BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "bench": ("bench", "main"),
     "check-data": ("housekeeping", "check_data"),
+    "diff": ("diff", "main"),
     "explain": ("explain", "main"),
     "explore": ("notebook", "explore"),
+    "history": ("history", "main"),
     "report": ("housekeeping", "report"),
     "retrain": ("retrain", "main"),
     "rollback": ("housekeeping", "rollback"),
     "scan": ("scan", "main"),
+    "stack": ("notebook", "stack"),
     "status": ("status", "main"),
     "train": ("notebook", "train"),
+    "tune": ("tune", "main"),
     "verify": ("housekeeping", "verify"),
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Run one target; return its exit code: 0 done, 1 failed, 3 locked, 4 bad parameters, 5 bad data, 130 cancelled."""
+    """Run one target; return its exit code."""
     log.configure()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both leave through the same clean-up
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # worker processes are the unit of parallelism
     target = " ".join(arguments)
     try:
@@ -38,12 +49,18 @@ def main(arguments: list[str]) -> int:
         getattr(importlib.import_module(f"bq.jobs.{module}"), function)(asked)
     except BQError as error:
         log.log.error("%s: %s", type(error).__name__, error)
+        log.log.debug("", exc_info=True)
         return error.exit_code
     except KeyboardInterrupt:
+        log.log.error("cancelled")
         return 130
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        log.log.error("%s: %s", type(error).__name__, files.explain(error))
+        log.log.debug("", exc_info=True)
+        return 1
     return 0
 
 

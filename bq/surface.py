@@ -11,7 +11,9 @@ from bq.core import paths
 from bq.core.settings import Settings
 from bq.learning import walkforward
 from bq.learning.walkforward import Training
-from bq.serving import candidate, decide, registry
+from bq.serving import candidate as candidates
+from bq.serving import decide, registry
+from bq.serving.candidate import Candidate
 from bq.strategies import store
 
 
@@ -44,11 +46,16 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
     return walkforward.train(events, strategy, settings)
 
 
-def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training:
-    """The same for the success-probability model, of the candidate alone: will an event earn anything, net of costs?"""
+def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training | None:
+    """The same for the second tier, of the candidate alone: will an event earn anything, net of costs?
+
+    None for a strategy that has no second tier.
+    """
     strategy, settings = _of(events, settings)
+    if strategy.success is None:
+        return None
     alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
-    return walkforward.train(events, strategy, alone, task=walkforward.SUCCESS)
+    return walkforward.train(events, strategy, alone, task=strategy.success)
 
 
 def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
@@ -67,13 +74,26 @@ def champion(strategy: str) -> dict[str, Any] | None:
     return {**(registry.pointer(strategy) or {}), **found.bundle, **found.card} if found else None
 
 
-def save(training: Training, success: Training, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:
+def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:
     """Write both trainings into a run folder for the gate; without one (a notebook run by hand) write nothing."""
     if not run_dir:
         return "Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both."
     strategy, settings = _of(events, settings)
-    made = candidate.save(training, success, events, Path(run_dir), strategy=strategy, settings=settings)
+    made = candidates.save(training, success, events, Path(run_dir), strategy=strategy, settings=settings)
     return f"Saved candidate {made.artefact.model_id}."
+
+
+def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Candidate:
+    """What a training gives the gate: predictions, layers, weights, importances, artefact; nothing is deployed.
+
+    run_dir : the folder of a run whose training is read; without one it is trained now.
+    """
+    if run_dir:
+        return candidates.load(Path(run_dir))
+    strategy, settings = _of(events, settings)
+    return candidates.make(
+        walkforward.train(events, strategy, settings), None, events, strategy=strategy, settings=settings
+    )
 
 
 def _collect(settings: Settings | str) -> store.Collection:

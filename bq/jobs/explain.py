@@ -8,11 +8,10 @@ from bq.core.errors import BadParameters
 from bq.jobs.request import Request
 from bq.serving import decide, explain
 from bq.strategies import store
-from bq.strategies.butterfly import payoff
+from bq.strategies.contract import Sketch
 from bq.workbench import plots, report, screen
 
-PRECEDENT = ("session", "symbol", "structure", "score", "outcome", "distance")
-GREEKS = ("delta", "gamma", "vega", "theta")
+PRECEDENT = ("session", "symbol", "score", "outcome", "distance")
 
 
 def main(request: Request) -> None:
@@ -24,25 +23,20 @@ def main(request: Request) -> None:
     row = event.to_dicts()[0]
     past = events.filter(pl.col("t1_due") < row["t0"], pl.col("outcome").is_not_null())
     answer = decide.decide(event, strategy, settings)
+    sketch = strategy.sketch(row, settings) if strategy.sketch else Sketch(f"{row['symbol']}", {})
     parts = [
         ("The decision", [plots.table(_decision(answer, row))]),
-        ("The structure", [plots.table(payoff.legs(row), digits=2), _diagram(row, settings)]),
-        ("The rule score", [plots.table(_score(row, settings))]),
-        ("The Greeks", [_GREEK_UNITS, plots.table(event.select(GREEKS), digits=5)]),
+        *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
+        *([("Pay-off", [_diagram(sketch.payoff)])] if sketch.payoff is not None else []),
         ("What the model made of it", _contributions(event, past, request)),
         ("The nearest past events", _precedents(event, past, request)),
     ]
     target = paths.outputs() / "explanations" / f"{row['event_id']}.html"
-    title = f"{row['symbol']} · {row['session']} · {row['structure']} butterfly"
+    title = f"{row['session']} · {sketch.caption}"
     report.page(target, title=title, source=row["source"], parts=parts)
-    screen.show(f"{title}\n{plots.table(_decision(answer, row))!r}\n\n{plots.table(payoff.legs(row), digits=2)!r}")
+    shown = [_decision(answer, row), *list(sketch.tables.values())[:1]]
+    screen.show("\n\n".join([title, *(repr(plots.table(table, digits=3)) for table in shown)]))
     screen.show(f"report      {screen.shown(target)}")
-
-
-_GREEK_UNITS = (
-    "Of the long structure, per share, European: delta and gamma per unit of the price, vega per volatility point, "
-    "theta per calendar day."
-)
 
 
 def _find(events: pl.DataFrame, wanted: str | None) -> pl.DataFrame:
@@ -67,26 +61,9 @@ def _decision(answer: pl.DataFrame, row: dict) -> pl.DataFrame:
     return pl.DataFrame({"": [name for name, _ in values], "answer": texts})
 
 
-def _diagram(row: dict, settings: object) -> object:
-    curves = payoff.payoff(row, settings)
-    title = f"Profit per share, price {row['spot']:.2f} at t0"
-    return plots.lines(
-        curves, "spot", ["at expiry", "at t0"], title=title, x_title="price", y_title="profit after entry"
-    )
-
-
-def _score(row: dict, settings: object) -> pl.DataFrame:
-    names = ("price_match", "vol_mispricing", "stability", "fourier")
-    weights = [getattr(settings.score, name) for name in names]
-    values = [row[f"{name}_score"] for name in names]
-    table = pl.DataFrame({"component": names, "weight": weights, "value [0–100]": values})
-    points = table.with_columns(points=pl.col("weight") * pl.col("value [0–100]"))
-    rest = {
-        "weight": [None, None],
-        "value [0–100]": [None, None],
-        "points": [-row["delta_penalty_score"], row["score"]],
-    }
-    return pl.concat([points, pl.DataFrame({"component": ["delta penalty", "score"], **rest}, schema=points.schema)])
+def _diagram(curves: pl.DataFrame) -> object:
+    titles = {"x_title": "price", "y_title": "profit after entry"}
+    return plots.lines(curves, "spot", curves.columns[1:], title="Profit per share", **titles)
 
 
 def _contributions(event: pl.DataFrame, past: pl.DataFrame, request: Request) -> list:

@@ -1,13 +1,16 @@
 """Small targets: verify, rollback, report, check-data."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
 import polars as pl
 
 from bq import market
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
-from bq.jobs import protocol
+from bq.jobs import protocol, record
 from bq.jobs.request import Request
-from bq.market import chains
 from bq.market.check import summary
 from bq.serving import registry
 from bq.workbench import report as html
@@ -17,40 +20,39 @@ REASON_WIDTH = 160
 
 
 def verify(request: Request) -> None:
-    """Check every model, pointer, event table and run record. Raises BadData with all faults."""
-    checked, faults = 0, []
-    for folder in sorted((paths.home() / "models").glob("*/*/")):
-        if not folder.name.startswith("."):
-            checked += _try(lambda folder=folder: registry.load(folder), faults)
-    for folder in sorted((paths.home() / "models").glob("*/")):
-        checked += _try(lambda folder=folder: registry.champion(folder.name), faults)
-    for path in sorted(paths.events(request.strategy.name).glob("*/*.parquet")):
-        checked += _try(lambda path=path: _read(path), faults)
-    for path in sorted(paths.outputs().glob("[0-9]*/run.json")):
-        checked += _try(lambda path=path: _read(path), faults)
+    """Check every model, pointer, event table and run record of all shelves. Raises BadData with all faults."""
+    models = [path for path in (paths.home() / "models").glob("*/*/") if not path.name.startswith(".")]
+    pointers = (paths.home() / "models").glob("*/champion.json")
+    tables = (paths.home() / "data" / "events").glob("*/*/*.parquet")
+    checks = {
+        "model": [partial(registry.load, path) for path in sorted(models)],
+        "pointer": [partial(registry.champion, path.parent.name) for path in sorted(pointers)],
+        "event table": [partial(_read_table, path) for path in sorted(tables)],
+        "run": [partial(runs.load, path.parent.name) for path in sorted(paths.outputs().glob("[0-9]*/run.json"))],
+    }
+    faults = [fault for kind in checks.values() for check in kind if (fault := _fault(check))]
     if faults:
         raise BadData("\n".join(faults))
     standing = registry.pointer(request.settings.shelf)
     champion = (
         f"champion {standing['model_id']}" if standing else "no champion (a normal state: the rule score decides)"
     )
-    screen.show(
-        f"verified    {checked} models, pointers, tables and runs are whole; {request.settings.shelf}: {champion}"
-    )
+    counts = ", ".join(screen.count(len(kind), name) for name, kind in checks.items())
+    screen.show(f"verified    {counts}: all whole; {request.settings.shelf}: {champion}")
 
 
-def _try(check: object, faults: list[str]) -> int:
+def _fault(check: Callable[[], object]) -> str | None:
     try:
-        check()  # type: ignore[operator]
+        check()
     except BQError as error:
-        faults.append(str(error))
-    return 1
+        return str(error)
+    return None
 
 
-def _read(path: object) -> None:
+def _read_table(path: Path) -> None:
     try:
-        pl.read_parquet(path) if str(path).endswith(".parquet") else files.read_json(path)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise BadData(f"{path}: must be readable, but {error}. Remove it; the next run makes it again.") from None
 
 
@@ -58,33 +60,32 @@ def rollback(request: Request) -> None:
     """Point the champion at the model deployed before it."""
     with protocol.lock(request.settings.shelf):
         model_id = registry.rollback(request.settings.shelf)
-        protocol.write_index()
-    screen.show(f"{request.settings.shelf}: the champion is now {model_id}")
+        record.write_index()
+    now = "no model, the rule score decides" if model_id == registry.NONE else f"the champion is now {model_id}"
+    screen.show(f"{request.settings.shelf}: {now}")
 
 
 def report(request: Request) -> None:
     """Render a run again (RUN=, default the newest) and rebuild the index."""
     run = runs.load(request.run_id) if request.run_id else runs.latest(request.settings.shelf)
-    verdict = run.folder / "verdict.json"
-    found = files.read_json(verdict) if verdict.is_file() else None
-    html.render(run.notebooks, run.report, run=run.info, verdict=found)
-    protocol.write_index()
+    html.render(run.notebooks, run.report, run=run.info, verdict=run.verdict)
+    record.write_index()
     screen.show(f"report      {screen.shown(run.report)}")
 
 
 def check_data(request: Request) -> None:
     """What became of every file, symbol and row. Raises BadData where a run would refuse the data."""
     settings = request.settings.market
-    kinds = {"bars": market.read(settings)}
-    if settings.chains:
-        known = kinds["bars"].bars["symbol"].unique().to_list()
-        kinds["chains"] = chains.read_chains(calendar=settings.calendar, underlyings=known)
+    found = market.read(settings)
+    kinds = {"bars": found, **({"chains": found.chain_data} if found.chain_data else {})}
     target = paths.outputs() / "check_data"
     for kind, data in kinds.items():
         path = target / f"{kind}_findings.csv"
         files.write_text(path, data.findings.write_csv())
         screen.show(f"{_table(summary(data))}\nevery finding about {kind} with its row: {screen.shown(path)}")
-    market.load(settings)
+    reasons = market.refusals(found, settings)
+    if reasons:
+        raise BadData(reasons)
 
 
 def _table(found: pl.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""`make explore` and `make train`: one notebook, rendered; nothing is judged or deployed."""
+"""`make explore`, `make train` and `make stack`: one notebook, rendered; nothing is judged or deployed."""
 
 from bq import market
 from bq.jobs import protocol
@@ -19,11 +19,15 @@ def train(request: Request) -> None:
     _run(request, "train", "02_walk_forward_training")
 
 
+def stack(request: Request) -> None:
+    """Notebook 03: what each of the three layers is worth."""
+    _run(request, "stack", "03_stacking")
+
+
 def _run(request: Request, job: str, notebook: str) -> None:
     """Run one notebook on the request's events and publish its report."""
     strategy, settings = request.strategy, request.settings
     with protocol.lock(settings.shelf):
-        protocol.sweep(settings.shelf)
         run = Run(settings, job=job)
 
         def work(run: Run) -> None:

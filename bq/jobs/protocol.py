@@ -1,9 +1,12 @@
-"""The run protocol: lock, hidden folder, phases, run.json, rename into place, index page."""
+"""The run protocol: lock, hidden folder, phases, run.json, rename into place, index page.
+
+Whatever stops a run, its record stays: a failure and a cancellation are published by the run itself, a kill by the next
+run, from the run.json ("running") that lies in the hidden folder from its first second.
+"""
 
 import datetime as dt
 import importlib.metadata
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -20,8 +23,8 @@ from bq.core import files, params, paths
 from bq.core.errors import BQError, Locked
 from bq.core.log import log, stage
 from bq.core.settings import Settings
-from bq.serving import registry
-from bq.workbench import dashboard, notebooks, report
+from bq.jobs import leftovers, record
+from bq.workbench import notebooks, report
 
 PACKAGES = (
     "arch",
@@ -45,11 +48,15 @@ class Cancelled(KeyboardInterrupt):
 
 @contextmanager
 def lock(shelf: str) -> Iterator[None]:
-    """Hold the lock of a shelf's runs. Raises Locked where another process holds it; released when this one dies."""
+    """Hold the lock of a shelf's runs, what killed runs left cleared up.
+
+    Raises Locked where another process holds it; it is released when this one dies.
+    """
     path = paths.home() / "data" / f".{shelf}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path, timeout=0):
+            leftovers.sweep(shelf)
             yield
     except Timeout:
         raise Locked(
@@ -58,11 +65,16 @@ def lock(shelf: str) -> Iterator[None]:
 
 
 @contextmanager
-def cancellable() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into Cancelled."""
+def cancellable(run: "Run") -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into Cancelled, once and as long as the run can be stopped."""
 
     def cancel(number: int, _: object) -> None:
-        raise Cancelled(signal.Signals(number).name)
+        name = signal.Signals(number).name
+        if not run.stoppable:
+            log.warning("%s: the run is at its end and goes on to it", name)
+            return
+        run.stoppable = False
+        raise Cancelled(name)
 
     before = {number: signal.signal(number, cancel) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -77,8 +89,9 @@ class Run:
 
     def __init__(self, settings: Settings, *, job: str) -> None:
         self.settings, self.started = settings, dt.datetime.now(dt.UTC)
-        self.run_id = f"{self.started:%Y%m%dT%H%M%SZ}_{settings.shelf}" + ("" if job == "retrain" else f"_{job}")
+        self.run_id = _new_id(self.started, settings.shelf + ("" if job == "retrain" else f"_{job}"))
         self.folder = paths.outputs() / f".{self.run_id}"
+        self.stoppable = True  # by a signal; not where a deployment or the record is under way
         self.deadline = time.monotonic() + settings.run.run_timeout_seconds
         self.verdict: dict[str, Any] | None = None
         self.info: dict[str, Any] = {
@@ -103,10 +116,13 @@ class Run:
         }
         self.folder.mkdir(parents=True)
         files.write_text(self.folder / "parameters.yaml", params.to_yaml(settings.model_dump(mode="python")))
+        self._note("its start")
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Log, time and measure one phase."""
+    def phase(self, name: str, *, stoppable: bool = True) -> Iterator[None]:
+        """Log, time and measure one phase. stoppable : False from where a signal must not stop the run any more."""
+        self.stoppable = self.stoppable and stoppable
+        self._note(name)
         start, peak = time.perf_counter(), _PeakMemory()
         with stage(name), peak:
             yield
@@ -135,59 +151,92 @@ class Run:
         report.render(executed, self.folder / "report.html", run=self.info, verdict=self.verdict)
 
     def publish(self) -> Path:
-        """Write run.json, move the folder into place, rebuild the index; `latest` moves only when the run is good."""
+        """Render, write run.json, move the folder into place, rebuild the index; `latest` moves only for a good run.
+
+        Where the report cannot be rendered the record is published all the same, with that error.
+        """
+        self.stoppable = False
         self.info["finished_utc"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        with self.phase("report"):
-            self.render()
-        files.write_json(self.folder / "run.json", self.info)
-        if self.verdict:
-            files.write_json(self.folder / "verdict.json", self.verdict)
-        files.sync(self.folder)
-        final = paths.outputs() / self.run_id
-        self.folder.rename(final)
-        files.sync(paths.outputs())
-        write_index()
-        if self.info["status"] in ("deployed", "kept", "done"):
-            _move_latest(final)
-        return final
+        try:
+            with self.phase("report"):
+                self.render()
+        except BaseException as error:
+            self.info["error"] = self.info["error"] or f"the report could not be rendered: {record.sentence(error)}"
+            raise
+        finally:
+            self._settle()
+        return paths.outputs() / self.run_id
+
+    def stopped_by(self, error: BaseException) -> None:
+        """Keep why the run did not come to its end."""
+        self.info["status"] = "cancelled" if isinstance(error, Cancelled) else "failed"
+        self.info["error"] = record.sentence(error)
+        self.info["headline"] = f"{self.info['status']}: {self.info['error']}"
+
+    def _note(self, phase: str) -> None:
+        """What the record says should the process be killed in this phase."""
+        files.write_json(self.folder / "run.json", {**self.info, "status": "running", "during": phase})
+
+    def _settle(self) -> None:
+        event = "failed" if self.info["error"] else self.info["status"]
+        try:
+            if self.verdict:
+                files.write_json(self.folder / "verdict.json", self.verdict)
+            record.into_place(self.folder, self.info)
+        finally:
+            if event in ("failed", "deployed") and self.info["status"] != "cancelled":
+                record.tell(event, self.info)
 
 
 def perform(run: Run, work: Callable[[Run], None]) -> Path:
     """Do the work, publish whatever came of it, and let the failure go on."""
-    try:
-        with cancellable():
+    with cancellable(run), _marked(run.folder):
+        try:
             work(run)
-    except BaseException as error:  # whatever stopped it is recorded, then goes on
-        run.info["status"] = "cancelled" if isinstance(error, Cancelled) else "failed"
-        run.info["error"] = str(error) if isinstance(error, BQError | Cancelled) else f"{type(error).__name__}: {error}"
-        run.info["headline"] = f"{run.info['status']}: {run.info['error']}"
+        except BaseException as error:  # whatever stopped it is recorded, then goes on
+            run.stopped_by(error)
+            _publish(run, error)
+            raise
+        return run.publish()
+
+
+def _publish(run: Run, error: BaseException) -> None:
+    """Publish a run that was stopped; `error` goes on, also where the record cannot be written."""
+    try:
         log.error("%s: %s", run.info["status"], run.publish() / "report.html")
-        raise
-    return run.publish()
+    finally:
+        raise error
 
 
-def sweep(shelf: str) -> None:
-    """Remove what a killed run left behind. Only called while holding the lock."""
-    for leftover in [*paths.outputs().glob(f".*Z_{shelf}"), *paths.outputs().glob(f".*Z_{shelf}_*")]:
-        log.warning("removing the leftover of a run that was killed: %s", leftover.name)
-        shutil.rmtree(leftover, ignore_errors=True)
-    registry.clean(shelf)
+@contextmanager
+def recorded(settings: Settings, *, job: str) -> Iterator[None]:
+    """For what comes before there is a run: a failure in here becomes a failed run, with its record and report."""
+    try:
+        yield
+    except (BQError, OSError) as error:
+        failure = error
+
+        def fail(_: Run) -> None:
+            raise failure
+
+        perform(Run(settings, job=job), fail)
 
 
-def write_index() -> None:
-    """Rebuild outputs/index.html."""
-    champions = []
-    for folder in sorted((paths.home() / "models").glob("*/champion.json")):
-        found = files.read_json(folder)
-        champions.append(
-            {
-                "strategy": folder.parent.name,
-                "model_id": found["model_id"],
-                "since": found["since_utc"],
-                "metrics": found["reason"],
-            }
-        )
-    dashboard.write_index(paths.outputs(), champions)
+def _new_id(now: dt.datetime, name: str) -> str:
+    """Time and name; a later second where a run of this one is there already."""
+    while (paths.outputs() / (run_id := f"{now:%Y%m%dT%H%M%SZ}_{name}")).exists():
+        now += dt.timedelta(seconds=1)
+    return run_id
+
+
+@contextmanager
+def _marked(folder: Path) -> Iterator[None]:
+    """Processes started in here carry the run's folder in their environment."""
+    os.environ[leftovers.MARK] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[leftovers.MARK]
 
 
 def git_state() -> dict[str, Any]:
@@ -202,14 +251,6 @@ def git_state() -> dict[str, Any]:
 
     changed = git("status", "--porcelain")
     return {"sha": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
-
-
-def _move_latest(folder: Path) -> None:
-    link = paths.outputs() / "latest"
-    temporary = paths.outputs() / ".latest.tmp"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.name)
-    temporary.replace(link)
 
 
 class _PeakMemory:

@@ -22,26 +22,53 @@ class Request(NamedTuple):
     run_id: str | None
     date: dt.date | None
     event: str | None
+    a: str | None  # of `diff`: the two runs
+    b: str | None
+    target: str | None  # of `tune`
+    parameters: Path  # the file that the settings were read from
 
 
 def read() -> Request:
-    """Read and check STRATEGY, PARAMS, SET, SYMBOLS, FROM, TO, QUICK, FORCE, RUN, DATE; a fault changes nothing."""
+    """Read and check the variables that the Makefile exports; a fault changes nothing."""
     strategy = strategies.get(_value("STRATEGY") or "butterfly")
     path = Path(_value("PARAMS") or paths.parameters(strategy.name))
     settings = params.load(path, strategy.settings, overrides=" ".join(_overrides(strategy)))
     strategy.features(settings)
+    _refuse_no_dates(settings)
     return Request(
-        strategy, settings, bool(_value("FORCE")), bool(_value("QUICK")), _value("RUN"), _date("DATE"), _value("EVENT")
+        strategy,
+        settings,
+        force=bool(_value("FORCE")),
+        quick=bool(_value("QUICK")),
+        run_id=_value("RUN"),
+        date=_date("DATE"),
+        event=_value("EVENT"),
+        a=_value("A"),
+        b=_value("B"),
+        target=_value("TARGET"),
+        parameters=path,
     )
 
 
+def _refuse_no_dates(settings: Settings) -> None:
+    first, last = _date("FROM"), settings.market.end
+    if first and last and first > last:
+        raise BadParameters(
+            f"FROM must not be after the last session read, but decisions would begin {first} (FROM) and bars end "
+            f"{last} (TO, market.end): no date is left. Move one of them."
+        )
+
+
 def _overrides(strategy: Strategy) -> list[str]:
-    found = [strategy.quick] if _value("QUICK") else []
+    found = [strategy.quick, "tuning.trials=8"] if _value("QUICK") else []
     if _value("SYMBOLS"):
         found.append(f"market.symbols=[{','.join(_value('SYMBOLS').split(','))}]".replace(" ", ""))
     for name, target in (("FROM", "events.first"), ("TO", "market.end")):
         if _date(name):
             found.append(f"{target}={_date(name)}")
+    for name, target in (("TRIALS", "tuning.trials"), ("OBJECTIVE", "tuning.objective")):
+        if _value(name):
+            found.append(f"{target}={_value(name)}")
     return [*found, _value("SET") or ""]  # SET last: the most particular wins
 
 

@@ -7,35 +7,37 @@ import polars as pl
 import sqlalchemy as sa
 
 from bq import market
-from bq.core import db, files, paths
+from bq.core import db, files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
-from bq.jobs import protocol, trades
+from bq.jobs import protocol, record, trades
 from bq.jobs.protocol import Run
 from bq.jobs.request import Request
 from bq.learning import layers, walkforward
-from bq.market import MarketData
-from bq.serving import candidate, decide, gates, registry
+from bq.market import MarketData, check
+from bq.serving import candidate, decide, gates, ledger, registry
 from bq.serving.candidate import Candidate
-from bq.serving.gates import Verdict
+from bq.serving.gates import Standing, Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.contract import weakest_source
 from bq.workbench import screen
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
+STACKING = "03_stacking"  # of a stack alone
 
 
 def main(request: Request) -> None:
     """Train, judge and report; or say that nothing is new since the last attempt."""
-    _strategy, settings = request.strategy, request.settings
-    layers.check([settings.learning.model, *settings.learning.compare])
+    strategy, settings = request.strategy, request.settings
+    layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
     with protocol.lock(settings.shelf):
-        protocol.sweep(settings.shelf)
-        data = market.load(settings.market)
+        with protocol.recorded(settings, job="retrain"):
+            data = market.load(settings.market)
         fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
         last = last_attempt(settings.shelf)
-        if last and last["fingerprint"] == fingerprint and not request.force:
+        same = last and last["fingerprint"] == fingerprint and record.was_published(last["run_id"])
+        if same and not request.force:
             screen.show(screen.nothing_new(last, paths.outputs() / last["run_id"] / "report.html"))
             return
         run = Run(settings, job="retrain")
@@ -64,50 +66,62 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
     with run.phase("events"):
         collection = store.collect(strategy, settings, data)
     describe_events(run, collection)
-    walkforward.check(collection.events, settings)
-    for name in NOTEBOOKS:
+    walkforward.check(collection.events, strategy, settings)
+    for name in [*NOTEBOOKS, *([STACKING] if settings.learning.model == layers.STACK else [])]:
         run.notebook(name)
     with run.phase("gate"):
         made = candidate.load(run.folder)
-        recipe, champion = _champion_on(made.newest, collection.events, request, run)
-        ours = gates.decide(
-            made.own_oos,
-            made.newest,
-            champion,
-            made.parity,
-            same_recipe=recipe == made.artefact.bundle["recipe"],
-            task=strategy.task(settings),
-            settings=settings.gate,
-            seed=settings.learning.seed,
-        )
         if made.artefact.bundle["events_hash"] != collection.data_hash:
             raise BadData(
                 "the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?"
             )
-        gate, seed = settings.gate, settings.learning.seed
-        second = gates.decide_success(made.success_oos, made.success_parity, settings=gate, seed=seed)
+        ours = gates.decide(
+            made.own_oos,
+            made.newest,
+            _standing(made.newest, collection.events, request, run),
+            made.parity,
+            recipe=made.artefact.bundle["recipe"],
+            trials=ledger.on(settings.shelf, made.own_oos["session"]),
+            strategy=strategy,
+            settings=settings,
+        )
+        second = made.success and gates.decide_success(made.success_oos, made.success_parity, settings=settings)
         run.verdict = present(ours, second, made, request)
-        trades.save(made, collection.events, run.folder, k=settings.gate.top_k)
+        trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         run.info["downloads"].append(
             {"label": "Trades of the candidate and of the rule score (CSV)", "file": "trades.csv"}
         )
-    with run.phase("deployment"):
-        if second.deploy:
+    with run.phase("deployment", stoppable=False):
+        _remember(run, made, request)
+        if second and second.deploy:
             _deploy(run, made.success, decide.success_shelf(settings), second)
         _execute(run, ours, made, fingerprint, len(collection.events))
 
 
-def _champion_on(
-    newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run
-) -> tuple[str | None, pl.DataFrame | None]:
-    """The champion's recipe and its own predictions of the newest window; None where there is none that can answer."""
-    model, why = decide.champion(request.strategy, request.settings.shelf)
-    if model is None:
-        if registry.history(request.settings.shelf):
-            run.info["warnings"].append(f"the champion cannot answer and is judged as absent: {why}")
-        return None, None
-    window = events.join(newest.select("event_id"), on="event_id", how="semi")
-    return model.bundle["recipe"], decide.predict(model, window, request.strategy)
+def _standing(newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run) -> Standing | None:
+    """The champion as the gate asks it; None where there is none, or nothing of it can be read."""
+    shelf, strategy = request.settings.shelf, request.strategy
+    try:
+        artefact = registry.champion(shelf)
+    except (BadData, OSError) as error:
+        run.info["warnings"].append(f"the champion cannot be read and is judged as absent: {error}")
+        return None
+    if artefact is None:
+        return None
+    recipe, values = artefact.bundle["recipe"], candidate.values_of(artefact)
+    try:
+        window = events.join(newest.select("event_id"), on="event_id", how="semi")
+        return Standing(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values)
+    except BadData as error:  # of another schema: its recipe can still be compared
+        run.info["warnings"].append(f"the champion cannot answer on the newest window: {error}")
+        return Standing(recipe, None, values)
+
+
+def _remember(run: Run, made: Candidate, request: Request) -> None:
+    """Enter this attempt into the trial ledger, whatever was decided."""
+    series = request.strategy.value(made.own_oos, "expected", request.settings)
+    parameters = {"recipe": made.artefact.bundle["recipe"], "model": made.artefact.bundle["model"]}
+    ledger.record(request.settings.shelf, [ledger.Trial(ledger.GATE, run.run_id, 0, parameters, series)])
 
 
 def _deploy(run: Run, artefact: Artefact, shelf: str, why: Verdict) -> None:
@@ -141,7 +155,7 @@ def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events:
     log.info("%s: %s", run.info["status"], ours.headline)
 
 
-def present(ours: Verdict, second: Verdict, made: Candidate, request: Request) -> dict[str, Any]:
+def present(ours: Verdict, second: Verdict | None, made: Candidate, request: Request) -> dict[str, Any]:
     """The verdict as the report and the terminal show it."""
     standing = registry.pointer_or_none(request.settings.shelf)
     if ours.deploy:
@@ -156,12 +170,16 @@ def present(ours: Verdict, second: Verdict, made: Candidate, request: Request) -
         "reasons": ours.reasons,
         "needed": ours.needed,
         "components": [component._asdict() for component in ours.components],
-        "second_tier": [
-            f"success-probability model {'deployed' if second.deploy else 'not deployed'}: {second.headline}",
-            *(f"{component.name}: {component.statement}" for component in second.components),
-        ],
+        "second_tier": _second_tier(second),
         "table": _table(made, request),
     }
+
+
+def _second_tier(second: Verdict | None) -> list[str]:
+    if second is None:
+        return []
+    decided = f"success-probability model {'deployed' if second.deploy else 'not deployed'}: {second.headline}"
+    return [decided, *(f"{component.name}: {component.statement}" for component in second.components)]
 
 
 def _table(made: Candidate, request: Request) -> dict[str, Any]:
@@ -191,13 +209,14 @@ def _with_interval(row: dict[str, Any]) -> str:
 def describe_market(run: Run, data: MarketData) -> None:
     """Put what was read, and what was refused of it, into the run's record."""
     run.info["data_hash"] = data.data_hash
+    run.info["findings"] = check.table(data)
     counts = (
         data.findings.filter(pl.col("action") == "quarantined").group_by("symbol", "rule").len().sort("symbol", "rule")
     )
     if len(counts):
         cases = ", ".join(f"{symbol}: {n} {rule}" for symbol, rule, n in counts.head(5).rows())
         run.info["warnings"].append(
-            f"{counts['len'].sum()} rows quarantined ({cases}{', …' if len(counts) > 5 else ''})"
+            f"{screen.count(counts['len'].sum(), 'row')} quarantined ({cases}{', …' if len(counts) > 5 else ''})"
         )
 
 
@@ -212,7 +231,7 @@ def describe_events(run: Run, collection: store.Collection) -> None:
     if len(collection.refused):
         reasons = collection.refused.group_by("reason").len().sort("len", descending=True)
         text = "; ".join(f"{n:,} {reason}" for reason, n in reasons.rows())
-        run.info["warnings"].append(f"{len(collection.refused):,} dates gave no event: {text}")
+        run.info["warnings"].append(f"{screen.count(len(collection.refused), 'date')} gave no event: {text}")
     _changes(run)
 
 
@@ -228,14 +247,5 @@ def _changes(run: Run) -> None:
     for name in ("title", "data_hash", "git", "packages", "seed"):
         if before.get(name) != run.info[name]:
             run.info["changes"].append(f"{name.replace('_', ' ')} differs from run {before['run_id']}")
-    changed = sorted(_differences(before.get("parameters", {}), run.info["parameters"]))
+    changed = params.differences(before.get("parameters", {}), run.info["parameters"])
     run.info["changes"].extend(f"parameter {name}: {old} → {new}" for name, old, new in changed[:20])
-
-
-def _differences(before: Any, after: Any, prefix: str = "") -> list[tuple[str, str, str]]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = sorted(set(before) | set(after))
-        return [
-            d for name in names for d in _differences(before.get(name), after.get(name), f"{prefix}.{name}".strip("."))
-        ]
-    return [] if before == after else [(prefix, str(before), str(after))]

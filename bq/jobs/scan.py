@@ -10,7 +10,6 @@ from bq.core import db, files, paths
 from bq.jobs.request import Request
 from bq.serving.decide import IN_SAMPLE, decide
 from bq.strategies import store
-from bq.strategies.butterfly.payoff import payoff
 from bq.strategies.contract import NOTICES, weakest_source
 from bq.workbench import plots, report, screen
 
@@ -35,6 +34,9 @@ def main(request: Request) -> None:
     data = market.load(settings.market)
     session = request.date or data.bars["session"].max()
     events = store.at(strategy, settings, data, session)
+    if events.is_empty():
+        screen.show(f"{settings.shelf} · {session}: nothing to decide, no event was found")
+        return
     answer = decide(events, strategy, settings)
     target = paths.outputs() / "scans" / f"{session}_{settings.shelf}.parquet"
     files.write_parquet(target, answer)
@@ -47,18 +49,15 @@ def main(request: Request) -> None:
 def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> None:
     """All decisions as a page, with the pay-off of the best."""
     best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
-    sketches = {_caption(row): payoff(row, request.settings) for row in best.iter_rows(named=True)}
-    drawn = plots.panels(
-        sketches, "spot", ["at expiry", "at t0"], title="Profit per share of the best", x_title="price"
-    )
-    parts = [("Decisions", [plots.table(answer.select(SHOWN))]), ("Pay-offs", [drawn])]
+    parts = [("Decisions", [plots.table(answer.select(SHOWN))])]
+    if sketch := request.strategy.sketch:
+        sketches = [sketch(row, request.settings) for row in best.iter_rows(named=True)]
+        curves = {one.caption: one.payoff for one in sketches}
+        names = sketches[0].payoff.columns[1:]
+        drawn = plots.panels(curves, "spot", names, title="Profit per share of the best", x_title="price")
+        parts.append(("Pay-offs", [drawn]))
     title = f"{request.settings.shelf} · {answer['session'][0]} · {len(answer)} opportunities"
     report.page(target, title=title, source=weakest_source(answer), parts=parts)
-
-
-def _caption(row: dict) -> str:
-    width = row["upper"] - row["body"]
-    return f"{row['symbol']} {row['structure']} {row['body']:.4g} ±{width:.3g}, {row['dte_days']} days"
 
 
 def _record(answer: pl.DataFrame, strategy: str) -> None:

@@ -5,33 +5,30 @@ from pathlib import Path
 import polars as pl
 
 from bq.core import files
+from bq.core.settings import Settings
 from bq.serving.candidate import Candidate
-
-DETAIL = (
-    *("structure", "lower", "body", "upper", "dte_days", "expiry", "spot", "level"),
-    *("entry_session", "exit_session", "exit_reason", "debit", "exit_spot", "in_zone", "lead_7d"),
-    *("roi_0%", "roi_25%", "roi_50%", "roi_100%"),
-)
+from bq.strategies.contract import Strategy
+from bq.strategies.value import chosen
 
 
-def picks(made: Candidate, events: pl.DataFrame, *, k: int) -> pl.DataFrame:
-    """The top `k` of each out-of-sample session by the candidate and by the rule score, with the strategy's detail."""
-    own = made.own_oos
+def picks(made: Candidate, events: pl.DataFrame, *, strategy: Strategy, settings: Settings) -> pl.DataFrame:
+    """What the candidate and the rule score chose out of sample, with the strategy's detail of each event.
+
+    A strategy that does not choose `gate.top_k` events a session has all its events here, as the candidate ranks them.
+    """
+    own, k = made.own_oos, settings.gate.top_k
     parts = [
-        own.sort(["session", by, "event_id"], descending=[False, True, False])
-        .group_by("session", maintain_order=True)
-        .head(k)
-        .with_columns(by=pl.lit(name))
-        for name, by in (("candidate", "expected"), ("rule score", "score"))
+        (chosen(own, by=by, k=k) if k else own).with_columns(by=pl.lit(name))
+        for name, by in (("candidate", "expected"), ("rule score", "score"))[: 2 if k else 1]
     ]
-    detail = events.select("event_id", *(name for name in DETAIL if name in events.columns))
+    detail = events.select("event_id", *(name for name in strategy.detail if name in events.columns))
     shown = ["by", "session", "symbol", "expected", "score", "outcome", "event_id"]
     return pl.concat(parts).select(shown).join(detail, on="event_id", maintain_order="left")
 
 
-def save(made: Candidate, events: pl.DataFrame, folder: Path, *, k: int) -> None:
+def save(made: Candidate, events: pl.DataFrame, folder: Path, *, strategy: Strategy, settings: Settings) -> None:
     """Write trades.csv. Text that a spreadsheet would read as a formula is kept as text."""
-    table = picks(made, events, k=k)
+    table = picks(made, events, strategy=strategy, settings=settings)
     guarded = table.with_columns(
         pl.when(pl.col(pl.String).str.contains(r"^[=+\-@\t\r]"))
         .then(pl.lit("'") + pl.col(pl.String))

@@ -180,12 +180,19 @@ def test_a_champion_that_is_gone_or_of_another_schema_leaves_the_decision_to_the
             folder.with_name("elsewhere").rename(folder)
 
 
-def test_rollback_without_an_earlier_model_changes_nothing(home, first):
+def test_rollback_of_the_first_model_leaves_the_rule_score_and_a_second_changes_nothing(home, first):
     pointer = home / "models/butterfly-simulated/champion.json"
     before = pointer.read_bytes()
-    done = run(home, "rollback")
-    assert done.returncode == 1 and "earlier model" in done.stderr
-    assert pointer.read_bytes() == before
+    try:
+        done = run(home, "rollback")
+        assert done.returncode == 0 and "the rule score decides" in done.stdout
+        rolled_back = pointer.read_bytes()
+        assert "champion    none" in run(home, "status").stdout
+        done = run(home, "rollback")
+        assert done.returncode == 1 and "a model must be deployed" in done.stderr
+        assert pointer.read_bytes() == rolled_back
+    finally:
+        pointer.write_bytes(before)
 
 
 def test_a_locked_second_run_says_so_and_exits_with_its_own_code(home, first):

@@ -12,7 +12,20 @@ from typing import Any
 from bq.core.errors import BQError
 from bq.core.log import log
 from bq.jobs import protocol
-from bq.jobs.bench import analysis, events, learning, measure, options, page, serving, startup, workbench
+from bq.jobs.bench import (
+    analysis,
+    backtest,
+    events,
+    features,
+    learning,
+    measure,
+    options,
+    page,
+    serving,
+    startup,
+    tuning,
+    workbench,
+)
 from bq.jobs.bench.measure import Plan
 from bq.jobs.bench.row import Row
 from bq.jobs.request import Request
@@ -28,11 +41,23 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "butterfly events a second": events.events_rate,
     "growth: butterfly events": events.events_growth,
     "growth: walk-forward training": learning.training_growth,
-    "purged walk-forward splits": learning.purged_splits,
+    "purged combinatorial splits": learning.purged_splits,
     "stationary bootstrap of means": learning.bootstrap,
     "ONNX, single row": serving.onnx_row,
+    "ONNX, single row of a stack": serving.stack_row,
+    "breakout portfolio, backtesting.py": backtest.whole,
+    "breakout portfolio, plain loop": backtest.loop,
+    "growth: breakout portfolio": backtest.backtest_growth,
+    "tuning: a study that is kept": tuning.kept_study,
+    "tuning: a hundred trials": tuning.hundred_trials,
     "empty notebook": workbench.empty_notebook,
     "report of a run": workbench.report_render,
+    "rolling factors, polars": features.rolling_polars,
+    "rolling factors, pandas": features.rolling_pandas,
+    "cross-section rank": features.cross_section_rank,
+    "forecast events of a panel": features.panel_events,
+    "growth: forecast events": features.panel_growth,
+    "selection of features": features.selection,
     "python -m bq status": startup.status,
     "import bq": startup.import_bq,
 }

@@ -1,25 +1,48 @@
 """One decision: the ONNX graph against the fitted model that it stands for."""
 
+import datetime as dt
 import gc
 import time
 from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from bq.core.settings import Learning, Regimes
 from bq.jobs.bench.measure import Plan, version
 from bq.jobs.bench.row import Goal, Row, finite
 from bq.learning.model import FittedModel, Sample, fit
 from bq.serving.onnx import Session, export
+from bq.strategies.contract import UTC
 
-FEATURES, CLASSES = 22, 4
+FEATURES, CLASSES, REGIMES = 22, 4, 3
 BLOCK = 500  # calls of the graph between two blocks of the peer's
 
 
 def onnx_row(plan: Plan) -> Row:
-    """Latency of a single row, warm: median and 99th percentile over single calls."""
+    """Latency of a single row of LightGBM with classes."""
     sample = _sample(plan.n(full=4000, quick=2000, tiny=400))
-    model = _fit(sample)
+    learning = Learning(features="", model="lightgbm")
+    model = fit("lightgbm", sample, n_classes=CLASSES, learning=learning)
+    return _latency(plan, model, sample, of=f"{FEATURES} features, {CLASSES} classes", peer="lightgbm")
+
+
+def stack_row(plan: Plan) -> Row:
+    """Latency of a single row of the stack: three base models, a linear model for each of three regimes, weights by
+    regime, meta-learner."""
+    n = plan.n(full=20_000, quick=4000, tiny=1200)
+    learning = Learning(features="", model="stack", regimes=Regimes(states=REGIMES))
+    sample = _sample(n)
+    p = np.random.default_rng(6).dirichlet(np.ones(REGIMES), n).astype(np.float32)
+    target = sample.x[:, 0] * (p[:, 0] - p[:, 2]) + np.random.default_rng(7).standard_normal(n)
+    sample = sample._replace(x=np.hstack([sample.x, p]), label=target, outcome=target)
+    model = fit("stack", sample, n_classes=0, learning=learning)
+    return _latency(plan, model, sample, of=f"{FEATURES + REGIMES} features, a stack of three", peer="scikit-learn")
+
+
+def _latency(plan: Plan, model: FittedModel, sample: Sample, *, of: str, peer: str) -> Row:
+    """Median and 99th percentile over single calls, warm."""
     session = Session(export(model))
     one = sample.rows(np.arange(1))
 
@@ -29,13 +52,10 @@ def onnx_row(plan: Plan) -> Row:
     def graph() -> object:
         return session.predict(one.x, one.category, one.size)
 
-    def wrapper() -> object:
-        return model.base.predict_proba(one.x)
-
     blocks = plan.n(full=40, quick=10, tiny=1)
-    peer, bare, ours = _calls((native, BLOCK // 20), (wrapper, BLOCK // 20), (graph, BLOCK), blocks=blocks)
+    theirs_all, ours = _calls((native, BLOCK // 20), (graph, BLOCK), blocks=blocks)
     middle, slow = np.quantile(ours, [0.5, 0.99]).tolist()
-    theirs = float(np.median(peer))
+    theirs = float(np.median(theirs_all))
     goals = (
         Goal("speed-up", theirs / middle, "≥", 30, "×"),
         Goal("p50", 1e6 * middle, "≤", 30, " µs"),
@@ -44,16 +64,13 @@ def onnx_row(plan: Plan) -> Row:
     )
     return Row(
         of="a decision",
-        n=f"{len(ours):,} calls (peer: {len(peer):,}), {FEATURES} features, {CLASSES} classes",
-        peer=version("lightgbm"),
+        n=f"{len(ours):,} calls (peer: {len(theirs_all):,}), {of}",
+        peer=version(peer),
         peer_seconds=theirs,
         ours_seconds=middle,
         goals=goals,
         repeats=blocks,
-        notes=(
-            "both do the whole decision: clip, impute, trees, temperature, expected outcome",
-            f"LightGBM's wrapper alone, without the rest, takes {1e6 * np.median(bare):.0f} µs",
-        ),
+        notes=("both do the whole decision, from raw features to the expected outcome",),
     )
 
 
@@ -76,21 +93,18 @@ def _calls(*tasks: tuple[Callable[[], object], int], blocks: int) -> list[NDArra
 def _difference(model: FittedModel, session: Session, sample: Sample) -> float:
     """Largest difference of probabilities and expected outcome over all rows."""
     answers = [part.predict(sample.x, sample.category, sample.size) for part in (model, session)]
-    return max(float(np.abs(a - b).max()) for a, b in zip(*answers, strict=True))
+    return max(float(np.abs(a - b).max(initial=0.0)) for a, b in zip(*answers, strict=True))
 
 
 def _sample(n: int) -> Sample:
-    """Events whose class depends a little on the features."""
+    """Events whose class depends a little on the features, forty a week."""
     random = np.random.default_rng(5)
     x = random.standard_normal((n, FEATURES)).astype(np.float32)
     cuts = np.quantile(x[:, 0], [0.25, 0.5, 0.75])
     label = np.searchsorted(cuts, x[:, 0] + random.standard_normal(n))
     outcome = 0.2 * label - 0.3 + 0.1 * random.standard_normal(n)
-    size = random.random(n).astype(np.float32)
-    return Sample(x, label, outcome, np.ones(n, np.float32), random.integers(3, size=n), size)
-
-
-def _fit(sample: Sample) -> FittedModel:
-    n = len(sample.label)
-    inner = (np.arange(n * 3 // 4), np.arange(n * 3 // 4, n))
-    return fit("lightgbm", sample, inner, n_classes=CLASSES, seed=7)
+    size, weight = random.random(n).astype(np.float32), np.ones(n, np.float32)
+    first = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
+    t0 = pl.Series([first + dt.timedelta(weeks=i // 40) for i in range(n)], dtype=UTC)
+    times = pl.DataFrame({"session": t0.dt.date(), "t0": t0, "t1_due": t0 + dt.timedelta(days=7)})
+    return Sample(x, label, outcome, weight, random.integers(3, size=n), size, times)

@@ -1,0 +1,83 @@
+"""`make tune`: search parameters with Optuna, judge the best, write it as a parameter file; nothing is deployed."""
+
+from pathlib import Path
+
+from bq import market
+from bq.core.errors import BadParameters, did_you_mean
+from bq.jobs import protocol
+from bq.jobs.protocol import Run
+from bq.jobs.request import Request
+from bq.jobs.retrain import describe_events, describe_market
+from bq.market import MarketData
+from bq.strategies import store
+from bq.tuning import model, results, strategy
+from bq.tuning.results import Tuned
+from bq.workbench import screen
+
+NOTEBOOK = "06_strategy_tuning"
+TARGETS = (strategy.KIND, model.KIND)
+
+
+def main(request: Request) -> None:
+    """Go on with the study of these data and parameters, or begin one; then report.
+
+    Raises BadParameters for a target that there is not, or not for this strategy.
+    """
+    target = _target(request)
+    with protocol.lock(request.settings.shelf):
+        with protocol.recorded(request.settings, job="tune"):
+            data = market.load(request.settings.market)
+        run = Run(request.settings, job="tune")
+        folder = protocol.perform(run, lambda under_way: _work(under_way, request, data, target))
+    screen.show(screen.verdict(run.info, run.verdict, folder / "report.html"))
+    _show_next(run, folder)
+
+
+def _target(request: Request) -> str:
+    rules = request.strategy.name == "breakout"
+    asked = request.target or (strategy.KIND if rules else model.KIND)
+    if asked not in TARGETS:
+        raise BadParameters(
+            f"TARGET must be one of {', '.join(TARGETS)}, but got {asked!r}; {did_you_mean(asked, TARGETS)}"
+        )
+    if asked == strategy.KIND and not rules:
+        raise BadParameters(
+            "TARGET=strategy tunes the rules of a strategy that is backtested as a portfolio, which is breakout alone, "
+            f"but STRATEGY is {request.strategy.name}. Use STRATEGY=breakout, or TARGET=model for its model."
+        )
+    return asked
+
+
+def _work(run: Run, request: Request, data: MarketData, target: str) -> None:
+    describe_market(run, data)
+    tuned = _strategy(run, request, data) if target == strategy.KIND else _model(run, request, data)
+    found, trials = tuned.results, len(tuned.results["trials"])
+    run.verdict, run.info["headline"] = found["verdict"], found["verdict"]["headline"]
+    run.info["title"] = f"{run.info['strategy']} · tuning of the {target} · {trials} trials · {found['objective']}"
+    run.info["seed"] = found["seed"]
+    source, settings = request.parameters, request.strategy.settings
+    run.info["downloads"] += results.save(tuned, run.folder, source=source, model=settings)
+    run.notebook(NOTEBOOK)
+
+
+def _strategy(run: Run, request: Request, data: MarketData) -> Tuned:
+    run.info["source"] = data.source
+    with run.phase("tuning"):
+        return strategy.tune(request.settings, data, keep=True)
+
+
+def _model(run: Run, request: Request, data: MarketData) -> Tuned:
+    with run.phase("events"):
+        collection = store.collect(request.strategy, request.settings, data)
+    describe_events(run, collection)
+    with run.phase("tuning"):
+        return model.tune(collection.events, request.strategy, request.settings, keep=True)
+
+
+def _show_next(run: Run, folder: Path) -> None:
+    name = run.settings.strategy
+    optimised = screen.shown(folder / f"{name}_optimised.yaml")
+    reasons = run.verdict["reasons"] if run.verdict else []
+    lines = [*(f"{'':<12}{reason}" for reason in reasons), f"parameters  {optimised}"]
+    lines.append(f"next        make retrain STRATEGY={name} PARAMS={optimised}")
+    screen.show("\n".join(lines))

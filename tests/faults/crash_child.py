@@ -1,0 +1,160 @@
+"""The process that the crash tests hurt: it takes one task a line, and does each in a child forked while warm.
+
+A task names the work, the home, and where the fault comes: at call number `n` of the kind `call`. Injected from outside
+(`form` strace), the fault waits at call number BASE of every kind, which the tracer counts for each child anew; the
+child first makes as many empty calls of that kind as leave n. Without a tracer (`form` python) the child stops or fails
+itself.
+"""
+
+import ctypes
+import errno
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from bq.core import db, files, paths
+from bq.core.errors import BQError
+from bq.serving import registry
+from bq.serving.registry import Artefact
+
+BASE = 400  # more than the imports and any work make calls of one kind
+SHELF = "toy"
+FAILED, BUG = 1, 99
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "os.truncate", "sqlite3.connect")
+
+
+def artefact(name: str) -> Artefact:
+    return Artefact(f"graph {name}".encode() * 50, {"strategy": SHELF, "model": name}, {"note": "made by a test"})
+
+
+def deploy(name: str) -> None:
+    registry.clean(SHELF)
+    registry.deploy(SHELF, artefact(name), reason=f"test {name}")
+
+
+def write_state(name: str) -> None:
+    files.clean(paths.home())
+    files.write_json(paths.home() / "state.json", {"name": name, "long": [name] * 500})
+    files.write_text(paths.home() / "new folder" / "page.html", f"{name * 5000}</html>")
+
+
+def publish(name: str) -> None:
+    """One run from its start to its published folder, with next to no work in it."""
+    from bq import strategies
+    from bq.core import params
+    from bq.jobs import protocol
+
+    protocol.git_state, protocol.PACKAGES = dict, ()
+    protocol.report.render = lambda _notebooks, target, **_: files.write_text(target, "report</html>")
+    settings = params.load(paths.parameters("butterfly"), strategies.get("butterfly").settings)
+    with protocol.lock(settings.shelf):
+        run = protocol.Run(settings, job="retrain")
+        protocol.perform(run, lambda run: files.write_text(run.folder / "table.csv", name * 1000))
+
+
+WORKS = {"deploy": deploy, "write_state": write_state, "publish": publish}
+
+
+def warm(work: str) -> None:
+    """Import all that the work imports, so that a child makes only the calls that belong to it."""
+    db.sa.create_engine("sqlite://").connect().close()
+    if work == "publish":
+        import bq.jobs.protocol
+        import bq.strategies.butterfly  # noqa: F401
+
+
+def spend(call: str, count: int) -> None:
+    """Make empty calls of one kind: on no file, refused, counted all the same."""
+    function = getattr(ctypes.CDLL(None), call)
+    for _ in range(count):
+        function(-1, 0, 0, 0)
+
+
+def watch(home: str, hit: Callable[[int, str], None]) -> None:
+    """Tell `hit` of every change this process is about to make below its home, by number and kind."""
+    count = 0
+
+    def change(kind: str) -> None:
+        nonlocal count
+        count += 1
+        hit(count, kind)
+
+    def audit(event: str, arguments: tuple) -> None:
+        opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
+        if (opens or event in AUDITED) and os.fspath(arguments[0]).startswith(home):
+            change(event)
+
+    sync, write = os.fsync, Path.write_bytes
+
+    def torn(path: Path, content: bytes) -> None:
+        write(path, content[: len(content) // 2])
+        change("write")
+        write(path, content)
+
+    def synced(descriptor: int) -> None:
+        change("fsync")
+        sync(descriptor)
+
+    sys.addaudithook(audit)
+    os.fsync, Path.write_bytes = synced, torn
+
+
+def arm(task: dict) -> None:
+    """Make the fault wait for the call of the task."""
+    if task["form"] == "strace":
+        spend(task["call"], BASE - task["n"])
+        return
+
+    def hit(number: int, _: str) -> None:
+        if number == task["n"] and task["fault"] == "KILL":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number == task["n"] or (number > task["n"] and task["fault"] == "ENOSPC"):  # a full disk stays full
+            code = getattr(errno, task["fault"])
+            raise OSError(code, os.strerror(code))
+
+    watch(task["home"], hit)
+
+
+def attempt(task: dict) -> int:
+    """Do one task; the exit code says whether it went well or was refused in a foreseen way."""
+    os.environ["BQ_HOME"] = task["home"]
+    if task.get("fault"):
+        arm(task)
+    try:
+        if task.get("listed"):  # every change by kind, for the test to choose from
+            with Path(task["listed"]).open("w") as listed:
+                watch(task["home"], lambda number, kind: listed.write(f"{number} {kind}\n"))
+                WORKS[task["work"]](task["name"])
+        else:
+            WORKS[task["work"]](task["name"])
+    except (OSError, BQError):
+        return FAILED
+    return 0
+
+
+def main() -> None:
+    warm(sys.argv[1])
+    logging.getLogger("bq").addHandler(logging.NullHandler())
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            result = BUG
+            try:
+                result = attempt(json.loads(line))
+            finally:
+                if result == BUG:
+                    traceback.print_exc()
+                os._exit(result)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.stdout.write(json.dumps({"pid": child, "code": code}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""Whatever stops a run: its record stays, the champion too, nothing goes on running, and the next run does the work."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from bq import strategies
+from bq.core import db, files, params, paths
+from bq.core.errors import BadData, BQError, Locked
+from bq.jobs import leftovers, protocol, record, retrain
+from bq.jobs.protocol import Cancelled, Run
+from bq.serving import registry
+from bq.serving.registry import Artefact
+from bq.workbench import runs
+
+SHELF = "butterfly"
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A home with a champion."""
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(protocol, "git_state", dict)
+    registry.deploy(SHELF, Artefact(b"graph", {"strategy": SHELF}, {}), reason="test")
+    return tmp_path
+
+
+@pytest.fixture
+def settings():
+    return params.load(paths.parameters("butterfly"), strategies.get("butterfly").settings)
+
+
+@pytest.fixture
+def perform(settings):
+    def go(work) -> Run:
+        run = Run(settings, job="retrain")
+        protocol.perform(run, work)
+        return run
+
+    return go
+
+
+def fail(error: BaseException):
+    def work(_: object) -> None:
+        raise error
+
+    return work
+
+
+def stop(number: int):
+    return lambda _: os.kill(os.getpid(), number)
+
+
+def only() -> runs.Run:
+    """The one run there is, whole: nothing hidden is left."""
+    assert not list(paths.outputs().glob(".*"))
+    (found,) = runs.every()
+    return found
+
+
+def test_a_failed_run_has_record_and_report_with_the_reason(perform):
+    with pytest.raises(BadData, match="bars must hold"):
+        perform(fail(BadData("bars must hold, but do not.")))
+    run = only()
+    assert (run.info["status"], run.info["error"]) == ("failed", "bars must hold, but do not.")
+    page = run.report.read_text()
+    assert "This run failed." in page and "bars must hold, but do not." in page
+    assert not (paths.outputs() / "latest").is_symlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_a_signal_is_recorded_as_cancelled_and_leaves_the_champion(perform, number):
+    before = registry.pointer(SHELF)
+    handler = signal.getsignal(number)
+    with pytest.raises(Cancelled):
+        perform(stop(number))
+    assert only().info["status"] == "cancelled"
+    assert registry.pointer(SHELF) == before
+    assert signal.getsignal(number) == handler
+
+
+def test_a_signal_while_a_deployment_is_under_way_does_not_tear_it_from_its_record(perform):
+    def work(run: Run) -> None:
+        with run.phase("deployment", stoppable=False):
+            stop(signal.SIGTERM)(run)
+            run.info["status"] = "deployed"
+
+    perform(work)
+    assert only().info["status"] == "deployed"
+
+
+def test_a_second_signal_does_not_stop_the_record_of_the_first(perform, monkeypatch):
+    monkeypatch.setattr(Run, "render", stop(signal.SIGTERM))
+    with pytest.raises(Cancelled):
+        perform(stop(signal.SIGINT))
+    assert only().info["error"] == "SIGINT"
+
+
+@pytest.mark.parametrize("fault", [FULL, ZeroDivisionError("a bug")], ids=["full-disk", "bug"])
+def test_a_failure_goes_on_as_itself_also_when_rendering_fails(perform, monkeypatch, fault):
+    monkeypatch.setattr(Run, "render", fail(fault))
+    with pytest.raises(BadData, match="first"):
+        perform(fail(BadData("first")))
+    assert (only().info["status"], only().info["error"]) == ("failed", "first")
+
+
+def test_a_failure_goes_on_as_itself_also_when_nothing_can_be_written(perform, monkeypatch):
+    def work(_: Run) -> None:
+        monkeypatch.setattr(files, "sync", fail(FULL))
+        raise BadData("first")
+
+    with pytest.raises(BadData, match="first"):
+        perform(work)
+    monkeypatch.undo()
+
+
+def test_a_good_run_without_a_report_keeps_its_record_and_is_not_good(perform, monkeypatch):
+    monkeypatch.setattr(Run, "render", fail(FULL))
+    with pytest.raises(OSError, match="No space left"):
+        perform(lambda run: None)
+    run = only()
+    assert "the report could not be rendered" in run.info["error"]
+    assert not record.was_published(run.info["run_id"]) and not (paths.outputs() / "latest").is_symlink()
+
+
+def test_runs_of_one_second_have_names_of_their_own(perform, monkeypatch):
+    moment = protocol.dt.datetime(2026, 11, 21, tzinfo=protocol.dt.UTC)
+    monkeypatch.setattr(protocol.dt, "datetime", SimpleNamespace(now=lambda _: moment))
+    assert perform(lambda run: None).run_id < perform(lambda run: None).run_id
+    assert len(runs.every()) == 2
+
+
+def killed(settings) -> Run:
+    """A run as a kill leaves it."""
+    run = Run(settings, job="retrain")
+    run._note("training")
+    (run.folder / ".half.ipynb").write_text("{")
+    return run
+
+
+def test_a_killed_run_is_recorded_by_the_next_and_told(settings, monkeypatch):
+    told = []
+    monkeypatch.setattr(record, "tell", lambda event, info: told.append((event, info["run_id"])))
+    run = killed(settings)
+    with protocol.lock(SHELF):
+        found = only()
+    assert found.info["status"] == "killed" and "during training" in found.info["headline"]
+    assert found.info["run_id"] in (paths.outputs() / "index.html").read_text()
+    assert "killed" in found.report.read_text()
+    assert not list(found.folder.glob(".*"))
+    assert told == [("killed", run.run_id)]
+
+
+def test_a_run_killed_while_its_folder_got_its_name_is_what_it_was(settings):
+    run = Run(settings, job="retrain")
+    files.write_json(run.folder / "run.json", run.info | {"status": "kept"})
+    with protocol.lock(SHELF):
+        assert only().info["status"] == "kept"
+    assert (paths.outputs() / "latest").readlink().name == run.run_id
+
+
+def test_a_folder_without_a_record_is_removed(settings):
+    (paths.outputs() / f".20261121T001829Z_{SHELF}").mkdir(parents=True)
+    with protocol.lock(SHELF):
+        assert not list(paths.outputs().glob(".*"))
+    assert runs.every() == []
+
+
+def sleeper(**marks: str) -> subprocess.Popen:
+    code = "import time; print(flush=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | marks, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def test_processes_of_a_killed_run_are_ended_and_no_others(settings):
+    run = killed(settings)
+    theirs, other = sleeper(**{leftovers.MARK: str(run.folder)}), sleeper(**{leftovers.MARK: f"{run.folder}_x"})
+    try:
+        with protocol.lock(SHELF):
+            assert theirs.poll() is not None
+        assert other.poll() is None
+    finally:
+        for process in (theirs, other):
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def test_what_a_run_starts_carries_its_folder(perform):
+    code = f"import os; print(os.environ[{leftovers.MARK!r}])"
+    said = []
+
+    def work(run: Run) -> None:
+        said.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip())
+        said.append(str(run.folder))
+
+    perform(work)
+    assert said[0] == said[1] and leftovers.MARK not in os.environ
+
+
+WORKERS = """
+import os, time
+from bq.core.parallel import parallel_map
+def work(_):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    time.sleep(600)
+parallel_map(work, range(2), description="sleep")
+"""
+
+
+def test_workers_end_with_a_killed_parent():
+    environment = os.environ | {"BQ_WORKERS": "2", "PYTHONPATH": str(paths.CHECKOUT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", WORKERS], env=environment, **pipes) as parent:
+        workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+        parent.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+
+
+def test_temporary_files_of_a_dead_process_go_and_those_of_a_live_one_stay(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    ours, theirs = (tmp_path / f".a.parquet.{pid}.x1_y.tmp" for pid in (os.getpid(), dead.pid))
+    for path in (ours, theirs, tmp_path / ".notes.tmp"):
+        path.touch()
+    files.clean(tmp_path)
+    assert ours.exists() and (tmp_path / ".notes.tmp").exists() and not theirs.exists()
+
+
+def test_a_second_run_says_that_the_lock_is_held():
+    code = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    path = paths.home() / "data" / f".{SHELF}.lock"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], **pipes) as other:
+        other.stdout.readline()
+        with pytest.raises(Locked, match="one run at a time"), protocol.lock(SHELF):
+            pass
+        other.kill()
+    with protocol.lock(SHELF):
+        pass
+
+
+@pytest.fixture
+def job(monkeypatch, settings):
+    """`make retrain` with work of its own: a function that returns how often work was begun."""
+    begun = []
+
+    def work(run: Run, request: object, data: object, fingerprint: str) -> None:
+        begun.append(run.run_id)
+        job.work(run)
+        row = {"run_id": run.run_id, "strategy": SHELF, "finished_utc": run.started, "fingerprint": fingerprint}
+        row |= {"decision": "kept", "model_id": None, "events": 1, "verdict": {"headline": "kept", "components": []}}
+        with db.engine().begin() as connection:
+            connection.execute(db.attempts.insert().values(row))
+
+    monkeypatch.setattr(retrain, "_work", work)
+    monkeypatch.setattr(retrain.market, "load", lambda _: SimpleNamespace(data_hash="data"))
+    monkeypatch.setattr(retrain, "code_digest", lambda: "code")
+    monkeypatch.setattr(retrain.screen, "show", lambda _: None)
+    monkeypatch.setattr(retrain.screen, "verdict", lambda *_: "")
+    request = SimpleNamespace(strategy=strategies.get("butterfly"), settings=settings, force=False)
+
+    def job() -> int:
+        retrain.main(request)
+        return len(begun)
+
+    job.work = lambda run: None
+    return job
+
+
+def test_the_run_after_a_failure_does_its_work(job):
+    job.work = fail(BQError("no"))
+    with pytest.raises(BQError):
+        job()
+    job.work = lambda run: None
+    assert job() == 2
+    assert job() == 2, "and then nothing is new"
+
+
+def test_the_run_after_one_that_was_killed_at_its_very_end_does_its_work(job):
+    assert job() == 1
+    last = runs.latest()
+    files.write_json(last.folder / "run.json", last.info | {"status": "running", "during": "report"})
+    last.folder.rename(last.folder.with_name(f".{last.folder.name}"))
+    assert job() == 2
+    assert sorted(run.info["status"] for run in runs.every()) == ["done", "killed"]
+
+
+def test_bad_data_before_there_is_a_run_is_a_failed_run(job, monkeypatch):
+    monkeypatch.setattr(retrain.market, "load", fail(BadData("AAPL.csv: high must be >= low.")))
+    with pytest.raises(BadData):
+        job()
+    assert only().info["error"] == "AAPL.csv: high must be >= low."
+    assert "AAPL.csv: high must be" in only().report.read_text()
+
+
+def test_the_user_hears_of_failure_kill_and_deployment(perform, settings, monkeypatch, tmp_path):
+    script = tmp_path / "notify.py"
+    script.write_text("import os, sys\nopen(sys.argv[1], 'a').write(os.environ['BQ_NOTIFY_EVENT'] + '\\n')")
+    monkeypatch.setenv("NOTIFY_CMD", f"{sys.executable} {script} {tmp_path / 'heard'}")
+    with pytest.raises(BQError):
+        perform(fail(BQError("no")))
+    perform(lambda run: run.info.update(status="deployed"))
+    perform(lambda run: run.info.update(status="kept"))
+    with pytest.raises(Cancelled):
+        perform(stop(signal.SIGTERM))
+    killed(settings)
+    with protocol.lock(SHELF):
+        assert json.dumps((tmp_path / "heard").read_text().split()) == '["failed", "deployed", "killed"]'

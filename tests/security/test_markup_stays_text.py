@@ -1,0 +1,138 @@
+"""A symbol, a file name or an error that is markup stays text: looked at in a browser, where one is found."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import plotly.graph_objects as go
+import polars as pl
+import pytest
+
+from bq.workbench import dashboard, report
+from bq.workbench.table import table
+
+MARK = "document.documentElement.dataset.pwned=1"
+ATTACKS = [
+    f"<script>{MARK}</script>",
+    f"<img src=x onerror='{MARK}'>",
+    f"</script><script>{MARK}</script>",
+    f"<svg/onload={MARK}>",
+    f'<a href="javascript:{MARK}" id=x>x</a><iframe srcdoc="<script>parent.{MARK}</script>"></iframe>',
+    f'"><script>{MARK}</script>',
+    "{{ 91 * 191919 }}",
+]
+SYMBOL = "".join(ATTACKS)
+
+
+@pytest.fixture(scope="module")
+def browse(tmp_path_factory):
+    """A function that opens a page in headless Chromium and returns its document after its scripts have run."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next((found for name in names if (found := shutil.which(name))), None)
+    if not browser:
+        pytest.skip("no Chromium on this machine: whether a page runs what it should not cannot be seen")
+
+    def look(page: Path) -> str:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        flags += [f"--user-data-dir={tmp_path_factory.mktemp('browser')}", "--virtual-time-budget=6000"]
+        command = [browser, *flags, "--dump-dom", page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+
+    return look
+
+
+def ran(document: str) -> bool:
+    return "data-pwned" in document.split("<head>")[0]
+
+
+def figure() -> dict:
+    """Everything in a figure that is text."""
+    bar = go.Bar(
+        x=[SYMBOL], y=[1], name=SYMBOL, text=[SYMBOL], hovertext=[SYMBOL], hovertemplate=SYMBOL, customdata=[SYMBOL]
+    )
+    made = go.Figure([bar, go.Pie(labels=[SYMBOL], values=[1])])
+    made.update_layout(title=SYMBOL, xaxis_title=SYMBOL, legend_title=SYMBOL, annotations=[{"text": SYMBOL}])
+    return json.loads(made.to_json())
+
+
+def cell(**data):
+    mimes = {name.replace("_", "/"): value for name, value in data.items()}
+    return nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("display_data", data=mimes)])
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A report in which every text is an attack."""
+    frame = pd.DataFrame({SYMBOL: [SYMBOL]}, index=[SYMBOL])
+    styled = frame.style.set_caption(SYMBOL).format(lambda text: f"<b>{text}</b>").to_html()
+    failed = nbformat.v4.new_output("error", ename=SYMBOL, evalue=SYMBOL, traceback=[SYMBOL])
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# {SYMBOL}\n\n{SYMBOL}\n\n[x](javascript:{MARK})"),
+        cell(text_html=styled),
+        cell(text_html=frame.to_html()),
+        cell(text_html=pl.DataFrame({"symbol": [SYMBOL]})._repr_html_()),
+        cell(text_html=table(pl.DataFrame({SYMBOL: [SYMBOL]}))._repr_html_()),
+        cell(text_html=f"<p title={SYMBOL!r} style=\"background:url('javascript:{MARK}')\">{SYMBOL}</p>"),
+        cell(text_markdown=SYMBOL),
+        cell(text_latex=SYMBOL),
+        cell(**{"image_svg+xml": f"<svg onload='{MARK}'><script>{MARK}</script></svg>"}),
+        cell(application_javascript=MARK),
+        nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("display_data", data={report.PLOTLY: figure()})]),
+        nbformat.v4.new_code_cell(SYMBOL, outputs=[failed]),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_x.ipynb")
+    texts = ("run_id", "strategy", "job", "title", "error", "headline", "data_hash", "seed", "started_utc")
+    lines = [{"action": SYMBOL, "symbol": SYMBOL, "rule": SYMBOL, "times": 1, "cases": [SYMBOL]}]
+    run = dict.fromkeys(texts, SYMBOL) | {
+        "status": "failed",
+        "warnings": [SYMBOL],
+        "changes": [SYMBOL],
+        "downloads": [{"label": SYMBOL, "file": f"javascript:{MARK}"}],
+        "parameters": {SYMBOL: SYMBOL},
+        "packages": {SYMBOL: SYMBOL},
+        "git": {"sha": SYMBOL, "dirty": True},
+        "findings": {"read": 1, "kept": 0, "lines": lines, "more": 0},
+    }
+    part = {"name": SYMBOL, "holds": None, "statement": SYMBOL, "needed": SYMBOL}
+    verdict = {"decision": SYMBOL, "headline": SYMBOL, "reasons": [SYMBOL], "needed": [SYMBOL], "components": [part]}
+    verdict |= {"second_tier": [SYMBOL], "table": {"columns": [SYMBOL], "rows": [[SYMBOL]], "note": SYMBOL}}
+    report.render([tmp_path / "01_x.ipynb"], tmp_path / "report.html", run=run, verdict=verdict)
+    return tmp_path / "report.html"
+
+
+def test_the_browser_would_show_an_attack_that_works(tmp_path, browse):
+    for number, attack in enumerate(ATTACKS[:2]):
+        (tmp_path / f"{number}.html").write_text(f"<!doctype html><html><head></head><body>{attack}</body></html>")
+        assert ran(browse(tmp_path / f"{number}.html"))
+
+
+def test_nothing_in_a_report_runs_that_came_with_its_content(page, browse):
+    document = browse(page)
+    assert not ran(document)
+    assert "main-svg" in document  # the page's own script did run and drew the figure
+    assert "17464629" not in document  # no template in a symbol was filled in
+
+
+def test_nothing_in_the_index_runs_that_came_with_a_run(tmp_path, browse):
+    folder = tmp_path / f"20260101T000000Z_{SYMBOL.split('/')[0]}"  # no slash in a file's name
+    folder.mkdir()
+    (folder / "report.html").write_text("")
+    names = ("started_utc", "strategy", "job", "status", "title", "source", "headline", "error")
+    (folder / "run.json").write_text(json.dumps(dict.fromkeys(names, SYMBOL)))
+    champion = dict.fromkeys(("strategy", "model_id", "since", "metrics"), SYMBOL)
+    dashboard.write_index(tmp_path, [champion])
+    document = browse(tmp_path / "index.html")
+    assert not ran(document)
+    assert "data-pwned" not in document and "pwned=1" in document  # there, as text
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=range(len(ATTACKS)))
+def test_a_page_of_text_and_tables_escapes_it(tmp_path, attack):
+    parts = [(attack, [attack, table(pl.DataFrame({"symbol": [attack]}))])]
+    report.page(tmp_path / "page.html", title=attack, source="real", parts=parts)
+    text = (tmp_path / "page.html").read_text().replace("<script>alert", "")
+    for harmful in (f"<script>{MARK}", "<img src=x onerror", "<svg/onload", "<iframe", '<a href="javascript:'):
+        assert harmful not in text
