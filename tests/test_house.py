@@ -23,6 +23,7 @@ FLOORS = [
     "strategies",
     "learning",
     "serving",
+    "tuning",
     "workbench",
     "jobs",
 ]

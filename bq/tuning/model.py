@@ -1,0 +1,188 @@
+"""`TARGET=model`: hyperparameters of `learning.model` on inner purged folds, before anything the gate looks at.
+
+The events are those that every outer fold may train on: they ended before the first outer test block and before the
+newest window. What wins here still has to pass the gate of a retrain.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from bq.core import files
+from bq.core.errors import BadData
+from bq.core.settings import Settings
+from bq.learning import layers, metrics, splits, walkforward
+from bq.learning.layers import STACK
+from bq.serving import gates, ledger
+from bq.stats.bootstrap import Interval
+from bq.strategies import store
+from bq.strategies.contract import Strategy, Task, matured
+from bq.tuning import results, study
+from bq.tuning.parameters import applied, values_of
+from bq.tuning.results import Tuned, rounded_values
+from bq.tuning.study import Infeasible, Ranges, Values
+
+KIND = "model"  # of its trials in the ledger
+PART = "inner validation"
+
+
+class Score(NamedTuple):
+    """What one set of hyperparameters did on the inner folds."""
+
+    by_session: pl.DataFrame  # session, figure; higher is better
+    series: pl.DataFrame  # session, value: what deciding by it would have earned
+    oos: pl.DataFrame
+
+    @property
+    def value(self) -> float:
+        """Mean over sessions."""
+        mean = self.by_session["figure"].mean()
+        return np.nan if mean is None else float(mean)
+
+
+def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: bool) -> Tuned:
+    """Search; nothing is deployed.
+
+    keep : whether the study and its trials are kept, and a study of the same events, parameters and code is gone on
+    with. Raises BadData where the training part is too short for the inner folds.
+    """
+    part = training_part(events, strategy, settings)
+    inner = inner_settings(part, settings)
+    _check(part, inner)
+    ranges, given = search_space(strategy, settings)
+    name = study_name(part, settings, ranges) if keep else None
+    under_way = study.begin(name, ranges, seed=settings.tuning.seed, first=given)
+
+    def evaluate(number: int, values: Values) -> tuple[float, Values]:
+        made = score(part, strategy, applied(inner, values))
+        if not np.isfinite(made.value):
+            raise Infeasible("no session of validation has a figure: too few events in each")
+        if name:
+            ledger.record(settings.shelf, [ledger.Trial(KIND, name, number, values, made.series)])
+        return made.value, {}
+
+    study.run(under_way, evaluate, trials=settings.tuning.trials)
+    best = study.best(under_way)
+    winner, before = (score(part, strategy, applied(inner, values)) for values in (best.params, given))
+    found = {
+        "target": KIND,
+        "strategy": strategy.name,
+        "objective": objective(strategy.task(settings)),
+        **results.describe(under_way, name=name),
+        "winner": {"number": best.number, "values": rounded_values(best)},
+        "figures": [{"part": PART, "winner": {"value": winner.value}, "given": {"value": before.value}}],
+    }
+    found["verdict"] = _verdict(found, winner, before, strategy, settings)
+    names = ({"value": "winner"}, {"value": "given"})
+    curves = winner.series.rename(names[0]).join(
+        before.series.rename(names[1]), on="session", how="full", coalesce=True
+    )
+    return Tuned(results.plain(found), curves.with_columns(part=pl.lit(PART)))
+
+
+def training_part(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
+    """The matured events that ended before the first outer test block and before the newest window."""
+    task = strategy.task(settings)
+    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))), cut=events["t1"].max())
+    outer = splits.purged_walk_forward(ripe, settings.learning)[0].train
+    return ripe[np.intersect1d(outer, splits.newest_window(ripe, settings.learning)[0])]
+
+
+def inner_settings(part: pl.DataFrame, settings: Settings) -> Settings:
+    """The settings of a walk-forward inside the training part: the inner folds of a stack, over its share of events."""
+    stack = settings.learning.stack
+    begin = part["t0"].sort()[int(len(part) * (1.0 - stack.inner_share))]
+    days = max((part["t0"].max() - begin).days // stack.inner_folds, 1)
+    inner = {"folds": stack.inner_folds, "test_days": days, "newest_days": days, "compare": []}
+    return settings.model_copy(update={"learning": settings.learning.model_copy(update=inner)})
+
+
+def _check(part: pl.DataFrame, inner: Settings) -> None:
+    try:
+        splits.purged_walk_forward(part, inner.learning)
+        splits.newest_window(part, inner.learning)
+    except BadData as error:
+        raise BadData(
+            f"tuning: the training part ({len(part)} events before the first test block) must have room for "
+            f"{inner.learning.folds} inner folds (learning.stack.inner_folds, inner_share), but: {error}"
+        ) from None
+
+
+def search_space(strategy: Strategy, settings: Settings) -> tuple[Ranges, Values]:
+    """Ranges of the candidate's hyperparameters (of a stack: of its base models') by dotted name, and those given."""
+    kind = layers.kind_of(len(strategy.task(settings).classes))
+    layers.check(settings.learning, kind)
+    chosen = settings.learning.model
+    ranges: Ranges = {}
+    defaults: dict[str, Any] = {}
+    for base in settings.learning.stack.models if chosen == STACK else [chosen]:
+        for key, (low, high, log) in layers.ranges(base, kind).items():
+            whole = isinstance(low, int) and isinstance(high, int)
+            name = f"learning.hyperparameters.{base}.{key}"
+            ranges[name] = (IntDistribution if whole else FloatDistribution)(low, high, log=log)
+            defaults[name] = layers.LAYERS[base, kind].ranges[key].default
+    return ranges, defaults | values_of(settings, ranges)
+
+
+def study_name(part: pl.DataFrame, settings: Settings, ranges: Ranges) -> str:
+    """One name for one search: other events, parameters, ranges or code make another."""
+    beside = {"tuning": {"trials", "objective"}, "run": True, "gate": True, "market": True, "learning": {"compare"}}
+    content = part.select("event_id", "label", "outcome").write_ipc(None).getvalue()
+    given = [settings.model_dump(mode="json", exclude=beside), files.sha256(content), store.code_digest()]
+    digest = files.digest([*given, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
+    return f"{settings.shelf}_{KIND}_{settings.learning.model}_{digest}"
+
+
+def score(part: pl.DataFrame, strategy: Strategy, settings: Settings) -> Score:
+    """Walk forward inside the training part."""
+    oos, task = walkforward.train(part, strategy, settings).oos, strategy.task(settings)
+    if task.classes:
+        loss = oos.select("session", figure=-metrics.log_loss(oos, task))
+        by_session = loss.group_by("session").agg(pl.col("figure").mean()).sort("session")
+    else:
+        by_session = metrics.rank_ic(oos, by="expected").rename({"ic": "figure"})
+    return Score(by_session, strategy.value(oos, "expected", settings), oos)
+
+
+def objective(task: Task) -> str:
+    """What is maximised, for people."""
+    return "log-likelihood per event [nats]" if task.classes else "rank IC"
+
+
+def _verdict(
+    found: dict[str, Any], winner: Score, before: Score, strategy: Strategy, settings: Settings
+) -> dict[str, Any]:
+    pairs = winner.by_session.join(before.by_session, on="session", suffix="_given")
+    gain: Interval = gates.blocks(winner.oos, settings).mean((pairs["figure"] - pairs["figure_given"]).to_numpy())
+    number, trials = found["winner"]["number"], len(found["trials"])
+    rows = [
+        [
+            found["objective"],
+            f"{winner.value:+.4f}",
+            f"{before.value:+.4f}",
+            f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
+        ]
+    ]
+    for label, series in ((strategy.value_name(settings), (winner.series, before.series)),):
+        means = [f"{one['value'].mean():+.4f}" for one in series]
+        rows.append([label, *means, ""])
+    return {
+        "decision": "done",
+        "headline": f"Best of {trials} trials is trial {number}; it still has to pass the gate of a retrain",
+        "reasons": [
+            f"{found['objective']} {winner.value:+.4f}, as given {before.value:+.4f}; difference {gain}. The "
+            f"interval does not know that the best of {trials} was chosen: only the gate, on later events, does.",
+            f"Inner validation: {len(winner.oos):,} events of {gain.n:,} sessions, "
+            f"{settings.learning.stack.inner_folds} purged folds before the first test block of the walk-forward.",
+        ],
+        "needed": [],
+        "components": [],
+        "second_tier": [],
+        "table": {
+            "columns": ["figure", f"winner (trial {number})", "as given", "difference"],
+            "rows": rows,
+            "note": "Mean over sessions; intervals by stationary bootstrap over sessions.",
+        },
+    }

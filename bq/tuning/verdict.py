@@ -1,0 +1,195 @@
+"""What is said of a tuning: figures beside those of the given parameters, the joint gate, sentences."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from optuna.trial import FrozenTrial
+
+from bq.strategies.breakout.settings import BreakoutSettings
+from bq.tuning import results
+from bq.tuning.evidence import LEAST_PROBABILITY, MOST_OVERFITTING, Evidence
+from bq.tuning.results import Tuned, rounded_values
+from bq.tuning.scoring import Score, Scores
+from bq.tuning.study import Study
+from bq.tuning.windows import Span, Windows
+
+HOLDOUT = "holdout"  # name of that part, and the kind of a look at it in the ledger
+
+
+class Part(NamedTuple):
+    """One part of time, by the winner and by the given parameters."""
+
+    name: str
+    winner: Score
+    given: Score
+
+
+class Found(NamedTuple):
+    """All that a tuning of a strategy found."""
+
+    settings: BreakoutSettings  # as given
+    study: Study
+    name: str | None  # under which it is kept
+    best: FrozenTrial
+    windows: Windows
+    parts: list[Part]  # training, validation, holdout
+    scores: Scores
+    evidence: Evidence
+    looks: int  # at sessions of this holdout so far, this one among them
+
+
+def tuned(found: Found) -> Tuned:
+    """The results, with the verdict as report and terminal show it."""
+    objective = found.settings.tuning.objective
+    _, validation, holdout = found.parts
+    shares = {
+        "deflated": found.evidence.deflated._asdict(),
+        "overfitting": found.evidence.overfitting,
+        "shrinkage": _shrinkage(validation.winner.value, holdout.winner.value),
+        "anew": _anew(found),
+        "holdout_looks": found.looks,
+    }
+    whole = {
+        "target": "strategy",
+        "strategy": found.settings.strategy,
+        "objective": objective,
+        **results.describe(found.study, name=found.name),
+        "winner": {"number": found.best.number, "values": rounded_values(found.best)},
+        "windows": _plain_windows(found.windows),
+        "figures": [_figures(part) for part in found.parts],
+        **shares,
+    }
+    whole["verdict"] = _verdict(found, whole)
+    return Tuned(results.plain(whole), _curves(found.parts[1:]))
+
+
+def _shrinkage(validation: float, holdout: float) -> float:
+    """Share of the validation's figure that is not there in the holdout."""
+    return 1.0 - holdout / validation if validation > 0 else math.nan
+
+
+def _anew(found: Found) -> dict[str, float]:
+    """What choosing before each fold, by the folds before it alone, would have earned from the second fold on."""
+    folds = np.array([score.folds for _, score in sorted(found.scores.of.items())])
+    picked = [folds[folds[:, :k].mean(axis=1).argmax(), k] for k in range(1, folds.shape[1])]
+    others = {"winner": found.parts[1].winner.folds, "given": found.parts[1].given.folds}
+    return {"anew": float(np.mean(picked)), **{name: float(np.mean(values[1:])) for name, values in others.items()}}
+
+
+def _verdict(found: Found, whole: dict[str, Any]) -> dict[str, Any]:
+    passed, components = found.evidence.passed, found.evidence.components
+    return {
+        "decision": "passed" if passed else "rejected",
+        "headline": _headline(found.evidence),
+        "reasons": _sentences(found, whole),
+        "needed": [f"{part.name}: {part.needed}" for part in components if part.needed],
+        "components": [part._asdict() for part in components],
+        "second_tier": [],
+        "table": _table(found),
+    }
+
+
+def _headline(found: Evidence) -> str:
+    """Passed because both hold, or rejected because of what does not."""
+    share = "cannot be told" if found.overfitting is None else f"is {found.overfitting:.0%}"
+    probability = found.deflated.probability
+    parts = [
+        (f"the deflated Sharpe ratio has probability {probability:.3f}", f"{LEAST_PROBABILITY} or more"),
+        (f"the probability of overfitting {share}", f"below {MOST_OVERFITTING:.0%}"),
+    ]
+    said = " and ".join(
+        f"{what} ({asked} asked)"
+        for (what, asked), part in zip(parts, found.components, strict=True)
+        if bool(part.holds) == found.passed
+    )
+    return f"{'Passed' if found.passed else 'Rejected'} because {said}"
+
+
+def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
+    objective, (_, validation, holdout) = whole["objective"], found.parts
+    shrunk = whole["shrinkage"]
+    loss = f", a shrinkage of {shrunk:.0%}" if np.isfinite(shrunk) else ""
+    feasible = sum(row["state"] == "feasible" for row in whole["trials"])
+    anew = whole["anew"]
+    said = [
+        f"Holdout, scored once for the winner: {objective} {_number(holdout.winner.value)} with "
+        f"{holdout.winner.trades} trades, after {_number(validation.winner.value)} on validation{loss}; "
+        f"the given parameters {_number(holdout.given.value)}, buy and hold {_number(holdout.winner.hold)}.",
+        f"Choosing anew before each fold, by the folds before it, would have earned {_number(anew['anew'])} on the "
+        f"folds from the second on: the winner, chosen afterwards, {_number(anew['winner'])}, the given parameters "
+        f"{_number(anew['given'])}.",
+        f"{feasible} of {len(whole['trials'])} trials were feasible (tuning.min_trades: "
+        f"{found.settings.tuning.min_trades}).",
+    ]
+    if found.looks > 1:
+        said.append(f"These holdout sessions were looked at {found.looks} times by now: each look takes from the next.")
+    return said
+
+
+def _table(found: Found) -> dict[str, Any]:
+    spans = {"training": found.windows.train, "validation": found.windows.validation, HOLDOUT: found.windows.holdout}
+    rows = [
+        [
+            f"{part.name}, {_shown(spans[part.name])}",
+            f"{_number(part.winner.value)}  {part.winner.trades} trades",
+            f"{_number(part.given.value)}  {part.given.trades} trades",
+            _number(part.winner.hold),
+        ]
+        for part in found.parts
+    ]
+    folds = found.windows.folds
+    note = (
+        f"Validation: mean of {len(folds)} folds, each from fresh capital. Annual ratios from daily returns (252 "
+        "sessions, risk-free rate 0); expectancy in R, after costs. Nothing is chosen by the training part."
+    )
+    return {
+        "columns": [found.settings.tuning.objective, f"winner (trial {found.best.number})", "as given", "buy and hold"],
+        "rows": rows,
+        "note": note,
+    }
+
+
+def _figures(part: Part) -> dict[str, Any]:
+    return {
+        "part": part.name,
+        "buy_and_hold": part.winner.hold,
+        **{
+            who: {"value": made.value, "folds": made.folds, "trades": made.trades}
+            for who, made in (("winner", part.winner), ("given", part.given))
+        },
+    }
+
+
+def _curves(parts: list[Part]) -> pl.DataFrame:
+    """Daily returns: session, part, winner, given, buy_and_hold."""
+    return pl.concat(
+        part.winner.series.select(
+            "session",
+            part=pl.lit(part.name),
+            winner="value",
+            given=part.given.series["value"],
+            buy_and_hold="buy_and_hold",
+        )
+        for part in parts
+    )
+
+
+def _plain_windows(windows: Windows) -> dict[str, Any]:
+    def pair(span: Span) -> list[str]:
+        return [str(span.start), str(span.end)]
+
+    return {
+        "train": pair(windows.train),
+        "folds": [pair(span) for span in windows.folds],
+        HOLDOUT: pair(windows.holdout),
+    }
+
+
+def _shown(span: Span) -> str:
+    return f"{span.start:%Y-%m} to {span.end:%Y-%m}"
+
+
+def _number(value: float) -> str:
+    return f"{value:+.2f}" if math.isfinite(value) else "–"

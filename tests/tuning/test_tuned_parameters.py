@@ -1,0 +1,74 @@
+"""What a search writes is a parameter file like the one it began with."""
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings as how
+from hypothesis import strategies as st
+
+from bq import strategies
+from bq.core import params, paths
+from bq.core.errors import BadParameters
+from bq.strategies.breakout.settings import BreakoutSettings
+from bq.tuning import parameters, strategy
+from bq.tuning.parameters import applied, rounded, values_of
+
+BREAKOUT = paths.CHECKOUT / "parameters" / "breakout.yaml"
+TUNED = {
+    "exit.hard_stop_atr_mult": 2.3000000000000003,
+    "exit.exit_ma": 20,
+    "entry.fast_clearance": 0.0,
+    "risk.max_positions": 6,
+    "learning.hyperparameters.lightgbm.num_leaves": 9,
+    "learning.hyperparameters.lightgbm.reg_lambda": 0.123456789,
+}
+
+
+def written(tmp_path, source, values, model):
+    target = tmp_path / "out.yaml"
+    parameters.write(target, values, model, source=source, note="one\ntwo")
+    return target
+
+
+def test_an_optimised_file_differs_from_its_source_in_the_tuned_values_alone(tmp_path):
+    before = params.load(BREAKOUT, BreakoutSettings)
+    after = params.load(written(tmp_path, BREAKOUT, TUNED, BreakoutSettings), BreakoutSettings)
+    changed = params.differences(before.model_dump(), after.model_dump())
+    assert {name for name, _, _ in changed} == {
+        *(name for name in TUNED if not name.startswith("learning")),
+        "learning.hyperparameters.lightgbm",
+    }
+    assert values_of(after, TUNED) == {name: rounded(value) for name, value in TUNED.items()}
+
+
+def test_an_optimised_file_keeps_order_and_comments(tmp_path):
+    lines = written(tmp_path, BREAKOUT, {"exit.exit_ma": 20}, BreakoutSettings).read_text().splitlines()
+    source = BREAKOUT.read_text().splitlines()
+    assert lines[:2] == ["# one", "# two"]
+    changed = [(old, new) for old, new in zip(source, lines[2:], strict=True) if old != new]
+    assert changed == [(old, old.replace("50", "20", 1)) for old, _ in changed]
+    assert len(changed) == 1
+
+
+@pytest.mark.parametrize("name", sorted(strategies.MODULES))
+def test_every_shipped_file_can_be_written_again(name, tmp_path):
+    source, model = paths.parameters(name), strategies.get(name).settings
+    assert params.load(written(tmp_path, source, {}, model), model) == params.load(source, model)
+
+
+def test_a_file_that_cannot_be_read_back_as_it_was_meant_is_refused(tmp_path):
+    with pytest.raises(BadParameters, match="exit_ma"):
+        written(tmp_path, BREAKOUT, {"exit.exit_ma": 200}, BreakoutSettings)
+
+
+@how(max_examples=25, deadline=None)
+@for_all(st.fixed_dictionaries({name: st.floats(0, 1) for name in strategy.RANGES}))
+def test_every_value_of_the_ranges_is_one_that_the_rules_implement(shares):
+    base, values = params.load(BREAKOUT, BreakoutSettings), {}
+    for name, share in shares.items():
+        of = strategy.RANGES[name]
+        if hasattr(of, "choices"):
+            values[name] = of.choices[min(int(share * len(of.choices)), len(of.choices) - 1)]
+        else:
+            exact = of.low + share * (of.high - of.low)
+            values[name] = int(exact) if isinstance(of.low, int) else exact
+    assert values_of(applied(base, values), values) == {name: rounded(value) for name, value in values.items()}
