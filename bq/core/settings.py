@@ -21,7 +21,7 @@ class Simulation(Section):
     sessions: Annotated[int, Field(ge=600)]
     pinned_share: Annotated[float, Field(ge=0, le=0.9)] = 0.0  # of kind pinned: strength of the signal; 0: none
     oracle_ic: Annotated[float, Field(ge=0, le=0.3)] = 0.0  # of kind panel: strength of the signal; 0: none
-    edge: Annotated[float, Field(ge=0, le=1)] = 0.0  # of kind breakouts: drift of good spells, in daily deviations; 0: none
+    edge: Annotated[float, Field(ge=0, le=1)] = 0.0  # of kind breakouts: drift of good spells, in deviations
     first: dt.date = dt.date(2010, 1, 4)
     seed: Seed = 1
 
@@ -168,6 +168,11 @@ class Settings(Section):
     def shelf(self) -> str:
         """Under which name models, runs and lock are kept: a simulated market never touches what is real."""
         return f"{self.strategy}-simulated" if self.market.source == "simulated" else self.strategy
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether decisions ask a deployed model; else the rule score decides although there is one."""
+        return True
 
     @property
     def max_holding_days(self) -> int:

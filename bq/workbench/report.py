@@ -30,7 +30,13 @@ from bq.workbench.sanitize import clean
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
-COLOURS = {"deployed": "green", "kept": "blue", "done": "grey", "passed": "green", "rejected": "amber", "failed": "red", "cancelled": "amber"}
+COLOURS = {
+    **dict.fromkeys(("deployed", "passed"), "green"),
+    **dict.fromkeys(("rejected", "cancelled"), "amber"),
+    **dict.fromkeys(("failed", "killed"), "red"),
+    "kept": "blue",
+    "done": "grey",
+}
 ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)
 

@@ -288,6 +288,7 @@ def event_store(home, name, *, through="2020-03-01", code=None):
             {
                 "variant": "butterfly-12345678",
                 "source": "modelled",
+                "taken": True,
                 "symbol": symbol,
                 "session": dt.date(2020, month, 3),
                 "t1_due": dt.datetime(2020, month + (0 if ended else 5), 20, tzinfo=dt.UTC),

@@ -6,7 +6,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -17,8 +16,8 @@ from bq.serving import registry
 ROOT = Path(__file__).resolve().parents[2]
 SHELF = "butterfly-simulated"
 SMALL = (
-    "market.simulation.symbols=6 market.simulation.sessions=1500 events.first=2012-01-02 learning.folds=3 "
-    "learning.test_days=270 gate.draws=1000 gate.top_k=2 gate.min_blocks=10"
+    "market.simulation.symbols=12 market.simulation.sessions=1700 events.first=2012-01-02 learning.folds=4 "
+    "learning.test_days=300 gate.draws=1000 gate.top_k=3 gate.min_blocks=10"
 )
 
 
@@ -81,7 +80,7 @@ def test_a_log_holds_plain_lines_without_progress_bars(first):
 
 def test_the_run_record_names_what_made_it(folder):
     info = json.loads((folder / "run.json").read_text())
-    assert info["parameters"]["market"]["simulation"]["symbols"] == 6
+    assert info["parameters"]["market"]["simulation"]["symbols"] == 12
     assert len(info["data_hash"]) == 64 and info["git"].keys() == {"sha", "dirty"} and info["seed"] == 7
     assert {"lightgbm", "onnxruntime", "polars"} <= info["packages"].keys()
     assert all(phase["seconds"] >= 0 and phase["peak_rss_mib"] > 0 for phase in info["phases"])
@@ -99,21 +98,19 @@ def test_every_trade_behind_the_figures_is_listed_with_its_fill_sensitivity(fold
     trades = pl.read_csv(folder / "trades.csv")
     assert set(trades["by"]) == {"candidate", "rule score"}
     assert {"session", "symbol", "structure", "roi_0%", "roi_25%", "roi_50%", "roi_100%"} <= set(trades.columns)
-    assert trades.group_by("by", "session").len()["len"].max() == 2
+    assert trades.group_by("by", "session").len()["len"].max() == 3
 
 
 def test_out_of_sample_events_were_predicted_by_models_that_ended_before_them(folder):
     oos, folds = pl.read_parquet(folder / "oos.parquet"), pl.read_parquet(folder / "folds.parquet")
-    assert len(folds) == 3 and oos["fold"].n_unique() == 3
+    assert len(folds) == 4 and oos["fold"].n_unique() == 4
     assert oos.group_by("model", "event_id").len()["len"].max() == 1
 
 
 def test_a_second_run_with_nothing_new_says_so_and_changes_nothing(home, first, folder):
     before = sorted(path.name for path in (home / "outputs").iterdir())
-    start = time.monotonic()
     done = run(home, "retrain")
     assert done.returncode == 0 and "nothing is new" in done.stdout
-    assert time.monotonic() - start < 60  # the promise is 15 s on an idle machine
     assert sorted(path.name for path in (home / "outputs").iterdir()) == before
 
 
@@ -187,7 +184,7 @@ def test_rollback_of_the_first_model_leaves_the_rule_score_and_a_second_changes_
         done = run(home, "rollback")
         assert done.returncode == 0 and "the rule score decides" in done.stdout
         rolled_back = pointer.read_bytes()
-        assert "champion    none" in run(home, "status").stdout
+        assert f"{SHELF}: none, decisions come from the rule score" in run(home, "status").stdout
         done = run(home, "rollback")
         assert done.returncode == 1 and "a model must be deployed" in done.stderr
         assert pointer.read_bytes() == rolled_back

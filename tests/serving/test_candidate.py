@@ -10,7 +10,7 @@ from toy_strategy import FEATURES, SUCCESS, TASK, TOY, toy_events, toy_settings
 
 from bq.core.errors import BadData
 from bq.learning import walkforward
-from bq.serving import candidate, onnx, registry
+from bq.serving import candidate, gates, onnx, registry
 from bq.serving.candidate import Candidate
 
 
@@ -97,3 +97,19 @@ def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_pa
 def test_a_recipe_is_the_way_of_training_and_nothing_else(changes, same):
     ours = candidate.recipe_digest(toy_settings())
     assert (candidate.recipe_digest(toy_settings(**changes)) == ours) is same
+
+
+def test_the_same_inputs_give_the_same_digest_figures_and_decision_on_one_and_on_two_workers(events, monkeypatch):
+    made = []
+    for workers in ("1", "2", "2"):
+        monkeypatch.setenv("BQ_WORKERS", workers)
+        training = walkforward.train(events, TOY, toy_settings(learning={"model": "lightgbm"}))
+        found = candidate.make(training, None, events, strategy=TOY, settings=toy_settings())
+        trials = found.own_oos.select("session").unique().sort("session")
+        given = {"recipe": "ours", "trials": trials, "strategy": TOY, "settings": toy_settings()}
+        verdict = gates.decide(found.own_oos, found.newest, None, found.parity, **given)
+        made.append((found.artefact.model_id, found.metrics, verdict))
+    assert len({model_id for model_id, *_ in made}) == 1
+    assert_frame_equal(made[0][1], made[1][1], check_exact=True)
+    assert_frame_equal(made[1][1], made[2][1], check_exact=True)
+    assert made[0][2] == made[1][2] == made[2][2]

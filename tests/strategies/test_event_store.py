@@ -75,17 +75,23 @@ def cut_at(bars: pl.DataFrame, number: int) -> pl.DataFrame:
     return until(bars, bars.filter(pl.col("symbol") == "ONE")["session"][number])
 
 
-def test_a_second_collection_builds_open_events_only(collect, bars, spied):
+def test_a_second_collection_of_the_same_bars_builds_nothing(collect, bars, spied):
     first = collect(bars)
     second = collect(bars)
-    open_ = first.events.filter(pl.col("t1").is_null())
-    assert 0 < len(open_) < 20 and first.built == len(first.events)
-    assert second.built == len(open_)
-    asked = {(symbol, day) for symbol, days in spied[1].items() for day in days}
-    assert asked == set(open_.select("symbol", "session").iter_rows())
+    assert 0 < first.events["t1"].null_count() < 20 and first.built == len(first.events)
+    assert second.built == 0 and len(spied) == 1
     assert second.data_hash == first.data_hash
     assert second.events.equals(first.events, null_equal=True)
     assert second.refused.equals(first.refused)
+
+
+def test_a_run_hands_its_events_to_its_notebooks_and_keeps_no_copy(collect, bars, tmp_path_factory):
+    whole, folder = collect(bars), tmp_path_factory.mktemp("run")
+    assert store.received(folder) is None
+    with store.handed_over(whole, folder):
+        handed = store.received(folder)
+        assert handed.events.equals(whole.events, null_equal=True) and handed.refused.equals(whole.refused)
+    assert list(folder.iterdir()) == []
 
 
 def test_new_bars_build_new_events_and_close_open_ones_with_the_same_ids(collect, bars, spied):
