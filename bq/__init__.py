@@ -15,7 +15,20 @@ import importlib
 
 _HOME = {"runs": "bq.workbench.runs", "plots": "bq.workbench.plots"}
 
-__all__ = ["candidate", "champion", "events", "params", "plots", "refused", "runs", "save", "score", "train", "train_success"]
+__all__ = [
+    "candidate",
+    "champion",
+    "cross_validate",
+    "events",
+    "params",
+    "plots",
+    "refused",
+    "runs",
+    "save",
+    "score",
+    "train",
+    "train_success",
+]
 
 
 def __getattr__(name: str) -> object:

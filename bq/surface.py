@@ -10,11 +10,13 @@ from bq.core import params as parameters
 from bq.core import paths
 from bq.core.settings import Settings
 from bq.learning import walkforward
+from bq.learning.paths import paths as paths_of
 from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
 from bq.serving import decide, registry
 from bq.serving.candidate import Candidate
 from bq.strategies import store
+from bq.strategies.contract import Built
 
 
 def params(strategy: str = "butterfly", path: str = "", overrides: str = "") -> Settings:
@@ -27,23 +29,32 @@ def params(strategy: str = "butterfly", path: str = "", overrides: str = "") -> 
     return parameters.load(Path(path or paths.parameters(strategy)), found.settings, overrides=overrides)
 
 
-def events(settings: Settings | str) -> pl.DataFrame:
+def events(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
     """The events of a strategy (a name, or settings from `params`): contract columns, then the strategy's own.
 
     Stored events are used where they still hold; missing ones are built. Sorted by (t0, symbol), times in UTC.
+    run_dir : the folder of a run under way, whose events these then are.
     """
-    return _collect(settings).events
+    return _collect(settings, run_dir).events
 
 
-def refused(settings: Settings | str) -> pl.DataFrame:
+def refused(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
     """The dates that gave no event: symbol, session, reason."""
-    return _collect(settings).refused
+    return _collect(settings, run_dir).refused
 
 
 def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
     """Walk forward and fit the candidate on a table of events; see `bq.learning.walkforward.train`."""
     strategy, settings = _of(events, settings)
     return walkforward.train(events, strategy, settings)
+
+
+def cross_validate(
+    events: pl.DataFrame, settings: Settings | None = None, *, groups: int = 6, tested: int = 2
+) -> pl.DataFrame:
+    """What the candidate's way of training earns on each path of combinatorial purged cross-validation."""
+    strategy, settings = _of(events, settings)
+    return paths_of(events, strategy, settings, groups=groups, tested=tested)
 
 
 def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training | None:
@@ -96,7 +107,9 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
     )
 
 
-def _collect(settings: Settings | str) -> store.Collection:
+def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection:
+    if run_dir and (handed := store.received(Path(run_dir))):
+        return handed
     settings = params(settings) if isinstance(settings, str) else settings
     return store.collect(strategies.get(settings.strategy), settings, market.load(settings.market))
 

@@ -45,16 +45,23 @@ class Fitted(NamedTuple):
 def check(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> None:
     """Raise what `train` would raise for want of events, before anything long has run."""
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
-    splits.purged_walk_forward(_ripe(events), settings.learning)
-    splits.newest_window(_ripe(events), settings.learning)
+    ripe = ripe_events(events, strategy.task(settings))
+    splits.purged_walk_forward(ripe, settings.learning)
+    splits.newest_window(ripe, settings.learning)
 
 
-def _ripe(events: pl.DataFrame) -> pl.DataFrame:
-    """The events that have matured by the newest outcome. Raises BadData where there is none."""
+def ripe_events(events: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """The events matured by the newest outcome, labelled. Raises BadData where they are too few to train on."""
+    events = events.with_columns(label=task.label(pl.col("outcome")))
     cut = events["t1"].max()
     ripe = matured(events, cut=cut) if cut else events.clear()
     if ripe.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
+    if len(ripe) < splits.MIN_TRAINING_EVENTS:
+        raise BadData(
+            f"Insufficient samples: {len(ripe)} < {splits.MIN_TRAINING_EVENTS} labelled events that have matured, of "
+            f"{len(events)} in all. Bring a longer history or more symbols; `make collect` counts them."
+        )
     return ripe
 
 
@@ -88,12 +95,12 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     learning, task, features = settings.learning, task or strategy.task(settings), strategy.features(settings)
     models = list(dict.fromkeys([learning.model, *learning.compare]))
     layers.check(learning, layers.kind_of(len(task.classes)))
-    ripe = _ripe(events.with_columns(label=task.label(pl.col("outcome"))))
+    ripe = ripe_events(events, task)
     folds = splits.purged_walk_forward(ripe, learning)
     last_train, window = splits.newest_window(ripe, learning)
     jobs = [(name, fold.train, fold.test) for name in models for fold in folds] + [(learning.model, last_train, window)]
     work = partial(
-        _fit_and_predict, data=sample(ripe, strategy, features), learning=learning, n_classes=len(task.classes)
+        fit_and_predict, data=sample(ripe, strategy, features), learning=learning, n_classes=len(task.classes)
     )
     largest_first = parallel_map(work, jobs[::-1], description="walk-forward")
     artefact, *backwards = largest_first
@@ -101,10 +108,10 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     kept = ripe.select(*CARRIED, *strategy.carried)
     done = list(zip(jobs, fitted, numbers, strict=False))
     return Training(
-        oos=pl.concat([_rows(kept, *one, task=task) for one in done]),
+        oos=pl.concat([rows_of(kept, *one, task=task) for one in done]),
         folds=_fold_table(ripe, folds),
         artefact=artefact.model,
-        newest=_rows(kept, jobs[-1], artefact, 0, task=task),
+        newest=rows_of(kept, jobs[-1], artefact, 0, task=task),
         trained_through=ripe["t1_due"].gather(last_train).max(),
         layers=pl.concat([pl.DataFrame(schema=LAYERS), *(_layer_rows(kept, *one) for one in done)]),
         notes=pl.DataFrame(
@@ -118,14 +125,16 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
 Job = tuple[str, NDArray[np.int64], NDArray[np.int64]]  # model, rows to train on, rows to predict
 
 
-def _fit_and_predict(job: Job, *, data: Sample, learning: Learning, n_classes: int) -> Fitted:
+def fit_and_predict(job: Job, *, data: Sample, learning: Learning, n_classes: int) -> Fitted:
+    """A model of the training rows of `job`, and what it says of the others."""
     name, train_rows, test_rows = job
     model = fit(name, data.rows(train_rows), n_classes=n_classes, learning=learning)
     test = data.rows(test_rows)
     return Fitted(model, *model.by_layer(test.x, test.category, test.size))
 
 
-def _rows(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int, *, task: Task) -> pl.DataFrame:
+def rows_of(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int, *, task: Task) -> pl.DataFrame:
+    """Out-of-sample predictions of one job, columns as `Training.oos`."""
     model, answer = fitted.model, fitted.answer
     rows = kept[job[2]].with_columns(
         pl.lit(job[0]).alias("model"), pl.lit(number).alias("fold"), pl.Series("expected", answer.expected)

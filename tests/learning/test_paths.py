@@ -1,0 +1,31 @@
+"""Every path predicts every event once, and its figures are those of its predictions."""
+
+import numpy as np
+import pytest
+from toy_strategy import TOY, toy_events, toy_settings
+
+from bq.learning.paths import paths
+
+SETTINGS = toy_settings(gate={"top_k": 2})
+
+
+@pytest.fixture(scope="module")
+def found():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_WORKERS", "1")
+        return paths(toy_events(sessions=80), TOY, SETTINGS, groups=5, tested=2)
+
+
+def test_five_groups_two_at_a_time_make_four_paths_over_all_sessions(found):
+    assert found["path"].to_list() == [1, 2, 3, 4]
+    assert found["sessions"].n_unique() == 1 and found["sessions"][0] >= 77
+
+
+def test_the_rule_scores_result_is_the_same_on_every_path_and_the_models_is_not(found):
+    assert np.ptp(found["baseline"].to_numpy()) < 1e-12
+    assert np.ptp(found["model"].to_numpy()) > 0
+    assert (found["uplift"] - (found["model"] - found["baseline"])).abs().max() < 1e-12
+
+
+def test_a_feature_that_carries_the_outcome_pays_on_every_path(found):
+    assert found["uplift"].min() > 0.05
