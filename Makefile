@@ -29,6 +29,10 @@ $(READY): pyproject.toml requirements.lock
 
 retrain: $(READY) ## the main job: events, walk-forward training, gate, report
 	@$(BQ) retrain
+collect: $(READY) ## build the events or bring them up to date, and count them; trains nothing
+	@$(BQ) collect
+evaluate: $(READY) ## score the champion on what it never saw; STRATEGY=breakout: the portfolio with and without it
+	@$(BQ) evaluate
 explore: $(READY) ## run notebook 01 (what the features look like) and render it
 	@$(BQ) explore
 train: $(READY) ## run notebook 02 (walk-forward training) and render it; never deploys
@@ -61,6 +65,8 @@ bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUIC
 	@$(BQ) bench
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest
+calibrate: $(READY) ## the full form of every claim of so many of so many (long; the tests hold small forms)
+	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
 	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py
 lint: $(READY) ## ruff over code and notebooks
@@ -71,4 +77,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain explore train stack report scan explain status history diff verify rollback check-data tune lab bench test crash lint lock clean
+.PHONY: help retrain collect evaluate explore train stack report scan explain status history diff verify rollback check-data tune lab bench test calibrate crash lint lock clean

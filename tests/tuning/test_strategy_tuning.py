@@ -1,6 +1,7 @@
 """What the search for better rules may see, what it may choose, and what it says of its choice."""
 
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -226,8 +227,12 @@ def noise_passes(seeds: range, *, trials: int = 40) -> list[int]:
     return found
 
 
+@pytest.mark.calibration
 def test_on_noise_the_joint_gate_rejects():
-    assert noise_passes(range(1, SMALL_NOISE_SEEDS + 1), trials=20) == []
+    if os.environ.get("BQ_FULL"):  # `make calibrate`
+        assert len(noise_passes(range(1, 21))) <= 1
+    else:
+        assert noise_passes(range(1, SMALL_NOISE_SEEDS + 1), trials=20) == []
 
 
 def test_a_planted_edge_passes_the_joint_gate():
