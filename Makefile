@@ -64,7 +64,7 @@ lab: $(READY) ## open JupyterLab on the notebooks
 bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(BQ) bench
 test: $(READY) ## run the tests
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 calibrate: $(READY) ## the full form of every claim of so many of so many (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes

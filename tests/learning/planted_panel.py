@@ -21,14 +21,29 @@ class Panel(NamedTuple):
     oracle: np.ndarray
 
 
-def panel(*, symbols: int = 30, sessions: int = 400, features: int = 8, ic: float = 0.2, seed: int = 0) -> Panel:
-    """Weekly sessions; the last three columns are regime probabilities, missing in the first twenty sessions."""
+MOSTLY_LINEAR = tuple(np.sqrt([0.6, 0.2, 0.2 / 1.5]))  # the shares of variance of the simulated market
+
+
+def panel(
+    *,
+    symbols: int = 30,
+    sessions: int = 400,
+    features: int = 8,
+    ic: float = 0.2,
+    seed: int = 0,
+    parts: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Panel:
+    """Weekly sessions; the last three columns are regime probabilities, missing in the first twenty sessions.
+
+    parts : weights of the linear part, the interaction and the part that turns.
+    """
     rng = np.random.default_rng(seed)
     n, week = symbols * sessions, np.repeat(np.arange(sessions), symbols)
     x = rng.standard_normal((n, features)).astype(np.float32)
     state = rng.integers(0, STATES, sessions // 5 + 1).repeat(5)[week]  # spells of five sessions
     p = (0.8 * np.eye(STATES)[state] + 0.2 / STATES).astype(np.float32)
-    signal = x[:, 0] + x[:, 1] * x[:, 2] + x[:, 3] * np.array([-1.5, 0.0, 1.5])[state]
+    turning = x[:, 3] * np.array([-1.5, 0.0, 1.5])[state]
+    signal = parts[0] * x[:, 0] + parts[1] * x[:, 1] * x[:, 2] + parts[2] * turning
     signal /= signal.std()
     target = ic * signal + np.sqrt(1 - ic**2) * rng.standard_normal(n)
     p[week < 20] = np.nan

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from scipy.stats import binom, spearmanr
+from toy_strategy import toy_learning, toy_times
 
 from bq.core.settings import Selection
+from bq.learning.sample import Preparation, Sample, overlap
 from bq.learning.selection import choose_lags, lag_variants, select, standings
 
 SESSIONS, NAMES = 120, 25
@@ -105,6 +107,23 @@ def test_a_lag_that_says_more_out_of_sample_replaces_the_newest_value():
     x, label, session = lagged(-0.15)
     stays = choose_lags(x, label, session, VARIANTS, Selection(), horizon=10, seed=1)
     assert stays.tolist() == [2, 4]
+
+
+def test_a_fold_trains_on_the_lag_that_stays_and_on_no_other_of_its_feature():
+    """Names tell lags apart, and the labels' overlap is that of the training events."""
+    x, label, _ = lagged(-0.15)
+    days = toy_times(len(x), every=NAMES)
+    ones = np.ones(len(x), np.float32)
+    names = ("beta", "beta_lag1", "beta_lag2", "beta_lag5", "size")
+    sample = Sample(x.astype(np.float32), label, label, ones, ones.astype(np.int64), ones, days, names)
+    chosen = Preparation.of(sample, toy_learning(select=Selection())).columns
+    assert 2 in chosen and not {0, 1, 3} & set(chosen.tolist())
+    unnamed = Preparation.of(sample._replace(names=()), toy_learning(select=Selection())).columns
+    assert len({0, 1, 3} & set(unnamed.tolist())) > 0
+
+
+def test_overlap_is_the_sessions_that_a_label_spans():
+    assert overlap(toy_times(200, every=4)) == 1  # weekly sessions, labels of a week
 
 
 def test_lags_of_noise_are_not_adopted():

@@ -217,7 +217,7 @@ def test_open_events_have_no_end_and_closed_ones_have_all_of_it(built):
     newest = bars["session"][-1]
     is_open = events["t1"].is_null()
     assert 5 < is_open.sum() < len(events)
-    for name in ("outcome", "label", "exit_session", "lead_7d", "roi_0%", "in_zone"):
+    for name in ("outcome", "exit_session", "lead_7d", "roi_0%", "in_zone"):
         assert events[name].is_null().equals(is_open), name
     assert events["t1_due"].null_count() == 0
     assert (events.filter(is_open)["t1_due"] > CLOSE[newest]).all()
@@ -234,7 +234,8 @@ def test_times_are_the_closes_of_the_sessions_in_utc(built):
 def test_classes_follow_from_the_edges(built):
     _, events = built
     edges = butterfly_settings().label.edges
-    for outcome, label in events.select("outcome", "label").drop_nulls().iter_rows():
+    labelled = events.select("outcome", label=BUTTERFLY.task(butterfly_settings()).label(pl.col("outcome")))
+    for outcome, label in labelled.drop_nulls().iter_rows():
         assert label == sum(outcome >= edge for edge in edges)
 
 

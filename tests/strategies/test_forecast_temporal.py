@@ -33,6 +33,12 @@ def test_a_gap_in_calendar_days_shorter_than_the_label_is_refused_too():
         forecast_settings("learning.gap_days=14")
 
 
+def test_lagged_features_without_their_lags_are_refused_before_anything_is_built():
+    with pytest.raises(BadParameters, match=r"`temporal.lags` must hold \[1, 2, 5\] .* but lacks \[2, 5\]"):
+        forecast_settings("learning.features=alpha_lagged temporal.lags=[1]")
+    forecast_settings("learning.features=alpha_lagged temporal.lags=[1,2,5]")
+
+
 def test_no_delay_is_refused():
     with pytest.raises(BadParameters, match=r"`temporal.delay_days` must"):
         forecast_settings("temporal.delay_days=0")

@@ -1,0 +1,118 @@
+"""Why a retrain ran, the events it counts, and the sentences for too few of them."""
+
+import datetime as dt
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strategy is the same one
+
+from toy_strategy import TOY, toy_settings
+
+from bq.core.errors import BadData
+from bq.jobs import collect, trigger
+from bq.jobs.request import Request
+from bq.learning import walkforward
+from bq.serving import registry
+from bq.strategies.store import Collection
+from bq.workbench import runs
+
+FIRST = dt.datetime(2020, 1, 1, 21, tzinfo=dt.UTC)
+
+
+def events(count: int, *, open_ones: int = 0, variant: str = "toy-1") -> pl.DataFrame:
+    """One event a day that takes five, of two symbols in turn; every third is a shadow; the newest are open."""
+    t0 = [FIRST + dt.timedelta(days=i) for i in range(count)]
+    closed = [i < count - open_ones for i in range(count)]
+    return pl.DataFrame(
+        {
+            "event_id": [f"{variant}-{i}" for i in range(count)],
+            "symbol": ["A" if i % 2 else "B" for i in range(count)],
+            "variant": variant,
+            "session": [day.date() for day in t0],
+            "t0": t0,
+            "t1": [day + dt.timedelta(days=5) if known else None for day, known in zip(t0, closed, strict=True)],
+            "t1_due": [day + dt.timedelta(days=5) for day in t0],
+            "taken": [i % 3 != 0 for i in range(count)],
+            "source": "simulated",
+            "outcome": [0.1 if known else None for known in closed],
+            "label": [1 if known else None for known in closed],
+        }
+    )
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """The triggers of an attempt: what the last one recorded, what the champion is, what came."""
+
+    def held(last, *, now, champion=None, forced=False, **info):
+        made = [runs.Run(None, {"job": "retrain", "status": "kept", **last})] if last else []
+        monkeypatch.setattr(runs, "every", lambda shelf: made)
+        monkeypatch.setattr(registry, "champion", lambda shelf: champion)
+        nothing = dict.fromkeys(Request._fields)
+        asked = Request(**{**nothing, "strategy": TOY, "settings": toy_settings(), "force": forced})
+        return trigger.held(asked, {"data_hash": "d1", "parameters": {}, **info}, now)
+
+    return held
+
+
+def attempt(known: pl.DataFrame, **more):
+    return {"known": trigger.known(known), "data_hash": "d1", "parameters": {}, **more}
+
+
+def deployed(*, schema=None, through="2020-01-01T00:00:00+00:00"):
+    schema = schema or TOY.features(toy_settings()).schema_hash
+    return registry.Artefact(b"", {"schema_hash": schema, "trained_through": through}, {})
+
+
+def test_without_an_earlier_attempt_it_is_the_first(ask):
+    assert ask(None, now=events(100)) == "first attempt"
+    assert ask(None, now=events(100), forced=True) == "forced, first attempt"
+
+
+@pytest.mark.parametrize(("more", "enough"), [(499, False), (500, True)], ids=["499", "500"])
+def test_matured_events_that_the_last_attempt_did_not_know_are_counted(ask, more, enough):
+    said = ask(attempt(events(100)), now=events(100 + more), champion=deployed(through="2021-01-01T00:00:00+00:00"))
+    assert said.startswith(f"{more} matured events new since the last attempt")
+    assert ("(500 would be enough by themselves)" in said) is not enough
+
+
+def test_events_of_other_rules_are_all_new(ask):
+    assert "100 matured events new" in ask(attempt(events(100)), now=events(100, variant="toy-2"))
+
+
+def test_what_differs_is_named_and_forcing_is_said(ask):
+    said = ask(attempt(events(100)), now=events(100), forced=True, data_hash="d2", parameters={"a": 1})
+    assert said == (
+        "forced; no champion; 0 matured events new since the last attempt (500 would be enough by themselves); "
+        "data, parameters differ"
+    )
+
+
+def test_a_champion_of_another_schema_or_of_great_age_is_a_trigger(ask):
+    assert "the schema of the features changed" in ask(
+        attempt(events(100)), now=events(100), champion=deployed(schema="other")
+    )
+    old = deployed(through="2010-01-01T00:00:00+00:00")
+    assert "the champion's training ended 3751 days ago" in ask(attempt(events(100)), now=events(100), champion=old)
+    assert "ended" not in ask(attempt(events(100)), now=events(100), champion=deployed())
+
+
+def test_collecting_counts_events_by_symbol_and_says_what_is_missing_to_train():
+    found = events(40, open_ones=4)
+    table = {row["symbol"]: row for row in collect.by_symbol(found).iter_rows(named=True)}
+    assert table["A"]["events"] == table["B"]["events"] == 20
+    assert sum(row["matured"] for row in table.values()) == 36
+    assert sum(row["taken"] for row in table.values()) == found["taken"].sum()
+    refused = pl.DataFrame({"symbol": ["A"], "session": [dt.date(2020, 1, 1)], "reason": ["closed"]})
+    said = collect.describe(Collection(found, refused, "", 40), "toy", through=dt.date(2020, 2, 9))
+    assert "40 events of 2 symbols · 2020-01-01 to 2020-02-09" in said
+    assert "matured     36 by 2020-02-09; Insufficient samples: 36 < 50" in said
+    assert "refused     1 date gave no event" in said
+
+
+def test_a_store_of_fewer_than_fifty_labelled_events_is_refused_with_what_to_do():
+    with pytest.raises(BadData, match=r"^Insufficient samples: 36 < 50 labelled events .*40 in all.* `make collect`"):
+        walkforward.check(events(40, open_ones=4), TOY, toy_settings())

@@ -1,0 +1,74 @@
+"""The forecast's gate on streams of predictions whose skill is known: nothing deploys without any, a lot does."""
+
+import datetime as dt
+import os
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bq import strategies
+from bq.core import params, paths
+from bq.serving import gates
+from bq.serving.onnx import Parity
+from bq.strategies.contract import UTC
+
+FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
+MARKETS = 60 if FULL else 4
+FIRST = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
+FORECAST = strategies.get("forecast")
+
+
+@pytest.fixture(scope="module")
+def settings():
+    wanted = "events.every_sessions=10 portfolio.kind=long_short production.rolling_sessions=60 gate.draws=2000"
+    return params.load(paths.parameters("forecast"), FORECAST.settings, overrides=wanted)
+
+
+def stream(*, skill: float, sessions: int, seed: int, names: int = 20) -> pl.DataFrame:
+    """Predictions of one model, a rebalance every fortnight; `skill` is their correlation with what came."""
+    rng = np.random.default_rng(seed)
+    shape = (sessions, names)
+    said, noise, market = rng.standard_normal(shape), rng.standard_normal(shape), rng.standard_normal((sessions, 1))
+    outcome = 0.03 * market + 0.06 * (skill * said + np.sqrt(1 - skill**2) * noise)
+    t0 = pl.Series([FIRST + dt.timedelta(days=14 * (i // names)) for i in range(sessions * names)], dtype=UTC)
+    frame = pl.DataFrame(
+        {
+            "event_id": [f"{seed}-{i}" for i in range(sessions * names)],
+            "symbol": [f"N{i:02d}" for i in range(names)] * sessions,
+            "session": t0.dt.date(),
+            "t0": t0,
+            "t1": t0 + dt.timedelta(days=13),
+            "t1_due": t0 + dt.timedelta(days=13),
+            "score": rng.standard_normal(shape).ravel(),
+            "outcome": outcome.ravel(),
+            "expected": said.ravel(),
+            "volatility_60": np.float32(0.3),
+            "model": "stack",
+        }
+    )
+    return frame.with_columns(label=FORECAST.task(None).label(pl.col("outcome")))
+
+
+def judged(skill: float, seed: int, settings) -> gates.Verdict:
+    oos = stream(skill=skill, sessions=45, seed=seed)
+    return gates.decide(
+        oos,
+        stream(skill=skill, sessions=13, seed=1000 + seed),
+        None,
+        Parity(rows=1000, largest_difference=0.0, flips=0),
+        recipe="ours",
+        trials=oos.select("session").unique().sort("session"),
+        strategy=FORECAST,
+        settings=settings,
+    )
+
+
+@pytest.mark.calibration
+def test_without_skill_nothing_deploys(settings):
+    assert [seed for seed in range(MARKETS) if judged(0.0, seed, settings).deploy] == []
+
+
+def test_with_much_skill_it_deploys(settings):
+    verdict = judged(0.4, 0, settings)
+    assert verdict.deploy, verdict.reasons
