@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -9,7 +10,8 @@ from bq.market import calendars
 from bq.market.bars import NUMBERS, ROWS, Rejected, findings
 from bq.market.dates import to_sessions
 
-ALIASES = {
+Aliases = Mapping[str, Sequence[str]]  # of a column of the contract: the names that files give it
+ALIASES: Aliases = {
     "symbol": ("symbol", "ticker"),
     "session": ("session", "date", "timestamp", "datetime", "time", "day"),
     **{name: (name,) for name in ("open", "high", "low", "close", "adj", "quoted")},
@@ -21,16 +23,12 @@ EMPTY = ("", "-", "null", "none", "na", "n/a", "#n/a")  # texts that mean: no va
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
-def match(names: list[str]) -> dict[str, str]:
-    """Which of a file's columns holds which column of the contract: `{contract name: file's name}`.
+def by_alias(names: list[str], aliases: Aliases) -> dict[str, str]:
+    """`{contract name: file's name}` of the columns that have a place; case, spaces and punctuation do not matter.
 
-    Case, spaces and punctuation do not matter. Raises Rejected if a required column (session, close) is absent, or if
-    two columns claim the same place.
-
-    >>> match(["Date", "Adj Close", "Close", "Sector"])
-    {'session': 'Date', 'adj_close': 'Adj Close', 'close': 'Close'}
+    Raises Rejected if two columns claim the same place.
     """
-    place = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+    place = {alias: name for name, known in aliases.items() for alias in known}
     found: dict[str, str] = {}
     for name in names:
         bare = re.sub(r"_duplicated_\d+$", "", name).casefold()
@@ -40,10 +38,28 @@ def match(names: list[str]) -> dict[str, str]:
             raise Rejected("two_columns", f"one column may hold `{canonical}`, but {both} do. Rename or remove one.")
         if canonical:
             found[canonical] = name
+    return found
+
+
+def missing(name: str, names: list[str], aliases: Aliases) -> Rejected:
+    """The refusal of a file without a column that it needs."""
+    must = f"a column {' or '.join(f'`{alias}`' for alias in aliases[name])} must be there"
+    return Rejected("missing_column", f"{must}, but the columns are: {', '.join(map(repr, names[:20]))}.")
+
+
+def match(names: list[str]) -> dict[str, str]:
+    """Which of a file's columns holds which column of the contract: `{contract name: file's name}`.
+
+    Case, spaces and punctuation do not matter. Raises Rejected if a required column (session, close) is absent, or if
+    two columns claim the same place.
+
+    >>> match(["Date", "Adj Close", "Close", "Sector"])
+    {'session': 'Date', 'adj_close': 'Adj Close', 'close': 'Close'}
+    """
+    found = by_alias(names, ALIASES)
     for name in ("session", "close"):
         if name not in found:
-            must = f"a column {' or '.join(f'`{alias}`' for alias in ALIASES[name])} must be there"
-            raise Rejected("missing_column", f"{must}, but the columns are: {', '.join(map(repr, names[:20]))}.")
+            raise missing(name, names, ALIASES)
     return found
 
 

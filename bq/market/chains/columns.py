@@ -9,7 +9,7 @@ from bq.market import calendars
 from bq.market.bars import Rejected
 from bq.market.chains.conventions import underlying_of
 from bq.market.chains.quotes import NUMBERS, ROWS, findings
-from bq.market.columns import EMPTY
+from bq.market.columns import EMPTY, by_alias, missing
 from bq.market.dates import to_sessions
 
 ALIASES = {
@@ -49,20 +49,10 @@ def match(names: list[str]) -> dict[str, str]:
     >>> match(["quotedate", "underlying_last", "optionroot", "bid", "ask", "delta"])["spot"]
     'underlying_last'
     """
-    place = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
-    found: dict[str, str] = {}
-    for name in names:
-        bare = re.sub(r"_duplicated_\d+$", "", name).casefold()
-        canonical = place.get(re.sub(r"[\W_]", "", bare))
-        if canonical in found:
-            both = f"{found[canonical]!r} and {name!r}"
-            raise Rejected("two_columns", f"one column may hold `{canonical}`, but {both} do. Rename or remove one.")
-        if canonical:
-            found[canonical] = name
+    found = by_alias(names, ALIASES)
     for name in REQUIRED:
         if name not in found and not ("contract" in found and name in IN_CONTRACT):
-            must = f"a column {' or '.join(f'`{alias}`' for alias in ALIASES[name])} must be there"
-            raise Rejected("missing_column", f"{must}, but the columns are: {', '.join(map(repr, names[:20]))}.")
+            raise missing(name, names, ALIASES)
     if all(name in found for name in IN_CONTRACT):
         found.pop("contract", None)
     return found

@@ -10,10 +10,9 @@ import polars as pl
 
 from bq.core import paths
 from bq.market import calendars
-from bq.market.bars import Rejected
 from bq.market.chains.columns import typed
 from bq.market.chains.quotes import FINDINGS, ROWS, findings
-from bq.market.sources.files import DAMAGED, ENDINGS
+from bq.market.sources.files import ENDINGS, UNFIT, refusal
 
 
 def read(*, calendar: str, underlyings: Sequence[str] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -43,14 +42,8 @@ def _read(
     name = str(path.relative_to(folder))
     try:
         return _rows(path, name, calendar, underlyings, today=today)
-    except Rejected as refusal:
-        finding = _about(name, "rejected", refusal.rule, refusal.detail)
-    except UnicodeDecodeError:
-        finding = _about(name, "rejected", "unreadable", "text must be UTF-8, but is not. Save it as UTF-8.")
-    except DAMAGED as error:
-        reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
-        finding = _about(name, "rejected", "unreadable", f"a file must be whole and readable, but: {reason}")
-    return ROWS.to_frame(), finding
+    except UNFIT as error:
+        return ROWS.to_frame(), _about(name, "rejected", *refusal(error, path, name))
 
 
 def _rows(

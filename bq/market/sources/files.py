@@ -25,6 +25,18 @@ DAMAGED = (  # what reading a damaged file raises; polars panics on some damage 
     zlib.error,
 )
 
+UNFIT = (Rejected, UnicodeDecodeError, *DAMAGED)  # what reading a file may raise that is the file's fault
+
+
+def refusal(error: BaseException, path: Path, name: str) -> tuple[str, str]:
+    """Rule and detail of the finding about a file that is unfit as a whole."""
+    if isinstance(error, Rejected):
+        return error.rule, error.detail
+    if isinstance(error, UnicodeDecodeError):
+        return "unreadable", "text must be UTF-8, but is not. Save it as UTF-8."
+    reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
+    return "unreadable", f"a file must be whole and readable, but: {reason}"
+
 
 def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows (`bars.ROWS`) of the symbols and sessions asked for, and findings, from all files of the folder.
@@ -55,14 +67,8 @@ def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> tupl
     name = str(path.relative_to(folder))
     try:
         return _rows(path, name, settings, today=today)
-    except Rejected as refusal:
-        finding = _about(name, "rejected", refusal.rule, refusal.detail)
-    except UnicodeDecodeError:
-        finding = _about(name, "rejected", "unreadable", "text must be UTF-8, but is not. Save it as UTF-8.")
-    except DAMAGED as error:
-        reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
-        finding = _about(name, "rejected", "unreadable", f"a file must be whole and readable, but: {reason}")
-    return ROWS.to_frame(), finding
+    except UNFIT as error:
+        return ROWS.to_frame(), _about(name, "rejected", *refusal(error, path, name))
 
 
 def _rows(path: Path, name: str, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
