@@ -16,6 +16,7 @@ import importlib
 _HOME = {"runs": "bq.workbench.runs", "plots": "bq.workbench.plots"}
 
 __all__ = [
+    "backtest",
     "candidate",
     "champion",
     "cross_validate",

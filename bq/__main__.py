@@ -16,7 +16,9 @@ from bq.core.errors import BQError, did_you_mean
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "bench": ("bench", "main"),
     "check-data": ("housekeeping", "check_data"),
+    "collect": ("collect", "main"),
     "diff": ("diff", "main"),
+    "evaluate": ("evaluate", "main"),
     "explain": ("explain", "main"),
     "explore": ("notebook", "explore"),
     "history": ("history", "main"),

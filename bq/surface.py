@@ -8,12 +8,13 @@ import polars as pl
 from bq import market, strategies
 from bq.core import params as parameters
 from bq.core import paths
+from bq.core.errors import BadParameters
 from bq.core.settings import Settings
 from bq.learning import walkforward
 from bq.learning.paths import paths as paths_of
 from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
-from bq.serving import decide, registry
+from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
 from bq.strategies import store
 from bq.strategies.contract import Built
@@ -73,6 +74,17 @@ def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFram
     """What is decided on each event, by the champion or, where none can answer, by the rule score; best first."""
     strategy, settings = _of(events, settings)
     return decide.decide(events, strategy, settings)
+
+
+def backtest(settings: Settings | str = "breakout") -> Any:
+    """The breakout portfolio on its market: `.trades`, `.signals`, `.days`, `.equity`; see bq.strategies.breakout.
+
+    With `ml.enabled` the champion's probabilities act as the settings say, each out of sample; see bq.serving.quality.
+    """
+    settings = params(settings) if isinstance(settings, str) else settings
+    if settings.strategy != "breakout":
+        raise BadParameters(f"`backtest` needs settings of strategy breakout, but got those of {settings.strategy}.")
+    return quality.backtested(market.load(settings.market), strategies.get(settings.strategy), settings)
 
 
 def champion(strategy: str) -> dict[str, Any] | None:

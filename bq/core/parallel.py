@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from bq.core.errors import BadParameters, BQError
-from bq.core.log import progress
+from bq.core.log import log, progress
 
 T = TypeVar("T")
+MEMORY_TARGET = "BQ_MEMORY_TARGET_MIB"  # in the environment of a run's processes
 PARENT_SECONDS = 0.5  # how often a worker looks whether its parent still lives
 
 
@@ -23,6 +24,20 @@ def workers() -> int:
     return int(text) or usable or 1
 
 
+def fitting(count: int) -> int:
+    """How many of `count` workers, each as large as this process, stay below the memory target of the run."""
+    target = os.environ.get(MEMORY_TARGET)
+    if not target:
+        return count
+    import psutil
+
+    mine = psutil.Process().memory_info().rss / 2**20
+    least = max(min(count, int(float(target) / mine) - 1), 1)
+    if least < count:
+        log.warning("memory: %d of %d workers, each may hold %.0f MiB and the target is %s", least, count, mine, target)
+    return least
+
+
 def parallel_map(function: Callable[..., T], items: Iterable[Any], *, description: str) -> list[T]:
     """Apply `function` to each item, results in the order of the items, whatever the number of workers.
 
@@ -32,7 +47,7 @@ def parallel_map(function: Callable[..., T], items: Iterable[Any], *, descriptio
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     items = list(items)
-    with _backend(min(workers(), len(items)) or 1) as count:
+    with _backend(fitting(min(workers(), len(items)) or 1)) as count:
         results = joblib.Parallel(n_jobs=count, return_as="generator")(joblib.delayed(function)(item) for item in items)
         try:
             return list(progress(results, total=len(items), description=description))

@@ -152,6 +152,7 @@ class Run(Section):
 
     cell_timeout_seconds: Count = 900
     run_timeout_seconds: Count = 3600
+    memory_ceiling_share: Annotated[float, Field(gt=0, le=1)] = 0.8  # of the machine: above it a run stops
 
 
 class Settings(Section):

@@ -6,7 +6,7 @@ from bq import market
 from bq.core import paths
 from bq.core.errors import BadParameters
 from bq.jobs.request import Request
-from bq.serving import decide, explain
+from bq.serving import decide, explain, quality
 from bq.strategies import store
 from bq.strategies.contract import Sketch
 from bq.workbench import plots, report, screen
@@ -22,7 +22,7 @@ def main(request: Request) -> None:
     event = _find(events, request.event)
     row = event.to_dicts()[0]
     past = events.filter(pl.col("t1_due") < row["t0"], pl.col("outcome").is_not_null())
-    answer = decide.decide(event, strategy, settings)
+    answer = quality.decide(event, data, strategy, settings)
     sketch = strategy.sketch(row, settings) if strategy.sketch else Sketch(f"{row['symbol']}", {})
     parts = [
         ("The decision", [plots.table(_decision(answer, row))]),

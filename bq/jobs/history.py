@@ -63,7 +63,7 @@ def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> En
     verdict = row["verdict"] or {}
     parts = (
         row["run_id"],
-        f"({causes[row['run_id']] if run else 'its folder is gone'})",
+        f"({_why(run, causes) if run else 'its folder is gone'})",
         screen.count(row["events"], "event"),
         _figures(verdict),
         verdict.get("headline", ""),
@@ -71,10 +71,15 @@ def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> En
     return Entry(_utc(row["finished_utc"]), row["strategy"], row["decision"], " · ".join(filter(None, parts)))
 
 
+def _why(run: Run, causes: dict[str, str]) -> str:
+    """What made the run: the trigger in its record, or what was new in it."""
+    return run.info.get("trigger") or causes[run.info["run_id"]]
+
+
 def _ended(run: Run, causes: dict[str, str]) -> Entry:
     """A run that left a folder and no row: it failed, was cancelled, or another database is asked."""
     moment = dt.datetime.fromisoformat(run.info.get("finished_utc") or run.info["started_utc"])
-    parts = (run.info["run_id"], f"({causes[run.info['run_id']]})", run.info.get("error") or run.info.get("headline"))
+    parts = (run.info["run_id"], f"({_why(run, causes)})", run.info.get("error") or run.info.get("headline"))
     text = " ".join(" · ".join(filter(None, parts)).split())
     return Entry(_utc(moment), run.info["strategy"], run.info["status"], text)
 
@@ -113,6 +118,7 @@ def details(run: Run) -> str:
     info, verdict = run.info, run.verdict
     lines = [f"{screen.BOLD}{info['run_id']}  {info['status']}{screen.PLAIN}", str(info.get("title") or "")]
     lines += [f"error       {info['error']}"] if info.get("error") else []
+    lines += [f"trigger     {info['trigger']}"] if info.get("trigger") else []
     lines += [f"new         {change}" for change in info.get("changes", [])]
     if verdict:
         lines += [f"verdict     {verdict['headline']}"]

@@ -9,21 +9,21 @@ import importlib.metadata
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from filelock import FileLock, Timeout
 
 from bq.core import files, params, paths
 from bq.core.errors import BQError, Locked
 from bq.core.log import log, stage
+from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
 from bq.jobs import leftovers, record
+from bq.jobs.memory import Limits, Watch
 from bq.workbench import notebooks, report
 
 PACKAGES = (
@@ -39,7 +39,6 @@ PACKAGES = (
     "skl2onnx",
     "statsmodels",
 )
-SAMPLE_SECONDS = 0.2
 
 
 class Cancelled(KeyboardInterrupt):
@@ -92,6 +91,8 @@ class Run:
         self.run_id = _new_id(self.started, settings.shelf + ("" if job == "retrain" else f"_{job}"))
         self.folder = paths.outputs() / f".{self.run_id}"
         self.stoppable = True  # by a signal; not where a deployment or the record is under way
+        self.excess = ""  # what was found above the memory ceiling, in words
+        self.limits = Limits.of(settings.run.memory_ceiling_share)
         self.deadline = time.monotonic() + settings.run.run_timeout_seconds
         self.verdict: dict[str, Any] | None = None
         self.info: dict[str, Any] = {
@@ -109,6 +110,12 @@ class Run:
             "git": git_state(),
             "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
             "seed": settings.learning.seed,
+            "resources": {
+                "workers": workers(),
+                **settings.run.model_dump(),
+                **{f"memory_{name}_mib": value for name, value in self.limits._asdict().items()},
+            },
+            "health": [],
             "phases": [],
             "warnings": [],
             "changes": [],
@@ -123,11 +130,28 @@ class Run:
         """Log, time and measure one phase. stoppable : False from where a signal must not stop the run any more."""
         self.stoppable = self.stoppable and stoppable
         self._note(name)
-        start, peak = time.perf_counter(), _PeakMemory()
-        with stage(name), peak:
-            yield
-        seconds = round(time.perf_counter() - start, 2)
-        self.info["phases"].append({"name": name, "seconds": seconds, "peak_rss_mib": peak.mib})
+        start = time.perf_counter()
+        watch = Watch(above=self.limits.ceiling, excess=lambda mib: self._above_ceiling(name, mib))
+        try:
+            with stage(name), watch:
+                yield
+        finally:
+            seconds = round(time.perf_counter() - start, 2)
+            self.info["phases"].append({"name": name, "seconds": seconds, "peak_rss_mib": watch.mib})
+
+    def _above_ceiling(self, phase: str, mib: int) -> None:
+        """Stop the run as a signal would; where it cannot be stopped any more, say so."""
+        share, limits = self.settings.run.memory_ceiling_share, self.limits
+        found = (
+            f"`run.memory_ceiling_share`: the run must stay below {share:.0%} of the machine's memory "
+            f"({limits.ceiling:,} of {limits.machine:,} MiB), but its processes held {mib:,} MiB in {phase}. "
+            "Try BQ_WORKERS=1, fewer symbols, or fewer sessions."
+        )
+        if not self.stoppable:
+            log.warning("%s", found)
+            return
+        self.excess = found
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def notebook(self, name: str) -> None:
         """Execute one of the project's notebooks into the run folder."""
@@ -190,12 +214,13 @@ class Run:
 
 def perform(run: Run, work: Callable[[Run], None]) -> Path:
     """Do the work, publish whatever came of it, and let the failure go on."""
-    with cancellable(run), _marked(run.folder):
+    with cancellable(run), _marked(run):
         try:
             work(run)
         except BaseException as error:  # whatever stopped it is recorded, then goes on
-            run.stopped_by(error)
-            _publish(run, error)
+            stopped = BQError(run.excess) if run.excess else error
+            run.stopped_by(stopped)
+            _publish(run, stopped)
             raise
         return run.publish()
 
@@ -230,13 +255,15 @@ def _new_id(now: dt.datetime, name: str) -> str:
 
 
 @contextmanager
-def _marked(folder: Path) -> Iterator[None]:
-    """Processes started in here carry the run's folder in their environment."""
-    os.environ[leftovers.MARK] = str(folder)
+def _marked(run: Run) -> Iterator[None]:
+    """Processes started in here carry the run's folder and its memory target in their environment."""
+    marks = {leftovers.MARK: str(run.folder), MEMORY_TARGET: str(run.limits.target)}
+    os.environ.update(marks)
     try:
         yield
     finally:
-        del os.environ[leftovers.MARK]
+        for name in marks:
+            del os.environ[name]
 
 
 def git_state() -> dict[str, Any]:
@@ -251,30 +278,3 @@ def git_state() -> dict[str, Any]:
 
     changed = git("status", "--porcelain")
     return {"sha": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
-
-
-class _PeakMemory:
-    """Highest resident memory of this process and its children together, sampled."""
-
-    def __enter__(self) -> "_PeakMemory":
-        self.mib, self._stop = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        me = psutil.Process(os.getpid())
-        while True:
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    total += process.memory_info().rss
-                except psutil.Error:
-                    continue  # it ended in between
-            self.mib = max(self.mib, total // 2**20)
-            if self._stop.wait(SAMPLE_SECONDS):
-                return

@@ -10,7 +10,7 @@ from bq import market
 from bq.core import db, files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
-from bq.jobs import protocol, record, trades
+from bq.jobs import health, protocol, record, trades, trigger
 from bq.jobs.protocol import Run
 from bq.jobs.request import Request
 from bq.learning import layers, walkforward
@@ -25,6 +25,7 @@ from bq.workbench import screen
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
 STACKING = "03_stacking"  # of a stack alone
+IMPROVEMENT = ("uplift", "above 0", "newest window")  # in the names of the gate's bounds on what a model earns
 
 
 def main(request: Request) -> None:
@@ -66,15 +67,19 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
     with run.phase("events"):
         collection = store.collect(strategy, settings, data)
     describe_events(run, collection)
+    run.info["known"] = trigger.known(collection.events)
+    run.info["trigger"] = trigger.held(request, run.info, collection.events)
     walkforward.check(collection.events, strategy, settings)
-    for name in [*NOTEBOOKS, *([STACKING] if settings.learning.model == layers.STACK else [])]:
-        run.notebook(name)
+    with store.handed_over(collection, run.folder):
+        for name in [*NOTEBOOKS, *([STACKING] if settings.learning.model == layers.STACK else [])]:
+            run.notebook(name)
     with run.phase("gate"):
         made = candidate.load(run.folder)
         if made.artefact.bundle["events_hash"] != collection.data_hash:
             raise BadData(
                 "the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?"
             )
+        run.info["health"] = health.counters(made, collection, data, strategy.features(settings), settings)
         ours = gates.decide(
             made.own_oos,
             made.newest,
@@ -161,7 +166,7 @@ def present(ours: Verdict, second: Verdict | None, made: Candidate, request: Req
     if ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {ours.headline}"
     elif standing:
-        headline = f"Kept the champion {standing['model_id']} ({ours.headline})"
+        headline = _kept(standing["model_id"], ours)
     else:
         headline = f"Nothing deployed, the rule score goes on deciding ({ours.headline})"
     return {
@@ -173,6 +178,15 @@ def present(ours: Verdict, second: Verdict | None, made: Candidate, request: Req
         "second_tier": _second_tier(second),
         "table": _table(made, request),
     }
+
+
+def _kept(model_id: str, ours: Verdict) -> str:
+    """Why the champion stays; what would be needed where a bound on what the candidate earns is not met."""
+    below = [c for c in ours.components if not c.holds and any(name in c.name for name in IMPROVEMENT)]
+    if not below:
+        return f"Kept the champion {model_id} ({ours.headline})"
+    needed = f"; needed: {below[0].needed}" if below[0].needed else ""
+    return f"Kept current model: improvement below threshold (champion {model_id}; {ours.headline}{needed})"
 
 
 def _second_tier(second: Verdict | None) -> list[str]:
@@ -203,7 +217,8 @@ def _table(made: Candidate, request: Request) -> dict[str, Any]:
 
 
 def _with_interval(row: dict[str, Any]) -> str:
-    return f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+    value, low, high = (row[name] for name in ("value", "low", "high"))
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]" if low <= high else f"{value:+.3f} [no interval]"
 
 
 def describe_market(run: Run, data: MarketData) -> None:

@@ -53,7 +53,13 @@ def _store(path: Path, code: str) -> str:
         by_symbol = (
             pl.scan_parquet(path)
             .group_by("variant", "source", "symbol")
-            .agg(pl.len(), pl.col("session").min(), last=pl.col("session").max(), matured=matured.sum())
+            .agg(
+                pl.len(),
+                pl.col("session").min(),
+                pl.col("taken").sum(),
+                last=pl.col("session").max(),
+                matured=matured.sum(),
+            )
             .sort("len", "symbol")
             .collect()
         )
@@ -67,7 +73,8 @@ def _counts(by_symbol: pl.DataFrame, through: dt.date) -> str:
     each = by_symbol.group_by("symbol").agg(pl.col("len").sum()).sort("len", "symbol").rows()
     (fewest, least), (most_in, most) = each[0], each[-1]
     spread = f"{least} each" if least == most else f"{least} ({fewest}) to {most} ({most_in}) each"
-    ended = f"{by_symbol['matured'].sum():,} matured by {through}"
+    shadow = by_symbol["len"].sum() - by_symbol["taken"].sum()
+    ended = f"{by_symbol['matured'].sum():,} matured by {through}" + (f", {shadow:,} not taken" if shadow else "")
     return (
         f"{screen.count(by_symbol['len'].sum(), 'event')} of {screen.count(len(each), 'symbol')}, {spread}; "
         f"{by_symbol['session'].min()} to {by_symbol['last'].max()}, {ended}; "

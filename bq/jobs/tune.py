@@ -1,5 +1,6 @@
 """`make tune`: search parameters with Optuna, judge the best, write it as a parameter file; nothing is deployed."""
 
+import os
 from pathlib import Path
 
 from bq import market
@@ -79,5 +80,7 @@ def _show_next(run: Run, folder: Path) -> None:
     optimised = screen.shown(folder / f"{name}_optimised.yaml")
     reasons = run.verdict["reasons"] if run.verdict else []
     lines = [*(f"{'':<12}{reason}" for reason in reasons), f"parameters  {optimised}"]
-    lines.append(f"next        make retrain STRATEGY={name} PARAMS={optimised}")
+    given = os.environ.get("SET", "").strip()
+    again = f' SET="{given}"' if given else ""  # the file has what was searched, not what SET said
+    lines.append(f"next        make retrain STRATEGY={name} PARAMS={optimised}{again}")
     screen.show("\n".join(lines))

@@ -74,9 +74,10 @@ class Builder(NamedTuple):
         count, settings = count_regimes(self.learning), self.learning.stack
         if not count:
             return "none", [Note(REGIMES, "none", "the features hold no regime probabilities: soft weights are equal")]
-        p = preparation.apply(train.x)[:, -count:]
+        recent = decayed(train, self.learning.half_life_days)
+        p = preparation.apply(recent.x)[:, -count:]
         modelled = settings.regime_model in settings.models
-        if modelled and regime_layer.enough(p, train.events["session"], settings).any():
+        if modelled and regime_layer.enough(p, recent.events["session"], settings).any():
             return "models", []
         if len(np.unique(p.argmax(axis=1))) < 2:
             return "none", [Note(REGIMES, "none", "all events fall into one regime")]

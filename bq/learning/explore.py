@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+DUST = 1e-9
+
 
 def deciles(frame: pl.DataFrame, *, by: str, means: Sequence[str]) -> pl.DataFrame:
     """Mean of each column of `means` within the deciles of `by`: decile (1 lowest), the means, n."""
@@ -30,7 +32,7 @@ def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFr
         {
             "feature": name,
             "missing": values[name].null_count() / max(len(values), 1),
-            "mean": values[name].mean(),
+            "mean": _without_dust(values[name].mean()),
             "sd": values[name].std(),
             "5%": values[name].quantile(0.05),
             "median": values[name].median(),
@@ -39,6 +41,11 @@ def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFr
         for name in columns
     ]
     return pl.DataFrame(rows)
+
+
+def _without_dust(value: float | None) -> float | None:
+    """0 for what summation has left of it."""
+    return 0.0 if value is not None and abs(value) < DUST else value
 
 
 def rank_correlation(events: pl.DataFrame, columns: Sequence[str]) -> tuple[list[str], pl.DataFrame]:

@@ -91,7 +91,7 @@ def _mlp(estimator: str) -> Callable[..., Any]:
     return make
 
 
-LIGHTGBM = {  # of classes: shallow and slow-learning, as outcomes of options are mostly noise
+LIGHTGBM = {  # shallow and slow-learning, as outcomes are mostly noise
     "n_estimators": Range(150, 50, 400, log=True),
     "learning_rate": Range(0.03, 0.01, 0.3, log=True),
     "num_leaves": Range(7, 4, 63, log=True),
@@ -112,11 +112,6 @@ XGBOOST = {
 MLP = {"first": Range(32, 8, 128, log=True), "second": Range(16, 4, 64, log=True), "alpha": Range(0.01, 1e-4, 1, True)}
 
 
-def _with(ranges: Mapping[str, Range], **defaults: float) -> dict[str, Range]:
-    """The ranges with other defaults."""
-    return {name: value._replace(default=defaults.get(name, value.default)) for name, value in ranges.items()}
-
-
 LAYERS: dict[tuple[str, str], Layer] = {
     ("elastic_net", CLASSIFICATION): Layer(
         logistic_elastic_net, {"C": Range(0.05, 1e-3, 10.0, log=True), "l1_ratio": Range(0.5, 0.0, 1.0)}
@@ -125,13 +120,11 @@ LAYERS: dict[tuple[str, str], Layer] = {
         elastic_net, {"alpha": Range(0.01, 1e-4, 0.1, log=True), "l1_ratio": Range(0.5, 0.05, 1.0)}
     ),
     ("lightgbm", CLASSIFICATION): Layer(_lightgbm("LGBMClassifier"), LIGHTGBM),
-    ("lightgbm", REGRESSION): Layer(
-        _lightgbm("LGBMRegressor"), _with(LIGHTGBM, n_estimators=100, learning_rate=0.1, num_leaves=31)
-    ),
+    ("lightgbm", REGRESSION): Layer(_lightgbm("LGBMRegressor"), LIGHTGBM),
     ("mlp", CLASSIFICATION): Layer(_mlp("MLPClassifier"), MLP),
     ("mlp", REGRESSION): Layer(_mlp("MLPRegressor"), MLP),
     ("xgboost", CLASSIFICATION): Layer(_xgboost("XGBClassifier"), XGBOOST),
-    ("xgboost", REGRESSION): Layer(_xgboost("XGBRegressor"), _with(XGBOOST, n_estimators=100, max_depth=6)),
+    ("xgboost", REGRESSION): Layer(_xgboost("XGBRegressor"), XGBOOST),
 }
 
 

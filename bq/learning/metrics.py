@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from bq.core.settings import Settings
+from bq.learning.auc import auc_by_session
 from bq.learning.model import FittedModel
 from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
 from bq.strategies.contract import FeatureSet, Strategy, Task
@@ -118,17 +119,21 @@ def table(
     sessions = (
         by_session.join(rank_ic(predictions, by="expected"), on="session", how="left")
         .join(rank_ic(predictions, by="score").rename({"ic": "score_ic"}), on="session", how="left")
-        .join(versus(predictions, strategy, settings), on="session", how="left")
         .sort("session")
     )
-    name = strategy.value_name(settings)
-    figures += [  # metric, column, baseline column, what that is, convention
+    figures = [  # metric, column, baseline column, what that is, convention
+        *figures,
         ("rank IC", "ic", "score_ic", "rule score", "Spearman within a session of ≥ 3 events"),
+    ]
+    name = strategy.value_name(settings)
+    values = [
         (name, "model", "baseline", "rule score's", "per session"),
         (name, "model", "everything", "all events", "per session"),
         ("uplift over rule score", "uplift", None, "none", "difference of the two"),
     ]
-    intervals = blocks.means(np.column_stack([sessions[figure[1]] for figure in figures]))
+    decided = versus(predictions, strategy, settings)
+    rarer = blocks._replace(block=block_length(predictions, decided["session"]))  # not every session need decide
+    found = [*_intervals(sessions, figures, blocks), *_intervals(decided, values, rarer)]
     return pl.DataFrame(
         [
             {
@@ -136,18 +141,25 @@ def table(
                 "value": interval.mean,
                 "low": interval.low,
                 "high": interval.high,
-                "baseline": sessions[base].mean() if base else None,
+                "baseline": baseline,
                 "baseline_is": label,
                 "sessions": interval.n,
                 "events": len(predictions),
                 "convention": convention,
             }
-            for (metric, _, base, label, convention), interval in zip(figures, intervals, strict=True)
+            for (metric, _, _, label, convention), interval, baseline in found
         ]
     )
 
 
 Figures = list[tuple[str, str, str | None, str, str]]
+
+
+def _intervals(sessions: pl.DataFrame, figures: Figures, blocks: Blocks) -> list[tuple]:
+    """Each figure with the interval of its column and the mean of its baseline's."""
+    found = blocks.means(np.column_stack([sessions[figure[1]] for figure in figures]))
+    bases = [sessions[figure[2]].mean() if figure[2] else None for figure in figures]
+    return list(zip(figures, found, bases, strict=True))
 
 
 def _of_classes(predictions: pl.DataFrame, task: Task) -> tuple[pl.DataFrame, Figures]:
@@ -164,7 +176,13 @@ def _of_classes(predictions: pl.DataFrame, task: Task) -> tuple[pl.DataFrame, Fi
         .group_by("session")
         .agg(pl.col("hit", "majority", "loss", "prior_loss", "bias").mean())
     )
+    areas: Figures = []
+    if len(task.classes) == 2:
+        last = task.classes[-1]
+        by_session = by_session.join(auc_by_session(predictions, by=f"p_{last}"), on="session")
+        areas = [(f"AUC of P({last})", "auc", None, "none", "events weigh the same; 0.5 is chance")]
     return by_session, [
+        *areas,
         ("accuracy", "hit", "majority", "majority class of training", "share of events"),
         ("log-loss", "loss", "prior_loss", "class prior of training", "nats, lower is better"),
         ("bias", "bias", None, "none", "expected − realised outcome"),

@@ -145,10 +145,10 @@ def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> Fitt
     with threadpool_limits(1):  # sums of matrix products would depend on the number of threads
         if not n_classes:
             return FittedModel(name, *_base(name, whole, n_classes, learning))
-        inner = calibration_split(train.events, learning.calibration_share)
-        _refuse_absent(train.label[inner[0]], n_classes, "the part before calibration")
+        inner = calibration_split(whole.events, learning.calibration_share)
+        _refuse_absent(whole.label[inner[0]], n_classes, "the part before calibration")
         _refuse_absent(train.label, n_classes, "the training window")
-        second = train.rows(inner[1])
+        second = decayed(whole.rows(inner[1]), learning.half_life_days)
         preparation, trial = _base(name, whole.rows(inner[0]), n_classes, learning)
         unseen = layers.answer(trial, preparation.apply(second.x), CLASSIFICATION)
         temperature = _temperature(unseen, second)
@@ -167,8 +167,8 @@ def _base(name: str, train: Sample, n_classes: int, learning: Learning) -> tuple
     kind, preparation = layers.kind_of(n_classes), Preparation.of(train, learning)
     if name == layers.STACK:
         return preparation, stacking.fit(train, preparation, kind=kind, n_classes=n_classes, learning=learning)
-    model, weight = layers.make(name, kind, learning), decayed(train, learning.half_life_days).weight
-    return preparation, layers.fit(model, preparation.apply(train.x), train.label, weight)
+    model, known = layers.make(name, kind, learning), decayed(train, learning.half_life_days)
+    return preparation, layers.fit(model, preparation.apply(known.x), known.label, known.weight)
 
 
 def calibration_split(events: pl.DataFrame, share: float) -> tuple[Rows, Rows]:

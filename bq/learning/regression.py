@@ -9,8 +9,6 @@ from bq.learning.sample import Preparation
 from bq.learning.walkforward import sample
 from bq.strategies.contract import Strategy, matured
 
-SMALL = {"n_estimators": 150, "learning_rate": 0.03, "num_leaves": 7}  # as the trees of classes
-
 
 def direct(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
     """Out-of-sample outcome by gradient-boosted regression on the folds of the settings: event_id, direct.
@@ -24,7 +22,7 @@ def direct(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     for fold in splits.purged_walk_forward(ripe, learning):
         train, test = data.rows(fold.train), data.rows(fold.test)
         preparation = Preparation.of(train, learning)
-        model = layers.make("lightgbm", REGRESSION, learning, **SMALL)
+        model = layers.make("lightgbm", REGRESSION, learning)
         layers.fit(model, preparation.apply(train.x), train.outcome, train.weight)
         predicted = layers.answer(model, preparation.apply(test.x), REGRESSION)[:, 0]
         parts.append(ripe[fold.test].select("event_id").with_columns(direct=pl.Series(predicted)))

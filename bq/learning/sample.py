@@ -10,6 +10,7 @@ from bq.core.settings import Learning
 
 Float32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
+FORGOTTEN = 10.0  # half-lives after which an event no longer trains
 
 
 class Sample(NamedTuple):
@@ -22,10 +23,11 @@ class Sample(NamedTuple):
     category: NDArray[np.int64]  # structure, for instance: class means are kept apart by it
     size: Float32
     events: pl.DataFrame  # session, t0, t1_due
+    names: tuple[str, ...] = ()  # of the columns of `x`; without them no lags are known
 
     def rows(self, index: Rows) -> "Sample":
         """The rows of `index`."""
-        return Sample(*(part[index] for part in self))
+        return Sample(*(part[index] for part in self[:-1]), self.names)
 
 
 class Bounds(NamedTuple):
@@ -42,13 +44,14 @@ class Bounds(NamedTuple):
         regimes : how many of the last columns are probabilities of regimes. For them the mean stands in for the
         median: means of probabilities add up to 1.
         """
-        finite = np.where(np.isfinite(x), x, np.nan)
-        finite[:, np.isnan(finite).all(axis=0)] = 0.0
-        median = np.nanmedian(finite, axis=0)
-        if regimes:
-            median[-regimes:] = np.nanmean(finite[:, -regimes:], axis=0, dtype=np.float64)
-        parts = (np.nanmin(finite, axis=0), np.nanmax(finite, axis=0), median)
-        return Bounds(*(part.astype(np.float32) for part in parts))
+        found = np.zeros((3, x.shape[1]), np.float32)
+        for column, values in enumerate(x.T):
+            known = values[np.isfinite(values)]
+            if len(known):
+                probability = column >= x.shape[1] - regimes
+                middle = known.mean(dtype=np.float64) if probability else np.median(known)
+                found[:, column] = known.min(), known.max(), middle
+        return Bounds(*found)
 
     def apply(self, x: Float32) -> Float32:
         """Clip to the bounds (infinities too), then put the median where a value is missing."""
@@ -68,10 +71,8 @@ class Preparation(NamedTuple):
         bounds = Bounds.of(train.x, regimes=regimes)
         if learning.select is None:
             return Preparation(bounds, None)
-        from bq.learning import selection
-
         own = train.x.shape[1] - regimes
-        chosen = selection.select(train.x[:, :own], train.label, train.events["session"].to_numpy(), learning.select)
+        chosen = _selected(train, learning, own=own)
         if not len(chosen):  # nothing stood out: a model of all of them says so better than none
             chosen = np.arange(own)
         return Preparation(bounds, np.append(chosen, np.arange(own, own + regimes)))
@@ -80,6 +81,26 @@ class Preparation(NamedTuple):
         """Features as base models see them: clipped, imputed, selected."""
         ready = self.bounds.apply(x)
         return ready if self.columns is None else ready[:, self.columns]
+
+
+def _selected(train: Sample, learning: Learning, *, own: int) -> Rows:
+    """The best of the first `own` columns; of a feature with lags only the lag that stays takes part."""
+    from bq.learning import selection
+
+    x, session, stays = train.x[:, :own], train.events["session"].to_numpy(), np.arange(own)
+    lags = selection.lag_variants(train.names[:own])
+    if lags:
+        how = {"horizon": overlap(train.events), "seed": learning.seed}
+        stays = selection.choose_lags(x, train.label, session, lags, learning.select, **how)
+        x = x[:, stays]
+    return stays[selection.select(x, train.label, session, learning.select)]
+
+
+def overlap(events: pl.DataFrame) -> int:
+    """Sessions of `events` that a label spans, the longest one's."""
+    starts = events["t0"].unique().sort()
+    spans = starts.search_sorted(events["t1_due"]) - starts.search_sorted(events["t0"])
+    return int(spans.max())
 
 
 def count_regimes(learning: Learning) -> int:
@@ -91,14 +112,16 @@ def decayed(train: Sample, half_life_days: float | None) -> Sample:
     """`train` with weights halved for every half-life between an event and the newest one.
 
     Their sum falls to the share of events that still count, (Σd)² / (n Σd²) for decays d (Kish 1965): models regularise
-    by it. With None the weights stay as they are.
+    by it. Events older than ten half-lives, of less than a thousandth of the newest one's weight, are left out. With
+    None the weights stay as they are.
     """
     if half_life_days is None:
         return train
     t0 = train.events["t0"]
-    age = (t0.max() - t0).dt.total_seconds().to_numpy() / 86_400.0
-    decay = 0.5 ** (age / half_life_days)
+    half_lives = (t0.max() - t0).dt.total_seconds().to_numpy() / 86_400.0 / half_life_days
+    decay = 0.5**half_lives
     counting = decay.sum() ** 2 / (len(decay) * (decay**2).sum())
     weight = train.weight * decay
     scale = counting * train.weight.sum(dtype=np.float64) / weight.sum()
-    return train._replace(weight=(weight * scale).astype(np.float32))
+    whole = train._replace(weight=(weight * scale).astype(np.float32))
+    return whole.rows(np.flatnonzero(half_lives <= FORGOTTEN))

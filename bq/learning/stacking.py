@@ -1,7 +1,8 @@
 """Several base models as one: their out-of-fold predictions, weighted by regime, teach a meta-learner.
 
 Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1. An in-sample prediction never reaches the meta-learner: it sees what
-models fitted on earlier events said of later ones, by purged walk-forward inside the training window.
+models fitted on earlier events said of later ones, by purged walk-forward inside the training window. Of numbers its
+coefficients are not negative (Breiman 1996, doi:10.1007/BF00117832): otherwise it turns noise of one fold around.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from bq.learning.sample import Preparation, Sample, count_regimes
 LEAST_WEIGHT = np.float32(1e-6)  # keeps weights defined where all regime probabilities are 0
 SMALLEST = 1e-7  # probabilities below it are raised to it before the logarithm
 META: dict[tuple[str, str], dict[str, float]] = {
-    ("elastic_net", REGRESSION): {"alpha": 0.01, "l1_ratio": 0.5},
+    ("elastic_net", REGRESSION): {"alpha": 0.01, "l1_ratio": 0.5, "positive": True},
     ("elastic_net", CLASSIFICATION): {"C": 0.05, "l1_ratio": 0.5},
     **{
         ("lightgbm", kind): {"n_estimators": 50, "num_leaves": 8, "max_depth": 3, "learning_rate": 0.05, "max_bin": 15}

@@ -76,6 +76,7 @@ def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sa
         category=category,
         size=size,
         events=events.select("session", "t0", "t1_due"),
+        names=features.columns,
     )
 
 

@@ -83,7 +83,7 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     expected_roi, confidence, should_trade, tier, reason, model, and the percentile of the event among those of its
     session by what decided (1 is best); best first. `reason` says why each tier before could not answer.
     """
-    model, why = champion(strategy, settings.shelf)
+    model, why = champion(strategy, settings.shelf) if settings.asks_model else (None, "not asked")
     if model is not None:
         least = model.bundle["trade_above"]
         trade = pl.col("expected") > least
@@ -99,8 +99,10 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
         by = f"p_{second.bundle['classes'][-1]}"
         return _by_model(second, events, strategy, by=by, trade=probability >= cut, reason=reason, tier=SUCCESS)
     trade_at = strategy.baseline(settings)
-    text = "rule score {} against {}; champion: {}; success model: {}"
-    reason = pl.format(text, pl.col("score").round(1), pl.lit(trade_at), pl.lit(why), pl.lit(second_why))
+    text, reasons = "rule score {} against {}; champion: {}", [why]
+    if strategy.success:
+        text, reasons = f"{text}; success model: {{}}", [why, second_why]
+    reason = pl.format(text, pl.col("score").round(1), pl.lit(trade_at), *map(pl.lit, reasons))
     answer = events.select(
         *SHOWN,
         **_NO_CLASSES,
@@ -124,14 +126,18 @@ def _by_model(
     names = [f"p_{name}" for name in classes.values()]
     doubtful, reason = _outside(model, events, strategy, reason)
     ranked = doubtful.sort([by, "event_id"], descending=[True, False])
-    chances = {
-        "predicted_class": pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
-        "class_probabilities": pl.concat_list(names),
-        "confidence": pl.max_horizontal(names).cast(pl.Float64),
-    }
+    chances = (
+        {
+            "predicted_class": pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
+            "class_probabilities": pl.concat_list(names),
+            "confidence": pl.max_horizontal(names).cast(pl.Float64),
+        }
+        if classes
+        else _NO_CLASSES
+    )
     return ranked.select(
         *SHOWN,
-        **(chances if classes else _NO_CLASSES),
+        **chances,
         expected_roi=pl.col("expected").cast(pl.Float64),
         percentile=_percentile(by),
         should_trade=trade,

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+LEAST_BLOCKS = 5  # of fewer, Student's quantile says more about itself than about the mean
+
 
 class Interval(NamedTuple):
     """A mean with its bootstrap interval."""
@@ -29,7 +31,7 @@ def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int
     Politis & Romano 1994, doi:10.1080/01621459.1994.10476870. A plain percentile bound of few blocks lies too near the
     mean, so the distance is stretched: see `_stretch`.
 
-    A column with fewer than two values, or without more than two blocks, has no interval: low and high are NaN.
+    A column with fewer than two values, or than five blocks, has no interval: low and high are NaN.
     Without a value its mean is NaN too.
     """
     from bq.kernels.bootstrap import stationary_means
@@ -41,7 +43,7 @@ def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int
     n = known.sum(axis=0)
     sums = np.where(known, series, 0.0).sum(axis=0)
     middle = np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0)
-    bounds, enough = np.full((2, len(n)), np.nan), (n >= 2) & (n > 2.0 * block)
+    bounds, enough = np.full((2, len(n)), np.nan), (n >= 2) & (n >= LEAST_BLOCKS * block)
     if enough.any():
         # around zero, so that no digit is lost in the running sums
         around = np.where(known, series - middle, np.nan)[:, enough]

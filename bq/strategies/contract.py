@@ -172,6 +172,11 @@ class Strategy:
     kind: str = "strategy"  # column of events that sorts them into kinds
     exhibits: Callable[[Built, "MarketData", Settings], list[Exhibit]] | None = None  # what is particular to its events
     sketch: Callable[[dict[str, Any], Settings], "Sketch"] | None = None  # what an event is made of, and its pay-off
+    sizes: Callable[[pl.DataFrame, str, Settings], pl.Series] | None = None  # weights in a session, by a column
+    results: Callable[[pl.DataFrame, Settings, "MarketData"], list[Exhibit]] | None = None  # of predictions
+    # both of a market, settings and probabilities that events are in the last class: session, symbol, probability
+    priority: Callable[..., pl.DataFrame] | None = None  # session, symbol, priority: what is decided by; null: no trade
+    evaluation: Callable[..., list[Exhibit]] | None = None  # what deciding so earns from `start` on, and without them
 
     def features(self, settings: Settings) -> FeatureSet:
         """The feature set that the settings name; refused where it holds a leaking column."""

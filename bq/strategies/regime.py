@@ -22,6 +22,11 @@ class Timeline(NamedTuple):
     frame: pl.DataFrame  # session, close, the measures of analysis.regimes, a probability for each regime, regime
     index: str  # which series stands for the market
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of probabilities."""
+        return [name for name in self.frame.columns if name.startswith(f"{LABEL}_")]
+
 
 def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
     """The market's regimes; what a row says was known at its session's close.
@@ -45,14 +50,18 @@ def attach(events: pl.DataFrame, market: "MarketData", settings: Settings) -> pl
     Null where the session is not one of the index, or comes before there are probabilities; the log says how many, and
     which series is the index.
     """
-    regimes = settings.learning.regimes or Regimes()
-    frame, index = timeline(market, regimes)
-    columns = regime_columns(regimes.states)
-    joined = events.drop(*columns, LABEL, strict=False).join(
-        frame.select("session", *columns, LABEL), on="session", how="left", maintain_order="left"
-    )
-    log.info("regimes of %s: none known yet at %d of %d events", index, joined[columns[0]].null_count(), len(joined))
-    return joined
+    line = timeline(market, settings.learning.regimes or Regimes())
+    found = joined(events, line)
+    unknown = found[line.columns[0]].null_count()
+    log.info("regimes of %s: none known yet at %d of %d events", line.index, unknown, len(found))
+    return found
+
+
+def joined(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
+    """Events with the columns of `attach` from a timeline."""
+    known = line.frame.select("session", *line.columns, LABEL)
+    clean = events.drop(*line.columns, LABEL, strict=False)
+    return clean.join(known, on="session", how="left", maintain_order="left")
 
 
 def summary(events: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:

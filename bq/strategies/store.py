@@ -2,6 +2,8 @@
 
 import datetime as dt
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from bq.strategies.contract import Built, FeatureSet, Strategy, Task, Wanted, av
 
 STATE = "state.json"
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
+HANDED = tuple(f".{name}" for name in TABLES)  # in the folder of a run under way
 DAY = ("symbol", "session")
 BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
 
@@ -41,8 +44,8 @@ def code_digest() -> str:
 def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Collection:
     """The events of `settings`' schedule: those stored that still hold, and the missing ones built now.
 
-    A stored event holds while its symbol's bars up to the store's last session are unchanged and it is closed. Ids do
-    not depend on when an event was built.
+    A stored event holds while its symbol's bars up to the store's last session are unchanged; an open one only until
+    there are newer bars. Ids do not depend on when an event was built.
     """
     wanted = strategy.schedule(market, settings)
     folder = _folder(strategy, settings)
@@ -62,6 +65,25 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     stored = _scheduled(stored, wanted)
     log.info("events: %d, of which %d built now", len(stored.events), new)
     return _finish(strategy, settings, market, stored, new)
+
+
+@contextmanager
+def handed_over(collection: Collection, folder: Path) -> Iterator[None]:
+    """Leave a collection in a run's folder for as long as its notebooks work: they take these very events."""
+    for name, table in zip(HANDED, (collection.events, collection.refused), strict=True):
+        files.write_parquet(folder / name, table)
+    try:
+        yield
+    finally:
+        for name in HANDED:
+            (folder / name).unlink(missing_ok=True)
+
+
+def received(folder: Path) -> Built | None:
+    """The events that a run has left in its folder; None where it has not."""
+    if not (folder / HANDED[0]).exists():
+        return None
+    return Built(*(pl.read_parquet(folder / name) for name in HANDED))
 
 
 def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.date) -> pl.DataFrame:
@@ -128,13 +150,15 @@ def _content(column: pl.Series) -> bytes:
 
 def _folder(strategy: Strategy, settings: Settings) -> Path:
     """Folder of one event set: by the code that computes it, and by everything but the bars that it depends on."""
-    beside = {"learning": True, "gate": True, "run": True, "market": {"end", "max_quarantine_share"}}
+    beside = dict.fromkeys(("learning", "gate", "tuning", "ml", "ml_data_collection", "run"), True)
+    beside |= {"market": {"end", "max_quarantine_share"}}
     key = files.digest(settings.model_dump(mode="json", exclude=beside))
     return paths.events(strategy.name) / f"{code_digest()}-{key}"
 
 
 def _stored(folder: Path, market: MarketData, *, whole: bool) -> Built:
-    """What is stored and still holds: the closed events and the refused dates of symbols whose history is unchanged.
+    """What is stored and still holds: events and refused dates of symbols whose history is unchanged; of events that
+    are open only where no bar is newer.
 
     whole : one symbol's change makes all events stale.
     """
@@ -142,8 +166,8 @@ def _stored(folder: Path, market: MarketData, *, whole: bool) -> Built:
     state = _state(folder)
     if state is None:
         return nothing
-    last = state["through"]
-    if market.bars["session"].max() < last:
+    last, newest = state["through"], market.bars["session"].max()
+    if newest < last:
         log.info("the stored events know bars up to %s, these end before: built again", last)
         return nothing
     present = set(market.bars["symbol"].unique())
@@ -156,7 +180,7 @@ def _stored(folder: Path, market: MarketData, *, whole: bool) -> Built:
     if changed:
         log.warning("history changed, events rebuilt: %s", ", ".join(changed))
     events, refused = (pl.read_parquet(folder / name).filter(pl.col("symbol").is_in(good)) for name in TABLES)
-    return Built(events.filter(pl.col("t1").is_not_null()), refused)
+    return Built(events if newest == last else events.filter(pl.col("t1").is_not_null()), refused)
 
 
 def _state(folder: Path) -> dict | None:

@@ -69,7 +69,11 @@ def test_the_record_holds_workers_time_outs_and_limits(settings, monkeypatch):
 
 @pytest.mark.parametrize(
     ("processes", "expected"),
-    [pytest.param(10.5, 4, id="room-for-all"), pytest.param(3.5, 2, id="room-for-two"), pytest.param(0.1, 1, id="none")],
+    [
+        pytest.param(10.5, 4, id="room-for-all"),
+        pytest.param(3.5, 2, id="room-for-two"),
+        pytest.param(0.1, 1, id="none"),
+    ],
 )
 def test_as_many_workers_start_as_fit_below_the_target(monkeypatch, processes, expected):
     """Each is taken to be as large as this process, which counts itself."""

@@ -102,14 +102,14 @@ def test_a_champion_of_another_schema_or_of_great_age_is_a_trigger(ask):
 
 def test_collecting_counts_events_by_symbol_and_says_what_is_missing_to_train():
     found = events(40, open_ones=4)
-    table = {row["symbol"]: row for row in collect.by_symbol(found).iter_rows(named=True)}
+    table = {row["symbol"]: row for row in collect.by_symbol(found, through=dt.date(2020, 2, 14)).iter_rows(named=True)}
     assert table["A"]["events"] == table["B"]["events"] == 20
     assert sum(row["matured"] for row in table.values()) == 36
     assert sum(row["taken"] for row in table.values()) == found["taken"].sum()
     refused = pl.DataFrame({"symbol": ["A"], "session": [dt.date(2020, 1, 1)], "reason": ["closed"]})
-    said = collect.describe(Collection(found, refused, "", 40), "toy", through=dt.date(2020, 2, 9))
+    said = collect.describe(Collection(found, refused, "", 40), "toy", through=dt.date(2020, 2, 14))
     assert "40 events of 2 symbols · 2020-01-01 to 2020-02-09" in said
-    assert "matured     36 by 2020-02-09; Insufficient samples: 36 < 50" in said
+    assert "matured     36 by 2020-02-14; Insufficient samples: 36 < 50" in said
     assert "refused     1 date gave no event" in said
 
 

@@ -100,7 +100,7 @@ def test_a_seed_makes_one_market():
 
 @pytest.fixture(scope="module")
 def events():
-    small = "market.simulation.symbols=40 market.simulation.sessions=1500 learning.regimes=null"
+    small = "market.simulation.symbols=40 market.simulation.sessions=1500 learning.regimes=null events.every_sessions=1"
     settings = params.load(PARAMETERS, FORECAST.settings, overrides=small)
     data = market.load(settings.market)
     assert len(data.bars) == 41 * 1500 and data.findings.filter(pl.col("action") == "quarantined").is_empty()

@@ -62,6 +62,17 @@ def test_long_only_weights_keep_every_limit(run):
     assert run.notices == ()
 
 
+def test_sizes_of_a_day_are_the_first_portfolio_of_a_backtest():
+    """Open events have no outcome yet; bought from cash, the weights are those of a first rebalance."""
+    day = forecasts(count=1)
+    first = portfolio.backtest(day, "expected", settings()).weights
+    shuffled = day.sample(fraction=1.0, shuffle=True, seed=1)
+    open_ = shuffled.with_columns(weight=portfolio.sizes(shuffled.drop("outcome"), "expected", settings()))
+    assert open_.sort("symbol")["weight"].to_numpy() == pytest.approx(first["weight"].to_numpy(), abs=1e-4)
+    unknown = shuffled.with_columns(expected=pl.lit(None, pl.Float64))
+    assert portfolio.sizes(unknown, "expected", settings()).to_list() == [0.0] * 40
+
+
 def test_portfolios_do_not_overlap_in_time(run):
     starts = run.periods.select("session").join(forecasts().unique("session"), on="session", maintain_order="left")[
         "t0"

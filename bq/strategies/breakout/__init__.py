@@ -5,7 +5,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.strategies.breakout.build import NAME, build, schedule
+from bq.strategies.breakout.evidence import evaluation, exhibits
 from bq.strategies.breakout.features import BREAKOUT_V1
+from bq.strategies.breakout.quality import priority
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.breakout.value import value, value_name
 from bq.strategies.contract import Strategy, Task
@@ -38,5 +40,9 @@ STRATEGY = Strategy(
         *("kind", "decision", "entry_session", "exit_session", "exit_reason"),
         *("entry_price", "exit_price", "quantity", "stop_share"),
     ),
+    kind="kind",
+    exhibits=exhibits,
+    priority=priority,
+    evaluation=evaluation,
     quick="learning.folds=3 gate.draws=2000",
 )

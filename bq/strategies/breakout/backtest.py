@@ -223,8 +223,8 @@ def priorities(found: Signals, probability: Array | None, settings: BreakoutSett
         return found.score
     if probability is None or len(probability) != len(found.session):
         raise BadParameters(
-            "`ml.enabled` needs a probability for each signal, but there is none. "
-            "ML model does not exist: train first with `make retrain STRATEGY=breakout`, or set ml.enabled: false."
+            "ML model does not exist: train first with `make retrain STRATEGY=breakout`, or set ml.enabled: false "
+            "(`ml.enabled` needs a probability for each signal, but there is none)."
         )
     known = np.isfinite(probability)
     if ml.prediction_mode == "filter":

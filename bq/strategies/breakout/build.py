@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from bq.core.errors import BadParameters
 from bq.core.files import digest
 from bq.strategies.breakout.backtest import Signals, backtest, follow, signals, trade_table
 from bq.strategies.breakout.features import breakout_v1
@@ -27,7 +28,15 @@ def variant(settings: BreakoutSettings) -> str:
 
 
 def schedule(market: "MarketData", settings: BreakoutSettings) -> Wanted:
-    """The sessions of each symbol's signals: no other gives an event."""
+    """The sessions of each symbol's signals: no other gives an event.
+
+    Raises BadParameters where signals are not to be kept as events.
+    """
+    if not settings.ml_data_collection.enabled:
+        raise BadParameters(
+            "`ml_data_collection.enabled` must be true for signals to be kept as events, but is false: there is "
+            "nothing to count, to learn from or to weigh a probability against. Set ml_data_collection.enabled: true."
+        )
     prepared = prepare(market, settings.universe)
     found = signals(prepared, settings)
     days = prepared.sessions.astype(dt.date)

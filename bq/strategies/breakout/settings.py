@@ -102,6 +102,11 @@ class BreakoutSettings(Settings):
     ml_data_collection: DataCollection = DataCollection()
 
     @property
+    def asks_model(self) -> bool:
+        """Whether decisions ask a deployed model."""
+        return self.ml.enabled
+
+    @property
     def max_holding_days(self) -> int:
         """Longest holding time in calendar days, counted on the calendar."""
         from bq.market.calendars import sessions

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bq.strategies.contract import Strategy, Task
 from bq.strategies.forecast.build import NAME, build
-from bq.strategies.forecast.evidence import exhibits
+from bq.strategies.forecast.evidence import exhibits, results
 from bq.strategies.forecast.features import FEATURE_SETS
-from bq.strategies.forecast.portfolio import CARRIED, value, value_name
+from bq.strategies.forecast.portfolio import CARRIED, sizes, value, value_name
 from bq.strategies.forecast.production import requirements
 from bq.strategies.forecast.settings import ForecastSettings
 
@@ -61,4 +61,6 @@ STRATEGY = Strategy(
     quick="events.every_sessions=10 gate.draws=2000",
     cross_sectional=True,
     exhibits=lambda made, market, settings: exhibits(made),
+    sizes=sizes,
+    results=results,
 )

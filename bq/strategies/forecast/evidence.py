@@ -1,10 +1,17 @@
 """What there is to know about the events: what came through each stage, and which factors they have."""
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from bq.strategies.contract import Built, Exhibit
 from bq.strategies.forecast.alignment import alignment, coverage
 from bq.strategies.forecast.features import FACTORS
+from bq.strategies.forecast.production import compare
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+    from bq.strategies.forecast.settings import ForecastSettings
 
 
 def exhibits(made: Built) -> list[Exhibit]:
@@ -30,3 +37,12 @@ def exhibits(made: Built) -> list[Exhibit]:
             coverage(made.events, FACTORS),
         ),
     ]
+
+
+def results(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> list[Exhibit]:
+    """The table of a training about what could be held, day by day."""
+    text = (
+        "Net of costs, of daily returns, ratios a year: the portfolio by the model beside the one by the rule score, "
+        "equal weight of all names, and the index, which pays nothing. The information ratio is against equal weight."
+    )
+    return [Exhibit("What could be held, day by day", text, compare(predictions, settings, market))]

@@ -71,6 +71,16 @@ def backtest(predictions: pl.DataFrame, by: str | None, settings: "ForecastSetti
     return _run(_Asked.of(_rebalances(predictions.select(columns)), by, settings.portfolio))
 
 
+def sizes(events: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.Series:
+    """Weight of each event of one session in the portfolio by column `by`, bought from cash; 0 where none is known.
+
+    events : DataFrame with symbol, `by` and `CARRIED`; its order is kept.
+    """
+    book = _book(events.with_columns(outcome=pl.lit(0.0)), by)
+    weights = np.zeros(len(events)) if book is None else _chosen(book, None, 0.0, settings.portfolio, Counter())
+    return pl.Series("weight", weights)
+
+
 @dataclass(frozen=True)
 class _Asked:
     """What a backtest depends on, told apart by its content: a gate asks for the same one several times."""

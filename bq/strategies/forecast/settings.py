@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from bq.core.errors import TemporalOverlap
+from bq.core.errors import BadParameters, TemporalOverlap
 from bq.core.params import Section
 from bq.core.settings import Count, Settings, Share
+from bq.strategies.forecast.features import LAGS
 
 Positive = Annotated[float, Field(gt=0)]
 Lag = Annotated[int, Field(ge=0, le=20)]
@@ -123,6 +124,16 @@ class ForecastSettings(Settings):
             "embargo_days": max(self.learning.embargo_days, self._calendar_days(self.temporal.cv_embargo_days)),
         }
         return self.model_copy(update={"learning": self.learning.model_copy(update=days)})
+
+    @model_validator(mode="after")
+    def _lags_are_there(self) -> Self:
+        missing = sorted(set(LAGS) - set(self.temporal.lags))
+        if self.learning.features == "alpha_lagged" and missing:
+            raise BadParameters(
+                f"`temporal.lags` must hold {list(LAGS)} for `learning.features: alpha_lagged`, but lacks {missing}. "
+                f"Set temporal.lags: {list(LAGS)}."
+            )
+        return self
 
     def _calendar_days(self, count: int) -> int:
         """Calendar days from a session to the one `count` later, at most."""

@@ -1,0 +1,145 @@
+"""`make evaluate`: what the champion is worth on the time that it never saw; nothing is trained, judged or deployed."""
+
+import datetime as dt
+import math
+
+import numpy as np
+import polars as pl
+
+from bq import market
+from bq.core import paths
+from bq.core.errors import BadData
+from bq.jobs.request import Request
+from bq.learning import metrics
+from bq.learning.auc import auc_by_session
+from bq.market import MarketData
+from bq.serving import decide, gates, quality
+from bq.serving.quality import CHAMPION, Asked
+from bq.stats.bootstrap import Interval
+from bq.strategies import store
+from bq.strategies.contract import NOTICES, Exhibit, matured, weakest_source
+from bq.workbench import plots, report, screen
+
+MODES = "every mode"  # in the titles of tables that are for the page alone
+LOOKED_AT = (
+    "The champion was trained without these events. The gate has looked at the window when it deployed it, and whoever "
+    "chose features and parameters may have seen the walk-forward of that time: it is untouched by the training alone."
+)
+OF_THE_RECIPE = (
+    "Before the champion's training ended, the walk-forward models of its run are asked, each trained on earlier "
+    "events alone: this is about the way of training more than about this model."
+)
+
+
+def main(request: Request) -> None:
+    """Score the champion, print what it earns beside the rule score, and write a page.
+
+    Raises BadParameters where there is no champion, BadData where no event has matured since its training.
+    """
+    strategy, settings = request.strategy, request.settings
+    data = market.load(settings.market)
+    asked = quality.champion(strategy, settings)
+    events = store.collect(strategy, settings, data).events
+    window = untouched(events, asked)
+    found = [model_alone(window, asked, request)]
+    if strategy.evaluation is not None:
+        found += _portfolio(events, data, asked, request)
+    target = paths.outputs() / "evaluations" / f"{settings.shelf}_{asked.model.model_id}.html"
+    title = f"{settings.shelf} · champion {asked.model.model_id} since its training"
+    source = weakest_source(window)
+    parts = [(one.title, [one.text, plots.table(one.table)]) for one in found]
+    report.page(target, title=title, source=source, parts=parts)
+    screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
+    if source in NOTICES:
+        screen.show(f"{screen.RED}{NOTICES[source]}{screen.PLAIN}")
+    for one in (one for one in found if MODES not in one.title):
+        first, _, _ = one.text.partition("\n\n")
+        screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{first}\n{plots.table(one.table)!r}")
+    screen.show(f"\nreport      {screen.shown(target)}")
+
+
+def untouched(events: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+    """The matured events that began after the last end of an event that the champion was trained on."""
+    through = asked.trained_through
+    ended = events["t1"].max()
+    found = matured(events, cut=ended).filter(pl.col("t0") > through) if ended else events.clear()
+    if found.is_empty():
+        raise BadData(
+            f"at least one event must have begun after the champion's training ended ({through:%Y-%m-%d}) and matured, "
+            f"but none has (parameters and bars that end {events['session'].max()}). Bring later bars, or retrain."
+        )
+    return found
+
+
+def model_alone(window: pl.DataFrame, asked: Asked, request: Request) -> Exhibit:
+    """What choosing by the champion earns on the window, beside the rule score and not choosing at all."""
+    strategy, settings = request.strategy, request.settings
+    said = decide.predict(asked.model, window, strategy)
+    sessions = metrics.versus(said, strategy, settings)
+    named = {
+        f"{strategy.value_name(settings)}, by the champion": "model",
+        "the same by the rule score": "baseline",
+        "all events": "everything",
+        "uplift over the rule score": "uplift",
+    }
+    columns = [sessions[column].cast(pl.Float64).fill_null(np.nan).to_numpy() for column in named.values()]
+    blocks = gates.blocks(said, settings, sessions["session"])
+    intervals = dict(zip(named, blocks.means(np.column_stack(columns)), strict=True))
+    uplift = intervals["uplift over the rule score"]
+    if len(asked.model.bundle["classes"]) == 2:
+        last = asked.model.bundle["classes"][-1]
+        areas = auc_by_session(said, by=f"p_{last}")
+        by_day = gates.blocks(said, settings, areas["session"])
+        intervals[f"AUC of P({last}); 0.5 is chance"] = by_day.mean(areas["auc"].to_numpy())
+    ranks = metrics.rank_ic(said, by="expected")
+    if len(ranks):
+        by_day = gates.blocks(said, settings, ranks["session"])
+        intervals["rank IC within a session of 3 events or more"] = by_day.mean(ranks["ic"].to_numpy())
+    rows = [
+        {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
+    ]
+    text = f"{_proves(uplift, settings.gate.min_blocks)} {_sample(window, said, request)}\n\n{LOOKED_AT}"
+    table = pl.DataFrame(rows).with_columns(pl.col("blocks").round(0).cast(pl.Int64, strict=False))
+    return Exhibit("The model on its untouched window", text, table)
+
+
+def _proves(uplift: Interval, least: int) -> str:
+    if not uplift.blocks >= least:
+        blocks = 0 if math.isnan(uplift.blocks) else uplift.blocks
+        return f"This sample proves nothing: {blocks:.0f} independent blocks, where {least} are asked for."
+    if uplift.low <= 0.0 <= uplift.high:
+        return "This sample proves no difference: the uplift's interval holds 0."
+    return f"The champion is {'better' if uplift.low > 0 else 'worse'} than the rule score beyond chance."
+
+
+def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
+    settings, task = request.settings, request.strategy.task(request.settings)
+    calibration = ""
+    if task.classes:
+        calibration = f"; expected calibration error {metrics.calibration_error(said, task):.3f}"
+    return (
+        f"{len(window):,} matured events, {window['session'].min()} to {window['session'].max()}{calibration}. "
+        f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, mean block 1.5 holding "
+        "times."
+    )
+
+
+def _portfolio(events: pl.DataFrame, data: MarketData, asked: Asked, request: Request) -> list[Exhibit]:
+    """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
+    strategy, settings = request.strategy, request.settings
+    said = quality.probabilities(events, strategy, settings)
+    own = said.with_columns(probability=pl.when(pl.col("said_by") == CHAMPION).then("probability"))
+    known = said.filter(pl.col("probability").is_not_null())
+    spans = [
+        (own, _day_after(asked.trained_through), "The untouched window", LOOKED_AT),
+        (said, known["session"].min(), "All time out of sample", OF_THE_RECIPE),
+    ]
+    return [
+        exhibit._replace(text=f"{exhibit.text}\n\n{caveat}")
+        for answers, start, title, caveat in spans
+        for exhibit in strategy.evaluation(data, settings, answers, start=start, title=title)
+    ]
+
+
+def _day_after(moment: dt.datetime) -> dt.date:
+    return moment.date() + dt.timedelta(days=1)

@@ -1,0 +1,60 @@
+"""What a training did and what it left out, with the reasons: the counters of its record."""
+
+import polars as pl
+
+from bq.core.settings import Settings
+from bq.market import MarketData
+from bq.serving.candidate import Candidate
+from bq.strategies.contract import FeatureSet
+from bq.strategies.store import Collection
+
+LOST = ("rejected", "quarantined")  # what becomes of rows that are refused
+NAMED = 5  # reasons, or names, that a line names
+
+
+def counters(
+    made: Candidate, collection: Collection, data: MarketData, features: FeatureSet, settings: Settings
+) -> list[dict]:
+    """Lines of what, count, of and why; `why` is empty where nothing was left out."""
+    events = collection.events
+    ready = events.filter(pl.col("label").is_not_null())
+    rows, lost = int(data.counts["read"].sum()), data.findings.filter(pl.col("action").is_in(LOST))
+    dates, waiting = len(collection.refused) + len(events), len(events) - len(ready)
+    empty = [name for name in features.columns if events[name].is_null().all() or events[name].is_nan().all()]
+    shares = made.importances.group_by("feature").agg(pl.col("share").sum())
+    unused = sorted(name for name, share in shares.rows() if not share)
+    return [
+        _line("folds done", len(made.folds), settings.learning.folds, ""),
+        *_models(made, settings),
+        _line("features with no value", len(empty), len(features.columns), _some(empty)),
+        _line("features that the candidate does not use", len(unused), len(features.columns), _some(unused)),
+        _line("dates without an event", len(collection.refused), dates, _reasons(collection.refused["reason"])),
+        _line("events that wait for their outcome or have no standing", waiting, len(events), ""),
+        _line("rows refused", rows - len(data.bars), rows, _reasons(lost["rule"])),
+    ]
+
+
+def _models(made: Candidate, settings: Settings) -> list[dict]:
+    """Base models left out of a stack in some fold (0 is the deployable model), one line for each reason."""
+    own = made.notes.filter(pl.col("model") == made.artefact.bundle["model"], pl.col("what") == "left out")
+    if own.is_empty():
+        return [_line("models left out", 0, len(settings.learning.stack.models), "")]
+    folds = own.group_by("layer", "why", maintain_order=True).agg(pl.col("fold").unique().sort())
+    total = len(made.folds) + 1
+    return [
+        _line(f"folds without {layer}", len(numbers), total, f"{why} (fold {', '.join(map(str, numbers))})")
+        for layer, why, numbers in folds.rows()
+    ]
+
+
+def _line(what: str, count: int, of: int, why: str) -> dict:
+    return {"what": what, "count": count, "of": of, "why": why}
+
+
+def _reasons(column: pl.Series) -> str:
+    counts = column.value_counts(sort=True).rows()
+    return _some([f"{number:,} {reason}" for reason, number in counts])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f", and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -1,0 +1,69 @@
+"""Memory of a run and its processes: what it may take, what it took, and what happens above the ceiling."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+import psutil
+
+SAMPLE_SECONDS = 0.2
+TARGET_SHARE = 7 / 8  # of the ceiling: so many workers are started as stay below it
+
+
+class Limits(NamedTuple):
+    """In MiB."""
+
+    machine: int
+    ceiling: int  # above it the run stops
+    target: int  # workers are started as long as they fit below it
+
+    @staticmethod
+    def of(ceiling_share: float) -> "Limits":
+        """Limits of this machine. ceiling_share : of its memory."""
+        machine = psutil.virtual_memory().total / 2**20
+        ceiling = machine * ceiling_share
+        return Limits(int(machine), int(ceiling), int(ceiling * TARGET_SHARE))
+
+
+class Watch:
+    """Highest resident memory of this process and its children together, sampled while the block runs.
+
+    above : MiB from which `excess` is called, once, with what was found. Afterwards `mib` is the highest.
+    """
+
+    def __init__(self, *, above: float, excess: Callable[[int], None]) -> None:
+        self.mib, self._above, self._excess = 0, above, excess
+
+    def __enter__(self) -> "Watch":
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        told = False
+        while True:
+            now = resident_mib()
+            self.mib = max(self.mib, now)
+            if now > self._above and not told:
+                told = True
+                self._excess(now)
+            if self._stop.wait(SAMPLE_SECONDS):
+                return
+
+
+def resident_mib() -> int:
+    """Resident memory of this process and all below it."""
+    me = psutil.Process(os.getpid())
+    total = 0
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue  # it ended in between
+    return total // 2**20

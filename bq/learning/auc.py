@@ -1,0 +1,32 @@
+"""Area under the ROC curve as a mean that a bootstrap over sessions can resample."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+
+def auc_by_session(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
+    """session, auc: numbers whose mean over sessions is the AUC of column `by` for label 1 against 0.
+
+    Each is the area plus what the session's events deviate from it, every event by the share of those of the other
+    label that it stands right of (ties half): a mean over them varies as the area does. NaN with one label alone.
+    DeLong, DeLong & Clarke-Pearson 1988, doi:10.2307/2531595.
+    """
+    deviation = _deviations(predictions[by].to_numpy(), predictions["label"].to_numpy() == 1)
+    table = predictions.select("session", deviation=pl.Series(deviation[0]))
+    sums = table.group_by("session").agg(pl.col("deviation").sum()).sort("session")
+    return sums.select("session", auc=deviation[1] + pl.col("deviation") * len(sums))
+
+
+def _deviations(said: NDArray, won: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """What each event adds to the area beyond its even part (they add to 0), and the area."""
+    wins, losses = int(won.sum()), int((~won).sum())
+    if not wins or not losses:
+        return np.full(len(said), np.nan), np.nan
+    rank = rankdata(said)
+    right = np.empty(len(said))
+    right[won] = (rank[won] - rankdata(said[won])) / losses
+    right[~won] = 1.0 - (rank[~won] - rankdata(said[~won])) / wins
+    area = float(right[won].mean())
+    return (right - area) / np.where(won, wins, losses), area

@@ -1,0 +1,59 @@
+"""What a model's probabilities make of the signals: who is served first, and what the portfolio earns with and without.
+
+`answers` are frames of session, symbol and probability: P(R > 0) of the signals that have one.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from bq.strategies.breakout.backtest import Backtest, Signals, backtest, priorities, signals
+from bq.strategies.breakout.prepare import Array, Prepared, prepare
+from bq.strategies.breakout.settings import BreakoutSettings
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+MODES = ("score_enhancement", "filter", "replace")
+OFF = "off"  # in place of a mode: the rule score alone
+
+
+def priority(market: "MarketData", settings: BreakoutSettings, answers: pl.DataFrame) -> pl.DataFrame:
+    """The priority that the backtester gives each signal of a market; null: not traded.
+
+    Returns session, symbol, priority, sorted by both. Where `ml` is not enabled the priority is the rule score.
+    """
+    prepared = prepare(market, settings.universe)
+    found = signals(prepared, settings)
+    weighed = priorities(found, aligned(prepared, found, answers), settings)
+    return _keys(prepared, found).with_columns(priority=pl.Series(weighed).fill_nan(None))
+
+
+def aligned(prepared: Prepared, found: Signals, answers: pl.DataFrame) -> Array:
+    """The probability of each signal, shape (n_signals,); NaN where none is known."""
+    known = _keys(prepared, found).join(answers, on=["session", "symbol"], how="left", maintain_order="left")
+    return known["probability"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def with_mode(settings: BreakoutSettings, mode: str) -> BreakoutSettings:
+    """The settings with a mode of `ml`, or OFF."""
+    chosen = {"enabled": False} if mode == OFF else {"enabled": True, "prediction_mode": mode}
+    return settings.model_copy(update={"ml": settings.ml.model_copy(update=chosen)})
+
+
+def in_modes(
+    prepared: Prepared, settings: BreakoutSettings, answers: pl.DataFrame, *, start: object
+) -> dict[str, Backtest]:
+    """The portfolio from fresh capital on the sessions from `start` on: without a model, and in each mode."""
+    probability = aligned(prepared, signals(prepared, settings), answers)
+    return {
+        mode: backtest(prepared, with_mode(settings, mode), probability=probability, start=start)
+        for mode in (OFF, *MODES)
+    }
+
+
+def _keys(prepared: Prepared, found: Signals) -> pl.DataFrame:
+    days = pl.Series("session", prepared.sessions[found.session]).cast(pl.Date)
+    names = pl.Series("symbol", np.array(prepared.symbols, dtype=object)[found.symbol].tolist(), dtype=pl.String)
+    return pl.DataFrame([days, names])

@@ -1,0 +1,93 @@
+"""The cross-sectional forecast on a small planted market, as a user runs it: three layers deploy and a scan weighs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHELF = "forecast-simulated"
+SMALL = (
+    "market.simulation.symbols=30 market.simulation.sessions=1400 market.simulation.oracle_ic=0.3 "
+    "portfolio.max_turnover=0.3 events.every_sessions=5 learning.folds=3 learning.test_days=300 learning.compare=[] "
+    "learning.stack.models=[elastic_net,lightgbm] learning.stack.inner_folds=2 gate.draws=1000"
+)
+
+
+def run(home: Path, target: str) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if name not in ("SET", "PARAMS", "FORCE")}
+    environment |= {"BQ_HOME": str(home), "PARAMS": str(ROOT / "parameters/simulated/forecast.yaml"), "SET": SMALL}
+    command = [sys.executable, "-m", "bq", target]
+    environment["STRATEGY"] = "forecast"
+    how = {"capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL}
+    return subprocess.run(command, cwd=ROOT, env=environment, **how)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def before(home):
+    return run(home, "scan")
+
+
+@pytest.fixture(scope="module")
+def trained(home, before):
+    done = run(home, "retrain")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(home, trained):
+    return (home / "outputs" / "latest").resolve()
+
+
+def test_without_a_champion_a_scan_weighs_by_the_rule_score(before):
+    assert before.returncode == 0, before.stderr
+    assert "decided by rule score (tier 3)" in before.stdout
+    assert "50% long, 50% short" in before.stdout
+
+
+def test_a_planted_market_deploys_a_stack_by_the_gates_own_thresholds(home, trained, folder):
+    info = json.loads((folder / "run.json").read_text())
+    assert info["status"] == "deployed", trained.stdout
+    assert info["parameters"]["production"]["min_sharpe"] == 1.0
+    pointer = json.loads((home / f"models/{SHELF}/champion.json").read_text())
+    bundle = json.loads((home / f"models/{SHELF}/{pointer['model_id']}/bundle.json").read_text())
+    assert bundle["model"] == "stack" and bundle["features"] == "alpha_ranks+regimes3"
+
+
+def test_the_layers_beside_the_whole_and_what_was_used_are_kept(folder):
+    layers = pl.read_parquet(folder / "layers.parquet")
+    assert {"elastic_net", "lightgbm", "average", "stack"} <= set(layers["layer"])
+    assert {"features", "meta"} <= set(pl.read_parquet(folder / "notes.parquet")["layer"])
+
+
+def test_the_record_counts_what_was_done_and_left_out(folder):
+    lines = {line["what"]: line for line in json.loads((folder / "run.json").read_text())["health"]}
+    assert (lines["folds done"]["count"], lines["folds done"]["of"]) == (3, 3)
+    assert lines["models left out"]["count"] == 0 == lines["rows refused"]["count"]
+    assert lines["dates without an event"]["of"] > 0
+    assert "Health: " in (folder / "report.html").read_text()
+
+
+def test_no_copy_of_the_events_stays_in_the_run_folder(folder):
+    assert not list(folder.glob(".*"))
+
+
+def test_with_the_champion_a_scan_ranks_expects_and_weighs(home, trained, before):
+    done = run(home, "scan")
+    assert done.returncode == 0, done.stderr
+    assert "(tier 1)" in done.stdout
+    (path,) = (home / "outputs/scans").glob("*.parquet")
+    answer = pl.read_parquet(path)
+    assert answer["rank"].is_sorted() and answer["expected_roi"].is_sorted(descending=True)
+    assert answer["weight"].sum() == pytest.approx(0.0, abs=1e-6)
+    assert answer.head(5)["weight"].sum() > 0.1 > -0.1 > answer.tail(5)["weight"].sum()
