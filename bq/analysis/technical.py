@@ -1,5 +1,7 @@
 """Bars of many symbols as one grid of sessions × symbols, and the technical measures on it."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ from bq.kernels.technical import AVERAGES, Array, Measures
 
 __all__ = ["AVERAGES", "Array", "Grid", "Measures", "average_correlation", "grid", "known", "measures"]
 
+MANY = 16
 FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -66,13 +69,35 @@ def measures(g: Grid, benchmark: Array) -> Measures:
     )
     volume = np.where(np.isfinite(g.volume), g.volume, 0.0)
     dollars = np.where(out.present, volume * g.quoted, 0.0)
-    kernel.measure_into(g.high, g.low, g.close, volume, dollars, benchmark, out)
+
+    def measure(symbols: slice) -> None:
+        own = Measures(*(values[..., symbols] for values in out))
+        inputs = (values[:, symbols] for values in (g.high, g.low, g.close, volume, dollars))
+        kernel.measure_into(*inputs, benchmark, own)
+
+    _shared_out(measure, count)
     return out
 
 
 def average_correlation(m: Measures) -> Array:
     """Mean correlation of each symbol's returns with all others', 60 sessions; (n_sessions, n_symbols) in C order."""
-    return kernel.average_correlation(m.returns, np.ascontiguousarray(m.returns), m.bars)
+    out, by_session = np.full(m.returns.shape, np.nan), np.ascontiguousarray(m.returns)
+
+    def fill(sessions: slice) -> None:
+        kernel.average_correlation(m.returns, by_session, m.bars, sessions.start, sessions.stop, out)
+
+    _shared_out(fill, len(out))
+    return out
+
+
+def _shared_out(work: Callable[[slice], None], count: int) -> None:
+    """Do `count` things, many of them in two halves at once; the kernels let go of the interpreter.
+
+    A single column is of another memory layout, for which a kernel would be compiled again: few stay together.
+    """
+    middle = count // 2 if count >= MANY else 0
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, [part for part in (slice(0, middle), slice(middle, count)) if part.start < part.stop]))
 
 
 def known(values: Array) -> Array:

@@ -40,13 +40,19 @@ def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]
     """Iterate with a progress bar on a terminal or in Jupyter, silently otherwise (`TQDM_DISABLE=1` too)."""
     from tqdm.auto import tqdm
 
-    if "ipykernel" in sys.modules:
+    if _in_a_kernel():
         yield from tqdm(items, total=total, desc=description, leave=False)
         return
     size = shutil.get_terminal_size()  # 80 × 24 where a terminal says 0, on which tqdm would draw nothing
     shape = {"ncols": min(size.columns, 100), "nrows": size.lines}
     quiet = True if not sys.stderr.isatty() else None
     yield from tqdm(items, total=total, desc=description, disable=quiet, leave=False, **shape)
+
+
+def _in_a_kernel() -> bool:
+    """Whether this process is a notebook's kernel, and not one that has merely imported its parts."""
+    shell = sys.modules.get("IPython")
+    return "ipykernel" in sys.modules and shell is not None and shell.get_ipython() is not None
 
 
 @contextmanager

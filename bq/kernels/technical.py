@@ -147,7 +147,7 @@ def _measure_symbol(i, at, high, low, close, volume, dollars, benchmark, out):
     _spread(result, at, out.momentum[:, i])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def measure_into(high, low, close, volume, dollars, benchmark, out):
     """Fill `out`, beyond `present`, `open` and `low`, from bars of shape (n_sessions, n_symbols), NaN where none is.
 
@@ -210,19 +210,18 @@ def _moments(window, mean, scale):
         scale[i] = 1.0 / np.sqrt(scale[i]) if scale[i] > 0.0 else 0.0
 
 
-@njit(cache=True)
-def average_correlation(returns, by_session, bars):
-    """Mean correlation of each symbol with all others over the 60 sessions up to each, (n_sessions, n_symbols) C order.
+@njit(cache=True, nogil=True)
+def average_correlation(returns, by_session, bars, begin, end, out):
+    """Fill the sessions from `begin` to before `end` of `out`: mean correlation of each symbol with all others.
 
-    Only symbols with a bar on at least 40 of these sessions count; NaN for the rest, and where one counts alone. The
+    Over the 60 sessions up to each; only symbols with a bar on at least 40 of them count, the rest stays as it is. The
     sum of a symbol's correlations is its product with the sum of all symbols' standardised returns, less its own.
     returns : Fortran order. by_session : the same in C order, so that each sum runs along its memory.
     """
-    sessions, symbols = returns.shape
-    out = np.full((sessions, symbols), np.nan)
+    symbols = returns.shape[1]
     mean, scale, product = np.zeros(symbols), np.zeros(symbols), np.zeros(symbols)
     total, counts = np.zeros(CORRELATION), np.zeros(symbols, np.bool_)
-    for t in range(CORRELATION, sessions):
+    for t in range(max(begin, CORRELATION), end):
         first = t + 1 - CORRELATION
         window = by_session[first : t + 1]
         _moments(window, mean, scale)
@@ -239,4 +238,3 @@ def average_correlation(returns, by_session, bars):
         for i in range(symbols if others > 0 else 0):
             if counts[i]:
                 out[t, i] = (product[i] * scale[i] - (scale[i] > 0.0)) / others
-    return out

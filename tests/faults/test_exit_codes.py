@@ -29,7 +29,8 @@ ENDS = {
 @pytest.fixture
 def run(monkeypatch):
     """Run the program on a target that does this."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 
     def go(work) -> int:
         module = types.ModuleType("bq.jobs.toy")
@@ -39,7 +40,8 @@ def run(monkeypatch):
         return program.main(["toy"])
 
     yield go
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("end", ENDS)

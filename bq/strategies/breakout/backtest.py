@@ -141,7 +141,7 @@ def signals(prepared: Prepared, settings: BreakoutSettings) -> Signals:
     session, symbol = c.session[chosen], c.symbol[chosen]
     weights = settings.score
     score = (
-        weights.distance * kernel.standing(prepared.distances[at], session, symbol)
+        weights.distance * kernel.standing(prepared.distance(at), session, symbol)
         + weights.momentum * kernel.standing(prepared.momentum, session, symbol)
         + weights.diversification * kernel.standing(prepared.diversification, session, symbol)
     )

@@ -47,7 +47,7 @@ def breakout_v1(p: Prepared, found: Signals, settings: BreakoutSettings) -> dict
             "atr_pct": atr / close,
             "atr_ratio": m.atr_ratio[t, i],
             "trend_slope": m.slopes[at][t, i],
-            "ma_distance": p.distances[at][t, i],
+            "ma_distance": p.distance(at)[t, i],
             "roc60_excess": p.momentum[t, i],
             "volume_ratio": m.volume_ratio[t, i],
             "vol_scaling": np.array([kernel.scale_of(m.volatility, *cell) for cell in zip(t, i, strict=True)]),

@@ -1,6 +1,6 @@
 """All that a backtest needs of a market and no parameter changes: made once, used by every trial of a tuning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -38,8 +38,7 @@ class Prepared:
     sessions: NDArray[np.datetime64]  # every session of the calendar from the first bar to the last
     symbols: tuple[str, ...]  # what may be traded, sorted
     measures: Measures  # Fortran order
-    distances: Array  # (3, …): (close − moving average) / ATR, C order like the two below
-    momentum: Array
+    momentum: Array  # C order, like the next
     diversification: Array  # 1 − mean correlation with all others
     high: Array
     quoted: Array  # close as quoted; NaN where there is no bar
@@ -48,6 +47,15 @@ class Prepared:
     everything: Array  # (n_sessions,) level of the mean return of all symbols: buy and hold, equal weight each day
     source: str
     calendar: str
+    _distances: dict[int, Array] = field(default_factory=dict)
+
+    def distance(self, average: int) -> Array:
+        """(close − moving average) / ATR, C order; `average` is a position in AVERAGES."""
+        if average not in self._distances:
+            m = self.measures
+            with np.errstate(invalid="ignore", divide="ignore"):
+                self._distances[average] = np.ascontiguousarray((m.close - m.averages[average]) / m.atr)
+        return self._distances[average]
 
 
 def prepare(market: "MarketData", universe: Universe) -> Prepared:
@@ -76,13 +84,10 @@ def prepare(market: "MarketData", universe: Universe) -> Prepared:
 def of_grid(laid: Grid, benchmark: Array, everything: Array, *, source: str, calendar: str) -> Prepared:
     """Measure bars that are laid out already; benchmark, everything : levels of shape (n_sessions,)."""
     m = measures(laid, benchmark)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        distances = np.stack([np.ascontiguousarray((m.close - average) / m.atr) for average in m.averages])
     return Prepared(
         sessions=laid.sessions,
         symbols=laid.symbols,
         measures=m,
-        distances=distances,
         momentum=np.ascontiguousarray(m.momentum),
         diversification=1.0 - average_correlation(m),
         high=laid.high,
