@@ -27,9 +27,11 @@ def sample():
 
 
 @pytest.fixture(scope="module")
-def shown(sample):
+def shown(sample, tmp_path_factory):
     """The exhibits by title, the events and the portfolio."""
-    found = store.collect(STRATEGY, SETTINGS, sample)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_HOME", str(tmp_path_factory.mktemp("home")))
+        found = store.collect(STRATEGY, SETTINGS, sample)
     made = exhibits(Built(found.events, found.refused), sample, SETTINGS)
     return {one.title: one for one in made}, found.events, backtest(prepare(sample, SETTINGS.universe), SETTINGS)
 
