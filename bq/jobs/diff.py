@@ -39,7 +39,7 @@ def _asked(request: Request) -> tuple[Run, Run]:
             "A and B must be given together: two run ids, the beginnings of such, or `latest`; or neither, for the two "
             "newest retrains."
         )
-    found = [run for run in runs.every(request.settings.shelf) if run.info["job"] == "retrain"]
+    found = runs.every(request.settings.shelf, job="retrain")
     if len(found) < 2:
         raise BadParameters(
             f"{request.settings.shelf}: two retrains must exist to be compared, but outputs/ holds {len(found)}. Name "

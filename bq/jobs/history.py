@@ -38,7 +38,7 @@ def main(request: Request) -> None:
 
 def entries() -> list[Entry]:
     """Attempts (recorded, and run folders of those that ended before it) and changes of champions, newest first."""
-    made = [run for run in runs.every() if run.info["job"] == "retrain"]
+    made = runs.every(job="retrain")
     recorded = {row["run_id"]: row for row in _rows(db.attempts)}
     unrecorded = [run for run in made if run.info["run_id"] not in recorded]
     folders = {run.info["run_id"]: run for run in made}

@@ -40,7 +40,7 @@ def held(request: Request, info: dict[str, Any], events: pl.DataFrame) -> str:
 
 def _last(shelf: str) -> dict[str, Any] | None:
     """The record of the newest attempt that came to its end."""
-    made = (run.info for run in runs.every(shelf) if run.info["job"] == "retrain" and run.info["status"] in GOOD)
+    made = (run.info for run in runs.every(shelf, job="retrain") if run.info["status"] in GOOD)
     return next(made, None)
 
 

@@ -51,6 +51,12 @@ def sessions(calendar: str) -> pl.DataFrame:
     )
 
 
+def longest_span(calendar: str, count: int) -> int:
+    """Calendar days from a session to the one `count` later, where closures of the exchange made that longest."""
+    days = sessions(calendar)["session"].to_numpy()
+    return int((days[count:] - days[: len(days) - count]).max().astype(int))
+
+
 def time_zone(calendar: str) -> str:
     """IANA name of the exchange's time zone, such as `America/New_York`."""
     return str(_calendar(calendar).tz)

@@ -69,15 +69,15 @@ def load(run_id: str, *, variable: str = "RUN") -> Run:
     )
 
 
-def every(strategy: str | None = None) -> list[Run]:
-    """All finished runs, newest first; one whose run.json cannot be read is logged and left out."""
+def every(strategy: str | None = None, *, job: str | None = None) -> list[Run]:
+    """All finished runs, newest first, of one strategy or job if given; an unreadable one is logged and left out."""
     found = []
     for folder in _folders():
         try:
             found.append(_read(folder))
         except BadData as error:
             log.warning("%s", error)
-    return [run for run in found if strategy in (None, run.info["strategy"])]
+    return [run for run in found if strategy in (None, run.info["strategy"]) and job in (None, run.info["job"])]
 
 
 def _folders() -> list[Path]:
@@ -108,7 +108,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 def latest(strategy: str | None = None, *, job: str | None = None) -> Run:
     """The newest finished run, of one strategy or job if given. Raises BadParameters where there is none."""
-    found = [run for run in every(strategy) if job in (None, run.info["job"])]
+    found = every(strategy, job=job)
     if not found:
         raise BadParameters("a run must exist, but outputs/ holds none yet. Start one with `make retrain`.")
     return found[0]

@@ -109,7 +109,6 @@ class BreakoutSettings(Settings):
     @property
     def max_holding_days(self) -> int:
         """Longest holding time in calendar days, counted on the calendar."""
-        from bq.market.calendars import sessions
+        from bq.market.calendars import longest_span
 
-        days = sessions(self.market.calendar)["session"].to_numpy()
-        return int((days[self.exit.max_holding_days :] - days[: -self.exit.max_holding_days]).max().astype(int))
+        return longest_span(self.market.calendar, self.exit.max_holding_days)

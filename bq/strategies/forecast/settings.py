@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from bq.core.errors import BadParameters, TemporalOverlap
@@ -136,8 +135,6 @@ class ForecastSettings(Settings):
         return self
 
     def _calendar_days(self, count: int) -> int:
-        """Calendar days from a session to the one `count` later, at most."""
-        from bq.market.calendars import sessions
+        from bq.market.calendars import longest_span
 
-        days = sessions(self.market.calendar)["session"].to_numpy()
-        return int((days[count:] - days[: len(days) - count]).max().astype("timedelta64[D]").astype(np.int64))
+        return longest_span(self.market.calendar, count)
