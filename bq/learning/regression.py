@@ -6,8 +6,8 @@ from bq.core.settings import Settings
 from bq.learning import layers, splits
 from bq.learning.layers import REGRESSION
 from bq.learning.sample import Preparation
-from bq.learning.walkforward import sample
-from bq.strategies.contract import Strategy, matured
+from bq.learning.walkforward import ripe_events, sample
+from bq.strategies.contract import Strategy
 
 
 def direct(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
@@ -16,7 +16,7 @@ def direct(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     Clipping, imputation and trees are fitted on each fold's training events alone.
     """
     learning = settings.learning
-    ripe = matured(events, cut=events["t1"].max())
+    ripe = ripe_events(events, strategy.task(settings))
     data = sample(ripe, strategy, strategy.features(settings))
     parts = []
     for fold in splits.purged_walk_forward(ripe, learning):

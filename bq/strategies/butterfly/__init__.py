@@ -188,6 +188,12 @@ def _exhibits(made: Built, market: "MarketData", settings: ButterflySettings) ->
     return exhibits(made.events, market, settings)
 
 
+def _results(oos: pl.DataFrame, settings: ButterflySettings, market: "MarketData") -> list[Exhibit]:
+    from bq.strategies.butterfly.evidence import results
+
+    return results(oos, task(settings).trade_above)
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=ButterflySettings,
@@ -207,6 +213,7 @@ STRATEGY = Strategy(
     ),
     kind="structure",
     exhibits=_exhibits,
+    results=_results,
     sketch=sketch,
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -67,6 +67,20 @@ def fair_market() -> pl.DataFrame:
     return closed.select(pl.col(FILLS).mean(), spearman=rank, standard_error=1 / pl.len().sqrt(), events=pl.len())
 
 
+def results(oos: pl.DataFrame, trade_above: float) -> list[Exhibit]:
+    """What an older system aimed at, beside what the out-of-sample predictions of one model show."""
+    trades = oos.filter(pl.col("expected") > trade_above)
+    shown = {
+        "accuracy": (oos["predicted"] == oos["label"]).mean(),
+        "ROI bias": (oos["expected"] - oos["outcome"]).mean(),
+        f"win rate of the {len(trades):,} trades": (trades["outcome"] > 0).mean(),
+    }
+    aims = ["45 to 55%", "within ±15 points", "35 to 45%"]
+    text = "The majority class and the class prior, which these must beat, stand in the table of figures above."
+    table = pl.DataFrame({"figure": list(shown), "here": list(shown.values()), "an older system aimed at": aims})
+    return [Exhibit("Beside the targets of an older system", text, table)]
+
+
 def by_width(ripe: pl.DataFrame) -> pl.DataFrame:
     """What closed events earned by structure and tercile of the wing's width in standard deviations."""
     tercile = (pl.col("wing_sigmas").rank("ordinal").over("structure") * 3 / pl.len().over("structure")).ceil()
