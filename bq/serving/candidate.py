@@ -14,11 +14,10 @@ from bq.serving import gates, onnx, registry, support
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.strategies.contract import Strategy, Task, matured, weakest_source
+from bq.strategies.contract import Strategy, Task, matured, regime_columns, weakest_source
 
 MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
-REGIME = "regime_"  # beginning of the names of regime columns
 VALUES = "oos_values"  # in the card: what the recipe earned out of sample, by session
 
 
@@ -82,7 +81,7 @@ def make(
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
     values = strategy.value(oos, "expected", settings)
     card = {"metrics_oos": own.to_dicts(), VALUES: [[str(day), value] for day, value in values.rows()]}
-    features = strategy.features(settings)
+    features, regimes = strategy.features(settings), settings.learning.regimes
     artefact, parity = _export(training, strategy.task(settings), events, strategy, settings, card)
     made = Candidate(
         artefact=artefact,
@@ -93,7 +92,7 @@ def make(
         layers=training.layers,
         notes=training.notes,
         importances=anatomy.importances(training.artefact, features),
-        weights=anatomy.weights(training.artefact, [name for name in features.columns if name.startswith(REGIME)]),
+        weights=anatomy.weights(training.artefact, regime_columns(regimes.states) if regimes else ()),
         parity=parity,
     )
     if success is None:

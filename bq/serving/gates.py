@@ -68,12 +68,13 @@ def decide(
     need not be better than it, a changed one must. trials : series of the ledger, see `ledger.on`.
     """
     changed = standing is not None and standing.recipe != recipe
+    pairs = metrics.versus(oos, strategy, settings)
     components = [
         *_sample(oos, settings.gate),
-        *_recipe(oos, strategy, settings),
-        *([_changed(oos, standing, strategy, settings)] if changed else []),
-        *_drawdown(oos, strategy, settings),
-        *_deflated(oos, trials, strategy, settings),
+        *_recipe(oos, pairs, strategy.value_name(settings), settings),
+        *([_changed(oos, pairs, standing, settings)] if changed else []),
+        *_drawdown(pairs, settings.gate),
+        *_deflated(pairs, trials, settings.gate),
         _artefact(newest, standing, strategy, settings, changed=changed),
         *_calibration(oos, strategy.task(settings), settings.gate),
         *(strategy.requirements(oos, settings) if strategy.requirements else []),
@@ -132,10 +133,8 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
     ]
 
 
-def _recipe(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Component]:
-    pairs = metrics.versus(oos, strategy, settings)
+def _recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
     uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
-    name = strategy.value_name(settings)
     beside = f", rule score {pairs['baseline'].mean():+.3f}"
     return [
         _bound(f"{name}: uplift over the rule score", uplift, settings.gate.margin, settings.gate, oos, beside),
@@ -143,10 +142,10 @@ def _recipe(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[C
     ]
 
 
-def _changed(oos: pl.DataFrame, standing: Standing, strategy: Strategy, settings: Settings) -> Component:
+def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, standing: Standing, settings: Settings) -> Component:
     """A changed recipe against the champion's, on the sessions that both were judged on out of sample."""
     name = "uplift over the champion's recipe"
-    ours = strategy.value(oos, "expected", settings)
+    ours = pairs.select("session", value="model")
     theirs = ours.clear() if standing.values is None else standing.values
     both = ours.join(theirs, on="session", suffix="_champion").sort("session")
     difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
@@ -157,24 +156,22 @@ def _changed(oos: pl.DataFrame, standing: Standing, strategy: Strategy, settings
     return _bound(name, difference, settings.gate.margin, settings.gate, both, beside)
 
 
-def _drawdown(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Component]:
-    most = settings.gate.max_drawdown_ratio
+def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
+    most = settings.max_drawdown_ratio
     if most is None:
         return []
-    pairs = metrics.versus(oos, strategy, settings)
     ours, rule = (metrics.drawdown(pairs[name]) for name in ("model", "baseline"))
     statement = f"largest fall of the running sum {ours:.3f}, rule score's {rule:.3f} (at most {most:g} times that)"
     return [Component.of("drawdown", ours <= most * rule, statement, f"a fall smaller by {ours - most * rule:.3f}")]
 
 
-def _deflated(oos: pl.DataFrame, trials: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Component]:
-    least = settings.gate.min_deflated_probability
+def _deflated(pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate) -> list[Component]:
+    least = settings.min_deflated_probability
     if least is None:
         return []
-    own = strategy.value(oos, "expected", settings)
     name = "deflated Sharpe ratio"
     try:
-        found = ledger.deflate(own, trials, least=least)
+        found = ledger.deflate(pairs.select("session", value="model"), trials, least=least)
     except BadData as error:
         return [Component.of(name, None, str(error), "results that vary")]
     more = found.needed - found.sessions

@@ -108,7 +108,7 @@ def _finish(strategy: Strategy, settings: Settings, market: MarketData, built: B
     contract = conform(events, features, task)
     own = [name for name in events.columns if name not in contract.columns]
     whole = contract.join(events.select("event_id", *own), on="event_id", maintain_order="left")
-    return Collection(whole, built.refused, events_hash(contract, features, task), count)
+    return Collection(whole, built.refused, _digest(contract), count)
 
 
 def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
@@ -131,7 +131,10 @@ def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
 
 def events_hash(events: pl.DataFrame, features: FeatureSet, task: Task) -> str:
     """SHA-256 of the content of events, whatever stands behind the contract's columns."""
-    contract = conform(events, features, task)
+    return _digest(conform(events, features, task))
+
+
+def _digest(contract: pl.DataFrame) -> str:
     parts = [f"{name} {kind}" for name, kind in contract.schema.items()]
     return files.digest([parts, [files.sha256(_content(column)) for column in contract]], 64)
 
