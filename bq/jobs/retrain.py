@@ -124,7 +124,7 @@ def _standing(newest: pl.DataFrame, events: pl.DataFrame, request: Request, run:
 
 def _remember(run: Run, made: Candidate, request: Request) -> None:
     """Enter this attempt into the trial ledger, whatever was decided."""
-    series = request.strategy.value(made.own_oos, "expected", request.settings)
+    series = candidate.values_of(made.artefact)
     parameters = {"recipe": made.artefact.bundle["recipe"], "model": made.artefact.bundle["model"]}
     ledger.record(request.settings.shelf, [ledger.Trial(ledger.GATE, run.run_id, 0, parameters, series)])
 
@@ -172,8 +172,6 @@ def present(ours: Verdict, second: Verdict | None, made: Candidate, request: Req
     return {
         "decision": "deployed" if ours.deploy else "kept",
         "headline": headline,
-        "reasons": ours.reasons,
-        "needed": ours.needed,
         "components": [component._asdict() for component in ours.components],
         "second_tier": _second_tier(second),
         "table": _table(made, request),
@@ -254,7 +252,7 @@ def _changes(run: Run) -> None:
     """What differs from the last attempt's run."""
     from bq.workbench import runs
 
-    earlier = [found for found in runs.every(run.info["strategy"]) if found.info["job"] == "retrain"]
+    earlier = runs.every(run.info["strategy"], job="retrain")
     if not earlier:
         run.info["changes"].append("first run of this strategy")
         return
