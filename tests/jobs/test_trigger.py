@@ -49,7 +49,7 @@ def ask(monkeypatch):
 
     def held(last, *, now, champion=None, forced=False, **info):
         made = [runs.Run(None, {"job": "retrain", "status": "kept", **last})] if last else []
-        monkeypatch.setattr(runs, "every", lambda shelf: made)
+        monkeypatch.setattr(runs, "every", lambda shelf, job: made)
         monkeypatch.setattr(registry, "champion", lambda shelf: champion)
         nothing = dict.fromkeys(Request._fields)
         asked = Request(**{**nothing, "strategy": TOY, "settings": toy_settings(), "force": forced})
