@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.kernels import technical as kernel
-from bq.kernels.technical import AVERAGES, Array, Measures
+from bq.kernels.technical import Array, Measures
 
-__all__ = ["AVERAGES", "Array", "Grid", "Measures", "average_correlation", "grid", "known", "measures"]
+__all__ = ["Array", "Grid", "Measures", "average_correlation", "grid", "known", "measures", "moving_average"]
 
 MANY = 16
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -53,30 +53,38 @@ def grid(bars: pl.DataFrame, days: NDArray[np.datetime64]) -> Grid:
 
 def measures(g: Grid, benchmark: Array) -> Measures:
     """All measures of a grid; the value at a session uses data up to its close. benchmark : (n_sessions,) levels."""
-    count, days = len(g.symbols), len(g.sessions)
-
-    def blank(*first: int) -> Array:
-        return np.moveaxis(np.empty((*first, count, days)), -1, -2)
-
-    many = (len(AVERAGES),)
+    made = Measures._fields[3:-1]
+    blank = _blank(g.close.shape, len(made) + 1)
     out = Measures(
         present=np.asfortranarray(np.isfinite(g.close)),
         open=g.open,
         low=g.low,
-        **{name: blank(*(many if name in ("averages", "slopes") else ())) for name in Measures._fields[3:-2]},
-        returns=np.zeros((count, days)).T,
-        bars=np.zeros((count, days), np.int64).T,
+        **dict(zip(made, blank, strict=False)),
+        bars=blank[-1].view(np.int64),
     )
-    volume = np.where(np.isfinite(g.volume), g.volume, 0.0)
-    dollars = np.where(out.present, volume * g.quoted, 0.0)
 
     def measure(symbols: slice) -> None:
-        own = Measures(*(values[..., symbols] for values in out))
-        inputs = (values[:, symbols] for values in (g.high, g.low, g.close, volume, dollars))
-        kernel.measure_into(*inputs, benchmark, own)
+        inputs = (values[:, symbols] for values in (g.high, g.low, g.close, g.volume, g.quoted))
+        kernel.measure_into(*inputs, benchmark, Measures(*(values[:, symbols] for values in out)))
 
-    _shared_out(measure, count)
+    _shared_out(measure, len(g.symbols))
     return out
+
+
+def moving_average(m: Measures, length: int) -> tuple[Array, Array]:
+    """Mean of the last `length` closes of each symbol, and its slope: over itself 20 bars before, minus 1."""
+    level, slope = _blank(m.close.shape, 2)
+
+    def average(symbols: slice) -> None:
+        kernel.average_into(m.close[:, symbols], m.present[:, symbols], length, level[:, symbols], slope[:, symbols])
+
+    _shared_out(average, m.close.shape[1])
+    return level, slope
+
+
+def _blank(shape: tuple[int, int], count: int) -> Array:
+    """Arrays to fill, (count, n_sessions, n_symbols), in one piece: that is had many times faster than small ones."""
+    return np.empty((count, *shape[::-1])).transpose(0, 2, 1)
 
 
 def average_correlation(m: Measures) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bq.kernels.technical import Array, correlation
+from bq.kernels.technical import CORRELATION, Array, median_up_to, standardised
 
 OPEN, LAPSED, STOP, AVERAGE, HOLDING, DELISTED = range(6)  # how a trade ended
 TAKEN, HELD, FILTERED, SLOTS, EXPOSURE, GUARD, UNSEEN = range(7)  # what became of a signal: the first that holds
@@ -62,6 +62,7 @@ class Book(NamedTuple):
     symbols: NDArray[np.int64]
     count: NDArray[np.int64]  # of shape (1,)
     together: Array  # (1,): mean correlation of these; NaN where it is not yet known
+    total: Array  # (60,): sum of their standardised returns, where `together` is known
 
 
 @njit(cache=True)
@@ -108,17 +109,14 @@ def slippage_of(bars, t, i, notional, rules):
 @njit(cache=True)
 def scale_of(volatility, t, i):
     """Median of the last 252 twenty-day volatilities over the present one, within [.33, 1]; 1 with fewer than 60."""
-    now = volatility[t, i]
-    known = np.empty(SCALE_WINDOW)
-    n = below = 0
-    for k in range(max(t + 1 - SCALE_WINDOW, 0), t + 1):
-        if volatility[k, i] == volatility[k, i]:
-            known[n] = volatility[k, i]
-            below += known[n] < now
-            n += 1
+    window = volatility[max(t + 1 - SCALE_WINDOW, 0) : t + 1, i]
+    now, n, below = window[-1], 0, 0
+    for k in range(window.size):  # by position: only so is it done four at a time
+        n += window[k] == window[k]
+        below += window[k] < now
     if n < SCALE_LEAST or 2 * below < n - 1:  # no more than the median: nothing to scale
         return 1.0
-    return min(max(np.median(known[:n]) / now, SCALE_FLOOR), 1.0)
+    return min(max(median_up_to(window, n, now) / now, SCALE_FLOOR), 1.0)
 
 
 @njit(cache=True)
@@ -159,25 +157,28 @@ def follow_all(bars, average, sessions, symbols, rules, end):
 
 @njit(cache=True)
 def _crowded(returns, t, i, rules, book):
-    """Whether the guard rejects symbol i: what is held or ordered moves together, and it with them."""
-    count = book.count[0]
+    """Whether the guard rejects symbol i: what is held or ordered moves together, and it with them.
+
+    Correlations are products of standardised windows, and sums of them products with the sum of the windows.
+    """
+    count, window = book.count[0], np.empty(min(CORRELATION, t + 1))
     if count < rules.guard_positions:
         return False
+    total = book.total[: window.size]
     if book.together[0] != book.together[0]:  # not known for this session and these positions
-        total = 0.0
-        for a in range(count):
-            for b in range(a):
-                total += correlation(returns, t, book.symbols[a], book.symbols[b])
-        book.together[0] = total / (count * (count - 1) / 2)
+        total[:] = 0.0
+        moving = 0
+        for slot in range(count):
+            moving += standardised(returns[:, book.symbols[slot]], t, window)
+            total += window
+        book.together[0] = min(((total * total).sum() - moving) / (count * (count - 1)), 1.0)  # more is rounding
     if not book.together[0] > rules.guard_average:
         return False
-    mine = 0.0
-    for a in range(count):
-        mine += correlation(returns, t, i, book.symbols[a])
-    return mine / count > rules.guard_limit
+    standardised(returns[:, i], t, window)
+    return min((window * total).sum() / count, 1.0) > rules.guard_limit
 
 
-@njit(cache=True)
+@njit(inline="always")  # a call costs more than its work: every array is handed over piece by piece
 def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
     """Fill the orders of the last close, take out what leaves today; returns cash earned and notional traded."""
     earned = traded = 0.0
@@ -207,12 +208,13 @@ def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
     return earned, traded
 
 
-@njit(cache=True)
+@njit(inline="always")  # as above
 def _decide(bars, t, i, priority, equity, room, rules, book):
     """What becomes of a signal, and the units to order."""
     count = book.count[0]
-    if (book.symbols[:count] == i).any():
-        return HELD, np.nan
+    for slot in range(count):
+        if book.symbols[slot] == i:
+            return HELD, np.nan
     if priority != priority:  # NaN
         return FILTERED, np.nan
     if count == rules.max_positions:
@@ -229,18 +231,20 @@ def _decide(bars, t, i, priority, equity, room, rules, book):
 
 @njit(cache=True)
 def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
-    """Walk the sessions start … end; signals are sorted by session and, within one, by who is served first.
+    """Walk the sessions start … end; signals are sorted by session and lie within these.
 
-    priority : NaN drops a signal. Returns decisions (n,), the trades of what was taken as in `follow_all`, and days
+    priority : the highest of a session is served first, of equals the one that comes first; NaN drops a signal. Returns
+    decisions (n,), the trades of what was taken as in `follow_all`, and days
     (n_sessions, 4): equity at the close, share of it invested, notional traded, positions held.
     """
     n = sessions.size
     decisions, days = np.full(n, UNSEEN), np.zeros((end + 1 - start, 4))
     trades = Trades(np.full((n, 2), -1), np.full((n, 4), np.nan), np.zeros(n, np.int64))
     slots = rules.max_positions
-    book = Book(np.zeros(slots, np.int64), np.zeros(slots, np.int64), np.zeros(1, np.int64), np.full(1, np.nan))
+    held, unknown = np.zeros((2, slots), np.int64), np.full(1, np.nan)
+    book = Book(held[0], held[1], np.zeros(1, np.int64), unknown, np.zeros(CORRELATION))
     cash = rules.capital
-    k = np.searchsorted(sessions, start)
+    k = 0
     for t in range(start, end + 1):
         earned, traded = _morning(bars, average, sessions, symbols, rules, t, end, book, trades)
         cash += earned
@@ -251,14 +255,16 @@ def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
         days[t - start, 0], days[t - start, 1] = equity, value / equity
         days[t - start, 2], days[t - start, 3] = traded, book.count[0]
         room = rules.max_exposure * equity - value
+        first = k
         while k < n and sessions[k] == t:
-            decisions[k], trades.numbers[k, 0] = _decide(bars, t, symbols[k], priority[k], equity, room, rules, book)
-            if decisions[k] == TAKEN:
-                room -= trades.numbers[k, 0] * bars.close[t, symbols[k]]
-                book.signals[book.count[0]], book.symbols[book.count[0]] = k, symbols[k]
+            k += 1
+        for j in first + np.argsort(-priority[first:k], kind="mergesort"):
+            decisions[j], trades.numbers[j, 0] = _decide(bars, t, symbols[j], priority[j], equity, room, rules, book)
+            if decisions[j] == TAKEN:
+                room -= trades.numbers[j, 0] * bars.close[t, symbols[j]]
+                book.signals[book.count[0]], book.symbols[book.count[0]] = j, symbols[j]
                 book.count[0] += 1
                 book.together[0] = np.nan
-            k += 1
     return decisions, trades, days
 
 
@@ -269,13 +275,15 @@ def standing(values, sessions, symbols):
     values : (n_sessions, n_symbols) in C order.
     """
     out = np.full(sessions.size, 0.5)
+    known, of = 0, -1
     for k in range(sessions.size):
-        mine = values[sessions[k], symbols[k]]
-        below = equal = known = 0
-        for other in values[sessions[k]]:
-            below += other < mine
-            equal += other == mine
-            known += other == other
+        mine, peers = values[sessions[k], symbols[k]], values[sessions[k]]
+        if sessions[k] != of:
+            known, of = (peers == peers).sum(), sessions[k]
+        below = up_to = 0
+        for other in range(peers.size):
+            below += peers[other] < mine
+            up_to += peers[other] <= mine
         if mine == mine:
-            out[k] = (below + 0.5 * (equal + 1)) / known
+            out[k] = 0.5 * (below + up_to + 1) / known
     return out

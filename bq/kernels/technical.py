@@ -12,12 +12,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 FAST, SLOW = 20, 55  # sessions of the highs that a breakout exceeds
-AVERAGES = (20, 50, 100)  # lengths of the moving averages
 SLOPE = 20  # bars over which an average's slope is taken
 ATR, ATR_MEAN = 14, 60
 LIQUIDITY, VOLATILITY = 20, 20
 MOMENTUM, CORRELATION = 60, 60
 MIN_BARS = 40  # of a correlation window, for a symbol to count
+STILL = 1e-12  # sum of squares over such a window: no more is rounding, and the symbol does not move
 
 Array = NDArray[np.float64]
 
@@ -31,8 +31,6 @@ class Measures(NamedTuple):
     close: Array
     fast_high: Array  # highest close of the 20 bars before this one
     slow_high: Array  # of the 55 bars before
-    averages: Array  # (3, n_sessions, n_symbols): moving averages of the close
-    slopes: Array  # each average over itself 20 bars before, minus 1
     atr: Array  # mean true range of 14 bars
     atr_ratio: Array  # the same over its mean of 60 bars
     dollars: Array  # mean dollar volume of 20 bars
@@ -91,7 +89,11 @@ def _deviation(x, length, out):
 @njit(cache=True)
 def _spread(values, at, column):
     """Write the values of a symbol's bars into its column, each kept until the next bar."""
-    column[: at[0] if at.size else column.size] = np.nan
+    first = at[0] if at.size else column.size
+    column[:first] = np.nan
+    if column.size - first == at.size:  # a bar on each
+        column[first:] = values
+        return
     for k in range(at.size):
         end = at[k + 1] if k + 1 < at.size else column.size
         for t in range(at[k], end):
@@ -118,12 +120,6 @@ def _measure_symbol(i, at, high, low, close, volume, dollars, benchmark, out):
     _spread(result, at, out.fast_high[:, i])
     _highest_before(close, SLOW, result)
     _spread(result, at, out.slow_high[:, i])
-    for a in range(len(AVERAGES)):
-        _mean(close, AVERAGES[a], result)
-        _spread(result, at, out.averages[a][:, i])
-        for k in range(n - 1, -1, -1):
-            result[k] = result[k] / result[k - SLOPE] - 1.0 if k >= SLOPE else np.nan
-        _spread(result, at, out.slopes[a][:, i])
     _true_range(high, low, close, work)
     _mean(work, ATR, result)
     _spread(result, at, out.atr[:, i])
@@ -148,66 +144,126 @@ def _measure_symbol(i, at, high, low, close, volume, dollars, benchmark, out):
 
 
 @njit(cache=True, nogil=True)
-def measure_into(high, low, close, volume, dollars, benchmark, out):
+def measure_into(high, low, close, volume, quoted, benchmark, out):
     """Fill `out`, beyond `present`, `open` and `low`, from bars of shape (n_sessions, n_symbols), NaN where none is.
 
-    volume, dollars : unknown is 0. benchmark : level of shape (n_sessions,), NaN where unknown.
+    volume : NaN counts as 0. benchmark : level of shape (n_sessions,), NaN where unknown.
     """
     for i in range(close.shape[1]):
         at = np.flatnonzero(out.present[:, i])
+        number = 0
         for t in range(close.shape[0]):
-            out.bars[t, i] = (out.bars[t - 1, i] if t > 0 else 0) + (1 if out.present[t, i] else 0)
-        _measure_symbol(
-            i, at, high[:, i][at], low[:, i][at], close[:, i][at], volume[:, i][at], dollars[:, i][at], benchmark, out
-        )
+            number += out.present[t, i]
+            out.bars[t, i] = number
+            out.returns[t, i] = 0.0
+        traded = volume[:, i][at]
+        traded[traded != traded] = 0.0
+        dollars = traded * quoted[:, i][at]
+        _measure_symbol(i, at, high[:, i][at], low[:, i][at], close[:, i][at], traded, dollars, benchmark, out)
+
+
+@njit(cache=True, nogil=True)
+def average_into(close, present, length, level, slope):
+    """Fill the mean of the last `length` closes, and that over itself 20 bars before, minus 1."""
+    for i in range(close.shape[1]):
+        at = np.flatnonzero(present[:, i])
+        result = np.empty(at.size)
+        _mean(close[:, i][at], length, result)
+        _spread(result, at, level[:, i])
+        for k in range(at.size - 1, -1, -1):
+            result[k] = result[k] / result[k - SLOPE] - 1.0 if k >= SLOPE else np.nan
+        _spread(result, at, slope[:, i])
 
 
 @njit(cache=True)
-def _deviations_of(returns, first, end, deviations):
-    """Fill the returns of sessions first … end − 1 less their mean, divided by the root of their sum of squares."""
-    n = end - first
+def median_up_to(values, n, high):
+    """Median of the n values that are not NaN, known to lie within [0, high].
+
+    Found by halving the range: counting is four comparisons at a time, sorting a guess at each.
+    """
+    low, half = 0.0, (n + 1) // 2
+    for _ in range(64):
+        middle, count = 0.5 * (low + high), 0
+        for k in range(values.size):
+            count += values[k] <= middle
+        if count == half:
+            high = middle
+            break
+        low, high = (middle, high) if count < half else (low, middle)
+    below, above = 0.0, np.inf
+    for k in range(values.size):
+        if values[k] <= high:
+            below = max(below, values[k])
+        elif values[k] > high:
+            above = min(above, values[k])
+    return 0.5 * (below + above) if count == half and n % 2 == 0 else below
+
+
+@njit(cache=True)
+def breakouts(m):
+    """Sessions and symbols of all closes at or above the highest of the 20 before, sorted by session and symbol.
+
+    Where every measure is known and the range is not 0.
+    """
+    sessions, symbols = m.close.shape
+    begin = np.zeros(sessions + 1, np.int64)  # of each session's; first its number of breakouts, one place later
+    found = np.zeros((symbols, sessions), np.bool_)
+    for i in range(symbols):
+        for t in range(sessions):
+            if m.present[t, i] and m.close[t, i] >= m.fast_high[t, i] and m.atr[t, i] > 0.0:
+                found[i, t] = np.isfinite(m.slow_high[t, i] + m.atr_ratio[t, i] + m.momentum[t, i])
+                begin[t + 1] += found[i, t]
+    begin = np.cumsum(begin)
+    session, symbol = np.empty(begin[-1], np.int64), np.empty(begin[-1], np.int64)
+    for i in range(symbols):
+        for t in range(sessions):
+            if found[i, t]:
+                session[begin[t]], symbol[begin[t]] = t, i
+                begin[t] += 1
+    return session, symbol
+
+
+@njit(cache=True)
+def standardised(returns, t, out):
+    """Fill the returns of the 60 sessions up to t less their mean, of unit length; whether they move at all.
+
+    The product of two such windows is their correlation. Without movement the window is 0.
+    """
+    first = t + 1 - out.size
     mean = squares = 0.0
-    for k in range(n):
+    for k in range(out.size):
         mean += returns[first + k]
-    mean /= n
-    for k in range(n):
-        deviations[k] = returns[first + k] - mean
-        squares += deviations[k] * deviations[k]
-    scale = 1.0 / np.sqrt(squares) if squares > 0.0 else 0.0
-    for k in range(n):
-        deviations[k] *= scale
+    mean /= out.size
+    for k in range(out.size):
+        out[k] = returns[first + k] - mean
+        squares += out[k] * out[k]
+    out *= 1.0 / np.sqrt(squares) if squares > STILL else 0.0
+    return squares > STILL
 
 
 @njit(cache=True)
-def correlation(returns, t, i, j):
-    """Correlation of two symbols' returns over the 60 sessions up to t; 0 where one of them does not move."""
-    first = max(t + 1 - CORRELATION, 0)
-    a, b = np.empty(t + 1 - first), np.empty(t + 1 - first)
-    _deviations_of(returns[:, i], first, t + 1, a)
-    _deviations_of(returns[:, j], first, t + 1, b)
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total
+def _move(sums, squares, by_session, t):
+    """Sums of returns and of their squares over the 60 sessions up to t, from those up to t − 1; anew at times."""
+    anew = t % CORRELATION == 0
+    if anew:
+        sums[:] = 0.0
+        squares[:] = 0.0
+    for k in range(t + 1 - CORRELATION if anew else t, t + 1):
+        came = by_session[k]
+        for i in range(came.size):
+            sums[i] += came[i]
+            squares[i] += came[i] * came[i]
+    gone = by_session[t - CORRELATION]
+    for i in range(0 if anew else gone.size):
+        sums[i] -= gone[i]
+        squares[i] -= gone[i] * gone[i]
 
 
 @njit(cache=True)
-def _moments(window, mean, scale):
-    """Mean of each symbol's returns, and 1 / root of their sum of squares about it, 0 where it does not move."""
-    sessions, symbols = window.shape
-    mean[:] = 0.0
-    scale[:] = 0.0
-    for k in range(sessions):
-        for i in range(symbols):
-            mean[i] += window[k, i]
-    for i in range(symbols):
-        mean[i] /= sessions
-    for k in range(sessions):
-        for i in range(symbols):
-            deviation = window[k, i] - mean[i]
-            scale[i] += deviation * deviation
-    for i in range(symbols):
-        scale[i] = 1.0 / np.sqrt(scale[i]) if scale[i] > 0.0 else 0.0
+def _add(values, means, weights, total):
+    """Add (values − means) × weights to total; each is an array or, of means and weights, one number."""
+    for k in range(values.size):
+        total[k] += (values[k] - means) * weights
 
 
 @njit(cache=True, nogil=True)
@@ -219,21 +275,21 @@ def average_correlation(returns, by_session, bars, begin, end, out):
     returns : Fortran order. by_session : the same in C order, so that each sum runs along its memory.
     """
     symbols = returns.shape[1]
-    mean, scale, product = np.zeros(symbols), np.zeros(symbols), np.zeros(symbols)
+    sums, squares, scale, product = np.zeros(symbols), np.zeros(symbols), np.zeros(symbols), np.zeros(symbols)
     total, counts = np.zeros(CORRELATION), np.zeros(symbols, np.bool_)
-    for t in range(max(begin, CORRELATION), end):
+    for t in range(max(begin - begin % CORRELATION, CORRELATION), end):  # sums are made anew there: no matter the begin
         first = t + 1 - CORRELATION
-        window = by_session[first : t + 1]
-        _moments(window, mean, scale)
+        _move(sums, squares, by_session, t)
         total[:] = 0.0
         product[:] = 0.0
         for i in range(symbols):
+            deviations = squares[i] - sums[i] * sums[i] / CORRELATION
+            scale[i] = 1.0 / np.sqrt(deviations) if deviations > STILL else 0.0
             counts[i] = bars[t, i] - bars[t - CORRELATION, i] >= MIN_BARS
-            for k in range(CORRELATION if counts[i] else 0):
-                total[k] += (returns[first + k, i] - mean[i]) * scale[i]
+            if counts[i]:
+                _add(returns[first : t + 1, i], sums[i] / CORRELATION, scale[i], total)
         for k in range(CORRELATION):
-            for i in range(symbols):
-                product[i] += (window[k, i] - mean[i]) * total[k]
+            _add(by_session[first + k], 0.0, total[k], product)
         others = counts.sum() - 1
         for i in range(symbols if others > 0 else 0):
             if counts[i]:

@@ -60,9 +60,6 @@ def by_pandas(frame, benchmark):
         "volatility": returns.rolling(20).std(ddof=0),
         "momentum": close.pct_change(60) - market.pct_change(60),
     }
-    for k, length in enumerate((20, 50, 100)):
-        average = close.rolling(length).mean()
-        found[f"averages {k}"], found[f"slopes {k}"] = average, average / average.shift(20) - 1
     return {name: values.reindex(DAYS).ffill() for name, values in found.items()}
 
 
@@ -72,14 +69,23 @@ def test_measures_are_those_of_pandas_on_the_symbols_own_bars(symbol):
     grid, m = measured(frames, benchmark)
     frame = frames[f"S{symbol}"]
     for name, expected in by_pandas(frame, benchmark).items():
-        field, _, k = name.partition(" ")
-        ours = getattr(m, field)[int(k)] if k else getattr(m, field)
         # pandas' forward fill stops nowhere either: after the last bar the last value stands
-        np.testing.assert_allclose(ours[:, symbol], expected, rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(getattr(m, name)[:, symbol], expected, rtol=1e-9, atol=1e-12, err_msg=name)
     assert m.present[:, symbol].tolist() == pd.Index(DAYS).isin(frame.index).tolist()
     assert grid.symbols[symbol] == f"S{symbol}"
     returns = np.log(frame["close"]).diff().reindex(DAYS).fillna(0.0)
     np.testing.assert_allclose(m.returns[:, symbol], returns, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [20, 50, 100])
+def test_moving_averages_and_slopes_are_those_of_pandas_on_the_symbols_own_bars(length):
+    frames, benchmark = sample()
+    _, m = measured(frames, benchmark)
+    level, slope = technical.moving_average(m, length)
+    for i, frame in enumerate(frames.values()):
+        average = frame["close"].rolling(length).mean()
+        for ours, expected in ((level, average), (slope, average / average.shift(20) - 1)):
+            np.testing.assert_allclose(ours[:, i], expected.reindex(DAYS).ffill(), rtol=1e-9, atol=1e-12)
 
 
 def test_prices_are_adjusted_and_dollar_volume_is_as_quoted():
@@ -97,8 +103,9 @@ def test_correlations_are_those_of_pandas():
     window = pd.DataFrame(m.returns)
     for t in (150, 220, 300):
         expected = window[t - 59 : t + 1].corr().to_numpy()
-        ours = np.array([[kernel.correlation(m.returns, t, i, j) for j in range(4)] for i in range(4)])
-        np.testing.assert_allclose(ours, expected, atol=1e-12)
+        windows = np.empty((4, 60))
+        assert all(kernel.standardised(m.returns[:, i], t, windows[i]) for i in range(4))
+        np.testing.assert_allclose(windows @ windows.T, expected, atol=1e-12)
         counted = np.flatnonzero((m.bars[t] - m.bars[t - 60]) >= 40)
         others = [np.mean([expected[i, j] for j in counted if j != i]) for i in counted]
         np.testing.assert_allclose(average[t, counted], others, atol=1e-12)
@@ -111,7 +118,9 @@ def test_a_symbol_alone_has_no_average_correlation_and_one_that_does_not_move_ha
     assert np.isnan(technical.average_correlation(alone)).all()
     still = frames["S1"] * 0 + 10.0
     _, m = measured({"S0": frames["S0"], "S1": still}, benchmark)
-    assert kernel.correlation(m.returns, 200, 0, 1) == 0.0
+    window = np.ones(60)
+    assert not kernel.standardised(m.returns[:, 1], 200, window)
+    assert not window.any()
     assert technical.average_correlation(m)[200].tolist() == pytest.approx([0.0, 0.0], abs=1e-15)
 
 

@@ -82,7 +82,7 @@ class PlainPortfolio:
 
     def __init__(self, prepared, settings):
         self.m, self.s = prepared.measures, settings
-        self.average = self.m.averages[(20, 50, 100).index(settings.exit.exit_ma)]
+        self.average = prepared.average(settings.exit.exit_ma).level
         self.cash = settings.risk.capital
         self.positions, self.orders = [], []
         self.trades, self.decisions, self.equity = [], {}, []

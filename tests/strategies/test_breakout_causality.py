@@ -107,7 +107,7 @@ def test_no_percentile_knows_a_later_signal():
 def test_the_score_weighs_standings_among_the_symbols_of_the_session():
     prepared = prepare(random_market(4), SETTINGS.universe)
     found = signals(prepared, SETTINGS)
-    parts = (prepared.distance(1), prepared.momentum, prepared.diversification)
+    parts = (prepared.average(50).distance, prepared.momentum, prepared.diversification)
     frames = [pl.DataFrame(part).fill_nan(None).transpose() for part in parts]
     for k in range(0, len(found.session), 7):
         t, i = int(found.session[k]), int(found.symbol[k])

@@ -22,7 +22,7 @@ FREE = breakout_settings(
 def peer_trades(frame, prepared, found):
     from backtesting import Backtest, Strategy
 
-    m = prepared.measures
+    m, average = prepared.measures, prepared.average(50).level
     wanted = np.zeros(len(m.close), bool)
     wanted[found.session] = True
 
@@ -33,7 +33,7 @@ def peer_trades(frame, prepared, found):
         def next(self):
             t = len(self.data) - 1
             if self.position:
-                if m.close[t, 0] < m.averages[1][t, 0]:
+                if m.close[t, 0] < average[t, 0]:
                     self.position.close()
             elif wanted[t] and t + 1 < len(wanted):
                 # the stop hangs on the fill; its rules want it with the order

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import inspect
+import re
 import warnings
 from types import ModuleType
 from unittest import mock
@@ -16,7 +17,7 @@ from bq.kernels import breakout as kernel
 from bq.market.calendars import sessions
 from bq.simulate.breakouts import breakout_market
 from bq.strategies.breakout import backtest as portfolio
-from bq.strategies.breakout.prepare import Array, Prepared, average_index, of_grid
+from bq.strategies.breakout.prepare import Array, Prepared, of_grid
 from bq.strategies.breakout.settings import BreakoutSettings
 
 FIRST = dt.date(2008, 1, 2)
@@ -98,7 +99,7 @@ def _prepared(grid: Grid, benchmark: Array) -> Prepared:
 def _plain() -> ModuleType:
     """The kernel's loops as Python runs them; what they call elsewhere stays compiled."""
     module = ModuleType("plain")
-    source = inspect.getsource(kernel).replace("@njit(cache=True)\n", "")
+    source = re.sub(r"@njit\(.*\n", "", inspect.getsource(kernel))
     exec(compile(source, "plain", "exec"), module.__dict__)
     return module
 
@@ -106,9 +107,8 @@ def _plain() -> ModuleType:
 def _walk(prepared: Prepared, loops: ModuleType) -> None:
     rule = settings()
     found = portfolio.signals(prepared, rule)
-    order = np.lexsort((found.symbol, -found.score, found.session))
-    average = prepared.measures.averages[average_index(rule.exit.exit_ma)]
-    signals = (found.session[order], found.symbol[order], found.score[order])
+    average = prepared.average(rule.exit.exit_ma).level
+    signals = (found.session, found.symbol, found.score)
     loops.portfolio(prepared.measures, average, *signals, portfolio.rules(rule), 0, len(prepared.sessions) - 1)
 
 

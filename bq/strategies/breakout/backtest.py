@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bq.core.errors import BadParameters
 from bq.kernels import breakout as kernel
 from bq.kernels.breakout import Rules, Trades
-from bq.strategies.breakout.prepare import Array, Index, Prepared, average_index
+from bq.strategies.breakout.prepare import Array, Index, Prepared
 from bq.strategies.breakout.settings import BreakoutSettings
 
 REASONS = ("open", "lapsed", "stop", "average", "holding", "delisted")  # in the kernel's order
@@ -132,16 +132,16 @@ def trade_table(prepared: Prepared, found: Signals, made: Trades, chosen: NDArra
 
 def signals(prepared: Prepared, settings: BreakoutSettings) -> Signals:
     """All signals of a market under the rules of entry and eligibility, with their rule score."""
-    c, at = prepared.candidates, average_index(settings.eligibility.trend_ma)
+    c, average = prepared.candidates, prepared.average(settings.eligibility.trend_ma)
     entry, rule = settings.entry, settings.eligibility
     fast = c.close >= c.fast_high * (1.0 + entry.fast_clearance)
     breaks = fast | (c.close >= c.slow_high * (1.0 + entry.slow_clearance))
-    trend = (c.close > c.averages[at]) & (c.slopes[at] > rule.min_slope)
+    trend = (c.close > average.level.T.ravel()[c.place]) & (average.slope.T.ravel()[c.place] > rule.min_slope)
     chosen = breaks & trend & (c.quoted >= rule.min_price) & (c.dollars >= rule.min_dollar_volume)
     session, symbol = c.session[chosen], c.symbol[chosen]
     weights = settings.score
     score = (
-        weights.distance * kernel.standing(prepared.distance(at), session, symbol)
+        weights.distance * kernel.standing(average.distance, session, symbol)
         + weights.momentum * kernel.standing(prepared.momentum, session, symbol)
         + weights.diversification * kernel.standing(prepared.diversification, session, symbol)
     )
@@ -186,29 +186,18 @@ def backtest(
     first, last = _range(prepared, start, end)
     found = signals(prepared, settings)
     weighed = priorities(found, probability, settings)
-    inside = (found.session >= first) & (found.session <= last)
+    inside = slice(*np.searchsorted(found.session, (first, last + 1)))
     found, weighed = Signals(*(part[inside] for part in found)), weighed[inside]
-    order = np.lexsort((found.symbol, -weighed, found.session))
-    average = prepared.measures.averages[average_index(settings.exit.exit_ma)]
+    average = prepared.average(settings.exit.exit_ma).level
     decision, made, by_day = kernel.portfolio(
-        prepared.measures,
-        average,
-        found.session[order],
-        found.symbol[order],
-        weighed[order],
-        rules(settings),
-        first,
-        last,
+        prepared.measures, average, found.session, found.symbol, weighed, rules(settings), first, last
     )
-    back = np.argsort(order)
-    return Backtest(
-        prepared, found, weighed, decision[back], Trades(*(part[back] for part in made)), by_day, first, last
-    )
+    return Backtest(prepared, found, weighed, decision, made, by_day, first, last)
 
 
 def follow(prepared: Prepared, found: Signals, settings: BreakoutSettings) -> Trades:
     """Every signal as a trade of its own, by the portfolio's fills and exits, sized on the initial capital."""
-    average = prepared.measures.averages[average_index(settings.exit.exit_ma)]
+    average = prepared.average(settings.exit.exit_ma).level
     end = len(prepared.sessions) - 1
     return kernel.follow_all(prepared.measures, average, found.session, found.symbol, rules(settings), end)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from bq.kernels import breakout as kernel
 from bq.strategies.breakout.backtest import Signals
-from bq.strategies.breakout.prepare import Array, Index, Prepared, average_index
+from bq.strategies.breakout.prepare import Array, Index, Prepared
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.contract import FeatureSet
 
@@ -37,7 +37,7 @@ BREAKOUT_V1 = FeatureSet(
 
 def breakout_v1(p: Prepared, found: Signals, settings: BreakoutSettings) -> dict[str, Array]:
     """The columns of `BREAKOUT_V1` for each signal; NaN where one is not known."""
-    m, at = p.measures, average_index(settings.eligibility.trend_ma)
+    m, average = p.measures, p.average(settings.eligibility.trend_ma)
     t, i = found.session, found.symbol
     close, atr, low = m.close[t, i], m.atr[t, i], m.low[t, i]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -46,8 +46,8 @@ def breakout_v1(p: Prepared, found: Signals, settings: BreakoutSettings) -> dict
             "slow_strength": close / m.slow_high[t, i] - 1.0,
             "atr_pct": atr / close,
             "atr_ratio": m.atr_ratio[t, i],
-            "trend_slope": m.slopes[at][t, i],
-            "ma_distance": p.distance(at)[t, i],
+            "trend_slope": average.slope[t, i],
+            "ma_distance": average.distance[t, i],
             "roc60_excess": p.momentum[t, i],
             "volume_ratio": m.volume_ratio[t, i],
             "vol_scaling": np.array([kernel.scale_of(m.volatility, *cell) for cell in zip(t, i, strict=True)]),
@@ -90,7 +90,7 @@ def _trailing(values: Array, length: int) -> Array:
 
 def _breadth(p: Prepared) -> Array:
     """Share of the symbols with a bar that close above their average of 50."""
-    average = p.measures.averages[average_index(50)]
+    average = p.average(50).level
     with np.errstate(invalid="ignore", divide="ignore"):
         known = p.measures.present & np.isfinite(average)
         return (known & (p.measures.close > average)).sum(axis=1) / known.sum(axis=1)

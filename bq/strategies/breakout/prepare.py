@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.analysis.technical import AVERAGES, Array, Grid, Measures, average_correlation, grid, known, measures
+from bq.analysis.technical import Array, Grid, Measures, average_correlation, grid, known, measures, moving_average
 from bq.core.errors import BadData, BadParameters, did_you_mean
+from bq.kernels.technical import breakouts
 from bq.strategies.breakout.settings import Universe
 
 if TYPE_CHECKING:
@@ -17,16 +18,23 @@ if TYPE_CHECKING:
 Index = NDArray[np.int64]
 
 
+class Average(NamedTuple):
+    """A moving average of the close; arrays are (n_sessions, n_symbols)."""
+
+    level: Array  # Fortran order
+    slope: Array  # over itself 20 bars before, minus 1; Fortran order
+    distance: Array  # (close − level) / ATR; C order
+
+
 class Candidates(NamedTuple):
     """The closes at or above the highest of the 20 before, sorted by session and symbol; arrays of shape (n,)."""
 
     session: Index  # position in `Prepared.sessions`
     symbol: Index
+    place: Index  # of its values in the memory of an array, which is symbol by symbol
     close: Array
     fast_high: Array
     slow_high: Array
-    averages: Array  # (3, n), as AVERAGES
-    slopes: Array
     quoted: Array
     dollars: Array
 
@@ -47,15 +55,17 @@ class Prepared:
     everything: Array  # (n_sessions,) level of the mean return of all symbols: buy and hold, equal weight each day
     source: str
     calendar: str
-    _distances: dict[int, Array] = field(default_factory=dict)
+    _averages: dict[int, Average] = field(default_factory=dict)
 
-    def distance(self, average: int) -> Array:
-        """(close − moving average) / ATR, C order; `average` is a position in AVERAGES."""
-        if average not in self._distances:
-            m = self.measures
+    def average(self, length: int) -> Average:
+        """The moving average of so many closes, made when it is first asked for."""
+        if length not in self._averages:
+            level, slope = moving_average(self.measures, length)
+            distance = np.subtract(self.measures.close, level, order="C")
             with np.errstate(invalid="ignore", divide="ignore"):
-                self._distances[average] = np.ascontiguousarray((m.close - m.averages[average]) / m.atr)
-        return self._distances[average]
+                distance /= self.measures.atr
+            self._averages[length] = Average(level, slope, distance)
+        return self._averages[length]
 
 
 def prepare(market: "MarketData", universe: Universe) -> Prepared:
@@ -84,37 +94,29 @@ def prepare(market: "MarketData", universe: Universe) -> Prepared:
 def of_grid(laid: Grid, benchmark: Array, everything: Array, *, source: str, calendar: str) -> Prepared:
     """Measure bars that are laid out already; benchmark, everything : levels of shape (n_sessions,)."""
     m = measures(laid, benchmark)
+    diversification = average_correlation(m)
+    np.subtract(1.0, diversification, out=diversification)
     return Prepared(
         sessions=laid.sessions,
         symbols=laid.symbols,
         measures=m,
         momentum=np.ascontiguousarray(m.momentum),
-        diversification=1.0 - average_correlation(m),
-        high=laid.high,
-        quoted=laid.quoted,
+        diversification=diversification,
         candidates=_candidates(m, laid.quoted),
         benchmark=benchmark,
         everything=everything,
         source=source,
         calendar=calendar,
+        high=laid.high,
+        quoted=laid.quoted,
     )
 
 
 def _candidates(m: Measures, quoted: Array) -> Candidates:
-    with np.errstate(invalid="ignore"):
-        breaks = m.present & (m.close >= m.fast_high) & np.isfinite(m.slow_high) & np.isfinite(m.atr_ratio)
-    breaks &= np.isfinite(m.momentum) & (m.atr > 0)
-    session, symbol = np.nonzero(breaks)
-    parts = (m.close, m.fast_high, m.slow_high)
-    many = (np.stack([part[session, symbol] for part in parts]) for parts in (m.averages, m.slopes))
-    return Candidates(
-        session,
-        symbol,
-        *(part[session, symbol] for part in parts),
-        *many,
-        quoted[session, symbol],
-        m.dollars[session, symbol],
-    )
+    session, symbol = breakouts(m)
+    place = symbol * len(quoted) + session
+    values = (m.close, m.fast_high, m.slow_high, quoted, m.dollars)
+    return Candidates(session, symbol, place, *(part.T.ravel()[place] for part in values))
 
 
 def _level(bars: pl.DataFrame, symbol: str, days: pl.Series) -> Array:
@@ -137,8 +139,3 @@ def _everything(close: Array) -> Array:
     there = np.isfinite(returns)
     mean = np.where(there, returns, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     return np.concatenate([[1.0], np.cumprod(1.0 + mean)])
-
-
-def average_index(length: int) -> int:
-    """Where a moving average of that length stands in the arrays."""
-    return AVERAGES.index(length)
