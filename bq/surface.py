@@ -17,6 +17,7 @@ from bq.serving import candidate as candidates
 from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
 from bq.strategies import store
+from bq.strategies.breakout import quality as breakout
 from bq.strategies.contract import Built
 
 
@@ -84,7 +85,8 @@ def backtest(settings: Settings | str = "breakout") -> Any:
     settings = params(settings) if isinstance(settings, str) else settings
     if settings.strategy != "breakout":
         raise BadParameters(f"`backtest` needs settings of strategy breakout, but got those of {settings.strategy}.")
-    return quality.backtested(market.load(settings.market), strategies.get(settings.strategy), settings)
+    data = market.load(settings.market)
+    return breakout.backtested(data, settings, quality.said_of(data, strategies.get(settings.strategy), settings))
 
 
 def champion(strategy: str) -> dict[str, Any] | None:

@@ -20,9 +20,6 @@ from bq.serving import registry
 from bq.serving.decide import Champion
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.strategies.breakout.backtest import Backtest, backtest, signals
-from bq.strategies.breakout.prepare import prepare
-from bq.strategies.breakout.quality import aligned
 from bq.strategies.contract import Strategy
 
 CHAMPION, WALK_FORWARD = "champion", "walk-forward"  # who gave a probability
@@ -69,6 +66,13 @@ def probabilities(events: pl.DataFrame, strategy: Strategy, settings: Settings) 
     return events.select("event_id", "symbol", "session").join(said, on="event_id", how="left", maintain_order="left")
 
 
+def said_of(market: MarketData, strategy: Strategy, settings: Settings) -> pl.DataFrame | None:
+    """The `probabilities` of all events of a market; None where the settings ask no model."""
+    if not settings.asks_model:
+        return None
+    return probabilities(store.collect(strategy, settings, market).events, strategy, settings)
+
+
 def _walk_forward(artefact: Artefact, name: str) -> pl.DataFrame:
     """What the recipe said out of sample in the run that made the model, as ANSWERS; nothing where the run is gone."""
     run_id = artefact.card.get("run_id", "")
@@ -90,9 +94,8 @@ def decide(events: pl.DataFrame, market: MarketData, strategy: Strategy, setting
     answer = tiers.decide(events, strategy, settings)
     if strategy.priority is None:
         return answer
-    if settings.asks_model:
-        said = probabilities(store.collect(strategy, settings, market).events, strategy, settings)
-    else:
+    said = said_of(market, strategy, settings)
+    if said is None:
         said = events.select("event_id", "symbol", "session").with_columns(
             probability=pl.lit(None, pl.Float32), said_by=pl.lit(None, pl.String)
         )
@@ -131,20 +134,3 @@ def _reason(settings: Settings) -> pl.Expr:
     outside = pl.col("reason").str.extract(r"(; outside the training support: .*)$").fill_null("")
     said = pl.when(pl.col("said_by").is_null()).then(alone).when(pl.col("priority").is_null()).then(dropped)
     return pl.concat_str(said.otherwise(weighed), outside)
-
-
-def backtested(
-    market: MarketData,
-    strategy: Strategy,
-    settings: Settings,
-    *,
-    start: dt.date | None = None,
-    end: dt.date | None = None,
-) -> Backtest:
-    """The breakout portfolio on a market; where `ml` is enabled, with `probabilities`."""
-    prepared = prepare(market, settings.universe)
-    if not settings.asks_model:
-        return backtest(prepared, settings, start=start, end=end)
-    said = probabilities(store.collect(strategy, settings, market).events, strategy, settings)
-    probability = aligned(prepared, signals(prepared, settings), said)
-    return backtest(prepared, settings, probability=probability, start=start, end=end)

@@ -6,7 +6,7 @@ import re
 import polars as pl
 import pytest
 
-from bq import market, surface
+from bq import surface
 from bq.core import params, paths
 from bq.core.errors import BadParameters
 from bq.jobs import collect, evaluate, history, request, retrain, scan, status, tune
@@ -106,7 +106,7 @@ def _busiest_session(settings) -> dt.date:
 def _backtested(settings, day: dt.date) -> list[float]:
     """Priorities of a session's signals in the backtester."""
     enabled = settings.model_copy(update={"ml": settings.ml.model_copy(update={"enabled": True})})
-    made = quality.backtested(market.load(settings.market), STRATEGY, enabled).signals
+    made = surface.backtest(enabled).signals
     return made.filter(pl.col("session") == day)["priority"].sort().to_list()
 
 

@@ -15,6 +15,7 @@ from bq.serving import candidate, quality, registry
 from bq.serving.quality import CHAMPION, WALK_FORWARD
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY
+from bq.strategies.breakout.quality import backtested
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
 SMALL = (
@@ -105,7 +106,7 @@ def test_without_a_champion_the_document_s_words_say_what_to_do(trained, tmp_pat
 def test_a_scan_decides_by_the_backtester_s_priority(mode, home, trained):
     settings = settings_of(f"ml.enabled=true ml.prediction_mode={mode} ml.confidence_threshold=0.42")
     _, data, events, _ = trained
-    made = quality.backtested(data, STRATEGY, settings).signals
+    made = backtested(data, settings, quality.said_of(data, STRATEGY, settings)).signals
     for day in events["session"].unique().sort()[[-3, -40, 150]]:
         answer = quality.decide(store.at(STRATEGY, settings, data, day), data, STRATEGY, settings)
         theirs = made.filter(pl.col("session") == day).select("symbol", backtested="priority")
@@ -144,7 +145,8 @@ def test_enabling_a_model_makes_no_new_recipe_and_no_new_events(trained, home):
 
 
 def test_a_backtest_without_a_model_is_that_of_the_rules(home, trained):
-    made = quality.backtested(trained[1], STRATEGY, settings_of(), start=dt.date(2011, 1, 3))
+    assert quality.said_of(trained[1], STRATEGY, settings_of()) is None
+    made = backtested(trained[1], settings_of(), start=dt.date(2011, 1, 3))
     assert made.days["session"][0] == dt.date(2011, 1, 3)
     assert np.array_equal(made.priority, made.found.score)
     assert surface.events(settings_of())["event_id"].n_unique() == len(trained[2])

@@ -30,6 +30,15 @@ def priority(market: "MarketData", settings: BreakoutSettings, answers: pl.DataF
     return _keys(prepared, found).with_columns(priority=pl.Series(weighed).fill_nan(None))
 
 
+def backtested(
+    market: "MarketData", settings: BreakoutSettings, answers: pl.DataFrame | None = None, *, start: object = None
+) -> Backtest:
+    """The portfolio on a market, its sessions from `start` on; answers : None where `ml` is not enabled."""
+    prepared = prepare(market, settings.universe)
+    probability = None if answers is None else aligned(prepared, signals(prepared, settings), answers)
+    return backtest(prepared, settings, probability=probability, start=start)
+
+
 def aligned(prepared: Prepared, found: Signals, answers: pl.DataFrame) -> Array:
     """The probability of each signal, shape (n_signals,); NaN where none is known."""
     known = _keys(prepared, found).join(answers, on=["session", "symbol"], how="left", maintain_order="left")
