@@ -3,11 +3,16 @@
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 SAMPLE_SECONDS = 0.2
+CONTAINER = (  # Linux control groups, version 2 and 1
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 TARGET_SHARE = 7 / 8  # of the ceiling: so many workers are started as stay below it
 
 
@@ -20,10 +25,16 @@ class Limits(NamedTuple):
 
     @staticmethod
     def of(ceiling_share: float) -> "Limits":
-        """Limits of this machine. ceiling_share : of its memory."""
-        machine = psutil.virtual_memory().total / 2**20
+        """Limits of this machine, or of the container that it is seen from. ceiling_share : of its memory."""
+        machine = min([psutil.virtual_memory().total, *_container_bytes()]) / 2**20
         ceiling = machine * ceiling_share
         return Limits(int(machine), int(ceiling), int(ceiling * TARGET_SHARE))
+
+
+def _container_bytes() -> list[int]:
+    """What a container may take of the machine's memory; empty where nothing bounds it ("max")."""
+    texts = [path.read_text().strip() for path in CONTAINER if path.is_file()]
+    return [int(text) for text in texts if text.isdigit()]
 
 
 class Watch:

@@ -54,6 +54,7 @@ def test_what_cannot_be_stopped_goes_on_above_the_ceiling(settings):
 
 def test_the_record_holds_workers_time_outs_and_limits(settings, monkeypatch):
     monkeypatch.setenv("BQ_WORKERS", "3")
+    monkeypatch.setattr(memory, "CONTAINER", ())
     run = Run(settings(0.5), job="retrain")
     machine = psutil.virtual_memory().total / 2**20
     assert run.info["resources"] == {
@@ -65,6 +66,18 @@ def test_the_record_holds_workers_time_outs_and_limits(settings, monkeypatch):
         "memory_ceiling_mib": int(0.5 * machine),
         "memory_target_mib": int(0.4375 * machine),
     }
+
+
+@pytest.mark.parametrize(
+    "bound, mib",
+    [("268435456\n", 256), ("max\n", None), ("9223372036854771712\n", None)],
+    ids=["bounded", "unbounded", "unbounded, version 1"],
+)
+def test_a_container_s_bound_counts_as_the_machine(tmp_path, monkeypatch, bound, mib):
+    (tmp_path / "memory.max").write_text(bound)
+    monkeypatch.setattr(memory, "CONTAINER", (tmp_path / "memory.max", tmp_path / "absent"))
+    whole = int(psutil.virtual_memory().total / 2**20)
+    assert memory.Limits.of(0.5).machine == (mib or whole)
 
 
 @pytest.mark.parametrize(
