@@ -30,17 +30,6 @@ class Verdict(NamedTuple):
     headline: str
     components: list[Component]
 
-    @property
-    def reasons(self) -> list[str]:
-        """The components that do not hold, or all of them where the model is deployed."""
-        chosen = [c for c in self.components if not c.holds] or self.components
-        return [f"{c.name}: {c.statement}" for c in chosen]
-
-    @property
-    def needed(self) -> list[str]:
-        """What would be needed, for each component that does not hold."""
-        return [f"{c.name}: {c.needed}" for c in self.components if c.needed]
-
 
 class Standing(NamedTuple):
     """What is deployed, as far as it can still be asked."""

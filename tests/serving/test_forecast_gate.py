@@ -71,4 +71,4 @@ def test_without_skill_nothing_deploys(settings):
 
 def test_with_much_skill_it_deploys(settings):
     verdict = judged(0.4, 0, settings)
-    assert verdict.deploy, verdict.reasons
+    assert verdict.deploy, verdict.components

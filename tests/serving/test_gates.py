@@ -70,8 +70,7 @@ def test_a_planted_improvement_deploys():
         CALIBRATION,
         PARITY,
     ]
-    assert verdict.needed == []
-    assert len(verdict.reasons) == len(verdict.components), "every component is shown where all hold"
+    assert not any(c.needed for c in verdict.components)
 
 
 STATES = {
@@ -110,8 +109,6 @@ def test_each_component_holds_fails_or_is_inconclusive(name, given, state):
         failed = [c.name for c in verdict.components if not c.holds]
         named = f"{said}: {name}" in verdict.headline
         assert named or (failed.index(name) >= gates.NAMED and "more" in verdict.headline)
-        assert any(line.startswith(f"{name}: ") for line in verdict.reasons)
-        assert any(line.startswith(f"{name}: ") for line in verdict.needed)
 
 
 def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
