@@ -50,14 +50,17 @@ def _equal_weight(prices: pl.DataFrame) -> pl.DataFrame:
 def measures(index: pl.DataFrame) -> pl.DataFrame:
     """What describes a market, at each session of an index (`market_index`), from closes up to that session.
 
-    Returns `index` with: volatility, log of the annualised standard deviation of 21 returns; momentum, log return of 63
+    Returns `index` with: volatility, annualised standard deviation of 21 log returns; momentum, log return of 63
     sessions; trend, log of close over its mean of 126; fear_greed, from 0 (fear) to 1: the mean of 1 − percentile of
     fear, percentile of momentum (both among the 252 sessions before) and breadth, of those known. Fear is the implied
     volatility where it is known throughout, else `volatility`. Null until a look-back is complete.
+
+    They describe; `filtered_probabilities` sees returns alone. Over simulated markets Gaussian mixtures of such
+    measures found the true state in 56 to 62% of sessions, Markov switching of returns in 85%.
     """
     close = pl.col("close")
     frame = index.with_columns(
-        volatility=(close.log().diff().rolling_std(VOLATILITY).clip(1e-6) * ANNUAL**0.5).log(),
+        volatility=close.log().diff().rolling_std(VOLATILITY) * ANNUAL**0.5,
         momentum=close.log().diff(MOMENTUM),
         trend=(close / close.rolling_mean(TREND)).log(),
     )
@@ -74,14 +77,20 @@ def measures(index: pl.DataFrame) -> pl.DataFrame:
 def filtered_probabilities(index: pl.DataFrame, *, states: int, min_sessions: int) -> NDArray[np.float64]:
     """Probability of each state at each session, given what was known at its close.
 
-    index : DataFrame with `session` and `close`, sorted. Returns shape (n_sessions, states), states by rising mean
-    return; NaN before the first January that has `min_sessions` returns before it.
+    index : DataFrame with `session` and `close`, sorted. Returns shape (n_sessions, states), states by falling
+    variance; NaN before the first January that has `min_sessions` returns before it.
 
     A Markov-switching model of daily log returns, each state with a mean and a variance (Hamilton 1989,
     doi:10.2307/1912559; statsmodels): estimated each January on all that lies before it, filtered (never smoothed)
     through the year. So history cut at a session gives the same probabilities at that session. The first estimate
     starts from equal groups of sessions by volatility and each later one from the one before: nothing is drawn at
-    random, and a state means the same from year to year.
+    random.
+
+    What tells states apart is their variance. The standard errors of means are for years as large as what lies between
+    them, so that an order by means turns over from one January to the next, while that by variance stays; only states
+    of about the same variance may change places. Stock markets rise less where their variance is high (Glosten,
+    Jagannathan and Runkle 1993, doi:10.1111/j.1540-6261.1993.tb05128.x); of an index that does not, the first state is
+    the most volatile one all the same.
     """
     probabilities = np.full((len(index), states), np.nan)
     returns = 100.0 * index["close"].log().diff().to_numpy()[1:]
@@ -109,7 +118,10 @@ def _estimate(returns: NDArray, states: int, parameters: NDArray | None) -> NDAr
     with warnings.catch_warnings():
         # after these steps comes a search, of which none is asked for: it warns, and "nm" costs the least
         warnings.simplefilter("ignore")
-        found = model.fit(start, em_iter=steps, maxiter=0, method="nm", return_params=True, disp=0)
+        try:
+            found = model.fit(start, em_iter=steps, maxiter=0, method="nm", return_params=True, disp=0)
+        except np.linalg.LinAlgError:  # a state shrank to the sessions without any change of price
+            return parameters
     return found if np.isfinite(found).all() else parameters
 
 
@@ -123,12 +135,12 @@ def _grouped(returns: NDArray, states: int) -> NDArray:
 
 
 def _filter(returns: NDArray, states: int, parameters: NDArray) -> NDArray[np.float64]:
-    """Filtered probabilities, states by rising mean return."""
+    """Filtered probabilities, states by falling variance."""
     from statsmodels.tsa.regime_switching.markov_regression import MarkovRegression
 
     model = MarkovRegression(returns, k_regimes=states, switching_variance=True)
-    means = parameters[states * (states - 1) :][:states]
-    return model.filter(parameters).filtered_marginal_probabilities[:, np.argsort(means, kind="stable")]
+    order = np.argsort(-parameters[-states:], kind="stable")
+    return model.filter(parameters).filtered_marginal_probabilities[:, order]
 
 
 def held(probabilities: NDArray[np.float64], *, probability: float, sessions: int) -> NDArray[np.int64]:

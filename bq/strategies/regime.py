@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from bq.analysis.regimes import filtered_probabilities, held, market_index, measures
+from bq.analysis.regimes import MEASURES, filtered_probabilities, held, market_index, measures
+from bq.analysis.volatility import ANNUAL
 from bq.core.log import log
 from bq.core.settings import Regimes, Settings
 from bq.strategies.contract import regime_columns
@@ -26,6 +27,11 @@ class Timeline(NamedTuple):
     def columns(self) -> list[str]:
         """Names of the columns of probabilities."""
         return [name for name in self.frame.columns if name.startswith(f"{LABEL}_")]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the regimes, in the order of `columns`."""
+        return [name.removeprefix(f"{LABEL}_") for name in self.columns]
 
 
 def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
@@ -64,19 +70,22 @@ def joined(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
     return clean.join(known, on="session", how="left", maintain_order="left")
 
 
-def summary(events: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """How much there is of each regime: regime, events, dates, sessions, spells, expected_stay (sessions), by regime.
+def summary(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
+    """How much there is of each regime, and what the market was like while it stood: a row for each, in their order.
 
-    events : with the columns of `attach`. frame : of the `timeline`. The expected stay is the mean length of a spell,
-    the last one, which goes on, included. The row with regime null counts what no regime is known of.
+    events : with the columns of `attach`. Returns regime, events, dates, sessions, spells, expected_stay (sessions),
+    growth, and the mean of each measure of `analysis.regimes`. The expected stay is the mean length of a spell, the
+    last one, which goes on, included; growth the mean log return a year. The row with regime null counts what no
+    regime is known of.
     """
-    spell = pl.col(LABEL).rle_id()
-    lasted = (
-        frame.select(LABEL, spell=spell)
-        .group_by(LABEL)
-        .agg(sessions=pl.len(), spells=pl.col("spell").n_unique())
-        .with_columns(expected_stay=pl.col("sessions") / pl.col("spells"))
+    stays = line.frame.with_columns(spell=pl.col(LABEL).rle_id(), growth=pl.col("close").log().diff() * ANNUAL)
+    lasted = stays.group_by(LABEL).agg(
+        pl.len().alias("sessions"),
+        pl.col("spell").n_unique().alias("spells"),
+        (pl.len() / pl.col("spell").n_unique()).alias("expected_stay"),
+        pl.col("growth", *MEASURES).mean(),
     )
     counts = events.group_by(LABEL).agg(events=pl.len(), dates=pl.col("session").n_unique())
     both = counts.join(lasted, on=LABEL, how="full", coalesce=True, nulls_equal=True)
-    return both.with_columns(pl.col("events", "dates").fill_null(0)).sort(LABEL, nulls_last=True)
+    in_order = both.sort(pl.col(LABEL).cast(pl.Enum(line.names)), nulls_last=True)
+    return in_order.with_columns(pl.col("events", "dates").fill_null(0))

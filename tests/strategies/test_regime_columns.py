@@ -70,11 +70,19 @@ def test_events_without_probabilities_are_counted_in_the_log(bars, caplog):
     assert "none known yet at 1 of 2 events" in caplog.text
 
 
-def test_the_summary_counts_events_dates_and_stays():
-    labels = [None] * 2 + ["bull"] * 6 + ["bear"] * 3 + ["bull"] * 2
-    frame = pl.DataFrame({"session": days(13), "regime": labels})
-    events = frame.filter(pl.col("regime").ne_missing("bear"))
-    got = regime.summary(pl.concat([events, events]), frame).rows_by_key("regime", named=True, unique=True)
-    assert got["bull"] == {"events": 16, "dates": 8, "sessions": 8, "spells": 2, "expected_stay": 4.0}
-    assert got["bear"] == {"events": 0, "dates": 0, "sessions": 3, "spells": 1, "expected_stay": 3.0}
+def test_the_summary_counts_events_dates_and_stays_and_says_what_the_market_was_like():
+    labels = [None] * 2 + ["bull"] * 6 + ["neutral"] * 3 + ["bull"] * 2
+    close = [100.0] * 2 + [100.0 * 1.01**t for t in range(1, 7)] + [100.0] * 3 + [101.0, 102.01]
+    measured = {"volatility": [0.2] * 8 + [0.5] * 3 + [0.1] * 2, "momentum": 0.0, "trend": None, "fear_greed": 0.5}
+    known = dict.fromkeys(regime_columns(3), 1 / 3)
+    frame = pl.DataFrame({"session": days(13), "close": close, **measured, **known, "regime": labels})
+    events = frame.filter(pl.col("regime").ne_missing("neutral"))
+    table = regime.summary(pl.concat([events, events]), regime.Timeline(frame, "SPX"))
+    assert table["regime"].to_list() == ["neutral", "bull", None]
+    got = table.rows_by_key("regime", named=True, unique=True)
+    described = {"momentum": 0.0, "trend": None, "fear_greed": 0.5}
+    bull = {"events": 16, "dates": 8, "sessions": 8, "spells": 2, "expected_stay": 4.0, **described}
+    neutral = {"events": 0, "dates": 0, "sessions": 3, "spells": 1, "expected_stay": 3.0, **described}
+    assert got["bull"] == pytest.approx(bull | {"volatility": 0.175, "growth": 252 * np.log(1.01)})
+    assert got["neutral"] == pytest.approx(neutral | {"volatility": 0.5, "growth": -252 * 2 * np.log(1.01)})
     assert got[None]["events"] == 4
