@@ -1,6 +1,7 @@
 """What a model is made of, and what each of its layers is worth out of sample."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,20 +25,36 @@ def importances(model: FittedModel, features: FeatureSet) -> pl.DataFrame:
 
 
 def weights(model: FittedModel, regimes: Sequence[str]) -> pl.DataFrame:
-    """How a stack weighs its layers: layer, one column a regime, `out of fold` (the average that did best there).
+    """How a stack weighs the answers of its layers, each column adding up to 1.
 
-    regimes : names of the regime columns. Without a row for a model that is no stack.
+    regimes : names of the regime columns. Returns layer, `average` (the weights without a meta-learner), and of each
+    regime, as if it were certain, `<regime>: prior` of the settings and `<regime>: fitted`, the prior times what the
+    meta-learner made of it. Without regimes there is one `fitted`. Null where the meta-learner has no coefficients.
+    Without a row for a model that is no stack.
     """
     if not isinstance(model.base, Stack):
-        return pl.DataFrame(schema={"layer": pl.String, "out of fold": pl.Float64})
+        return pl.DataFrame(schema={"layer": pl.String, "average": pl.Float64})
     stack = model.base
-    layers = [*stack.bases, *(["regimes"] if stack.experts else [])]
-    by_regime = {}
-    if stack.table is not None:
-        width = stack.table.shape[1] // len(layers)
-        shares = stack.table[:, ::width] / stack.table[:, ::width].sum(axis=1, keepdims=True)
-        by_regime = {name: shares[i].astype(np.float64) for i, name in enumerate(regimes)}
-    return pl.DataFrame({"layer": layers, **by_regime, "out of fold": stack.weights})
+    n = len(stack.names)
+    table = np.ones((1, n)) if stack.table is None else stack.table[:, :: stack.table.shape[1] // n].astype(np.float64)
+    prior = table / table.sum(axis=1, keepdims=True)
+    fitted = _fitted(stack, prior)
+    found = {"layer": stack.names, "average": stack.weights}
+    if stack.table is None:
+        return pl.DataFrame({**found, "fitted": fitted[0]}).with_columns(pl.selectors.float().fill_nan(None))
+    for name, before, after in zip(regimes, prior, fitted, strict=True):
+        found |= {f"{name}: prior": before, f"{name}: fitted": after}
+    return pl.DataFrame(found).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def _fitted(stack: Stack, prior: np.ndarray) -> np.ndarray:
+    """What each layer's answer is multiplied with in each regime, of shape and sums of `prior`; NaN: not known."""
+    if stack.meta is None:
+        return np.tile(stack.weights, (len(prior), 1))
+    if stack.coefficients is None:
+        return np.full_like(prior, np.nan)
+    found = prior * stack.coefficients
+    return found / found.sum(axis=1, keepdims=True)
 
 
 def layer_ic(layers: pl.DataFrame, oos: pl.DataFrame, *, blocks: Blocks) -> pl.DataFrame:
@@ -55,7 +72,7 @@ def layer_ic(layers: pl.DataFrame, oos: pl.DataFrame, *, blocks: Blocks) -> pl.D
     for name, ic in zip(names, series, strict=True):
         wide = wide.join(ic.rename({"ic": name}), on="session", how="left")
     values = wide.select(names).fill_null(np.nan).to_numpy()
-    own, added = blocks.means(values), blocks.means(values[:, [names.index("stack")]] - values)
+    own, added = blocks.of_ic.means(values), blocks.of_ic.means(values[:, [names.index("stack")]] - values)
     rows = [
         {
             "layer": name,
@@ -70,6 +87,42 @@ def layer_ic(layers: pl.DataFrame, oos: pl.DataFrame, *, blocks: Blocks) -> pl.D
         for name, ic, more in zip(names, own, added, strict=True)
     ]
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+
+
+class Sides(NamedTuple):
+    """The layers, their average and the rule score by what the whole stack adds to their rank IC."""
+
+    better: list[str]  # the stack is better than these by its lower bound
+    worse: list[str]  # worse by its upper bound
+    untold: list[str]  # the interval holds 0, or there is none
+
+
+def sides(ic: pl.DataFrame) -> Sides:
+    """The rows of `layer_ic` beside the stack's own."""
+    others = ic.filter(pl.col("layer") != "stack")
+    better, worse = (pl.col("adds_low") > 0.0).fill_null(False), (pl.col("adds_high") < 0.0).fill_null(False)
+    return Sides(*(others.filter(which)["layer"].to_list() for which in (better, worse, ~better & ~worse)))
+
+
+def notices(ic: pl.DataFrame, weights: pl.DataFrame) -> list[str]:
+    """Where a stack is worse than a part of it or than their average beyond chance, and what the artefact dropped.
+
+    ic : as from `layer_ic`. weights : of the artefact, as from `weights`.
+    """
+    parts = [name for name in sides(ic).worse if name != "rule score"]
+    found = []
+    if parts:
+        rows = ic.filter(pl.col("layer").is_in(parts)).iter_rows(named=True)
+        lost = ", ".join("{layer} {stack_adds:+.4f} [{adds_low:+.4f}, {adds_high:+.4f}]".format(**row) for row in rows)
+        sessions = ic.filter(pl.col("layer") == "stack")["sessions"].item()
+        found.append(
+            f"the stack ranks worse out of sample than parts of it (rank IC less theirs, {sessions} sessions): {lost}"
+        )
+    fitted = pl.all_horizontal(pl.col("^.*fitted$").fill_null(1.0) == 0.0)
+    dropped = weights.filter(fitted)["layer"].to_list() if len(weights) else []
+    if dropped:
+        found.append(f"the artefact's stack gives no weight to {', '.join(dropped)}; see the table of weights")
+    return found
 
 
 def layer_correlation(layers: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:

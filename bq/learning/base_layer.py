@@ -41,6 +41,12 @@ class OutOfFold(NamedTuple):
     columns: Columns
     regimes: NDArray[np.float32]  # (n_events, n_regimes)
 
+    def decayed(self, half_life_days: float | None) -> "OutOfFold":
+        """With weights halved for every half-life, and without the oldest events; see `decayed` in sample."""
+        recent = decayed(self.sample, half_life_days)
+        first = len(self.sample.label) - len(recent.label)  # rows are in time order
+        return OutOfFold(recent, {name: said[first:] for name, said in self.columns.items()}, self.regimes[first:])
+
 
 def answers(bases: Mapping[str, Any], experts: Sequence[Any], x: NDArray[np.float32], kind: Kind) -> Columns:
     """Answer of each layer to rows of prepared features."""

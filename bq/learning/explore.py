@@ -60,9 +60,10 @@ def strongest(ic: pl.DataFrame) -> str:
     known = ic.filter(pl.col("ic").is_not_null())
     features, score = known.filter(pl.col("feature") != "score"), known.filter(pl.col("feature") == "score")["ic"]
     if features.is_empty():
-        return "No session has the three events that a rank IC needs: bring more symbols."
+        return "No session has the five events that a rank IC needs: bring more symbols."
     best = features.row(0, named=True)
     beside = f"; the rule score has {score[0]:+.3f}" if len(score) else ""
-    interval = "" if best["low"] is None else f" [{best['low']:+.3f}, {best['high']:+.3f}]"
+    bounded = best["low"] is not None
+    interval = f" [{best['low']:+.3f}, {best['high']:+.3f}]" if bounded else " (too few sessions for an interval)"
     found = f"Strongest feature: {best['feature']}, rank IC {best['ic']:+.3f}{interval}"
     return f"{found} over {best['sessions']} sessions{beside}."

@@ -1,6 +1,6 @@
 """Base models by name, for outcomes in classes and for targets that are numbers.
 
-A new one is a function and an entry in `LAYERS`, which says what may be set and over which range it is tuned.
+A new one is a function and an entry in `LAYERS` (or `METAS`, of meta-learners), with what is set and tuned how far.
 """
 
 import re
@@ -18,6 +18,7 @@ from bq.core.settings import Learning
 Kind = Literal["classification", "regression"]
 CLASSIFICATION, REGRESSION = "classification", "regression"
 STACK = "stack"  # the name under which learning/stacking combines several
+META = "meta"  # the name under which hyperparameters of its meta-learner are set
 ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold
 
 
@@ -31,7 +32,10 @@ class Range(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A base model: called with `seed` and its hyperparameters, `make` returns a scikit-learn estimator."""
+    """A base model: called with `seed` and its hyperparameters, `make` returns a scikit-learn estimator.
+
+    That of a meta-learner is also told how many `layers` there are, and the `width` of their answers.
+    """
 
     make: Callable[..., Any]
     ranges: Mapping[str, Range]
@@ -91,6 +95,24 @@ def _mlp(estimator: str) -> Callable[..., Any]:
     return make
 
 
+def _blend(estimator: str) -> Callable[..., Any]:
+    """The layers' average, moved as far from equal weights as events out of fold have shown."""
+
+    def make(seed: int, **hyperparameters: float) -> Any:
+        from bq.learning import blend
+
+        return blend.centred(getattr(blend, estimator)(**hyperparameters))
+
+    return make
+
+
+def _untold(make: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
+    """A base model as a meta-learner: layers are features like others to it."""
+    return lambda seed, layers, width, **hyperparameters: make(seed, **fixed, **hyperparameters)
+
+
+LINEAR = {"alpha": Range(0.01, 1e-4, 0.1, log=True), "l1_ratio": Range(0.5, 0.05, 1.0)}
+LOGISTIC = {"C": Range(0.05, 1e-3, 10.0, log=True), "l1_ratio": Range(0.5, 0.0, 1.0)}
 LIGHTGBM = {  # shallow and slow-learning, as outcomes are mostly noise
     "n_estimators": Range(150, 50, 400, log=True),
     "learning_rate": Range(0.03, 0.01, 0.3, log=True),
@@ -113,18 +135,31 @@ MLP = {"first": Range(32, 8, 128, log=True), "second": Range(16, 4, 64, log=True
 
 
 LAYERS: dict[tuple[str, str], Layer] = {
-    ("elastic_net", CLASSIFICATION): Layer(
-        logistic_elastic_net, {"C": Range(0.05, 1e-3, 10.0, log=True), "l1_ratio": Range(0.5, 0.0, 1.0)}
-    ),
-    ("elastic_net", REGRESSION): Layer(
-        elastic_net, {"alpha": Range(0.01, 1e-4, 0.1, log=True), "l1_ratio": Range(0.5, 0.05, 1.0)}
-    ),
+    ("elastic_net", CLASSIFICATION): Layer(logistic_elastic_net, LOGISTIC),
+    ("elastic_net", REGRESSION): Layer(elastic_net, LINEAR),
     ("lightgbm", CLASSIFICATION): Layer(_lightgbm("LGBMClassifier"), LIGHTGBM),
     ("lightgbm", REGRESSION): Layer(_lightgbm("LGBMRegressor"), LIGHTGBM),
     ("mlp", CLASSIFICATION): Layer(_mlp("MLPClassifier"), MLP),
     ("mlp", REGRESSION): Layer(_mlp("MLPRegressor"), MLP),
     ("xgboost", CLASSIFICATION): Layer(_xgboost("XGBClassifier"), XGBOOST),
     ("xgboost", REGRESSION): Layer(_xgboost("XGBRegressor"), XGBOOST),
+}
+
+FEW_TREES = {  # few bins: rounding rarely decides on which side a row falls
+    "n_estimators": Range(50, 20, 200, log=True),
+    "num_leaves": Range(8, 4, 16, log=True),
+    "max_depth": Range(3, 2, 5),
+    "learning_rate": Range(0.05, 0.01, 0.3, log=True),
+    "max_bin": Range(15, 7, 63, log=True),
+}
+BLEND = {"shrinkage": Range(0.1, 0.01, 10.0, log=True)}  # 0.1: level with the best averages on planted panels
+METAS: dict[tuple[str, str], Layer] = {
+    ("blend", CLASSIFICATION): Layer(_blend("BlendClassifier"), BLEND),
+    ("blend", REGRESSION): Layer(_blend("BlendRegressor"), BLEND),
+    ("elastic_net", CLASSIFICATION): Layer(_untold(logistic_elastic_net), LAYERS["elastic_net", CLASSIFICATION].ranges),
+    ("elastic_net", REGRESSION): Layer(_untold(elastic_net, positive=True), LAYERS["elastic_net", REGRESSION].ranges),
+    ("lightgbm", CLASSIFICATION): Layer(_untold(_lightgbm("LGBMClassifier")), FEW_TREES),
+    ("lightgbm", REGRESSION): Layer(_untold(_lightgbm("LGBMRegressor")), FEW_TREES),
 }
 
 
@@ -138,9 +173,11 @@ def names(kind: Kind) -> list[str]:
     return sorted(name for name, of in LAYERS if of == kind)
 
 
-def ranges(name: str, kind: Kind) -> dict[str, tuple[float, float, bool]]:
-    """What Optuna may try: hyperparameter → (low, high, log); whole numbers where both ends are."""
-    return {key: (value.low, value.high, value.log) for key, value in LAYERS[name, kind].ranges.items()}
+def settable(learning: Learning, kind: Kind) -> dict[str, Mapping[str, Range]]:
+    """Hyperparameters by the name under which they are set: of base models, and under `meta` of the meta-learner."""
+    found = {name: LAYERS[name, kind].ranges for name in names(kind)}
+    meta = METAS.get((learning.stack.meta, kind))
+    return {**found, META: meta.ranges} if meta else found
 
 
 def check(learning: Learning, kind: Kind) -> None:
@@ -159,20 +196,20 @@ def check(learning: Learning, kind: Kind) -> None:
                     f"`learning.{setting}` must name base models of {kind}, but got {name!r}; "
                     f"{did_you_mean(name, allowed)}"
                 )
+    ranges = settable(learning, kind)
     for name, values in learning.hyperparameters.items():
-        if name not in known:
+        if name not in ranges:
             raise BadParameters(
-                f"`learning.hyperparameters` must name base models of {kind}, but got {name!r}; "
-                f"{did_you_mean(name, known)}"
+                f"`learning.hyperparameters` must name base models of {kind}, or `{META}`, but got {name!r}; "
+                f"{did_you_mean(name, ranges)}"
             )
         for key, value in values.items():
-            _check_hyperparameter(name, kind, key, value)
+            _check_hyperparameter(name, kind, key, value, ranges[name])
     if learning.device == "cuda":
         _check_gpu()
 
 
-def _check_hyperparameter(name: str, kind: Kind, key: str, value: float) -> None:
-    known = LAYERS[name, kind].ranges
+def _check_hyperparameter(name: str, kind: Kind, key: str, value: float, known: Mapping[str, Range]) -> None:
     if key not in known:
         raise BadParameters(
             f"`learning.hyperparameters.{name}.{key}` is not a hyperparameter of {name} ({kind}); "
@@ -195,12 +232,21 @@ def _check_gpu() -> None:
         )
 
 
-def make(name: str, kind: Kind, learning: Learning, **hyperparameters: float) -> Any:
-    """An unfitted base model with the hyperparameters of the settings, or with the `hyperparameters` given instead."""
+def make(name: str, kind: Kind, learning: Learning) -> Any:
+    """An unfitted base model with the hyperparameters of the settings."""
     layer = LAYERS[name, kind]
-    defaults = {key: value.default for key, value in layer.ranges.items()}
-    model = layer.make(seed=learning.seed, **defaults | (hyperparameters or learning.hyperparameters.get(name, {})))
+    model = layer.make(seed=learning.seed, **_values(layer, learning, name))
     return model.set_params(device=learning.device) if "device" in model.get_params() else model
+
+
+def make_meta(kind: Kind, learning: Learning, *, layers: int, width: int) -> Any:
+    """The unfitted meta-learner of the settings, for so many layers whose answers have `width` columns."""
+    layer = METAS[learning.stack.meta, kind]
+    return layer.make(seed=learning.seed, layers=layers, width=width, **_values(layer, learning, META))
+
+
+def _values(layer: Layer, learning: Learning, name: str) -> dict[str, float]:
+    return {key: value.default for key, value in layer.ranges.items()} | learning.hyperparameters.get(name, {})
 
 
 def fit(model: Any, x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float32]) -> Any:

@@ -10,7 +10,11 @@ from bq.core.settings import Settings
 from bq.learning.auc import auc_by_session
 from bq.learning.model import FittedModel
 from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
-from bq.strategies.contract import FeatureSet, Strategy, Task
+from bq.strategies.contract import SMALLEST_CROSS_SECTION, FeatureSet, Strategy, Task
+
+HOLDINGS = 1.5  # holding times in a mean block
+IC_HOLDINGS = 2.0  # of rank ICs, whose features persist beside their labels
+EACH = "mean of the sessions decided on"
 
 
 class Blocks(NamedTuple):
@@ -25,6 +29,11 @@ class Blocks(NamedTuple):
         """Bootstrap mean of one value per session, in time order."""
         return bootstrap_mean(values, **self._asdict())
 
+    @property
+    def of_ic(self) -> "Blocks":
+        """The same for rank ICs: naive intervals of a null IC miss 0 most where labels overlap."""
+        return self._replace(block=self.block * IC_HOLDINGS / HOLDINGS)
+
     def means(self, values: np.ndarray) -> list[Interval]:
         """Bootstrap means of several series, shape (n_sessions, n_series); NaN where a session has no value."""
         return bootstrap_means(values, **self._asdict())
@@ -38,7 +47,7 @@ def block_length(events: pl.DataFrame, sessions: pl.Series | None = None) -> flo
     holding = (events["t1"] - events["t0"]).dt.total_seconds().quantile(0.9)
     sessions = events["session"] if sessions is None else sessions
     gaps = sessions.unique().sort().diff().drop_nulls().dt.total_seconds()
-    return max(1.5 * holding / gaps.median(), 1.0) if len(gaps) else 1.0
+    return max(HOLDINGS * holding / gaps.median(), 1.0) if len(gaps) else 1.0
 
 
 def versus(
@@ -63,10 +72,14 @@ def drawdown(values: pl.Series) -> float:
 
 
 def rank_ic(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
-    """Spearman correlation of `by` with the outcome within each session: session, ic; sessions of >= 3 events."""
+    """Spearman correlation of `by` with the outcome within each session: session, ic; sessions of >= 5 events."""
     ic = pl.corr(by, "outcome", method="spearman")
-    frame = predictions.group_by("session").agg(ic.alias("ic"), pl.len().alias("n")).filter(pl.col("n") >= 3)
-    return frame.filter(pl.col("ic").is_finite()).select("session", "ic").sort("session")
+    frame = predictions.group_by("session").agg(ic.alias("ic"), pl.len().alias("n"))
+    return (
+        frame.filter(pl.col("n") >= SMALLEST_CROSS_SECTION, pl.col("ic").is_finite())
+        .select("session", "ic")
+        .sort("session")
+    )
 
 
 def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl.Series:
@@ -80,7 +93,7 @@ def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl
 def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.DataFrame:
     """Reliability of all class probabilities together: bin, predicted, observed, low, high (95% Wilson), n.
 
-    Without a row for a task without classes.
+    Of two classes the last alone: the other only mirrors it. Without a row for a task without classes.
     """
     if not task.classes:
         names = ("predicted", "observed", "low", "high")
@@ -88,6 +101,7 @@ def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.
     long = pl.concat(
         predictions.select(pl.col(f"p_{name}").alias("p"), (pl.col("label") == i).cast(pl.Float64).alias("hit"))
         for i, name in enumerate(task.classes)
+        if len(task.classes) != 2 or i == 1
     )
     bin_of = (pl.col("p") * bins).floor().clip(0, bins - 1).cast(pl.Int64)
     table = long.group_by(bin_of.alias("bin")).agg(
@@ -121,19 +135,21 @@ def table(
         .join(rank_ic(predictions, by="score").rename({"ic": "score_ic"}), on="session", how="left")
         .sort("session")
     )
-    figures = [  # metric, column, baseline column, what that is, convention
-        *figures,
-        ("rank IC", "ic", "score_ic", "rule score", "Spearman within a session of ≥ 3 events"),
-    ]
+    several = f"Spearman within a session of ≥ {SMALLEST_CROSS_SECTION} events"
+    ranks: Figures = [("rank IC", "ic", "score_ic", "rule score", several)]  # metric, columns, baseline, convention
     name = strategy.value_name(settings)
     values = [
-        (name, "model", "baseline", "rule score's", "per session"),
-        (name, "model", "everything", "all events", "per session"),
+        (name, "model", "baseline", "rule score's", EACH),
+        (name, "model", "everything", "all events", EACH),
         ("uplift over rule score", "uplift", None, "none", "difference of the two"),
     ]
     decided = versus(predictions, strategy, settings)
     rarer = blocks._replace(block=block_length(predictions, decided["session"]))  # not every session need decide
-    found = [*_intervals(sessions, figures, blocks), *_intervals(decided, values, rarer)]
+    found = [
+        *_intervals(sessions, figures, blocks),
+        *_intervals(sessions, ranks, blocks.of_ic),
+        *_intervals(decided, values, rarer),
+    ]
     return pl.DataFrame(
         [
             {
@@ -198,16 +214,18 @@ def _of_standings(predictions: pl.DataFrame) -> tuple[pl.DataFrame, Figures]:
 def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) -> pl.DataFrame:
     """Mean rank IC of each column with the outcome, with its interval: feature, ic, low, high, sessions.
 
-    Within each session of at least 3 events that have the feature; where it does not vary it has no IC.
+    Within each session of at least 5 events that have the feature; where it does not vary it has no IC.
     """
     known = events.filter(pl.col("outcome").is_not_null()).with_columns(pl.col(columns).fill_nan(None))
     correlations = [
-        pl.when(pl.col(name).count() >= 3).then(pl.corr(name, "outcome", method="spearman")).alias(name)
+        pl.when(pl.col(name).count() >= SMALLEST_CROSS_SECTION)
+        .then(pl.corr(name, "outcome", method="spearman"))
+        .alias(name)
         for name in columns
     ]
     sessions = known.group_by("session").agg(*correlations).sort("session")
     values = sessions.select(columns).fill_null(np.nan).to_numpy()
-    rows = zip(columns, blocks.means(values), strict=True)
+    rows = zip(columns, blocks.of_ic.means(values), strict=True)
     table = pl.DataFrame(
         [{"feature": name, "ic": i.mean, "low": i.low, "high": i.high, "sessions": i.n} for name, i in rows]
     )

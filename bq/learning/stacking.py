@@ -1,8 +1,7 @@
 """Several base models as one: their out-of-fold predictions, weighted by regime, teach a meta-learner.
 
 Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1. An in-sample prediction never reaches the meta-learner: it sees what
-models fitted on earlier events said of later ones, by purged walk-forward inside the training window. Of numbers its
-coefficients are not negative (Breiman 1996, doi:10.1007/BF00117832): otherwise it turns noise of one fold around.
+models fitted on earlier events said of later ones, by purged walk-forward inside the training window.
 """
 
 from typing import Any, NamedTuple
@@ -21,14 +20,6 @@ from bq.learning.sample import Preparation, Sample, count_regimes
 
 LEAST_WEIGHT = np.float32(1e-6)  # keeps weights defined where all regime probabilities are 0
 SMALLEST = 1e-7  # probabilities below it are raised to it before the logarithm
-META: dict[tuple[str, str], dict[str, float]] = {
-    ("elastic_net", REGRESSION): {"alpha": 0.01, "l1_ratio": 0.5, "positive": True},
-    ("elastic_net", CLASSIFICATION): {"C": 0.05, "l1_ratio": 0.5},
-    **{
-        ("lightgbm", kind): {"n_estimators": 50, "num_leaves": 8, "max_depth": 3, "learning_rate": 0.05, "max_bin": 15}
-        for kind in (REGRESSION, CLASSIFICATION)  # few bins: rounding rarely decides on which side a row falls
-    },
-}
 
 
 class Stack(NamedTuple):
@@ -42,6 +33,23 @@ class Stack(NamedTuple):
     meta: Any | None  # None: the answers are averaged by `weights`
     weights: NDArray[np.float64]  # (n_layers,), sum 1: those that did best out of fold, or equal ones
     notes: tuple[Note, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the layers, in order."""
+        return [*self.bases, *([REGIMES] if self.experts else [])]
+
+    @property
+    def coefficients(self) -> NDArray[np.float64] | None:
+        """What the meta-learner multiplies each layer's weighted answer with, shape (n_layers,).
+
+        Of classes the mean of absolute ones; None where it has none.
+        """
+        if not hasattr(self.meta, "steps"):
+            return None
+        (_, scaler), (_, last) = self.meta.steps
+        found = np.abs(np.atleast_2d(last.coef_) / (1.0 if scaler.scale_ is None else scaler.scale_))
+        return found[:, : len(self.centre)].reshape(len(found), len(self.weights), -1).mean(axis=(0, 2))
 
     def columns(self, x: NDArray[np.float32]) -> Columns:
         """Answer of each layer."""
@@ -110,8 +118,20 @@ def fit(train: Sample, preparation: Preparation, *, kind: Kind, n_classes: int, 
             notes=(*notes, Note("meta", "equal weights", "there is nothing out of fold to learn from"))
         )
     inner = inner._replace(columns={name: inner.columns[name] for name in names})
-    stack, note = _combined(stack, inner, learning)
-    return stack._replace(notes=(*notes, note))
+    stack, note = _combined(stack, inner.decayed(learning.half_life_days), learning)
+    return stack._replace(notes=(*notes, *_dropped(stack), note))
+
+
+def _dropped(stack: Stack) -> list[Note]:
+    """The layers whose answers change nothing."""
+    shares = stack.weights if stack.meta is None else stack.coefficients
+    shares = np.ones(len(stack.weights)) if shares is None else shares
+    by = "the average" if stack.meta is None else "the meta-learner"
+    return [
+        Note(name, "weight 0", f"{by} drops it, by what it said out of fold")
+        for name, share in zip(stack.names, shares, strict=True)
+        if share == 0.0
+    ]
 
 
 def _combined(stack: Stack, inner: OutOfFold, learning: Learning) -> tuple[Stack, Note]:
@@ -136,12 +156,15 @@ def _combined(stack: Stack, inner: OutOfFold, learning: Learning) -> tuple[Stack
 
 
 def _meta(stack: Stack, inner: OutOfFold, learning: Learning) -> Any:
-    """The fitted meta-learner. Raises ValueError where it answers all events alike."""
-    name, inputs = learning.stack.meta, stack.inputs(inner.columns, inner.regimes)
-    model = layers.make(name, stack.kind, learning, **META[name, stack.kind])
+    """The fitted meta-learner. Raises ValueError where it answers all events alike, or all of a regime."""
+    inputs, n = stack.inputs(inner.columns, inner.regimes), len(stack.weights)
+    model = layers.make_meta(stack.kind, learning, layers=n, width=len(stack.centre) // n)
     layers.fit(model, inputs, inner.sample.label, inner.sample.weight)
     if not np.ptp(layers.answer(model, inputs, stack.kind), axis=0).any():
         raise ValueError("it answers every event alike")
+    found = stack._replace(meta=model).coefficients
+    if found is not None and not found.any():
+        raise ValueError("it gives no layer any weight")
     return model
 
 

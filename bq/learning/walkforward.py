@@ -52,9 +52,7 @@ def check(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> None:
 
 def ripe_events(events: pl.DataFrame, task: Task) -> pl.DataFrame:
     """The events matured by the newest outcome, labelled. Raises BadData where they are too few to train on."""
-    events = events.with_columns(label=task.label(pl.col("outcome")))
-    cut = events["t1"].max()
-    ripe = matured(events, cut=cut) if cut else events.clear()
+    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))))
     if ripe.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
     if len(ripe) < splits.MIN_TRAINING_EVENTS:

@@ -16,7 +16,7 @@ from bq.learning.sample import Preparation
 from bq.learning.stacking import LEAST_WEIGHT, SMALLEST, Stack
 
 OPSET, ML_OPSET = 17, 3
-LINEAR = {"ElasticNet", "LogisticRegression"}  # last step of a pipeline whose first standardises
+LINEAR = {"BlendClassifier", "BlendRegressor", "ElasticNet", "LogisticRegression"}  # last step, after a StandardScaler
 
 
 class Nodes:
@@ -99,7 +99,8 @@ def _linear(to: Nodes, models: Sequence[Any], x: str, kind: Kind) -> str:
 def _of_standardised(model: Any, kind: Kind, centre: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Coefficients (n, width) and intercepts (width,) on features less `centre`."""
     scaler, last = model.steps[0][1], model.steps[1][1]
-    coefficients = np.atleast_2d(last.coef_).T / scaler.scale_[:, None]
+    scale = np.ones(len(scaler.mean_)) if scaler.scale_ is None else scaler.scale_
+    coefficients = np.atleast_2d(last.coef_).T / scale[:, None]
     intercepts = np.atleast_1d(last.intercept_) + (centre - scaler.mean_) @ coefficients
     if kind == CLASSIFICATION and coefficients.shape[1] == 1:  # of the second class alone
         return np.hstack([0.0 * coefficients, coefficients]), np.append(0.0, intercepts)

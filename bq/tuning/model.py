@@ -85,7 +85,7 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
 def training_part(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
     """The matured events that ended before the first outer test block and before the newest window."""
     task = strategy.task(settings)
-    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))), cut=events["t1"].max())
+    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))))
     outer = splits.purged_walk_forward(ripe, settings.learning)[0].train
     return ripe[np.intersect1d(outer, splits.newest_window(ripe, settings.learning)[0])]
 
@@ -111,18 +111,21 @@ def _check(part: pl.DataFrame, inner: Settings) -> None:
 
 
 def search_space(strategy: Strategy, settings: Settings) -> tuple[Ranges, Values]:
-    """Ranges of the candidate's hyperparameters (of a stack: of its base models') by dotted name, and those given."""
+    """Ranges of the candidate's hyperparameters by dotted name, and those given.
+
+    Of a stack those of its base models and of its meta-learner.
+    """
     kind = layers.kind_of(len(strategy.task(settings).classes))
     layers.check(settings.learning, kind)
-    chosen = settings.learning.model
+    chosen, known = settings.learning.model, layers.settable(settings.learning, kind)
     ranges: Ranges = {}
     defaults: dict[str, Any] = {}
-    for base in settings.learning.stack.models if chosen == STACK else [chosen]:
-        for key, (low, high, log) in layers.ranges(base, kind).items():
+    for layer in [*settings.learning.stack.models, layers.META] if chosen == STACK else [chosen]:
+        for key, (default, low, high, log) in known.get(layer, {}).items():
             whole = isinstance(low, int) and isinstance(high, int)
-            name = f"learning.hyperparameters.{base}.{key}"
+            name = f"learning.hyperparameters.{layer}.{key}"
             ranges[name] = (IntDistribution if whole else FloatDistribution)(low, high, log=log)
-            defaults[name] = layers.LAYERS[base, kind].ranges[key].default
+            defaults[name] = default
     return ranges, defaults | values_of(settings, ranges)
 
 
@@ -155,7 +158,9 @@ def _verdict(
     found: dict[str, Any], winner: Score, before: Score, strategy: Strategy, settings: Settings
 ) -> dict[str, Any]:
     pairs = winner.by_session.join(before.by_session, on="session", suffix="_given")
-    gain: Interval = gates.blocks(winner.oos, settings).mean((pairs["figure"] - pairs["figure_given"]).to_numpy())
+    blocks = gates.blocks(winner.oos, settings)
+    blocks = blocks if strategy.task(settings).classes else blocks.of_ic
+    gain: Interval = blocks.mean((pairs["figure"] - pairs["figure_given"]).to_numpy())
     number, trials = found["winner"]["number"], len(found["trials"])
     rows = [
         [

@@ -23,7 +23,7 @@ def test_the_strongest_feature_is_named_beside_the_rule_score():
 
 
 def test_without_a_rank_ic_the_reason_is_said():
-    assert "three events" in explore.strongest(ic(gamma=None, score=None))
+    assert "five events" in explore.strongest(ic(gamma=None, score=None))
 
 
 def test_deciles_hold_a_tenth_each_in_order():

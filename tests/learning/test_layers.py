@@ -7,7 +7,7 @@ from toy_strategy import toy_learning, toy_sample
 from bq.core.errors import BadParameters
 from bq.core.settings import Stack
 from bq.learning import layers, model
-from bq.learning.layers import CLASSIFICATION, LAYERS, REGRESSION
+from bq.learning.layers import CLASSIFICATION, LAYERS, METAS, REGRESSION
 
 BOTH = [(name, kind) for kind in (CLASSIFICATION, REGRESSION) for name in layers.names(kind)]
 each_layer = pytest.mark.parametrize(("name", "kind"), BOTH, ids=lambda value: value)
@@ -18,12 +18,28 @@ def test_every_base_model_is_there_for_classes_and_for_numbers():
     assert layers.names(CLASSIFICATION) == layers.names(REGRESSION) == names
 
 
-@each_layer
-def test_defaults_lie_within_the_ranges_that_are_tuned(name, kind):
-    for key, (low, high, log) in layers.ranges(name, kind).items():
-        assert low <= LAYERS[name, kind].ranges[key].default <= high
+def test_every_meta_learner_is_there_for_classes_and_for_numbers():
+    for kind in (CLASSIFICATION, REGRESSION):
+        assert sorted(name for name, of in METAS if of == kind) == ["blend", "elastic_net", "lightgbm"]
+
+
+@pytest.mark.parametrize("layer", [*LAYERS.values(), *METAS.values()], ids=[*map(str, LAYERS), *map(str, METAS)])
+def test_defaults_lie_within_the_ranges_that_are_tuned(layer):
+    for key, (default, low, high, log) in layer.ranges.items():
+        assert low <= default <= high
         assert not log or low > 0
-        assert isinstance(low, int) == isinstance(LAYERS[name, kind].ranges[key].default, int), key
+        assert isinstance(low, int) == isinstance(default, int), key
+
+
+@pytest.mark.parametrize(("name", "kind"), METAS, ids=str)
+def test_every_hyperparameter_reaches_the_meta_learner(name, kind):
+    """Its low end is set under `meta`, and found among the estimator's own parameters."""
+    lows = {key: value.low for key, value in METAS[name, kind].ranges.items()}
+    given = toy_learning(stack=Stack(meta=name), hyperparameters={"meta": lows})
+    layers.check(given, kind)
+    made = layers.make_meta(kind, given, layers=2, width=3)
+    known = {key.rpartition("__")[2]: value for key, value in made.get_params().items()}
+    assert {key: known[key] for key in lows} == lows
 
 
 @each_layer
@@ -69,6 +85,14 @@ def test_what_is_not_set_stays_the_default():
             {"hyperparameters": {"lightgbm": {"num_leafs": 3}}}, r"did you mean `num_leaves`\?", id="hyperparameter"
         ),
         pytest.param({"hyperparameters": {"elastic_net": {"alpha": 1.0}}}, "known: C, l1_ratio", id="of-another-kind"),
+        pytest.param(
+            {"hyperparameters": {"meta": {"alpha": 1.0}}},
+            "hyperparameters.meta.alpha` .* shrinkage",
+            id="of-another-meta",
+        ),
+        pytest.param(
+            {"stack": Stack(meta="weights"), "hyperparameters": {"meta": {"shrinkage": 1.0}}}, "'meta'", id="no-meta"
+        ),
         pytest.param(
             {"hyperparameters": {"lightgbm": {"num_leaves": 7.5}}}, "must be a whole number, but got 7.5", id="fraction"
         ),

@@ -221,7 +221,7 @@ def test_feature_ic_agrees_with_scipy_on_the_events_that_have_the_feature():
     for name in FEATURES.columns:
         expected = []
         for part in sessions_of(closed.filter(pl.col(name).is_not_nan())):
-            if len(part) >= 3:
+            if len(part) >= 5:
                 expected.append(spearmanr(part[name], part["outcome"]).statistic)
         row = ours.row(by_predicate=pl.col("feature") == name, named=True)
         assert row["ic"] == pytest.approx(np.mean(expected))

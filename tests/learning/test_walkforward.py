@@ -217,7 +217,7 @@ def test_what_a_stack_used_is_noted_for_each_fold_and_the_artefact(standings):
     assert notes["fold"].unique().sort().to_list() == [0, 1, 2]
     assert set(notes["model"]) == {"stack"}
     meta = notes.filter(pl.col("layer") == "meta")
-    assert meta["what"].to_list() == ["elastic_net"] * 3
+    assert meta["what"].to_list() == ["blend"] * 3
     assert notes.filter(pl.col("layer") == "regimes")["what"].to_list() == ["none"] * 3
 
 
