@@ -73,7 +73,7 @@ class Stack(Section):
 
     models: Annotated[list[str], Field(min_length=1)] = ["elastic_net", "xgboost", "lightgbm"]
     # weights: those that did best out of fold. lightgbm: its steps may fall on a rounding, where parity then fails
-    meta: Literal["elastic_net", "lightgbm", "weights"] = "elastic_net"
+    meta: Literal["blend", "elastic_net", "lightgbm", "weights"] = "blend"
     inner_folds: Annotated[int, Field(ge=2)] = 3  # walk-forward inside a training window, whose predictions it learns
     inner_share: Annotated[float, Field(gt=0, lt=1)] = 0.6  # of a training window's time that the inner folds test
     min_base_models: Count = 2  # with fewer there is no meta-learner, but …
@@ -103,7 +103,8 @@ class Learning(Section):
     regimes: Regimes | None = None  # null: none
     select: Selection | None = None  # null: all features
     stack: Stack = Stack()
-    hyperparameters: dict[str, dict[str, int | float]] = {}  # by base model; what is not named stays the default
+    # by base model, and under `meta` of the stack's meta-learner; what is not named stays the default
+    hyperparameters: dict[str, dict[str, int | float]] = {}
     half_life_days: Annotated[float, Field(gt=0)] | None = None  # of an event's weight in training; null: none
     device: Literal["cpu", "cuda"] = "cpu"  # of XGBoost
     seed: Seed = 7
@@ -115,7 +116,7 @@ class Gate(Section):
     top_k: Count | None = None  # butterfly: decisions taken a session, by the model and by the baseline alike
     margin: float = 0.0  # the lower bound of the recipe's uplift must exceed it
     same_recipe: Literal["non_inferior", "superior"] = "non_inferior"  # what a retrain of the champion's recipe must be
-    artefact_margin: Annotated[float, Field(ge=0)] = 0.05  # how much worse the artefact may be than what it replaces
+    artefact_margin: Annotated[float, Field(ge=0)] = 0.05  # rank IC by which it may be worse than what it replaces
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.025  # one-sided
     draws: Annotated[int, Field(ge=1000)] = 10_000  # of the stationary bootstrap
     min_blocks: Count = 20  # fewer blocks of 1.5 holding times: inconclusive

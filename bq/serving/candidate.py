@@ -18,6 +18,8 @@ from bq.strategies.contract import Strategy, Task, matured, regime_columns, weak
 
 MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
+SUCCESS_TABLES = ("success_oos", "success_newest")
+RECORD = "candidate.json"  # what is known of them, written last
 VALUES = "oos_values"  # in the card: what the recipe earned out of sample, by session
 
 
@@ -36,6 +38,7 @@ class Candidate(NamedTuple):
     parity: Parity
     success: Artefact | None = None  # the success-probability model, where the strategy has a second tier
     success_oos: pl.DataFrame | None = None  # of the success model alone
+    success_newest: pl.DataFrame | None = None
     success_parity: Parity | None = None
 
     @property
@@ -77,10 +80,8 @@ def make(
     training : of the strategy's task. success : of its second tier's, where it has one.
     """
     table = tables(training.oos, strategy, settings)
-    own = _plain(table).filter(pl.col("model") == training.artefact.name).drop("model")
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
-    values = strategy.value(oos, "expected", settings)
-    card = {"metrics_oos": own.to_dicts(), VALUES: [[str(day), value] for day, value in values.rows()]}
+    card = _card(table, training.artefact.name, strategy.value(oos, "expected", settings))
     features, regimes = strategy.features(settings), settings.learning.regimes
     artefact, parity = _export(training, strategy.task(settings), events, strategy, settings, card)
     made = Candidate(
@@ -97,9 +98,17 @@ def make(
     )
     if success is None:
         return made
-    second, second_parity = _export(success, strategy.success, events, strategy, settings, {})
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
-    return made._replace(success=second, success_parity=second_parity, success_oos=alone)
+    figures = tables(alone, strategy, settings, task=strategy.success)
+    card = _card(figures, success.artefact.name, gates.success_values(alone, strategy.success))
+    second, second_parity = _export(success, strategy.success, events, strategy, settings, card)
+    return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
+
+
+def _card(table: pl.DataFrame, model: str, values: pl.DataFrame) -> dict:
+    """Figures of a model, and what its recipe earned."""
+    own = _plain(table).filter(pl.col("model") == model).drop("model")
+    return {"metrics_oos": own.to_dicts(), VALUES: [[str(day), value] for day, value in values.rows()]}
 
 
 def _plain(table: pl.DataFrame) -> pl.DataFrame:
@@ -113,10 +122,11 @@ def _write(made: Candidate, folder: Path) -> None:
         files.write_parquet(folder / f"{name}.parquet", getattr(made, name))
     if made.success is not None:
         registry.store(made.success, folder / MODELS)
-        files.write_parquet(folder / "success_oos.parquet", made.success_oos)
+        for name in SUCCESS_TABLES:
+            files.write_parquet(folder / f"{name}.parquet", getattr(made, name))
         known |= {"success_id": made.success.model_id, "success_parity": made.success_parity._asdict()}
     files.write_json(folder / "metrics.json", _plain(made.metrics).to_dicts())
-    files.write_json(folder / "candidate.json", known)
+    files.write_json(folder / RECORD, known)
 
 
 def values_of(artefact: Artefact) -> pl.DataFrame | None:
@@ -157,9 +167,12 @@ def _export(
     return Artefact(graph, bundle, {"parameters": settings.model_dump(mode="json"), **card}), parity
 
 
-def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
-    """`metrics.table` of every model in an out-of-sample stream, with the column `model` in front."""
-    task = strategy.task(settings)
+def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> pl.DataFrame:
+    """`metrics.table` of every model in an out-of-sample stream, with the column `model` in front.
+
+    task : what they learned, default the strategy's own.
+    """
+    task = task or strategy.task(settings)
     parts = [
         metrics.table(own, strategy, settings, task, blocks=gates.blocks(own, settings)).select(
             pl.lit(model).alias("model"), pl.all()
@@ -171,7 +184,7 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.Data
 
 def load(folder: Path) -> Candidate:
     """Read what `save` wrote; the artefacts' hashes are checked."""
-    known = files.read_json(folder / "candidate.json")
+    known = files.read_json(folder / RECORD)
     made = Candidate(
         artefact=registry.load(folder / MODELS / known["model_id"]),
         parity=Parity(**known["parity"]),
@@ -182,5 +195,5 @@ def load(folder: Path) -> Candidate:
     return made._replace(
         success=registry.load(folder / MODELS / known["success_id"]),
         success_parity=Parity(**known["success_parity"]),
-        success_oos=pl.read_parquet(folder / "success_oos.parquet"),
+        **{name: pl.read_parquet(folder / f"{name}.parquet") for name in SUCCESS_TABLES},
     )

@@ -15,7 +15,7 @@ from bq.strategies.contract import Strategy
 
 CHAMPION, SUCCESS, RULE = 1, 2, 3  # tiers, in the order in which they are asked
 IN_SAMPLE = "in sample, no evidence"
-SECOND = "-success"  # after the name of a shelf: its second tier's
+OUTSIDE = "; outside the training support: "  # in a reason, before the features that do
 _NO_CLASSES = {
     "predicted_class": pl.lit(None, pl.String),
     "class_probabilities": pl.lit(None, pl.List(pl.Float32)),
@@ -30,11 +30,6 @@ class Champion(NamedTuple):
     model_id: str
     bundle: dict
     session: Session
-
-
-def success_shelf(settings: Settings) -> str:
-    """Where the success-probability model is kept."""
-    return f"{settings.shelf}{SECOND}"
 
 
 def champion(strategy: Strategy, shelf: str) -> tuple[Champion | None, str]:
@@ -89,7 +84,7 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
         trade = pl.col("expected") > least
         reason = pl.format("expected outcome {} against {}", pl.col("expected").round(3), pl.lit(least))
         return _by_model(model, events, strategy, by="expected", trade=trade, reason=reason, tier=CHAMPION)
-    second, second_why = champion(strategy, success_shelf(settings))
+    second, second_why = champion(strategy, registry.second(settings.shelf))
     if second is not None:
         cut = second.bundle["threshold"]
         probability = pl.col(f"p_{second.bundle['classes'][-1]}")
@@ -161,7 +156,7 @@ def _outside(
     if share > support.ALERT_ABOVE:
         log.warning("model %s: %.0f%% of the events lie outside its training support", model.model_id, 100 * share)
     answered = predict(model, events, strategy).with_columns(outside=pl.Series(names, dtype=pl.String))
-    told = pl.concat_str(reason, pl.lit("; outside the training support: "), "outside")
+    told = pl.concat_str(reason, pl.lit(OUTSIDE), "outside")
     return answered, pl.when(pl.col("outside") == "").then(reason).otherwise(told)
 
 

@@ -20,7 +20,7 @@ def contributions(
     """
     import shap
 
-    features = strategy.feature_sets[model.bundle["features"]]
+    features = strategy.feature_set(model.bundle["features"])
     category, size = strategy.cells(event)
 
     def expected(x: np.ndarray) -> np.ndarray:

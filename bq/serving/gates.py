@@ -2,7 +2,9 @@
 
 Recipe: does this way of training earn anything? Judged on the walk-forward out-of-sample stream against the rule score,
 and against what the champion's recipe earned on the same sessions where the two recipes differ.
-Artefact: is this fitted model sound? Judged on the newest window, which it never saw, against what it would replace.
+Artefact: is this fitted model sound? Judged on the newest window, which it never saw, against what it would replace, by
+how well it orders the events of a session: a window is too short for what an order earns to tell a model from its
+opposite, and a recipe has shown what it earns already.
 """
 
 import math
@@ -14,12 +16,10 @@ from bq.core.errors import BadData
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
 from bq.learning.metrics import Blocks
-from bq.serving import ledger
+from bq.serving import bounds, ledger
 from bq.serving.onnx import TOLERANCE, Parity
-from bq.stats.bootstrap import Interval
 from bq.strategies.contract import Component, Strategy, Task
 
-DAYS_A_MONTH = 30.44
 NAMED = 2  # failed components that a headline names
 
 
@@ -31,76 +31,113 @@ class Verdict(NamedTuple):
     components: list[Component]
 
 
+class Evidence(NamedTuple):
+    """What is known of a candidate."""
+
+    oos: pl.DataFrame  # its walk-forward predictions (one model)
+    newest: pl.DataFrame  # the newest window as the artefact predicts it
+    parity: Parity
+    recipe: str  # digest of the way it was trained
+    trials: pl.DataFrame  # series of the ledger, see `ledger.on`
+
+
 class Standing(NamedTuple):
     """What is deployed, as far as it can still be asked."""
 
     recipe: str  # digest of the way it was trained
     newest: pl.DataFrame | None  # the newest window as it predicts it; None where it cannot answer
     values: pl.DataFrame | None  # what its recipe earned out of sample: session, value; None where that is not known
+    name: str = "champion"  # for people
 
 
-def decide(
-    oos: pl.DataFrame,
-    newest: pl.DataFrame,
+def decide(found: Evidence, standing: Standing | None, *, strategy: Strategy, settings: Settings) -> Verdict:
+    """Judge a candidate against the champion, None where there is none, and against the rule score.
+
+    A retrain of the champion's recipe need not be better than it, a changed one must.
+    """
+    pairs = metrics.versus(found.oos, strategy, settings)
+    shown = _recipe(found.oos, pairs, strategy.value_name(settings), settings)
+    if strategy.requirements:
+        shown += strategy.requirements(found.oos, settings)
+    task = strategy.task(settings)
+    return _judge(found, standing, pairs, shown, "better than the rule score", task=task, settings=settings)
+
+
+def decide_success(found: Evidence, standing: Standing | None, *, strategy: Strategy, settings: Settings) -> Verdict:
+    """Judge the success-probability model against the standing one: what do the trades above its threshold earn?
+
+    Each event out of sample is beside the threshold that its fold's training chose.
+    """
+    task, oos = strategy.success, found.oos
+    rule = strategy.value(oos, "score", settings).rename({"value": "baseline"})
+    ours = success_values(oos, task).rename({"value": "model"})
+    pairs = ours.join(rule, on="session", how="left", maintain_order="left")
+    traded = oos[_probability(task)] >= oos["threshold"]
+    beside = f", all events {oos['outcome'].mean():+.3f}, {traded.sum()} of {len(oos)} events traded"
+    net = blocks(oos, settings).mean(pairs["model"].to_numpy())
+    name = "net outcome above 0 of the trades above the threshold"
+    shown = [bounds.bound(name, net, 0.0, settings.gate, oos, beside)]
+    found = found._replace(newest=_by_probability(found.newest, task))
+    if standing is not None and standing.newest is not None:
+        standing = standing._replace(newest=_by_probability(standing.newest, task))
+    return _judge(found, standing, pairs, shown, "its trades earn more than their costs", task=task, settings=settings)
+
+
+def success_values(oos: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """What the trades at or above their thresholds earned: session, value; null where none was taken."""
+    traded = pl.col(_probability(task)) >= pl.col("threshold")
+    net = pl.when(traded).then(pl.col("outcome")).mean()
+    return oos.group_by("session").agg(value=net).sort("session")
+
+
+def _probability(task: Task) -> str:
+    return f"p_{task.classes[-1]}"
+
+
+def _by_probability(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Predictions of success, ordered by its probability instead of what is expected."""
+    return predictions.with_columns(expected=pl.col(_probability(task)))
+
+
+def _judge(
+    found: Evidence,
     standing: Standing | None,
-    parity: Parity,
+    pairs: pl.DataFrame,
+    shown: list[Component],
+    earned: str,
     *,
-    recipe: str,
-    trials: pl.DataFrame,
-    strategy: Strategy,
+    task: Task,
     settings: Settings,
 ) -> Verdict:
-    """Judge a candidate.
+    """The verdict on a model of either tier.
 
-    oos : its walk-forward predictions (one model). newest : the newest window as the artefact predicts it. standing :
-    the champion, None where there is none. recipe : how the candidate was trained; a retrain of the champion's recipe
-    need not be better than it, a changed one must. trials : series of the ledger, see `ledger.on`.
+    pairs : what it and the rule score earned: session, model, baseline. shown : what only its own tier is asked for.
+    earned : that in words, where it holds.
     """
-    changed = standing is not None and standing.recipe != recipe
-    pairs = metrics.versus(oos, strategy, settings)
+    gate, oos = settings.gate, found.oos
+    changed = standing is not None and standing.recipe != found.recipe
     components = [
-        *_sample(oos, settings.gate),
-        *_recipe(oos, pairs, strategy.value_name(settings), settings),
+        *_sample(oos, gate),
+        *shown,
         *([_changed(oos, pairs, standing, settings)] if changed else []),
-        *_drawdown(pairs, settings.gate),
-        *_deflated(pairs, trials, settings.gate),
-        _artefact(newest, standing, strategy, settings, changed=changed),
-        *_calibration(oos, strategy.task(settings), settings.gate),
-        *(strategy.requirements(oos, settings) if strategy.requirements else []),
-        _parity(parity),
+        *_drawdown(pairs, gate),
+        *_deflated(pairs, found.trials, gate),
+        artefact(found.newest, standing, settings, changed=changed),
+        *_calibration(oos, task, gate),
+        _parity(found.parity),
     ]
     failed = [c for c in components if not c.holds]
     if failed:
         return Verdict(False, _said(failed), components)
-    headline = "better than the rule score out of sample"
-    if changed:
-        headline += " and than the champion's recipe"
-    against = "the rule score" if standing is None or standing.newest is None else "the champion"
-    return Verdict(True, f"{headline}, and not worse than {against} on the newest window", components)
+    better = f"{earned} out of sample" + (f", better than the {standing.name}'s recipe" if changed else "")
+    against = "rule score" if standing is None or standing.newest is None else standing.name
+    return Verdict(True, f"{better}, and not worse than the {against} on the newest window", components)
 
 
 def _said(failed: list[Component]) -> str:
-    said = [f"{'inconclusive' if c.holds is None else 'not shown'}: {c.name}" for c in failed]
+    said = [f"{'inconclusive' if c.holds is None else 'not proven'}: {c.name}" for c in failed]
     more = f"; and {len(said) - NAMED} more" if len(said) > NAMED else ""
     return "; ".join(said[:NAMED]) + more
-
-
-def decide_success(oos: pl.DataFrame, parity: Parity, *, settings: Settings) -> Verdict:
-    """Judge the success-probability model: do the trades above its threshold earn more than their costs?
-
-    oos : its walk-forward predictions (one model), each event beside the threshold that its fold's training chose.
-    """
-    traded = oos.select(pl.col("^p_.*$")).to_series(-1) >= oos["threshold"]
-    earned = oos.with_columns(net=pl.when(traded).then(pl.col("outcome")))
-    sessions = earned.group_by("session").agg(pl.col("net").mean()).sort("session")  # null where nothing was traded
-    net = blocks(oos, settings).mean(sessions["net"].to_numpy())
-    beside = f", all events {oos['outcome'].mean():+.3f}, {traded.sum()} of {len(oos)} events traded"
-    components = [
-        _bound("net outcome above 0 of the trades above the threshold", net, 0.0, settings.gate, oos, beside),
-        _parity(parity),
-    ]
-    failed = [c for c in components if not c.holds]
-    return Verdict(not failed, _said(failed) or "its trades earn more than their costs out of sample", components)
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
@@ -111,7 +148,7 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
             "out-of-sample time",
             days >= settings.min_oos_days,
             f"{days} days (at least {settings.min_oos_days})",
-            _more_time(missing),
+            bounds.more_time(missing),
         ),
         Component.of(
             "out-of-sample events",
@@ -126,23 +163,23 @@ def _recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Setting
     uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
     beside = f", rule score {pairs['baseline'].mean():+.3f}"
     return [
-        _bound(f"{name}: uplift over the rule score", uplift, settings.gate.margin, settings.gate, oos, beside),
-        _bound(f"{name} above 0", net, 0.0, settings.gate, oos),
+        bounds.bound(f"{name}: uplift over the rule score", uplift, settings.gate.margin, settings.gate, oos, beside),
+        bounds.bound(f"{name} above 0", net, 0.0, settings.gate, oos),
     ]
 
 
 def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, standing: Standing, settings: Settings) -> Component:
     """A changed recipe against the champion's, on the sessions that both were judged on out of sample."""
-    name = "uplift over the champion's recipe"
+    name, whose = f"uplift over the {standing.name}'s recipe", f"the {standing.name}'s"
     ours = pairs.select("session", value="model")
     theirs = ours.clear() if standing.values is None else standing.values
     both = ours.join(theirs, on="session", suffix="_champion").sort("session")
     difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
     if not difference.n:
-        statement = "the champion's recipe has no session in common with this one's out-of-sample sessions"
+        statement = f"{whose} recipe has no session in common with this one's out-of-sample sessions"
         return Component.of(name, None, statement, "sessions that both were judged on, or a rollback to the rule score")
-    beside = f", changed recipe, champion's {both['value_champion'].mean():+.3f}"
-    return _bound(name, difference, settings.gate.margin, settings.gate, both, beside)
+    beside = f", changed recipe, {whose} {both['value_champion'].mean():+.3f}"
+    return bounds.bound(name, difference, settings.gate.margin, settings.gate, both, beside)
 
 
 def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
@@ -151,7 +188,8 @@ def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
         return []
     ours, rule = (metrics.drawdown(pairs[name]) for name in ("model", "baseline"))
     statement = f"largest fall of the running sum {ours:.3f}, rule score's {rule:.3f} (at most {most:g} times that)"
-    return [Component.of("drawdown", ours <= most * rule, statement, f"a fall smaller by {ours - most * rule:.3f}")]
+    needed = f"a fall smaller by {bounds.least(ours - most * rule)}"
+    return [Component.of("drawdown", ours <= most * rule, statement, needed)]
 
 
 def _deflated(pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate) -> list[Component]:
@@ -176,64 +214,47 @@ def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None 
     return Blocks(metrics.block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
 
 
-def _bound(
-    name: str, interval: Interval, threshold: float, settings: Gate, sample: pl.DataFrame, beside: str = ""
-) -> Component:
-    """A one-sided bootstrap lower bound against a threshold; too few blocks are inconclusive."""
-    days = (sample["session"].max() - sample["session"].min()).days
-    statement = (
-        f"{interval} per session{beside}; lower bound must exceed {threshold:+.3f}; "
-        f"{interval.n} sessions, {interval.blocks:.0f} blocks"
-    )
-    if not interval.blocks >= settings.min_blocks:
-        more = days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0)
-        return Component.of(name, None, f"{statement} (at least {settings.min_blocks})", _more_time(more))
-    if interval.low > threshold:
-        return Component.of(name, True, statement, "")
-    return Component.of(name, False, statement, _needed(interval, threshold, days))
+def artefact(newest: pl.DataFrame, standing: Standing | None, settings: Settings, *, changed: bool) -> Component:
+    """On the newest window: it orders events not worse than what it would replace, or chance, by more than the margin.
 
-
-def _needed(interval: Interval, threshold: float, days: int) -> str:
-    """How much more time would settle it at the same mean, or how much better it would have to be."""
-    better = f"a mean higher by {threshold - interval.low:.3f}"
-    distance = interval.mean - threshold
-    if distance <= 0:
-        return better
-    factor = ((interval.mean - interval.low) / distance) ** 2  # the interval shrinks with the square root of time
-    return f"{_more_time(days * (factor - 1.0))} at this mean, or {better}"
-
-
-def _more_time(days: float) -> str:
-    months = max(math.ceil(days / DAYS_A_MONTH), 1)
-    unit = "month" if months == 1 else "months"
-    return f"about {months} more {unit}" if months <= 120 else "more than 10 more years"
-
-
-def _artefact(
-    newest: pl.DataFrame, standing: Standing | None, strategy: Strategy, settings: Settings, *, changed: bool
-) -> Component:
-    """On the newest window: not worse than what it would replace by more than the margin, or better where asked."""
-    if standing is None or standing.newest is None:
-        pairs, against = metrics.versus(newest, strategy, settings), "rule score"
-    else:
-        answers = standing.newest.select("event_id", champion_expected="expected")
-        both = newest.join(answers, on="event_id")
-        pairs, against = metrics.versus(both, strategy, settings, baseline="champion_expected"), "champion"
-    difference = blocks(newest, settings, pairs["session"]).mean(pairs["uplift"].to_numpy())
-    name = f"newest window against the {against}"
-    first, last = newest["session"].min(), newest["session"].max()
-    gate = settings.gate
+    Or better, where asked. A session that the other leaves without an order counts as 0 for it.
+    """
+    by, against, both = "score", "rule score", newest
+    if standing is not None and standing.newest is not None:
+        by, against = "champion_expected", standing.name
+        both = newest.join(standing.newest.select("event_id", champion_expected="expected"), on="event_id")
+    ranks = _orders(both, by)
+    ours, difference = blocks(newest, settings, ranks["session"]).means(ranks.select("ours", "uplift").to_numpy())
+    name, gate = f"newest window against the {against}", settings.gate
+    window = f"{newest['session'].min()} to {newest['session'].max()}"
     if standing is not None and not changed and gate.same_recipe == "superior":
-        component = _bound(name, difference, 0.0, gate, newest, f", {first} to {last}")
-        window = f"{component.needed} (the window is `learning.newest_days`)"
-        return component._replace(needed="" if component.holds else window)
-    least = -gate.artefact_margin
+        component = bounds.bound(name, difference, 0.0, gate, newest, f" of rank IC, {window}")
+        longer = f"{component.needed} (the window is `learning.newest_days`)"
+        return component._replace(needed="" if component.holds else longer)
+    if math.isnan(ours.mean):
+        statement = f"no session of {window} has two events that it orders and the {against} answers"
+        return Component.of(name, None, statement, "sessions of two such events or more")
+    replaced = ranks["theirs"].mean()
+    least = max(replaced, 0.0) - gate.artefact_margin
     statement = (
-        f"{difference} per session; mean must be at least {least:+.3f}; {difference.n} sessions, {first} to {last}"
+        f"rank IC {ours} per session, {against} {replaced:+.3f}; mean must be at least {least:+.3f}; "
+        f"{ours.n} sessions, {window}"
     )
-    if math.isnan(difference.mean):
-        return Component.of(name, None, statement, f"events that the {against} answers too")
-    return Component.of(name, difference.mean >= least, statement, f"a mean higher by {least - difference.mean:.3f}")
+    return Component.of(name, ours.mean >= least, statement, f"a mean higher by {bounds.least(least - ours.mean)}")
+
+
+def _orders(predictions: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Rank correlation with the outcome in each session, by what is expected and by another column.
+
+    Returns session, ours, theirs, uplift, each weighing as many as it has events beside the first (its variance is one
+    over that), so that the mean over rows is the weighted mean.
+    """
+    ours, theirs = (pl.corr(column, "outcome", method="spearman").fill_nan(None) for column in ("expected", by))
+    sessions = predictions.group_by("session").agg(ours=ours, theirs=theirs.fill_null(0.0), weight=pl.len() - 1.0)
+    ordered = sessions.filter(pl.col("ours").is_not_null()).sort("session")
+    weight = pl.col("weight") / pl.col("weight").mean()
+    weighted = ordered.select("session", ours=pl.col("ours") * weight, theirs=pl.col("theirs") * weight)
+    return weighted.with_columns(uplift=pl.col("ours") - pl.col("theirs"))
 
 
 def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> list[Component]:
@@ -241,9 +262,10 @@ def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> list[Componen
     if most is None or not task.classes:
         return []
     error = metrics.calibration_error(oos, task)
-    sample = f"{len(oos)} events, {len(task.classes)} classes together"
+    of = f"P({task.classes[-1]})" if len(task.classes) == 2 else f"{len(task.classes)} classes together"
+    sample = f"{len(oos)} events, {of}"
     statement = f"expected calibration error {error:.3f} (at most {most}); {sample}"
-    return [Component.of("calibration", error <= most, statement, f"an error lower by {error - most:.3f}")]
+    return [Component.of("calibration", error <= most, statement, f"an error lower by {bounds.least(error - most)}")]
 
 
 def _parity(parity: Parity) -> Component:

@@ -36,7 +36,9 @@ class Deflated(NamedTuple):
     revised: float  # the same by the revision of 2025, which sees autocorrelation
     undeflated: float  # that it exceeds 0
     sharpe: float  # per session
-    trials: float  # effective number of trials, this one among them
+    attempts: int  # earlier ones at the gate on these sessions
+    tuned: int  # trials of tunings on these sessions
+    trials: int  # different ones: groups of all of these and this one that move together
     sessions: int
     needed: float  # sessions of such results for a probability of `least`; inf where no number of them is enough
 
@@ -44,8 +46,17 @@ class Deflated(NamedTuple):
         return (
             f"probability {self.probability:.3f} (2025 revision {self.revised:.3f}, undeflated {self.undeflated:.3f}); "
             f"Sharpe ratio {self.sharpe:+.3f} per session over {self.sessions} sessions, "
-            f"{self.trials:.0f} effective trials"
+            f"beside it {self.attempts} gate attempts and {self.tuned} tuning trials, {self.trials} different"
         )
+
+
+def last_attempt(shelf: str) -> dict[str, Any] | None:
+    """The newest row of the attempts table."""
+    table = db.attempts
+    query = sa.select(table).where(table.c.strategy == shelf).order_by(table.c.finished_utc.desc()).limit(1)
+    with db.engine().connect() as connection:
+        row = connection.execute(query).mappings().first()
+    return dict(row) if row else None
 
 
 def record(shelf: str, trials: Sequence[Trial]) -> None:
@@ -79,23 +90,30 @@ def on(shelf: str, sessions: pl.Series) -> pl.DataFrame:
 def deflate(own: pl.DataFrame, trials: pl.DataFrame, *, least: float) -> Deflated:
     """The Sharpe ratio of a series against those of the trials before it.
 
-    own : session, value; a session without a decision earned 0. trials : as from `on`. Trials whose series move
-    together count as one, but each earlier gate attempt on these sessions counts by itself: it used the same events.
-    least : the probability that is asked for. Raises BadData where the ratio does not exist.
+    own : session, value; a session without a decision earned 0. trials : as from `on`. least : the probability that is
+    asked for. Raises BadData where the ratio does not exist.
+
+    The benchmark is the higher of two: what the best of the tunings' different trials shows by the spread of their
+    ratios, and what the best of all trials and gate attempts shows by how far they move apart, each by itself
+    (`overfitting.expected_best`). The same recipe trained again costs nothing, a changed one what it is worth, and no
+    further attempt ever raises a probability: the revision's smaller variance of a maximum comes from the tunings'
+    different trials alone.
     """
     track = sharpe.track(own["value"].fill_null(0.0).to_numpy())
     earlier = own.select("session").join(trials, on="session", how="left", maintain_order="left").drop("session")
     matrix = np.column_stack([own["value"].fill_null(0.0), *(column.fill_null(0.0) for column in earlier)])
-    found = overfitting.effective_trials(matrix)
-    attempts = sum(name.startswith(f"{GATE}/") for name in earlier.columns)
-    found = found._replace(number=max(found.number, 1.0 + attempts))
-    probability, best = sharpe.deflated(track, trials=found), sharpe.expected_maximum(found)
+    tuned = [not name.startswith(f"{GATE}/") for name in earlier.columns]
+    found, floor = overfitting.effective_trials(matrix[:, [True, *tuned]]), overfitting.expected_best(matrix)
+    probability = sharpe.deflated(track, trials=found, floor=floor)
+    best = max(sharpe.expected_maximum(found), floor)
     return Deflated(
         probability=probability.published,
         revised=probability.revised,
         undeflated=sharpe.probabilistic(track).published,
         sharpe=track.sharpe_per_period,
-        trials=found.number,
+        attempts=len(tuned) - sum(tuned),
+        tuned=sum(tuned),
+        trials=overfitting.different_trials(matrix).shape[1],
         sessions=track.n,
         needed=max(sharpe.minimum_track_record(track, benchmark=best, alpha=1.0 - least)),
     )

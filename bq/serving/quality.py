@@ -16,7 +16,7 @@ from bq.core.log import log
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import decide as tiers
-from bq.serving import registry
+from bq.serving import ledger, registry
 from bq.serving.decide import Champion
 from bq.serving.registry import Artefact
 from bq.strategies import store
@@ -45,8 +45,17 @@ def champion(strategy: Strategy, settings: Settings) -> Asked:
         raise BadParameters(
             f"ML model does not exist: train first with `make retrain STRATEGY={strategy.name}` (and the same PARAMS)"
             + (", or set ml.enabled: false." if strategy.priority else ".")
+            + _why_none(settings.shelf)
         )
     return Asked(tiers.ready(artefact, strategy), artefact)
+
+
+def _why_none(shelf: str) -> str:
+    """What the newest attempt said, where it deployed nothing."""
+    last = ledger.last_attempt(shelf)
+    if last is None or last["decision"] != "kept":
+        return ""
+    return f" The newest run {last['run_id']} did train one: {last['verdict']['headline']}."
 
 
 def probabilities(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
@@ -131,6 +140,6 @@ def _reason(settings: Settings) -> pl.Expr:
     dropped = pl.format("P(R > 0) {} below {}: not traded ({})", chance, pl.lit(ml.confidence_threshold), "said_by")
     weighed = pl.format("P(R > 0) {} ({}), {}, by {}", chance, "said_by", score, pl.lit(ml.prediction_mode))
     alone = pl.concat_str(score, pl.lit(" alone: no probability is out of sample"))
-    outside = pl.col("reason").str.extract(r"(; outside the training support: .*)$").fill_null("")
+    outside = pl.col("reason").str.extract(f"({tiers.OUTSIDE}.*)$").fill_null("")
     said = pl.when(pl.col("said_by").is_null()).then(alone).when(pl.col("priority").is_null()).then(dropped)
     return pl.concat_str(said.otherwise(weighed), outside)

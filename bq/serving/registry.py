@@ -19,7 +19,9 @@ from bq.core.errors import BadData, BQError
 from bq.core.log import log
 
 ROLLBACK = "rollback"
+CHAMPION, SUCCESS, RULE = "champion", "success-probability model", "rule score"  # tiers, for people
 NONE = "none"  # in place of a model id: no model, the rule score decides
+SECOND = "-success"  # after the name of a shelf: its second tier's
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
 
 
@@ -34,6 +36,16 @@ class Artefact(NamedTuple):
     def model_id(self) -> str:
         """Digest of graph and bundle, 16 hex digits."""
         return files.digest([files.sha256(self.graph), files.canonical_json(self.bundle)])
+
+
+class Decider(NamedTuple):
+    """What decides now."""
+
+    tier: str  # CHAMPION, SUCCESS or RULE
+    model_id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.tier} {self.model_id}".strip()
 
 
 def store(artefact: Artefact, folder: Path) -> Path:
@@ -140,6 +152,33 @@ def champion(shelf: str) -> Artefact | None:
     """The deployed model, hashes checked, or None (a normal state: the rule score then decides)."""
     found = pointer(shelf)
     return load(paths.models(shelf) / found["model_id"]) if found else None
+
+
+def second(shelf: str) -> str:
+    """Where the success-probability model beside a shelf's champion is kept."""
+    return f"{shelf}{SECOND}"
+
+
+def decides(shelf: str) -> Decider:
+    """What decides by the pointers: the first of the two tiers whose model is whole, without one the rule score."""
+    for name, tier in ((CHAMPION, shelf), (SUCCESS, second(shelf))):
+        with contextlib.suppress(BadData, OSError):
+            found = champion(tier)
+            if found is not None:
+                return Decider(name, found.model_id)
+    return Decider(RULE)
+
+
+def to_roll_back(shelf: str) -> str:
+    """Which of a shelf and its second tier a rollback is of: the first that is damaged, else the first with a model."""
+    tiers = [tier for tier in (shelf, second(shelf)) if _standing(tier)]
+    return next((tier for tier in tiers if not _whole(tier)), tiers[0] if tiers else shelf)
+
+
+def _whole(shelf: str) -> bool:
+    with contextlib.suppress(BadData, OSError):
+        return champion(shelf) is not None
+    return False
 
 
 def deploy(shelf: str, artefact: Artefact, *, reason: str) -> str:

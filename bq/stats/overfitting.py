@@ -11,6 +11,7 @@ from bq.stats.sharpe import Trials
 
 SAME_TRIAL = 0.9  # mean correlation of returns from which trials count as one
 BATCH = 5_000_000  # numbers held at once
+DRAWS = 1000  # of a maximum: an error of 2 % of a ratio's standard error
 Array = NDArray[np.float64]
 
 
@@ -73,9 +74,7 @@ def different_trials(returns: ArrayLike) -> Array:
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    values = _trials(returns)
-    values = values[:, np.ptp(values, axis=0) > 1e-12 * np.abs(values).max(axis=0)]
-    values = values / values.std(axis=0)
+    values = _at_equal_risk(_trials(returns))
     if values.shape[1] < 2:
         return values
     apart = 1.0 - np.corrcoef(values, rowvar=False)
@@ -99,6 +98,34 @@ def effective_trials(returns: ArrayLike) -> Trials:
         return Trials(float(means.shape[1]), 0.0)
     ratios = means.mean(axis=0) / means.std(axis=0, ddof=1)
     return Trials(float(len(ratios)), float(ratios.std(ddof=1)))
+
+
+def expected_best(returns: ArrayLike) -> float:
+    """The Sharpe ratio (per session) that the best of these very trials is expected to show if none has skill.
+
+    returns : as for `different_trials`. Nothing is estimated from the ratios that the trials did show: each has the
+    standard error 1/√n_sessions, and two depend on each other as their returns do. A copy of a trial adds nothing, a
+    variation what it is worth (√(1 − ρ) of a new thing where all correlate at ρ); another trial never lowers the
+    figure. One trial: 0.
+
+    The mean of the maximum over draws of normal weights for the sessions (multiplier bootstrap, Chernozhukov,
+    Chetverikov & Kato 2013, doi:10.1214/13-AOS1161), each draw with its mirror image. The draws are the same at every
+    call.
+    """
+    values = _at_equal_risk(_trials(returns))
+    if values.shape[1] < 2:
+        return 0.0
+    draws = np.random.default_rng(0).standard_normal((DRAWS, len(values)))
+    shown = draws @ (values - values.mean(axis=0)) / len(values)
+    return float(np.ptp(shown, axis=1).mean()) / 2.0
+
+
+def _at_equal_risk(values: Array) -> Array:
+    """The trials that vary, each at standard deviation 1."""
+    largest = np.abs(values).max(axis=0)
+    varies = np.ptp(values, axis=0) > 1e-12 * largest
+    values = values[:, varies] / largest[varies]
+    return values / values.std(axis=0)
 
 
 def _trials(returns: ArrayLike) -> Array:

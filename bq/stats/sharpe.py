@@ -101,10 +101,13 @@ def probabilistic(track: Track, *, benchmark: float = 0.0) -> Both:
 
 
 def minimum_track_record(track: Track, *, benchmark: float = 0.0, alpha: float = 0.05) -> Both:
-    """Periods of such returns needed to exceed `benchmark` (per period) at one-sided `alpha`; inf where they do not."""
+    """Periods of such returns needed to exceed `benchmark` (per period) at one-sided `alpha`.
+
+    Inf where the ratio is not above the benchmark, so also for one that no ratio per period reaches.
+    """
     from scipy.special import ndtri
 
-    distance = track.sharpe_per_period - _per_period(benchmark, "benchmark")
+    distance = track.sharpe_per_period - benchmark
     if distance <= 0:
         return Both(math.inf, math.inf)
     factor = (float(ndtri(1.0 - alpha)) / distance) ** 2
@@ -125,12 +128,14 @@ def expected_maximum(trials: Trials) -> float:
     return trials.spread_per_period * float((1.0 - np.euler_gamma) * first + np.euler_gamma * second)
 
 
-def deflated(track: Track, *, trials: Trials) -> Both:
+def deflated(track: Track, *, trials: Trials, floor: float = 0.0) -> Both:
     """Probability that the Sharpe ratio of the trial that was chosen exceeds what the best of `trials` shows by luck.
+
+    floor : ratio per period that the benchmark is not below, whatever the trials' spread.
 
     Published: Bailey & López de Prado 2014. Revised: as `probabilistic`, with the variance of a maximum.
     """
-    return _probability(track, expected_maximum(trials), trials=max(trials.number, 1.0))
+    return _probability(track, max(expected_maximum(trials), floor), trials=max(trials.number, 1.0))
 
 
 def series(returns: ArrayLike) -> NDArray[np.float64]:

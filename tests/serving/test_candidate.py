@@ -106,8 +106,8 @@ def test_the_same_inputs_give_the_same_digest_figures_and_decision_on_one_and_on
         training = walkforward.train(events, TOY, toy_settings(learning={"model": "lightgbm"}))
         found = candidate.make(training, None, events, strategy=TOY, settings=toy_settings())
         trials = found.own_oos.select("session").unique().sort("session")
-        given = {"recipe": "ours", "trials": trials, "strategy": TOY, "settings": toy_settings()}
-        verdict = gates.decide(found.own_oos, found.newest, None, found.parity, **given)
+        evidence = gates.Evidence(found.own_oos, found.newest, found.parity, "ours", trials)
+        verdict = gates.decide(evidence, None, strategy=TOY, settings=toy_settings())
         made.append((found.artefact.model_id, found.metrics, verdict))
     assert len({model_id for model_id, *_ in made}) == 1
     assert_frame_equal(made[0][1], made[1][1], check_exact=True)

@@ -75,7 +75,7 @@ def test_the_rule_score_answers_where_nothing_was_deployed(home, events):
 
 @pytest.fixture
 def second(home, made) -> str:
-    return registry.deploy(decide.success_shelf(SETTINGS), made.success, reason="test")
+    return registry.deploy(registry.second(SETTINGS.shelf), made.success, reason="test")
 
 
 @pytest.mark.parametrize("fault", ["deleted", "corrupted", "of another schema", "never deployed"])
@@ -103,7 +103,7 @@ def test_the_success_model_answers_where_the_champion_cannot(second, made, event
 
 
 def test_a_damaged_success_model_hides_neither_its_own_fault_nor_the_champions(second, events):
-    (paths.models(decide.success_shelf(SETTINGS)) / second / "model.onnx").write_bytes(b"damaged")
+    (paths.models(registry.second(SETTINGS.shelf)) / second / "model.onnx").write_bytes(b"damaged")
     answer = decide.decide(today(events), TOY, SETTINGS)
     assert answer["tier"].unique().to_list() == [decide.RULE]
     assert answer["reason"].str.contains("champion: no model was deployed yet; success model: model").all()

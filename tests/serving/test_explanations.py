@@ -6,9 +6,10 @@ import pytest
 from toy_strategy import FEATURES, TOY, toy_events, toy_learning
 
 from bq.learning import model
+from bq.learning.model import Prediction
 from bq.serving import explain, onnx
 from bq.serving.decide import Champion, predict
-from bq.strategies.contract import FeatureSet
+from bq.strategies.contract import REGIMES, FeatureSet, regime_columns
 
 
 @pytest.fixture(scope="module", params=["elastic_net", "lightgbm"])
@@ -137,3 +138,25 @@ def test_a_feature_that_no_past_event_has_changes_nothing(past, today):
 
 def test_fewer_past_events_than_asked_for_are_all_shown(past, today):
     assert len(explain.nearest(today[0], past[:3], FEATURES, count=8)) == 3
+
+
+class ByTheLastFeature:
+    """A graph that expects what the last column says."""
+
+    def predict(self, x, category, size):
+        return Prediction(np.zeros((len(x), 0), np.float32), x[:, -1])
+
+
+def test_a_model_with_regime_columns_is_explained_by_them_too(past, today):
+    rng = np.random.default_rng(7)
+    bear, bull = regime_columns(2)
+    known, event = (
+        frame.with_columns(pl.Series(bear, 1 - chance), pl.Series(bull, chance))
+        for frame, chance in ((past, rng.uniform(size=len(past))), (today[:1], np.array([0.9])))
+    )
+    bundle = {"features": f"{FEATURES.name}{REGIMES}2", "classes": []}
+    table = explained(Champion("m", bundle, ByTheLastFeature()), event, known)
+    assert table["feature"].to_list()[0] == bull and set(table["feature"]) == {*FEATURES.columns, bear, bull}
+    assert table["contribution"][0] == pytest.approx(
+        0.9 - known.sample(explain.BACKGROUND, seed=7)[bull].mean(), abs=1e-4
+    )

@@ -44,6 +44,7 @@ def stream(*, skill: float, sessions: int, seed: int, names: int = 20) -> pl.Dat
             "outcome": outcome.ravel(),
             "expected": said.ravel(),
             "volatility_60": np.float32(0.3),
+            "sector": None,
             "model": "stack",
         }
     )
@@ -52,16 +53,10 @@ def stream(*, skill: float, sessions: int, seed: int, names: int = 20) -> pl.Dat
 
 def judged(skill: float, seed: int, settings) -> gates.Verdict:
     oos = stream(skill=skill, sessions=45, seed=seed)
-    return gates.decide(
-        oos,
-        stream(skill=skill, sessions=13, seed=1000 + seed),
-        None,
-        Parity(rows=1000, largest_difference=0.0, flips=0),
-        recipe="ours",
-        trials=oos.select("session").unique().sort("session"),
-        strategy=FORECAST,
-        settings=settings,
-    )
+    newest, trials = stream(skill=skill, sessions=13, seed=1000 + seed), oos.select("session").unique().sort("session")
+    whole = Parity(rows=1000, largest_difference=0.0, flips=0)
+    found = gates.Evidence(oos, newest, whole, "ours", trials)
+    return gates.decide(found, None, strategy=FORECAST, settings=settings)
 
 
 @pytest.mark.calibration

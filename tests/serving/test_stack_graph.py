@@ -7,7 +7,7 @@ from onnx import numpy_helper
 from planted_panel import STATES, learning, panel
 
 from bq.core.settings import Selection
-from bq.learning import layers, model, stacking
+from bq.learning import layers, model
 from bq.learning.layers import REGRESSION
 from bq.learning.sample import Sample
 from bq.serving import onnx
@@ -18,10 +18,13 @@ CASES = {  # classes, settings of the stack, whether there are regimes
     "regression": (0, LINEAR, True),
     "regression-regimes-by-trees": (0, {**LINEAR, "regime_model": "lightgbm"}, True),
     "regression-sample-weights": (0, {"min_regime_dates": 1000}, True),
+    "regression-lasso": (0, {**LINEAR, "meta": "elastic_net"}, True),
     "regression-averaged": (0, {**LINEAR, "meta": "weights"}, True),
     "regression-without-regimes": (0, {}, False),
     "binary": (2, LINEAR, True),
     "multi-class": (3, LINEAR, True),
+    "multi-class-lasso": (3, {**LINEAR, "meta": "elastic_net"}, True),
+    "multi-class-without-regimes": (3, {}, False),
     "multi-class-averaged": (3, {**LINEAR, "meta": "weights"}, True),
 }
 
@@ -150,7 +153,9 @@ def test_every_base_model_of_a_regression_is_exported(name, events):
 def test_trees_as_meta_learner_are_exported(events):
     """Rounding may put a row on the other side of a split of theirs: then the gate refuses. Here it does not."""
     fitted = fit(events, 0, {**LINEAR, "meta": "lightgbm"}, True)
-    assert fitted.base.meta.get_params()["n_estimators"] == stacking.META["lightgbm", REGRESSION]["n_estimators"]
+    assert (
+        fitted.base.meta.get_params()["n_estimators"] == layers.METAS["lightgbm", REGRESSION].ranges["n_estimators"][0]
+    )
     rows = events.rows(np.arange(500))
     agree(
         fitted.predict(rows.x, rows.category, rows.size),

@@ -65,6 +65,14 @@ def test_one_trial_is_not_deflated():
     assert deflated(FUND, trials=Trials(1, 0.3)).published == probabilistic(FUND).published
 
 
+@pytest.mark.parametrize("floor", [0.0, 0.1, 0.9], ids=str)
+def test_the_floor_counts_where_the_best_of_the_trials_lies_below_it(floor):
+    """At .1 of 88 trials the benchmark stays as published; alone it is the floor of the ratio without trials."""
+    stay = deflated(stated(**BEST), trials=Trials(88, SPREAD), floor=min(floor, 0.1))
+    assert stay.published == pytest.approx(0.95049081668, abs=1e-10)
+    assert deflated(FUND, trials=Trials(1, 0.0), floor=floor) == probabilistic(FUND, benchmark=floor)
+
+
 @pytest.mark.parametrize(
     ("autocorrelation", "benchmark", "expected"),
     [(0.0, 0.0, 0.987), (0.0, 0.1, 0.939), (0.2, 0.0, 0.966), (0.2, 0.1, 0.900)],
@@ -140,10 +148,10 @@ def test_numbers_that_cannot_be_per_period_are_refused(numbers, message):
         stated(**numbers)
 
 
-@pytest.mark.parametrize("call", [probabilistic, minimum_track_record], ids=lambda call: call.__name__)
-def test_an_annual_benchmark_is_refused(call):
+def test_an_annual_benchmark_is_refused_and_no_record_is_long_enough_for_it():
     with pytest.raises(BadParameters, match="benchmark must be a Sharpe ratio per period"):
-        call(FUND, benchmark=1.0)
+        probabilistic(FUND, benchmark=1.0)
+    assert minimum_track_record(FUND, benchmark=1.0) == (math.inf, math.inf)
 
 
 @pytest.mark.parametrize(
