@@ -1,7 +1,5 @@
 """`make collect`: build or bring up to date the events of a strategy, and count them; nothing is trained."""
 
-import datetime as dt
-
 import polars as pl
 
 from bq import market
@@ -9,7 +7,7 @@ from bq.jobs import protocol
 from bq.jobs.request import Request
 from bq.learning.splits import MIN_TRAINING_EVENTS
 from bq.strategies import store
-from bq.strategies.contract import NOTICES, weakest_source
+from bq.strategies.contract import NOTICES, matured, weakest_source
 from bq.strategies.store import Collection
 from bq.workbench import plots, screen
 
@@ -22,16 +20,16 @@ def main(request: Request) -> None:
     with protocol.lock(settings.shelf):
         data = market.load(settings.market)
         collection = store.collect(strategy, settings, data)
-    screen.show(describe(collection, settings.shelf, through=data.bars["session"].max()))
+    screen.show(describe(collection, settings.shelf))
 
 
-def describe(collection: Collection, shelf: str, *, through: dt.date) -> str:
+def describe(collection: Collection, shelf: str) -> str:
     """How many events there are, since when, how many have matured and were taken, in all and of each symbol."""
     events = collection.events
-    table = by_symbol(events, through=through)
+    table = by_symbol(events)
     ripe, taken = table["matured"].sum(), table["taken"].sum()
     first, last = events["session"].min(), events["session"].max()
-    source = weakest_source(events)
+    source, ended = weakest_source(events), events["t1"].max()
     enough = (
         f"enough to train ({MIN_TRAINING_EVENTS} before each fold)"
         if ripe >= MIN_TRAINING_EVENTS
@@ -42,7 +40,7 @@ def describe(collection: Collection, shelf: str, *, through: dt.date) -> str:
         f"{first} to {last} · {source}{screen.PLAIN}",
         *([f"{screen.RED}{NOTICES[source]}{screen.PLAIN}"] if source in NOTICES else []),
         f"built now   {collection.built:,}; the other {max(len(events) - collection.built, 0):,} were stored and hold",
-        f"matured     {ripe:,} by {through}; {enough}",
+        f"matured     {ripe:,}{f' by {ended:%Y-%m-%d}' if ended else ''}; {enough}",
         f"taken       {taken:,}, and {len(events) - taken:,} shadow events, followed all the same",
         f"refused     {screen.count(len(collection.refused), 'date')} gave no event",
         "",
@@ -52,16 +50,14 @@ def describe(collection: Collection, shelf: str, *, through: dt.date) -> str:
     return "\n".join([*lines, *([f"and {screen.count(more, 'more symbol')}"] if more > 0 else [])])
 
 
-def by_symbol(events: pl.DataFrame, *, through: dt.date) -> pl.DataFrame:
-    """symbol, events, first, last, matured, taken, shadow; those with the most events first.
-
-    through : the last session with bars; what was due by its end has matured.
-    """
+def by_symbol(events: pl.DataFrame) -> pl.DataFrame:
+    """symbol, events, first, last, matured, taken, shadow; those with the most events first."""
+    ripe = matured(events)["event_id"].implode()
     table = events.group_by("symbol").agg(
         events=pl.len(),
         first=pl.col("session").min(),
         last=pl.col("session").max(),
-        matured=((pl.col("t1_due").dt.date() <= through) & pl.col("outcome").is_not_null()).sum(),
+        matured=pl.col("event_id").is_in(ripe).sum(),
         taken=pl.col("taken").sum(),
         shadow=(~pl.col("taken")).sum(),
     )

@@ -18,7 +18,7 @@ from bq.serving.quality import CHAMPION, Asked
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
 from bq.strategies.contract import NOTICES, Exhibit, matured, weakest_source
-from bq.workbench import plots, report, screen
+from bq.workbench import exhibits, plots, report, screen
 
 MODES = "every mode"  # in the titles of tables that are for the page alone
 LOOKED_AT = (
@@ -47,7 +47,7 @@ def main(request: Request) -> None:
     target = paths.outputs() / "evaluations" / f"{settings.shelf}_{asked.model.model_id}.html"
     title = f"{settings.shelf} · champion {asked.model.model_id} since its training"
     source = weakest_source(window)
-    parts = [(one.title, [one.text, plots.table(one.table)]) for one in found]
+    parts = [(one.title, [one.text, *exhibits.contents(one)]) for one in found]
     report.page(target, title=title, source=source, parts=parts)
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:
@@ -61,8 +61,7 @@ def main(request: Request) -> None:
 def untouched(events: pl.DataFrame, asked: Asked) -> pl.DataFrame:
     """The matured events that began after the last end of an event that the champion was trained on."""
     through = asked.trained_through
-    ended = events["t1"].max()
-    found = matured(events, cut=ended).filter(pl.col("t0") > through) if ended else events.clear()
+    found = matured(events).filter(pl.col("t0") > through)
     if found.is_empty():
         raise BadData(
             f"at least one event must have begun after the champion's training ended ({through:%Y-%m-%d}) and matured, "
@@ -94,7 +93,7 @@ def model_alone(window: pl.DataFrame, asked: Asked, request: Request) -> Exhibit
     ranks = metrics.rank_ic(said, by="expected")
     if len(ranks):
         by_day = gates.blocks(said, settings, ranks["session"])
-        intervals["rank IC within a session of 3 events or more"] = by_day.mean(ranks["ic"].to_numpy())
+        intervals["rank IC within a session of 3 events or more"] = by_day.of_ic.mean(ranks["ic"].to_numpy())
     rows = [
         {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
     ]
@@ -120,7 +119,7 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
     return (
         f"{len(window):,} matured events, {window['session'].min()} to {window['session'].max()}{calibration}. "
         f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, mean block 1.5 holding "
-        "times."
+        "times, of rank ICs 2."
     )
 
 
@@ -130,15 +129,10 @@ def _portfolio(events: pl.DataFrame, data: MarketData, asked: Asked, request: Re
     said = quality.probabilities(events, strategy, settings)
     own = said.with_columns(probability=pl.when(pl.col("said_by") == CHAMPION).then("probability"))
     known = said.filter(pl.col("probability").is_not_null())
-    spans = [
-        (own, _day_after(asked.trained_through), "The untouched window", LOOKED_AT),
-        (said, known["session"].min(), "All time out of sample", OF_THE_RECIPE),
-    ]
-    return [
-        exhibit._replace(text=f"{exhibit.text}\n\n{caveat}")
-        for answers, start, title, caveat in spans
-        for exhibit in strategy.evaluation(data, settings, answers, start=start, title=title)
-    ]
+    window, later = "The untouched window", _day_after(asked.trained_through)
+    found = strategy.evaluation(data, settings, own, start=later, title=window)
+    whole = strategy.evaluation(data, settings, said, start=known["session"].min(), title="All time out of sample")
+    return [*found, *(one._replace(text=f"{one.text}\n\n{OF_THE_RECIPE}") for one in whole[:1]), *whole[1:]]
 
 
 def _day_after(moment: dt.datetime) -> dt.date:

@@ -57,6 +57,17 @@ def longest_span(calendar: str, count: int) -> int:
     return int((days[count:] - days[: len(days) - count]).max().astype(int))
 
 
+@lru_cache(maxsize=8)
+def sessions_a_year(calendar: str) -> int:
+    """Sessions of a calendar in a year, on average.
+
+    >>> sessions_a_year("XNYS"), sessions_a_year("24/7")
+    (252, 365)
+    """
+    days = sessions(calendar)["session"]
+    return round(365.25 * (len(days) - 1) / (days[-1] - days[0]).days)
+
+
 def time_zone(calendar: str) -> str:
     """IANA name of the exchange's time zone, such as `America/New_York`."""
     return str(_calendar(calendar).tz)

@@ -1,10 +1,11 @@
-"""Small random markets for the breakout strategy, and its rules once more: plain, one session after the other."""
+"""Small random markets for the breakout strategy, and its rules once more: plain, from bars and session by session."""
 
 import datetime as dt
 import math
 from statistics import median
 
 import numpy as np
+import pandas as pd
 import polars as pl
 
 from bq.market import MarketData
@@ -69,6 +70,56 @@ def random_market(seed, *, symbols=8, count=420):
     return market_of(frames)
 
 
+def with_index(market, seed):
+    """The market and a level `SPX` beside it, whose bars are complete."""
+    frames = {symbol: frame.select("session", *FIELDS) for (symbol,), frame in market.bars.group_by("symbol")}
+    days = market.bars["session"].unique().sort()
+    return market_of({**frames, "SPX": random_frame(np.random.default_rng(seed + 100), days)})
+
+
+def plain_signals(market, settings):
+    """Signals of the written rules from raw bars (of adj 1), benchmark SPX: session, symbol, fast, score."""
+    bars = market.bars.to_pandas().set_index("session")
+    index = bars.loc[bars["symbol"] == "SPX", "close"]
+    own = {s: plain_measures(f, index, settings) for s, f in bars.groupby("symbol") if s != "SPX"}
+    returns = pd.DataFrame({s: f["return"].reindex(index.index) for s, f in own.items()})
+    found = []
+    for day in sorted({day for f in own.values() for day in f.index[f["signal"]]}):
+        today = pd.DataFrame({s: f.loc[day] for s, f in own.items() if day in f.index}).T
+        t = index.index.get_loc(day)
+        window = returns.iloc[max(t - 59, 0) : t + 1]
+        counted = window.columns[window.notna().sum() >= 40]
+        together = window[counted].fillna(0.0).corr()
+        today["apart"] = 1.0 - (together.sum() - 1.0) / (len(counted) - 1.0)
+        ranks = today[["distance", "momentum", "apart"]].astype(float).round(9).rank(pct=True).fillna(0.5)
+        score = ranks @ [0.5, 0.3, 0.2]
+        found += [(day, s, today.loc[s, "fast"], score[s]) for s in today.index[today["signal"].astype(bool)]]
+    return pd.DataFrame(found, columns=["session", "symbol", "fast", "score"])
+
+
+def plain_measures(frame, index, settings):
+    """What the rules ask of each bar of one symbol."""
+    close, before, rule = frame["close"], frame["close"].shift(), settings.eligibility
+    average = close.rolling(rule.trend_ma).mean()
+    ends = pd.concat([frame["high"], before], axis=1).max(axis=1), pd.concat([frame["low"], before], axis=1).min(axis=1)
+    atr = (ends[0] - ends[1]).rolling(14).mean()
+    market = index.reindex(frame.index)
+    fast = close >= before.rolling(20).max() * (1.0 + settings.entry.fast_clearance)
+    slow = close >= before.rolling(55).max() * (1.0 + settings.entry.slow_clearance)
+    rising = (close > average) & (average / average.shift(20) - 1.0 > rule.min_slope)
+    liquid = (close * frame["volume"]).rolling(20).mean() >= rule.min_dollar_volume
+    sized = atr.rolling(60).mean().notna()  # the calm of the last 60 is a part of the costs
+    return pd.DataFrame(
+        {
+            "return": np.log(close / before).fillna(0.0),
+            "fast": fast,
+            "signal": (fast | slow) & rising & liquid & (close >= rule.min_price) & sized,
+            "distance": (close - average) / atr,
+            "momentum": close / close.shift(60) - market / market.shift(60),
+        }
+    )
+
+
 def plain_correlation(returns, t, i, j):
     window = slice(max(t - 59, 0), t + 1)
     a, b = returns[window, i], returns[window, j]
@@ -85,7 +136,8 @@ class PlainPortfolio:
         self.average = prepared.average(settings.exit.exit_ma).level
         self.cash = settings.risk.capital
         self.positions, self.orders = [], []
-        self.trades, self.decisions, self.equity = [], {}, []
+        self.trades, self.decisions = [], {}
+        self.equity, self.exposure, self.traded = [], [], 0.0
 
     def run(self, signals, priority, *, start, end):
         by_session = {}
@@ -98,6 +150,7 @@ class PlainPortfolio:
                 value += p["units"] * float(self.m.close[t, p["i"]])
             equity = self.cash + value
             self.equity.append(equity)
+            self.exposure.append(value / equity)
             room = self.s.risk.max_exposure * equity - value
             waiting = sorted(
                 by_session.get(t, []), key=lambda k: (math.isnan(priority[k]), -priority[k], signals.symbol[k])
@@ -117,8 +170,10 @@ class PlainPortfolio:
         for p in self.positions + [order for order in orders if self.m.present[t, order["i"]]]:
             if "entry" not in p:
                 self.enter(p, t)
+                self.traded += p["units"] * p["entry_price"]
                 earned -= p["units"] * p["entry_price"] * (1.0 + self.s.costs.fee_bps / 1e4)
             if self.leaves(p, t):
+                self.traded += p["units"] * p["exit_price"]
                 earned += p["units"] * p["exit_price"] * (1.0 - self.s.costs.fee_bps / 1e4)
                 self.trades.append(p)
             else:

@@ -7,7 +7,7 @@ from breakout_samples import breakout_settings, market_of, random_market
 
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY
-from bq.strategies.breakout.backtest import backtest, percentiles, signals
+from bq.strategies.breakout.backtest import backtest, percentiles
 from bq.strategies.breakout.prepare import prepare
 
 SETTINGS = breakout_settings(risk={"max_positions": 3})
@@ -102,15 +102,3 @@ def test_no_percentile_knows_a_later_signal():
     for end in (100, 450, 899):
         day_over = np.searchsorted(session, session[end - 1], "right")
         assert percentiles(values[:day_over], session[:day_over]).tolist() == whole[:day_over].tolist()
-
-
-def test_the_score_weighs_standings_among_the_symbols_of_the_session():
-    prepared = prepare(random_market(4), SETTINGS.universe)
-    found = signals(prepared, SETTINGS)
-    parts = (prepared.average(50).distance, prepared.momentum, prepared.diversification)
-    frames = [pl.DataFrame(part).fill_nan(None).transpose() for part in parts]
-    for k in range(0, len(found.session), 7):
-        t, i = int(found.session[k]), int(found.symbol[k])
-        ranks = [frame[f"column_{t}"].rank("average") / frame[f"column_{t}"].count() for frame in frames]
-        by_hand = 0.5 * ranks[0][i] + 0.3 * ranks[1][i] + 0.2 * ranks[2][i]
-        assert found.score[k] == pytest.approx(by_hand)

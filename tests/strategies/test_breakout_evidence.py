@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import polars as pl
 import pytest
-from breakout_samples import breakout_settings, random_market
+from breakout_samples import breakout_settings, days_of, market_of, random_market
 
 from bq.core.errors import BadParameters
 from bq.stats.bootstrap import Interval
@@ -74,6 +74,50 @@ def test_what_the_portfolio_earned_stands_beside_benchmark_and_buy_and_hold(show
         grown = portfolio.days[level][-1] / portfolio.days[level][0] - 1
         assert float(figures["total return [%]"][level.replace("_", " ")]) == pytest.approx(100 * grown, abs=0.1)
     assert "252 sessions a year" in tables["What the portfolio earned"].text
+
+
+def test_buy_and_hold_is_equal_money_on_the_first_session_and_cash_after_the_last_bar():
+    days = days_of(80)
+    closes = {
+        "DOUBLES": np.repeat([10.0, 20.0], 40),
+        "LEAVES": np.repeat([10.0, 5.0], [20, 10]),  # no bar after the 30th session
+        "COMES": np.repeat([1.0, 3.0], [50, 20]),  # none before the 10th
+    }
+    first = {"DOUBLES": 0, "LEAVES": 0, "COMES": 10}
+    frames = {
+        name: pl.DataFrame({"session": days[first[name] : first[name] + len(close)], "volume": 1e6}).with_columns(
+            pl.Series(field, close) for field in ("open", "high", "low", "close")
+        )
+        for name, close in closes.items()
+    }
+    prepared = prepare(market_of(frames), SETTINGS.universe)
+    whole = backtest(prepared, SETTINGS).days["buy_and_hold"] / 1e6
+    assert whole.gather([0, 20, 40, 79]).to_list() == [1.0, (1 + 0.5) / 2, (2 + 0.5) / 2, (2 + 0.5) / 2]
+    later = backtest(prepared, SETTINGS, start=days[50]).days["buy_and_hold"] / 1e6
+    assert later.gather([0, 9, 10, 29]).to_list() == [1.0, 1.0, (1 + 3) / 2, (1 + 3) / 2]
+
+
+def test_a_year_is_as_long_as_the_calendar_says(shown):
+    _, _, portfolio = shown
+    always = dataclasses.replace(portfolio, prepared=dataclasses.replace(portfolio.prepared, calendar="24/7"))
+    ours, theirs = performance(portfolio), performance(always)
+    for name, power in {"sharpe_ratio": 0.5, "sortino_ratio": 0.5, "annual_volatility": 0.5, "turnover": 1.0}.items():
+        assert getattr(theirs, name) == pytest.approx(getattr(ours, name) * (365 / 252) ** power), name
+    assert 1 + theirs.annual_return == pytest.approx((1 + ours.annual_return) ** (365 / 252))
+
+
+def test_curves_are_the_levels_that_the_figures_are_of(shown, sample, answers):
+    tables, _, portfolio = shown
+    drawn = tables["What the portfolio earned"].curves
+    assert drawn.columns == ["session", "breakout", "benchmark", "buy and hold"]
+    assert drawn["breakout"].to_list() == portfolio.equity.tolist()
+    start = sample.bars["session"].unique().sort()[300]
+    main, modes = evaluation(sample, SETTINGS, answers, start=start, title="A window")
+    assert main.curves.columns == ["session", "ML off", "ML on", "benchmark", "buy and hold"]
+    assert main.curves["session"][0] == start and modes.curves is None
+    shares = dict(main.table.select("figure", "ML on").rows())
+    earned = 100 * (main.curves["ML on"][-1] / main.curves["ML on"][0] - 1)
+    assert float(shares["total return [%]"]) == pytest.approx(earned, abs=0.05)
 
 
 def test_means_of_taken_and_all_are_over_events_and_inside_their_intervals(shown):

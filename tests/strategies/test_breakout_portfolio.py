@@ -6,6 +6,7 @@ from breakout_samples import PlainPortfolio, breakout_settings, random_market
 
 from bq.kernels import breakout as kernel
 from bq.strategies.breakout.backtest import DECISIONS, REASONS, backtest, follow, signals
+from bq.strategies.breakout.performance import performance
 from bq.strategies.breakout.prepare import prepare
 
 CASES = {
@@ -15,6 +16,8 @@ CASES = {
     "small volume": {"risk": {"max_adv_share": 0.0005, "capital": 1e8}},
     "risky": {"risk": {"risk_per_trade": 0.05, "max_notional": 0.5}, "exit": {"hard_stop_atr_mult": 1.0}},
     "short holding": {"exit": {"max_holding_days": 5, "exit_ma": 20}, "eligibility": {"trend_ma": 20}},
+    "left by a shorter average": {"exit": {"exit_ma": 20}, "eligibility": {"trend_ma": 100}},
+    "left by a longer average": {"exit": {"exit_ma": 50}, "eligibility": {"trend_ma": 20}},
 }
 SEEDS = range(6)
 
@@ -48,6 +51,9 @@ def plain_trades(plain):
 
 
 def same(ours, plain):
+    found, years = performance(ours), (len(plain.equity) - 1) / 252
+    assert found.exposure == pytest.approx(np.mean(plain.exposure), rel=1e-9)
+    assert found.turnover == pytest.approx(plain.traded / np.mean(plain.equity) / years, rel=1e-9)
     assert [DECISIONS[d] for d in ours.decision] == [plain.decisions[k] for k in range(len(ours.decision))]
     assert ours.equity.tolist() == plain.equity
     mine = [tuple(None if value != value else value for value in row) for row in trades_of(ours)]
@@ -82,8 +88,9 @@ def test_the_random_markets_reach_every_decision_and_every_way_out():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_signal_followed_on_its_own_takes_the_same_way_as_the_trade_that_was_made_of_it(seed):
-    settings = breakout_settings()
+@pytest.mark.parametrize("name", ["defaults", "left by a shorter average"])
+def test_a_signal_followed_on_its_own_takes_the_same_way_as_the_trade_that_was_made_of_it(seed, name):
+    settings = breakout_settings(**CASES[name])
     prepared = prepare(random_market(seed), settings.universe)
     ours = backtest(prepared, settings)
     alone = follow(prepared, ours.found, settings)

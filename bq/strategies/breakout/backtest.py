@@ -93,14 +93,13 @@ class Backtest:
     def days(self) -> pl.DataFrame:
         """session, equity, exposure (share of equity), traded (notional), positions, benchmark and buy_and_hold.
 
-        The last two are levels that begin with the capital.
+        The last two are levels that begin with the capital: `buy_and_hold` is equal money in every symbol with a bar on
+        the first session, never touched; what is delisted stays as cash at its last close.
         """
-        days = slice(self.first, self.last + 1)
-        capital = self.by_day[0, 0]
-        beside = {
-            "benchmark": self.prepared.benchmark[days],
-            "buy_and_hold": self.prepared.everything[days],
-        }
+        days, capital = slice(self.first, self.last + 1), self.by_day[0, 0]
+        close = self.prepared.measures.close[days, self.prepared.measures.present[self.first]]
+        held = (close / close[0]).mean(axis=1) if close.size else np.ones(len(close))
+        beside = {"benchmark": self.prepared.benchmark[days], "buy_and_hold": held}
         frame = pl.DataFrame(self.by_day, schema=["equity", "exposure", "traded", "positions"])
         return frame.with_columns(
             pl.Series("session", self.prepared.sessions[days]),

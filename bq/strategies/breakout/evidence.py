@@ -9,7 +9,7 @@ import polars as pl
 from bq.stats.bootstrap import Interval, bootstrap_means
 from bq.strategies.breakout import quality
 from bq.strategies.breakout.backtest import Backtest, backtest
-from bq.strategies.breakout.performance import ANNUAL, compared, performance, returns
+from bq.strategies.breakout.performance import compared, curves, performance, returns
 from bq.strategies.breakout.prepare import Array, prepare
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.contract import Built, Exhibit
@@ -17,12 +17,11 @@ from bq.strategies.contract import Built, Exhibit
 if TYPE_CHECKING:
     from bq.market import MarketData
 
-SESSIONS_A_MONTH = 21
 SHARES = ("return", "volatility", "drawdown", "rate", "exposure")  # last words of figures that are shares
 CONVENTIONS = (
-    "Daily returns of equity at the close, 252 sessions a year, risk-free rate 0, standard deviation with ddof 1; "
+    "Daily returns of equity at the close, {annual} sessions a year, risk-free rate 0, standard deviation with ddof 1; "
     "R = (exit − entry) / (entry − initial stop), net of fees and slippage; turnover is notional traded both ways in a "
-    "year over mean equity."
+    "year over mean equity. Buy and hold is equal money in every symbol with a bar on the first session, never touched."
 )
 
 
@@ -34,9 +33,10 @@ def exhibits(made: Built, market: "MarketData", settings: BreakoutSettings) -> l
     return [
         Exhibit(
             "What the portfolio earned",
-            f"The rules without a model, {first} to {last}, beside the benchmark and all symbols with equal weight; "
-            "symbols chosen because they survived flatter both. " + CONVENTIONS,
+            f"The rules without a model, {first} to {last}, beside the benchmark and buy and hold; symbols chosen "
+            "because they survived flatter both. " + CONVENTIONS.format(annual=result.prepared.annual),
             figures(result),
+            curves(result, breakout=result.equity),
         ),
         Exhibit(
             "How trades ended",
@@ -200,7 +200,12 @@ def evaluation(
     mode = settings.ml.prediction_mode
     beside = "Shown, not to choose from: the best of several looks better than it is."
     return [
-        Exhibit(f"{title}: ML off and on ({mode})", text + CONVENTIONS, table),
+        Exhibit(
+            f"{title}: ML off and on ({mode})",
+            text + CONVENTIONS.format(annual=prepared.annual),
+            table,
+            curves(off, ML_off=off.equity, ML_on=on.equity),
+        ),
         Exhibit(f"{title}: every mode", beside, _modes(results)),
     ]
 
@@ -211,7 +216,7 @@ def conclusion(difference: Interval, off: Backtest, on: Backtest, settings: Brea
     if not len(on.r) or not len(off.r):
         return f"This sample proves nothing: {sizes}."
     if not difference.blocks >= least:
-        more = math.ceil(difference.n * (least / max(difference.blocks, 1e-9) - 1.0) / SESSIONS_A_MONTH)
+        more = math.ceil(12 / off.prepared.annual * difference.n * (least / max(difference.blocks, 1e-9) - 1.0))
         return (
             f"This sample proves nothing: {difference.n} sessions are {difference.blocks:.0f} independent blocks, "
             f"where {least} are asked for (about {more} more months); {sizes}."
@@ -242,7 +247,7 @@ def _figures(result: Backtest) -> Figures:
     return Figures(
         _spread((r > 0).cast(pl.Float64), at, days)[1:],
         _spread(r, at, days)[1:],
-        varying * math.sqrt(ANNUAL),
+        varying * math.sqrt(result.prepared.annual),
     )
 
 

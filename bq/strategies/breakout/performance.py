@@ -1,4 +1,7 @@
-"""Figures of a backtest. Conventions: daily returns of equity at the close, 252 sessions a year, risk-free rate 0."""
+"""Figures of a backtest.
+
+Conventions: daily returns of equity at the close, a year of as many sessions as the calendar has, risk-free rate 0.
+"""
 
 from typing import NamedTuple
 
@@ -8,8 +11,6 @@ import polars as pl
 from bq.strategies.breakout.backtest import Backtest
 from bq.strategies.breakout.prepare import Array
 
-ANNUAL = 252
-
 
 class Performance(NamedTuple):
     """Figures of one equity curve and its trades; NaN where one is not defined."""
@@ -17,8 +18,8 @@ class Performance(NamedTuple):
     total_return: float  # share of the capital
     annual_return: float  # compounded
     annual_volatility: float  # ddof 1
-    sharpe_ratio: float  # mean / standard deviation (ddof 1) × √252, risk-free rate 0
-    sortino_ratio: float  # mean / root mean square of the negative returns (over all sessions) × √252
+    sharpe_ratio: float  # mean / standard deviation (ddof 1) × √sessions a year, risk-free rate 0
+    sortino_ratio: float  # mean / root mean square of the negative returns (over all sessions), likewise
     max_drawdown: float  # largest share lost from a peak, positive
     calmar_ratio: float  # annual return / largest drawdown
     trades: int  # closed
@@ -35,9 +36,10 @@ def returns(equity: Array) -> Array:
 
 def performance(result: Backtest) -> Performance:
     """Figures of a backtest."""
-    r, years = result.r, max(len(result.equity) - 1, 1) / ANNUAL
+    r, annual = result.r, result.prepared.annual
+    years = max(len(result.equity) - 1, 1) / annual
     return Performance(
-        **_of_curve(result.equity),
+        **_of_curve(result.equity, annual),
         trades=len(r),
         win_rate=float((r > 0).mean()) if len(r) else np.nan,
         expectancy=float(r.mean()) if len(r) else np.nan,
@@ -47,11 +49,12 @@ def performance(result: Backtest) -> Performance:
 
 
 def compared(result: Backtest) -> pl.DataFrame:
-    """The figures of the strategy, of the benchmark and of buy and hold (equal weight) on the same sessions.
+    """The figures of the strategy, of the benchmark and of buy and hold on the same sessions.
 
     Returns `figure` and one column each; null where a level has no trades of its own.
     """
-    beside = {name: _of_curve(result.days[name].to_numpy()) for name in ("benchmark", "buy_and_hold")}
+    annual, days = result.prepared.annual, result.days
+    beside = {name: _of_curve(days[name].to_numpy(), annual) for name in ("benchmark", "buy_and_hold")}
     rows = [
         {"figure": name, "breakout": float(value), **{other: found.get(name) for other, found in beside.items()}}
         for name, value in performance(result)._asdict().items()
@@ -59,22 +62,29 @@ def compared(result: Backtest) -> pl.DataFrame:
     return pl.DataFrame(rows).with_columns(pl.exclude("figure").fill_nan(None))
 
 
-def _of_curve(equity: Array) -> dict[str, float]:
+def curves(result: Backtest, **equity: Array) -> pl.DataFrame:
+    """Equity by name on the sessions of `result`, beside the benchmark and buy and hold."""
+    levels = {name.replace("_", " "): values for name, values in equity.items()}
+    beside = {"benchmark": "benchmark", "buy and hold": "buy_and_hold"}
+    return result.days.select("session", **levels, **beside)
+
+
+def _of_curve(equity: Array, annual: int) -> dict[str, float]:
     change = returns(equity)
     grown = equity[-1] / equity[0]
-    annual = grown ** (ANNUAL / len(change)) - 1.0 if len(change) else np.nan
+    compounded = grown ** (annual / len(change)) - 1.0 if len(change) else np.nan
     deviation = change.std(ddof=1) if len(change) > 1 else np.nan
     downside = np.sqrt(np.square(np.minimum(change, 0.0)).mean()) if len(change) else np.nan
     drawdown = float((1.0 - equity / np.maximum.accumulate(equity)).max())
     mean = change.mean() if len(change) else np.nan
     return {
         "total_return": float(grown - 1.0),
-        "annual_return": float(annual),
-        "annual_volatility": float(deviation * np.sqrt(ANNUAL)),
-        "sharpe_ratio": _ratio(mean, deviation) * np.sqrt(ANNUAL),
-        "sortino_ratio": _ratio(mean, downside) * np.sqrt(ANNUAL),
+        "annual_return": float(compounded),
+        "annual_volatility": float(deviation * np.sqrt(annual)),
+        "sharpe_ratio": _ratio(mean, deviation) * np.sqrt(annual),
+        "sortino_ratio": _ratio(mean, downside) * np.sqrt(annual),
         "max_drawdown": drawdown,
-        "calmar_ratio": _ratio(annual, drawdown),
+        "calmar_ratio": _ratio(compounded, drawdown),
     }
 
 

@@ -41,7 +41,11 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A market, measured. Arrays are (n_sessions, n_symbols) and known at the close of their session."""
+    """A market, measured. Arrays are (n_sessions, n_symbols) and known at the close of their session.
+
+    What symbols are ranked by (`momentum`, `diversification`, `Average.distance`) is NaN on a session without a bar: a
+    value of an earlier day, or of a symbol that is gone, has no standing among those of the day.
+    """
 
     sessions: NDArray[np.datetime64]  # every session of the calendar from the first bar to the last
     symbols: tuple[str, ...]  # what may be traded, sorted
@@ -49,10 +53,10 @@ class Prepared:
     momentum: Array  # C order, like the next
     diversification: Array  # 1 − mean correlation with all others
     high: Array
-    quoted: Array  # close as quoted; NaN where there is no bar
+    close: Array  # NaN where there is no bar; in `measures` the last known
+    quoted: Array  # as quoted; NaN where there is no bar
     candidates: Candidates
     benchmark: Array  # (n_sessions,) level
-    everything: Array  # (n_sessions,) level of the mean return of all symbols: buy and hold, equal weight each day
     source: str
     calendar: str
     _averages: dict[int, Average] = field(default_factory=dict)
@@ -61,11 +65,18 @@ class Prepared:
         """The moving average of so many closes, made when it is first asked for."""
         if length not in self._averages:
             level, slope = moving_average(self.measures, length)
-            distance = np.subtract(self.measures.close, level, order="C")
+            distance = np.subtract(self.close, level, order="C")
             with np.errstate(invalid="ignore", divide="ignore"):
                 distance /= self.measures.atr
             self._averages[length] = Average(level, slope, distance)
         return self._averages[length]
+
+    @property
+    def annual(self) -> int:
+        """Sessions of a year on the calendar."""
+        from bq.market.calendars import sessions_a_year
+
+        return sessions_a_year(self.calendar)
 
 
 def prepare(market: "MarketData", universe: Universe) -> Prepared:
@@ -86,28 +97,29 @@ def prepare(market: "MarketData", universe: Universe) -> Prepared:
             "breakout: at least one symbol must have bars with open, high and low beside the close, but none has. "
             "Set market.source: bundled_bars, or bring such bars (market.source: files)."
         )
-    everything = _everything(laid.close)
-    benchmark = everything if universe.benchmark is None else _level(market.bars, universe.benchmark, days)
-    return of_grid(laid, benchmark, everything, source=market.source, calendar=market.calendar)
+    benchmark = _mean(laid.close) if universe.benchmark is None else _level(market.bars, universe.benchmark, days)
+    return of_grid(laid, benchmark, source=market.source, calendar=market.calendar)
 
 
-def of_grid(laid: Grid, benchmark: Array, everything: Array, *, source: str, calendar: str) -> Prepared:
-    """Measure bars that are laid out already; benchmark, everything : levels of shape (n_sessions,)."""
+def of_grid(laid: Grid, benchmark: Array, *, source: str, calendar: str) -> Prepared:
+    """Measure bars that are laid out already; benchmark : level of shape (n_sessions,)."""
     m = measures(laid, benchmark)
-    diversification = average_correlation(m)
+    absent = np.ascontiguousarray(~m.present)
+    momentum, diversification = np.ascontiguousarray(m.momentum), average_correlation(m)
     np.subtract(1.0, diversification, out=diversification)
+    momentum[absent] = diversification[absent] = np.nan
     return Prepared(
         sessions=laid.sessions,
         symbols=laid.symbols,
         measures=m,
-        momentum=np.ascontiguousarray(m.momentum),
+        momentum=momentum,
         diversification=diversification,
         candidates=_candidates(m, laid.quoted),
         benchmark=benchmark,
-        everything=everything,
         source=source,
         calendar=calendar,
         high=laid.high,
+        close=laid.close,
         quoted=laid.quoted,
     )
 
@@ -131,8 +143,8 @@ def _level(bars: pl.DataFrame, symbol: str, days: pl.Series) -> Array:
     return known(on_days["level"].cast(pl.Float64).fill_null(np.nan).to_numpy())
 
 
-def _everything(close: Array) -> Array:
-    """Level of holding all symbols with equal weight, rebalanced each session; a day without a bar returns nothing."""
+def _mean(close: Array) -> Array:
+    """Level of the mean return of all symbols, session by session; a day without a bar returns nothing."""
     filled = np.column_stack([known(close[:, i]) for i in range(close.shape[1])])
     with np.errstate(invalid="ignore"):
         returns = filled[1:] / filled[:-1] - 1.0

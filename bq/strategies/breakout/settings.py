@@ -1,8 +1,8 @@
 """Parameters of the breakout strategy; defaults and their reasons are in parameters/breakout.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bq.core.params import Section
 from bq.core.settings import Settings, Share
@@ -100,6 +100,14 @@ class BreakoutSettings(Settings):
     score: Score = Score()
     ml: MachineLearning = MachineLearning()
     ml_data_collection: DataCollection = DataCollection()
+
+    @model_validator(mode="after")
+    def _benchmark_is_read(self) -> Self:
+        """The benchmark among the symbols that are read, whichever are chosen."""
+        chosen, benchmark = self.market.symbols, self.universe.benchmark
+        if chosen is None or benchmark is None or benchmark in chosen:
+            return self
+        return self.model_copy(update={"market": self.market.model_copy(update={"symbols": [*chosen, benchmark]})})
 
     @property
     def asks_model(self) -> bool:
