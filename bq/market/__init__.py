@@ -8,8 +8,8 @@
 """
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
@@ -42,7 +42,8 @@ class MarketData:
     findings : DataFrame with the columns of `bars.FINDINGS`; `file` and `row` say where.
     counts : DataFrame `file, symbol, read, kept, first, last`: rows read and kept.
     source : "simulated" bars are no evidence about a market. calendar : exchange_calendars name.
-    data_hash : SHA-256 of the content of `bars` and `quotes`.
+    data_hash : SHA-256 of the content of `bars`, `quotes` and `sectors`.
+    sectors : of the symbols of which the source says it, by their newest row that does.
     """
 
     bars: pl.DataFrame
@@ -53,6 +54,7 @@ class MarketData:
     calendar: str
     data_hash: str
     chain_data: chains.ChainData | None = None
+    sectors: Mapping[str, str] = field(default_factory=dict)
 
     def content(self, symbol: str, through: dt.date) -> str:
         """Digest of all that is known of a symbol up to and including a session."""
@@ -60,6 +62,8 @@ class MarketData:
         parts = [content_hash(self.bars.filter(known, pl.col("symbol") == symbol))]
         if len(self.quotes):
             parts.append(chains.quotes.content_hash(self.quotes.filter(known, pl.col("underlying") == symbol)))
+        if symbol in self.sectors:
+            parts.append(self.sectors[symbol])
         return digest(parts)
 
 
@@ -100,6 +104,8 @@ def read(settings: Market) -> MarketData:
         underlyings = checked.bars["symbol"].unique().to_list()
         chain_data = chains.read_chains(calendar=settings.calendar, underlyings=underlyings)
     quotes = chain_data.quotes if chain_data else chains.quotes.SCHEMA.to_frame()
+    sectors = _sectors(rows)
+    contents = content_hash(checked.bars) + chains.quotes.content_hash(quotes) + (digest(sectors) if sectors else "")
     return MarketData(
         bars=checked.bars,
         quotes=quotes,
@@ -107,9 +113,17 @@ def read(settings: Market) -> MarketData:
         counts=checked.counts,
         source="simulated" if settings.source == "simulated" else "real",
         calendar=settings.calendar,
-        data_hash=sha256((content_hash(checked.bars) + chains.quotes.content_hash(quotes)).encode()),
+        data_hash=sha256(contents.encode()),
         chain_data=chain_data,
+        sectors=sectors,
     )
+
+
+def _sectors(rows: pl.DataFrame) -> dict[str, str]:
+    """Sector of each symbol by its newest row that names one, sorted by symbol."""
+    named = rows.select("symbol", "session", "sector").drop_nulls()
+    newest = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").get(pl.col("session").arg_max()))
+    return dict(newest.with_columns(pl.col("sector").cast(pl.String)).sort("symbol").rows())
 
 
 def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, settings: Market) -> None:

@@ -23,7 +23,8 @@ SCHEMA = pl.Schema(
 REQUIRED = ("symbol", "session", "close")
 NUMBERS = tuple(name for name, dtype in SCHEMA.items() if dtype == pl.Float64)
 ORIGIN = pl.Schema({"file": pl.String(), "row": pl.UInt32()})  # where a bar was read; row 1 is the first after a header
-ROWS = pl.Schema({**ORIGIN, **SCHEMA})  # bars as read, before validation: any of their values may be wrong
+SECTOR = pl.Schema({"sector": pl.Categorical()})  # of the symbol; null where the source does not say; no part of a bar
+ROWS = pl.Schema({**ORIGIN, **SCHEMA, **SECTOR})  # as read, before validation: any of their values may be wrong
 
 FINDINGS = pl.Schema(
     {
@@ -60,7 +61,7 @@ def rows(frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
     return frame.with_columns(
         pl.lit(file).alias("file"),
         pl.int_range(1, pl.len() + 1).alias("row"),
-        *(pl.lit(defaults.get(name)).alias(name) for name in SCHEMA if name not in frame.columns),
+        *(pl.lit(defaults.get(name)).alias(name) for name in (*SCHEMA, *SECTOR) if name not in frame.columns),
     ).select(pl.col(name).cast(dtype) for name, dtype in ROWS.items())
 
 

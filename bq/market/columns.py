@@ -18,6 +18,7 @@ ALIASES: Aliases = {
     "volume": ("volume", "vol"),
     "adj_close": ("adjclose", "adjustedclose"),
     "iv": ("iv", "impliedvolatility"),
+    "sector": ("sector",),
 }
 EMPTY = ("", "-", "null", "none", "na", "n/a", "#n/a")  # texts that mean: no value
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -53,7 +54,7 @@ def match(names: list[str]) -> dict[str, str]:
     Case, spaces and punctuation do not matter. Raises Rejected if a required column (session, close) is absent, or if
     two columns claim the same place.
 
-    >>> match(["Date", "Adj Close", "Close", "Sector"])
+    >>> match(["Date", "Adj Close", "Close", "Exchange"])
     {'session': 'Date', 'adj_close': 'Adj Close', 'close': 'Close'}
     """
     found = by_alias(names, ALIASES)
@@ -90,6 +91,7 @@ def typed(
     columns["session"] = pl.col("day")
     columns["symbol"] = _ticker() if "symbol" in found else pl.lit(symbol)
     columns["row"] = pl.col("row")
+    columns["sector"] = _text(pl.col("sector")) if "sector" in found else pl.lit(None)
     columns["quoted"] = _truth(rows) if "quoted" in found else pl.lit(True)
     columns["file"] = pl.lit(file)
     if "adj" not in found:

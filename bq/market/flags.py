@@ -48,13 +48,16 @@ def _gaps(bars: pl.DataFrame) -> pl.DataFrame:
     missing = pl.col("day").cast(pl.Int64) - pl.col("previous_day") - 1
     gaps = bars.with_columns(missing=missing).filter(pl.col("missing") > 0)
     is_long = pl.col("missing") > LONG_GAP_SESSIONS
+    sessions = pl.when(pl.col("missing") == 1).then(pl.lit("session")).otherwise(pl.lit("sessions"))
+    holes = pl.when(pl.col("gaps") == 1).then(pl.lit("gap")).otherwise(pl.lit("gaps"))
     after = pl.format("{} sessions missing after {}", "missing", "previous_session")
     short = (
         gaps.filter(~is_long)
         .group_by("symbol", maintain_order=True)
         .agg(pl.col("file", "previous_session").first(), pl.col("missing").sum(), gaps=pl.len())
     )
-    together = pl.format("{} sessions missing in {} gaps, the first after {}", "missing", "gaps", "previous_session")
+    counts = (pl.col("missing"), sessions, pl.col("gaps"), holes, pl.col("previous_session"))
+    together = pl.format("{} {} missing in {} {}, the first after {}", *counts)
     return pl.concat(
         [
             findings(gaps.filter(is_long), action="flagged", rule="long_gap", detail=after),

@@ -11,6 +11,7 @@ from bq.market.bars import NUMBERS
 NEEDED = ("symbol", "session", "close", "adj", "quoted")
 POSITIVE = ("open", "high", "low", "close", "adj", "iv")
 ROUNDING = 1e-4  # relative: how far open and close may print outside [low, high], for vendors that round prices
+UNPRINTABLE = r"[\p{C}\p{Zl}\p{Zp}]"  # control, format and unassigned characters, line and paragraph separators
 MAX_IV = 5.0  # 500%: above it the column holds percent, not decimals
 
 
@@ -35,11 +36,23 @@ def _values() -> list[Rule]:
 
     return [
         *(Rule("missing", pl.col(name).is_null(), pl.lit(f"{name} must be given, but is empty")) for name in NEEDED),
+        unprintable("symbol"),
         *(Rule("not_positive", pl.col(name) <= 0, but(name, "> 0")) for name in POSITIVE),
         *(Rule("not_finite", ~pl.col(name).is_finite(), but(name, "a finite number")) for name in NUMBERS),
         Rule("negative_volume", pl.col("volume") < 0, but("volume", ">= 0")),
         Rule("iv_in_percent", pl.col("iv") > MAX_IV, but("iv", "a decimal (0.2 for 20%)")),
     ]
+
+
+def unprintable(name: str) -> Rule:
+    """Names that a terminal or a table would obey instead of showing them."""
+    text = pl.format("{} must be printable, but is {} (� for what is not)", pl.lit(name), shown(pl.col(name)))
+    return Rule("unprintable", pl.col(name).str.contains(UNPRINTABLE), text)
+
+
+def shown(text: pl.Expr) -> pl.Expr:
+    """Text with � for each character that is not printable."""
+    return text.str.replace_all(UNPRINTABLE, "�")
 
 
 def _ranges() -> list[Rule]:

@@ -134,6 +134,7 @@ class Exhibit(NamedTuple):
     title: str
     text: str
     table: pl.DataFrame
+    curves: pl.DataFrame | None = None  # session, and one column a level: drawn as the growth of 1
 
 
 class Sketch(NamedTuple):
@@ -142,6 +143,7 @@ class Sketch(NamedTuple):
     caption: str
     tables: Mapping[str, pl.DataFrame]  # title: table
     payoff: pl.DataFrame | None = None  # spot and one column a curve: profit per share
+    unit: str = "price"  # of spot, strikes and profit
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ class Strategy:
     exhibits: Callable[[Built, "MarketData", Settings], list[Exhibit]] | None = None  # what is particular to its events
     sketch: Callable[[dict[str, Any], Settings], "Sketch"] | None = None  # what an event is made of, and its pay-off
     sizes: Callable[[pl.DataFrame, str, Settings], pl.Series] | None = None  # weights in a session, by a column
+    notices: Callable[[pl.DataFrame, Settings], list[str]] | None = None  # of events: what a run warns of
     results: Callable[[pl.DataFrame, Settings, "MarketData"], list[Exhibit]] | None = None  # of predictions
     # both of a market, settings and probabilities that events are in the last class: session, symbol, probability
     priority: Callable[..., pl.DataFrame] | None = None  # session, symbol, priority: what is decided by; null: no trade
@@ -197,7 +200,7 @@ class Strategy:
 
 
 def regime_columns(states: int) -> tuple[str, ...]:
-    """Names of the columns with the probability of each market regime, by rising mean return."""
+    """Names of the columns with the probability of each market regime, by falling volatility."""
     named = {2: ("bear", "bull"), 3: ("bear", "neutral", "bull")}
     return tuple(f"regime_{name}" for name in named.get(states, range(states)))
 
@@ -295,6 +298,10 @@ def _refuse(wrong: pl.DataFrame, must: str) -> None:
         )
 
 
-def matured(events: pl.DataFrame, *, cut: object) -> pl.DataFrame:
-    """Events that may train, count or be monitored at `cut`: `t1_due` <= cut, whether or not they closed early."""
-    return events.filter((pl.col("t1_due") <= cut) & pl.col("label").is_not_null())
+def matured(events: pl.DataFrame, *, cut: object = None) -> pl.DataFrame:
+    """Events that may train, count or be monitored at `cut`: `t1_due` <= cut, whether or not they closed early.
+
+    cut : None is the newest end of an event (`t1`): by then it is known what all of these came to.
+    """
+    known = pl.col("t1").max() if cut is None else cut
+    return events.filter((pl.col("t1_due") <= known) & pl.col("label").is_not_null())

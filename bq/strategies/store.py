@@ -64,7 +64,7 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     new = len(stored.events) - kept
     stored = _scheduled(stored, wanted)
     log.info("events: %d, of which %d built now", len(stored.events), new)
-    return _finish(strategy, settings, market, stored, new)
+    return finished(strategy, settings, market, stored, new)
 
 
 @contextmanager
@@ -94,10 +94,11 @@ def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.d
             f"DATE must be a session with bars, but {session} has none; the newest is {market.bars['session'].max()}."
         )
     built = strategy.build(market, settings, {symbol: [session] for symbol in symbols})
-    return _finish(strategy, settings, market, built, len(built.events)).events
+    return finished(strategy, settings, market, built, len(built.events)).events
 
 
-def _finish(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
+def finished(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
+    """Built events as training takes them: with weights, labels and regimes. count : how many of them are new."""
     events = _weigh(built.events, market.calendar)
     features, task = strategy.features(settings), strategy.task(settings)
     events = events.with_columns(label=task.label(pl.col("outcome")))

@@ -1,6 +1,7 @@
 import datetime as dt
 import gzip
 import itertools
+import os
 
 import polars as pl
 import pytest
@@ -278,3 +279,56 @@ def test_an_intraday_file_is_refused_rather_than_thinned(bars_folder):
     (bars_folder / "A.csv").write_text("timestamp,close\n" + rows)
     with pytest.raises(BadData, match="conflicting_duplicate 4"):
         market.load(FILES)
+
+
+@pytest.fixture
+def elsewhere(bars_folder, tmp_path):
+    """A folder outside the home's own, with a file of bars in a folder of it."""
+    folder = tmp_path / "elsewhere"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "EXT.csv").write_text(PLAIN)
+    return folder
+
+
+def test_linked_files_and_folders_are_read_under_their_names_here(bars_folder, elsewhere):
+    (bars_folder / "vendor").symlink_to(elsewhere)
+    (bars_folder / "MSFT.csv").symlink_to(elsewhere / "deep" / "EXT.csv")
+    counts = read().counts
+    assert counts.select("file", "symbol", "kept").rows() == [
+        ("MSFT.csv", "MSFT", 2),
+        ("vendor/deep/EXT.csv", "EXT", 2),
+    ]
+
+
+@pytest.mark.parametrize("name", ["MSFT.csv", "vendor"])
+@pytest.mark.parametrize("target", ["nowhere", "."], ids=["nowhere", "to itself"])
+def test_a_link_that_leads_nowhere_is_rejected(bars_folder, name, target):
+    (bars_folder / "AAPL.csv").write_text(PLAIN)
+    (bars_folder / name).symlink_to(name if target == "." else bars_folder.parent / target)
+    assert refusals(read()) == [(name, "unreadable")]
+    with pytest.raises(BadData, match=rf"{name}: a link must lead to a file or folder, but leads to"):
+        market.load(FILES)
+
+
+def test_a_folder_linked_into_itself_is_read_once_and_the_link_is_said(bars_folder, elsewhere):
+    (bars_folder / "vendor").symlink_to(elsewhere)
+    (elsewhere / "deep" / "again").symlink_to(elsewhere)
+    (bars_folder / "loop").symlink_to(bars_folder)
+    data = read()
+    assert data.counts["file"].to_list() == ["vendor/deep/EXT.csv"]
+    said = data.findings.filter(pl.col("rule") == "not_read").select("file", "action").rows()
+    assert said == [("loop", "flagged"), ("vendor/deep/again", "flagged")]
+
+
+def test_what_is_no_file_is_said_and_never_opened(bars_folder):
+    (bars_folder / "AAPL.csv").write_text(PLAIN)
+    os.mkfifo(bars_folder / "pipe.csv")  # to open it would wait for a writer
+    assert read().findings.filter(pl.col("rule") == "not_read")["file"].to_list() == ["pipe.csv"]
+
+
+def test_a_name_that_is_no_text_is_rejected_under_what_can_be_said_of_it(bars_folder):
+    try:
+        (bars_folder / os.fsdecode(b"A\xff.csv")).write_text(PLAIN)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    assert refusals(read()) == [("A�.csv", "unreadable")]

@@ -217,3 +217,16 @@ def test_a_holiday_that_repeats_the_session_before_is_found_in_the_sample(chains
         (dt.date(2019, 5, 27), "closed_session"),
     ]
     assert data.quotes["session"].unique().to_list() == [dt.date(2019, 5, 23)]
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_or_back_are_said(chains_folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    table().write_parquet(elsewhere / "SPY.parquet")
+    (chains_folder / "vendor").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(elsewhere)
+    (chains_folder / "QQQ.csv").symlink_to(tmp_path / "nowhere.csv")
+    data = read_chains()
+    assert data.counts["file"].to_list() == ["vendor/SPY.parquet"]
+    said = data.findings.filter(pl.col("rule").is_in(["unreadable", "not_read"])).select("file", "action").rows()
+    assert said == [("QQQ.csv", "rejected"), ("vendor/back", "flagged")]

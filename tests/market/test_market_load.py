@@ -89,3 +89,24 @@ def test_the_summary_gives_each_reason_with_its_first_case(checked):
     assert "exact_duplicate ×1 (row 3, 2020-01-03: " in reasons["A.csv"]
     assert reasons["B.csv"] == "wrong_dtype ×1 (row 1: close must be a plain number (1234.5), but reads 'abc'.)"
     assert "jump ×1 (row 2, 2020-01-03: close 1.7 after 1.0" in checked["reasons"][2]
+
+
+def test_sectors_are_those_of_the_newest_rows_that_name_one_and_no_column_of_the_bars(bars_folder):
+    (bars_folder / "two.csv").write_text(
+        "Ticker,Date,Close,Sector\nA,2020-01-03,1,Energy\nA,2020-01-02,1,Oil\nA,2020-01-06,1,\nB,2020-01-02,2,n/a\n"
+    )
+    (bars_folder / "C.csv").write_text("date,close\n2020-01-02,1\n")
+    data = market.load(Market(source="files"))
+    assert data.sectors == {"A": "Energy"}
+    assert "sector" not in data.bars.columns and data.findings.filter(pl.col("rule") == "extra_columns").is_empty()
+
+
+def test_another_sector_is_other_data_of_that_symbol_alone(bars_folder):
+    found = []
+    for sector in ("Energy", "Materials"):
+        (bars_folder / "A.csv").write_text(f"date,close,sector\n2020-01-02,1,{sector}\n")
+        (bars_folder / "B.csv").write_text("date,close,sector\n2020-01-02,1,Energy\n")
+        found.append(market.load(Market(source="files")))
+    (one, other), day = found, dt.date(2020, 1, 2)
+    assert one.data_hash != other.data_hash
+    assert one.content("A", day) != other.content("A", day) and one.content("B", day) == other.content("B", day)

@@ -2,10 +2,12 @@
 
 import polars as pl
 import pytest
-from event_samples import market_of
-from forecast_samples import FORECAST, built, forecast_settings, panel_bars, session
+from event_samples import days, market_of
+from forecast_samples import FORECAST, SESSIONS, built, forecast_settings, panel_bars, session, without
 
+from bq.strategies.contract import Built
 from bq.strategies.forecast.alignment import alignment, coverage, explained
+from bq.strategies.forecast.evidence import exhibits
 from bq.strategies.forecast.features import FACTORS
 
 
@@ -47,3 +49,13 @@ def test_coverage_of_factors_names_the_absent_first(one_name):
     found = coverage(events, FACTORS)
     assert found.row(0) == ("amihud_20", 0.0, None)
     assert found.filter(pl.col("factor") == "momentum_252").row(0) == ("momentum_252", 1.0, session(252))
+
+
+def test_outcomes_of_a_delisted_name_are_counted_with_the_age_of_their_price():
+    """N3 has no bar from session 265 on: events of 255 to 263 end at the price of 264, which is up to nine older."""
+    gone, refused = built(without(panel_bars(), "N3", days(SESSIONS)[265:].to_list()))
+    (shown,) = [one for one in exhibits(Built(gone, refused)) if one.title == "Outcomes at an older price"]
+    (row,) = shown.table.to_dicts()
+    older = gone.filter(pl.col("symbol") == "N3", pl.col("session") >= session(255))
+    assert (row["at_an_older_price"], row["symbols"], row["oldest_sessions"]) == (9, 1, 9)
+    assert row["outcomes"] == gone["outcome"].count() and row["mean_outcome"] == pytest.approx(older["outcome"].mean())

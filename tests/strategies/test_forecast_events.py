@@ -111,7 +111,7 @@ def test_a_late_name_needs_a_year_of_history_and_the_others_do_without_it(bars, 
 
 def test_a_day_with_three_symbols_gives_no_event_and_says_why(bars):
     few = bars.filter(pl.col("symbol").is_in(["SPX", "N0", "N1", "N2"]) | (pl.col("session") != session(T)))
-    events, refused = built(few, "alignment.coverage_threshold=0.5")
+    events, refused = built(few)
     assert session(T) not in events["session"].to_list()
     reasons = refused.filter(pl.col("session") == session(T))["reason"]
     assert reasons.to_list() == ["fewer than 5 names in the session"] * 3
@@ -159,7 +159,8 @@ def test_an_extra_lag_takes_features_from_so_many_sessions_before(bars, events):
 def test_lagged_columns_are_there_where_asked_for_and_are_earlier_ranks(bars, events):
     assert not any("_lag" in name for name in events.columns)
     lagged = built(bars, "temporal.lags=[1,2,5] learning.features=alpha_lagged")[0]
-    assert set(FORECAST.feature_sets["alpha_lagged"].columns) <= set(lagged.columns)
+    sets = {name: set(found.columns) for name, found in FORECAST.feature_sets.items()}
+    assert sets["alpha_ranks"] < sets["alpha_decayed"] < sets["alpha_lagged"] <= set(lagged.columns)
     for lag in (1, 2, 5):
         now, then = one(lagged, "N3", T + 5), one(events, "N3", T + 5 - lag)
         assert [now[f"{name}_lag{lag}"] for name in RANKS] == [then[name] for name in RANKS]
@@ -213,11 +214,39 @@ def test_a_decayed_factor_ranks_the_recency_weighted_mean_of_its_observations(ba
     np.testing.assert_allclose(found.sort("symbol")["reversal_3d_decayed"], expected, atol=1e-6)
 
 
-def test_too_few_prices_to_enter_at_stop_the_build_with_the_counts(bars):
-    holes = bars.filter((pl.col("symbol").is_in(["SPX", "N0", "N1"])) | (pl.col("session") != session(T + 1)))
-    wanted = {f"N{i}": [session(T)] for i in range(NAMES)}
-    with pytest.raises(BadData, match=r"at least 70% of the rows .* 2 of 8 do \(25%\)"):
-        built(holes, "events.min_names=2", wanted=wanted)
+KEPT = pl.col("symbol").is_in(["SPX", "N0", "N1", "N2"])
+
+
+def test_sessions_without_prices_to_enter_at_stop_the_build_with_the_counts(bars):
+    """Every second session from T + 1 on has bars of three names; the others can then not be bought the day before."""
+    odd = pl.col("session").is_in(days(SESSIONS)[T + 1 :: 2].to_list())
+    with pytest.raises(BadData) as caught:
+        built(bars.filter(KEPT | ~odd), "events.min_names=2")
+    rows = 8 * (T - 252) + 8 * 35 + 3 * 35  # those before T, the whole sessions, the thin ones
+    lost = 5 * 35  # of each whole session from T on: five names without a price in the next
+    assert "at least 70% of the rows with enough history must become events" in str(caught.value)
+    assert f"but {rows - lost} of {rows} do (61%)" in str(caught.value)
+    assert f"{lost} have no price in the next session" in str(caught.value)
+
+
+def test_sessions_of_too_few_names_stop_the_build_with_the_counts(bars):
+    """Three names are left from session 268 on, sixteen sessions after the first with a year of history."""
+    with pytest.raises(BadData) as caught:
+        built(bars.filter(KEPT | (pl.col("session") < session(268))))
+    kept, thin = 8 * 15, 3 * (SESSIONS - 267)  # at 267 three of the eight can be bought
+    assert f"but {kept} of {kept + thin + 5} do (38%)" in str(caught.value)
+    assert f"{thin} are in {SESSIONS - 267} sessions of fewer than 5 names that can be bought" in str(caught.value)
+    assert f"(`events.min_names`, {session(267)} to {session(SESSIONS - 1)})" in str(caught.value)
+    assert "5 have no price in the next session" in str(caught.value)
+
+
+def test_an_update_by_one_session_of_three_names_goes_on_and_says_what_was_left_out(bars, caplog):
+    newest = session(SESSIONS - 1)
+    few, wanted = bars.filter(KEPT | (pl.col("session") < newest)), {f"N{i}": [newest] for i in range(3)}
+    with caplog.at_level(logging.WARNING, logger="bq"):
+        events, refused = built(few, wanted=wanted)
+    assert events.is_empty() and set(refused["reason"]) == {"fewer than 5 names in the session"}
+    assert "no event: fewer than 5 names in the session: 3 rows of 3 symbols" in caplog.text
 
 
 def test_the_schedule_of_a_day_does_not_depend_on_later_bars(bars):

@@ -1,15 +1,18 @@
 """The forecast's portfolio: limits, costs and timing against arithmetic, weights against another optimiser."""
 
+import logging
+
 import numpy as np
 import polars as pl
 import pytest
 from event_samples import market_of, walk
+from forecast_samples import FORECAST
 from scipy.optimize import minimize
 from skfolio.measures import get_drawdowns, max_drawdown, mean, standard_deviation
 
 from bq.core import params, paths
 from bq.market.calendars import sessions
-from bq.strategies.forecast import portfolio, production
+from bq.strategies.forecast import portfolio, production, sectors
 from bq.strategies.forecast.settings import ForecastSettings
 
 HORIZON = 10
@@ -19,7 +22,7 @@ def settings(overrides=""):
     return params.load(paths.parameters("forecast"), ForecastSettings, overrides=overrides)
 
 
-def forecasts(*, names=40, count=61, skill=0.3, seed=0):
+def forecasts(*, names=40, count=61, skill=0.3, seed=0, sectors=None):
     """Predictions of `count` sessions: `expected` is the outcome's standing with noise, `score` noise alone."""
     rng = np.random.default_rng(seed)
     calendar = sessions("XNYS").filter(pl.col("session").dt.year() >= 2010)
@@ -36,6 +39,7 @@ def forecasts(*, names=40, count=61, skill=0.3, seed=0):
             "expected": (skill * outcome + 0.1 * (1 - skill) * rng.standard_normal((count, names))).ravel(),
             "score": rng.standard_normal(count * names),
             "volatility_60": volatility[symbol],
+            "sector": [None if sectors is None else sectors[i] for i in symbol],
         }
     )
 
@@ -60,6 +64,34 @@ def test_long_only_weights_keep_every_limit(run):
     assert w[:, :24].sum(axis=1).max() <= 0.6 + 1e-6  # the sector holds 60% of the names, more than the 30% asked
     assert run.periods["turnover"][1:].max() <= 0.10 + 1e-4
     assert run.notices == ()
+
+
+def test_sectors_of_the_data_bind_like_those_of_the_settings_which_come_first(run):
+    of_data = ["tech" if i < 24 else "rest" for i in range(40)]
+    chosen = settings("portfolio.risk_aversion=0.1")
+    same = portfolio.backtest(forecasts(sectors=of_data), "expected", chosen)
+    np.testing.assert_allclose(wide(same.weights), wide(run.weights), atol=1e-4)
+    none = portfolio.backtest(forecasts(), "expected", chosen)
+    assert wide(none.weights)[:, :24].sum(axis=1).max() > 0.6 + 1e-3  # so the limit of `run` binds
+    own = settings("portfolio.sectors.S00=rest").portfolio
+    assert sectors.of(forecasts(count=1, sectors=of_data), own).to_list() == ["rest", *of_data[1:]]
+
+
+@pytest.mark.parametrize(
+    ("known", "own", "says"),
+    [
+        (None, "", ["no sectors known: the sector limit is not applied"]),
+        (["tech", None, "rest"], "", ["1 of 3 names have no sector and no such limit: S01"]),
+        (["tech", None, "rest"], "portfolio.sectors.S01=tech", []),
+    ],
+    ids=["none", "some", "all"],
+)
+def test_a_run_and_a_scan_say_of_which_names_no_sector_is_known(known, own, says, caplog):
+    day = forecasts(names=3, count=1, sectors=known)
+    assert FORECAST.notices(day, settings(own)) == says
+    with caplog.at_level(logging.WARNING, logger="bq"):
+        portfolio.sizes(day, "expected", settings(own))
+    assert [record.getMessage() for record in caplog.records] == [f"portfolio: {one}" for one in says]
 
 
 def test_sizes_of_a_day_are_the_first_portfolio_of_a_backtest():
@@ -95,7 +127,9 @@ def test_net_return_is_weights_times_outcomes_less_costs_on_what_was_traded(run)
 
 
 def test_equal_weight_pays_for_what_prices_moved():
-    two = pl.DataFrame({"symbol": ["A", "B"] * 2, "outcome": [0.5, -0.1, 0.2, 0.2], "volatility_60": [0.2] * 4})
+    two = pl.DataFrame(
+        {"symbol": ["A", "B"] * 2, "outcome": [0.5, -0.1, 0.2, 0.2], "volatility_60": [0.2] * 4, "sector": None}
+    )
     times = forecasts(names=1, count=11).gather([0, 0, 10, 10]).select("session", "t0", "t1_due")
     got = portfolio.value(pl.concat([two, times], how="horizontal"), None, settings())
     drift = 0.5 * 1.5 / 1.2 - 0.5  # of A, bought back from it and spent on B
@@ -109,7 +143,7 @@ def test_weights_are_those_of_another_optimiser(kind):
     n, risk = 12, 0.5
     view, spread = rng.standard_normal(n), rng.uniform(0.5, 2.0, n)
     before = np.full(n, 1 / n) if kind == "long_only" else np.repeat([0.05, -0.05], n // 2)
-    book = portfolio.Book([f"S{i}" for i in range(n)], view, spread, np.zeros(n))
+    book = portfolio.Book([f"S{i}" for i in range(n)], view, spread, np.zeros(n), [None] * n)
     found = portfolio._solve(book, before, 0.3, 0.2, np.zeros((0, n)), np.zeros(0), s).weights_
 
     centre = 1 / n if kind == "long_only" else 0.0
@@ -133,7 +167,7 @@ def test_weights_are_those_of_another_optimiser(kind):
 
 
 def test_an_unsolvable_problem_keeps_the_last_weights():
-    book = portfolio.Book(list("ABCDE"), np.arange(5.0), np.ones(5), np.zeros(5))
+    book = portfolio.Book(list("ABCDE"), np.arange(5.0), np.ones(5), np.zeros(5), [None] * 5)
     last = np.array([0.1, 0.2, 0.3, 0.2, 0.2])
     unsolved = portfolio._solve(book, last, 0.1, 0.15, np.zeros((0, 5)), np.zeros(0), settings().portfolio)
     assert unsolved.fallback_ is not None
@@ -217,7 +251,7 @@ def test_returns_of_the_sessions_compound_to_those_of_the_period():
         )
     rows = [
         {"symbol": name, "session": calendar["session"][t], "t0": calendar["close_utc"][t], "outcome": values[i]}
-        | {"t1_due": calendar["close_utc"][t + 10], "volatility_60": 0.2}
+        | {"t1_due": calendar["close_utc"][t + 10], "volatility_60": 0.2, "sector": None}
         for name, values in outcomes.items()
         for i, t in enumerate((0, 10, 20))
     ]
@@ -233,7 +267,13 @@ def test_the_comparison_holds_model_rule_score_equal_weight_and_index():
     calendar = sessions("XNYS").filter(pl.col("session") >= bars["session"].min()).head(60)
     close = {name: group["close"].to_numpy() for (name,), group in bars.group_by("symbol")}
     rows = [
-        {"symbol": name, "session": calendar["session"][t], "t0": calendar["close_utc"][t], "volatility_60": 0.2}
+        {
+            "symbol": name,
+            "session": calendar["session"][t],
+            "t0": calendar["close_utc"][t],
+            "volatility_60": 0.2,
+            "sector": None,
+        }
         | {"t1_due": calendar["close_utc"][t + 10], "outcome": close[name][t + 10] / close[name][t + 1] - 1}
         | {"expected": float(i), "score": -float(i)}
         for t in (0, 10, 20, 30, 40)

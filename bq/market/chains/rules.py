@@ -3,7 +3,7 @@
 import polars as pl
 
 from bq.market.chains.quotes import NUMBERS
-from bq.market.rules import Rule
+from bq.market.rules import Rule, unprintable
 
 NEEDED = ("underlying", "root", "session", "expiry", "right", "strike", "spot")
 POSITIVE = ("strike", "spot")
@@ -21,6 +21,7 @@ def row_rules(*, calendar: str) -> list[Rule]:
     conflict = "a contract must have one quote a session, but another row has other values (here {} {} {}: {} to {})"
     return [
         *(Rule("missing", pl.col(name).is_null(), pl.lit(f"{name} must be given, but is empty")) for name in NEEDED),
+        *(unprintable(name) for name in ("underlying", "root")),
         *(Rule("not_finite", ~pl.col(name).is_finite(), _but(name, "a finite number")) for name in NUMBERS),
         *(Rule("not_positive", pl.col(name) <= 0, _but(name, "> 0")) for name in POSITIVE),
         *(Rule("negative_count", pl.col(name) < 0, _but(name, ">= 0")) for name in COUNTED),

@@ -12,7 +12,7 @@ from bq.core import paths
 from bq.market import calendars
 from bq.market.chains.columns import typed
 from bq.market.chains.quotes import FINDINGS, ROWS, findings
-from bq.market.sources.files import ENDINGS, UNFIT, refusal
+from bq.market.sources.files import NOT_READ, UNFIT, below, name_below, readable, refusal
 
 
 def read(*, calendar: str, underlyings: Sequence[str] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -23,23 +23,16 @@ def read(*, calendar: str, underlyings: Sequence[str] | None = None) -> tuple[pl
     """
     folder = paths.raw_chains()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(calendar))).date()
-    parts = [_read(path, folder, calendar, underlyings, today=today) for path in _files(folder)]
+    parts = [_read(path, folder, calendar, underlyings, today=today) for path in below(folder)]
     all_rows, found = zip((ROWS.to_frame(), FINDINGS.to_frame()), *parts, strict=True)
     return pl.concat(all_rows), pl.concat(found)
-
-
-def _files(folder: Path) -> list[Path]:
-    found = folder.rglob("*") if folder.is_dir() else []
-    return sorted(
-        path for path in found if path.is_file() and not path.name.startswith(".") and path.name != "README.md"
-    )
 
 
 def _read(
     path: Path, folder: Path, calendar: str, underlyings: Sequence[str] | None, *, today: dt.date
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows and findings of one file, whatever is wrong with it."""
-    name = str(path.relative_to(folder))
+    name = name_below(path, folder)
     try:
         return _rows(path, name, calendar, underlyings, today=today)
     except UNFIT as error:
@@ -49,9 +42,9 @@ def _read(
 def _rows(
     path: Path, name: str, calendar: str, underlyings: Sequence[str] | None, *, today: dt.date
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
+    ending = readable(path)
     if ending is None:
-        return ROWS.to_frame(), _about(name, "flagged", "not_read", f"only {', '.join(ENDINGS)} are read")
+        return ROWS.to_frame(), _about(name, "flagged", "not_read", NOT_READ)
     scan = pl.scan_parquet(path, glob=False) if ending == ".parquet" else _scan_csv(path)
     rows, found = typed(scan, file=name, stem=path.name[: -len(ending)], calendar=calendar, today=today)
     if underlyings is not None:

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import gzip
+import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,7 @@ from bq.market.columns import match, typed
 from bq.market.sources import wanted
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
+NOT_READ = f"only files {', '.join(ENDINGS)} are read, and no folder from within itself"
 DAMAGED = (  # what reading a damaged file raises; polars panics on some damage inside Parquet files
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
@@ -38,6 +41,51 @@ def refusal(error: BaseException, path: Path, name: str) -> tuple[str, str]:
     return "unreadable", f"a file must be whole and readable, but: {reason}"
 
 
+def below(folder: Path, *, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All that is to be read or to be said of a folder, in order: what lies in it and in the folders below it.
+
+    Links are followed. A folder that cannot be entered, or that leads back to one above it, is itself what is to be
+    said. Hidden files and README.md are left out.
+    """
+    here = folder.resolve()
+    try:
+        found = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError:
+        yield folder
+        return
+    for path in found:
+        if path.is_dir() and path.resolve() not in (*above, here):
+            yield from below(path, above=(*above, here))
+        elif path.is_dir() or not (path.name.startswith(".") or path.name == "README.md"):
+            yield path
+
+
+def name_below(path: Path, folder: Path) -> str:
+    """What findings call a file: its path within the folder, as text also where that is none."""
+    return os.fsencode(path.relative_to(folder)).decode("utf-8", "replace")
+
+
+def readable(path: Path) -> str | None:
+    """The ending of a file that is read; None where nothing is.
+
+    Raises Rejected for a link that leads nowhere and a name that is no text, OSError for a folder that cannot be
+    entered.
+    """
+    if os.fsencode(path) != str(path).encode("utf-8", "replace"):
+        raise Rejected("unreadable", "a file's name must be UTF-8 text, but is not. Rename it.")
+    if not path.exists():
+        raise Rejected(
+            "unreadable", f"a link must lead to a file or folder, but leads to {path.readlink()}, where there is none."
+        )
+    if path.is_dir():
+        os.scandir(path).close()
+    if not path.is_file():
+        return None
+    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
+
+
 def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows (`bars.ROWS`) of the symbols and sessions asked for, and findings, from all files of the folder.
 
@@ -48,7 +96,7 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     """
     folder = paths.raw_bars()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
-    parts = [_read(path, folder, settings, today=today) for path in sorted(folder.rglob("*")) if _holds_bars(path)]
+    parts = [_read(path, folder, settings, today=today) for path in below(folder)]
     if not parts:
         raise BadData(
             "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
@@ -58,13 +106,9 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(all_rows), pl.concat(found)
 
 
-def _holds_bars(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and path.name != "README.md"
-
-
 def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows and findings of one file, whatever is wrong with it."""
-    name = str(path.relative_to(folder))
+    name = name_below(path, folder)
     try:
         return _rows(path, name, settings, today=today)
     except UNFIT as error:
@@ -72,9 +116,9 @@ def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> tupl
 
 
 def _rows(path: Path, name: str, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
+    ending = readable(path)
     if ending is None:
-        return ROWS.to_frame(), _about(name, "flagged", "not_read", f"only {', '.join(ENDINGS)} are read")
+        return ROWS.to_frame(), _about(name, "flagged", "not_read", NOT_READ)
     scan, decimal_comma = (pl.scan_parquet(path, glob=False), False) if ending == ".parquet" else _scan_csv(path)
     symbol = path.name[: -len(ending)]
     one_symbol = "symbol" not in match(scan.collect_schema().names())

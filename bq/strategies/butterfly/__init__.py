@@ -166,14 +166,30 @@ def value(predictions: pl.DataFrame, by: str | None, settings: ButterflySettings
     return top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
 
 
+def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
+    """Whether `gate.top_k` leaves the model anything to choose: else it and the rule score take the same events."""
+    most, k = events.group_by("session").len()["len"].max(), settings.gate.top_k
+    if most > k:
+        return []
+    enough = f"set gate.top_k={most // 2} or lower" if most > 1 else "bring more symbols"
+    return [
+        f"gate.top_k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: model and rule score "
+        f"choose the same, and nothing can be shown; {enough}"
+    ]
+
+
 def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
     """Legs, rule score, Greeks and pay-off of an event."""
+    from bq.strategies.butterfly.history import UNQUOTED_SPOT
     from bq.strategies.butterfly.payoff import greeks, legs, payoff, score
 
     width = event["upper"] - event["body"]
-    caption = f"{event['symbol']} {event['structure']} {event['body']:.4g} ±{width:.3g}, {event['dte_days']} days"
-    tables = {"The structure": legs(event), "The rule score": score(event, settings), "The Greeks": greeks(event)}
-    return Sketch(caption, tables, payoff(event, settings))
+    quoted = event["spot"] != UNQUOTED_SPOT
+    strikes = f"{event['body']:.4g} ±{width:.3g}{'' if quoted else ' % of spot'}"
+    caption = f"{event['symbol']} {event['structure']} {strikes}, {event['dte_days']} days"
+    structure = legs(event) if quoted else legs(event).rename({"strike": "strike [% of spot]"})
+    tables = {"The structure": structure, "The rule score": score(event, settings), "The Greeks": greeks(event)}
+    return Sketch(caption, tables, payoff(event, settings), "price" if quoted else "% of spot at t0")
 
 
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -214,6 +230,7 @@ STRATEGY = Strategy(
     kind="structure",
     exhibits=_exhibits,
     results=_results,
+    notices=notices,
     sketch=sketch,
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.strategies.contract import Strategy, Task
+from bq.strategies.forecast import sectors
 from bq.strategies.forecast.build import NAME, build
 from bq.strategies.forecast.evidence import exhibits, results
 from bq.strategies.forecast.features import FEATURE_SETS
@@ -45,6 +46,12 @@ def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]
     return np.zeros(len(events), np.int64), events["volatility_60"].fill_null(np.nan).to_numpy().astype(np.float32)
 
 
+def notices(events: pl.DataFrame, settings: ForecastSettings) -> list[str]:
+    """Which names are under no sector limit."""
+    unlimited = sectors.unlimited(events, settings.portfolio)
+    return [unlimited] if unlimited else []
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=ForecastSettings,
@@ -62,5 +69,6 @@ STRATEGY = Strategy(
     cross_sectional=True,
     exhibits=lambda made, market, settings: exhibits(made),
     sizes=sizes,
+    notices=notices,
     results=results,
 )

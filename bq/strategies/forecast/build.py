@@ -12,6 +12,7 @@ from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.log import log
 from bq.strategies.contract import UTC, Built, event_id
+from bq.strategies.forecast.alignment import explained
 from bq.strategies.forecast.features import FACTORS
 from bq.strategies.forecast.outcome import Outcomes, outcomes
 from bq.strategies.forecast.panel import Mask, Panel, asked, panel
@@ -48,21 +49,26 @@ def variant(s: ForecastSettings) -> str:
 def build(market: "MarketData", settings: ForecastSettings, wanted: Mapping[str, list[dt.date]]) -> Built:
     """The events of the wanted sessions; ranks are among all names of the market, wanted or not.
 
-    Raises BadData where less than `alignment.coverage_threshold` of the wanted names can be bought.
+    Raises BadData where less than `alignment.coverage_threshold` of the rows with history can become events, counted
+    from `events.first` to the newest bar whatever is wanted: an update by one thin session goes on.
     """
     from bq.market.calendars import sessions
     from bq.strategies.forecast.factors import columns
 
     p = panel(market.bars, sessions(market.calendar))
     found = outcomes(p, horizon=settings.temporal.prediction_horizon_days)
+    _enough(p, _rows(p, found, settings, p.has_bar & (p.session >= np.datetime64(settings.events.first))), settings)
     rows = _rows(p, found, settings, asked(p, wanted))
-    _enough(rows, settings.alignment.coverage_threshold)
     index = next((p.symbols.index(name) for name in settings.events.index_symbols if name in p.symbols), None)
     table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events))
     _say_what_is_missing(table)
+    refused = _refused(p, rows)
+    if not rows.events.any() and len(refused):
+        log.warning("forecast: no event: %s", explained(refused))
     head = _head(p, found, rows.events, settings, source="simulated" if market.source == "simulated" else "real")
     events = head.with_columns(**{name: pl.Series(values) for name, values in table.items()})
-    return Built(events.with_columns(score=rule_score()), _refused(p, rows))
+    sectors = pl.col("symbol").replace_strict(dict(market.sectors), default=None, return_dtype=pl.String)
+    return Built(events.with_columns(score=rule_score(), sector=sectors), refused)
 
 
 def rule_score() -> pl.Expr:
@@ -92,15 +98,22 @@ def _rows(p: Panel, found: Outcomes, s: ForecastSettings, wanted: Mask) -> Rows:
     return Rows(members, wanted & able & ~few, {reason: wanted & mask for reason, mask in reasons.items()})
 
 
-def _enough(rows: Rows, threshold: float) -> None:
-    """Raise where too many names of the cross-section cannot be bought."""
-    lost, kept = int(rows.reasons[NO_ENTRY].sum()), int(rows.events.sum())
-    if kept < threshold * (lost + kept):
-        raise BadData(
-            f"`alignment.coverage_threshold`: at least {threshold:.0%} of the rows with features must have a price to "
-            f"enter at, but {kept:,} of {lost + kept:,} do ({kept / (lost + kept):.0%}). "
-            "`make check-data` lists the sessions that are missing; bring them, or lower the threshold."
-        )
+def _enough(p: Panel, rows: Rows, s: ForecastSettings) -> None:
+    """Raise where too much of the cross-section gives no event; rows : of all sessions from `events.first` on."""
+    threshold, least, kept = s.alignment.coverage_threshold, s.events.min_names, int(rows.events.sum())
+    unsold, few = rows.reasons[NO_ENTRY], rows.reasons[FEW.format(least)]
+    whole = kept + int(unsold.sum()) + int(few.sum())
+    if kept >= threshold * whole:
+        return
+    thin = p.session[few.any(axis=0)]
+    span = f", {thin[0]} to {thin[-1]}" if len(thin) else ""
+    raise BadData(
+        f"`alignment.coverage_threshold`: at least {threshold:.0%} of the rows with enough history must become events, "
+        f"but {kept:,} of {whole:,} do ({kept / whole:.0%}): {few.sum():,} are in {len(thin):,} sessions of fewer than "
+        f"{least} names that can be bought (`events.min_names`{span}), {unsold.sum():,} have no price in the next "
+        "session. `make check-data` lists the sessions that are missing; bring them, begin later (`events.first`) or "
+        "end earlier (`market.end`), or lower the threshold."
+    )
 
 
 def _say_what_is_missing(table: Mapping[str, NDArray[np.float32]]) -> None:

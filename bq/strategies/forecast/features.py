@@ -54,6 +54,6 @@ LAGGED = tuple(f"{rank}_lag{lag}" for lag in LAGS for rank in RANKS)
 FEATURE_SETS = (
     FeatureSet("alpha_ranks", (*RANKS, *WITHOUT)),
     FeatureSet("alpha_decayed", (*RANKS, *DECAYED, *WITHOUT)),
-    FeatureSet("alpha_lagged", (*RANKS, *LAGGED, *WITHOUT)),
+    FeatureSet("alpha_lagged", (*RANKS, *DECAYED, *LAGGED, *WITHOUT)),
     FeatureSet("alpha_raw", FACTORS),
 )

@@ -11,13 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.core.log import log
+from bq.strategies.forecast import sectors
 
 if TYPE_CHECKING:
     from skfolio.optimization import MeanRisk
 
     from bq.strategies.forecast.settings import ForecastSettings, Portfolio
 
-CARRIED = ("volatility_60",)  # columns that predictions must carry
+CARRIED = ("volatility_60", "sector")  # columns that predictions must carry
 CORRELATION = 0.3  # between any two names: the constant-correlation model of Elton & Gruber 1973
 OVERSTEP = 100.0  # price of turnover beyond its limit, in standings: it is paid only where a limit cannot hold
 ROOM = 2.0  # × 1 / n: the largest position where there are too few names for the limit
@@ -41,6 +42,7 @@ class Book(NamedTuple):
     view: Array  # standing by rank, mean 0, standard deviation 1; 0: none
     volatility: Array  # relative to the median name
     outcome: Array
+    sectors: list[str | None]
 
 
 def value(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings") -> pl.DataFrame:
@@ -76,7 +78,9 @@ def sizes(events: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.Ser
 
     events : DataFrame with symbol, `by` and `CARRIED`; its order is kept.
     """
-    book = _book(events.with_columns(outcome=pl.lit(0.0)), by)
+    if unlimited := sectors.unlimited(events, settings.portfolio):
+        log.warning("portfolio: %s", unlimited)
+    book = _book(events.with_columns(outcome=pl.lit(0.0)), by, settings.portfolio)
     weights = np.zeros(len(events)) if book is None else _chosen(book, None, 0.0, settings.portfolio, Counter())
     return pl.Series("weight", weights)
 
@@ -102,7 +106,7 @@ def _run(asked: _Asked) -> Backtest:
     held: dict[str, float] = {}
     periods, weights, gave_way = [], [], Counter()
     for (session,), rows in asked.rows.group_by("session", maintain_order=True):
-        book = _book(rows, by)
+        book = _book(rows, by, p)
         end = rows["t1_due"].max()
         if book is None:
             periods.append({"session": session, "end": end})
@@ -169,7 +173,7 @@ def _rebalances(predictions: pl.DataFrame) -> pl.DataFrame:
     return known.filter(pl.col("session").is_in(chosen))
 
 
-def _book(rows: pl.DataFrame, by: str | None) -> Book | None:
+def _book(rows: pl.DataFrame, by: str | None, p: "Portfolio") -> Book | None:
     """The names of a session; None where `by` is known of none."""
     n = len(rows)
     view = np.zeros(n)
@@ -182,7 +186,7 @@ def _book(rows: pl.DataFrame, by: str | None) -> Book | None:
     volatility = rows[CARRIED[0]].cast(pl.Float64).fill_nan(None)
     typical = volatility.median() or 1.0
     relative = (volatility.fill_null(typical) / typical).clip(0.25, 4.0).to_numpy()
-    return Book(rows["symbol"].to_list(), view, relative, rows["outcome"].to_numpy())
+    return Book(rows["symbol"].to_list(), view, relative, rows["outcome"].to_numpy(), sectors.of(rows, p).to_list())
 
 
 def _equal(book: Book) -> Array:
@@ -196,7 +200,7 @@ def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_
     if n * cap < 1.0:
         cap = min(ROOM / n, 1.0)
         gave_way[f"fewer names than a largest position of {p.max_position:.1%} needs: {ROOM:g} / names instead"] += 1
-    groups, limits = _sectors(book.symbols, p)
+    groups, limits = sectors.limits(book.sectors, p)
     model = _solve(book, before, room, cap, groups, limits, p)
     if model.fallback_ is not None:
         gave_way["no solution found: the last weights, or equal ones, were kept"] += 1
@@ -204,14 +208,6 @@ def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_
     if before is not None and np.abs(chosen - before).sum() > room + 1e-4:
         gave_way[f"turnover above {p.max_turnover:.0%}: names had left or limits had been outgrown"] += 1
     return np.where(np.abs(chosen) < DUST, 0.0, chosen)
-
-
-def _sectors(symbols: list[str], p: "Portfolio") -> tuple[Array, Array]:
-    """Membership of shape (n_sectors, n_names) and the limit of each: that of the settings, or equal weight's share."""
-    of = [p.sectors.get(symbol) for symbol in symbols]
-    named = sorted({sector for sector in of if sector})
-    member = np.array([[sector == name for sector in of] for name in named], float).reshape(len(named), len(symbols))
-    return member, np.maximum(p.max_sector, member.mean(axis=1)) if named else np.zeros(0)
 
 
 def _solve(

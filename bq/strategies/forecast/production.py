@@ -156,7 +156,7 @@ def _information(predictions: pl.DataFrame, settings: "ForecastSettings") -> lis
         return [Component.of("rank IC", None, statement, "more sessions of five names or more")]
     short = max(limits.min_rank_ic - found.mean, 0.0)
     more = _more(found.n, found.mean, found.mean - found.low)
-    needed = f"a mean higher by {short:.3f}" if short else f"about {more} more sessions of such forecasts"
+    needed = f"a mean higher by {max(short, 0.001):.3f}" if short else f"about {more} more sessions of such forecasts"
     holds = found.mean >= limits.min_rank_ic and found.low > 0.0
     window = max(round(limits.rolling_sessions / settings.events.every_sessions), 1)
     rolled = ic["ic"].rolling_mean(window).drop_nulls()
@@ -191,13 +191,13 @@ def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSetti
             "information ratio",
             ir.mean >= least_ir,
             f"{ir} against equal weight, {own}; at least {least_ir:g}",
-            f"a ratio higher by {least_ir - ir.mean:.2f}",
+            f"a ratio higher by {max(least_ir - ir.mean, 0.01):.2f}",
         ),
         Component.of(
             "net Sharpe ratio",
             sr.mean > least,
             f"{sr}, {own}; above 0 with probability {found.probability:.3f} (one trial); above {least:g}",
-            f"a ratio higher by {least - sr.mean:.2f}",
+            f"a ratio higher by {max(least - sr.mean, 0.01):.2f}",
         ),
         Component.of(
             "drawdown of the portfolio",

@@ -80,7 +80,7 @@ class Portfolio(Section):
     max_position: Annotated[float, Field(gt=0, le=1)] = 0.03  # of the capital; with too few names for it twice 1 / n
     max_turnover: Annotated[float, Field(gt=0, le=1)] = 0.10  # of the capital, replaced at a rebalance
     max_sector: Annotated[float, Field(gt=0, le=1)] = 0.30  # of the capital, or the sector's share of the names
-    sectors: dict[str, str] = {}  # symbol: sector; others are under no such limit
+    sectors: dict[str, str] = {}  # symbol: sector, before what bar files say; without either there is no such limit
     risk_aversion: Positive = 0.25  # 1: a name one deviation ahead gets about 0.7 / n more; smaller: farther from equal
     cost_bps: Annotated[float, Field(ge=0)] = 5.0  # a side, of what is bought or sold
 
