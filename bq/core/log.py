@@ -16,11 +16,20 @@ T = TypeVar("T")
 
 
 class _Plain(logging.Formatter):
-    """Lines without secrets."""
+    """Lines without secrets and without what a terminal obeys."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line as the formatter makes it, secrets blotted out."""
-        return redact(super().format(record))
+        return printable(redact(super().format(record)))
+
+
+def printable(text: str, *, keep: str = "\n") -> str:
+    """The text with `�` for each character that a terminal would obey or hide instead of showing it.
+
+    >>> printable("\x1b[2JEVIL")
+    '�[2JEVIL'
+    """
+    return "".join(char if char.isprintable() or char in keep else "�" for char in text)
 
 
 def configure() -> None:
@@ -38,7 +47,7 @@ def configure() -> None:
 
 def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
     """Iterate with a progress bar on a terminal or in Jupyter, silently otherwise (`TQDM_DISABLE=1` too)."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm  # not tqdm.auto: without ipywidgets it warns, and draws the same
 
     if _in_a_kernel():
         yield from tqdm(items, total=total, desc=description, leave=False)

@@ -149,8 +149,13 @@ WORDING = re.compile(r"^(\w+ should|Value error,) | after validation, not \d+$")
 
 
 def _explain(error: ValidationError, model: type[BaseModel], *, path: Path, set_names: set[str]) -> str:
-    """One sentence a fault, at most five."""
-    return "\n".join(_sentence(fault, model, path=path, set_names=set_names) for fault in error.errors()[:5])
+    """One sentence a fault, at most five; of a file for another strategy that alone, from which the others follow."""
+    faults = error.errors()
+    other = [fault for fault in faults if fault["loc"] == ("strategy",) and fault["type"] == "literal_error"]
+    if other:
+        sentence = _sentence(other[0], model, path=path, set_names=set_names)
+        return f"{sentence} Take a file of that strategy, or name the file's own strategy with STRATEGY=."
+    return "\n".join(_sentence(fault, model, path=path, set_names=set_names) for fault in faults[:5])
 
 
 def _sentence(fault: Any, model: type[BaseModel], *, path: Path, set_names: set[str]) -> str:

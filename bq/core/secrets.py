@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shlex
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 NAMES = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.I)
 SHORTEST = 6  # a shorter value is a word of its own in any text
@@ -15,8 +15,8 @@ BLOT = "•••"
 def redact(text: str) -> str:
     """The text without any secret of the environment, also as it stands inside JSON, HTML or a printed `dict`.
 
-    Secrets: the password of `BQ_DATABASE_URL`; words of `NOTIFY_CMD` that hold an address; variables named like one
-    (PASSWORD, TOKEN, …). Values shorter than six characters are left alone.
+    Secrets: the passwords in `BQ_DATABASE_URL`, also those of its query; words of `NOTIFY_CMD` that hold an address;
+    variables named like one (PASSWORD, TOKEN, …). Values shorter than six characters are left alone.
     """
     for secret in sorted(_known(), key=len, reverse=True):
         for form in _forms(secret):
@@ -34,8 +34,7 @@ def _forms(secret: str) -> list[str]:
 def _known() -> set[str]:
     found = {value for name, value in os.environ.items() if NAMES.search(name)}
     found |= {word for word in _words(os.environ.get("NOTIFY_CMD", "")) if "://" in word}
-    password = _password(os.environ.get("BQ_DATABASE_URL", ""))
-    found |= {password, unquote(password)}
+    found |= {form for password in _passwords(os.environ.get("BQ_DATABASE_URL", "")) for form in _decoded(password)}
     return {secret for secret in found if len(secret) >= SHORTEST}
 
 
@@ -46,8 +45,15 @@ def _words(command: str) -> list[str]:
         return command.split()
 
 
-def _password(url: str) -> str:
+def _passwords(url: str) -> list[str]:
+    """As written in the address: before its host, and in its query (`?password=…&sslpassword=…`)."""
     try:
-        return urlsplit(url).password or ""
+        parts = urlsplit(url)
+        asked = [pair.partition("=") for pair in parts.query.split("&")]
+        return [parts.password or "", *(value for name, _, value in asked if NAMES.search(unquote_plus(name)))]
     except ValueError:
-        return url
+        return [url]
+
+
+def _decoded(password: str) -> set[str]:
+    return {password, unquote(password), unquote_plus(password)}

@@ -9,10 +9,13 @@ import polars as pl
 from bq import market
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
+from bq.core.log import printable
 from bq.jobs import protocol, record
 from bq.jobs.request import Request
 from bq.market.check import summary
+from bq.market.rules import shown
 from bq.serving import registry
+from bq.strategies import store
 from bq.workbench import report as html
 from bq.workbench import runs, screen
 
@@ -27,18 +30,16 @@ def verify(request: Request) -> None:
     checks = {
         "model": [partial(registry.load, path) for path in sorted(models)],
         "pointer": [partial(registry.champion, path.parent.name) for path in sorted(pointers)],
-        "event table": [partial(_read_table, path) for path in sorted(tables)],
-        "run": [partial(runs.load, path.parent.name) for path in sorted(paths.outputs().glob("[0-9]*/run.json"))],
+        "event table": [partial(_event_table, path) for path in sorted(tables)],
+        "run": [partial(_run, path.parent.name) for path in sorted(paths.outputs().glob("[0-9]*/run.json"))],
     }
     faults = [fault for kind in checks.values() for check in kind if (fault := _fault(check))]
     if faults:
         raise BadData("\n".join(faults))
-    standing = registry.pointer(request.settings.shelf)
-    champion = (
-        f"champion {standing['model_id']}" if standing else "no champion (a normal state: the rule score decides)"
-    )
     counts = ", ".join(screen.count(len(kind), name) for name, kind in checks.items())
-    screen.show(f"verified    {counts}: all whole; {request.settings.shelf}: {champion}")
+    screen.show(f"verified    {counts}: all whole; {_now(request.settings.shelf)}")
+    if old := sum("tables" not in run.info for run in runs.every()):
+        screen.show(f"unchecked   the tables of {screen.count(old, 'run')}, recorded without their hashes")
 
 
 def _fault(check: Callable[[], object]) -> str | None:
@@ -49,20 +50,51 @@ def _fault(check: Callable[[], object]) -> str | None:
     return None
 
 
-def _read_table(path: Path) -> None:
+def _event_table(path: Path) -> None:
+    """Raise BadData where a table is not the one that was saved with the state beside it."""
     try:
-        pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise BadData(f"{path}: must be readable, but {error}. Remove it; the next run makes it again.") from None
+        hashes = dict(zip(store.TABLES, files.read_json(path.with_name(store.STATE))["tables"], strict=True))
+        reason = "" if files.sha256(path) == hashes[path.name] else "it has another"
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        reason = f"that cannot be read ({type(error).__name__}: {error})"
+    if reason:
+        raise BadData(
+            f"{path}: must have the hash in {store.STATE}, but {reason}. Remove its folder: the next run builds it."
+        )
+
+
+def _run(run_id: str) -> None:
+    """Raise BadData where a run's record cannot be read, or a table is not the one whose hash it holds."""
+    run = runs.load(run_id)
+    hashes = run.info.get("tables", {})
+    if not isinstance(hashes, dict):
+        raise BadData(f"run {run_id}: `tables` of run.json must name tables, but is {hashes!r}. Remove the folder.")
+    for name, expected in sorted(hashes.items()):
+        try:
+            reason = "" if files.sha256(run.folder / name) == expected else "it has another"
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror}"
+        if reason:
+            raise BadData(
+                f"run {run_id}: {name} must have the hash in run.json, but {reason}. Do not rely on its figures: run "
+                "it again, or bring the table back from a copy."
+            )
 
 
 def rollback(request: Request) -> None:
-    """Point the champion at the model deployed before it."""
-    with protocol.lock(request.settings.shelf):
-        model_id = registry.rollback(request.settings.shelf)
+    """Point at the model deployed before: of a damaged tier first, else of the champion, without one of the second."""
+    shelf = request.settings.shelf
+    with protocol.lock(shelf):
+        tier = registry.to_roll_back(shelf)
+        model_id = registry.rollback(tier)
         record.write_index()
-    now = "no model, the rule score decides" if model_id == registry.NONE else f"the champion is now {model_id}"
-    screen.show(f"{request.settings.shelf}: {now}")
+    what = registry.CHAMPION if tier == shelf else registry.SUCCESS
+    screen.show(f"{what} rolled back to {model_id}; {_now(shelf)}")
+
+
+def _now(shelf: str) -> str:
+    """Who decides now."""
+    return f"{shelf}: the {registry.decides(shelf)} decides"
 
 
 def report(request: Request) -> None:
@@ -81,7 +113,7 @@ def check_data(request: Request) -> None:
     target = paths.outputs() / "check_data"
     for kind, data in kinds.items():
         path = target / f"{kind}_findings.csv"
-        files.write_text(path, data.findings.write_csv())
+        files.write_text(path, data.findings.with_columns(shown(pl.col(pl.String))).write_csv())
         screen.show(f"{_table(summary(data))}\nevery finding about {kind} with its row: {screen.shown(path)}")
     reasons = market.refusals(found, settings)
     if reasons:
@@ -94,6 +126,7 @@ def _table(found: pl.DataFrame) -> str:
         f"  {'first':<11}{'last':<11} reasons"
     ]
     for row in found.iter_rows(named=True):
+        row |= {name: printable(text, keep="") for name, text in row.items() if isinstance(text, str)}
         lines.append(
             f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}{row['kept']:>8,}{row['quarantined']:>7}"
             f"{row['repaired']:>6}{row['flagged']:>6}  {row['first'] or ''!s:<11}{row['last'] or ''!s:<11} "

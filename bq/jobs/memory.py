@@ -1,7 +1,9 @@
 """Memory of a run and its processes: what it may take, what it took, and what happens above the ceiling."""
 
+import math
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -40,11 +42,12 @@ def _container_bytes() -> list[int]:
 class Watch:
     """Highest resident memory of this process and its children together, sampled while the block runs.
 
-    above : MiB from which `excess` is called, once, with what was found. Afterwards `mib` is the highest.
+    above : MiB, and until : seconds on the monotonic clock, from which `excess` is called, once, with the MiB that were
+    found. Afterwards `mib` is the highest.
     """
 
-    def __init__(self, *, above: float, excess: Callable[[int], None]) -> None:
-        self.mib, self._above, self._excess = 0, above, excess
+    def __init__(self, *, above: float, excess: Callable[[int], None], until: float = math.inf) -> None:
+        self.mib, self._above, self._excess, self._until = 0, above, excess, until
 
     def __enter__(self) -> "Watch":
         self._stop = threading.Event()
@@ -61,7 +64,7 @@ class Watch:
         while True:
             now = resident_mib()
             self.mib = max(self.mib, now)
-            if now > self._above and not told:
+            if (now > self._above or time.monotonic() > self._until) and not told:
                 told = True
                 self._excess(now)
             if self._stop.wait(SAMPLE_SECONDS):

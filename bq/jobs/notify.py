@@ -1,7 +1,8 @@
 """`NOTIFY_CMD`: a command of the user's own that hears of a failure, an alert or a deployment.
 
-It is split like a shell's words and run without a shell. BQ_NOTIFY_EVENT (failed, killed, alert or deployed),
-BQ_NOTIFY_RUN, BQ_NOTIFY_HEADLINE and BQ_NOTIFY_REPORT are in its environment, one line of text on its standard input.
+It is split like a shell's words and run without a shell. In its environment are BQ_NOTIFY_EVENT (failed, killed,
+deployed, or alert: of a scan with too many events unlike those that its model knows), BQ_NOTIFY_RUN, BQ_NOTIFY_HEADLINE
+and BQ_NOTIFY_REPORT; one line of text is on its standard input.
 """
 
 import contextlib

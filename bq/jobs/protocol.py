@@ -7,6 +7,7 @@ run, from the run.json ("running") that lies in the hidden folder from its first
 import datetime as dt
 import importlib.metadata
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -39,6 +40,8 @@ PACKAGES = (
     "skl2onnx",
     "statsmodels",
 )
+REPORT_SECONDS = 300  # to render the report: also where the run's own time is over
+END_SECONDS = 30  # for a notebook, which keeps to the deadline itself, to be saved with the cell it was in
 
 
 class Cancelled(KeyboardInterrupt):
@@ -91,7 +94,8 @@ class Run:
         self.run_id = _new_id(self.started, settings.shelf + ("" if job == "retrain" else f"_{job}"))
         self.folder = paths.outputs() / f".{self.run_id}"
         self.stoppable = True  # by a signal; not where a deployment or the record is under way
-        self.excess = ""  # what was found above the memory ceiling, in words
+        self.excess = ""  # which limit it was beyond, and what was found, in words
+        self.repeats: dict[str, Any] | None = None  # the attempt that it would only repeat: then nothing of it is kept
         self.limits = Limits.of(settings.run.memory_ceiling_share)
         self.deadline = time.monotonic() + settings.run.run_timeout_seconds
         self.verdict: dict[str, Any] | None = None
@@ -119,6 +123,7 @@ class Run:
             "phases": [],
             "warnings": [],
             "changes": [],
+            "deployed": [],  # ids of the models of either tier
             "downloads": [],
         }
         self.folder.mkdir(parents=True)
@@ -126,12 +131,17 @@ class Run:
         self._note("its start")
 
     @contextmanager
-    def phase(self, name: str, *, stoppable: bool = True) -> Iterator[None]:
-        """Log, time and measure one phase. stoppable : False from where a signal must not stop the run any more."""
+    def phase(self, name: str, *, stoppable: bool = True, until: float | None = None) -> Iterator[None]:
+        """Log, time and measure one phase, and stop the run where it goes beyond a limit in it.
+
+        stoppable : False from where nothing must stop the run any more. until : when it must have ended, on the
+        monotonic clock; None for the run's deadline.
+        """
         self.stoppable = self.stoppable and stoppable
         self._note(name)
         start = time.perf_counter()
-        watch = Watch(above=self.limits.ceiling, excess=lambda mib: self._above_ceiling(name, mib))
+        until = self.deadline if until is None else until
+        watch = Watch(above=self.limits.ceiling, until=until, excess=lambda mib: self._beyond(name, mib, until))
         try:
             with stage(name), watch:
                 yield
@@ -139,23 +149,35 @@ class Run:
             seconds = round(time.perf_counter() - start, 2)
             self.info["phases"].append({"name": name, "seconds": seconds, "peak_rss_mib": watch.mib})
 
-    def _above_ceiling(self, phase: str, mib: int) -> None:
-        """Stop the run as a signal would; where it cannot be stopped any more, say so."""
+    def _beyond(self, phase: str, mib: int, until: float) -> None:
+        """Stop the run as a signal would; where it cannot be stopped any more, say so. A report may only be late."""
+        late = time.monotonic() > until
+        found = self._late(phase) if late else self._above_ceiling(phase, mib)
+        if not (self.stoppable or (late and phase == "report")):
+            log.warning("%s", found)
+            return
+        self.excess, self.stoppable = found, True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _late(self, phase: str) -> str:
+        if phase == "report":
+            return f"a report must be rendered within {REPORT_SECONDS} s, but was not. Try `make report`."
+        return (
+            f"`run.run_timeout_seconds`: the run must end within {self.settings.run.run_timeout_seconds:,} s, but was "
+            f"still in {phase}. Raise it, or try fewer symbols or fewer sessions."
+        )
+
+    def _above_ceiling(self, phase: str, mib: int) -> str:
         share, limits = self.settings.run.memory_ceiling_share, self.limits
-        found = (
+        return (
             f"`run.memory_ceiling_share`: the run must stay below {share:.0%} of the machine's memory "
             f"({limits.ceiling:,} of {limits.machine:,} MiB), but its processes held {mib:,} MiB in {phase}. "
             "Try BQ_WORKERS=1, fewer symbols, or fewer sessions."
         )
-        if not self.stoppable:
-            log.warning("%s", found)
-            return
-        self.excess = found
-        os.kill(os.getpid(), signal.SIGTERM)
 
     def notebook(self, name: str) -> None:
         """Execute one of the project's notebooks into the run folder."""
-        with self.phase(name):
+        with self.phase(name, until=self.deadline + END_SECONDS):
             notebooks.execute(
                 paths.notebooks() / f"{name}.ipynb",
                 self.folder / f"{name}.ipynb",
@@ -182,10 +204,13 @@ class Run:
         self.stoppable = False
         self.info["finished_utc"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         try:
-            with self.phase("report"):
+            with self.phase("report", until=time.monotonic() + REPORT_SECONDS):
                 self.render()
         except BaseException as error:
-            self.info["error"] = self.info["error"] or f"the report could not be rendered: {record.sentence(error)}"
+            reason = self.excess or record.sentence(error)
+            self.info["error"] = self.info["error"] or f"the report could not be rendered: {reason}"
+            if self.excess:
+                raise BQError(self.info["error"]) from None
             raise
         finally:
             self._settle()
@@ -202,7 +227,7 @@ class Run:
         files.write_json(self.folder / "run.json", {**self.info, "status": "running", "during": phase})
 
     def _settle(self) -> None:
-        event = "failed" if self.info["error"] else self.info["status"]
+        event = "failed" if self.info["error"] else "deployed" if self.info["deployed"] else self.info["status"]
         try:
             if self.verdict:
                 files.write_json(self.folder / "verdict.json", self.verdict)
@@ -213,7 +238,7 @@ class Run:
 
 
 def perform(run: Run, work: Callable[[Run], None]) -> Path:
-    """Do the work, publish whatever came of it, and let the failure go on."""
+    """Do the work, publish whatever came of it, and let the failure go on. The folder: absent where `run.repeats`."""
     with cancellable(run), _marked(run):
         try:
             work(run)
@@ -222,6 +247,9 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
             run.stopped_by(stopped)
             _publish(run, stopped)
             raise
+        if run.repeats:
+            shutil.rmtree(run.folder)
+            return run.folder
         return run.publish()
 
 
@@ -231,20 +259,6 @@ def _publish(run: Run, error: BaseException) -> None:
         log.error("%s: %s", run.info["status"], run.publish() / "report.html")
     finally:
         raise error
-
-
-@contextmanager
-def recorded(settings: Settings, *, job: str) -> Iterator[None]:
-    """For what comes before there is a run: a failure in here becomes a failed run, with its record and report."""
-    try:
-        yield
-    except (BQError, OSError) as error:
-        failure = error
-
-        def fail(_: Run) -> None:
-            raise failure
-
-        perform(Run(settings, job=job), fail)
 
 
 def _new_id(now: dt.datetime, name: str) -> str:

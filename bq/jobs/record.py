@@ -9,14 +9,15 @@ from bq.core import files, paths
 from bq.core.errors import BQError
 from bq.jobs import notify
 from bq.serving import registry
-from bq.workbench import dashboard
+from bq.workbench import dashboard, runs
 
 GOOD = ("deployed", "kept", "done")
 
 
 def into_place(folder: Path, info: dict[str, Any]) -> None:
-    """Write the record, drop half-written files, move the hidden folder to its name, rebuild the index."""
-    files.write_json(folder / "run.json", info)
+    """Write the record with each table's hash, drop half-written files, give the folder its name, rebuild the index."""
+    tables = {path.name: files.sha256(path) for path in folder.glob("[!.]*.parquet")}
+    files.write_json(folder / "run.json", info | {"tables": tables})
     for hidden in folder.glob(".*"):
         shutil.rmtree(hidden) if hidden.is_dir() else hidden.unlink()
     files.sync(folder)
@@ -30,11 +31,8 @@ def into_place(folder: Path, info: dict[str, Any]) -> None:
 
 def was_published(run_id: str) -> bool:
     """Whether a run came to its end with everything that belongs to it; else its work is done again."""
-    record = paths.outputs() / run_id / "run.json"
-    if not record.is_file():
-        return False
-    info = files.read_json(record)
-    return info["status"] in GOOD and not info["error"]
+    made = (run.info for run in runs.every() if run.folder.name == run_id)
+    return any(info["status"] in GOOD and info.get("error", "not said") is None for info in made)
 
 
 def sentence(error: BaseException) -> str:
@@ -57,7 +55,7 @@ def write_index() -> None:
     shelves = sorted(path.parent.name for path in (paths.home() / "models").glob("*/champion.json"))
     standing = {shelf: found for shelf in shelves if (found := registry.pointer_or_none(shelf))}
     champions = [
-        {"strategy": shelf, "model_id": found["model_id"], "since": found["since_utc"], "metrics": found["reason"]}
+        {"strategy": shelf, "model_id": found["model_id"], "since": found["since_utc"], "reason": found["reason"]}
         for shelf, found in standing.items()
     ]
     dashboard.write_index(paths.outputs(), champions)

@@ -33,9 +33,14 @@ from bq.core.errors import BadParameters, BQError, did_you_mean
 from bq.core.secrets import redact
 
 START_SECONDS = 180  # a kernel importing on a busy machine
+STDERR = "stderr"  # in the run's private folder: what a kernel says outside its cells
+LAST_WORDS = 5000  # characters of it that are kept where the kernel died
 PLAIN = (str, int, float, bool, type(None))
+NO_WIDGETS = "ignore:IProgress not found"  # tqdm, of a library that asks for its notebook bar, in every report
 # ipykernel listens on a local TCP port for the prints of forked children, whatever the transport: closed before cell 1
 CLOSE_PORT = "(lambda t: t.io_loop.add_callback(t._pipe_in.close))(get_ipython().kernel.parent.iopub_thread)"
+# where a crash in native code was, said past the pipe that ends with the kernel
+SAY_CRASH = "__import__('faulthandler').enable(__import__('sys').stderr._original_stdstream_copy, all_threads=False)"
 
 
 class NotebookFailed(BQError):
@@ -70,7 +75,13 @@ class _Limits:
 
 
 class _KernelManager(AsyncKernelManager):
-    """A kernel whose worker processes end with it, also when the kernel itself was killed."""
+    """A kernel that keeps off our standard error, and whose worker processes end with it, also when it was killed."""
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        with Path(os.environ["JUPYTER_RUNTIME_DIR"], STDERR).open("ab") as said:
+            await super()._async_launch_kernel(kernel_cmd, **kw, stderr=said)
+
+    _launch_kernel = _async_launch_kernel
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
         group = getattr(self.provisioner, "pgid", None)
@@ -177,7 +188,9 @@ def _run(notebook: Path, running: Path, *, parameters: dict, replies: dict[int, 
             JUPYTER_RUNTIME_DIR=private,
             IPYTHONDIR=private,  # start-up scripts of the user are no part of a run
             TQDM_DISABLE="1",
+            PYTHONWARNINGS=",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), NO_WIDGETS])),
         ),
+        _last_words(Path(private, STDERR)),
     ):
         papermill.execute_notebook(
             _literal(notebook),
@@ -192,11 +205,22 @@ def _run(notebook: Path, running: Path, *, parameters: dict, replies: dict[int, 
             iopub_timeout=60,
             force_raise_errors=True,
             on_cell_executed=keep_reply,
-            extra_arguments=[f"--IPKernelApp.exec_lines={CLOSE_PORT}"],
+            extra_arguments=[f"--IPKernelApp.exec_lines={line}" for line in (CLOSE_PORT, SAY_CRASH)],
             kernel_manager_class=_KernelManager,
             # sockets under a short path: the limit is 104 bytes on macOS, 108 on Linux
             config=Config({"KernelManager": {"transport": "ipc", "ip": f"{private}/k"}}),
         )
+
+
+@contextlib.contextmanager
+def _last_words(said: Path) -> Iterator[None]:
+    """Note on the error of a kernel that died, or never came up, what it said at the last."""
+    try:
+        yield
+    except RuntimeError as error:
+        if said.exists():
+            error.add_note(redact(strip_ansi(said.read_text("utf-8", "replace")))[-LAST_WORDS:].strip())
+        raise
 
 
 def _literal(path: Path) -> str:
@@ -243,7 +267,7 @@ def _reason(reply: dict, error: BaseException | None, limits: _Limits) -> dict[s
         ename, evalue = type(error).__name__, str(error)
     else:
         ename, evalue = "NotExecuted", "the kernel never answered that the cell ran."
-    return {"ename": ename, "evalue": evalue, "traceback": ""}
+    return {"ename": ename, "evalue": evalue, "traceback": "\n".join(getattr(error, "__notes__", []))}
 
 
 def _mark(notebook: nbformat.NotebookNode, index: int, failure: NotebookFailed) -> None:

@@ -4,10 +4,11 @@ import json
 import logging
 import sys
 
+import polars as pl
 import pytest
 
 from bq.core.log import log
-from bq.jobs import notify
+from bq.jobs import notify, scan
 
 SCRIPT = """
 import json, os, sys
@@ -75,6 +76,23 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch, 
     command(tmp_path, monkeypatch, STUCK)
     send(tmp_path)
     assert "did not end within 1 s" in warnings.text
+
+
+def test_a_scan_of_events_unlike_those_trained_on_is_an_alert(tmp_path, monkeypatch):
+    command(tmp_path, monkeypatch, SCRIPT, f"'{tmp_path / 'heard'}'")
+    page = tmp_path / "2026-11-20_toy.html"
+    inside = "expected outcome 0.1 against 0"
+    outside = f"{inside}; outside the training support: iv"
+    scan._alert(pl.DataFrame({"reason": [outside] * 3 + [inside] * 7}), page)
+    assert not (tmp_path / "heard").exists(), "30% are no alert yet"
+    scan._alert(pl.DataFrame({"reason": [outside] * 4 + [inside] * 6}), page)
+    told, _ = json.loads((tmp_path / "heard").read_text())
+    assert told == {
+        "BQ_NOTIFY_EVENT": "alert",
+        "BQ_NOTIFY_RUN": "2026-11-20_toy",
+        "BQ_NOTIFY_HEADLINE": "2026-11-20_toy: 40% of 10 events lie outside the model's training support",
+        "BQ_NOTIFY_REPORT": str(page),
+    }
 
 
 def test_without_a_command_nothing_is_started(tmp_path, monkeypatch):

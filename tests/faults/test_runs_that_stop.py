@@ -1,6 +1,7 @@
 """Whatever stops a run: its record stays, the champion too, nothing goes on running, and the next run does the work."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import polars as pl
 import psutil
 import pytest
 
@@ -131,6 +133,13 @@ def test_a_good_run_without_a_report_keeps_its_record_and_is_not_good(perform, m
     run = only()
     assert "the report could not be rendered" in run.info["error"]
     assert not record.was_published(run.info["run_id"]) and not (paths.outputs() / "latest").is_symlink()
+
+
+def test_the_record_holds_the_hash_of_each_table(perform):
+    frame = pl.DataFrame({"expected": [0.5]})
+    run = perform(lambda run: frame.write_parquet(run.folder / "oos.parquet"))
+    path = paths.outputs() / run.run_id / "oos.parquet"
+    assert only().info["tables"] == {"oos.parquet": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_runs_of_one_second_have_names_of_their_own(perform, monkeypatch):
@@ -270,7 +279,7 @@ def job(monkeypatch, settings):
     monkeypatch.setattr(retrain, "code_digest", lambda: "code")
     monkeypatch.setattr(retrain.screen, "show", lambda _: None)
     monkeypatch.setattr(retrain.screen, "verdict", lambda *_: "")
-    request = SimpleNamespace(strategy=strategies.get("butterfly"), settings=settings, force=False)
+    request = SimpleNamespace(strategy=strategies.get("butterfly"), settings=settings, force=False, quick=False)
 
     def job() -> int:
         retrain.main(request)
@@ -298,12 +307,45 @@ def test_the_run_after_one_that_was_killed_at_its_very_end_does_its_work(job):
     assert sorted(run.info["status"] for run in runs.every()) == ["done", "killed"]
 
 
-def test_bad_data_before_there_is_a_run_is_a_failed_run(job, monkeypatch):
+def test_bad_data_is_a_failed_run(job, monkeypatch):
     monkeypatch.setattr(retrain.market, "load", fail(BadData("AAPL.csv: high must be >= low.")))
     with pytest.raises(BadData):
         job()
     assert only().info["error"] == "AAPL.csv: high must be >= low."
     assert "AAPL.csv: high must be" in only().report.read_text()
+
+
+DAMAGED = {
+    "truncated": lambda text: text[: len(text) // 2],
+    "a list": lambda text: f"[{text}]",
+    "no error key": lambda text: text.replace('"error"', '"errer"'),
+    "no status key": lambda text: text.replace('"status"', '"stat"'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_the_run_after_one_whose_record_was_damaged_does_its_work(job, damage):
+    assert job() == 1
+    record_file = runs.latest().folder / "run.json"
+    record_file.write_text(DAMAGED[damage](record_file.read_text()))
+    assert job() == 2
+    assert job() == 2, "and then nothing is new"
+
+
+def test_a_run_with_nothing_new_leaves_nothing(job):
+    job()
+    before = sorted(paths.outputs().iterdir())
+    assert job() == 1
+    assert sorted(paths.outputs().iterdir()) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_a_signal_while_the_market_is_read_is_a_cancelled_run(job, monkeypatch, number):
+    monkeypatch.setattr(retrain.market, "load", stop(number))
+    with pytest.raises(Cancelled):
+        job()
+    assert (only().info["status"], only().info["phases"][0]["name"]) == ("cancelled", "market data")
+    assert only().info["run_id"] in (paths.outputs() / "index.html").read_text()
 
 
 def test_the_user_hears_of_failure_kill_and_deployment(perform, settings, monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """No name that a user or a file gives leads out of the home."""
 
+import datetime as dt
 import os
 import re
 import subprocess
@@ -47,9 +48,12 @@ def test_a_run_is_a_folder_of_outputs_and_nothing_else(home, variable, value):
 
 @pytest.mark.parametrize("value", ESCAPES, ids=ascii)
 def test_an_event_is_looked_up_and_never_a_path(home, value):
-    events = pl.DataFrame({"event_id": ["0123456789abcdef0123456789abcdef"]})
+    known = pl.DataFrame(
+        {"event_id": ["0123456789abcdef0123456789abcdef"], "symbol": ["A"], "session": [dt.date(2020, 1, 2)]}
+    )
+    asked = request.read()._replace(event=value)
     with pytest.raises(BadParameters, match="EVENT must be the beginning of one event id"):
-        explain._find(events, value)
+        explain._find(known, asked, None)
 
 
 @pytest.mark.parametrize("value", [*ESCAPES, "butterfly/../butterfly", "butterfly-simulated/.."], ids=ascii)

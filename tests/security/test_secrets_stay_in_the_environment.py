@@ -3,6 +3,7 @@
 import json
 import logging
 import shlex
+from urllib import parse
 
 import nbformat
 import pytest
@@ -18,7 +19,8 @@ from bq.workbench import notebooks
 
 CANARY = 'cAnArY-7"é\\$-pAsSwOrD'
 PLAIN = "canary0plain0password"
-URL = f"postgresql+psycopg://quant:{PLAIN}@127.0.0.1:1/none?connect_timeout=1"
+QUERY = "canary1in1the1query"  # of the keys that libpq takes from an address's query
+URL = f"postgresql+psycopg://quant:{PLAIN}@127.0.0.1:1/none?connect_timeout=1&password={QUERY}&sslpassword={QUERY}-ssl"
 CELLS = {
     "a database that cannot be reached": "from bq.core import db\ndb.engine().connect()",
     "an error that quotes the address": "import os\nraise ValueError('no way to ' + os.environ['BQ_DATABASE_URL'])",
@@ -49,7 +51,7 @@ def write_notebook(folder, source):
 
 
 def leaks(text: str) -> list[str]:
-    forms = {CANARY, json.dumps(CANARY)[1:-1], json.dumps(CANARY, ensure_ascii=False)[1:-1], "cAnArY", PLAIN}
+    forms = {CANARY, json.dumps(CANARY)[1:-1], json.dumps(CANARY, ensure_ascii=False)[1:-1], "cAnArY", PLAIN, QUERY}
     return [form for form in forms if form in text]
 
 
@@ -112,6 +114,15 @@ def test_a_secret_is_found_in_text_and_in_json_and_nothing_else_changes(monkeypa
     text = json.dumps({"a": secret, "b": "kept"}) + secret + json.dumps(secret, ensure_ascii=False)
     assert secret not in redact(text) and redact(text).count("•••") == 3
     assert json.loads(redact(json.dumps({"a": secret, "b": "kept"}))) == {"a": "•••", "b": "kept"}
+
+
+@pytest.mark.parametrize("written", ["hunter2secret", "hunter2%20secret", "hunter2+se%2Bcret"])
+@pytest.mark.parametrize("key", ["password", "sslpassword", "PassWord", "pass%77ord"])
+def test_a_password_in_an_address_s_query_is_a_secret_as_written_and_as_meant(monkeypatch, key, written):
+    monkeypatch.setenv("BQ_DATABASE_URL", f"postgresql+psycopg://u@h/x?connect_timeout=1&{key}={written}")
+    meant = parse.parse_qs(f"k={written}")["k"][0]
+    said = redact(f"no way to postgresql+psycopg://u@h/x?connect_timeout=1&{key}={written} by {meant!r}")
+    assert said == f"no way to postgresql+psycopg://u@h/x?connect_timeout=1&{key}=••• by '•••'"
 
 
 def test_short_values_and_broken_commands_do_no_harm(monkeypatch):
