@@ -6,17 +6,28 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 BQ     := $(VENV)/bin/python -m bq
 
-# Variables of the targets that read data (see README): STRATEGY, PARAMS, SET, SYMBOLS, FROM, TO, DATE, RUN, EVENT, A, B, FORCE, QUICK,
-# TRIALS, OBJECTIVE, TARGET.
-# They travel through the environment, so that a value is never part of a shell command.
-export STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET
+# Variables of the targets that read data (see README). They travel through the environment, so that a value is never
+# part of a shell command.
+VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET
+export $(VARIABLES)
+
+# A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
+KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
+  BQ_TEST_DATA BQ_FULL BQ_CRASH
+UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+NEAREST = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' \
+  '$(subst ',,$(firstword $(UNKNOWN)))' $(KNOWN))
+ifneq ($(UNKNOWN),)
+$(error not a variable of this Makefile: $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?,.) Known: $(KNOWN))
+endif
 
 # `## text` after a target is its line in the help.
 help: ## this list
 	@echo "ButterQuant Workbench: make TARGET [VARIABLE=value …]"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 	@echo "Variables: STRATEGY=butterfly  PARAMS=parameters/butterfly.yaml  SET=\"learning.folds=6\"  SYMBOLS=AAPL,MSFT"
-	@echo "           FROM=2012-01-01  TO=2020-12-31  FORCE=1 (run although nothing is new)  QUICK=1 (a small look)"
+	@echo "           FROM=2012-01-01  TO=2020-12-31  FORCE=1 (run although nothing is new)"
+	@echo "           QUICK=1 (a small look: fewer dates or draws; a retrain then deploys and records nothing)"
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -53,7 +64,7 @@ diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default:
 	@$(BQ) diff
 verify: $(READY) ## check every model, event table and run folder against its hashes
 	@$(BQ) verify
-rollback: $(READY) ## point the champion at the model deployed before it
+rollback: $(READY) ## back to the model deployed before: of the champion, then of the second tier
 	@$(BQ) rollback
 check-data: $(READY) ## what became of every file, symbol and row of market data, and why
 	@$(BQ) check-data

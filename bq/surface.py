@@ -111,9 +111,9 @@ def save(training: Training, success: Training | None, events: pl.DataFrame, set
 def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Candidate:
     """What a training gives the gate: predictions, layers, weights, importances, artefact; nothing is deployed.
 
-    run_dir : the folder of a run whose training is read; without one it is trained now.
+    run_dir : the folder of a run, whose training is read; where it holds none, or without a folder, it is trained now.
     """
-    if run_dir:
+    if run_dir and (Path(run_dir) / candidates.RECORD).is_file():
         return candidates.load(Path(run_dir))
     strategy, settings = _of(events, settings)
     return candidates.make(

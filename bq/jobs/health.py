@@ -30,6 +30,7 @@ def counters(
         _line("features that the candidate does not use", len(unused), len(features.columns), _some(unused)),
         _line("dates without an event", len(collection.refused), dates, _reasons(collection.refused["reason"])),
         _line("events that wait for their outcome or have no standing", waiting, len(events), ""),
+        *_older(events),
         _line("rows refused", rows - len(data.bars), rows, _reasons(lost["rule"])),
     ]
 
@@ -45,6 +46,15 @@ def _models(made: Candidate, settings: Settings) -> list[dict]:
         _line(f"folds without {layer}", len(numbers), total, f"{why} (fold {', '.join(map(str, numbers))})")
         for layer, why, numbers in folds.rows()
     ]
+
+
+def _older(events: pl.DataFrame) -> list[dict]:
+    """Outcomes of names that were halted or delisted before the exit, where the strategy says how old the price is."""
+    if "exit_stale_sessions" not in events.columns:
+        return []
+    older = events.filter(pl.col("outcome").is_not_null(), pl.col("exit_stale_sessions") > 0)
+    names, closed = older["symbol"].unique().sort().to_list(), events["outcome"].count()
+    return [_line("outcomes that end at a price older than the exit session", len(older), closed, _some(names))]
 
 
 def _line(what: str, count: int, of: int, why: str) -> dict:

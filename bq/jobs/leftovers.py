@@ -8,7 +8,7 @@ import psutil
 from bq.core import files, paths
 from bq.core.log import log
 from bq.jobs import record
-from bq.serving import decide, registry
+from bq.serving import registry
 from bq.workbench import report
 
 MARK = "BQ_RUN_FOLDER"  # in the environment of every process that a run starts
@@ -19,7 +19,7 @@ def sweep(shelf: str) -> None:
     for folder in [*paths.outputs().glob(f".*Z_{shelf}"), *paths.outputs().glob(f".*Z_{shelf}_*")]:
         _end_processes(folder)
         _bury(folder)
-    for name in (shelf, f"{shelf}{decide.SECOND}"):
+    for name in (shelf, registry.second(shelf)):
         registry.clean(name)
     for folder in (paths.outputs(), *paths.outputs().glob("scans/"), *paths.home().glob("data/events/*/*/")):
         files.clean(folder)

@@ -5,6 +5,7 @@ from bq.jobs import protocol
 from bq.jobs.protocol import Run
 from bq.jobs.request import Request
 from bq.jobs.retrain import describe_events, describe_market
+from bq.learning import layers, walkforward
 from bq.strategies import store
 from bq.workbench import screen
 
@@ -20,13 +21,18 @@ def train(request: Request) -> None:
 
 
 def stack(request: Request) -> None:
-    """Notebook 03: what each of the three layers is worth."""
-    _run(request, "stack", "03_stacking")
+    """Notebook 03: what each of the three layers is worth, also where the parameters choose another model."""
+    chosen = request.settings.learning
+    learning = chosen.model_copy(update={"model": layers.STACK, "compare": []})
+    stacked = request._replace(settings=request.settings.model_copy(update={"learning": learning}))
+    notice = f"the parameters choose {chosen.model}; this is what learning.model=stack would be"
+    _run(stacked, "stack", "03_stacking", *([notice] if chosen.model != layers.STACK else []))
 
 
-def _run(request: Request, job: str, notebook: str) -> None:
+def _run(request: Request, job: str, notebook: str, *notices: str) -> None:
     """Run one notebook on the request's events and publish its report."""
     strategy, settings = request.strategy, request.settings
+    layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
     with protocol.lock(settings.shelf):
         run = Run(settings, job=job)
 
@@ -34,7 +40,11 @@ def _run(request: Request, job: str, notebook: str) -> None:
             with run.phase("events"):
                 data = market.load(settings.market)
                 describe_market(run, data)
-                describe_events(run, store.collect(strategy, settings, data))
+                events = store.collect(strategy, settings, data)
+            describe_events(run, events)
+            run.info["warnings"] += notices
+            if job != "explore":
+                walkforward.check(events.events, strategy, settings)
             run.notebook(notebook)
             run.info["headline"] = f"{job}: {run.info['title']}"
 

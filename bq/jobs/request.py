@@ -38,8 +38,8 @@ def read() -> Request:
     return Request(
         strategy,
         settings,
-        force=bool(_value("FORCE")),
-        quick=bool(_value("QUICK")),
+        force=_on("FORCE"),
+        quick=_on("QUICK"),
         run_id=_value("RUN"),
         date=_date("DATE"),
         event=_value("EVENT"),
@@ -60,16 +60,21 @@ def _refuse_no_dates(settings: Settings) -> None:
 
 
 def _overrides(strategy: Strategy) -> list[str]:
-    found = [strategy.quick, "tuning.trials=8"] if _value("QUICK") else []
+    found = [strategy.quick, "tuning.trials=8"] if _on("QUICK") else []
     if _value("SYMBOLS"):
         found.append(f"market.symbols=[{','.join(_value('SYMBOLS').split(','))}]".replace(" ", ""))
-    for name, target in (("FROM", "events.first"), ("TO", "market.end")):
+    begins = "events.first" if "events" in strategy.settings.model_fields else "market.start"
+    for name, target in (("FROM", begins), ("TO", "market.end")):
         if _date(name):
             found.append(f"{target}={_date(name)}")
     for name, target in (("TRIALS", "tuning.trials"), ("OBJECTIVE", "tuning.objective")):
         if _value(name):
             found.append(f"{target}={_value(name)}")
     return [*found, _value("SET") or ""]  # SET last: the most particular wins
+
+
+def _on(name: str) -> bool:
+    return (_value(name) or "0").lower() not in ("0", "no", "false")
 
 
 def _value(name: str) -> str | None:

@@ -7,26 +7,18 @@ import polars as pl
 
 from bq import market
 from bq.core import db, files, paths
+from bq.core.errors import BadData
+from bq.jobs import notify, view
 from bq.jobs.request import Request
-from bq.serving import quality
-from bq.serving.decide import IN_SAMPLE
+from bq.market import MarketData
+from bq.serving import quality, support
+from bq.serving.decide import IN_SAMPLE, OUTSIDE
 from bq.strategies import store
 from bq.strategies.contract import NOTICES, weakest_source
 from bq.workbench import plots, report, screen
 
 ROWS = 15
 SKETCHES = 6
-SHOWN = (
-    "symbol",
-    "should_trade",
-    "score",
-    "predicted_class",
-    "expected_roi",
-    "confidence",
-    "tier",
-    "reason",
-    "event_id",
-)
 
 
 def main(request: Request) -> None:
@@ -35,8 +27,10 @@ def main(request: Request) -> None:
     data = market.load(settings.market)
     session = request.date or data.bars["session"].max()
     events = store.at(strategy, settings, data, session)
+    if settings.asks_model and strategy.priority:
+        quality.champion(strategy, settings)  # said also on a session without signals
     if events.is_empty():
-        screen.show(f"{settings.shelf} · {session}: nothing to decide, no event was found")
+        screen.show(f"{settings.shelf} · {session}: nothing to decide{_last_with_events(request, data, session)}")
         return
     answer = quality.decide(events, data, strategy, settings)
     if strategy.sizes:
@@ -45,9 +39,28 @@ def main(request: Request) -> None:
     files.write_parquet(target, answer)
     _page(answer, events, request, target.with_suffix(".html"))
     _record(answer, settings.shelf)
-    screen.show(_show(answer, settings.shelf, session))
+    _alert(answer, target.with_suffix(".html"))
+    screen.show(_show(answer, request))
     more = ", with pay-offs" if strategy.sketch else ""
     screen.show(f"all {screen.count(len(answer), 'decision')}{more}: {screen.shown(target.with_suffix('.html'))}")
+
+
+def _last_with_events(request: Request, data: MarketData, session: dt.date) -> str:
+    """Where there is something to decide, for a session on which there is not."""
+    try:
+        events = store.collect(request.strategy, request.settings, data).events
+    except BadData:  # no session has any
+        return ", no event was found"
+    last = events.filter(pl.col("session") < session)["session"].max()
+    return f"; the last session before it with events is {last}: DATE={last}" if last else ", nor before it"
+
+
+def _alert(answer: pl.DataFrame, page: Path) -> None:
+    """Let the user's command hear where too many events are unlike those that the model was trained on."""
+    share = answer["reason"].str.contains(OUTSIDE, literal=True).mean()
+    if share > support.ALERT_ABOVE:
+        headline = f"{share:.0%} of {screen.count(len(answer), 'event')} lie outside the model's training support"
+        notify.send("alert", run_id=page.stem, headline=f"{page.stem}: {headline}", report=page)
 
 
 def _sized(answer: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
@@ -61,25 +74,18 @@ def _sized(answer: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.D
 
 def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> None:
     """All decisions as a page, with the pay-off of the best."""
-    best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
-    parts = [("Decisions", [plots.table(answer.select(_columns(answer)))])]
-    if sketch := request.strategy.sketch:
-        sketches = [sketch(row, request.settings) for row in best.iter_rows(named=True)]
+    shown = view.of(answer, request.strategy, request.settings)
+    parts = [("Decisions", [*shown.said, plots.table(shown.table)])]
+    if request.strategy.sketch:
+        best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
+        sketches = [request.strategy.sketch(row, request.settings) for row in best.iter_rows(named=True)]
         curves = {one.caption: one.payoff for one in sketches}
+        units = " or ".join(dict.fromkeys(one.unit for one in sketches))
         names = sketches[0].payoff.columns[1:]
-        drawn = plots.panels(curves, "spot", names, title="Profit per share of the best", x_title="price")
+        drawn = plots.panels(curves, "spot", names, title="Profit per share of the best", x_title=units)
         parts.append(("Pay-offs", [drawn]))
-    title = f"{request.settings.shelf} · {answer['session'][0]} · {len(answer)} opportunities"
+    title = f"{request.settings.shelf} · {answer['session'][0]} · {view.opportunities(len(answer))}"
     report.page(target, title=title, source=weakest_source(answer), parts=parts)
-
-
-def _columns(answer: pl.DataFrame) -> list[str]:
-    """What is shown of the decisions: priorities or a portfolio's weights where there are, else what is expected."""
-    if "weight" in answer.columns:
-        return ["rank", "symbol", "weight", "expected_roi", "score", "should_trade", "tier", "reason", "event_id"]
-    if "priority" not in answer.columns:
-        return list(SHOWN)
-    return ["symbol", "should_trade", "priority", "score", "probability", "tier", "reason", "event_id"]
 
 
 def _record(answer: pl.DataFrame, strategy: str) -> None:
@@ -102,55 +108,14 @@ def _record(answer: pl.DataFrame, strategy: str) -> None:
         connection.execute(db.decisions.insert(), rows)
 
 
-def _show(answer: pl.DataFrame, strategy: str, session: dt.date) -> str:
-    """The best decisions as a table of fixed width."""
+def _show(answer: pl.DataFrame, request: Request) -> str:
+    """The decisions that fit a screen: the best, of a portfolio also the last."""
     notice = NOTICES.get(weakest_source(answer))
-    lines = [
-        f"{strategy} · {session} · {len(answer)} opportunities · "
-        f"decided by {answer['model'][0]} (tier {answer['tier'][0]})"
-    ]
+    shown = view.of(answer, request.strategy, request.settings)
+    lines = [f"{request.settings.shelf} · {answer['session'][0]} · {view.opportunities(len(answer))}", *shown.said]
     if notice:
-        lines.append(f"{screen.RED}{notice}{screen.PLAIN}")
+        lines.insert(1, f"{screen.RED}{notice}{screen.PLAIN}")
     if answer["reason"].str.starts_with(IN_SAMPLE).any():
         lines.append(f"{screen.RED}In sample: the model was trained on this session or later ones.{screen.PLAIN}")
-    if "priority" in answer.columns:
-        return "\n".join([*lines, *_by_priority(answer)])
-    if "weight" in answer.columns:
-        return "\n".join([*lines, *_by_weight(answer)])
-    head = f"{'event':<10}{'trade':<6}{'symbol':<10}{'score':>6}  "
-    lines.append(f"{head}{'class':<10}{'expected ROI':>13}{'confidence':>12}  reason")
-    for row in answer.head(ROWS).iter_rows(named=True):
-        expected = "" if row["expected_roi"] is None else f"{row['expected_roi']:+.3f}"
-        confidence = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
-        lines.append(
-            f"{row['event_id'][:8]:<10}{'yes' if row['should_trade'] else 'no':<6}{row['symbol']:<10}"
-            f"{row['score']:>6.1f}  "
-            f"{row['predicted_class'] or '':<10}{expected:>13}{confidence:>12}  {row['reason']}"
-        )
-    return "\n".join(lines)
-
-
-def _by_priority(answer: pl.DataFrame) -> list[str]:
-    """The lines of a strategy whose decisions have priorities."""
-    lines = [f"{'event':<10}{'trade':<6}{'symbol':<10}{'priority':>8}{'score':>8}{'P(R>0)':>8}  reason"]
-    for row in answer.head(ROWS).iter_rows(named=True):
-        numbers = [row[name] for name in ("priority", "score", "probability")]
-        shown = "".join(f"{'' if number is None else format(number, '.3f'):>8}" for number in numbers)
-        trade = "yes" if row["should_trade"] else "no"
-        lines.append(f"{row['event_id'][:8]:<10}{trade:<6}{row['symbol']:<10}{shown}  {row['reason']}")
-    return lines
-
-
-def _by_weight(answer: pl.DataFrame) -> list[str]:
-    """The lines of a strategy that holds a portfolio: the best, and what all of them come to."""
-    weight = answer["weight"]
-    lines = [f"{'event':<10}{'rank':>5}  {'symbol':<10}{'weight':>8}{'expected':>10}{'score':>8}  reason"]
-    for row in answer.head(ROWS).iter_rows(named=True):
-        expected = "" if row["expected_roi"] is None else f"{row['expected_roi']:+.3f}"
-        lines.append(
-            f"{row['event_id'][:8]:<10}{row['rank']:>5}  {row['symbol']:<10}{row['weight']:>8.2%}{expected:>10}"
-            f"{row['score']:>8.2f}  {row['reason']}"
-        )
-    held, long, short = (weight != 0).sum(), weight.clip(0, None).sum(), -weight.clip(None, 0).sum()
-    lines.append(f"portfolio bought from cash: {held} names, {long:.0%} long, {short:.0%} short")
-    return lines
+    last = ROWS // 2 if "weight" in answer.columns else 0
+    return "\n".join([*lines, *view.ends(shown.table, ROWS - last, last)])

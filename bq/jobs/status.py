@@ -10,9 +10,12 @@ from bq.core.errors import BadData
 from bq.jobs.request import Request
 from bq.serving import registry
 from bq.strategies import store
+from bq.strategies.contract import matured
 from bq.workbench import runs, screen
 
 RUNS = 5
+SYMBOLS = 8  # named
+COLUMNS = ["variant", "source", "symbol", "session", "taken", "t1", "t1_due", "outcome"]
 
 
 def main(request: Request) -> None:
@@ -27,16 +30,19 @@ def _shelves(request: Request, made: list[runs.Run]) -> list[str]:
     lines = []
     for shelf in sorted(pointers | {run.info["strategy"] for run in made} | {request.settings.shelf}):
         try:
-            standing = registry.pointer(shelf)
+            lines.append(f"champion    {shelf}: {_standing(shelf)}")
         except BadData as error:
             lines.append(f"champion    {shelf}: {error}")
-            continue
-        if standing:
-            since = f"{standing['since_utc'][:16].replace('T', ' ')} UTC"
-            lines.append(f"champion    {shelf}: {standing['model_id']} since {since}: {standing['reason']}")
-        else:
-            lines.append(f"champion    {shelf}: none, decisions come from the rule score")
     return lines
+
+
+def _standing(shelf: str) -> str:
+    """The model of a shelf; where it does not decide, what does."""
+    now, standing = registry.decides(shelf.removesuffix(registry.SECOND)), registry.pointer(shelf)
+    if not standing:
+        return f"none, decisions come from the {now}"
+    told = f"{standing['model_id']} since {standing['since_utc'][:16].replace('T', ' ')} UTC: {standing['reason']}"
+    return told if now.model_id == standing["model_id"] else f"{told}; decisions come from the {now}"
 
 
 def _events() -> list[str]:
@@ -49,37 +55,27 @@ def _events() -> list[str]:
 def _store(path: Path, code: str) -> str:
     try:
         through = dt.date.fromisoformat(files.read_json(path.with_name(store.STATE))["through"])
-        matured = (pl.col("t1_due").dt.date() <= through) & pl.col("outcome").is_not_null()
-        by_symbol = (
-            pl.scan_parquet(path)
-            .group_by("variant", "source", "symbol")
-            .agg(
-                pl.len(),
-                pl.col("session").min(),
-                pl.col("taken").sum(),
-                last=pl.col("session").max(),
-                matured=matured.sum(),
-            )
-            .sort("len", "symbol")
-            .collect()
-        )
+        events = pl.read_parquet(path, columns=COLUMNS).rename({"outcome": "label"})  # known together
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
-        return f"events      {path.parent.name}: cannot be read ({error}); the next run builds it again"
+        why = str(error).partition("\n")[0]
+        return f"events      {path.parent.name}: cannot be read ({why}); the next run builds it again"
     used = "" if path.parent.name.startswith(code) else "; made by other code, built again when next asked for"
-    return f"events      {' + '.join(by_symbol['variant'].unique().sort())}: {_counts(by_symbol, through)}{used}"
-
-
-def _counts(by_symbol: pl.DataFrame, through: dt.date) -> str:
-    each = by_symbol.group_by("symbol").agg(pl.col("len").sum()).sort("len", "symbol").rows()
-    (fewest, least), (most_in, most) = each[0], each[-1]
-    spread = f"{least} each" if least == most else f"{least} ({fewest}) to {most} ({most_in}) each"
-    shadow = by_symbol["len"].sum() - by_symbol["taken"].sum()
-    ended = f"{by_symbol['matured'].sum():,} matured by {through}" + (f", {shadow:,} not taken" if shadow else "")
-    return (
-        f"{screen.count(by_symbol['len'].sum(), 'event')} of {screen.count(len(each), 'symbol')}, {spread}; "
-        f"{by_symbol['session'].min()} to {by_symbol['last'].max()}, {ended}; "
-        f"{' + '.join(by_symbol['source'].cast(pl.String).unique().sort())}"
+    shadow = len(events) - events["taken"].sum()
+    said = (
+        f"{screen.count(len(events), 'event')} of {screen.count(events['symbol'].n_unique(), 'symbol')} on "
+        f"{screen.count(events['session'].n_unique(), 'session')}, "
+        f"{len(matured(events)):,} matured{f', {shadow:,} not taken' if shadow else ''}; {events['session'].min()} to "
+        f"{events['session'].max()}, bars to {through}; {' + '.join(events['source'].cast(pl.String).unique().sort())}"
     )
+    variants = " + ".join(events["variant"].unique().sort())
+    return f"events      {variants}: {said}{used}\n            matured/all: {_by_symbol(events)}"
+
+
+def _by_symbol(events: pl.DataFrame) -> str:
+    ripe = dict(matured(events)["symbol"].value_counts().rows())
+    each = events["symbol"].value_counts().sort("count", "symbol", descending=[True, False]).rows()
+    named = ", ".join(f"{symbol} {ripe.get(symbol, 0):,}/{count:,}" for symbol, count in each[:SYMBOLS])
+    return named + (f", … and {len(each) - SYMBOLS} more" if len(each) > SYMBOLS else "")
 
 
 def _runs(made: list[runs.Run]) -> list[str]:

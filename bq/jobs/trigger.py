@@ -62,7 +62,7 @@ def _of_champion(request: Request, events: pl.DataFrame) -> list[str]:
 
 def _unseen(events: pl.DataFrame, before: dict[str, Any]) -> str:
     """How many matured events the last attempt did not know."""
-    ripe = matured(events, cut=events["t1"].max())
+    ripe = matured(events)
     if before.get("matured_by"):
         late = pl.col("t1_due") > dt.datetime.fromisoformat(before["matured_by"])
         ripe = ripe.filter(late | ~pl.col("variant").is_in(before["variants"]))

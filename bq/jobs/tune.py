@@ -26,10 +26,8 @@ def main(request: Request) -> None:
     """
     target = _target(request)
     with protocol.lock(request.settings.shelf):
-        with protocol.recorded(request.settings, job="tune"):
-            data = market.load(request.settings.market)
         run = Run(request.settings, job="tune")
-        folder = protocol.perform(run, lambda under_way: _work(under_way, request, data, target))
+        folder = protocol.perform(run, lambda under_way: _work(under_way, request, target))
     screen.show(screen.verdict(run.info, run.verdict, folder / "report.html"))
     _show_next(run, folder)
 
@@ -49,7 +47,9 @@ def _target(request: Request) -> str:
     return asked
 
 
-def _work(run: Run, request: Request, data: MarketData, target: str) -> None:
+def _work(run: Run, request: Request, target: str) -> None:
+    with run.phase("market data"):
+        data = market.load(request.settings.market)
     describe_market(run, data)
     tuned = _strategy(run, request, data) if target == strategy.KIND else _model(run, request, data)
     found, trials = tuned.results, len(tuned.results["trials"])
@@ -82,5 +82,10 @@ def _show_next(run: Run, folder: Path) -> None:
     lines = [*(f"{'':<12}{reason}" for reason in reasons), f"parameters  {optimised}"]
     given = os.environ.get("SET", "").strip()
     again = f' SET="{given}"' if given else ""  # the file has what was searched, not what SET said
-    lines.append(f"next        make retrain STRATEGY={name} PARAMS={optimised}{again}")
+    command = f"make retrain STRATEGY={name} PARAMS={optimised}{again}"
+    if run.verdict and run.verdict["decision"] == "rejected":
+        lines.append("next        not proven: keep the parameters as they are")
+        lines.append(f"{'anyway':<12}{command}")
+    else:
+        lines.append(f"next        {command}")
     screen.show("\n".join(lines))

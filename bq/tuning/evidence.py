@@ -54,7 +54,8 @@ def _sharpe(found: Deflated) -> Component:
         needed = f"about {months:,.0f} more months of such returns, without more trials"
     else:
         needed = "a higher Sharpe ratio, or fewer different trials: the best of as many useless ones shows this one too"
-    holds, statement = found.probability >= LEAST_PROBABILITY, f"{found}; {LEAST_PROBABILITY} asked"
+    holds = min(found.probability, found.revised) >= LEAST_PROBABILITY
+    statement = f"{found}; {LEAST_PROBABILITY} asked of both"
     return Component.of("deflated Sharpe ratio", holds, statement, needed)
 
 

@@ -36,7 +36,7 @@ def tune(settings: BreakoutSettings, data: MarketData, *, keep: bool) -> Tuned:
     """Search, then score the best trial on the holdout and judge it.
 
     keep : whether the study and its trials are kept, and a study of the same data, parameters and code is gone on
-    with. Without it nothing is written, for a look by hand.
+    with. Without it nothing is written, for a look by hand, which is judged among all that was kept before.
 
     Raises BadData where no trial is feasible or history is too short, BadParameters where a model would judge sessions
     that it may have been trained on.
@@ -61,13 +61,13 @@ def tune(settings: BreakoutSettings, data: MarketData, *, keep: bool) -> Tuned:
         Part("validation", scores.of[best.number], score(seen, settings, windows.folds)),
         Part(HOLDOUT, score(whole, chosen, [windows.holdout]), score(whole, settings, [windows.holdout])),
     ]
-    looks = 1
+    held_out, tried = parts[-1].winner.series, ledger.on(settings.shelf, parts[1].winner.series["session"])
     if name:
-        looked = ledger.Trial(HOLDOUT, name, best.number, best.params, parts[-1].winner.series)
-        ledger.record(settings.shelf, [looked])
-        columns = ledger.on(settings.shelf, looked.series["session"]).columns
-        looks = sum(column.startswith(f"{HOLDOUT}/") for column in columns)
-    tried = ledger.on(settings.shelf, parts[1].winner.series["session"]) if name else scores.matrix()
+        ledger.record(settings.shelf, [ledger.Trial(HOLDOUT, name, best.number, best.params, held_out)])
+    else:  # what is not kept was tried all the same
+        tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")
+    kept = ledger.on(settings.shelf, held_out["session"]).columns
+    looks = sum(column.startswith(f"{HOLDOUT}/") for column in kept) + (name is None)
     judged = evidence.judge(parts[1].winner.series, scores.matrix(), tried)
     return verdict.tuned(Found(settings, under_way, name, best, windows, parts, scores, evidence=judged, looks=looks))
 

@@ -94,7 +94,7 @@ def _verdict(found: Found, whole: dict[str, Any]) -> dict[str, Any]:
 def _headline(found: Evidence) -> str:
     """Passed because both hold, or rejected because of what does not."""
     share = "cannot be told" if found.overfitting is None else f"is {found.overfitting:.0%}"
-    probability = found.deflated.probability
+    probability = min(found.deflated.probability, found.deflated.revised)
     parts = [
         (f"the deflated Sharpe ratio has probability {probability:.3f}", f"{LEAST_PROBABILITY} or more"),
         (f"the probability of overfitting {share}", f"below {MOST_OVERFITTING:.0%}"),
@@ -114,7 +114,7 @@ def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
     feasible = sum(row["state"] == "feasible" for row in whole["trials"])
     anew = whole["anew"]
     said = [
-        f"Holdout, scored once for the winner: {objective} {_number(holdout.winner.value)} with "
+        f"Holdout, scored for the winner alone: {objective} {_number(holdout.winner.value)} with "
         f"{holdout.winner.trades} trades, after {_number(validation.winner.value)} on validation{loss}; "
         f"the given parameters {_number(holdout.given.value)}, buy and hold {_number(holdout.winner.hold)}.",
         f"Choosing anew before each fold, by the folds before it, would have earned {_number(anew['anew'])} on the "
@@ -125,6 +125,8 @@ def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
     ]
     if found.looks > 1:
         said.append(f"These holdout sessions were looked at {found.looks} times by now: each look takes from the next.")
+    if found.name is None:
+        said.append("Made by hand: nothing of it is kept, and this look at the holdout will not be counted.")
     return said
 
 
@@ -133,8 +135,8 @@ def _table(found: Found) -> dict[str, Any]:
     rows = [
         [
             f"{part.name}, {_shown(spans[part.name])}",
-            f"{_number(part.winner.value)}  {part.winner.trades} trades",
-            f"{_number(part.given.value)}  {part.given.trades} trades",
+            f"{_number(part.winner.value)} ({part.winner.trades} trades)",
+            f"{_number(part.given.value)} ({part.given.trades} trades)",
             _number(part.winner.hold),
         ]
         for part in found.parts

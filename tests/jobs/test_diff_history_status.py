@@ -1,6 +1,7 @@
 """What differs between two runs, what was tried, where things stand: on runs written by hand."""
 
 import datetime as dt
+import hashlib
 import json
 import subprocess
 import sys
@@ -216,7 +217,7 @@ def test_a_diff_is_on_the_terminal_and_a_page_whose_texts_stay_texts(made, monke
     diff.main(asked(monkeypatch, A=OLD, B="latest"))
     shown = capsys.readouterr().out
     page = made / f"outputs/diffs/{OLD}__{NEW}.html"
-    assert "learning.folds" in shown and shown.splitlines()[-1].split() == ["report", str(page.relative_to(made))]
+    assert "learning.folds" in shown and shown.splitlines()[-1].split() == ["report", str(page)]
     text = page.read_text()
     assert "learning.folds" in text and "<script>alert" not in text and "&lt;script&gt;alert" in text
     assert "option prices are modelled" in text
@@ -292,12 +293,17 @@ def event_store(home, name, *, through="2020-03-01", code=None):
                 "symbol": symbol,
                 "session": dt.date(2020, month, 3),
                 "t1_due": dt.datetime(2020, month + (0 if ended else 5), 20, tzinfo=dt.UTC),
+                "t1": dt.datetime(2020, month, 20, tzinfo=dt.UTC) if ended else None,
                 "outcome": 0.1 if ended else None,
             }
             for symbol, month, ended in rows
         ]
     ).write_parquet(folder / "events.parquet")
-    (folder / "state.json").write_text(json.dumps({"through": through}))
+    pl.DataFrame({"symbol": ["A"]}).write_parquet(folder / "refused.parquet")
+    hashes = [
+        hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("events.parquet", "refused.parquet")
+    ]
+    (folder / "state.json").write_text(json.dumps({"through": through, "tables": hashes}))
 
 
 def test_status_shows_every_shelf_and_explains_the_stored_events(made, monkeypatch, capsys):
@@ -310,14 +316,16 @@ def test_status_shows_every_shelf_and_explains_the_stored_events(made, monkeypat
     status.main(asked(monkeypatch))
     lines = capsys.readouterr().out.splitlines()
     assert "champion    butterfly: none, decisions come from the rule score" in lines
-    assert "champion    butterfly-simulated: m1 since 2026-01-04 00:00 UTC: better" in lines
+    told = "champion    butterfly-simulated: m1 since 2026-01-04 00:00 UTC: better"
+    assert f"{told}; decisions come from the rule score" in lines, "there is no such model"
     broken = [line for line in lines if line.startswith("champion    butterfly-success: ")]
     assert len(broken) == 1 and "must hold a JSON object" in broken[0]
     (mine,) = [line for line in lines if line.endswith("modelled")]
     assert mine == (
-        "events      butterfly-12345678: 3 events of 2 symbols, 1 (B) to 2 (A) each; 2020-01-03 to 2020-02-03, "
-        "2 matured by 2020-03-01; modelled"
+        "events      butterfly-12345678: 3 events of 2 symbols on 2 sessions, 2 matured; 2020-01-03 to 2020-02-03, "
+        "bars to 2020-03-01; modelled"
     )
+    assert lines[lines.index(mine) + 1] == "            matured/all: A 2/2, B 0/1"
     assert any(line.endswith("made by other code, built again when next asked for") for line in lines)
     assert sum(line.startswith("run ") for line in lines) == 3
 
@@ -344,6 +352,29 @@ def test_verify_counts_each_kind_and_names_every_fault(made, monkeypatch, capsys
     with pytest.raises(BadData) as caught:
         housekeeping.verify(asked(monkeypatch))
     assert NEW in str(caught.value) and "events.parquet" in str(caught.value)
+
+
+def test_verify_names_each_table_that_was_changed(made, monkeypatch, capsys):
+    event_store(made, "aaaa")
+    run_folder = paths.outputs() / NEW
+    oos = run_folder / "oos.parquet"
+    recorded = json.loads((run_folder / "run.json").read_text())
+    recorded["tables"] = {"oos.parquet": hashlib.sha256(oos.read_bytes()).hexdigest()}
+    (run_folder / "run.json").write_text(json.dumps(recorded))
+    housekeeping.verify(asked(monkeypatch))
+    said = capsys.readouterr().out
+    assert "2 event tables, 3 runs: all whole" in said and "unchecked   the tables of 2 runs" in said
+    events = next(made.glob("data/events/*/*/events.parquet"))
+    for path, column, value in ((events, "outcome", 9.0), (oos, "expected", 0.0)):
+        pl.read_parquet(path).with_columns(pl.lit(value).alias(column)).write_parquet(path)
+    with pytest.raises(BadData) as caught:
+        housekeeping.verify(asked(monkeypatch))
+    faults = str(caught.value).splitlines()
+    assert len(faults) == 2 and "events.parquet: must have the hash in state.json, but it has another" in faults[0]
+    assert f"run {NEW}: oos.parquet must have the hash in run.json, but it has another" in faults[1]
+    oos.unlink()
+    with pytest.raises(BadData, match=r"oos.parquet must have the hash in run.json, but it cannot be read: No such"):
+        housekeeping.verify(asked(monkeypatch))
 
 
 @pytest.mark.parametrize(

@@ -177,19 +177,37 @@ def test_a_champion_that_is_gone_or_of_another_schema_leaves_the_decision_to_the
             folder.with_name("elsewhere").rename(folder)
 
 
-def test_rollback_of_the_first_model_leaves_the_rule_score_and_a_second_changes_nothing(home, first):
-    pointer = home / "models/butterfly-simulated/champion.json"
-    before = pointer.read_bytes()
+def test_rollback_goes_down_the_tiers_one_by_one_and_every_command_says_who_decides(home, first):
+    pointers = [home / "models" / shelf / "champion.json" for shelf in (SHELF, f"{SHELF}-success")]
+    before = [pointer.read_bytes() for pointer in pointers]
+    second = json.loads(before[1])["model_id"]
     try:
         done = run(home, "rollback")
-        assert done.returncode == 0 and "the rule score decides" in done.stdout
-        rolled_back = pointer.read_bytes()
+        assert done.returncode == 0 and f"the success-probability model {second} decides" in done.stdout
+        told = f"{SHELF}: none, decisions come from the success-probability model {second}"
+        assert told in run(home, "status").stdout
+        scanned = run(home, "scan").stdout
+        assert second in scanned and last_tier(home) == 2
+        done = run(home, "rollback")
+        assert done.returncode == 0 and f"{SHELF}: the rule score decides" in done.stdout
         assert f"{SHELF}: none, decisions come from the rule score" in run(home, "status").stdout
+        rolled_back = [pointer.read_bytes() for pointer in pointers]
         done = run(home, "rollback")
         assert done.returncode == 1 and "a model must be deployed" in done.stderr
-        assert pointer.read_bytes() == rolled_back
+        assert [pointer.read_bytes() for pointer in pointers] == rolled_back
     finally:
-        pointer.write_bytes(before)
+        for pointer, content in zip(pointers, before, strict=True):
+            pointer.write_bytes(content)
+
+
+def test_the_card_of_the_success_model_holds_its_figures_and_the_ledger_its_trial(home, first):
+    card = json.loads(next((home / "models" / f"{SHELF}-success").glob("*/card.json")).read_text())
+    assert {"log-loss", "AUC of P(Success)"} <= {row["metric"] for row in card["metrics_oos"]}
+    asked = {"out-of-sample time", "drawdown", "calibration", "newest window against the rule score"}
+    assert asked <= {component["name"] for component in card["components"]}
+    with sqlite3.connect(home / "data/bq.db") as connection:
+        rows = connection.execute("select shelf from trials where kind = 'gate'").fetchall()
+    assert {shelf for (shelf,) in rows} == {SHELF, f"{SHELF}-success"}
 
 
 def test_a_locked_second_run_says_so_and_exits_with_its_own_code(home, first):

@@ -102,15 +102,22 @@ def test_a_champion_of_another_schema_or_of_great_age_is_a_trigger(ask):
 
 def test_collecting_counts_events_by_symbol_and_says_what_is_missing_to_train():
     found = events(40, open_ones=4)
-    table = {row["symbol"]: row for row in collect.by_symbol(found, through=dt.date(2020, 2, 14)).iter_rows(named=True)}
+    table = {row["symbol"]: row for row in collect.by_symbol(found).iter_rows(named=True)}
     assert table["A"]["events"] == table["B"]["events"] == 20
     assert sum(row["matured"] for row in table.values()) == 36
     assert sum(row["taken"] for row in table.values()) == found["taken"].sum()
     refused = pl.DataFrame({"symbol": ["A"], "session": [dt.date(2020, 1, 1)], "reason": ["closed"]})
-    said = collect.describe(Collection(found, refused, "", 40), "toy", through=dt.date(2020, 2, 14))
+    said = collect.describe(Collection(found, refused, "", 40), "toy")
     assert "40 events of 2 symbols · 2020-01-01 to 2020-02-09" in said
-    assert "matured     36 by 2020-02-14; Insufficient samples: 36 < 50" in said
+    assert f"matured     36 by {found['t1'].max():%Y-%m-%d}; Insufficient samples: 36 < 50" in said
     assert "refused     1 date gave no event" in said
+
+
+def test_collecting_counts_what_training_takes_where_trades_closed_before_they_were_due():
+    early = events(80, open_ones=8).with_columns(pl.col("t1") - dt.timedelta(days=4))  # all closed after a day
+    ripe = walkforward.ripe_events(early, TOY.task(toy_settings()))
+    assert early["outcome"].count() == 72
+    assert collect.by_symbol(early)["matured"].sum() == len(ripe) == 68  # not yet due when the newest closed: 4
 
 
 def test_a_store_of_fewer_than_fifty_labelled_events_is_refused_with_what_to_do():

@@ -55,7 +55,7 @@ def test_the_winner_is_the_best_of_the_trials_and_settings_take_it(name):
     assert max(values) == pytest.approx(found["figures"][0]["winner"]["value"])
     taken = applied(settings(name), found["winner"]["values"]).learning
     layers.check(taken, layers.CLASSIFICATION)
-    assert set(taken.hyperparameters[name]) == set(layers.ranges(name, layers.CLASSIFICATION))
+    assert set(taken.hyperparameters[name]) == set(layers.LAYERS[name, layers.CLASSIFICATION].ranges)
 
 
 @pytest.mark.parametrize(("name", "kind"), sorted(layers.LAYERS), ids=str)
@@ -67,13 +67,15 @@ def test_every_layer_can_be_tuned(name, kind):
 
     strategy = replace(TOY, task=lambda given: Task()) if regression else TOY
     ranges, given = model.search_space(strategy, settings(name))
-    assert set(given) == set(ranges) == {f"learning.hyperparameters.{name}.{key}" for key in layers.ranges(name, kind)}
+    keys = layers.LAYERS[name, kind].ranges
+    assert set(given) == set(ranges) == {f"learning.hyperparameters.{name}.{key}" for key in keys}
     assert all(of.low <= given[key] <= of.high for key, of in ranges.items())
 
 
 def test_a_stack_is_tuned_through_its_base_models():
     ranges, _ = model.search_space(TOY, settings("stack"))
-    assert {name.split(".")[2] for name in ranges} == set(settings("stack").learning.stack.models)
+    assert {name.split(".")[2] for name in ranges} == {*settings("stack").learning.stack.models, "meta"}
+    assert "learning.hyperparameters.meta.shrinkage" in ranges
 
 
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been_and_every_trial_is_in_the_ledger(home):

@@ -151,9 +151,16 @@ def test_what_was_tried_before_on_these_sessions_makes_the_winner_prove_less(hom
     assert beside["sharpe"] == alone["sharpe"]
 
 
-def test_by_hand_nothing_is_written(home):
-    tuned()
-    assert not (home / "data").exists()
+def test_by_hand_nothing_is_kept_and_what_was_kept_counts(home):
+    given = settings()
+    validation = tuned_sessions(given, windows_of(given).validation)
+    first = tuned()
+    assert not (home / "data" / "tuning").exists() and ledger.on(given.shelf, validation).columns == ["session"]
+    tuned(settings(more="tuning.seed=8"), keep=True)
+    second = tuned()
+    assert (first["holdout_looks"], second["holdout_looks"]) == (1, 2)
+    assert any("will not be counted" in sentence for sentence in second["verdict"]["reasons"])
+    assert second["deflated"]["probability"] <= first["deflated"]["probability"]
 
 
 def test_the_same_seed_finds_the_same_winner_and_an_interrupted_search_too(home):

@@ -41,6 +41,7 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "butterfly events a second": events.events_rate,
     "growth: butterfly events": events.events_growth,
     "growth: walk-forward training": learning.training_growth,
+    "training: forecast, three layers": learning.forecast_training,
     "purged combinatorial splits": learning.purged_splits,
     "stationary bootstrap of means": learning.bootstrap,
     "ONNX, single row": serving.onnx_row,

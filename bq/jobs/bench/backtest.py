@@ -93,7 +93,7 @@ def _market(symbols: int, days: int) -> tuple[Grid, Array]:
 
 
 def _prepared(grid: Grid, benchmark: Array) -> Prepared:
-    return of_grid(grid, benchmark, benchmark, source="simulated", calendar="XNYS")
+    return of_grid(grid, benchmark, source="simulated", calendar="XNYS")
 
 
 def _plain() -> ModuleType:

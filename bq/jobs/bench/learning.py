@@ -1,17 +1,24 @@
 """Training: how walk-forward grows, purged splits, the stationary bootstrap."""
 
 import datetime as dt
+import math
+import time
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bq import market, strategies
+from bq.core import params, paths
 from bq.jobs.bench import samples
 from bq.jobs.bench.measure import Pair, Plan, growth, in_turn, pair, speed_up, version
 from bq.jobs.bench.row import Goal, Row, finite
+from bq.jobs.memory import Watch
 from bq.learning import walkforward
 from bq.learning.splits import Rows, Timeline, combinatorial
 from bq.stats.bootstrap import bootstrap_means
+from bq.strategies import store
 
 MINUTE = 60_000_000  # microseconds
 
@@ -31,6 +38,35 @@ def training_growth(plan: Plan) -> Row:
         seconds=in_turn(*tasks, repeats=plan.n(full=3, quick=2, tiny=1)),
         notes=(f"{learning.model}, {learning.folds} folds, {first}, {2 * first} and {4 * first} symbols",),
     )
+
+
+def forecast_training(plan: Plan) -> Row:
+    """The forecast's three layers as shipped, on simulated panels of n, 2n and 4n symbols, and the largest's memory."""
+    symbols, years = plan.n(full=296, quick=40, tiny=24), plan.n(full=5, quick=3, tiny=3)
+    sizes, sessions = [symbols // 4, symbols // 2, symbols], (years + 1) * 252  # an event needs a year before it
+    strategy = strategies.get("forecast")
+
+    def training(count: int) -> Callable[[], object]:
+        changed = "learning.folds=5 learning.test_days=120 events.every_sessions=1 market.simulation.first=2014-01-02"
+        overrides = f"{changed} market.simulation.symbols={count} market.simulation.sessions={sessions}"
+        path = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
+        settings = params.load(path, strategy.settings, overrides=overrides)
+        data = market.load(settings.market)
+        built = strategy.build(data, settings, strategy.schedule(data, settings))
+        built = built._replace(events=built.events.sort("t0", "symbol"))
+        events = store.finished(strategy, settings, data, built, 0).events
+        return lambda: walkforward.train(events, strategy, settings)
+
+    tasks, seconds = [training(count) for count in sizes], np.empty((len(sizes), 1))
+    tasks[0]()  # outside the timing: compilation and workers
+    with Watch(above=math.inf, excess=lambda mib: None) as watch:
+        for task, spent in zip(tasks, seconds, strict=True):
+            begin = time.perf_counter()
+            task()
+            spent[:] = time.perf_counter() - begin
+    row = growth(of="a symbol", n=sizes, seconds=seconds, notes=(f"{years} years of events, 3 layers, 5 folds",))
+    total, gib = float(np.median(seconds[-1])), watch.mib / 1024
+    return row._replace(goals=(*row.goals, Goal("in all", total, "≤", 80, " s"), Goal("peak", gib, "≤", 4, " GiB")))
 
 
 def purged_splits(plan: Plan) -> Row:

@@ -1,0 +1,97 @@
+"""The decisions of a scan as people read them, on a page and on a terminal: what all rows share is said once."""
+
+import re
+from typing import NamedTuple
+
+import polars as pl
+
+from bq.core.settings import Settings
+from bq.strategies.contract import Strategy
+from bq.workbench import plots
+
+CLAUSE = re.compile(r"; |(?<=\)): ")  # between the parts of a reason
+OWN = ("expected outcome", "rule score")  # parts that say a number which has a column
+ID = 8  # characters of an event's id: `make explain` takes the beginning
+
+
+class View(NamedTuple):
+    """Sentences about all decisions, and a row a decision."""
+
+    said: list[str]
+    table: pl.DataFrame
+
+
+def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
+    """What `make scan` shows of its decisions; columns that say nothing are left out."""
+    portfolio = "weight" in answer.columns
+    shared, reasons = apart(answer["reason"].to_list(), leave_out=OWN if portfolio else ())
+    deciders = answer.select("model", "tier").unique(maintain_order=True).rows()
+    by = " or ".join(f"{model} (tier {tier})" for model, tier in deciders)
+    said = [f"Decided by {by}{''.join(f'; {clause}' for clause in shared)}."]
+    if portfolio:
+        said.append(_portfolio(answer["weight"]))
+    expected = "expected ROI" if strategy.task(settings).classes else "expected standing"
+    every = {
+        "event": pl.col("event_id").str.slice(0, ID),
+        "symbol": "symbol",
+        "rank": "rank",
+        "side": side() if portfolio else None,
+        "weight [%]": 100 * pl.col("weight") if portfolio else None,
+        "trade": None if portfolio else pl.when("should_trade").then(pl.lit("yes")).otherwise(pl.lit("no")),
+        "priority": "priority",
+        "score": "score",
+        "P(R>0)": "probability",
+        "class": "predicted_class",
+        expected: "expected_roi",
+        "confidence": "confidence",
+        "tier": "tier" if len(deciders) > 1 else None,
+        "reason": pl.Series(reasons, dtype=pl.String),
+    }
+    known = {
+        name: pl.col(what) if isinstance(what, str) else what
+        for name, what in every.items()
+        if what is not None and (not isinstance(what, str) or what in answer.columns)
+    }
+    table = answer.select(**known).with_columns(pl.col(pl.String).replace("", None))
+    return View(said, table.select(column for column in table if column.null_count() < len(table)))
+
+
+def apart(reasons: list[str], *, leave_out: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
+    """The clauses that all reasons share, and what is left of each; clauses that begin as `leave_out` are dropped.
+
+    >>> apart(["score 3; no model", "score 2; no model"])
+    (['no model'], ['score 3', 'score 2'])
+    """
+    split = [[part for part in CLAUSE.split(reason) if not part.startswith(leave_out)] for reason in reasons]
+    shared = [part for part in split[0] if len(split) > 1 and all(part in parts for parts in split)]
+    return shared, ["; ".join(part for part in parts if part not in shared) for parts in split]
+
+
+def side() -> pl.Expr:
+    """What a weight holds."""
+    weight = pl.col("weight")
+    return pl.when(weight > 0).then(pl.lit("long")).when(weight < 0).then(pl.lit("short")).otherwise(pl.lit("none"))
+
+
+def ends(table: pl.DataFrame, first: int, last: int) -> list[str]:
+    """Lines of a table: its first rows and its last, and how many lie between them."""
+    lines = repr(plots.table(table)).splitlines()
+    between = len(table) - first - last
+    if between <= 0:
+        return lines
+    tail = [f"… {between:,} between", *lines[len(lines) - last :]] if last else []
+    return [*lines[: 1 + first], *tail]
+
+
+def opportunities(count: int) -> str:
+    """A number of them.
+
+    >>> opportunities(1), opportunities(21)
+    ('1 opportunity', '21 opportunities')
+    """
+    return f"{count:,} {'opportunity' if count == 1 else 'opportunities'}"
+
+
+def _portfolio(weight: pl.Series) -> str:
+    held, long, short = (weight != 0).sum(), weight.clip(0, None).sum(), -weight.clip(None, 0).sum()
+    return f"Portfolio bought from cash: {held} of {len(weight)} names, {long:.0%} long, {short:.0%} short."

@@ -1,0 +1,223 @@
+"""What a newcomer tries first: a stack alone, a quick look, an event just scanned, a variable mistyped."""
+
+import datetime as dt
+import os
+import re
+import subprocess
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from bq import market
+from bq.core import db, params, paths
+from bq.core.errors import BadParameters
+from bq.core.settings import Gate
+from bq.jobs import explain, history, housekeeping, notebook, request, retrain, scan
+from bq.serving import bounds, gates, quality
+from bq.stats.bootstrap import Interval
+from bq.strategies import breakout, butterfly, store
+from bq.strategies.forecast import STRATEGY
+from bq.workbench import runs
+
+FILE = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
+SHELF = "forecast-simulated"
+SMALL = (
+    "market.simulation.symbols=6 market.simulation.sessions=1002 events.every_sessions=5 learning.folds=2 "
+    "learning.test_days=150 learning.newest_days=60 learning.regimes=null learning.model=elastic_net "
+    'learning.compare=[] learning.hyperparameters={"lightgbm":{"n_estimators":50}} gate.draws=1000 '
+    "learning.stack.models=[elastic_net,lightgbm] learning.stack.inner_folds=2"
+)
+VARIABLES = ("STRATEGY", "PARAMS", "SET", "FORCE", "QUICK", "SYMBOLS", "FROM", "TO", "DATE", "RUN", "EVENT", "A", "B")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def go(home, monkeypatch, capsys):
+    """Run a job on a small simulated panel with the variables of the Makefile; what it printed."""
+    monkeypatch.setenv("BQ_HOME", str(home))
+    monkeypatch.setenv("BQ_WORKERS", "1")
+    monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
+    small = home / "small.yaml"
+    if not small.exists():
+        loaded = params.load(FILE, STRATEGY.settings, overrides=SMALL)
+        small.write_text(params.to_yaml(loaded.model_dump(mode="python")))
+
+    def run(main, **variables) -> str:
+        given = {"STRATEGY": "forecast", "PARAMS": small, **variables}
+        for name in VARIABLES:
+            monkeypatch.setenv(name, str(given.get(name, "")))
+        main(request.read())
+        return capsys.readouterr().out
+
+    return run
+
+
+def rows(table: sa.Table) -> int:
+    with db.engine().connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+
+def test_a_stack_is_trained_and_shown_although_the_parameters_choose_another_model(go):
+    printed = go(notebook.stack)
+    assert "warning     the parameters choose elastic_net; this is what learning.model=stack would be" in printed
+    run = runs.latest(SHELF, job="stack")
+    assert run.info["status"] == "done" and run.info["parameters"]["learning"]["model"] == "stack"
+    assert "Rank IC of the whole: " in run.report.read_text()
+    assert not (paths.home() / "models").exists()
+
+
+def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
+    monkeypatch.setattr(gates, "decide", lambda *_, **__: gates.Verdict(True, "better", []))
+    monkeypatch.setattr(retrain, "NOTEBOOKS", ("02_walk_forward_training",))
+    printed = go(retrain.main, QUICK=1)
+    assert "verdict     Quick look, nothing is deployed or recorded; the gate would deploy (better)" in printed
+    assert not (paths.home() / "models").exists()
+    assert [rows(table) for table in (db.attempts, db.trials, db.deployments)] == [0, 0, 0]
+    run = runs.latest(SHELF, job="quick")
+    assert run.info["status"] == "done" and run.verdict["decision"] == "quick look"
+    assert "Quick look, nothing is deployed" in run.report.read_text()
+    assert go(history.main).startswith("nothing yet")
+
+
+@pytest.fixture
+def scanned(go):
+    """The decisions of a scan of the newest session, which is on no schedule."""
+    go(scan.main)
+    (path,) = (paths.outputs() / "scans").glob("*.parquet")
+    return pl.read_parquet(path)
+
+
+def test_what_was_just_scanned_can_be_explained(go, scanned):
+    wanted = scanned.row(0, named=True)
+    events = store.collect(STRATEGY, params.load(paths.home() / "small.yaml", STRATEGY.settings), _market()).events
+    assert wanted["event_id"] not in events["event_id"]
+    assert f"{wanted['session']} · {wanted['symbol']}" in go(explain.main, EVENT=wanted["event_id"])
+    assert (paths.outputs() / "explanations" / f"{wanted['event_id']}.html").is_file()
+
+
+def test_a_scanned_event_that_other_parameters_made_is_said_to_be_none(go, scanned):
+    with pytest.raises(BadParameters, match="its scan had other PARAMS or SET"):
+        go(explain.main, EVENT=scanned["event_id"][0], SET="temporal.extra_lag=1")
+
+
+def test_a_beginning_of_several_ids_lists_these(go):
+    events = store.collect(STRATEGY, params.load(paths.home() / "small.yaml", STRATEGY.settings), _market()).events
+    ids = events.with_columns(start=pl.col("event_id").str.slice(0, 2)).filter(pl.len().over("start") == 2)
+    first, second = ids.sort("start", "t0", "symbol").head(2).iter_rows(named=True)
+    with pytest.raises(BadParameters) as caught:
+        go(explain.main, EVENT=first["start"])
+    for row in (first, second):
+        assert f"{row['event_id']} is {row['symbol']} on {row['session']}" in str(caught.value)
+
+
+def test_without_an_event_nothing_is_read_before_it_is_said(go, monkeypatch):
+    monkeypatch.setattr(market, "load", None)
+    with pytest.raises(BadParameters, match=r"EVENT must be .* none was given\. Ids are in what `make scan` prints"):
+        go(explain.main)
+
+
+def _market():
+    return market.load(params.load(paths.home() / "small.yaml", STRATEGY.settings).market)
+
+
+def test_a_session_without_events_names_the_last_that_has_some(go, monkeypatch):
+    real = store.at
+    monkeypatch.setattr(store, "at", lambda *asked: real(*asked).clear())
+    printed = go(scan.main, DATE="2012-05-31")
+    found = re.fullmatch(r"forecast-simulated · 2012-05-31: nothing to decide; .* events is (\S+): DATE=\1\n", printed)
+    assert dt.date(2012, 5, 20) < dt.date.fromisoformat(found[1]) < dt.date(2012, 5, 31)
+
+
+@pytest.mark.parametrize(
+    ("decision", "said"),
+    [
+        pytest.param("kept", r"\. The newest run r1 did train one: the rule score goes on\.$", id="kept"),
+        pytest.param("deployed", r"ml\.enabled: false\.$", id="deployed, then rolled back"),
+    ],
+)
+def test_a_missing_model_s_message_says_where_the_newest_attempt_deployed_none(decision, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
+    row = {"run_id": "r1", "strategy": "breakout", "finished_utc": dt.datetime.now(dt.UTC), "fingerprint": "f"}
+    row |= {"decision": decision, "model_id": None, "events": 9, "verdict": {"headline": "the rule score goes on"}}
+    with db.engine().begin() as connection:
+        connection.execute(db.attempts.insert().values(row))
+    settings = params.load(paths.parameters("breakout"), breakout.STRATEGY.settings)
+    with pytest.raises(BadParameters, match=f"^ML model does not exist: train first with .*{said}"):
+        quality.champion(breakout.STRATEGY, settings)
+
+
+def test_a_report_of_a_run_where_there_is_none_says_that_there_is_none(tmp_path, go, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    with pytest.raises(BadParameters, match=r"^a run must exist, but outputs/ holds none yet\. Start one"):
+        go(housekeeping.report, RUN="latest")
+
+
+def test_a_file_of_another_strategy_is_one_sentence():
+    with pytest.raises(BadParameters) as caught:
+        params.load(paths.parameters("breakout"), STRATEGY.settings)
+    assert "`strategy` must be 'forecast', but got 'breakout'" in str(caught.value)
+    assert "\n" not in str(caught.value) and "STRATEGY=" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("most", "k", "said"),
+    [
+        pytest.param(5, 4, None, id="a choice"),
+        pytest.param(4, 4, "no session has more than 4 events: .* set gate.top_k=2 or lower", id="all of a session"),
+        pytest.param(4, 5, "^gate.top_k is 5, but no session has more than 4 events", id="more than a session has"),
+        pytest.param(1, 5, "no session has more than 1 event: .* bring more symbols", id="one symbol"),
+    ],
+)
+def test_a_session_that_leaves_nothing_to_choose_is_said(most, k, said):
+    settings = params.load(paths.parameters("butterfly"), butterfly.STRATEGY.settings, overrides=f"gate.top_k={k}")
+    events = pl.DataFrame({"session": [dt.date(2020, 1, 3)] * most + [dt.date(2020, 1, 10)]})
+    found = butterfly.STRATEGY.notices(events, settings)
+    assert (found == []) if said is None else re.search(said, found[0])
+
+
+def test_what_is_needed_is_never_nothing():
+    """Where model and rule score choose the same, no more time and no higher mean would tell them apart."""
+    gate, sample = Gate(min_blocks=10), pl.DataFrame({"session": [dt.date(2020, 1, 3), dt.date(2021, 1, 3)]})
+    for blocks, holds in ((5.0, None), (20.0, False)):
+        same = bounds.bound("uplift", Interval(-1e-17, -2e-17, 1e-17, 50, blocks), 0.0, gate, sample)
+        assert same.holds is holds and same.needed.startswith("choices that differ")
+    nearly = bounds.bound("uplift", Interval(-0.1, -1e-5, 0.2, 50, 20.0), 0.0, gate, sample)
+    assert nearly.needed == "a mean higher by 0.001"
+
+
+# ---- variables of make
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess:
+    """What make would do, without doing it."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "-n", "test", *arguments]
+    return subprocess.run(command, cwd=paths.CHECKOUT, env=outside, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param("QUIK=1", "QUIK; did you mean QUICK? Known: STRATEGY", id="a letter short"),
+        pytest.param("strategy=forecast", "strategy; did you mean STRATEGY?", id="in small letters"),
+        pytest.param("zzz'z=1", "zzz'z. Known: STRATEGY", id="like none"),
+    ],
+)
+def test_a_variable_that_make_does_not_know_stops_it(given, said):
+    done = make(given)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"not a variable of this Makefile: {said}" in done.stderr
+
+
+def test_every_variable_of_the_readme_is_known_to_make():
+    text = (paths.CHECKOUT / "README.md").read_text()
+    names = set(re.findall(r"`?\b([A-Z][A-Z_]+)=", text)) | set(re.findall(r"`(BQ_[A-Z]+(?:_URL)?)[`=]", text))
+    assert {"STRATEGY", "QUICK", "BQ_HOME", "NOTIFY_CMD"} <= names
+    done = make(*(f"{name}=x y" for name in sorted(names)), "PYTHON=python3", "VENV=.venv")
+    assert done.returncode == 0, done.stderr
