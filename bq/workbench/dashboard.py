@@ -12,7 +12,7 @@ def write_index(outputs: Path, champions: list[dict[str, Any]]) -> None:
     """Write `outputs/index.html`, atomically.
 
     outputs : folder with one folder a run; each `run.json` is one line, also one that cannot be read. Hidden folders
-    (runs under way) and links are left out. champions : `strategy`, `model_id`, `since`, `metrics` (text) each.
+    (runs under way) and links are left out. champions : `strategy`, `model_id`, `since`, `reason` each.
     """
     folders = [path.parent for path in outputs.glob("*/run.json")]
     kept = [folder for folder in folders if not folder.name.startswith(".") and not folder.is_symlink()]

@@ -1,6 +1,5 @@
 """The figures of the notebooks: frames in, a plotly Figure out, with titles, units and a reason where data lacks."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,9 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from bq.workbench import theme
-from bq.workbench.table import exhibits, table
+from bq.workbench.curves import cumulative, growth
+from bq.workbench.exhibits import exhibits
+from bq.workbench.table import table
 from bq.workbench.theme import figure, label, no_data, numbers, positions, thin
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "confusion",
     "cumulative",
     "exhibits",
+    "growth",
     "heatmap",
     "histogram",
     "importance",
@@ -30,7 +32,6 @@ __all__ = [
     "timeline",
 ]
 
-DASHES = ["solid", "dash", "dot", "dashdot"]  # a second sign beside the colour
 BINS = 40
 MOST_BARS = 20
 
@@ -39,28 +40,30 @@ def lines(
     frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str, y_title: str
 ) -> go.Figure:
     """One line a column over `x`. Nulls and NaN are gaps."""
-    if reason := _nothing(frame, y_columns):
+    if reason := theme.nothing(frame, y_columns):
         return no_data(title, reason)
     drawn, note = thin(frame)
-    traces = [_line(drawn, x, name, place) for place, name in enumerate(y_columns)]
+    traces = [theme.line(drawn, x, name, place) for place, name in enumerate(y_columns)]
     result = figure(traces, title=title, x_title=x_title, y_title=y_title, note=note)
     return result.update_layout(hovermode="x unified", showlegend=len(y_columns) > 1)
 
 
-def timeline(frame: pl.DataFrame, x: str, y: str, state: str, *, title: str, y_title: str) -> go.Figure:
-    """`y` over `x` on a logarithmic axis, coloured by the state that stood; points without one are grey."""
-    if reason := _nothing(frame, [y]):
+def timeline(
+    frame: pl.DataFrame, x: str, y: str, state: str, *, states: Sequence[str], title: str, y_title: str
+) -> go.Figure:
+    """`y` over `x` on a logarithmic axis, coloured by the state that stood; points without one are grey.
+
+    states : in an order, which gives each the colour that `lines` gives to the column in the same place.
+    """
+    if reason := theme.nothing(frame, [y]):
         return no_data(title, reason)
     drawn, note = thin(frame)
-    states = drawn[state].unique().drop_nulls().sort().to_list()
-    line = _line(drawn, x, y, 0).update(line={"color": theme.GREY, "width": 1}, showlegend=False)
+    line = theme.line(drawn, x, y, 0).update(line={"color": theme.GREY, "width": 1}, showlegend=False)
     marks = []
     for place, name in enumerate(states):
         there = drawn.filter(pl.col(state) == name)
-        colour = theme.TEMPLATE.layout.colorway[place]
-        marks.append(
-            _line(there, x, y, place).update(mode="markers", name=label(name), marker={"size": 4, "color": colour})
-        )
+        marker = {"size": 4, "color": theme.style(place)["color"]}
+        marks.append(theme.line(there, x, y, place).update(mode="markers", name=label(name), marker=marker))
     result = figure([line, *marks], title=title, x_title=x, y_title=y_title, note=note)
     return result.update_yaxes(type="log").update_layout(showlegend=True)
 
@@ -75,40 +78,16 @@ def panels(
     result = make_subplots(rows, 2, subplot_titles=[label(name) for name in frames], vertical_spacing=0.35 / rows)
     for place, frame in enumerate(frames.values()):
         for series, name in enumerate(y_columns):
-            drawn = _line(frame, x, name, series).update(showlegend=place == 0, legendgroup=name)
+            drawn = theme.line(frame, x, name, series).update(showlegend=place == 0, legendgroup=name)
             result.add_trace(drawn, place // 2 + 1, place % 2 + 1)
     result.update_annotations(font_size=11)
     result.update_xaxes(title_text=x_title, row=rows)
     return theme.titled(result, title=title, note="", height=120 + 220 * rows)
 
 
-def cumulative(
-    frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str, y_title: str
-) -> go.Figure:
-    """Cumulative sum of each column over `x` (sorted), and below it the distance to its highest point so far.
-
-    frame : DataFrame of shape (n_sessions, ...). Sums, not compounded: returns over a fixed capital. The highest point
-    starts at 0. A null adds nothing and leaves a gap.
-    """
-    if reason := _nothing(frame, y_columns):
-        return no_data(title, reason)
-    ordered = frame.sort(x).with_columns(pl.col(*y_columns).fill_nan(None).cum_sum())
-    drawn, note = thin(ordered.with_columns(_drawdown(name) for name in y_columns))
-    result = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.05)
-    for place, name in enumerate(y_columns):
-        result.add_trace(_line(drawn, x, name, place), 1, 1)
-        below = _line(drawn, x, f"{name} drawdown", place)
-        result.add_trace(below.update(showlegend=False, line_width=1), 2, 1)
-    theme.titled(result, title=title, note=note, height=460)
-    result.update_layout(hovermode="x unified", showlegend=len(y_columns) > 1)
-    result.update_yaxes(title_text="<br>".join(textwrap.wrap(y_title, 26)), row=1)
-    result.update_yaxes(title_text="draw-<br>down", row=2)
-    return result.update_xaxes(title_text=x_title, row=2)
-
-
 def bars(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str, y_title: str) -> go.Figure:
     """Grouped bars, one group a row of `x`."""
-    if reason := _nothing(frame, y_columns):
+    if reason := theme.nothing(frame, y_columns):
         return no_data(title, reason)
     places = positions(frame[x])
     traces = [go.Bar(x=places, y=numbers(frame[name]), name=label(name)) for name in y_columns]
@@ -118,7 +97,7 @@ def bars(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x
 
 def histogram(frame: pl.DataFrame, value: str, *, title: str, x_title: str, by: str | None = None) -> go.Figure:
     """Distribution of `value`, of each group in `by` as a share of its own size. The outer .5 % go to the end bins."""
-    if reason := _nothing(frame, [value]):
+    if reason := theme.nothing(frame, [value]):
         return no_data(title, reason)
     finite = frame.filter(pl.col(value).is_finite())
     low, high = np.quantile(finite[value], [0.005, 0.995])
@@ -128,9 +107,14 @@ def histogram(frame: pl.DataFrame, value: str, *, title: str, x_title: str, by: 
     for place, ((name, *_), group) in enumerate(sorted(groups.items(), key=lambda item: str(item[0]))):
         counts, _ = np.histogram(np.clip(group[value], edges[0], edges[-1]), edges)
         shown = f"{label(name)} (n={group.height:,})"
-        x, y = numbers((edges[:-1] + edges[1:]) / 2), numbers(100 * counts / group.height)
-        traces.append(go.Scatter(x=x, y=y, name=shown, mode="lines", line=_style(place, shape="hvh")))
-    result = figure(traces, title=title, x_title=x_title, y_title="share of events [%]", note=f"n = {finite.height:,}")
+        y = numbers(100 * np.append(counts, counts[-1]) / group.height)  # a step begins at each edge
+        traces.append(go.Scatter(x=numbers(edges), y=y, name=shown, mode="lines", line=theme.style(place, shape="hv")))
+    note = f"n = {finite.height:,}; the end bins hold all that is beyond them (the outer 0.5 % each)"
+    result = figure(traces, title=title, x_title=x_title, y_title="share of events [%]", note=note)
+    for sign, end, anchor in (("≤", 0, "left"), ("≥", -1, "right")):
+        place = {"x": edges[end], "y": 1, "yref": "paper", "xanchor": anchor, "yanchor": "bottom", "showarrow": False}
+        result.add_annotation(text=f"{sign} {edges[1 if end == 0 else -2]:.3g}", font={"color": theme.GREY}, **place)
+    result.update_xaxes(range=[1.02 * e - 0.02 * o for e, o in ((edges[0], edges[-1]), (edges[-1], edges[0]))])
     if by is None:
         result.update_traces(fill="tozeroy")
     return result.update_layout(showlegend=by is not None)
@@ -169,7 +153,7 @@ def calibration(table: pl.DataFrame, *, title: str) -> go.Figure:
     """
     if table.is_empty():
         return no_data(title, "There are no probabilities to check.")
-    if reason := _nothing(table, ["predicted", "observed"]):
+    if reason := theme.nothing(table, ["predicted", "observed"]):
         return no_data(title, reason)
     observed, counts = table["observed"].to_numpy(), table["n"].to_list()
     points = go.Scatter(
@@ -240,7 +224,7 @@ def interval_dots(
     frame: pl.DataFrame, *, label: str, value: str, low: str, high: str, baseline: float, title: str, x_title: str
 ) -> go.Figure:
     """One point a row with its interval, and a line at `baseline`. A null interval is not drawn."""
-    if reason := _nothing(frame, [value]):
+    if reason := theme.nothing(frame, [value]):
         return no_data(title, reason)
     centre = frame[value].to_numpy()
     trace = go.Scatter(
@@ -255,32 +239,6 @@ def interval_dots(
     result = figure([trace], title=title, x_title=x_title, y_title="", height=120 + 30 * frame.height)
     result.add_vline(x=baseline, line={"color": theme.VERMILLION, "dash": "dash", "width": 1.5})
     return _named_rows(result, frame[label].to_list())
-
-
-def _nothing(frame: pl.DataFrame, columns: Sequence[str]) -> str:
-    """Why these columns cannot be drawn; empty when they can."""
-    if frame.height == 0:
-        return "The table has no rows."
-    finite = sum(np.isfinite(frame[name].cast(pl.Float64).to_numpy()).sum() for name in columns)
-    return "" if finite else f"None of the {frame.height:,} rows has a number in {', '.join(columns)}."
-
-
-def _style(place: int, **more: Any) -> dict[str, Any]:
-    return {
-        "dash": DASHES[place % len(DASHES)],
-        "width": 1.8,
-        "color": theme.TEMPLATE.layout.colorway[place % 7],
-        **more,
-    }
-
-
-def _line(frame: pl.DataFrame, x: str, name: str, place: int) -> go.Scatter:
-    return go.Scatter(x=positions(frame[x]), y=numbers(frame[name]), name=label(name), mode="lines", line=_style(place))
-
-
-def _drawdown(name: str) -> pl.Expr:
-    total = pl.col(name)
-    return (total - pl.max_horizontal(total.cum_max(), pl.lit(0.0))).alias(f"{name} drawdown")
 
 
 def _whiskers(above: np.ndarray, below: np.ndarray) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from bq.core import files, paths
 from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.log import log
 
+NONE_YET = "a run must exist, but outputs/ holds none yet. Start one with `make retrain`."
 NEEDED = ("run_id", "strategy", "job", "status")
 
 
@@ -58,10 +59,12 @@ def load(run_id: str, *, variable: str = "RUN") -> Run:
     if run_id == "latest" and link.is_symlink():
         run_id = link.readlink().name
     names = [folder.name for folder in _folders()]
+    if not names:
+        raise BadParameters(NONE_YET)
     meant = [name for name in names if name == run_id] or [name for name in names if name.startswith(run_id or "/")]
     if len(meant) == 1:
         return _read(paths.outputs() / meant[0])
-    newest = ", ".join(names[:3]) or "none yet"
+    newest = ", ".join(names[:3])
     hint = did_you_mean(run_id, names) if not meant and len(names) < 10 else f"the newest are {newest}"
     raise BadParameters(
         f"{variable} must be `latest` or the beginning of one run's id (a folder of outputs/), but {run_id!r} is that "
@@ -110,7 +113,7 @@ def latest(strategy: str | None = None, *, job: str | None = None) -> Run:
     """The newest finished run, of one strategy or job if given. Raises BadParameters where there is none."""
     found = every(strategy, job=job)
     if not found:
-        raise BadParameters("a run must exist, but outputs/ holds none yet. Start one with `make retrain`.")
+        raise BadParameters(NONE_YET)
     return found[0]
 
 

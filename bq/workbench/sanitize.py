@@ -10,9 +10,10 @@ from html.parser import HTMLParser
 
 TAGS = frozenset(
     """a b blockquote br caption code col colgroup dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol
-    p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul""".split()  # noqa: SIM905
+    p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul
+    wbr""".split()  # noqa: SIM905
 )
-VOID = {"br", "col", "hr", "img"}
+VOID = {"br", "col", "hr", "img", "wbr"}
 ATTRIBUTES = {"alt", "align", "class", "colspan", "open", "rowspan", "scope", "start", "title"}
 ADDRESSES = {
     "href": re.compile(r"(https?:|mailto:|#)", re.I),

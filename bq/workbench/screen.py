@@ -1,21 +1,23 @@
 """What a job says at its end: one screen, nothing to scroll."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from bq.core import paths
+from bq.core.log import printable
 from bq.strategies.contract import NOTICES
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
 def show(text: str) -> None:
-    """Write to standard output; colours only on a terminal."""
-    if not sys.stdout.isatty():
-        for code in (RED, BOLD, PLAIN):
-            text = text.replace(code, "")
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """Write to standard output; colours only on a terminal. Any other control character came with data: replaced."""
+    codes = (RED, BOLD, PLAIN)
+    parts = re.split(f"({'|'.join(map(re.escape, codes))})", text)
+    coloured = sys.stdout.isatty()
+    parts = [(part if coloured else "") if part in codes else printable(part) for part in parts]
+    sys.stdout.write("".join(parts).rstrip("\n") + "\n")
 
 
 def verdict(run: dict[str, Any], found: dict[str, Any] | None, report: Path) -> str:
@@ -63,7 +65,8 @@ def count(number: int, noun: str) -> str:
 
 def shown(path: Path) -> str:
     """A path as a user of this folder types it."""
-    return str(path.relative_to(paths.home())) if path.is_relative_to(paths.home()) else str(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _line(name: str, text: str) -> str:

@@ -1,11 +1,13 @@
 """A frame as a reader wants it: whole, rounded, no quotes, every text escaped."""
 
 import datetime as dt
-from collections.abc import Sequence
+import re
 from html import escape
 from typing import Any
 
 import polars as pl
+
+LONG = 40  # characters from which a text may take several lines
 
 
 class Table:
@@ -14,35 +16,34 @@ class Table:
     def __init__(self, frame: pl.DataFrame, digits: int) -> None:
         self._columns = frame.columns
         self._rows = [[_shown(value, digits) for value in row] for row in frame.rows()]
+        self._text = [kind in (pl.String, pl.Date) for kind in frame.dtypes]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self._columns)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows)
+        marks = [self._mark(place) for place in range(len(self._columns))]
+        head = "".join(f"<th{mark}>{_head(name)}</th>" for mark, name in zip(marks, self._columns, strict=True))
+        cells = ([f"<td{m}>{escape(cell)}</td>" for m, cell in zip(marks, row, strict=True)] for row in self._rows)
+        body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
         body = body or f'<tr><td colspan="{len(self._columns)}">none</td></tr>'
         return f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:
         lines = [self._columns, *self._rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self._columns))]
-        return "\n".join("  ".join(map(str.rjust, line, widths)) for line in lines)
+        justify = [str.ljust if text else str.rjust for text in self._text]
+        padded = ([how(*cell) for how, *cell in zip(justify, line, widths, strict=True)] for line in lines)
+        return "\n".join("  ".join(line).rstrip() for line in padded)
+
+    def _mark(self, place: int) -> str:
+        """The class of a column's cells: text starts at the left, long text wraps."""
+        if not self._text[place]:
+            return ""
+        longest = max((len(row[place]) for row in self._rows), default=0)
+        return ' class="text long"' if longest > LONG else ' class="text"'
 
 
-class Exhibits:
-    """Shows tables one below the other, each under its title and text."""
-
-    def __init__(self, parts: Sequence[tuple[str, str, Table]]) -> None:
-        self._parts = parts
-
-    def _repr_html_(self) -> str:
-        return "".join(f"<h3>{escape(a)}</h3><p>{escape(b)}</p>{c._repr_html_()}" for a, b, c in self._parts)
-
-    def __repr__(self) -> str:
-        return "\n\n".join(f"{a}\n{b}\n{c!r}" for a, b, c in self._parts)
-
-
-def exhibits(parts: Sequence[tuple[str, str, pl.DataFrame]]) -> Exhibits:
-    """Show (title, text, frame) one below the other."""
-    return Exhibits([(title, text, table(frame)) for title, text, frame in parts])
+def _head(name: str) -> str:
+    """A name that may break within: columns of short numbers need not be as wide as what they are called."""
+    return re.sub(r"(?<=\w)([._])(?=\w)", r"\1<wbr>", escape(name))
 
 
 def table(frame: pl.DataFrame, *, digits: int = 3) -> Table:

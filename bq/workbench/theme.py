@@ -4,7 +4,7 @@ Colours: M. Okabe and K. Ito (2008), Color Universal Design, without its yellow,
 """
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (
 GREY, LIGHT = "#57606a", "#e1e4e8"
 SEQUENTIAL = [[0, "#ffffff"], [1, BLUE]]
 DIVERGING = [[0, VERMILLION], [0.5, "#ffffff"], [1, BLUE]]
+DASHES = ["solid", "dash", "dot", "dashdot"]  # a second sign beside the colour
 MAX_POINTS = 1500  # of a line: more than a screen can show
 TITLE_CHARACTERS = 44  # that fit into 360 px
+LINE = 19  # px a line of a title takes
 
 AXIS = {"gridcolor": LIGHT, "zerolinecolor": "#8c959f", "linecolor": "#8c959f", "automargin": True, "title_standoff": 8}
 TEMPLATE = go.layout.Template(
@@ -60,8 +62,10 @@ def titled(result: go.Figure, *, title: str, note: str, height: int) -> go.Figur
     lines = textwrap.wrap(label(title), TITLE_CHARACTERS)
     notes = [f'<span style="font-size:12px;color:{GREY}">{line}</span>' for line in textwrap.wrap(label(note), 54)]
     text = "<br>".join(lines + notes)
-    result.update_layout(template=TEMPLATE, height=height, margin_t=20 + 19 * (len(lines) + len(notes)))
-    return result.update_layout(title_text=text, title_y=1 - 18 / height)  # the first line; the others flow down
+    result.update_layout(template=TEMPLATE, height=height, margin_t=20 + LINE * (len(lines) + len(notes)))
+    result.update_layout(meta={"title": label(title), "note": label(note), "line": LINE})  # for a wider screen
+    place = {"y": 1 - 18 / height, "yref": "container", "yanchor": "bottom"}  # the first line; the others flow down
+    return result.update_layout(title_text=text, title=place)
 
 
 def no_data(title: str, reason: str) -> go.Figure:
@@ -108,3 +112,26 @@ def thin(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
         return frame, ""
     chosen = sorted({*range(0, frame.height, step), frame.height - 1})
     return frame[chosen], f"one in {step} of {frame.height:,} points drawn"
+
+
+def nothing(frame: pl.DataFrame, columns: Sequence[str]) -> str:
+    """Why these columns cannot be drawn; empty when they can."""
+    if frame.height == 0:
+        return "The table has no rows."
+    finite = sum(np.isfinite(frame[name].cast(pl.Float64).to_numpy()).sum() for name in columns)
+    return "" if finite else f"None of the {frame.height:,} rows has a number in {', '.join(columns)}."
+
+
+def style(place: int, **more: Any) -> dict[str, Any]:
+    """How the line of a series looks, by its place among them."""
+    return {
+        "dash": DASHES[place % len(DASHES)],
+        "width": 1.8,
+        "color": TEMPLATE.layout.colorway[place % 7],
+        **more,
+    }
+
+
+def line(frame: pl.DataFrame, x: str, name: str, place: int) -> go.Scatter:
+    """One column over `x`."""
+    return go.Scatter(x=positions(frame[x]), y=numbers(frame[name]), name=label(name), mode="lines", line=style(place))

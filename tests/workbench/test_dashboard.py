@@ -48,7 +48,7 @@ def test_champions_come_first(outputs):
         "strategy": "butterfly",
         "model_id": "b1f09c22",
         "since": "2026-11-20T00:00:00Z",
-        "metrics": "+0.4 % a day",
+        "reason": "+0.4 % a day",
     }
     dashboard.write_index(outputs, [champion])
     page = (outputs / "index.html").read_text()

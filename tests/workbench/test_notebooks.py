@@ -45,6 +45,11 @@ def test_parameters_reach_the_notebook_as_the_values_they_were(execute):
     assert done.cells[-1].outputs[0].text.split() == [str(execute.output.parents[1]), "1"]
 
 
+def test_a_library_that_looks_for_widgets_leaves_no_warning_in_the_notebook(execute):
+    outputs = execute("import tqdm.auto\nprint('done')").cells[-1].outputs
+    assert [(output.name, output.text) for output in outputs] == [("stdout", "done\n")]
+
+
 def test_the_kernel_opens_no_tcp_port(execute):
     execute(NO_TCP)
 
@@ -60,10 +65,11 @@ def test_the_kernel_opens_no_tcp_port(execute):
         pytest.param(SLEEP, "Timeout", {"deadline_seconds": 8}, id="run deadline"),
     ],
 )
-def test_every_kind_of_failure_is_raised_and_still_gives_a_report(execute, run, tmp_path, source, ename, limits):
+def test_every_kind_of_failure_is_raised_and_still_gives_a_report(execute, run, tmp_path, capfd, source, ename, limits):
     with pytest.raises(notebooks.NotebookFailed) as caught:
         execute("print('before it')", source, "print('never')", **limits)
     failure = caught.value
+    assert "Traceback" not in capfd.readouterr().err
     assert (failure.cell_index, failure.ename) == (2, ename)
     assert "\x1b" not in failure.traceback + failure.evalue
     saved = nbformat.read(execute.output, as_version=4)
@@ -77,6 +83,15 @@ def test_every_kind_of_failure_is_raised_and_still_gives_a_report(execute, run, 
     assert 'id="cell-0-2"' in page
     assert ename in page
     assert "before it" in page
+
+
+def test_a_kernel_that_dies_natively_leaves_its_last_words_in_the_notebook(execute, capfd, monkeypatch):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # else ipykernel treats its streams otherwise than in a run
+    with pytest.raises(notebooks.NotebookFailed, match="KernelDied"):
+        execute("import os\nos.abort()")
+    saved = nbformat.read(execute.output, as_version=4)
+    assert "Fatal Python error: Aborted" in "\n".join(saved.cells[1].outputs[-1].traceback)
+    assert "Fatal" not in capfd.readouterr().err
 
 
 def test_the_message_names_cell_error_and_notebook(execute):

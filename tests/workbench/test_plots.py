@@ -1,9 +1,11 @@
+import datetime as dt
 import json
 
 import numpy as np
 import polars as pl
 import pytest
 
+from bq.strategies.contract import Exhibit
 from bq.workbench import plots, theme
 
 EMPTY = pl.DataFrame(schema={"x": pl.Date, "y": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64})
@@ -16,6 +18,7 @@ BINS = EMPTY.rename({"x": "predicted", "y": "observed"}).cast({"predicted": pl.F
     [
         pytest.param(lambda: plots.lines(EMPTY, "x", ["y"], **TITLES), id="lines"),
         pytest.param(lambda: plots.cumulative(EMPTY, "x", ["y"], **TITLES), id="cumulative"),
+        pytest.param(lambda: plots.growth(EMPTY, "x", ["y"], title="A title", x_title="session"), id="growth"),
         pytest.param(lambda: plots.bars(EMPTY, "x", ["y"], **TITLES), id="bars"),
         pytest.param(lambda: plots.histogram(EMPTY, "y", title="A title", x_title="return"), id="histogram"),
         pytest.param(
@@ -57,11 +60,40 @@ def test_drawdown_is_the_distance_to_the_highest_point_and_starts_at_zero():
     assert drawdown.y == (-1.0, 0.0, -3.0, None)
 
 
+def test_growth_is_of_one_and_its_drawdown_the_share_lost():
+    frame = pl.DataFrame({"x": [3, 1, 2, 4], "y": [150.0, 100.0, 200.0, None], "z": [5.0, None, 10.0, 20.0]})
+    y, y_below, z, z_below = plots.growth(frame, "x", ["y", "z"], title="A title", x_title="session").data
+    assert (y.x, y.y, y_below.y) == ((1, 2, 3, 4), (1.0, 2.0, 1.5, None), (0.0, 0.0, -25.0, None))
+    assert (z.y, z_below.y) == ((None, 1.0, 0.5, 2.0), (None, 0.0, -50.0, 0.0))
+
+
+def test_an_exhibit_is_shown_with_its_figure_and_its_table(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    levels = pl.DataFrame({"session": [dt.date(2020, 1, 2), dt.date(2020, 1, 3)], "equity": [1e6, 1.1e6]})
+    table = pl.DataFrame({"figure": ["a"]})
+    both = plots.exhibits([Exhibit("One", "<b>why</b>", table, levels), Exhibit("Two", "because", table)])
+    both._ipython_display_()
+    assert [type(part).__name__ for part in shown] == ["HTML", "Figure", "Table", "HTML", "Table"]
+    assert shown[0].data == "<h3>One</h3><p>&lt;b&gt;why&lt;/b&gt;</p>"
+    assert shown[1].data[0].y == (1.0, 1.1) and shown[1].layout.title.text == "One"
+    assert "Two\nbecause" in repr(both)
+
+
 def test_histogram_groups_are_shares_of_their_own_size():
     frame = pl.DataFrame({"y": np.arange(300.0), "side": ["call"] * 100 + ["put"] * 200})
     traces = plots.histogram(frame, "y", by="side", title="A title", x_title="return").data
     assert [trace.name for trace in traces] == ["call (n=100)", "put (n=200)"]
-    assert [round(sum(trace.y)) for trace in traces] == [100, 100]
+    assert [round(sum(trace.y[:-1])) for trace in traces] == [100, 100]
+    assert all(trace.y[-1] == trace.y[-2] for trace in traces), "the last step reaches the end"
+
+
+def test_the_ends_of_a_histogram_say_that_they_hold_what_lies_beyond():
+    figure = plots.histogram(pl.DataFrame({"y": [*np.arange(1000.0), 1e6]}), "y", title="A title", x_title="return")
+    low, high = (note.text for note in figure.layout.annotations)
+    edges = figure.data[0].x
+    assert low == f"≤ {edges[1]:.3g}" and high == f"≥ {edges[-2]:.3g}"
+    assert figure.layout.xaxis.range[0] < edges[0] and figure.layout.xaxis.range[1] > edges[-1]
 
 
 def test_accuracy_stands_beside_the_largest_class():

@@ -140,7 +140,7 @@ def test_what_is_no_evidence_says_so_in_red_before_the_verdict(render, verdict, 
 def test_the_verdict_comes_before_the_notebooks_and_names_everything(render, notebook, verdict, run):
     page = render(notebook(nbformat.v4.new_markdown_cell("# First heading")), verdict=verdict).read_text()
     first, rest = page.split("<article>")
-    for text in [verdict["headline"], "Needed: 14 more months", "? inconclusive", "✓ holds", "✗ does not", "9,152"]:
+    for text in [verdict["headline"], "Needed: 14 more months", "? inconclusive", "✓ holds", "✗ fails", "9,152"]:
         assert text in first
     needed = [part["needed"] for part in verdict["components"]]
     for text in [*needed, "fold 2 has 188 events", "learning.folds: 5 → 6", 'href="trades.csv"']:

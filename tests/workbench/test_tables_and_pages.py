@@ -36,7 +36,14 @@ SHOWN = {
 def test_a_value_is_shown_as_a_reader_wants_it(value, text):
     shown = table(pl.DataFrame({"x": [value]}))
     assert repr(shown).split("\n")[1].strip() == text
-    assert f"<td>{text}</td>" in shown._repr_html_()
+    assert f">{text}</td>" in shown._repr_html_()
+
+
+def test_text_starts_at_the_left_and_only_long_text_takes_several_lines():
+    frame = pl.DataFrame({"name": ["a", "bb"], "n": [1, 20], "why": ["short", "a long reason " * 4]})
+    shown = table(frame)
+    assert re.findall(r"<th( [^>]*|)>", shown._repr_html_()) == [' class="text"', "", ' class="text long"']
+    assert [line[:10] for line in repr(shown).splitlines()] == ["name   n  ", "a      1  ", "bb    20  "]
 
 
 def test_all_rows_are_shown():
@@ -96,6 +103,11 @@ def test_a_page_shows_text_tables_and_figures_under_its_headings(tmp_path):
     page = written(tmp_path)
     assert "<em>text</em>" in page and "<th>x</th>" in page and page.count("data-figure=") >= 1
     assert [re.sub("<.*?>", "", text) for text in re.findall(r"<h3[^>]*>(.*?)</h3>", page)] == ["One", "Two"]
+
+
+def test_a_long_column_name_may_break_within_and_is_read_whole(tmp_path):
+    page = written(tmp_path, parts=[("One", [table(pl.DataFrame({"exit.hard_stop": [0.1]}))])])
+    assert "<th>exit.<wbr>hard_<wbr>stop</th>" in page.replace("<wbr/>", "<wbr>")
 
 
 @pytest.mark.parametrize("source", ["modelled", "simulated"])

@@ -1,0 +1,64 @@
+"""Curves over sessions, and how far each lies below its highest point so far."""
+
+import textwrap
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from bq.workbench import theme
+from bq.workbench.theme import no_data, thin
+
+
+def cumulative(
+    frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str, y_title: str
+) -> go.Figure:
+    """Cumulative sum of each column over `x` (sorted), and below it the distance to its highest point so far.
+
+    frame : DataFrame of shape (n_sessions, ...). Sums, not compounded: returns over a fixed capital. The highest point
+    starts at 0. A null adds nothing and leaves a gap.
+    """
+    if reason := theme.nothing(frame, y_columns):
+        return no_data(title, reason)
+    ordered = frame.sort(x).with_columns(pl.col(*y_columns).fill_nan(None).cum_sum())
+    fallen = ordered.with_columns(_drawdown(name) for name in y_columns)
+    result = _above_drawdown(fallen, x, y_columns, title=title, x_title=x_title)
+    return result.update_yaxes(title_text="<br>".join(textwrap.wrap(y_title, 26)), row=1)
+
+
+def growth(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str) -> go.Figure:
+    """What 1 in each level becomes over `x`, logarithmic, and below it the share lost since the highest so far.
+
+    frame : DataFrame of shape (n_sessions, ...) of levels above 0. Nulls and NaN are gaps.
+    """
+    if reason := theme.nothing(frame, y_columns):
+        return no_data(title, reason)
+    level = pl.col(*y_columns).fill_nan(None)
+    ordered = frame.sort(x).with_columns(level / level.drop_nulls().first())
+    fallen = ordered.with_columns(((level / level.cum_max() - 1) * 100).name.suffix(" drawdown"))
+    result = _above_drawdown(fallen, x, y_columns, title=title, x_title=x_title)
+    ends = {"low": pl.min_horizontal(*y_columns).min(), "high": pl.max_horizontal(*y_columns).max()}
+    low, high = ordered.select(**ends).row(0)
+    steps = "D2" if high > 6 * low else None  # 1, 2, 5, 10; with less between them a step that fits
+    result.update_yaxes(title_text="growth of 1", type="log", tickformat="~g", dtick=steps, row=1)
+    return result.update_yaxes(title_text="draw-<br>down [%]", row=2)
+
+
+def _above_drawdown(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str) -> go.Figure:
+    """Each column over `x`, and below it its column `… drawdown`."""
+    drawn, note = thin(frame)
+    result = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.05)
+    for place, name in enumerate(y_columns):
+        result.add_trace(theme.line(drawn, x, name, place), 1, 1)
+        below = theme.line(drawn, x, f"{name} drawdown", place)
+        result.add_trace(below.update(showlegend=False, line_width=1), 2, 1)
+    theme.titled(result, title=title, note=note, height=460)
+    result.update_layout(hovermode="x unified", showlegend=len(y_columns) > 1)
+    result.update_yaxes(title_text="draw-<br>down", row=2)
+    return result.update_xaxes(title_text=x_title, row=2)
+
+
+def _drawdown(name: str) -> pl.Expr:
+    total = pl.col(name)
+    return (total - pl.max_horizontal(total.cum_max(), pl.lit(0.0))).alias(f"{name} drawdown")
