@@ -47,7 +47,8 @@ def _second_tier(second: Verdict | None, request: Request) -> list[str]:
         return []
     done = ("would be " if request.quick else "") + ("deployed" if second.deploy else "refused")
     decided = f"{registry.SUCCESS} {done}: {second.headline}"
-    return [decided, *(f"{component.name}: {component.statement}" for component in second.components)]
+    marks = {True: "holds", False: "fails", None: "inconclusive"}
+    return [decided, *(f"{marks[part.holds]} · {part.name}: {part.statement}" for part in second.components)]
 
 
 def _table(made: Candidate, request: Request) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def table(
     name = strategy.value_name(settings)
     values = [
         (name, "model", "baseline", "rule score's", EACH),
-        (name, "model", "everything", "all events", EACH),
+        (name, "model", "everything", "all events", "the same against not choosing"),
         ("uplift over rule score", "uplift", None, "none", "difference of the two"),
     ]
     decided = versus(predictions, strategy, settings)

@@ -43,10 +43,12 @@ class Deflated(NamedTuple):
     needed: float  # sessions of such results for a probability of `least`; inf where no number of them is enough
 
     def __str__(self) -> str:
+        tried = f"beside it {self.attempts} gate attempts and {self.tuned} tuning trials, {self.trials} different"
+        if not self.attempts + self.tuned:
+            tried = "nothing else was tried on these sessions"
         return (
             f"probability {self.probability:.3f} (2025 revision {self.revised:.3f}, undeflated {self.undeflated:.3f}); "
-            f"Sharpe ratio {self.sharpe:+.3f} per session over {self.sessions} sessions, "
-            f"beside it {self.attempts} gate attempts and {self.tuned} tuning trials, {self.trials} different"
+            f"Sharpe ratio {self.sharpe:+.3f} per session over {self.sessions} sessions, {tried}"
         )
 
 
