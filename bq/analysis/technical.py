@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from bq.kernels import technical as kernel
 from bq.kernels.technical import Array, Measures
 
-__all__ = ["Array", "Grid", "Measures", "average_correlation", "grid", "known", "measures", "moving_average"]
+__all__ = [
+    *("Array", "Grid", "Measures"),
+    *("average_correlation", "grid", "known", "measures", "moving_average", "volume_ratio"),
+]
 
 MANY = 16
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -80,6 +83,13 @@ def moving_average(m: Measures, length: int) -> tuple[Array, Array]:
 
     _shared_out(average, m.close.shape[1])
     return level, slope
+
+
+def volume_ratio(m: Measures, volume: Array) -> Array:
+    """Volume of each bar, unknown being 0, over the mean of the symbol's 20 bars before."""
+    (ratio,) = _blank(volume.shape, 1)
+    kernel.volume_ratio_into(volume, m.present, ratio)
+    return ratio
 
 
 def _blank(shape: tuple[int, int], count: int) -> Array:

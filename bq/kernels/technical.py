@@ -34,7 +34,6 @@ class Measures(NamedTuple):
     atr: Array  # mean true range of 14 bars
     atr_ratio: Array  # the same over its mean of 60 bars
     dollars: Array  # mean dollar volume of 20 bars
-    volume_ratio: Array  # volume over the mean of the 20 bars before
     volatility: Array  # standard deviation (ddof 0) of 20 log returns
     momentum: Array  # close over the close 60 bars before, over the same of the benchmark on the same sessions, minus 1
     returns: Array  # log return since the last bar; 0 on days without a bar
@@ -108,7 +107,7 @@ def _true_range(high, low, close, out):
 
 
 @njit(cache=True)
-def _measure_symbol(i, at, high, low, close, volume, dollars, benchmark, out):
+def _measure_symbol(i, at, high, low, close, dollars, benchmark, out):
     """Fill column i of every measure; the first arrays are of the symbol's bars, `at` their sessions."""
     n = at.size
     result, work, returns = np.empty(n), np.empty(n), np.zeros(n)
@@ -129,10 +128,6 @@ def _measure_symbol(i, at, high, low, close, volume, dollars, benchmark, out):
     _spread(result / work, at, out.atr_ratio[:, i])
     _mean(dollars, LIQUIDITY, result)
     _spread(result, at, out.dollars[:, i])
-    _mean(volume, LIQUIDITY, result)
-    for k in range(n):
-        work[k] = volume[k] / result[k - 1] if k >= LIQUIDITY and result[k - 1] > 0.0 else np.nan
-    _spread(work, at, out.volume_ratio[:, i])
     _deviation(returns, VOLATILITY, result)
     _spread(result, at, out.volatility[:, i])
     for k in range(n):
@@ -141,6 +136,12 @@ def _measure_symbol(i, at, high, low, close, volume, dollars, benchmark, out):
             market = benchmark[at[k]] / benchmark[at[k - MOMENTUM]]
             result[k] = close[k] / close[k - MOMENTUM] - market
     _spread(result, at, out.momentum[:, i])
+
+
+@njit(cache=True)
+def _traded(volume):
+    """Volumes, 0 where unknown."""
+    return np.where(volume == volume, volume, 0.0)
 
 
 @njit(cache=True, nogil=True)
@@ -156,10 +157,20 @@ def measure_into(high, low, close, volume, quoted, benchmark, out):
             number += out.present[t, i]
             out.bars[t, i] = number
             out.returns[t, i] = 0.0
-        traded = volume[:, i][at]
-        traded[traded != traded] = 0.0
-        dollars = traded * quoted[:, i][at]
-        _measure_symbol(i, at, high[:, i][at], low[:, i][at], close[:, i][at], traded, dollars, benchmark, out)
+        dollars = _traded(volume[:, i][at]) * quoted[:, i][at]
+        _measure_symbol(i, at, high[:, i][at], low[:, i][at], close[:, i][at], dollars, benchmark, out)
+
+
+@njit(cache=True, nogil=True)
+def volume_ratio_into(volume, present, out):
+    """Fill the volume of each bar over the mean of the 20 before."""
+    for i in range(volume.shape[1]):
+        at = np.flatnonzero(present[:, i])
+        traded, before = _traded(volume[:, i][at]), np.empty(at.size)
+        _mean(traded, LIQUIDITY, before)
+        for k in range(at.size - 1, -1, -1):
+            traded[k] = traded[k] / before[k - 1] if k >= LIQUIDITY and before[k - 1] > 0.0 else np.nan
+        _spread(traded, at, out[:, i])
 
 
 @njit(cache=True, nogil=True)

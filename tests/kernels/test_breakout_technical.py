@@ -56,7 +56,6 @@ def by_pandas(frame, benchmark):
         "atr": atr,
         "atr_ratio": atr / atr.rolling(60).mean(),
         "dollars": (close * frame["volume"]).rolling(20).mean(),
-        "volume_ratio": frame["volume"] / frame["volume"].shift().rolling(20).mean(),
         "volatility": returns.rolling(20).std(ddof=0),
         "momentum": close.pct_change(60) - market.pct_change(60),
     }
@@ -71,6 +70,8 @@ def test_measures_are_those_of_pandas_on_the_symbols_own_bars(symbol):
     for name, expected in by_pandas(frame, benchmark).items():
         # pandas' forward fill stops nowhere either: after the last bar the last value stands
         np.testing.assert_allclose(getattr(m, name)[:, symbol], expected, rtol=1e-9, atol=1e-12, err_msg=name)
+    ratio = (frame["volume"] / frame["volume"].shift().rolling(20).mean()).reindex(DAYS).ffill()
+    np.testing.assert_allclose(technical.volume_ratio(m, grid.volume)[:, symbol], ratio, rtol=1e-9)
     assert m.present[:, symbol].tolist() == pd.Index(DAYS).isin(frame.index).tolist()
     assert grid.symbols[symbol] == f"S{symbol}"
     returns = np.log(frame["close"]).diff().reindex(DAYS).fillna(0.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bq.analysis.technical import volume_ratio
 from bq.kernels import breakout as kernel
 from bq.strategies.breakout.backtest import Signals
 from bq.strategies.breakout.prepare import Array, Index, Prepared
@@ -49,7 +50,7 @@ def breakout_v1(p: Prepared, found: Signals, settings: BreakoutSettings) -> dict
             "trend_slope": average.slope[t, i],
             "ma_distance": average.distance[t, i],
             "roc60_excess": p.momentum[t, i],
-            "volume_ratio": m.volume_ratio[t, i],
+            "volume_ratio": volume_ratio(m, p.volume)[t, i],
             "vol_scaling": np.array([kernel.scale_of(m.volatility, *cell) for cell in zip(t, i, strict=True)]),
             "average_correlation": 1.0 - p.diversification[t, i],
             "sessions_since_breakout": _since_last(p, t, i),

@@ -53,6 +53,7 @@ class Prepared:
     momentum: Array  # C order, like the next
     diversification: Array  # 1 − mean correlation with all others
     high: Array
+    volume: Array
     close: Array  # NaN where there is no bar; in `measures` the last known
     quoted: Array  # as quoted; NaN where there is no bar
     candidates: Candidates
@@ -119,6 +120,7 @@ def of_grid(laid: Grid, benchmark: Array, *, source: str, calendar: str) -> Prep
         source=source,
         calendar=calendar,
         high=laid.high,
+        volume=laid.volume,
         close=laid.close,
         quoted=laid.quoted,
     )
