@@ -17,7 +17,7 @@ from bq.serving import decide, gates, quality
 from bq.serving.quality import CHAMPION, Asked
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
-from bq.strategies.contract import NOTICES, Exhibit, matured, weakest_source
+from bq.strategies.contract import NOTICES, SMALLEST_CROSS_SECTION, Exhibit, matured, weakest_source
 from bq.workbench import exhibits, plots, report, screen
 
 MODES = "every mode"  # in the titles of tables that are for the page alone
@@ -93,7 +93,9 @@ def model_alone(window: pl.DataFrame, asked: Asked, request: Request) -> Exhibit
     ranks = metrics.rank_ic(said, by="expected")
     if len(ranks):
         by_day = gates.blocks(said, settings, ranks["session"])
-        intervals["rank IC within a session of 3 events or more"] = by_day.of_ic.mean(ranks["ic"].to_numpy())
+        intervals[f"rank IC within a session of {SMALLEST_CROSS_SECTION} events or more"] = by_day.of_ic.mean(
+            ranks["ic"].to_numpy()
+        )
     rows = [
         {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
     ]
@@ -118,8 +120,7 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
         calibration = f"; expected calibration error {metrics.calibration_error(said, task):.3f}"
     return (
         f"{len(window):,} matured events, {window['session'].min()} to {window['session'].max()}{calibration}. "
-        f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, mean block 1.5 holding "
-        "times, of rank ICs 2."
+        f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, {metrics.BLOCKS}."
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bq.jobs.request import Request
+from bq.learning import metrics
 from bq.serving import registry
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Verdict
@@ -65,8 +66,8 @@ def _table(made: Candidate, request: Request) -> dict[str, Any]:
     own_oos = made.own_oos
     note = (
         f"Out of sample: {len(own_oos):,} events, {own_oos['session'].n_unique():,} sessions, each weighing the same; "
-        f"{1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, mean "
-        "block 1.5 holding times, of rank ICs 2."
+        f"{1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, "
+        f"{metrics.BLOCKS}."
     )
     return {"columns": ["figure", f"{own} (candidate)", "baseline", *models[1:]], "rows": rows, "note": note}
 

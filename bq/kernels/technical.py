@@ -161,7 +161,7 @@ def measure_into(high, low, close, volume, quoted, benchmark, out):
         _measure_symbol(i, at, high[:, i][at], low[:, i][at], close[:, i][at], dollars, benchmark, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def volume_ratio_into(volume, present, out):
     """Fill the volume of each bar over the mean of the 20 before."""
     for i in range(volume.shape[1]):
@@ -271,10 +271,10 @@ def _move(sums, squares, by_session, t):
 
 
 @njit(cache=True)
-def _add(values, means, weights, total):
-    """Add (values − means) × weights to total; each is an array or, of means and weights, one number."""
+def _add(values, mean, weight, total):
+    """Add (values − mean) × weight to total."""
     for k in range(values.size):
-        total[k] += (values[k] - means) * weights
+        total[k] += (values[k] - mean) * weight
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,7 @@ from bq.strategies.contract import SMALLEST_CROSS_SECTION, FeatureSet, Strategy,
 
 HOLDINGS = 1.5  # holding times in a mean block
 IC_HOLDINGS = 2.0  # of rank ICs, whose features persist beside their labels
+BLOCKS = f"mean block {HOLDINGS:g} holding times, of rank ICs {IC_HOLDINGS:g}"  # in words
 EACH = "mean of the sessions decided on"
 
 

@@ -1,15 +1,13 @@
 """The cross-sectional forecast on a small planted market, as a user runs it: three layers deploy and a scan weighs."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import as_a_user
 import polars as pl
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 SHELF = "forecast-simulated"
 SMALL = (
     "market.simulation.symbols=30 market.simulation.sessions=1400 market.simulation.oracle_ic=0.3 "
@@ -19,12 +17,7 @@ SMALL = (
 
 
 def run(home: Path, target: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name not in ("SET", "PARAMS", "FORCE")}
-    environment |= {"BQ_HOME": str(home), "PARAMS": str(ROOT / "parameters/simulated/forecast.yaml"), "SET": SMALL}
-    command = [sys.executable, "-m", "bq", target]
-    environment["STRATEGY"] = "forecast"
-    how = {"capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL}
-    return subprocess.run(command, cwd=ROOT, env=environment, **how)
+    return as_a_user.run(home, target, STRATEGY="forecast", PARAMS=as_a_user.parameters("forecast"), SET=SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,17 @@
 """`make retrain` on a small planted market, as a user runs it: a process, a home, files."""
 
 import json
-import os
 import re
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
+import as_a_user
 import polars as pl
 import pytest
 
 from bq.serving import registry
 
-ROOT = Path(__file__).resolve().parents[2]
 SHELF = "butterfly-simulated"
 SMALL = (
     "market.simulation.symbols=12 market.simulation.sessions=1700 events.first=2012-01-02 learning.folds=4 "
@@ -22,18 +20,7 @@ SMALL = (
 
 
 def run(home: Path, target: str, **variables: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name not in ("SET", "PARAMS", "FORCE")}
-    environment |= {"BQ_HOME": str(home), "PARAMS": str(ROOT / "parameters/simulated/butterfly.yaml"), "SET": SMALL}
-    command = [sys.executable, "-m", "bq", target]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment | variables,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
+    return as_a_user.run(home, target, **{"PARAMS": as_a_user.parameters("butterfly"), "SET": SMALL, **variables})
 
 
 @pytest.fixture(scope="module")
