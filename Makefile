@@ -73,7 +73,7 @@ tune: $(READY) ## search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=str
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=.
 bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
-	@$(BQ) bench
+	@$(VENV)/bin/python -m tests.bench
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 calibrate: $(READY) ## the full form of every claim of so many of so many (long; the tests hold small forms)

@@ -13,7 +13,7 @@ Names are loaded when first used, so that `import bq` is cheap.
 
 import importlib
 
-_HOME = {"runs": "bq.workbench.runs", "plots": "bq.workbench.plots"}
+_HOME = {"runs": "bq.runs", "plots": "bq.workbench.plots"}
 
 __all__ = [
     "backtest",

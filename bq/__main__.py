@@ -9,12 +9,12 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from bq.core import files, log
 from bq.core.errors import BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
-    "bench": ("bench", "main"),
     "check-data": ("housekeeping", "check_data"),
     "collect": ("collect", "main"),
     "diff": ("diff", "main"),
@@ -36,19 +36,27 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
 
 def main(arguments: list[str]) -> int:
     """Run one target; return its exit code."""
+    return guarded(lambda: _run(" ".join(arguments)))
+
+
+def _run(target: str) -> None:
+    if target not in TARGETS:
+        hint = did_you_mean(target, TARGETS)
+        raise BQError(f"python -m bq: must be called with one target, but got {target!r}; {hint}")
+    module, function = TARGETS[target]
+    from bq.jobs import request
+
+    asked = request.read()
+    getattr(importlib.import_module(f"bq.jobs.{module}"), function)(asked)
+
+
+def guarded(work: Callable[[], None]) -> int:
+    """Do the work; return its exit code, what can be foreseen said in one sentence."""
     log.configure()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both leave through the same clean-up
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # worker processes are the unit of parallelism
-    target = " ".join(arguments)
     try:
-        if target not in TARGETS:
-            hint = did_you_mean(target, TARGETS)
-            raise BQError(f"python -m bq: must be called with one target, but got {target!r}; {hint}")
-        module, function = TARGETS[target]
-        from bq.jobs import request
-
-        asked = request.read()
-        getattr(importlib.import_module(f"bq.jobs.{module}"), function)(asked)
+        work()
     except BQError as error:
         log.log.error("%s: %s", type(error).__name__, error)
         log.log.debug("", exc_info=True)

@@ -18,7 +18,7 @@ from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
 from bq.strategies import store
 from bq.strategies.breakout import quality as breakout
-from bq.strategies.contract import Built
+from bq.strategies.events import Built
 
 
 def params(strategy: str = "butterfly", path: str = "", overrides: str = "") -> Settings:

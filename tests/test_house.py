@@ -22,6 +22,7 @@ FLOORS = [
     "analysis",
     "strategies",
     "learning",
+    "runs",
     "serving",
     "tuning",
     "workbench",

@@ -3,11 +3,11 @@
 import polars as pl
 
 from bq import market
-from bq.jobs import protocol
 from bq.jobs.request import Request
+from bq.jobs.run import protocol
 from bq.learning.splits import MIN_TRAINING_EVENTS
 from bq.strategies import store
-from bq.strategies.contract import NOTICES, matured, weakest_source
+from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.store import Collection
 from bq.workbench import plots, screen
 

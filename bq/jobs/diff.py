@@ -4,12 +4,13 @@ from typing import Any
 
 import polars as pl
 
+from bq import runs
 from bq.core import params, paths
 from bq.core.errors import BadParameters
 from bq.jobs.request import Request
-from bq.strategies.contract import SOURCES
-from bq.workbench import report, runs, screen
-from bq.workbench.runs import Run
+from bq.runs import Run
+from bq.strategies.events import SOURCES
+from bq.workbench import report, screen
 from bq.workbench.table import Table, table
 
 MARKS = {True: "holds", False: "does not hold", None: "inconclusive"}

@@ -17,7 +17,9 @@ from bq.serving import decide, gates, quality
 from bq.serving.quality import CHAMPION, Asked
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
-from bq.strategies.contract import NOTICES, SMALLEST_CROSS_SECTION, Exhibit, matured, weakest_source
+from bq.strategies.contract import Exhibit
+from bq.strategies.events import NOTICES, matured, weakest_source
+from bq.strategies.task import SMALLEST_CROSS_SECTION
 from bq.workbench import exhibits, plots, report, screen
 
 MODES = "every mode"  # in the titles of tables that are for the page alone

@@ -5,7 +5,7 @@ import polars as pl
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving.candidate import Candidate
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 from bq.strategies.store import Collection
 
 LOST = ("rejected", "quarantined")  # what becomes of rows that are refused

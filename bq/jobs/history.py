@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from bq import runs
 from bq.core import db
 from bq.jobs.request import Request
+from bq.runs import Run
 from bq.serving import registry
-from bq.workbench import runs, screen
-from bq.workbench.runs import Run
+from bq.workbench import screen
 
 MARKS = {True: "yes", False: "NO ", None: "?  "}
 CAUSES = {"data_hash": "data", "parameters": "parameters", "git": "code", "packages": "packages"}

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import polars as pl
 
-from bq import market
+from bq import market, runs
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import printable
-from bq.jobs import protocol, record
 from bq.jobs.request import Request
+from bq.jobs.run import protocol, record
 from bq.market.check import summary
 from bq.market.rules import shown
 from bq.serving import registry
 from bq.strategies import store
 from bq.workbench import report as html
-from bq.workbench import runs, screen
+from bq.workbench import screen
 
 REASON_WIDTH = 160
 

@@ -1,10 +1,10 @@
 """`make explore`, `make train` and `make stack`: one notebook, rendered; nothing is judged or deployed."""
 
 from bq import market
-from bq.jobs import protocol
-from bq.jobs.protocol import Run
 from bq.jobs.request import Request
 from bq.jobs.retrain import describe_events, describe_market
+from bq.jobs.run import protocol
+from bq.jobs.run.protocol import Run
 from bq.learning import layers, walkforward
 from bq.strategies import store
 from bq.workbench import screen

@@ -8,9 +8,10 @@ from bq import market
 from bq.core import db, files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
-from bq.jobs import health, presentation, protocol, record, trades, trigger
-from bq.jobs.protocol import Run
+from bq.jobs import health, presentation, trades, trigger
 from bq.jobs.request import Request
+from bq.jobs.run import protocol, record
+from bq.jobs.run.protocol import Run
 from bq.learning import anatomy, layers, walkforward
 from bq.market import MarketData, check
 from bq.serving import candidate, decide, gates, ledger, registry
@@ -18,7 +19,7 @@ from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Standing, Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.strategies.contract import weakest_source
+from bq.strategies.events import weakest_source
 from bq.workbench import screen
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
@@ -214,7 +215,7 @@ def describe_events(run: Run, collection: store.Collection) -> None:
 
 def _changes(run: Run) -> None:
     """What differs from the last attempt's run."""
-    from bq.workbench import runs
+    from bq import runs
 
     earlier = runs.every(run.info["strategy"], job="retrain")
     if not earlier:

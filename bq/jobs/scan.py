@@ -8,13 +8,14 @@ import polars as pl
 from bq import market
 from bq.core import db, files, paths
 from bq.core.errors import BadData
-from bq.jobs import notify, view
+from bq.jobs import view
 from bq.jobs.request import Request
+from bq.jobs.run import notify
 from bq.market import MarketData
 from bq.serving import quality, support
 from bq.serving.decide import IN_SAMPLE, OUTSIDE
 from bq.strategies import store
-from bq.strategies.contract import NOTICES, weakest_source
+from bq.strategies.events import NOTICES, weakest_source
 from bq.workbench import plots, report, screen
 
 ROWS = 15

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import polars as pl
 
+from bq import runs
 from bq.core import files, paths
 from bq.core.errors import BadData
 from bq.jobs.request import Request
 from bq.serving import registry
 from bq.strategies import store
-from bq.strategies.contract import matured
-from bq.workbench import runs, screen
+from bq.strategies.events import matured
+from bq.workbench import screen
 
 RUNS = 5
 SYMBOLS = 8  # named

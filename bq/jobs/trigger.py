@@ -5,12 +5,13 @@ from typing import Any
 
 import polars as pl
 
+from bq import runs
 from bq.core.errors import BQError
-from bq.jobs.record import GOOD
 from bq.jobs.request import Request
+from bq.jobs.run.record import GOOD
 from bq.serving import registry
-from bq.strategies.contract import matured
-from bq.workbench import runs, screen
+from bq.strategies.events import matured
+from bq.workbench import screen
 
 ENOUGH_EVENTS = 500  # matured ones that the last attempt did not know
 OLD_DAYS = 365  # since the champion's training ended, by the newest session

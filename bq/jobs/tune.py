@@ -5,10 +5,10 @@ from pathlib import Path
 
 from bq import market
 from bq.core.errors import BadParameters, did_you_mean
-from bq.jobs import protocol
-from bq.jobs.protocol import Run
 from bq.jobs.request import Request
 from bq.jobs.retrain import describe_events, describe_market
+from bq.jobs.run import protocol
+from bq.jobs.run.protocol import Run
 from bq.market import MarketData
 from bq.strategies import store
 from bq.tuning import model, results, strategy

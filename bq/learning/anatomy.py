@@ -9,7 +9,7 @@ import polars as pl
 from bq.learning.metrics import Blocks, rank_ic
 from bq.learning.model import FittedModel
 from bq.learning.stacking import Stack
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 
 
 def importances(model: FittedModel, features: FeatureSet) -> pl.DataFrame:

@@ -10,7 +10,9 @@ from bq.core.settings import Settings
 from bq.learning.auc import auc_by_session
 from bq.learning.model import FittedModel
 from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
-from bq.strategies.contract import SMALLEST_CROSS_SECTION, FeatureSet, Strategy, Task
+from bq.strategies.contract import Strategy
+from bq.strategies.events import FeatureSet
+from bq.strategies.task import SMALLEST_CROSS_SECTION, Task
 
 HOLDINGS = 1.5  # holding times in a mean block
 IC_HOLDINGS = 2.0  # of rank ICs, whose features persist beside their labels

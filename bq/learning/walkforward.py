@@ -13,7 +13,9 @@ from bq.core.parallel import parallel_map
 from bq.core.settings import Learning, Settings
 from bq.learning import layers, splits
 from bq.learning.model import FittedModel, Prediction, Sample, fit
-from bq.strategies.contract import FeatureSet, Strategy, Task, matured
+from bq.strategies.contract import Strategy
+from bq.strategies.events import FeatureSet, matured
+from bq.strategies.task import Task
 
 CARRIED = ("event_id", "symbol", "session", "t0", "t1", "t1_due", "score", "outcome", "label")
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from bq.core.settings import Gate
 from bq.stats.bootstrap import Interval
-from bq.strategies.contract import Component
+from bq.strategies.component import Component
 
 DAYS_A_MONTH = 30.44
 SAME = "choices that differ: these earned the same on every session"

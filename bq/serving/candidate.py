@@ -14,7 +14,9 @@ from bq.serving import gates, onnx, registry, support
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.strategies.contract import Strategy, Task, matured, regime_columns, weakest_source
+from bq.strategies.contract import Strategy
+from bq.strategies.events import matured, regime_columns, weakest_source
+from bq.strategies.task import Task
 
 MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 
 from bq.serving.decide import Champion
-from bq.strategies.contract import FeatureSet, Strategy
+from bq.strategies.contract import Strategy
+from bq.strategies.events import FeatureSet
 
 BACKGROUND = 60  # past events that stand for "not knowing" a feature
 

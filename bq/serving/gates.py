@@ -18,7 +18,9 @@ from bq.learning import metrics
 from bq.learning.metrics import Blocks
 from bq.serving import bounds, ledger
 from bq.serving.onnx import TOLERANCE, Parity
-from bq.strategies.contract import Component, Strategy, Task
+from bq.strategies.component import Component
+from bq.strategies.contract import Strategy
+from bq.strategies.task import Task
 
 NAMED = 2  # failed components that a headline names
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 
 BINS = 10
 ALERT_ABOVE = 0.30  # share of rows outside the training support above which decisions are doubtful

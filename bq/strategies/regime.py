@@ -9,7 +9,7 @@ from bq.analysis.regimes import MEASURES, filtered_probabilities, held, market_i
 from bq.analysis.volatility import ANNUAL
 from bq.core.log import log
 from bq.core.settings import Regimes, Settings
-from bq.strategies.contract import regime_columns
+from bq.strategies.events import regime_columns
 
 if TYPE_CHECKING:
     from bq.market import MarketData

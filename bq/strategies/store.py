@@ -16,7 +16,9 @@ from bq.core.log import log
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.market.calendars import sessions
-from bq.strategies.contract import Built, FeatureSet, Strategy, Task, Wanted, average_uniqueness, conform
+from bq.strategies.contract import Strategy
+from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform
+from bq.strategies.task import Task
 
 STATE = "state.json"
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`

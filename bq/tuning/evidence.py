@@ -9,7 +9,7 @@ from bq.serving import ledger
 from bq.serving.ledger import Deflated
 from bq.stats import overfitting
 from bq.stats.overfitting import SAME_TRIAL
-from bq.strategies.contract import Component
+from bq.strategies.component import Component
 
 LEAST_PROBABILITY = 0.95  # that the Sharpe ratio exceeds the best of as many useless trials
 MOST_OVERFITTING = 0.2  # noise averages a half with a spread of .18: less than a half alone says nothing

@@ -18,7 +18,9 @@ from bq.learning.layers import STACK
 from bq.serving import gates, ledger
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
-from bq.strategies.contract import Strategy, Task, matured
+from bq.strategies.contract import Strategy
+from bq.strategies.events import matured
+from bq.strategies.task import Task
 from bq.tuning import results, study
 from bq.tuning.parameters import applied, values_of
 from bq.tuning.results import Tuned, rounded_values

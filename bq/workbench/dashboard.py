@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bq.core import files
-from bq.strategies.contract import NOTICES
+from bq.strategies.events import NOTICES
 from bq.workbench.report import COLOURS, environment
 
 

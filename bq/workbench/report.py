@@ -24,7 +24,7 @@ from traitlets.config import Config
 
 from bq.core import files
 from bq.core.params import to_yaml
-from bq.strategies.contract import NOTICES
+from bq.strategies.events import NOTICES
 from bq.workbench.sanitize import clean
 
 TEMPLATES = Path(__file__).parent / "templates"

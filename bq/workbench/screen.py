@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bq.core.log import printable
-from bq.strategies.contract import NOTICES
+from bq.strategies.events import NOTICES
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 

@@ -48,7 +48,7 @@ def publish(name: str) -> None:
     """One run from its start to its published folder, with next to no work in it."""
     from bq import strategies
     from bq.core import params
-    from bq.jobs import protocol
+    from bq.jobs.run import protocol
 
     protocol.git_state, protocol.PACKAGES = dict, ()
     protocol.report.render = lambda _notebooks, target, **_: files.write_text(target, "report</html>")
@@ -65,7 +65,7 @@ def warm(work: str) -> None:
     """Import all that the work imports, so that a child makes only the calls that belong to it."""
     db.sa.create_engine("sqlite://").connect().close()
     if work == "publish":
-        import bq.jobs.protocol
+        import bq.jobs.run.protocol
         import bq.strategies.butterfly  # noqa: F401
 
 

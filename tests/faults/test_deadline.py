@@ -4,12 +4,11 @@ import time
 
 import pytest
 
-from bq import strategies
+from bq import runs, strategies
 from bq.core import params, paths
 from bq.core.errors import BQError
-from bq.jobs import protocol
-from bq.jobs.protocol import Run
-from bq.workbench import runs
+from bq.jobs.run import protocol
+from bq.jobs.run.protocol import Run
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ import time
 import psutil
 import pytest
 
-from bq import strategies
+from bq import runs, strategies
 from bq.core import parallel, params, paths
 from bq.core.errors import BQError
-from bq.jobs import memory, protocol
-from bq.jobs.protocol import Run
-from bq.workbench import runs
+from bq.jobs.run import memory, protocol
+from bq.jobs.run.protocol import Run
 
 
 @pytest.fixture

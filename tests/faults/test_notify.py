@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from bq.core.log import log
-from bq.jobs import notify, scan
+from bq.jobs import scan
+from bq.jobs.run import notify
 
 SCRIPT = """
 import json, os, sys

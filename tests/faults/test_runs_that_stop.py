@@ -13,14 +13,14 @@ import polars as pl
 import psutil
 import pytest
 
-from bq import strategies
+from bq import runs, strategies
 from bq.core import db, files, params, paths
 from bq.core.errors import BadData, BQError, Locked
-from bq.jobs import leftovers, protocol, record, retrain
-from bq.jobs.protocol import Cancelled, Run
+from bq.jobs import retrain
+from bq.jobs.run import leftovers, protocol, record
+from bq.jobs.run.protocol import Cancelled, Run
 from bq.serving import registry
 from bq.serving.registry import Artefact
-from bq.workbench import runs
 
 SHELF = "butterfly"
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -20,7 +20,8 @@ from bq.market.bars import FINDINGS, SCHEMA, content_hash, rows
 from bq.market.calendars import sessions
 from bq.market.chains.quotes import SCHEMA as QUOTES
 from bq.strategies import store
-from bq.strategies.contract import NEVER_NULL, Built, FeatureSet, Task, conform
+from bq.strategies.events import NEVER_NULL, Built, FeatureSet, conform
+from bq.strategies.task import Task
 
 MANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 BUTTERFLY = strategies.get("butterfly")

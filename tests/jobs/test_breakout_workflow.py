@@ -6,13 +6,12 @@ import re
 import polars as pl
 import pytest
 
-from bq import surface
+from bq import runs, surface
 from bq.core import params, paths
 from bq.core.errors import BadParameters
 from bq.jobs import collect, evaluate, history, request, retrain, scan, status, tune
 from bq.serving import quality
 from bq.strategies.breakout import STRATEGY
-from bq.workbench import runs
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
 SHELF = "breakout-simulated"

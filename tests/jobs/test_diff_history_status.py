@@ -9,10 +9,10 @@ import sys
 import polars as pl
 import pytest
 
+from bq import runs
 from bq.core import db, params, paths
 from bq.core.errors import BadData, BadParameters
 from bq.jobs import diff, history, housekeeping, request, status
-from bq.workbench import runs
 
 OLD, NEW, FAILED = "20260101T000000Z_butterfly", "20260102T000000Z_butterfly", "20260103T000000Z_butterfly"
 ATTACK = "<script>alert(1)</script>"

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from bq import market
+from bq import market, runs
 from bq.core import db, params, paths
 from bq.core.errors import BadParameters
 from bq.core.settings import Gate
@@ -18,7 +18,6 @@ from bq.serving import bounds, gates, quality
 from bq.stats.bootstrap import Interval
 from bq.strategies import breakout, butterfly, store
 from bq.strategies.forecast import STRATEGY
-from bq.workbench import runs
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
 SHELF = "forecast-simulated"

@@ -6,7 +6,7 @@ import pytest
 
 from bq.core import params, paths
 from bq.jobs import presentation
-from bq.jobs.protocol import Run
+from bq.jobs.run.protocol import Run
 from bq.serving import registry
 from bq.serving.gates import Verdict
 from bq.serving.registry import Artefact
@@ -61,7 +61,7 @@ def test_a_quick_look_says_what_would_become_of_the_second_tier(home):
 
 @pytest.mark.parametrize(("deployed", "event"), [(["m2"], "deployed"), ([], "kept")], ids=["second-tier", "nothing"])
 def test_the_users_command_hears_of_a_deployment_of_either_tier(home, monkeypatch, deployed, event):
-    from bq.jobs import record
+    from bq.jobs.run import record
 
     told = []
     monkeypatch.setattr(record, "tell", lambda what, info: told.append(what))

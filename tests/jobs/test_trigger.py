@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strat
 
 from toy_strategy import TOY, toy_settings
 
+from bq import runs
 from bq.core.errors import BadData
 from bq.jobs import collect, trigger
 from bq.jobs.request import Request
 from bq.learning import walkforward
 from bq.serving import registry
 from bq.strategies.store import Collection
-from bq.workbench import runs
 
 FIRST = dt.datetime(2020, 1, 1, 21, tzinfo=dt.UTC)
 

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
+from bq import runs
 from bq.core import params, paths
 from bq.core.errors import BadParameters
 from bq.jobs import request
 from bq.jobs import tune as job
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.workbench import runs
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
 SMALL = "market.simulation.symbols=10 market.simulation.sessions=1200"

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from bq import strategies
+from bq import runs, strategies
 from bq.core import files, params, paths
-from bq.jobs import protocol, retrain
-from bq.jobs.protocol import Run
+from bq.jobs import retrain
+from bq.jobs.run import protocol
+from bq.jobs.run.protocol import Run
 from bq.serving import registry
 from bq.serving.registry import Artefact
-from bq.workbench import runs
 
 SHELF = "butterfly"
 NO_EVENTS = pl.DataFrame(schema={"event_id": pl.String})

@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 
 from bq.core.settings import Learning, Regimes, Stack
 from bq.learning.model import Sample
-from bq.strategies.contract import UTC
+from bq.strategies.events import UTC
 
 FIRST = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
 STATES = 3

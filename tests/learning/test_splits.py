@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bq.core.errors import BadData, BadParameters, BQError, TemporalOverlap
 from bq.core.settings import Learning
 from bq.learning import splits
-from bq.strategies.contract import UTC
+from bq.strategies.events import UTC
 
 START = dt.datetime(2020, 1, 1, 21, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

@@ -14,7 +14,7 @@ from bq.core.settings import Selection, Stack
 from bq.learning import layers, metrics, walkforward
 from bq.learning.layers import CLASSIFICATION, Layer
 from bq.serving import onnx
-from bq.strategies.contract import Task
+from bq.strategies.task import Task
 
 ABSURD = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

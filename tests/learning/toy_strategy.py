@@ -7,7 +7,9 @@ import polars as pl
 
 from bq.core.settings import Gate, Learning, Market, Settings
 from bq.learning.model import Sample
-from bq.strategies.contract import UTC, FeatureSet, Strategy, Task
+from bq.strategies.contract import Strategy
+from bq.strategies.events import UTC, FeatureSet
+from bq.strategies.task import Task
 from bq.strategies.value import mean_of_all, top_k
 
 FEATURES = FeatureSet("toy_v1", ("signal", "noise", "gappy"))

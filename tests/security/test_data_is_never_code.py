@@ -34,7 +34,7 @@ SETTINGS = strategies.get("butterfly").settings
 
 
 def sources():
-    for path in sorted(set((ROOT / "bq").rglob("*.py")) - set((ROOT / "bq/jobs/bench").rglob("*.py"))):  # see below
+    for path in sorted(set((ROOT / "bq").rglob("*.py")) - set((ROOT / "tests/bench").rglob("*.py"))):  # see below
         yield pytest.param(path.read_text(), id=str(path.relative_to(ROOT)))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = [cell["source"] for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
@@ -67,9 +67,9 @@ def test_nothing_unpickles_evaluates_or_calls_a_shell(text):
 
 def test_a_bench_runs_again_only_source_of_this_package():
     """A bench executes a kernel's own source without the compiler; it reads no other text and unpickles nothing."""
-    found = {path.name: dangers(path.read_text()) for path in (ROOT / "bq/jobs/bench").glob("*.py")}
+    found = {path.name: dangers(path.read_text()) for path in (ROOT / "tests/bench").glob("*.py")}
     assert set().union(*found.values()) <= {"exec", "compile"}
-    sources = [(ROOT / "bq/jobs/bench" / name).read_text() for name, names in found.items() if names]
+    sources = [(ROOT / "tests/bench" / name).read_text() for name, names in found.items() if names]
     assert all("inspect.getsource(" in text for text in sources)
 
 

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 import bq
+from bq import runs
 from bq.core import paths
 from bq.core.errors import BadParameters, BQError
 from bq.jobs import explain, housekeeping, request
-from bq.workbench import notebooks, runs
+from bq.workbench import notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 ESCAPES = ["../../x", "..", "/etc/passwd", "latest/../..", ".", "a/b", "x\0y", "~root", "C:\\x", "<script>"]

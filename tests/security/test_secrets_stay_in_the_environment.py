@@ -13,7 +13,7 @@ from bq import strategies
 from bq.core import db, log, params, paths
 from bq.core.errors import BQError
 from bq.core.secrets import redact
-from bq.jobs import protocol
+from bq.jobs.run import protocol
 from bq.serving import registry
 from bq.workbench import notebooks
 

@@ -13,7 +13,7 @@ from bq.core import paths
 from bq.core.errors import BadData
 from bq.serving import candidate, decide, registry
 from bq.serving.registry import Artefact
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 
 SETTINGS = toy_settings()
 COLUMNS = [

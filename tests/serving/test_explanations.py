@@ -9,7 +9,7 @@ from bq.learning import model
 from bq.learning.model import Prediction
 from bq.serving import explain, onnx
 from bq.serving.decide import Champion, predict
-from bq.strategies.contract import REGIMES, FeatureSet, regime_columns
+from bq.strategies.events import REGIMES, FeatureSet, regime_columns
 
 
 @pytest.fixture(scope="module", params=["elastic_net", "lightgbm"])

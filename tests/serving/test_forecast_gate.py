@@ -11,7 +11,7 @@ from bq import strategies
 from bq.core import params, paths
 from bq.serving import gates
 from bq.serving.onnx import Parity
-from bq.strategies.contract import UTC
+from bq.strategies.events import UTC
 
 FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
 MARKETS = 60 if FULL else 4

@@ -14,7 +14,7 @@ from bq.core.settings import Gate
 from bq.serving import bounds, gates
 from bq.serving.gates import Standing, Verdict
 from bq.serving.onnx import Parity
-from bq.strategies.contract import Component
+from bq.strategies.component import Component
 
 GATE = Gate(top_k=3, draws=1000)
 WHOLE = Parity(rows=10_000, largest_difference=2e-7, flips=0)

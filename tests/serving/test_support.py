@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bq.serving import support
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 
 FEATURES = FeatureSet("two", ("a", "b"))
 NAN = np.float32(np.nan)

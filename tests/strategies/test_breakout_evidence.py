@@ -16,7 +16,7 @@ from bq.strategies.breakout.evidence import conclusion, evaluation, exhibits
 from bq.strategies.breakout.performance import performance, returns
 from bq.strategies.breakout.prepare import prepare
 from bq.strategies.breakout.quality import aligned, in_modes
-from bq.strategies.contract import Built
+from bq.strategies.events import Built
 
 SETTINGS = breakout_settings(risk={"max_positions": 3}, gate={"draws": 1000}, exit={"max_holding_days": 10})
 

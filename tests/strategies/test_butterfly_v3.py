@@ -7,7 +7,7 @@ from event_samples import build, walk
 
 from bq.strategies.butterfly import score
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
-from bq.strategies.contract import refuse_leaks
+from bq.strategies.events import refuse_leaks
 
 RULES = "analysis.history_sessions=400"
 LEVELS = ("forecast_price", "max_profit", "max_loss")  # of v2

@@ -13,16 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from bq import strategies
 from bq.core.errors import BadData, BadParameters
-from bq.strategies.contract import (
-    HEAD,
-    FeatureSet,
-    Task,
-    average_uniqueness,
-    conform,
-    event_id,
-    matured,
-    refuse_leaks,
-)
+from bq.strategies.events import HEAD, FeatureSet, average_uniqueness, conform, event_id, matured, refuse_leaks
+from bq.strategies.task import Task
 
 FEATURES = FeatureSet("two", ("b", "a"))
 TASK = Task(("Loss", "Minor", "Good"), (0.0, 0.05))

@@ -14,8 +14,8 @@ from event_samples import BUTTERFLY, butterfly_settings, market_of, until, walk
 from bq.core import files, paths
 from bq.core.errors import BadData
 from bq.strategies import store
-from bq.strategies.contract import conform
-from bq.strategies.contract import event_id as make_id
+from bq.strategies.events import conform
+from bq.strategies.events import event_id as make_id
 
 RULES = "analysis.history_sessions=300 events.every_weeks=2 events.first=2016-06-01"
 

@@ -5,7 +5,7 @@ import pytest
 from event_samples import days, market_of
 from forecast_samples import FORECAST, SESSIONS, built, forecast_settings, panel_bars, session, without
 
-from bq.strategies.contract import Built
+from bq.strategies.events import Built
 from bq.strategies.forecast.alignment import alignment, coverage, explained
 from bq.strategies.forecast.evidence import exhibits
 from bq.strategies.forecast.features import FACTORS

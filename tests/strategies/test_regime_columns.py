@@ -9,7 +9,7 @@ from event_samples import days, market_of, until, walk
 
 from bq.core.settings import Regimes
 from bq.strategies import regime
-from bq.strategies.contract import regime_columns
+from bq.strategies.events import regime_columns
 
 
 class Asking:

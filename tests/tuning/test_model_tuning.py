@@ -9,7 +9,7 @@ from toy_strategy import TOY, toy_events, toy_settings
 from bq.core.errors import BadData
 from bq.learning import layers, splits
 from bq.serving import ledger
-from bq.strategies.contract import matured
+from bq.strategies.events import matured
 from bq.tuning import model
 from bq.tuning.parameters import applied
 
@@ -63,7 +63,7 @@ def test_every_layer_can_be_tuned(name, kind):
     regression = kind == layers.REGRESSION
     from dataclasses import replace
 
-    from bq.strategies.contract import Task
+    from bq.strategies.task import Task
 
     strategy = replace(TOY, task=lambda given: Task()) if regression else TOY
     ranges, given = model.search_space(strategy, settings(name))

@@ -12,7 +12,7 @@ from bq import strategies
 from bq.core import params, paths
 from bq.strategies.butterfly import pricing
 from bq.strategies.butterfly.payoff import legs, payoff, structure_of
-from bq.strategies.contract import NOTICES
+from bq.strategies.events import NOTICES
 from bq.workbench import plots, report
 from bq.workbench.table import table
 

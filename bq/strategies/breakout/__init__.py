@@ -10,7 +10,8 @@ from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.quality import priority
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.breakout.value import value, value_name
-from bq.strategies.contract import Strategy, Task
+from bq.strategies.contract import Strategy
+from bq.strategies.task import Task
 
 
 def task(settings: BreakoutSettings) -> Task:

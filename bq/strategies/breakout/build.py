@@ -12,7 +12,7 @@ from bq.strategies.breakout.backtest import Signals, backtest, follow, signals, 
 from bq.strategies.breakout.features import breakout_v1
 from bq.strategies.breakout.prepare import Prepared, prepare
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.strategies.contract import UTC, Built, Wanted, event_id
+from bq.strategies.events import UTC, Built, Wanted, event_id
 
 if TYPE_CHECKING:
     from bq.market import MarketData

@@ -12,7 +12,8 @@ from bq.strategies.breakout.backtest import Backtest, backtest
 from bq.strategies.breakout.performance import compared, curves, performance, returns
 from bq.strategies.breakout.prepare import Array, prepare
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.strategies.contract import Built, Exhibit
+from bq.strategies.contract import Exhibit
+from bq.strategies.events import Built
 
 if TYPE_CHECKING:
     from bq.market import MarketData

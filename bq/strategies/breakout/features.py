@@ -7,7 +7,7 @@ from bq.kernels import breakout as kernel
 from bq.strategies.breakout.backtest import Signals
 from bq.strategies.breakout.prepare import Array, Index, Prepared
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 
 INDEX_MEMORY = 252  # sessions over which the benchmark's drawdown is looked at
 

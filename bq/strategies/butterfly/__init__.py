@@ -14,7 +14,9 @@ from bq.core.files import digest
 from bq.core.parallel import parallel_map
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Built, Exhibit, Sketch, Strategy, Task, event_id
+from bq.strategies.contract import Exhibit, Sketch, Strategy
+from bq.strategies.events import Built, event_id
+from bq.strategies.task import Task
 from bq.strategies.value import mean_of_all, top_k
 
 if TYPE_CHECKING:

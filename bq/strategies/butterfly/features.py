@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bq.strategies.butterfly.score import vol_mispricing
 from bq.strategies.butterfly.structure import IRON, PUT, Reading, Structure
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 
 if TYPE_CHECKING:  # SciPy loads when prices are computed, not when the feature sets are looked up
     from bq.analysis.options import Greeks

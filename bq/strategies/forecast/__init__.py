@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.strategies.contract import Strategy, Task
+from bq.strategies.contract import Strategy
 from bq.strategies.forecast import sectors
 from bq.strategies.forecast.build import NAME, build
 from bq.strategies.forecast.evidence import exhibits, results
@@ -16,6 +16,7 @@ from bq.strategies.forecast.features import FEATURE_SETS
 from bq.strategies.forecast.portfolio import CARRIED, sizes, value, value_name
 from bq.strategies.forecast.production import requirements
 from bq.strategies.forecast.settings import ForecastSettings
+from bq.strategies.task import Task
 
 if TYPE_CHECKING:
     from bq.market import MarketData

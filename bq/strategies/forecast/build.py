@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.log import log
-from bq.strategies.contract import UTC, Built, event_id
+from bq.strategies.events import UTC, Built, event_id
 from bq.strategies.forecast.alignment import explained
 from bq.strategies.forecast.features import FACTORS
 from bq.strategies.forecast.outcome import Outcomes, outcomes

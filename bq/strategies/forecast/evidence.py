@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from bq.strategies.contract import Built, Exhibit
+from bq.strategies.contract import Exhibit
+from bq.strategies.events import Built
 from bq.strategies.forecast import sectors
 from bq.strategies.forecast.alignment import alignment, coverage
 from bq.strategies.forecast.features import FACTORS

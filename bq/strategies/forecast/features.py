@@ -1,6 +1,6 @@
 """Names: the alpha factors, their families, and the feature sets made of them. How each is computed: factors."""
 
-from bq.strategies.contract import FeatureSet
+from bq.strategies.events import FeatureSet
 
 FACTORS = (  # in the order in which the kernel fills them
     "volume_price_corr_3d",

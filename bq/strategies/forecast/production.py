@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from bq.core.errors import BadData
 from bq.stats import sharpe
 from bq.stats.bootstrap import Interval, bootstrap_mean
-from bq.strategies.contract import SMALLEST_CROSS_SECTION, Component
+from bq.strategies.component import Component
 from bq.strategies.forecast.portfolio import backtest, daily
+from bq.strategies.task import SMALLEST_CROSS_SECTION
 
 if TYPE_CHECKING:
     from bq.market import MarketData

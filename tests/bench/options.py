@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bq.analysis.options import bsm_greeks, implied_volatility
-from bq.jobs.bench import peers
-from bq.jobs.bench.measure import Plan, pair, speed_up, version
-from bq.jobs.bench.row import Goal, Row, finite
+from tests.bench import peers
+from tests.bench.measure import Plan, pair, speed_up, version
+from tests.bench.row import Goal, Row, finite
 
 Array = NDArray[np.float64]
 SIGMAS = 4.0  # how far from the money the options lie, in standard deviations at expiry

@@ -10,11 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.core.settings import Learning, Regimes
-from bq.jobs.bench.measure import Plan, version
-from bq.jobs.bench.row import Goal, Row, finite
 from bq.learning.model import FittedModel, Sample, fit
 from bq.serving.onnx import Session, export
-from bq.strategies.contract import UTC
+from bq.strategies.events import UTC
+from tests.bench.measure import Plan, version
+from tests.bench.row import Goal, Row, finite
 
 FEATURES, CLASSES, REGIMES = 22, 4, 3
 BLOCK = 500  # calls of the graph between two blocks of the peer's

@@ -10,9 +10,9 @@ import pytest
 
 from bq.core import files, paths
 from bq.jobs import bench
-from bq.jobs.bench import learning, measure, options, page, peers
-from bq.jobs.bench.measure import Plan
-from bq.jobs.bench.row import Goal, Row
+from tests.bench import learning, measure, options, page, peers
+from tests.bench.measure import Plan
+from tests.bench.row import Goal, Row
 
 TINY = Plan("tiny")
 WITH_VOLLIB = [name for name in bench.ROWS if "py_vollib" in name]

@@ -5,9 +5,11 @@ from typing import Any
 
 from bq.core import files, paths
 from bq.core.log import log
-from bq.jobs.bench.row import Row, duration
 from bq.workbench import screen
 from bq.workbench.report import environment
+from tests.bench.row import Row, duration
+
+TEMPLATE = Path(__file__).with_name("bench.html.j2")
 
 SHOWN = 12  # earlier runs on the page
 
@@ -23,7 +25,7 @@ def save(found: dict[str, Any]) -> Path:
     page = folder() / "index.html"
     runs = history()
     table = [{"name": name, "cells": [_cell(run, name) for run in runs]} for name in _names(runs)]
-    text = environment().get_template("bench.html.j2").render(found=found, runs=runs, table=table)
+    text = environment().from_string(TEMPLATE.read_text()).render(found=found, runs=runs, table=table)
     files.write_text(page, text)
     return page
 

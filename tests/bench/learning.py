@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from bq import market, strategies
 from bq.core import params, paths
-from bq.jobs.bench import samples
-from bq.jobs.bench.measure import Pair, Plan, growth, in_turn, pair, speed_up, version
-from bq.jobs.bench.row import Goal, Row, finite
-from bq.jobs.memory import Watch
+from bq.jobs.run.memory import Watch
 from bq.learning import walkforward
 from bq.learning.splits import Rows, Timeline, combinatorial
 from bq.stats.bootstrap import bootstrap_means
 from bq.strategies import store
+from tests.bench import samples
+from tests.bench.measure import Pair, Plan, growth, in_turn, pair, speed_up, version
+from tests.bench.row import Goal, Row, finite
 
 MINUTE = 60_000_000  # microseconds
 

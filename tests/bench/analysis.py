@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from bq.analysis.arima import arima_forecast
 from bq.analysis.garch import fit_garch, garch_volatility
-from bq.jobs.bench import samples
-from bq.jobs.bench.measure import Plan, pair, speed_up, version
-from bq.jobs.bench.row import Goal, Row, finite
+from tests.bench import samples
+from tests.bench.measure import Plan, pair, speed_up, version
+from tests.bench.row import Goal, Row, finite
 
 GARCH_RETURNS, ARIMA_PRICES = 500, 120
 

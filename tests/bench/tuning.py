@@ -5,14 +5,14 @@ import os
 
 from bq import market
 from bq.core import params, paths
-from bq.jobs.bench.measure import Plan, cost, in_turn, pair
-from bq.jobs.bench.row import Goal, Row
 from bq.strategies.breakout.prepare import prepare
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.tuning import strategy, study
 from bq.tuning.parameters import values_of
 from bq.tuning.scoring import Scores
 from bq.tuning.windows import divide
+from tests.bench.measure import Plan, cost, in_turn, pair
+from tests.bench.row import Goal, Row
 
 MOST_SECONDS = 10.0  # of a hundred trials
 

@@ -11,7 +11,8 @@ from bq import market, strategies
 from bq.core import params, paths
 from bq.market import MarketData
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Strategy, Wanted
+from bq.strategies.contract import Strategy
+from bq.strategies.events import Wanted
 
 
 @functools.cache

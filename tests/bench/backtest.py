@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 
 from bq.analysis.technical import Grid
-from bq.jobs.bench.measure import Plan, growth, in_turn, pair, speed_up, version
-from bq.jobs.bench.row import Row
 from bq.kernels import breakout as kernel
 from bq.market.calendars import sessions
 from bq.simulate.breakouts import breakout_market
 from bq.strategies.breakout import backtest as portfolio
 from bq.strategies.breakout.prepare import Array, Prepared, of_grid
 from bq.strategies.breakout.settings import BreakoutSettings
+from tests.bench.measure import Plan, growth, in_turn, pair, speed_up, version
+from tests.bench.row import Row
 
 FIRST = dt.date(2008, 1, 2)
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from bq.core.errors import BQError
 from bq.core.log import log
-from bq.jobs import protocol
-from bq.jobs.bench import (
+from bq.jobs.request import Request
+from bq.jobs.run import protocol
+from bq.workbench import screen
+from tests.bench import (
     analysis,
     backtest,
     events,
@@ -26,10 +28,8 @@ from bq.jobs.bench import (
     tuning,
     workbench,
 )
-from bq.jobs.bench.measure import Plan
-from bq.jobs.bench.row import Row
-from bq.jobs.request import Request
-from bq.workbench import screen
+from tests.bench.measure import Plan
+from tests.bench.row import Row
 
 ROWS: dict[str, Callable[[Plan], Row]] = {
     "GARCH(1,1), rolling daily refit": analysis.garch_refit,

@@ -13,10 +13,10 @@ import polars as pl
 from nbformat import v4
 from plotly.utils import PlotlyJSONEncoder
 
-from bq.jobs.bench.measure import Plan, cost, pair, version
-from bq.jobs.bench.peers import NotMeasured
-from bq.jobs.bench.row import Goal, Row
 from bq.workbench import notebooks, plots, report
+from tests.bench.measure import Plan, cost, pair, version
+from tests.bench.peers import NotMeasured
+from tests.bench.row import Goal, Row
 
 TIMEOUT_SECONDS = 300
 RUNNER = """

@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from bq import runs
 from bq.core import files, paths
 from bq.core.errors import BQError
-from bq.jobs import notify
+from bq.jobs.run import notify
 from bq.serving import registry
-from bq.workbench import dashboard, runs
+from bq.workbench import dashboard
 
 GOOD = ("deployed", "kept", "done")
 

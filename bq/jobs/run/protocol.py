@@ -23,8 +23,8 @@ from bq.core.errors import BQError, Locked
 from bq.core.log import log, stage
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
-from bq.jobs import leftovers, record
-from bq.jobs.memory import Limits, Watch
+from bq.jobs.run import leftovers, record
+from bq.jobs.run.memory import Limits, Watch
 from bq.workbench import notebooks, report
 
 PACKAGES = (

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bq.jobs.bench.measure import Plan, cost, in_turn, pair, version
-from bq.jobs.bench.row import Goal, Row
-from bq.jobs.bench.workbench import command
+from tests.bench.measure import Plan, cost, in_turn, pair, version
+from tests.bench.row import Goal, Row
+from tests.bench.workbench import command
 
 STATUS_SECONDS = 0.6
 

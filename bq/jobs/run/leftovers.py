@@ -7,7 +7,7 @@ import psutil
 
 from bq.core import files, paths
 from bq.core.log import log
-from bq.jobs import record
+from bq.jobs.run import record
 from bq.serving import registry
 from bq.workbench import report
 

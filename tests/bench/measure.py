@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bq.core import parallel
-from bq.jobs import protocol
-from bq.jobs.bench.row import Goal, Row
+from bq.jobs.run import protocol
+from tests.bench.row import Goal, Row
 
 PACKAGES = (*protocol.PACKAGES, "nbconvert", "numba", "pandas", "papermill", "plotly")
 

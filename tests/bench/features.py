@@ -12,14 +12,14 @@ from bq import market, strategies
 from bq.core import params, paths
 from bq.core.parallel import workers
 from bq.core.settings import Selection
-from bq.jobs.bench.measure import Plan, growth, in_turn, pair, speed_up, version
-from bq.jobs.bench.row import Goal, Row
 from bq.kernels.ranks import rank_rows
 from bq.kernels.rolling import alpha_factors
 from bq.learning.selection import select
 from bq.market import MarketData
 from bq.simulate.panel import panel_market
 from bq.strategies.forecast.features import FACTORS
+from tests.bench.measure import Plan, growth, in_turn, pair, speed_up, version
+from tests.bench.row import Goal, Row
 
 NAMES, YEARS = 297, 5  # of the reference panel
 

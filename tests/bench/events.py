@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from bq.core import parallel
-from bq.jobs.bench import samples
-from bq.jobs.bench.measure import Plan, growth, in_turn, pair, speed_up, version
-from bq.jobs.bench.row import Goal, Row
 from bq.strategies.butterfly.settings import ButterflySettings
+from tests.bench import samples
+from tests.bench.measure import Plan, growth, in_turn, pair, speed_up, version
+from tests.bench.row import Goal, Row
 
 RATE = 2000  # events a second
 

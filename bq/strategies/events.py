@@ -1,0 +1,194 @@
+"""The one thing every part shares: the event table and its feature sets."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.core.errors import BadData, BadParameters
+from bq.core.files import digest
+from bq.strategies.task import Task
+
+UTC = pl.Datetime("us", "UTC")
+SOURCES = ["real", "modelled", "simulated"]
+NOTICES = {  # shown in red wherever outcomes of that source are
+    "modelled": "Not evidence about the market: option prices are modelled.",
+    "simulated": "Not evidence about the market: this market is simulated.",
+}
+
+HEAD: Mapping[str, pl.DataType] = {
+    "event_id": pl.String(),
+    "strategy": pl.String(),
+    "symbol": pl.String(),
+    "variant": pl.String(),
+    "session": pl.Date(),
+    "t0": UTC,
+    "t1": UTC,
+    "t1_due": UTC,
+    "taken": pl.Boolean(),
+    "source": pl.Enum(SOURCES),
+    "weight": pl.Float32(),
+    "score": pl.Float64(),
+}
+NEVER_NULL = (
+    "event_id",
+    "strategy",
+    "symbol",
+    "variant",
+    "session",
+    "t0",
+    "t1_due",
+    "taken",
+    "source",
+    "weight",
+    "score",
+)
+REGIMES = "+regimes"  # between the name of a feature set and how many regimes stand behind its columns
+LEAKS = ("score", "outcome", "label", "t1")  # a model that sees one of these judges itself
+
+Wanted = Mapping[str, list[dt.date]]  # sessions at whose close a symbol is looked at
+
+
+class FeatureSet(NamedTuple):
+    """A named, ordered list of feature columns. A model answers only to the schema it was trained on."""
+
+    name: str
+    columns: tuple[str, ...]
+
+    @property
+    def schema_hash(self) -> str:
+        """Digest of the ordered column names."""
+        return digest(list(self.columns))
+
+    def matrix(self, events: pl.DataFrame) -> NDArray[np.float32]:
+        """The features of `events` as float32 of shape (n_events, n_features), missing as NaN.
+
+        Raises BadData with the missing names where a column is absent.
+        """
+        missing = [name for name in self.columns if name not in events.columns]
+        if missing:
+            unexpected = sorted(set(events.columns) - set(HEAD) - {"outcome", "label"} - set(self.columns))
+            raise BadData(
+                f"events must hold every feature of {self.name} (schema {self.schema_hash}); missing: "
+                f"{', '.join(missing)}; unexpected: {', '.join(unexpected) or 'none'}. Rebuild the events."
+            )
+        return events.select(pl.col(self.columns).cast(pl.Float32).fill_null(np.nan)).to_numpy()
+
+
+class Built(NamedTuple):
+    """What a strategy makes of a market."""
+
+    events: pl.DataFrame  # the contract's columns (weight excepted) and, behind them, the strategy's own
+    refused: pl.DataFrame  # symbol, session, reason: dates that gave no event
+
+
+def regime_columns(states: int) -> tuple[str, ...]:
+    """Names of the columns with the probability of each market regime, by falling volatility."""
+    named = {2: ("bear", "bull"), 3: ("bear", "neutral", "bull")}
+    return tuple(f"regime_{name}" for name in named.get(states, range(states)))
+
+
+def refuse_leaks(features: FeatureSet) -> FeatureSet:
+    """Return `features`, or raise BadParameters where it names the baseline's score or an outcome."""
+    leaking = [name for name in features.columns if name in LEAKS or name.endswith("_score")]
+    if leaking:
+        raise BadParameters(
+            f"feature set {features.name}: must not name the rule score or an outcome, but names {', '.join(leaking)}: "
+            "it would leak the baseline or the answer into the model that is judged against it. Take them out."
+        )
+    return features
+
+
+def weakest_source(events: pl.DataFrame) -> str:
+    """The source that a statement about all of these events must name: simulated before modelled before real."""
+    return SOURCES[int(events["source"].cast(pl.Enum(SOURCES)).to_physical().max())]
+
+
+def event_id(strategy: str, symbol: str, t0: str, variant: str) -> str:
+    """The id of an event: the same decision rebuilt tomorrow has the same id.
+
+    >>> event_id("butterfly", "AAPL", "2010-01-08T21:00:00Z", "v-1")
+    '83dafa8b4025e6fd171728212ad9e60f'
+    """
+    return hashlib.sha256("\x1f".join((strategy, symbol, t0, variant)).encode()).hexdigest()[:32]
+
+
+def average_uniqueness(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Average uniqueness of label intervals: the mean over each label's bars of 1 / (labels that span the bar).
+
+    first, last : bar numbers of shape (n,), both ends included. López de Prado 2018, ch. 4.
+
+    >>> average_uniqueness(np.array([0, 2, 4]), np.array([2, 3, 5])).round(4)
+    array([0.8333, 0.75  , 1.    ], dtype=float32)
+    """
+    if not len(first):
+        return np.zeros(0, np.float32)
+    start, n = first.min(), last.max() - first.min() + 1
+    steps = np.bincount(first - start, minlength=n + 1) - np.bincount(last - start + 1, minlength=n + 1)
+    concurrency = np.cumsum(steps)[:n]
+    cumulative = np.concatenate([[0.0], np.cumsum(1.0 / np.maximum(concurrency, 1))])
+    return ((cumulative[last - start + 1] - cumulative[first - start]) / (last - first + 1)).astype(np.float32)
+
+
+def conform(events: pl.DataFrame, features: FeatureSet, task: Task) -> pl.DataFrame:
+    """Return the events with the contract's columns, order and types, sorted by (t0, symbol).
+
+    Raises BadData where a column is missing or of another type, a required value is missing, an id repeats, a feature
+    or an outcome is infinite, an interval is reversed, or an event is neither open nor closed.
+    """
+    kind = pl.Int64() if task.classes else pl.Float64()
+    schema = {**HEAD, **{name: pl.Float32() for name in features.columns}, "outcome": pl.Float64(), "label": kind}
+    missing = [name for name in schema if name not in events.columns]
+    if missing:
+        raise BadData(f"events must hold every column of the contract, but lack: {', '.join(missing)}.")
+    frame = events.select(_cast(events[name], kind) for name, kind in schema.items()).sort("t0", "symbol")
+    nulls = [name for name in NEVER_NULL if _missing(frame[name])]
+    if nulls:
+        raise BadData(f"events must have no missing {', '.join(nulls)}.")
+    if frame["event_id"].is_duplicated().any():
+        raise BadData(f"event ids must be unique, but {frame['event_id'].is_duplicated().sum()} events share theirs.")
+    infinite = [name for name in (*features.columns, "score", "outcome") if frame[name].is_infinite().any()]
+    if infinite:
+        raise BadData(f"numbers must be finite or missing, but are infinite: {', '.join(infinite)}.")
+    t0, t1, due = pl.col("t0"), pl.col("t1"), pl.col("t1_due")
+    _refuse(frame.filter((due <= t0) | (t1 > due) | (t1 <= t0)), "satisfy t0 < t1 <= t1_due")
+    is_open, outcome = t1.is_null(), pl.col("outcome")
+    labelled = pl.col("label").is_not_null()
+    unlabelled = ~is_open & ~labelled if task.classes else pl.lit(False)  # a small session has no standings
+    torn = (is_open != outcome.is_null()) | (is_open & labelled) | unlabelled | outcome.is_nan()
+    _refuse(frame.filter(torn), "have t1, outcome and label, or none of them while open")
+    return frame
+
+
+def _cast(column: pl.Series, kind: pl.DataType) -> pl.Series:
+    try:
+        return column.cast(kind)
+    except pl.exceptions.PolarsError:
+        raise BadData(
+            f"events must hold `{column.name}` as {kind}, but it is {column.dtype} and does not fit."
+        ) from None
+
+
+def _missing(column: pl.Series) -> bool:
+    return bool(column.null_count() or (column.dtype.is_float() and column.is_nan().any()))
+
+
+def _refuse(wrong: pl.DataFrame, must: str) -> None:
+    if len(wrong):
+        raise BadData(
+            f"events must {must}, but {len(wrong)} do not, the first is {wrong['event_id'][0]} "
+            f"({wrong['symbol'][0]}, {wrong['session'][0]})."
+        )
+
+
+def matured(events: pl.DataFrame, *, cut: object = None) -> pl.DataFrame:
+    """Events that may train, count or be monitored at `cut`: `t1_due` <= cut, whether or not they closed early.
+
+    cut : None is the newest end of an event (`t1`): by then it is known what all of these came to.
+    """
+    known = pl.col("t1").max() if cut is None else cut
+    return events.filter((pl.col("t1_due") <= known) & pl.col("label").is_not_null())

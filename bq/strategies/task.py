@@ -1,0 +1,29 @@
+"""What is learned of an event: the class of its outcome, or its z-score among those of its session."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+SMALLEST_CROSS_SECTION = 5  # outcomes of a session below which none of them has a standing
+WINSOR = 3.0  # standard deviations beyond which a standing is cut
+
+
+class Task(NamedTuple):
+    """What is learned: the class of an outcome, or without classes its standing among those of its session."""
+
+    classes: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()  # ascending; class i holds outcomes in [edges[i-1], edges[i])
+    trade_above: float = 0.0  # expected outcome above which a decision trades
+
+    def label(self, outcome: pl.Expr) -> pl.Expr:
+        """Label of each outcome, null while the outcome is.
+
+        With classes their index (Int64). Without, the cross-sectional z-score within `session` (sample standard
+        deviation), winsorised at ±3 (Float64); null in a session of fewer than five outcomes or of equal ones.
+        """
+        if self.classes:
+            index = pl.sum_horizontal(*[(outcome >= edge).cast(pl.Int64) for edge in self.edges])
+            return pl.when(outcome.is_not_null()).then(index)
+        spread = outcome.std().over("session")
+        enough = (outcome.count().over("session") >= SMALLEST_CROSS_SECTION) & (spread > 0)
+        return pl.when(enough).then(((outcome - outcome.mean().over("session")) / spread).clip(-WINSOR, WINSOR))

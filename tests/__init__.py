@@ -1,0 +1,1 @@
+"""Tests; tests/bench measures speed against peers."""
