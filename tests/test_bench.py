@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bq.core import files, paths
-from bq.jobs import bench
+from tests import bench
 from tests.bench import learning, measure, options, page, peers
 from tests.bench.measure import Plan
 from tests.bench.row import Goal, Row
