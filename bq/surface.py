@@ -9,6 +9,7 @@ from bq import market, strategies
 from bq.core import params as parameters
 from bq.core import paths
 from bq.core.errors import BadParameters
+from bq.core.namespace import Namespace
 from bq.core.settings import Settings
 from bq.learning import walkforward
 from bq.learning.paths import paths as paths_of
@@ -94,9 +95,10 @@ def champion(strategy: str) -> dict[str, Any] | None:
 
     strategy : a strategy, or `<strategy>-simulated` for what a simulated market deployed.
     """
-    strategies.get(strategy.removesuffix("-simulated"))
-    found = registry.champion(strategy)
-    return {**(registry.pointer(strategy) or {}), **found.bundle, **found.card} if found else None
+    namespace = Namespace.parse(strategy)
+    strategies.get(namespace.strategy)
+    found = registry.champion(namespace)
+    return {**(registry.pointer(namespace) or {}), **found.bundle, **found.card} if found else None
 
 
 def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:

@@ -26,9 +26,9 @@ def events(strategy: str) -> Path:
     return home() / "data" / "events" / strategy
 
 
-def models(strategy: str) -> Path:
-    """The model registry of one strategy."""
-    return home() / "models" / strategy
+def models(namespace: object) -> Path:
+    """Where the models of a namespace are stored."""
+    return home() / "models" / str(namespace)
 
 
 def outputs() -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from bq.core.errors import TemporalOverlap
+from bq.core.namespace import NAME, Namespace
 from bq.core.params import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -160,6 +161,7 @@ class Settings(Section):
     """A whole parameter file. Subclasses set `max_holding_days` from their own sections."""
 
     strategy: str
+    name: Annotated[str, Field(pattern=f"^{NAME}$")] | None = None  # of a universe; null: the strategy's
     market: Market
     learning: Learning
     gate: Gate = Gate()
@@ -167,9 +169,9 @@ class Settings(Section):
     run: Run = Run()
 
     @property
-    def shelf(self) -> str:
-        """Under which name models, runs and lock are kept: a simulated market never touches what is real."""
-        return f"{self.strategy}-simulated" if self.market.source == "simulated" else self.strategy
+    def namespace(self) -> Namespace:
+        """Where models, runs and lock are kept."""
+        return Namespace(self.strategy, self.name or "", simulated=self.market.source == "simulated")
 
     @property
     def asks_model(self) -> bool:

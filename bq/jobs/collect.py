@@ -3,6 +3,7 @@
 import polars as pl
 
 from bq import market
+from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.jobs.run import protocol
 from bq.learning.splits import MIN_TRAINING_EVENTS
@@ -17,13 +18,13 @@ ROWS = 30  # symbols shown
 def main(request: Request) -> None:
     """Collect. What is stored and still holds stays; every other event is replaced by its like, under the same id."""
     strategy, settings = request.strategy, request.settings
-    with protocol.lock(settings.shelf):
+    with protocol.lock(settings.namespace):
         data = market.load(settings.market)
         collection = store.collect(strategy, settings, data)
-    screen.show(describe(collection, settings.shelf))
+    screen.show(describe(collection, settings.namespace))
 
 
-def describe(collection: Collection, shelf: str) -> str:
+def describe(collection: Collection, namespace: Namespace) -> str:
     """How many events there are, since when, how many have matured and were taken, in all and of each symbol."""
     events = collection.events
     table = by_symbol(events)
@@ -36,7 +37,7 @@ def describe(collection: Collection, shelf: str) -> str:
         else f"Insufficient samples: {ripe} < {MIN_TRAINING_EVENTS}: bring more history or more symbols"
     )
     lines = [
-        f"{screen.BOLD}{shelf} · {screen.count(len(events), 'event')} of {screen.count(len(table), 'symbol')} · "
+        f"{screen.BOLD}{namespace} · {screen.count(len(events), 'event')} of {screen.count(len(table), 'symbol')} · "
         f"{first} to {last} · {source}{screen.PLAIN}",
         *([f"{screen.RED}{NOTICES[source]}{screen.PLAIN}"] if source in NOTICES else []),
         f"built now   {collection.built:,}; the other {max(len(events) - collection.built, 0):,} were stored and hold",

@@ -46,8 +46,8 @@ def main(request: Request) -> None:
     found = [model_alone(window, asked, request)]
     if strategy.evaluation is not None:
         found += _portfolio(events, data, asked, request)
-    target = paths.outputs() / "evaluations" / f"{settings.shelf}_{asked.model.model_id}.html"
-    title = f"{settings.shelf} · champion {asked.model.model_id} since its training"
+    target = paths.outputs() / "evaluations" / f"{settings.namespace}_{asked.model.model_id}.html"
+    title = f"{settings.namespace} · champion {asked.model.model_id} since its training"
     source = weakest_source(window)
     parts = [(one.title, [one.text, *exhibits.contents(one)]) for one in found]
     report.page(target, title=title, source=source, parts=parts)

@@ -6,6 +6,7 @@ from bq import market
 from bq.core import paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
+from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.market import MarketData
 from bq.serving import decide, explain, quality
@@ -53,7 +54,7 @@ def _find(events: pl.DataFrame, request: Request, data: MarketData) -> pl.DataFr
     """
     wanted = str(request.event)
     meant = _meant(events, wanted)
-    scanned = meant.clear() if len(meant) else _scanned(request.settings.shelf, wanted)
+    scanned = meant.clear() if len(meant) else _scanned(request.settings.namespace, wanted)
     both = pl.concat([meant, scanned])
     if len(both) != 1:
         newest = both.sort("session", descending=True)
@@ -80,10 +81,10 @@ def _meant(events: pl.DataFrame, wanted: str) -> pl.DataFrame:
     return events.filter(pl.col("event_id").str.starts_with(wanted)).select("event_id", "symbol", "session")
 
 
-def _scanned(shelf: str, wanted: str) -> pl.DataFrame:
+def _scanned(namespace: Namespace, wanted: str) -> pl.DataFrame:
     """The same of the events on which `make scan` decided."""
     kept = [pl.DataFrame(schema={"event_id": pl.String, "symbol": pl.String, "session": pl.Date})]
-    for path in sorted((paths.outputs() / "scans").glob(f"*_{shelf}.parquet")):
+    for path in sorted((paths.outputs() / "scans").glob(f"????-??-??_{namespace}.parquet")):
         try:
             kept.append(_meant(pl.read_parquet(path), wanted))
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -122,7 +123,7 @@ def _diagram(sketch: Sketch) -> object:
 
 
 def _contributions(event: pl.DataFrame, past: pl.DataFrame, request: Request) -> list:
-    model, why = decide.champion(request.strategy, request.settings.shelf)
+    model, why = decide.champion(request.strategy, request.settings.namespace)
     if model is None:
         return [f"No model answered ({why}): the rule score above decided."]
     if len(past) < explain.BACKGROUND:

@@ -20,18 +20,18 @@ class Entry(NamedTuple):
     """One line of the history."""
 
     at: dt.datetime  # UTC
-    shelf: str
+    namespace: str
     what: str  # deployed, kept, failed, cancelled; champion for a change of the pointer
     text: str
 
 
 def main(request: Request) -> None:
-    """All attempts and changes of champions of every shelf, or one attempt in full."""
+    """All attempts and changes of champions of every namespace, or one attempt in full."""
     if request.run_id:
         screen.show(details(runs.load(request.run_id)))
         return
     found = entries()
-    lines = [f"{entry.at:%Y-%m-%d %H:%M}  {entry.shelf:<20}  {entry.what:<9}  {entry.text}" for entry in found]
+    lines = [f"{entry.at:%Y-%m-%d %H:%M}  {entry.namespace:<20}  {entry.what:<9}  {entry.text}" for entry in found]
     screen.show("\n".join(lines) or "nothing yet: `make retrain` makes the first attempt")
     if lines:
         screen.show("one attempt in full: make history RUN=<the beginning of its id>")
@@ -102,7 +102,7 @@ def _figures(verdict: dict[str, Any]) -> str:
 
 
 def _causes(made: list[Run]) -> dict[str, str]:
-    """What was new in each run against the one before it on its shelf: data, parameters, code, packages."""
+    """What was new in each run against the one before it on its namespace: data, parameters, code, packages."""
     found = {}
     for place, run in enumerate(made):  # newest first
         before = next((other for other in made[place + 1 :] if other.info["strategy"] == run.info["strategy"]), None)
@@ -131,6 +131,6 @@ def details(run: Run) -> str:
         lines += [f"second tier {text}" for text in verdict.get("second_tier", [])]
     lines += [f"warning     {warning}" for warning in info.get("warnings", [])]
     changes = [_change(row) for row in _rows(db.deployments) if info["run_id"] in row["reason"]]
-    lines += [f"champion    {change.shelf}: {change.text}" for change in changes]
+    lines += [f"champion    {change.namespace}: {change.text}" for change in changes]
     lines.append(f"report      {screen.shown(run.report)}")
     return "\n".join(lines)

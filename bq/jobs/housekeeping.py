@@ -10,6 +10,7 @@ from bq import market, runs
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import printable
+from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, record
 from bq.market.check import summary
@@ -23,13 +24,17 @@ REASON_WIDTH = 160
 
 
 def verify(request: Request) -> None:
-    """Check every model, pointer, event table and run record of all shelves. Raises BadData with all faults."""
+    """Check every model, pointer, event table and run record of all namespaces. Raises BadData with all faults."""
     models = [path for path in (paths.home() / "models").glob("*/*/") if not path.name.startswith(".")]
     pointers = (paths.home() / "models").glob("*/champion.json")
     tables = (paths.home() / "data" / "events").glob("*/*/*.parquet")
     checks = {
         "model": [partial(registry.load, path) for path in sorted(models)],
-        "pointer": [partial(registry.champion, path.parent.name) for path in sorted(pointers)],
+        "pointer": [
+            partial(registry.champion, namespace)
+            for path in sorted(pointers)
+            if (namespace := Namespace.of_folder(path.parent.name))
+        ],
         "event table": [partial(_event_table, path) for path in sorted(tables)],
         "run": [partial(_run, path.parent.name) for path in sorted(paths.outputs().glob("[0-9]*/run.json"))],
     }
@@ -37,7 +42,7 @@ def verify(request: Request) -> None:
     if faults:
         raise BadData("\n".join(faults))
     counts = ", ".join(screen.count(len(kind), name) for name, kind in checks.items())
-    screen.show(f"verified    {counts}: all whole; {_now(request.settings.shelf)}")
+    screen.show(f"verified    {counts}: all whole; {_now(request.settings.namespace)}")
     if old := sum("tables" not in run.info for run in runs.every()):
         screen.show(f"unchecked   the tables of {screen.count(old, 'run')}, recorded without their hashes")
 
@@ -83,23 +88,23 @@ def _run(run_id: str) -> None:
 
 def rollback(request: Request) -> None:
     """Point at the model deployed before: of a damaged tier first, else of the champion, without one of the second."""
-    shelf = request.settings.shelf
-    with protocol.lock(shelf):
-        tier = registry.to_roll_back(shelf)
+    namespace = request.settings.namespace
+    with protocol.lock(namespace):
+        tier = registry.to_roll_back(namespace)
         model_id = registry.rollback(tier)
         record.write_index()
-    what = registry.CHAMPION if tier == shelf else registry.SUCCESS
-    screen.show(f"{what} rolled back to {model_id}; {_now(shelf)}")
+    what = tier.tier.label
+    screen.show(f"{what} rolled back to {model_id}; {_now(namespace)}")
 
 
-def _now(shelf: str) -> str:
+def _now(namespace: Namespace) -> str:
     """Who decides now."""
-    return f"{shelf}: the {registry.decides(shelf)} decides"
+    return f"{namespace}: the {registry.decides(namespace)} decides"
 
 
 def report(request: Request) -> None:
     """Render a run again (RUN=, default the newest) and rebuild the index."""
-    run = runs.load(request.run_id) if request.run_id else runs.latest(request.settings.shelf)
+    run = runs.load(request.run_id) if request.run_id else runs.latest(str(request.settings.namespace))
     html.render(run.notebooks, run.report, run=run.info, verdict=run.verdict)
     record.write_index()
     screen.show(f"report      {screen.shown(run.report)}")

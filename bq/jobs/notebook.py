@@ -33,7 +33,7 @@ def _run(request: Request, job: str, notebook: str, *notices: str) -> None:
     """Run one notebook on the request's events and publish its report."""
     strategy, settings = request.strategy, request.settings
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
-    with protocol.lock(settings.shelf):
+    with protocol.lock(settings.namespace):
         run = Run(settings, job=job)
 
         def work(run: Run) -> None:

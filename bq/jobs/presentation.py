@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bq.core.namespace import Namespace, Tier
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.serving import registry
@@ -19,7 +20,7 @@ def present(ours: Verdict, second: Verdict | None, made: Candidate, request: Req
     elif ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {ours.headline}"
     else:
-        headline = _kept(ours, second, made, request.settings.shelf)
+        headline = _kept(ours, second, made, request.settings.namespace)
     return {
         "decision": "quick look" if request.quick else "deployed" if ours.deploy else "kept",
         "headline": headline,
@@ -29,12 +30,12 @@ def present(ours: Verdict, second: Verdict | None, made: Candidate, request: Req
     }
 
 
-def _kept(ours: Verdict, second: Verdict | None, made: Candidate, shelf: str) -> str:
+def _kept(ours: Verdict, second: Verdict | None, made: Candidate, namespace: Namespace) -> str:
     """What decides instead; what would be needed where a bound on what the candidate earns keeps the champion."""
-    now = registry.decides(shelf)
-    if now.tier != registry.CHAMPION and second and second.deploy:
-        return f"No champion deployed, the {registry.SUCCESS} {made.success.model_id} decides ({ours.headline})"
-    if now.tier != registry.CHAMPION:
+    now = registry.decides(namespace)
+    if now.tier != Tier.CHAMPION and second and second.deploy:
+        return f"No champion deployed, the {Tier.SECOND.label} {made.success.model_id} decides ({ours.headline})"
+    if now.tier != Tier.CHAMPION:
         return f"Nothing deployed, the {now} goes on deciding ({ours.headline})"
     below = [c for c in ours.components if not c.holds and any(name in c.name for name in IMPROVEMENT)]
     if not below:
@@ -47,7 +48,7 @@ def _second_tier(second: Verdict | None, request: Request) -> list[str]:
     if second is None:
         return []
     done = ("would be " if request.quick else "") + ("deployed" if second.deploy else "refused")
-    decided = f"{registry.SUCCESS} {done}: {second.headline}"
+    decided = f"{Tier.SECOND.label} {done}: {second.headline}"
     marks = {True: "holds", False: "fails", None: "inconclusive"}
     return [decided, *(f"{marks[part.holds]} · {part.name}: {part.statement}" for part in second.components)]
 

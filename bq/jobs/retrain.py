@@ -8,6 +8,7 @@ from bq import market
 from bq.core import db, files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
+from bq.core.namespace import Namespace
 from bq.jobs import health, presentation, trades, trigger
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, record
@@ -31,7 +32,7 @@ def main(request: Request) -> None:
     """Train, judge and report; or say that nothing is new since the last attempt."""
     strategy, settings = request.strategy, request.settings
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
-    with protocol.lock(settings.shelf):
+    with protocol.lock(settings.namespace):
         run = Run(settings, job=QUICK if request.quick else "retrain")
         folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
     if run.repeats:
@@ -46,7 +47,7 @@ def _attempt(run: Run, request: Request) -> None:
     with run.phase("market data"):
         data = market.load(settings.market)
     fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
-    last = ledger.last_attempt(settings.shelf)
+    last = ledger.last_attempt(settings.namespace)
     same = last and last["fingerprint"] == fingerprint and record.was_published(last["run_id"])
     if same and not request.force:
         run.repeats = last
@@ -97,21 +98,24 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
     with run.phase("deployment", stoppable=False):
         _remember(run, made, request)
         if second and second.deploy:
-            _deploy(run, made.success, registry.second(settings.shelf), second)
+            _deploy(run, made.success, settings.namespace.second, second)
         _execute(run, ours, made, fingerprint, len(collection.events))
 
 
 def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) -> tuple[Verdict, Verdict | None]:
     """What the gate says of the candidate, and of the success-probability model beside it, where there is one."""
     strategy, settings = request.strategy, request.settings
-    standing, trials = _standing(made.newest, events, request, run), ledger.on(settings.shelf, made.own_oos["session"])
+    standing, trials = (
+        _standing(made.newest, events, request, run),
+        ledger.on(settings.namespace, made.own_oos["session"]),
+    )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle["recipe"], trials)
     ours = gates.decide(found, standing, strategy=strategy, settings=settings)
     if made.success is None:
         return ours, None
     oos, newest = made.success_oos, made.success_newest
     standing = _standing(newest, events, request, run, second=True)
-    trials = ledger.on(registry.second(settings.shelf), oos["session"])
+    trials = ledger.on(settings.namespace.second, oos["session"])
     found = Evidence(oos, newest, made.success_parity, made.success.bundle["recipe"], trials)
     return ours, gates.decide_success(found, standing, strategy=strategy, settings=settings)
 
@@ -123,11 +127,11 @@ def _standing(
 
     A disk that fails to read it is no statement about it: that OSError ends the run, and the champion stays.
     """
-    shelf, strategy, name = request.settings.shelf, request.strategy, "champion"
+    namespace, strategy, name = request.settings.namespace, request.strategy, "champion"
     if second:
-        shelf, name = registry.second(shelf), "standing success model"
+        namespace, name = namespace.second, "standing success model"
     try:
-        artefact = registry.champion(shelf)
+        artefact = registry.champion(namespace)
     except BadData as error:
         run.info["warnings"].append(f"the {name} cannot be read and is judged as absent: {error}")
         return None
@@ -144,34 +148,33 @@ def _standing(
 
 def _remember(run: Run, made: Candidate, request: Request) -> None:
     """Enter this attempt into the trial ledger, whatever was decided."""
-    shelf = request.settings.shelf
-    for tier, artefact in ((shelf, made.artefact), (registry.second(shelf), made.success)):
+    namespace = request.settings.namespace
+    for tier, artefact in ((namespace, made.artefact), (namespace.second, made.success)):
         if artefact is not None:
             parameters = {name: artefact.bundle[name] for name in ("recipe", "model")}
             trial = ledger.Trial(ledger.GATE, run.run_id, 0, parameters, candidate.values_of(artefact))
             ledger.record(tier, [trial])
 
 
-def _deploy(run: Run, artefact: Artefact, shelf: str, why: Verdict) -> None:
+def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:
     """Deploy an artefact with the card of this run."""
     made_by = {name: run.info[name] for name in ("run_id", "packages", "git", "data_hash")}
     card = {**artefact.card, **made_by, "verdict": why.headline, "components": [c._asdict() for c in why.components]}
     whole = Artefact(artefact.graph, artefact.bundle, card)
-    run.info["deployed"].append(registry.deploy(shelf, whole, reason=f"{why.headline} ({run.run_id})"))
+    run.info["deployed"].append(registry.deploy(namespace, whole, reason=f"{why.headline} ({run.run_id})"))
 
 
 def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events: int) -> None:
     """Deploy if the gate says so, then record the attempt."""
-    strategy = run.info["strategy"]
     model_id = made.artefact.model_id
     if ours.deploy:
-        _deploy(run, made.artefact, strategy, ours)
+        _deploy(run, made.artefact, run.settings.namespace, ours)
     run.info["status"] = "deployed" if ours.deploy else "kept"
     also = f"; {run.verdict['second_tier'][0]}" if len(run.info["deployed"]) > ours.deploy else ""
     run.info["headline"] = ours.headline + also
     row = {
         "run_id": run.run_id,
-        "strategy": strategy,
+        "strategy": str(run.settings.namespace),
         "finished_utc": dt.datetime.now(dt.UTC),
         "fingerprint": fingerprint,
         "decision": run.info["status"],

@@ -8,6 +8,7 @@ import polars as pl
 from bq import market
 from bq.core import db, files, paths
 from bq.core.errors import BadData
+from bq.core.namespace import Namespace
 from bq.jobs import view
 from bq.jobs.request import Request
 from bq.jobs.run import notify
@@ -31,15 +32,15 @@ def main(request: Request) -> None:
     if settings.asks_model and strategy.priority:
         quality.champion(strategy, settings)  # said also on a session without signals
     if events.is_empty():
-        screen.show(f"{settings.shelf} · {session}: nothing to decide{_last_with_events(request, data, session)}")
+        screen.show(f"{settings.namespace} · {session}: nothing to decide{_last_with_events(request, data, session)}")
         return
     answer = quality.decide(events, data, strategy, settings)
     if strategy.sizes:
         answer = _sized(answer, events, request)
-    target = paths.outputs() / "scans" / f"{session}_{settings.shelf}.parquet"
+    target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"
     files.write_parquet(target, answer)
     _page(answer, events, request, target.with_suffix(".html"))
-    _record(answer, settings.shelf)
+    _record(answer, settings.namespace)
     _alert(answer, target.with_suffix(".html"))
     screen.show(_show(answer, request))
     more = ", with pay-offs" if strategy.sketch else ""
@@ -85,11 +86,11 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
         names = sketches[0].payoff.columns[1:]
         drawn = plots.panels(curves, "spot", names, title="Profit per share of the best", x_title=units)
         parts.append(("Pay-offs", [drawn]))
-    title = f"{request.settings.shelf} · {answer['session'][0]} · {view.opportunities(len(answer))}"
+    title = f"{request.settings.namespace} · {answer['session'][0]} · {view.opportunities(len(answer))}"
     report.page(target, title=title, source=weakest_source(answer), parts=parts)
 
 
-def _record(answer: pl.DataFrame, strategy: str) -> None:
+def _record(answer: pl.DataFrame, namespace: Namespace) -> None:
     now = dt.datetime.now(dt.UTC)
     columns = [
         "event_id",
@@ -104,7 +105,9 @@ def _record(answer: pl.DataFrame, strategy: str) -> None:
         "should_trade",
         "reason",
     ]
-    rows = [{**row, "strategy": strategy, "decided_utc": now} for row in answer.select(columns).iter_rows(named=True)]
+    rows = [
+        {**row, "strategy": str(namespace), "decided_utc": now} for row in answer.select(columns).iter_rows(named=True)
+    ]
     with db.engine().begin() as connection:
         connection.execute(db.decisions.insert(), rows)
 
@@ -113,7 +116,7 @@ def _show(answer: pl.DataFrame, request: Request) -> str:
     """The decisions that fit a screen: the best, of a portfolio also the last."""
     notice = NOTICES.get(weakest_source(answer))
     shown = view.of(answer, request.strategy, request.settings)
-    lines = [f"{request.settings.shelf} · {answer['session'][0]} · {view.opportunities(len(answer))}", *shown.said]
+    lines = [f"{request.settings.namespace} · {answer['session'][0]} · {view.opportunities(len(answer))}", *shown.said]
     if notice:
         lines.insert(1, f"{screen.RED}{notice}{screen.PLAIN}")
     if answer["reason"].str.starts_with(IN_SAMPLE).any():

@@ -8,6 +8,7 @@ import polars as pl
 from bq import runs
 from bq.core import files, paths
 from bq.core.errors import BadData
+from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.serving import registry
 from bq.strategies import store
@@ -20,26 +21,27 @@ COLUMNS = ["variant", "source", "symbol", "session", "taken", "t1", "t1_due", "o
 
 
 def main(request: Request) -> None:
-    """Where things stand on every shelf: champions, stored events, newest runs."""
+    """Where things stand on every namespace: champions, stored events, newest runs."""
     made = runs.every()
-    screen.show("\n".join([*_shelves(request, made), *_events(), *_runs(made)]))
+    screen.show("\n".join([*_namespaces(request, made), *_events(), *_runs(made)]))
 
 
-def _shelves(request: Request, made: list[runs.Run]) -> list[str]:
-    """A line for the shelf asked about and for every other that has a run or a champion."""
-    pointers = {path.parent.name for path in (paths.home() / "models").glob("*/champion.json")}
+def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
+    """A line for the namespace asked about and for every other that has a run or a champion."""
+    folders = {path.parent.name for path in (paths.home() / "models").glob("*/champion.json")}
+    named = {Namespace.of_folder(name) for name in folders | {run.info["strategy"] for run in made}} - {None}
     lines = []
-    for shelf in sorted(pointers | {run.info["strategy"] for run in made} | {request.settings.shelf}):
+    for namespace in sorted(named | {request.settings.namespace}):
         try:
-            lines.append(f"champion    {shelf}: {_standing(shelf)}")
+            lines.append(f"champion    {namespace}: {_standing(namespace)}")
         except BadData as error:
-            lines.append(f"champion    {shelf}: {error}")
+            lines.append(f"champion    {namespace}: {error}")
     return lines
 
 
-def _standing(shelf: str) -> str:
-    """The model of a shelf; where it does not decide, what does."""
-    now, standing = registry.decides(shelf.removesuffix(registry.SECOND)), registry.pointer(shelf)
+def _standing(namespace: Namespace) -> str:
+    """The model of a namespace; where it does not decide, what does."""
+    now, standing = registry.decides(namespace), registry.pointer(namespace)
     if not standing:
         return f"none, decisions come from the {now}"
     told = f"{standing['model_id']} since {standing['since_utc'][:16].replace('T', ' ')} UTC: {standing['reason']}"

@@ -7,6 +7,7 @@ import polars as pl
 
 from bq import runs
 from bq.core.errors import BQError
+from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.jobs.run.record import GOOD
 from bq.serving import registry
@@ -26,7 +27,7 @@ def known(events: pl.DataFrame) -> dict[str, Any]:
 
 def held(request: Request, info: dict[str, Any], events: pl.DataFrame) -> str:
     """The triggers that hold, in words. info : the run's own record, with `known` in it."""
-    last = _last(request.settings.shelf)
+    last = _last(request.settings.namespace)
     if last is None:
         return "forced, first attempt" if request.force else "first attempt"
     new = [word for name, word in DIFFERENT.items() if last.get(name) != info.get(name)]
@@ -39,15 +40,15 @@ def held(request: Request, info: dict[str, Any], events: pl.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def _last(shelf: str) -> dict[str, Any] | None:
+def _last(namespace: Namespace) -> dict[str, Any] | None:
     """The record of the newest attempt that came to its end."""
-    made = (run.info for run in runs.every(shelf, job="retrain") if run.info["status"] in GOOD)
+    made = (run.info for run in runs.every(str(namespace), job="retrain") if run.info["status"] in GOOD)
     return next(made, None)
 
 
 def _of_champion(request: Request, events: pl.DataFrame) -> list[str]:
     try:
-        champion = registry.champion(request.settings.shelf)
+        champion = registry.champion(request.settings.namespace)
     except (BQError, OSError):
         return ["the champion cannot be read"]
     if champion is None:

@@ -25,7 +25,7 @@ def main(request: Request) -> None:
     Raises BadParameters for a target that there is not, or not for this strategy.
     """
     target = _target(request)
-    with protocol.lock(request.settings.shelf):
+    with protocol.lock(request.settings.namespace):
         run = Run(request.settings, job="tune")
         folder = protocol.perform(run, lambda under_way: _work(under_way, request, target))
     screen.show(screen.verdict(run.info, run.verdict, folder / "report.html"))

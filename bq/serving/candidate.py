@@ -54,7 +54,7 @@ def recipe_digest(settings: Settings) -> str:
 
     What is only shown beside the candidate, and how it is judged or tuned, is no part of it.
     """
-    judged = dict.fromkeys(("market", "gate", "production", "tuning", "ml", "ml_data_collection", "run"), True)
+    judged = dict.fromkeys(("name", "market", "gate", "production", "tuning", "ml", "ml_data_collection", "run"), True)
     beside = {**judged, "learning": {"compare"}}
     return files.digest(settings.model_dump(mode="json", exclude=beside))
 

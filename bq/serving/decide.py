@@ -7,13 +7,13 @@ import polars as pl
 
 from bq.core.errors import BadData
 from bq.core.log import log
+from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
 from bq.serving import registry, support
 from bq.serving.onnx import Session
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
 
-CHAMPION, SUCCESS, RULE = 1, 2, 3  # tiers, in the order in which they are asked
 IN_SAMPLE = "in sample, no evidence"
 OUTSIDE = "; outside the training support: "  # in a reason, before the features that do
 _NO_CLASSES = {
@@ -32,10 +32,10 @@ class Champion(NamedTuple):
     session: Session
 
 
-def champion(strategy: Strategy, shelf: str) -> tuple[Champion | None, str]:
-    """The deployed model of a shelf, or None and why it cannot answer."""
+def champion(strategy: Strategy, namespace: Namespace) -> tuple[Champion | None, str]:
+    """The deployed model of a namespace, or None and why it cannot answer."""
     try:
-        artefact = registry.champion(shelf)
+        artefact = registry.champion(namespace)
         if artefact is None:
             return None, "no model was deployed yet"
         return ready(artefact, strategy), ""
@@ -78,13 +78,13 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     expected_roi, confidence, should_trade, tier, reason, model, and the percentile of the event among those of its
     session by what decided (1 is best); best first. `reason` says why each tier before could not answer.
     """
-    model, why = champion(strategy, settings.shelf) if settings.asks_model else (None, "not asked")
+    model, why = champion(strategy, settings.namespace) if settings.asks_model else (None, "not asked")
     if model is not None:
         least = model.bundle["trade_above"]
         trade = pl.col("expected") > least
         reason = pl.format("expected outcome {} against {}", pl.col("expected").round(3), pl.lit(least))
-        return _by_model(model, events, strategy, by="expected", trade=trade, reason=reason, tier=CHAMPION)
-    second, second_why = champion(strategy, registry.second(settings.shelf))
+        return _by_model(model, events, strategy, by="expected", trade=trade, reason=reason, tier=Tier.CHAMPION)
+    second, second_why = champion(strategy, settings.namespace.second)
     if second is not None:
         cut = second.bundle["threshold"]
         probability = pl.col(f"p_{second.bundle['classes'][-1]}")
@@ -92,7 +92,7 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
             "P(success) {} against {}; champion: {}", probability.round(3), pl.lit(round(cut, 3)), pl.lit(why)
         )
         by = f"p_{second.bundle['classes'][-1]}"
-        return _by_model(second, events, strategy, by=by, trade=probability >= cut, reason=reason, tier=SUCCESS)
+        return _by_model(second, events, strategy, by=by, trade=probability >= cut, reason=reason, tier=Tier.SECOND)
     trade_at = strategy.baseline(settings)
     text, reasons = "rule score {} against {}; champion: {}", [why]
     if strategy.success:
@@ -104,7 +104,7 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
         expected_roi=pl.lit(None, pl.Float64),
         percentile=_percentile("score"),
         should_trade=pl.col("score") >= trade_at,
-        tier=pl.lit(RULE),
+        tier=pl.lit(Tier.RULE.value),
         reason=reason,
         model=pl.lit("rule score"),
     )
@@ -112,7 +112,7 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
 
 
 def _by_model(
-    model: Champion, events: pl.DataFrame, strategy: Strategy, *, by: str, trade: pl.Expr, reason: pl.Expr, tier: int
+    model: Champion, events: pl.DataFrame, strategy: Strategy, *, by: str, trade: pl.Expr, reason: pl.Expr, tier: Tier
 ) -> pl.DataFrame:
     classes = dict(enumerate(model.bundle["classes"]))
     trained = dt.datetime.fromisoformat(model.bundle["trained_through"])
@@ -136,7 +136,7 @@ def _by_model(
         expected_roi=pl.col("expected").cast(pl.Float64),
         percentile=_percentile(by),
         should_trade=trade,
-        tier=pl.lit(tier),
+        tier=pl.lit(tier.value),
         reason=reason,
         model=pl.lit(model.model_id),
     )

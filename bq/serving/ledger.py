@@ -14,6 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from bq.core import db
+from bq.core.namespace import Namespace
 from bq.stats import overfitting, sharpe
 
 GATE = "gate"  # the kind of trial that a retrain is; a tuning has the name of its target
@@ -52,33 +53,33 @@ class Deflated(NamedTuple):
         )
 
 
-def last_attempt(shelf: str) -> dict[str, Any] | None:
+def last_attempt(namespace: Namespace) -> dict[str, Any] | None:
     """The newest row of the attempts table."""
     table = db.attempts
-    query = sa.select(table).where(table.c.strategy == shelf).order_by(table.c.finished_utc.desc()).limit(1)
+    query = sa.select(table).where(table.c.strategy == str(namespace)).order_by(table.c.finished_utc.desc()).limit(1)
     with db.engine().connect() as connection:
         row = connection.execute(query).mappings().first()
     return dict(row) if row else None
 
 
-def record(shelf: str, trials: Sequence[Trial]) -> None:
+def record(namespace: Namespace, trials: Sequence[Trial]) -> None:
     """Write trials; one of the same kind, study and number is replaced."""
     table, now = db.trials, dt.datetime.now(dt.UTC)
     with db.engine().begin() as connection:
         for trial in trials:
-            key = {"shelf": shelf, "kind": trial.kind, "study": trial.study, "number": trial.number}
+            key = {"shelf": str(namespace), "kind": trial.kind, "study": trial.study, "number": trial.number}
             connection.execute(table.delete().where(*(table.c[name] == value for name, value in key.items())))
             row = {**key, "at_utc": now, "parameters": trial.parameters, "series": _packed(trial.series)}
             connection.execute(table.insert().values(row))
 
 
-def on(shelf: str, sessions: pl.Series) -> pl.DataFrame:
-    """Series of the shelf's trials on these sessions: session and one column a trial, `<kind>/<study>/<number>`.
+def on(namespace: Namespace, sessions: pl.Series) -> pl.DataFrame:
+    """Series of the namespace's trials on these sessions: session and one column a trial, `<kind>/<study>/<number>`.
 
     Null where a trial has no value; trials that share no session with them are left out.
     """
     table = db.trials
-    query = sa.select(table).where(table.c.shelf == shelf).order_by(table.c.id)
+    query = sa.select(table).where(table.c.shelf == str(namespace)).order_by(table.c.id)
     whole = pl.DataFrame({"session": sessions.unique().sort()})
     with db.engine().connect() as connection:
         for row in connection.execute(query).mappings():

@@ -13,6 +13,7 @@ import polars as pl
 from bq.core import paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
+from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import decide as tiers
@@ -39,27 +40,27 @@ class Asked(NamedTuple):
 
 
 def champion(strategy: Strategy, settings: Settings) -> Asked:
-    """The champion of the settings' shelf. Raises BadParameters where there is none, BadData where it cannot answer."""
-    artefact = registry.champion(settings.shelf)
+    """The settings' champion. Raises BadParameters where there is none, BadData where it cannot answer."""
+    artefact = registry.champion(settings.namespace)
     if artefact is None:
         raise BadParameters(
             f"ML model does not exist: train first with `make retrain STRATEGY={strategy.name}` (and the same PARAMS)"
             + (", or set ml.enabled: false." if strategy.priority else ".")
-            + _why_none(settings.shelf)
+            + _why_none(settings.namespace)
         )
     return Asked(tiers.ready(artefact, strategy), artefact)
 
 
-def _why_none(shelf: str) -> str:
+def _why_none(namespace: Namespace) -> str:
     """What the newest attempt said, where it deployed nothing."""
-    last = ledger.last_attempt(shelf)
+    last = ledger.last_attempt(namespace)
     if last is None or last["decision"] != "kept":
         return ""
     return f" The newest run {last['run_id']} did train one: {last['verdict']['headline']}."
 
 
 def probabilities(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
-    """P(last class) of each event out of sample, by the champion of the settings' shelf and its run.
+    """P(last class) of each event out of sample, by the champion of the settings' namespace and its run.
 
     Returns event_id, symbol, session, probability (null where none is known) and said_by: CHAMPION where the event
     began after the champion's training ended, else WALK_FORWARD.
@@ -122,7 +123,7 @@ def _by_priority(answer: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     trade = pl.col("priority").is_not_null()
     judged = answer.with_columns(
         *(pl.when(own).then(name).alias(name) for name in in_sample),
-        tier=pl.when(pl.col("said_by").is_null()).then(pl.lit(tiers.RULE)).otherwise(pl.lit(tiers.CHAMPION)),
+        tier=pl.when(pl.col("said_by").is_null()).then(pl.lit(Tier.RULE.value)).otherwise(pl.lit(Tier.CHAMPION.value)),
         should_trade=trade,
         percentile=pl.col("priority").rank("max").over("session") / pl.len().over("session"),
         reason=_reason(settings),

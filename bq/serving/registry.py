@@ -1,7 +1,7 @@
-"""The models of a shelf (a strategy, its simulated twin apart): content-addressed folders and one champion pointer.
+"""The models of a namespace (a strategy, its simulated twin apart): content-addressed folders and one champion pointer.
 
-    models/<shelf>/<model id>/  model.onnx  bundle.json  card.json  manifest.json
-    models/<shelf>/champion.json
+    models/<namespace>/<model id>/  model.onnx  bundle.json  card.json  manifest.json
+    models/<namespace>/champion.json
 
 The id is a digest of model.onnx and bundle.json: the same training gives the same id. A reader checks every hash in the
 manifest before it loads anything.
@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import log
+from bq.core.namespace import Namespace, Tier
 
 ROLLBACK = "rollback"
-CHAMPION, SUCCESS, RULE = "champion", "success-probability model", "rule score"  # tiers, for people
 NONE = "none"  # in place of a model id: no model, the rule score decides
-SECOND = "-success"  # after the name of a shelf: its second tier's
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
 
 
@@ -41,11 +40,11 @@ class Artefact(NamedTuple):
 class Decider(NamedTuple):
     """What decides now."""
 
-    tier: str  # CHAMPION, SUCCESS or RULE
+    tier: Tier
     model_id: str = ""
 
     def __str__(self) -> str:
-        return f"{self.tier} {self.model_id}".strip()
+        return f"{self.tier.label} {self.model_id}".strip()
 
 
 def store(artefact: Artefact, folder: Path) -> Path:
@@ -115,15 +114,15 @@ def load(path: Path) -> Artefact:
     return artefact
 
 
-def pointer(shelf: str) -> dict[str, Any] | None:
+def pointer(namespace: Namespace) -> dict[str, Any] | None:
     """What champion.json says (model_id, previous, since_utc, reason), or None where no model is deployed."""
-    found = _pointed(shelf)
+    found = _pointed(namespace)
     return None if found is None or found["model_id"] == NONE else found
 
 
-def _pointed(shelf: str) -> dict[str, Any] | None:
+def _pointed(namespace: Namespace) -> dict[str, Any] | None:
     """Like `pointer`, with NONE where it says so; None where it was never written."""
-    path = paths.models(shelf) / "champion.json"
+    path = paths.models(namespace) / "champion.json"
     if not path.is_file():
         return None
     found = _read(path)
@@ -141,100 +140,99 @@ def _read(path: Path) -> dict[str, Any]:
     raise BadData(f"{path}: must hold a JSON object, but cannot be read. `make rollback` or retrain.")
 
 
-def pointer_or_none(shelf: str) -> dict[str, Any] | None:
+def pointer_or_none(namespace: Namespace) -> dict[str, Any] | None:
     """Like `pointer`, None also where it cannot be read."""
     with contextlib.suppress(BadData):
-        return pointer(shelf)
+        return pointer(namespace)
     return None
 
 
-def champion(shelf: str) -> Artefact | None:
+def champion(namespace: Namespace) -> Artefact | None:
     """The deployed model, hashes checked, or None (a normal state: the rule score then decides)."""
-    found = pointer(shelf)
-    return load(paths.models(shelf) / found["model_id"]) if found else None
+    found = pointer(namespace)
+    return load(paths.models(namespace) / found["model_id"]) if found else None
 
 
-def second(shelf: str) -> str:
-    """Where the success-probability model beside a shelf's champion is kept."""
-    return f"{shelf}{SECOND}"
-
-
-def decides(shelf: str) -> Decider:
+def decides(namespace: Namespace) -> Decider:
     """What decides by the pointers: the first of the two tiers whose model is whole, without one the rule score."""
-    for name, tier in ((CHAMPION, shelf), (SUCCESS, second(shelf))):
+    for tier in (namespace.champion, namespace.second):
         with contextlib.suppress(BadData, OSError):
             found = champion(tier)
             if found is not None:
-                return Decider(name, found.model_id)
-    return Decider(RULE)
+                return Decider(tier.tier, found.model_id)
+    return Decider(Tier.RULE)
 
 
-def to_roll_back(shelf: str) -> str:
-    """Which of a shelf and its second tier a rollback is of: the first that is damaged, else the first with a model."""
-    tiers = [tier for tier in (shelf, second(shelf)) if _standing(tier)]
-    return next((tier for tier in tiers if not _whole(tier)), tiers[0] if tiers else shelf)
+def to_roll_back(namespace: Namespace) -> Namespace:
+    """Which tier of a namespace a rollback is of: the first that is damaged, else the first with a model."""
+    tiers = [tier for tier in (namespace.champion, namespace.second) if _standing(tier)]
+    return next((tier for tier in tiers if not _whole(tier)), tiers[0] if tiers else namespace)
 
 
-def _whole(shelf: str) -> bool:
+def _whole(namespace: Namespace) -> bool:
     with contextlib.suppress(BadData, OSError):
-        return champion(shelf) is not None
+        return champion(namespace) is not None
     return False
 
 
-def deploy(shelf: str, artefact: Artefact, *, reason: str) -> str:
+def deploy(namespace: Namespace, artefact: Artefact, *, reason: str) -> str:
     """Store the artefact and point the champion at it; return its id."""
-    path = store(artefact, paths.models(shelf))
-    _point(shelf, path.name, reason)
+    path = store(artefact, paths.models(namespace))
+    _point(namespace, path.name, reason)
     return path.name
 
 
-def rollback(shelf: str) -> str:
+def rollback(namespace: Namespace) -> str:
     """Point the champion at what decided before it; return that model's id, or NONE where it was the rule score.
 
     Raises BQError where no model is deployed. A model that fails its hash check is never pointed at.
     """
-    current = _standing(shelf)
+    current = _standing(namespace)
     arrivals = [
         row
-        for row in history(shelf)
+        for row in history(namespace)
         if row["model_id"] == current != row["previous"] and not row["reason"].startswith(ROLLBACK)
     ]
     if not arrivals:
-        raise BQError(f"{shelf}: a model must be deployed to roll back from, but none is. Nothing was changed.")
+        raise BQError(f"{namespace}: a model must be deployed to roll back from, but none is. Nothing was changed.")
     earlier = arrivals[0]["previous"] or NONE
     if earlier != NONE:
-        load(paths.models(shelf) / earlier)
-    _point(shelf, earlier, f"{ROLLBACK} from {current}")
+        load(paths.models(namespace) / earlier)
+    _point(namespace, earlier, f"{ROLLBACK} from {current}")
     return earlier
 
 
-def history(shelf: str) -> list[dict[str, Any]]:
-    """Every deployment of the shelf, newest first."""
+def history(namespace: Namespace) -> list[dict[str, Any]]:
+    """Every deployment of the namespace, newest first."""
     import sqlalchemy as sa
 
     from bq.core import db
 
-    query = sa.select(db.deployments).where(db.deployments.c.strategy == shelf).order_by(db.deployments.c.id.desc())
+    query = (
+        sa.select(db.deployments)
+        .where(db.deployments.c.strategy == str(namespace))
+        .order_by(db.deployments.c.id.desc())
+    )
     with db.engine().connect() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _standing(shelf: str) -> str | None:
+def _standing(namespace: Namespace) -> str | None:
     """Id of the model that decides, or did by the journal where the pointer is gone or cannot be read."""
     found = None
     with contextlib.suppress(BadData):
-        found = _pointed(shelf)
-    found = found or next(iter(history(shelf)), None)
+        found = _pointed(namespace)
+    found = found or next(iter(history(namespace)), None)
     return None if found is None or found["model_id"] == NONE else found["model_id"]
 
 
-def _point(shelf: str, model_id: str, reason: str) -> None:
+def _point(namespace: Namespace, model_id: str, reason: str) -> None:
     """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more."""
     from bq.core import db
 
-    previous = _standing(shelf)  # None: the rule score
+    previous = _standing(namespace)  # None: the rule score
     now = dt.datetime.now(dt.UTC)
-    row = {"strategy": shelf, "model_id": model_id, "previous": previous, "reason": reason, "at_utc": now}
+    row = {"strategy": str(namespace), "model_id": model_id, "previous": previous, "reason": reason, "at_utc": now}
     with db.engine().begin() as connection:
         connection.execute(db.deployments.insert().values(row))
     content = {
@@ -243,12 +241,12 @@ def _point(shelf: str, model_id: str, reason: str) -> None:
         "since_utc": now.isoformat(timespec="seconds"),
         "reason": reason,
     }
-    files.write_json(paths.models(shelf) / "champion.json", content)
+    files.write_json(paths.models(namespace) / "champion.json", content)
 
 
-def clean(shelf: str) -> None:
+def clean(namespace: Namespace) -> None:
     """Remove what a killed deployment left behind: hidden folders, and pointers that were never put in place."""
-    for folder in paths.models(shelf).glob(".tmp-*"):
+    for folder in paths.models(namespace).glob(".tmp-*"):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in paths.models(shelf).glob(".champion.json.*.tmp"):
+    for file in paths.models(namespace).glob(".champion.json.*.tmp"):
         file.unlink(missing_ok=True)

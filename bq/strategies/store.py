@@ -156,7 +156,7 @@ def _content(column: pl.Series) -> bytes:
 
 def _folder(strategy: Strategy, settings: Settings) -> Path:
     """Folder of one event set: by the code that computes it, and by everything but the bars that it depends on."""
-    beside = dict.fromkeys(("learning", "gate", "tuning", "ml", "ml_data_collection", "run"), True)
+    beside = dict.fromkeys(("name", "learning", "gate", "tuning", "ml", "ml_data_collection", "run"), True)
     beside |= {"market": {"end", "max_quarantine_share"}}
     key = files.digest(settings.model_dump(mode="json", exclude=beside))
     return paths.events(strategy.name) / f"{code_digest()}-{key}"

@@ -62,7 +62,7 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
         if not np.isfinite(made.value):
             raise Infeasible("no session of validation has a figure: too few events in each")
         if name:
-            ledger.record(settings.shelf, [ledger.Trial(KIND, name, number, values, made.series)])
+            ledger.record(settings.namespace, [ledger.Trial(KIND, name, number, values, made.series)])
         return made.value, {}
 
     study.run(under_way, evaluate, trials=settings.tuning.trials)
@@ -137,7 +137,7 @@ def study_name(part: pl.DataFrame, settings: Settings, ranges: Ranges) -> str:
     content = part.select("event_id", "label", "outcome").write_ipc(None).getvalue()
     given = [settings.model_dump(mode="json", exclude=beside), files.sha256(content), store.code_digest()]
     digest = files.digest([*given, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
-    return f"{settings.shelf}_{KIND}_{settings.learning.model}_{digest}"
+    return f"{settings.namespace}_{KIND}_{settings.learning.model}_{digest}"
 
 
 def score(part: pl.DataFrame, strategy: Strategy, settings: Settings) -> Score:

@@ -101,7 +101,7 @@ class Scores:
 
     def _write(self) -> None:
         if self._name:
-            ledger.record(self._settings.shelf, self._waiting)
+            ledger.record(self._settings.namespace, self._waiting)
         self._waiting = []
 
 

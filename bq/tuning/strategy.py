@@ -61,12 +61,12 @@ def tune(settings: BreakoutSettings, data: MarketData, *, keep: bool) -> Tuned:
         Part("validation", scores.of[best.number], score(seen, settings, windows.folds)),
         Part(HOLDOUT, score(whole, chosen, [windows.holdout]), score(whole, settings, [windows.holdout])),
     ]
-    held_out, tried = parts[-1].winner.series, ledger.on(settings.shelf, parts[1].winner.series["session"])
+    held_out, tried = parts[-1].winner.series, ledger.on(settings.namespace, parts[1].winner.series["session"])
     if name:
-        ledger.record(settings.shelf, [ledger.Trial(HOLDOUT, name, best.number, best.params, held_out)])
+        ledger.record(settings.namespace, [ledger.Trial(HOLDOUT, name, best.number, best.params, held_out)])
     else:  # what is not kept was tried all the same
         tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")
-    kept = ledger.on(settings.shelf, held_out["session"]).columns
+    kept = ledger.on(settings.namespace, held_out["session"]).columns
     looks = sum(column.startswith(f"{HOLDOUT}/") for column in kept) + (name is None)
     judged = evidence.judge(parts[1].winner.series, scores.matrix(), tried)
     return verdict.tuned(Found(settings, under_way, name, best, windows, parts, scores, evidence=judged, looks=looks))
@@ -77,4 +77,4 @@ def study_name(settings: BreakoutSettings, data: MarketData) -> str:
     beside = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
     parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, store.code_digest()]
     digest = files.digest([*parts, sorted(f"{key} {value}" for key, value in RANGES.items())], length=12)
-    return f"{settings.shelf}_{KIND}_{settings.tuning.objective}_{digest}"
+    return f"{settings.namespace}_{KIND}_{settings.tuning.objective}_{digest}"

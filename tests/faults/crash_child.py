@@ -19,23 +19,26 @@ from pathlib import Path
 
 from bq.core import db, files, paths
 from bq.core.errors import BQError
+from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.serving.registry import Artefact
 
 BASE = 400  # more than the imports and any work make calls of one kind
-SHELF = "toy"
+NAMESPACE = Namespace.parse("toy")
 FAILED, BUG = 1, 99
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "os.truncate", "sqlite3.connect")
 
 
 def artefact(name: str) -> Artefact:
-    return Artefact(f"graph {name}".encode() * 50, {"strategy": SHELF, "model": name}, {"note": "made by a test"})
+    return Artefact(
+        f"graph {name}".encode() * 50, {"strategy": str(NAMESPACE), "model": name}, {"note": "made by a test"}
+    )
 
 
 def deploy(name: str) -> None:
-    registry.clean(SHELF)
-    registry.deploy(SHELF, artefact(name), reason=f"test {name}")
+    registry.clean(NAMESPACE)
+    registry.deploy(NAMESPACE, artefact(name), reason=f"test {name}")
 
 
 def write_state(name: str) -> None:
@@ -53,7 +56,7 @@ def publish(name: str) -> None:
     protocol.git_state, protocol.PACKAGES = dict, ()
     protocol.report.render = lambda _notebooks, target, **_: files.write_text(target, "report</html>")
     settings = params.load(paths.parameters("butterfly"), strategies.get("butterfly").settings)
-    with protocol.lock(settings.shelf):
+    with protocol.lock(settings.namespace):
         run = protocol.Run(settings, job="retrain")
         protocol.perform(run, lambda run: files.write_text(run.folder / "table.csv", name * 1000))
 

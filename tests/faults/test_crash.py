@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from crash_child import BASE, BUG, FAILED, SHELF, artefact
+from crash_child import BASE, BUG, FAILED, NAMESPACE, artefact
 
 from bq.core import files, paths
 from bq.serving import registry
@@ -135,7 +135,7 @@ def _changes(lines: list[str], home: str) -> list[tuple[str, int]]:
 
 def check_deploy(home: Path, monkeypatch) -> None:
     monkeypatch.setenv("BQ_HOME", str(home))
-    model = registry.champion(SHELF)
+    model = registry.champion(NAMESPACE)
     assert model in (artefact("old"), artefact("new"))
     with sqlite3.connect(home / "data" / "bq.db") as connection:
         assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
@@ -146,8 +146,8 @@ def check_deploy(home: Path, monkeypatch) -> None:
 
 
 def heal_deploy(home: Path) -> None:
-    assert registry.champion(SHELF) == artefact("next")
-    assert not list(paths.models(SHELF).glob(".*"))
+    assert registry.champion(NAMESPACE) == artefact("next")
+    assert not list(paths.models(NAMESPACE).glob(".*"))
 
 
 def check_write_state(home: Path, _) -> None:

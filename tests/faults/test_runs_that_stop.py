@@ -16,13 +16,14 @@ import pytest
 from bq import runs, strategies
 from bq.core import db, files, params, paths
 from bq.core.errors import BadData, BQError, Locked
+from bq.core.namespace import Namespace
 from bq.jobs import retrain
 from bq.jobs.run import leftovers, protocol, record
 from bq.jobs.run.protocol import Cancelled, Run
 from bq.serving import registry
 from bq.serving.registry import Artefact
 
-SHELF = "butterfly"
+NAMESPACE = Namespace.parse("butterfly")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -33,7 +34,7 @@ def home(tmp_path, monkeypatch):
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(protocol, "git_state", dict)
-    registry.deploy(SHELF, Artefact(b"graph", {"strategy": SHELF}, {}), reason="test")
+    registry.deploy(NAMESPACE, Artefact(b"graph", {"strategy": str(NAMESPACE)}, {}), reason="test")
     return tmp_path
 
 
@@ -82,12 +83,12 @@ def test_a_failed_run_has_record_and_report_with_the_reason(perform):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
 def test_a_signal_is_recorded_as_cancelled_and_leaves_the_champion(perform, number):
-    before = registry.pointer(SHELF)
+    before = registry.pointer(NAMESPACE)
     handler = signal.getsignal(number)
     with pytest.raises(Cancelled):
         perform(stop(number))
     assert only().info["status"] == "cancelled"
-    assert registry.pointer(SHELF) == before
+    assert registry.pointer(NAMESPACE) == before
     assert signal.getsignal(number) == handler
 
 
@@ -161,7 +162,7 @@ def test_a_killed_run_is_recorded_by_the_next_and_told(settings, monkeypatch):
     told = []
     monkeypatch.setattr(record, "tell", lambda event, info: told.append((event, info["run_id"])))
     run = killed(settings)
-    with protocol.lock(SHELF):
+    with protocol.lock(NAMESPACE):
         found = only()
     assert found.info["status"] == "killed" and "during training" in found.info["headline"]
     assert found.info["run_id"] in (paths.outputs() / "index.html").read_text()
@@ -173,14 +174,14 @@ def test_a_killed_run_is_recorded_by_the_next_and_told(settings, monkeypatch):
 def test_a_run_killed_while_its_folder_got_its_name_is_what_it_was(settings):
     run = Run(settings, job="retrain")
     files.write_json(run.folder / "run.json", run.info | {"status": "kept"})
-    with protocol.lock(SHELF):
+    with protocol.lock(NAMESPACE):
         assert only().info["status"] == "kept"
     assert (paths.outputs() / "latest").readlink().name == run.run_id
 
 
 def test_a_folder_without_a_record_is_removed(settings):
-    (paths.outputs() / f".20261121T001829Z_{SHELF}").mkdir(parents=True)
-    with protocol.lock(SHELF):
+    (paths.outputs() / f".20261121T001829Z_{NAMESPACE}").mkdir(parents=True)
+    with protocol.lock(NAMESPACE):
         assert not list(paths.outputs().glob(".*"))
     assert runs.every() == []
 
@@ -196,7 +197,7 @@ def test_processes_of_a_killed_run_are_ended_and_no_others(settings):
     run = killed(settings)
     theirs, other = sleeper(**{leftovers.MARK: str(run.folder)}), sleeper(**{leftovers.MARK: f"{run.folder}_x"})
     try:
-        with protocol.lock(SHELF):
+        with protocol.lock(NAMESPACE):
             assert theirs.poll() is not None
         assert other.poll() is None
     finally:
@@ -251,13 +252,13 @@ def test_temporary_files_of_a_dead_process_go_and_those_of_a_live_one_stay(tmp_p
 def test_a_second_run_says_that_the_lock_is_held():
     code = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    path = paths.home() / "data" / f".{SHELF}.lock"
+    path = paths.home() / "data" / f".{NAMESPACE}.lock"
     with subprocess.Popen([sys.executable, "-c", code, str(path)], **pipes) as other:
         other.stdout.readline()
-        with pytest.raises(Locked, match="one run at a time"), protocol.lock(SHELF):
+        with pytest.raises(Locked, match="one run at a time"), protocol.lock(NAMESPACE):
             pass
         other.kill()
-    with protocol.lock(SHELF):
+    with protocol.lock(NAMESPACE):
         pass
 
 
@@ -269,7 +270,12 @@ def job(monkeypatch, settings):
     def work(run: Run, request: object, data: object, fingerprint: str) -> None:
         begun.append(run.run_id)
         job.work(run)
-        row = {"run_id": run.run_id, "strategy": SHELF, "finished_utc": run.started, "fingerprint": fingerprint}
+        row = {
+            "run_id": run.run_id,
+            "strategy": str(NAMESPACE),
+            "finished_utc": run.started,
+            "fingerprint": fingerprint,
+        }
         row |= {"decision": "kept", "model_id": None, "events": 1, "verdict": {"headline": "kept", "components": []}}
         with db.engine().begin() as connection:
             connection.execute(db.attempts.insert().values(row))
@@ -359,5 +365,5 @@ def test_the_user_hears_of_failure_kill_and_deployment(perform, settings, monkey
     with pytest.raises(Cancelled):
         perform(stop(signal.SIGTERM))
     killed(settings)
-    with protocol.lock(SHELF):
+    with protocol.lock(NAMESPACE):
         assert json.dumps((tmp_path / "heard").read_text().split()) == '["failed", "deployed", "killed"]'

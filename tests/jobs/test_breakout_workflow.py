@@ -14,7 +14,7 @@ from bq.serving import quality
 from bq.strategies.breakout import STRATEGY
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
-SHELF = "breakout-simulated"
+NAMESPACE = "breakout-simulated"
 SMALL = (
     "market.simulation.symbols=24 market.simulation.sessions=1500 market.simulation.edge=0.3 exit.max_holding_days=10 "
     "learning.folds=3 learning.newest_days=300 gate.draws=1000 gate.min_blocks=10 gate.alpha=0.1 "
@@ -45,7 +45,7 @@ def go(tmp_path, monkeypatch, capsys):
 
 def test_optimise_collect_train_enable_improve(go, tmp_path):
     assert "4 trials · sharpe_ratio" in go(tune.main, TRIALS=4)
-    optimised = {"PARAMS": runs.latest(SHELF, job="tune").folder / "breakout_optimised.yaml"}
+    optimised = {"PARAMS": runs.latest(NAMESPACE, job="tune").folder / "breakout_optimised.yaml"}
     enabled = {**optimised, "SET": "ml.enabled=true"}
 
     first, again = go(collect.main, **optimised), go(collect.main, **optimised)
@@ -58,8 +58,8 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
             go(asked, **enabled)
 
     assert "verdict     Deployed" in go(retrain.main, **optimised)
-    assert runs.latest(SHELF, job="retrain").info["trigger"].startswith("first attempt")
-    report = runs.latest(SHELF, job="retrain").report.read_text()
+    assert runs.latest(NAMESPACE, job="retrain").info["trigger"].startswith("first attempt")
+    report = runs.latest(NAMESPACE, job="retrain").report.read_text()
     for told in ("What the portfolio earned", "How trades ended", "What became of the signals", "Taken against all"):
         assert told in report
     assert "AUC of P(Win)" in report
@@ -86,7 +86,7 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     kept = go(retrain.main, **better)
     assert "verdict     Kept current model: improvement below threshold (champion " in kept
     assert "; needed: " in kept
-    newest = runs.latest(SHELF, job="retrain").info["trigger"]
+    newest = runs.latest(NAMESPACE, job="retrain").info["trigger"]
     assert (
         newest == "0 matured events new since the last attempt (500 would be enough by themselves); parameters differ"
     )
@@ -111,4 +111,4 @@ def _backtested(settings, day: dt.date) -> list[float]:
 
 def _scanned(out: str, home, day: dt.date) -> pl.DataFrame:
     assert "priority" in out and f"{day}" in out
-    return pl.read_parquet(home / "outputs" / "scans" / f"{day}_{SHELF}.parquet")
+    return pl.read_parquet(home / "outputs" / "scans" / f"{day}_{NAMESPACE}.parquet")

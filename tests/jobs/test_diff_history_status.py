@@ -306,11 +306,11 @@ def event_store(home, name, *, through="2020-03-01", code=None):
     (folder / "state.json").write_text(json.dumps({"through": through, "tables": hashes}))
 
 
-def test_status_shows_every_shelf_and_explains_the_stored_events(made, monkeypatch, capsys):
+def test_status_shows_every_namespace_and_explains_the_stored_events(made, monkeypatch, capsys):
     pointer = {"model_id": "m1", "previous": None, "since_utc": "2026-01-04T00:00:00+00:00", "reason": "better"}
-    for shelf, content in {"butterfly-simulated": json.dumps(pointer), "butterfly-success": "{"}.items():
-        (made / "models" / shelf).mkdir(parents=True)
-        (made / "models" / shelf / "champion.json").write_text(content)
+    for namespace, content in {"butterfly-simulated": json.dumps(pointer), "butterfly-success": "{"}.items():
+        (made / "models" / namespace).mkdir(parents=True)
+        (made / "models" / namespace / "champion.json").write_text(content)
     event_store(made, "aaaa")
     event_store(made, "bbbb", code="older")
     status.main(asked(monkeypatch))

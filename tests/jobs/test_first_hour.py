@@ -20,7 +20,7 @@ from bq.strategies import breakout, butterfly, store
 from bq.strategies.forecast import STRATEGY
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
-SHELF = "forecast-simulated"
+NAMESPACE = "forecast-simulated"
 SMALL = (
     "market.simulation.symbols=6 market.simulation.sessions=1002 events.every_sessions=5 learning.folds=2 "
     "learning.test_days=150 learning.newest_days=60 learning.regimes=null learning.model=elastic_net "
@@ -64,7 +64,7 @@ def rows(table: sa.Table) -> int:
 def test_a_stack_is_trained_and_shown_although_the_parameters_choose_another_model(go):
     printed = go(notebook.stack)
     assert "warning     the parameters choose elastic_net; this is what learning.model=stack would be" in printed
-    run = runs.latest(SHELF, job="stack")
+    run = runs.latest(NAMESPACE, job="stack")
     assert run.info["status"] == "done" and run.info["parameters"]["learning"]["model"] == "stack"
     assert "Rank IC of the whole: " in run.report.read_text()
     assert not (paths.home() / "models").exists()
@@ -77,7 +77,7 @@ def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
     assert "verdict     Quick look, nothing is deployed or recorded; the gate would deploy (better)" in printed
     assert not (paths.home() / "models").exists()
     assert [rows(table) for table in (db.attempts, db.trials, db.deployments)] == [0, 0, 0]
-    run = runs.latest(SHELF, job="quick")
+    run = runs.latest(NAMESPACE, job="quick")
     assert run.info["status"] == "done" and run.verdict["decision"] == "quick look"
     assert "Quick look, nothing is deployed" in run.report.read_text()
     assert go(history.main).startswith("nothing yet")

@@ -8,7 +8,7 @@ import as_a_user
 import polars as pl
 import pytest
 
-SHELF = "forecast-simulated"
+NAMESPACE = "forecast-simulated"
 SMALL = (
     "market.simulation.symbols=30 market.simulation.sessions=1400 market.simulation.oracle_ic=0.3 "
     "portfolio.max_turnover=0.3 events.every_sessions=5 learning.folds=3 learning.test_days=300 learning.compare=[] "
@@ -53,8 +53,8 @@ def test_a_planted_market_deploys_a_stack_by_the_gates_own_thresholds(home, trai
     info = json.loads((folder / "run.json").read_text())
     assert info["status"] == "deployed", trained.stdout
     assert info["parameters"]["production"]["min_sharpe"] == 1.0
-    pointer = json.loads((home / f"models/{SHELF}/champion.json").read_text())
-    bundle = json.loads((home / f"models/{SHELF}/{pointer['model_id']}/bundle.json").read_text())
+    pointer = json.loads((home / f"models/{NAMESPACE}/champion.json").read_text())
+    bundle = json.loads((home / f"models/{NAMESPACE}/{pointer['model_id']}/bundle.json").read_text())
     assert bundle["model"] == "stack" and bundle["features"] == "alpha_ranks+regimes3"
 
 

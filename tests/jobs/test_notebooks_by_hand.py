@@ -5,6 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from bq.core import db, paths
+from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.workbench import notebooks
 
@@ -28,7 +29,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
-    registry.deploy("butterfly-simulated", registry.Artefact(b"graph", {"strategy": "butterfly"}, {}), reason="test")
+    registry.deploy(
+        Namespace.parse("butterfly-simulated"),
+        registry.Artefact(b"graph", {"strategy": "butterfly"}, {}),
+        reason="test",
+    )
     return tmp_path / "home"
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from bq.core import params, paths
+from bq.core.namespace import Namespace
 from bq.jobs import presentation
 from bq.jobs.run.protocol import Run
 from bq.serving import registry
@@ -12,7 +13,7 @@ from bq.serving.gates import Verdict
 from bq.serving.registry import Artefact
 from bq.strategies.butterfly import STRATEGY
 
-SHELF = "butterfly"
+NAMESPACE = Namespace.parse("butterfly")
 KEPT, DEPLOYED = Verdict(False, "not shown: calibration", []), Verdict(True, "its trades earn", [])
 NEW = Artefact(b"new", {"model": "new"}, {})
 
@@ -26,12 +27,12 @@ def home(tmp_path, monkeypatch):
 
 
 def presented(second: Verdict | None, *, quick: bool = False) -> dict:
-    request = SimpleNamespace(quick=quick, settings=SimpleNamespace(shelf=SHELF))
+    request = SimpleNamespace(quick=quick, settings=SimpleNamespace(namespace=NAMESPACE))
     return presentation.present(KEPT, second, SimpleNamespace(success=NEW), request)
 
 
-def standing(shelf: str) -> str:
-    return registry.deploy(shelf, Artefact(shelf.encode(), {"model": shelf}, {}), reason="test")
+def standing(namespace: str) -> str:
+    return registry.deploy(namespace, Artefact(namespace.encode(), {"model": namespace}, {}), reason="test")
 
 
 def test_without_any_model_the_rule_score_goes_on_deciding(home):
@@ -46,12 +47,12 @@ def test_a_success_model_deployed_without_a_champion_is_said_to_decide(home):
 
 
 def test_a_standing_success_model_goes_on_deciding(home):
-    known = standing(registry.second(SHELF))
+    known = standing(NAMESPACE.second)
     assert f"the success-probability model {known} goes on deciding" in presented(KEPT)["headline"]
 
 
 def test_beside_a_champion_the_second_tier_does_not_decide(home):
-    known = standing(SHELF)
+    known = standing(NAMESPACE)
     assert presented(DEPLOYED)["headline"] == f"Kept the champion {known} (not shown: calibration)"
 
 
@@ -65,7 +66,7 @@ def test_the_users_command_hears_of_a_deployment_of_either_tier(home, monkeypatc
 
     told = []
     monkeypatch.setattr(record, "tell", lambda what, info: told.append(what))
-    run = Run(params.load(paths.parameters(SHELF), STRATEGY.settings), job="retrain")
+    run = Run(params.load(paths.parameters(NAMESPACE.strategy), STRATEGY.settings), job="retrain")
     run.info |= {"status": "kept", "deployed": deployed}
     run._settle()
     assert told == ([event] if deployed else [])

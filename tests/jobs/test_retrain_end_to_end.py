@@ -12,7 +12,7 @@ import pytest
 
 from bq.serving import registry
 
-SHELF = "butterfly-simulated"
+NAMESPACE = "butterfly-simulated"
 SMALL = (
     "market.simulation.symbols=12 market.simulation.sessions=1700 events.first=2012-01-02 learning.folds=4 "
     "learning.test_days=300 gate.draws=1000 gate.top_k=3 gate.min_blocks=10"
@@ -50,7 +50,7 @@ def test_a_planted_market_deploys(home, first, folder):
 
 
 def test_a_simulated_market_deploys_nothing_for_the_real_one(home, first):
-    assert {path.name for path in (home / "models").iterdir()} == {SHELF, f"{SHELF}-success"}
+    assert {path.name for path in (home / "models").iterdir()} == {NAMESPACE, f"{NAMESPACE}-success"}
 
 
 def test_the_verdict_is_one_screen_with_reasons_and_the_path_of_the_report(home, first):
@@ -131,7 +131,9 @@ def last_tier(home) -> int:
 
 
 def test_a_damaged_model_is_found_by_verify_and_the_next_tier_decides(home, first):
-    champion, second = (next((home / "models" / shelf).glob("*/model.onnx")) for shelf in (SHELF, f"{SHELF}-success"))
+    champion, second = (
+        next((home / "models" / namespace).glob("*/model.onnx")) for namespace in (NAMESPACE, f"{NAMESPACE}-success")
+    )
     whole = champion.read_bytes(), second.read_bytes()
     try:
         champion.write_bytes(whole[0][:-1] + bytes([whole[0][-1] ^ 1]))
@@ -149,11 +151,11 @@ def test_a_damaged_model_is_found_by_verify_and_the_next_tier_decides(home, firs
 
 def test_a_champion_that_is_gone_or_of_another_schema_leaves_the_decision_to_the_second_tier(home, first, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(home))
-    pointer = home / "models" / SHELF / "champion.json"
+    pointer = home / "models" / NAMESPACE / "champion.json"
     before, folder = pointer.read_bytes(), pointer.parent / json.loads(pointer.read_text())["model_id"]
     try:
         whole = registry.load(folder)
-        registry.deploy(SHELF, whole._replace(bundle={**whole.bundle, "schema_hash": "another"}), reason="test")
+        registry.deploy(NAMESPACE, whole._replace(bundle={**whole.bundle, "schema_hash": "another"}), reason="test")
         assert "must be those of butterfly_v2" in run(home, "scan").stdout and last_tier(home) == 2
         pointer.write_bytes(before)
         folder.rename(folder.with_name("elsewhere"))
@@ -165,19 +167,19 @@ def test_a_champion_that_is_gone_or_of_another_schema_leaves_the_decision_to_the
 
 
 def test_rollback_goes_down_the_tiers_one_by_one_and_every_command_says_who_decides(home, first):
-    pointers = [home / "models" / shelf / "champion.json" for shelf in (SHELF, f"{SHELF}-success")]
+    pointers = [home / "models" / namespace / "champion.json" for namespace in (NAMESPACE, f"{NAMESPACE}-success")]
     before = [pointer.read_bytes() for pointer in pointers]
     second = json.loads(before[1])["model_id"]
     try:
         done = run(home, "rollback")
         assert done.returncode == 0 and f"the success-probability model {second} decides" in done.stdout
-        told = f"{SHELF}: none, decisions come from the success-probability model {second}"
+        told = f"{NAMESPACE}: none, decisions come from the success-probability model {second}"
         assert told in run(home, "status").stdout
         scanned = run(home, "scan").stdout
         assert second in scanned and last_tier(home) == 2
         done = run(home, "rollback")
-        assert done.returncode == 0 and f"{SHELF}: the rule score decides" in done.stdout
-        assert f"{SHELF}: none, decisions come from the rule score" in run(home, "status").stdout
+        assert done.returncode == 0 and f"{NAMESPACE}: the rule score decides" in done.stdout
+        assert f"{NAMESPACE}: none, decisions come from the rule score" in run(home, "status").stdout
         rolled_back = [pointer.read_bytes() for pointer in pointers]
         done = run(home, "rollback")
         assert done.returncode == 1 and "a model must be deployed" in done.stderr
@@ -188,13 +190,13 @@ def test_rollback_goes_down_the_tiers_one_by_one_and_every_command_says_who_deci
 
 
 def test_the_card_of_the_success_model_holds_its_figures_and_the_ledger_its_trial(home, first):
-    card = json.loads(next((home / "models" / f"{SHELF}-success").glob("*/card.json")).read_text())
+    card = json.loads(next((home / "models" / f"{NAMESPACE}-success").glob("*/card.json")).read_text())
     assert {"log-loss", "AUC of P(Success)"} <= {row["metric"] for row in card["metrics_oos"]}
     asked = {"out-of-sample time", "drawdown", "calibration", "newest window against the rule score"}
     assert asked <= {component["name"] for component in card["components"]}
     with sqlite3.connect(home / "data/bq.db") as connection:
-        rows = connection.execute("select shelf from trials where kind = 'gate'").fetchall()
-    assert {shelf for (shelf,) in rows} == {SHELF, f"{SHELF}-success"}
+        rows = connection.execute("select namespace from trials where kind = 'gate'").fetchall()
+    assert {namespace for (namespace,) in rows} == {NAMESPACE, f"{NAMESPACE}-success"}
 
 
 def test_a_locked_second_run_says_so_and_exits_with_its_own_code(home, first):

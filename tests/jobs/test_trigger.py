@@ -49,8 +49,8 @@ def ask(monkeypatch):
 
     def held(last, *, now, champion=None, forced=False, **info):
         made = [runs.Run(None, {"job": "retrain", "status": "kept", **last})] if last else []
-        monkeypatch.setattr(runs, "every", lambda shelf, job: made)
-        monkeypatch.setattr(registry, "champion", lambda shelf: champion)
+        monkeypatch.setattr(runs, "every", lambda namespace, job: made)
+        monkeypatch.setattr(registry, "champion", lambda namespace: champion)
         nothing = dict.fromkeys(Request._fields)
         asked = Request(**{**nothing, "strategy": TOY, "settings": toy_settings(), "force": forced})
         return trigger.held(asked, {"data_hash": "d1", "parameters": {}, **info}, now)

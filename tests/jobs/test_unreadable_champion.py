@@ -10,13 +10,14 @@ import pytest
 
 from bq import runs, strategies
 from bq.core import files, params, paths
+from bq.core.namespace import Namespace
 from bq.jobs import retrain
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
 from bq.serving import registry
 from bq.serving.registry import Artefact
 
-SHELF = "butterfly"
+NAMESPACE = Namespace.parse("butterfly")
 NO_EVENTS = pl.DataFrame(schema={"event_id": pl.String})
 
 
@@ -27,14 +28,14 @@ def model(tmp_path, monkeypatch) -> Path:
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(protocol, "git_state", dict)
-    registry.deploy(SHELF, Artefact(b"graph", {"strategy": SHELF}, {}), reason="test")
-    return paths.models(SHELF) / registry.pointer(SHELF)["model_id"]
+    registry.deploy(NAMESPACE, Artefact(b"graph", {"strategy": str(NAMESPACE)}, {}), reason="test")
+    return paths.models(NAMESPACE) / registry.pointer(NAMESPACE)["model_id"]
 
 
 def ask() -> tuple[object, Run]:
     """The standing champion as a run hears of it."""
-    strategy = strategies.get(SHELF)
-    settings = params.load(paths.parameters(SHELF), strategy.settings)
+    strategy = strategies.get(NAMESPACE.strategy)
+    settings = params.load(paths.parameters(NAMESPACE.strategy), strategy.settings)
     request = SimpleNamespace(settings=settings, strategy=strategy)
     run, found = Run(settings, job="retrain"), []
     protocol.perform(run, lambda under_way: found.append(retrain._standing(NO_EVENTS, NO_EVENTS, request, under_way)))
@@ -42,7 +43,7 @@ def ask() -> tuple[object, Run]:
 
 
 def test_a_disk_that_fails_for_a_moment_ends_the_run_instead_of_skipping_the_champion(model, monkeypatch):
-    before = registry.pointer(SHELF)
+    before = registry.pointer(NAMESPACE)
 
     def fail(content: Path | bytes) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(content))
@@ -56,7 +57,7 @@ def test_a_disk_that_fails_for_a_moment_ends_the_run_instead_of_skipping_the_cha
         "must be readable and writable, but: Input/output error. The disk or its connection fails: look into the "
         "system's log. Nothing is half-written: run it again."
     )
-    assert registry.pointer(SHELF) == before
+    assert registry.pointer(NAMESPACE) == before
 
 
 def test_a_damaged_champion_is_judged_as_absent_and_the_run_says_so(model):

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from bq import strategies
 from bq.core import db, log, params, paths
 from bq.core.errors import BQError
+from bq.core.namespace import Namespace
 from bq.core.secrets import redact
 from bq.jobs.run import protocol
 from bq.serving import registry
@@ -75,7 +76,9 @@ def test_a_run_that_fails_leaves_no_secret_anywhere(home, monkeypatch, capfd, so
 
 def test_no_row_of_a_database_holds_a_secret(home, tmp_path, monkeypatch):
     monkeypatch.delenv("BQ_DATABASE_URL")  # SQLite; the other canaries stay
-    registry.deploy("butterfly", registry.Artefact(b"graph", {"strategy": "butterfly"}, {}), reason="better")
+    registry.deploy(
+        Namespace.parse("butterfly"), registry.Artefact(b"graph", {"strategy": "butterfly"}, {}), reason="better"
+    )
     with db.engine().connect() as connection:
         rows = [row for table in db.metadata.sorted_tables for row in connection.execute(sa.select(table)).all()]
     assert rows and not leaks(repr(rows))

@@ -11,6 +11,7 @@ from toy_strategy import FEATURES, TASK, TOY, toy_settings
 
 from bq.core import paths
 from bq.core.errors import BadData
+from bq.core.namespace import Tier
 from bq.serving import candidate, decide, registry
 from bq.serving.registry import Artefact
 from bq.strategies.events import FeatureSet
@@ -35,7 +36,7 @@ def artefact(made) -> Artefact:
 
 @pytest.fixture
 def deployed(home, artefact) -> str:
-    return registry.deploy(SETTINGS.shelf, artefact, reason="test")
+    return registry.deploy(SETTINGS.namespace, artefact, reason="test")
 
 
 def today(events: pl.DataFrame) -> pl.DataFrame:
@@ -46,7 +47,7 @@ def test_the_champion_answers_where_there_is_one(deployed, events, training):
     answer = decide.decide(events, TOY, SETTINGS)
     assert answer.columns == COLUMNS
     assert set(answer["event_id"]) == set(events["event_id"])
-    assert answer["tier"].unique().to_list() == [decide.CHAMPION]
+    assert answer["tier"].unique().to_list() == [Tier.CHAMPION]
     assert answer["model"].unique().to_list() == [deployed]
     expected = training.artefact.predict(FEATURES.matrix(events), *TOY.cells(events))
     theirs = dict(zip(events["event_id"], expected.expected.tolist(), strict=True))
@@ -63,7 +64,7 @@ def test_the_champion_answers_where_there_is_one(deployed, events, training):
 def test_the_rule_score_answers_where_nothing_was_deployed(home, events):
     answer = decide.decide(events, TOY, SETTINGS)
     assert answer.columns == COLUMNS
-    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["tier"].unique().to_list() == [Tier.RULE]
     assert answer["model"].unique().to_list() == ["rule score"]
     nothing = "no model was deployed yet"
     assert answer["reason"].str.ends_with(f"against 60.0; champion: {nothing}; success model: {nothing}").all()
@@ -75,25 +76,25 @@ def test_the_rule_score_answers_where_nothing_was_deployed(home, events):
 
 @pytest.fixture
 def second(home, made) -> str:
-    return registry.deploy(registry.second(SETTINGS.shelf), made.success, reason="test")
+    return registry.deploy(SETTINGS.namespace.second, made.success, reason="test")
 
 
 @pytest.mark.parametrize("fault", ["deleted", "corrupted", "of another schema", "never deployed"])
 def test_the_success_model_answers_where_the_champion_cannot(second, made, events, fault, success):
     strategy = TOY
     if fault != "never deployed":
-        model_id = registry.deploy(SETTINGS.shelf, made.artefact, reason="test")
-        graph = paths.models(SETTINGS.shelf) / model_id / "model.onnx"
+        model_id = registry.deploy(SETTINGS.namespace, made.artefact, reason="test")
+        graph = paths.models(SETTINGS.namespace) / model_id / "model.onnx"
         if fault == "deleted":
             graph.unlink()
         elif fault == "corrupted":
             graph.write_bytes(b"damaged")
         else:
             bundle = {**made.artefact.bundle, "schema_hash": "another"}
-            registry.deploy(SETTINGS.shelf, made.artefact._replace(bundle=bundle), reason="test")
+            registry.deploy(SETTINGS.namespace, made.artefact._replace(bundle=bundle), reason="test")
     answer = decide.decide(events, strategy, SETTINGS)
     assert answer.columns == COLUMNS
-    assert answer["tier"].unique().to_list() == [decide.SUCCESS]
+    assert answer["tier"].unique().to_list() == [Tier.SECOND]
     assert answer["model"].unique().to_list() == [second]
     assert answer["reason"].str.contains("; champion: ").all()
     threshold = success.artefact.threshold
@@ -103,9 +104,9 @@ def test_the_success_model_answers_where_the_champion_cannot(second, made, event
 
 
 def test_a_damaged_success_model_hides_neither_its_own_fault_nor_the_champions(second, events):
-    (paths.models(registry.second(SETTINGS.shelf)) / second / "model.onnx").write_bytes(b"damaged")
+    (paths.models(SETTINGS.namespace.second) / second / "model.onnx").write_bytes(b"damaged")
     answer = decide.decide(today(events), TOY, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["tier"].unique().to_list() == [Tier.RULE]
     assert answer["reason"].str.contains("champion: no model was deployed yet; success model: model").all()
 
 
@@ -117,7 +118,7 @@ def test_the_percentile_ranks_the_events_of_a_session(deployed, events):
 
 def test_both_tiers_answer_in_the_same_columns(home, artefact, events):
     rule = decide.decide(today(events), TOY, SETTINGS)
-    registry.deploy(SETTINGS.shelf, artefact, reason="test")
+    registry.deploy(SETTINGS.namespace, artefact, reason="test")
     champion = decide.decide(today(events), TOY, SETTINGS)
     assert rule.schema == champion.schema
 
@@ -135,13 +136,13 @@ def test_no_event_gets_no_answer(deployed, events):
 def test_an_event_with_missing_and_infinite_features_is_answered(deployed, events):
     odd = today(events).with_columns(signal=pl.lit(None, pl.Float32), noise=pl.lit(float("inf"), pl.Float32))
     answer = decide.decide(odd, TOY, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.CHAMPION]
+    assert answer["tier"].unique().to_list() == [Tier.CHAMPION]
     assert answer["expected_roi"].is_finite().all()
 
 
 def test_a_structure_the_champion_never_saw_is_answered(deployed, events):
     answer = decide.decide(today(events).with_columns(kind=pl.lit(7, pl.Int64)), TOY, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.CHAMPION]
+    assert answer["tier"].unique().to_list() == [Tier.CHAMPION]
     assert answer["expected_roi"].is_finite().all()
 
 
@@ -157,17 +158,17 @@ DAMAGE = {
 
 @pytest.mark.parametrize(("name", "content", "why"), DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_champion_leaves_the_decision_to_the_rule_score_and_says_why(deployed, events, name, content, why):
-    path = paths.models(SETTINGS.shelf) / deployed / name
+    path = paths.models(SETTINGS.namespace) / deployed / name
     path.write_bytes(content) if content is not None else path.unlink()
     answer = decide.decide(today(events), TOY, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["tier"].unique().to_list() == [Tier.RULE]
     assert answer["reason"].str.contains(why, literal=True).all()
 
 
 def test_a_garbage_pointer_leaves_the_decision_to_the_rule_score(deployed, events):
-    (paths.models(SETTINGS.shelf) / "champion.json").write_text("garbage")
+    (paths.models(SETTINGS.namespace) / "champion.json").write_text("garbage")
     answer = decide.decide(today(events), TOY, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["tier"].unique().to_list() == [Tier.RULE]
     assert answer["reason"].str.contains("champion.json: must hold a JSON object").all()
 
 
@@ -177,7 +178,7 @@ def test_an_unreadable_disk_leaves_the_decision_to_the_rule_score(deployed, even
 
     monkeypatch.setattr(registry, "load", fail)
     answer = decide.decide(today(events), TOY, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["tier"].unique().to_list() == [Tier.RULE]
     assert answer["reason"].str.contains("Input/output error").all()
 
 
@@ -192,7 +193,7 @@ SCHEMAS = {
 def test_a_champion_of_other_features_does_not_answer_and_the_difference_is_named(deployed, events, columns, why):
     other = dataclasses.replace(TOY, feature_sets={"toy_v1": FeatureSet("toy_v1", columns)})
     answer = decide.decide(today(events), other, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["tier"].unique().to_list() == [Tier.RULE]
     assert answer["reason"].str.contains(why).all()
     assert answer["reason"].str.contains("Retrain").all()
 
@@ -200,7 +201,7 @@ def test_a_champion_of_other_features_does_not_answer_and_the_difference_is_name
 def test_a_feature_set_that_is_gone_is_named(deployed, events):
     other = dataclasses.replace(TOY, feature_sets={})
     answer = decide.decide(today(events), other, SETTINGS)
-    assert answer["tier"].unique().to_list() == [decide.RULE]
+    assert answer["tier"].unique().to_list() == [Tier.RULE]
     assert answer["reason"].str.contains("its features must be those of toy_v1", literal=True).all()
 
 

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from bq.core.errors import BadData
+from bq.core.namespace import Namespace
 from bq.core.settings import Gate
 from bq.serving import gates, ledger
 from bq.serving.ledger import GATE, Deflated, Trial
 from bq.stats import sharpe
 
 FIRST = dt.date(2015, 1, 2)
+TOY, OTHER = Namespace("toy"), Namespace("other")
 
 
 def series(values, *, first: dt.date = FIRST) -> pl.DataFrame:
@@ -41,23 +43,23 @@ def alone(own: pl.DataFrame) -> pl.DataFrame:
 
 def test_a_trial_is_read_as_it_was_written(home):
     gappy = series([0.1, None, -0.2, 0.3])
-    ledger.record("toy", [Trial("model", "study", 3, {"a": 1}, gappy)])
-    found = ledger.on("toy", gappy["session"])
+    ledger.record(TOY, [Trial("model", "study", 3, {"a": 1}, gappy)])
+    found = ledger.on(TOY, gappy["session"])
     assert found.rename({"model/study/3": "value"}).equals(gappy, null_equal=True)
 
 
 def test_a_trial_recorded_twice_is_one(home):
-    ledger.record("toy", [trial(0), trial(1, number=1)])
-    ledger.record("toy", [trial(2)])
-    found = ledger.on("toy", trial(0).series["session"])
+    ledger.record(TOY, [trial(0), trial(1, number=1)])
+    ledger.record(TOY, [trial(2)])
+    found = ledger.on(TOY, trial(0).series["session"])
     assert found.columns == ["session", "strategy/s/1", "strategy/s/0"]
     assert found["strategy/s/0"].to_list() == noise(2).tolist(), "the newer one"
 
 
-def test_trials_of_another_shelf_or_of_other_times_do_not_count(home):
-    ledger.record("other", [trial(0)])
-    ledger.record("toy", [trial(1)._replace(series=series(noise(1), first=dt.date(1990, 1, 5)))])
-    assert ledger.on("toy", trial(0).series["session"]).columns == ["session"]
+def test_trials_of_another_namespace_or_of_other_times_do_not_count(home):
+    ledger.record(OTHER, [trial(0)])
+    ledger.record(TOY, [trial(1)._replace(series=series(noise(1), first=dt.date(1990, 1, 5)))])
+    assert ledger.on(TOY, trial(0).series["session"]).columns == ["session"]
 
 
 def test_alone_nothing_is_deflated():
@@ -71,8 +73,11 @@ def test_alone_nothing_is_deflated():
 
 def test_the_same_result_proves_less_the_more_was_tried(home):
     own = series(noise(1, mean=0.02))
-    ledger.record("toy", [trial(seed, number=seed) for seed in range(2, 42)])
-    few, many = ledger.on("toy", own["session"]).select(pl.nth(range(4))), ledger.on("toy", own["session"])
+    ledger.record(TOY, [trial(seed, number=seed) for seed in range(2, 42)])
+    few, many = (
+        ledger.on(TOY, own["session"]).select(pl.nth(range(4))),
+        ledger.on(TOY, own["session"]),
+    )
     found = [ledger.deflate(own, trials, least=0.95) for trials in (alone(own), few, many)]
     assert [(one.tuned, one.trials) for one in found] == [(0, 1), (3, 4), (40, 41)]
     assert found[0].probability > found[1].probability > found[2].probability
@@ -82,9 +87,9 @@ def test_the_same_result_proves_less_the_more_was_tried(home):
 def test_the_same_recipe_trained_again_costs_nothing_and_is_counted(home):
     own = series(noise(1, mean=0.02))
     before = ledger.deflate(own, alone(own), least=0.95)
-    ledger.record("toy", [Trial(GATE, f"run{i}", 0, {}, own) for i in range(5)])
-    ledger.record("toy", [Trial("strategy", "s", i, {}, own) for i in range(3)])
-    after = ledger.deflate(own, ledger.on("toy", own["session"]), least=0.95)
+    ledger.record(TOY, [Trial(GATE, f"run{i}", 0, {}, own) for i in range(5)])
+    ledger.record(TOY, [Trial("strategy", "s", i, {}, own) for i in range(3)])
+    after = ledger.deflate(own, ledger.on(TOY, own["session"]), least=0.95)
     assert (after.probability, after.revised) == pytest.approx((before.probability, before.revised))
     assert (after.attempts, after.tuned, after.trials) == (5, 3, 1)
     assert str(after).endswith("beside it 5 gate attempts and 3 tuning trials, 1 different")

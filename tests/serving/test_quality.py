@@ -10,6 +10,7 @@ from bq import market as markets
 from bq import surface
 from bq.core import files, params, paths
 from bq.core.errors import BadParameters
+from bq.core.namespace import Namespace
 from bq.learning import walkforward
 from bq.serving import candidate, quality, registry
 from bq.serving.quality import CHAMPION, WALK_FORWARD
@@ -41,7 +42,7 @@ def trained(tmp_path_factory):
         events = store.collect(STRATEGY, settings, data).events
         training = walkforward.train(events, STRATEGY, settings)
         made = candidate.make(training, None, events, strategy=STRATEGY, settings=settings).artefact
-        registry.deploy(settings.shelf, made._replace(card={**made.card, "run_id": RUN}), reason="a test")
+        registry.deploy(settings.namespace, made._replace(card={**made.card, "run_id": RUN}), reason="a test")
         files.write_parquet(home / "outputs" / RUN / "oos.parquet", training.oos)
     return home, data, events, training
 
@@ -88,9 +89,9 @@ def test_before_all_of_them_there_is_none(said, trained):
 
 
 def test_where_the_run_is_gone_only_the_champion_speaks(trained, home, monkeypatch, caplog):
-    artefact = registry.champion("breakout-simulated")
+    artefact = registry.champion(Namespace.parse("breakout-simulated"))
     elsewhere = artefact._replace(card={**artefact.card, "run_id": "gone"})
-    monkeypatch.setattr(registry, "champion", lambda shelf: elsewhere)
+    monkeypatch.setattr(registry, "champion", lambda namespace: elsewhere)
     found = quality.probabilities(trained[2], STRATEGY, settings_of())
     assert set(found["said_by"].drop_nulls()) == {CHAMPION}
     assert "no probability before the champion's training ended" in caplog.text

@@ -3,43 +3,48 @@
 import pytest
 
 from bq.core import paths
+from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.serving.registry import Artefact
 
-SHELF = "toy"
-SECOND = registry.second(SHELF)
+NAMESPACE = Namespace.parse("toy")
+SECOND = NAMESPACE.second
 
 
-def deploy(shelf: str, name: str) -> str:
-    made = Artefact(f"graph {name}".encode(), {"strategy": SHELF, "model": name}, {})
-    return registry.deploy(shelf, made, reason="test")
+def deploy(namespace: str, name: str) -> str:
+    made = Artefact(f"graph {name}".encode(), {"strategy": str(NAMESPACE), "model": name}, {})
+    return registry.deploy(namespace, made, reason="test")
 
 
-def damage(shelf: str, model_id: str) -> None:
-    (paths.models(shelf) / model_id / "model.onnx").write_bytes(b"damaged")
+def damage(namespace: str, model_id: str) -> None:
+    (paths.models(namespace) / model_id / "model.onnx").write_bytes(b"damaged")
 
 
 def test_nothing_deployed_leaves_the_rule_score(home):
-    assert str(registry.decides(SHELF)) == "rule score"
+    assert str(registry.decides(NAMESPACE)) == "rule score"
 
 
 @pytest.mark.parametrize("champion", [True, False], ids=["with-a-champion", "without"])
 @pytest.mark.parametrize("second", [True, False], ids=["with-a-second-tier", "alone"])
-@pytest.mark.parametrize("damaged", [(), (SHELF,), (SECOND,), (SHELF, SECOND)], ids=str)
+@pytest.mark.parametrize("damaged", [(), (NAMESPACE,), (SECOND,), (NAMESPACE, SECOND)], ids=str)
 def test_the_first_tier_that_is_whole_decides_and_a_damaged_one_is_rolled_back_first(home, champion, second, damaged):
-    made = {shelf: deploy(shelf, shelf) for shelf, is_there in ((SHELF, champion), (SECOND, second)) if is_there}
-    for shelf in set(damaged) & set(made):
-        damage(shelf, made[shelf])
-    whole = [shelf for shelf in made if shelf not in damaged]
-    names = {SHELF: "champion", SECOND: "success-probability model"}
+    made = {
+        namespace: deploy(namespace, str(namespace))
+        for namespace, is_there in ((NAMESPACE, champion), (SECOND, second))
+        if is_there
+    }
+    for namespace in set(damaged) & set(made):
+        damage(namespace, made[namespace])
+    whole = [namespace for namespace in made if namespace not in damaged]
+    names = {NAMESPACE: "champion", SECOND: "success-probability model"}
     expected = f"{names[whole[0]]} {made[whole[0]]}" if whole else "rule score"
-    assert str(registry.decides(SHELF)) == expected
-    broken = [shelf for shelf in made if shelf in damaged]
-    assert registry.to_roll_back(SHELF) == next(iter([*broken, *whole]), SHELF)
+    assert str(registry.decides(NAMESPACE)) == expected
+    broken = [namespace for namespace in made if namespace in damaged]
+    assert registry.to_roll_back(NAMESPACE) == next(iter([*broken, *whole]), NAMESPACE)
 
 
 def test_a_damaged_success_model_is_rolled_back_to_the_one_before_and_the_champion_stays(home):
-    champion, earlier, broken = deploy(SHELF, "c"), deploy(SECOND, "a"), deploy(SECOND, "b")
+    champion, earlier, broken = deploy(NAMESPACE, "c"), deploy(SECOND, "a"), deploy(SECOND, "b")
     damage(SECOND, broken)
-    assert registry.rollback(registry.to_roll_back(SHELF)) == earlier
-    assert registry.pointer(SHELF)["model_id"] == champion
+    assert registry.rollback(registry.to_roll_back(NAMESPACE)) == earlier
+    assert registry.pointer(NAMESPACE)["model_id"] == champion

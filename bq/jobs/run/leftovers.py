@@ -7,6 +7,7 @@ import psutil
 
 from bq.core import files, paths
 from bq.core.log import log
+from bq.core.namespace import Namespace
 from bq.jobs.run import record
 from bq.serving import registry
 from bq.workbench import report
@@ -14,12 +15,12 @@ from bq.workbench import report
 MARK = "BQ_RUN_FOLDER"  # in the environment of every process that a run starts
 
 
-def sweep(shelf: str) -> None:
+def sweep(namespace: Namespace) -> None:
     """End, record and clear up what killed runs left behind. Only called while holding the lock."""
-    for folder in [*paths.outputs().glob(f".*Z_{shelf}"), *paths.outputs().glob(f".*Z_{shelf}_*")]:
+    for folder in [*paths.outputs().glob(f".*Z_{namespace}"), *paths.outputs().glob(f".*Z_{namespace}__*")]:
         _end_processes(folder)
         _bury(folder)
-    for name in (shelf, registry.second(shelf)):
+    for name in (namespace, namespace.second):
         registry.clean(name)
     for folder in (paths.outputs(), *paths.outputs().glob("scans/"), *paths.home().glob("data/events/*/*/")):
         files.clean(folder)

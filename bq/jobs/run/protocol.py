@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from bq.core import files, params, paths
 from bq.core.errors import BQError, Locked
 from bq.core.log import log, stage
+from bq.core.namespace import Namespace
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
 from bq.jobs.run import leftovers, record
@@ -49,20 +50,20 @@ class Cancelled(KeyboardInterrupt):
 
 
 @contextmanager
-def lock(shelf: str) -> Iterator[None]:
-    """Hold the lock of a shelf's runs, what killed runs left cleared up.
+def lock(namespace: Namespace) -> Iterator[None]:
+    """Hold the lock of a namespace's runs, what killed runs left cleared up.
 
     Raises Locked where another process holds it; it is released when this one dies.
     """
-    path = paths.home() / "data" / f".{shelf}.lock"
+    path = paths.home() / "data" / f".{namespace}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path, timeout=0):
-            leftovers.sweep(shelf)
+            leftovers.sweep(namespace)
             yield
     except Timeout:
         raise Locked(
-            f"{shelf}: one run at a time, but another holds {path}. Nothing was changed; wait for it to end."
+            f"{namespace}: one run at a time, but another holds {path}. Nothing was changed; wait for it to end."
         ) from None
 
 
@@ -91,7 +92,7 @@ class Run:
 
     def __init__(self, settings: Settings, *, job: str) -> None:
         self.settings, self.started = settings, dt.datetime.now(dt.UTC)
-        self.run_id = _new_id(self.started, settings.shelf + ("" if job == "retrain" else f"_{job}"))
+        self.run_id = _new_id(self.started, str(settings.namespace) + ("" if job == "retrain" else f"__{job}"))
         self.folder = paths.outputs() / f".{self.run_id}"
         self.stoppable = True  # by a signal; not where a deployment or the record is under way
         self.excess = ""  # which limit it was beyond, and what was found, in words
@@ -101,12 +102,12 @@ class Run:
         self.verdict: dict[str, Any] | None = None
         self.info: dict[str, Any] = {
             "run_id": self.run_id,
-            "strategy": settings.shelf,
+            "strategy": str(settings.namespace),
             "job": job,
             "status": "done",
             "error": None,
             "started_utc": self.started.isoformat(timespec="seconds"),
-            "title": settings.shelf,
+            "title": str(settings.namespace),
             "headline": "",
             "source": "",
             "parameters": settings.model_dump(mode="json"),

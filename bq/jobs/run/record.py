@@ -8,6 +8,7 @@ from typing import Any
 from bq import runs
 from bq.core import files, paths
 from bq.core.errors import BQError
+from bq.core.namespace import Namespace
 from bq.jobs.run import notify
 from bq.serving import registry
 from bq.workbench import dashboard
@@ -53,11 +54,17 @@ def tell(event: notify.Event, info: dict[str, Any]) -> None:
 
 def write_index() -> None:
     """Rebuild outputs/index.html."""
-    shelves = sorted(path.parent.name for path in (paths.home() / "models").glob("*/champion.json"))
-    standing = {shelf: found for shelf in shelves if (found := registry.pointer_or_none(shelf))}
+    folders = sorted(path.parent.name for path in (paths.home() / "models").glob("*/champion.json"))
+    namespaces = [namespace for name in folders if (namespace := Namespace.of_folder(name))]
+    standing = {namespace: found for namespace in namespaces if (found := registry.pointer_or_none(namespace))}
     champions = [
-        {"strategy": shelf, "model_id": found["model_id"], "since": found["since_utc"], "reason": found["reason"]}
-        for shelf, found in standing.items()
+        {
+            "strategy": str(namespace),
+            "model_id": found["model_id"],
+            "since": found["since_utc"],
+            "reason": found["reason"],
+        }
+        for namespace, found in standing.items()
     ]
     dashboard.write_index(paths.outputs(), champions)
 
