@@ -276,7 +276,13 @@ def job(monkeypatch, settings):
             "finished_utc": run.started,
             "fingerprint": fingerprint,
         }
-        row |= {"decision": "kept", "model_id": None, "events": 1, "verdict": {"headline": "kept", "components": []}}
+        row |= {
+            "fingerprint": fingerprint,
+            "decision": "kept",
+            "model_id": None,
+            "events": 1,
+            "verdict": {"headline": "kept", "components": []},
+        }
         with db.engine().begin() as connection:
             connection.execute(db.attempts.insert().values(row))
 
