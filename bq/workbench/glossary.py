@@ -1,0 +1,59 @@
+"""The terms of a page, linked to what they mean: docs/glossary.md, of which a page carries the lines it needs."""
+
+import functools
+import re
+
+from markupsafe import Markup, escape
+
+from bq.core import paths
+
+ENTRY = re.compile(r"^### (?P<term>.+)\n(?P<text>(?:.+\n)+)", re.MULTILINE)
+
+
+@functools.cache
+def entries() -> dict[str, str]:
+    """Each term, in the glossary's order, and its meaning in one paragraph."""
+    text = (paths.CHECKOUT / "docs" / "glossary.md").read_text("utf-8")
+    return {found["term"]: " ".join(found["text"].split()) for found in ENTRY.finditer(text)}
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    longest_first = sorted(entries(), key=len, reverse=True)
+    return re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, longest_first))})(?![\w-])", re.IGNORECASE)
+
+
+def _known(term: str) -> str:
+    return next(name for name in entries() if name.lower() == term.lower())
+
+
+class Linker:
+    """Links the first mention of each term of a page, and remembers which were linked."""
+
+    def __init__(self) -> None:
+        self.used: list[str] = []
+
+    def __call__(self, text: object) -> Markup:
+        """The text, escaped, with its terms linked to the entries at the page's end."""
+        return Markup(_pattern().sub(self._link, str(escape(text))))
+
+    def _link(self, found: re.Match[str]) -> str:
+        term = _known(found[1])
+        if term in self.used:
+            return found[0]
+        self.used.append(term)
+        return f'<a class="term" href="#{anchor(term)}" title="{escape(entries()[term])}">{found[0]}</a>'
+
+    @property
+    def lines(self) -> list[tuple[str, str, str]]:
+        """Anchor, term and meaning of each term linked so far, by name."""
+        return [(anchor(term), term, entries()[term]) for term in sorted(self.used, key=str.lower)]
+
+
+def anchor(term: str) -> str:
+    """The id of a term's entry on a page.
+
+    >>> anchor("rank IC")
+    'term-rank-ic'
+    """
+    return "term-" + re.sub(r"\W+", "-", term.lower())
