@@ -66,6 +66,8 @@ verify: $(READY) ## check every model, event table and run folder against its ha
 	@$(BQ) verify
 rollback: $(READY) ## back to the model deployed before: of the champion, then of the second tier
 	@$(BQ) rollback
+params: $(READY) ## the parameters that take effect, each with where it comes from (a valid parameter file)
+	@$(BQ) params
 check-data: $(READY) ## what became of every file, symbol and row of market data, and why
 	@$(BQ) check-data
 tune: $(READY) ## search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
@@ -88,4 +90,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect evaluate explore train stack report scan explain status history diff verify rollback check-data tune lab bench test calibrate crash lint lock clean
+.PHONY: help retrain collect evaluate explore train stack report scan explain status history diff verify rollback params check-data tune lab bench test calibrate crash lint lock clean

@@ -22,6 +22,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "explain": ("explain", "main"),
     "explore": ("notebook", "explore"),
     "history": ("history", "main"),
+    "params": ("params", "main"),
     "report": ("housekeeping", "report"),
     "retrain": ("retrain", "main"),
     "rollback": ("housekeeping", "rollback"),

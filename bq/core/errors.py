@@ -1,7 +1,12 @@
 """The exceptions a user can meet. Each message says what must hold, what came, where, and what to do."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 60, 60
 
 
 class BQError(Exception):
@@ -41,3 +46,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(known)
+
+
+def describe(value: Any) -> str:
+    """A value and its kind, for people."""
+    kinds = {str: "text", bool: "true/false", int: "whole number", float: "number", dict: "section", list: "list"}
+    if value is None:
+        return "nothing"
+    kind = kinds.get(type(value), type(value).__name__)
+    shown = SHORT.repr(value)  # of an anchor bomb, repr() would not end
+    return f"{shown if len(shown) <= 60 else shown[:57] + '…'} ({kind})"

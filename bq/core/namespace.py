@@ -8,6 +8,7 @@ from bq.core.errors import BadParameters
 
 NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"  # of a strategy, and of a universe
 KEY = re.compile(rf"(?P<strategy>{NAME})(\.(?P<name>{NAME}))?(?P<simulated>-simulated)?(?P<second>-success)?")
+KEYWORDS = ("simulated", "success", "champion", "latest")  # what a universe should not be called
 
 
 class Tier(IntEnum):

@@ -1,43 +1,52 @@
 """The sections that every parameter file has. A strategy adds its own by subclassing `Settings`."""
 
 import datetime as dt
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bq.core.errors import TemporalOverlap
 from bq.core.namespace import NAME, Namespace
-from bq.core.params import Section
+from bq.core.section import Affects, Section, affected, section_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what every library takes
+Weights = Annotated[list[float], Field(min_length=1)]
 
 
 class Simulation(Section):
-    """A simulated market; see bq/simulate."""
+    """A simulated market, for source: simulated; see parameters/simulated/."""
 
-    kind: Literal["pinned", "strata", "breakouts", "panel"] = "pinned"  # what is planted; see bq/simulate
-    symbols: Annotated[int, Field(ge=1, le=1000)]
-    sessions: Annotated[int, Field(ge=600)]
-    pinned_share: Annotated[float, Field(ge=0, le=0.9)] = 0.0  # of kind pinned: strength of the signal; 0: none
-    oracle_ic: Annotated[float, Field(ge=0, le=0.3)] = 0.0  # of kind panel: strength of the signal; 0: none
-    edge: Annotated[float, Field(ge=0, le=1)] = 0.0  # of kind breakouts: drift of good spells, in deviations
-    first: dt.date = dt.date(2010, 1, 4)
-    seed: Seed = 1
+    kind: Literal["pinned", "strata", "breakouts", "panel"] = Field("pinned", description="what is planted")
+    symbols: int = Field(ge=1, le=1000, description="how many")
+    sessions: int = Field(ge=600, description="how many; 252 are a year")
+    pinned_share: float = Field(0.0, ge=0, le=0.9, description="of kind pinned: strength of the signal; 0: none")
+    oracle_ic: float = Field(0.0, ge=0, le=0.3, description="of kind panel: rank IC of who knows the truth; 0: none")
+    edge: float = Field(0.0, ge=0, le=1, description="of kind breakouts: drift of good spells, in deviations; 0: none")
+    first: dt.date = Field(dt.date(2010, 1, 4), description="first session")
+    seed: Seed = Field(1, description="of all that is drawn")
 
 
 class Market(Section):
     """Which bars are read, and how bad they may be."""
 
-    source: Literal["bundled", "bundled_bars", "files", "simulated"] = "bundled"
-    simulation: Simulation | None = None  # for source: simulated
-    chains: bool = False  # whether option quotes in data/raw/chains/ are read too
-    symbols: list[str] | None = None  # None: all that the source has
-    start: dt.date | None = None  # first session read
-    end: dt.date | None = None  # last session read
-    calendar: str = "XNYS"  # exchange_calendars name; 24/7 for markets that never close
-    max_quarantine_share: Share = 0.02  # of a batch's rows; above it the run fails
+    affects: ClassVar = Affects.EVENTS
+    source: Literal["bundled", "bundled_bars", "files", "simulated"] = Field(
+        "bundled", description="bundled: prices that ship with libraries; files: yours, in data/raw/bars/; simulated"
+    )
+    simulation: Simulation | None = Field(None, description="of source simulated; see parameters/simulated/")
+    chains: bool = Field(False, description="true: option quotes in data/raw/chains/ are read too")
+    symbols: list[str] | None = Field(None, description="null: all that the source has")
+    start: dt.date | None = Field(None, description="first bar read; null: the first there is")
+    end: Annotated[dt.date | None, Affects.RUNNING] = Field(None, description="last bar read; null: the newest")
+    calendar: str = Field("XNYS", description="exchange_calendars name; 24/7 for markets that never close")
+    max_quarantine_share: Annotated[Share, Affects.RUNNING] = Field(
+        0.02, description="share of bad rows above which a run fails"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -47,97 +56,120 @@ class Market(Section):
 
 
 class Regimes(Section):
-    """Market regimes, as features of every event; see strategies/regime."""
+    """Filtered probabilities of market regimes, as features of every event."""
 
-    index: str | None = "SPX"  # symbol that is the market; null, or without bars: equal weight of all symbols
-    states: Annotated[int, Field(ge=2, le=5)] = 3
-    min_sessions: Annotated[int, Field(ge=252)] = 378  # before the first January from which there are probabilities
-    switch_probability: Annotated[float, Field(ge=0.5, lt=1)] = 0.6  # the named regime follows a state above it …
-    switch_sessions: Count = 5  # … for as many sessions in a row
+    index: str | None = Field("SPX", description="symbol that is the market; null, or without bars: mean of all symbols")
+    states: int = Field(3, ge=2, le=5, description="bear, neutral, bull by falling volatility")
+    min_sessions: int = Field(378, ge=252, description="before the first January from which there are probabilities")
+    switch_probability: float = Field(0.6, ge=0.5, lt=1, description="the named regime follows a state above it …")
+    switch_sessions: Count = Field(5, description="… for so many sessions in a row")
 
 
 class Selection(Section):
-    """Which features a fold trains on, judged inside its training window; see learning/selection."""
+    """Which features a fold trains on, judged inside its training window."""
 
-    features: Count = 20
-    degraded_features: Count = 12  # with fewer than …
-    degraded_below: Count = 300  # … so many labelled events
-    window_sessions: Annotated[int, Field(ge=5)] = 63  # of one rolling IC
-    min_spread: Annotated[float, Field(ge=0)] = 1e-3  # standard deviation of the ranks within a session, on average
-    max_correlation: Annotated[float, Field(gt=0, le=1)] = 0.9  # |rank correlation| with a better feature
-    lag_gain: Annotated[float, Field(ge=0)] = 0.02  # of IC, from which a lag replaces the newest value
-    lag_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05  # one-sided, shared by the lags tried
+    features: Count = Field(20, description="so many")
+    degraded_features: Count = Field(12, description="with fewer labelled events than the next …")
+    degraded_below: Count = Field(300, description="… this")
+    window_sessions: int = Field(63, ge=5, description="of one rolling IC")
+    min_spread: NotNegative = Field(1e-3, description="mean deviation of a feature's ranks within a session")
+    max_correlation: float = Field(0.9, gt=0, le=1, description="with a better feature, above which the worse one goes")
+    lag_gain: NotNegative = Field(0.02, description="IC that a lag must gain over the newest value")
+    lag_alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided, shared by the lags tried")
 
 
 class Stack(Section):
-    """How learning/stacking combines base models, for `learning.model: stack`."""
+    """Layers 1 to 3, for model: stack."""
 
-    models: Annotated[list[str], Field(min_length=1)] = ["elastic_net", "xgboost", "lightgbm"]
-    # weights: those that did best out of fold. lightgbm: its steps may fall on a rounding, where parity then fails
-    meta: Literal["blend", "elastic_net", "lightgbm", "weights"] = "blend"
-    inner_folds: Annotated[int, Field(ge=2)] = 3  # walk-forward inside a training window, whose predictions it learns
-    inner_share: Annotated[float, Field(gt=0, lt=1)] = 0.6  # of a training window's time that the inner folds test
-    min_base_models: Count = 2  # with fewer there is no meta-learner, but …
-    fallback: Literal["performance", "equal"] = "performance"  # … weights by what they did out of fold, or equal ones
-    regime_weights: dict[str, Annotated[list[float], Field(min_length=1)]] = {  # from the worst regime to the best
-        "elastic_net": [0.8, 0.5, 0.3],
-        "xgboost": [0.5, 0.5, 0.5],
-        "lightgbm": [0.3, 0.5, 0.8],
-    }
-    regime_model: str | None = "elastic_net"  # fitted on each regime alone, where that has …
-    min_regime_events: Count = 300
-    min_regime_dates: Count = 60
+    models: Annotated[list[str], Field(min_length=1)] = Field(
+        ["elastic_net", "xgboost", "lightgbm"], description="base models"
+    )
+    # a step of lightgbm may fall on a rounding, where parity then fails
+    meta: Literal["blend", "elastic_net", "lightgbm", "weights"] = Field(
+        "blend", description="blend: average moved by events; elastic_net, lightgbm; weights: best ones out of fold"
+    )
+    inner_folds: int = Field(3, ge=2, description="walk-forward inside a training window, for the meta-learner")
+    inner_share: float = Field(0.6, gt=0, lt=1, description="of a training window's time that the inner folds test")
+    min_base_models: Count = Field(2, description="with fewer there is no meta-learner, but …")
+    fallback: Literal["performance", "equal"] = Field(
+        "performance", description="… weights by what they did out of fold, or equal ones"
+    )
+    regime_weights: dict[str, Weights] = Field(
+        {"elastic_net": [0.8, 0.5, 0.3], "xgboost": [0.5, 0.5, 0.5], "lightgbm": [0.3, 0.5, 0.8]},
+        description="of each base model, from the worst regime to the best",
+    )
+    regime_model: str | None = Field("elastic_net", description="fitted on each regime alone (null: none), where that has …")
+    min_regime_events: Count = Field(300, description="… so many events …")
+    min_regime_dates: Count = Field(60, description="… on so many dates")
 
 
 class Learning(Section):
     """Walk-forward training."""
 
-    features: str  # name of one of the strategy's feature sets
-    model: str  # the candidate: a name in learning/layers
-    compare: list[str] = []  # further models, shown beside the candidate, never deployed
-    folds: Annotated[int, Field(ge=2)] = 6
-    test_days: Annotated[int, Field(ge=30)] = 365  # calendar days a test block spans
-    gap_days: Annotated[int, Field(ge=0)] | None = None  # calendar days from the last training t0 to the test block
-    embargo_days: Annotated[int, Field(ge=0)] = 0  # calendar days after a test block, where later folds train again
-    calibration_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2  # newest part of a training window, for calibration
-    newest_days: Annotated[int, Field(ge=30)] = 183  # window kept out of the artefact's training, for its gate
-    regimes: Regimes | None = None  # null: none
-    select: Selection | None = None  # null: all features
+    affects: ClassVar = Affects.RECIPE
+    features: str = Field(description="one of the strategy's feature sets")
+    model: str = Field(description="the candidate, the only one that can be deployed: lightgbm, stack, …")
+    compare: Annotated[list[str], Affects.RUNNING] = Field(
+        [], description="further models, shown beside the candidate, never deployed"
+    )
+    folds: int = Field(6, ge=2, description="of the walk-forward")
+    test_days: int = Field(365, ge=30, description="calendar days that a test block spans")
+    gap_days: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="calendar days before a test block; null: each label is purged by its own end"
+    )
+    embargo_days: int = Field(0, ge=0, description="calendar days after a test block, where later folds train again")
+    calibration_share: float = Field(0.2, gt=0, lt=0.5, description="newest part of a training window, for calibration")
+    newest_days: int = Field(183, ge=30, description="kept out of the deployed model's training, for the artefact gate")
+    regimes: Regimes | None = Field(None, description="or {states: 3}: probabilities of market regimes as features")
+    select: Selection | None = Field(None, description="or {features: 20}: so many, chosen inside each fold; null: all")
     stack: Stack = Stack()
-    # by base model, and under `meta` of the stack's meta-learner; what is not named stays the default
-    hyperparameters: dict[str, dict[str, int | float]] = {}
-    half_life_days: Annotated[float, Field(gt=0)] | None = None  # of an event's weight in training; null: none
-    device: Literal["cpu", "cuda"] = "cpu"  # of XGBoost
-    seed: Seed = 7
+    hyperparameters: dict[str, dict[str, int | float]] = Field(
+        {}, description="by base model, meta: of the meta-learner; what is not named stays the library's or ours"
+    )
+    half_life_days: Positive | None = Field(None, description="calendar days, of an event's training weight; null: none")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="cuda: XGBoost on a graphics card")
+    seed: Seed = Field(7, description="of training, of draws of dates and of the gate's bootstrap")
 
 
 class Gate(Section):
-    """What a model must show before it is deployed. Fixed before the run; see serving/gates."""
+    """What a model must show before it is deployed. Fixed before the run."""
 
-    top_k: Count | None = None  # butterfly: decisions taken a session, by the model and by the baseline alike
-    margin: float = 0.0  # the lower bound of the recipe's uplift must exceed it
-    same_recipe: Literal["non_inferior", "superior"] = "non_inferior"  # what a retrain of the champion's recipe must be
-    artefact_margin: Annotated[float, Field(ge=0)] = 0.05  # rank IC by which it may be worse than what it replaces
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.025  # one-sided
-    draws: Annotated[int, Field(ge=1000)] = 10_000  # of the stationary bootstrap
-    min_blocks: Count = 20  # fewer blocks of 1.5 holding times: inconclusive
-    min_oos_days: Count = 365
-    min_events: Count = 200
-    max_calibration_error: Share | None = 0.10  # expected calibration error of the classes; null: not asked
-    max_drawdown_ratio: Annotated[float, Field(gt=0)] | None = 1.5  # of the recipe's to the baseline's; null: not asked
-    min_deflated_probability: Share | None = None  # that the Sharpe ratio exceeds the best of as many useless trials
+    affects: ClassVar = Affects.JUDGING
+    top_k: Count | None = Field(None, description="decisions a session, of model and rule score alike; butterfly alone")
+    margin: float = Field(0.0, description="by which the lower bound of the uplift must exceed the rule score")
+    same_recipe: Literal["non_inferior", "superior"] = Field(
+        "non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
+    )
+    artefact_margin: NotNegative = Field(
+        0.05, description="rank IC that it may lose to what it replaces, on the newest window"
+    )
+    alpha: float = Field(0.025, gt=0, lt=0.5, description="one-sided")
+    draws: int = Field(10_000, ge=1000, description="of the stationary bootstrap")
+    min_blocks: Count = Field(20, description="fewer blocks of 1.5 holding times are inconclusive")
+    min_oos_days: Count = Field(365, description="out of sample")
+    min_events: Count = Field(200, description="out of sample")
+    max_calibration_error: Share | None = Field(0.10, description="of the classes' probabilities; null: not asked")
+    max_drawdown_ratio: Positive | None = Field(
+        1.5, description="maximum drawdown over that of the rule score; null: not asked"
+    )
+    min_deflated_probability: Share | None = Field(
+        None, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not asked"
+    )
 
 
 class Tuning(Section):
-    """How parameters are searched; see tuning/. All but trials and seed is for target strategy."""
+    """How `make tune` searches; all but trials and seed is of TARGET=strategy."""
 
-    objective: Literal["sharpe_ratio", "calmar_ratio", "sortino", "expectancy"] = "sharpe_ratio"
-    trials: Count = 50
-    train_share: Annotated[float, Field(ge=0.05, le=0.8)] = 0.25  # of the time, before the first validation fold
-    holdout_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.2  # of the time, scored once
-    folds: Annotated[int, Field(ge=2)] = 4  # of the validation between the two
-    min_trades: Count = 30  # closed ones over all folds; with fewer a trial is infeasible
-    seed: Seed = 7
+    affects: ClassVar = Affects.RUNNING
+    objective: Literal["sharpe_ratio", "calmar_ratio", "sortino", "expectancy"] = Field(
+        "sharpe_ratio", description="or calmar_ratio, sortino, expectancy"
+    )
+    trials: Count = Field(50, description="of a study")
+    train_share: float = Field(0.25, ge=0.05, le=0.8, description="of the time, before the first validation fold")
+    holdout_share: float = Field(0.2, ge=0.05, le=0.5, description="of the time, scored once")
+    folds: int = Field(4, ge=2, description="of the validation between the two")
+    min_trades: Count = Field(30, description="closed ones over all folds; with fewer a trial is infeasible")
+    seed: Seed = Field(7, description="of the search")
 
     @model_validator(mode="after")
     def _leaves_a_validation(self) -> Self:
@@ -152,21 +184,41 @@ class Tuning(Section):
 class Run(Section):
     """How a run is executed."""
 
-    cell_timeout_seconds: Count = 900
-    run_timeout_seconds: Count = 3600
-    memory_ceiling_share: Annotated[float, Field(gt=0, le=1)] = 0.8  # of the machine: above it a run stops
+    affects: ClassVar = Affects.RUNNING
+    cell_timeout_seconds: Count = Field(900, description="of one notebook cell")
+    run_timeout_seconds: Count = Field(3600, description="of the whole run")
+    memory_ceiling_share: float = Field(
+        0.8, gt=0, le=1, description="of the machine: above it a run stops; above 7/8 of it fewer workers"
+    )
 
 
 class Settings(Section):
-    """A whole parameter file. Subclasses set `max_holding_days` from their own sections."""
+    """A whole parameter file. Subclasses set `max_holding_days` from their own sections.
 
-    strategy: str
-    name: Annotated[str, Field(pattern=f"^{NAME}$")] | None = None  # of a universe; null: the strategy's
+    comments : what is particular to a strategy about a parameter that all have, in the place of its description.
+    older : names that older configurations had, and a sentence on what took their place.
+    """
+
+    comments: ClassVar[Mapping[str, str]] = {}
+    older: ClassVar[Mapping[str, str]] = {}
+
+    strategy: Annotated[str, Affects.EVENTS | Affects.RECIPE] = Field(description="whose parameters these are")
+    name: Annotated[Annotated[str, Field(pattern=f"^{NAME}$")] | None, Affects.RUNNING] = Field(
+        None, description="my_us: a universe with champion, runs and lock of its own; null: the strategy's"
+    )
     market: Market
     learning: Learning
     gate: Gate = Gate()
     tuning: Tuning = Tuning()
     run: Run = Run()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        for name in cls.model_fields:
+            if affected(cls, name) is None:
+                holder = section_of(cls, name) or cls
+                raise TypeError(f"{holder.__name__} must say what `{name}` affects (`affects`), but does not.")
 
     @property
     def namespace(self) -> Namespace:

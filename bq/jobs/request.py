@@ -8,6 +8,8 @@ from typing import NamedTuple
 from bq import strategies
 from bq.core import params, paths
 from bq.core.errors import BadParameters
+from bq.core.layers import Layers
+from bq.core.namespace import KEYWORDS
 from bq.core.settings import Settings
 from bq.strategies.contract import Strategy
 
@@ -26,14 +28,17 @@ class Request(NamedTuple):
     b: str | None
     target: str | None  # of `tune`
     parameters: Path  # the file that the settings were read from
+    layers: Layers  # where each of them comes from
 
 
 def read() -> Request:
     """Read and check the variables that the Makefile exports; a fault changes nothing."""
     strategy = strategies.get(_value("STRATEGY") or "butterfly")
     path = Path(_value("PARAMS") or paths.parameters(strategy.name))
-    settings = params.load(path, strategy.settings, overrides=" ".join(_overrides(strategy)))
+    layers = params.read(path, strategy.settings, overrides=_overrides(strategy))
+    settings = params.validated(layers, strategy.settings)
     strategy.features(settings)
+    _refuse_name(settings, layers)
     _refuse_no_dates(settings)
     return Request(
         strategy,
@@ -47,6 +52,7 @@ def read() -> Request:
         b=_value("B"),
         target=_value("TARGET"),
         parameters=path,
+        layers=layers,
     )
 
 
@@ -59,18 +65,31 @@ def _refuse_no_dates(settings: Settings) -> None:
         )
 
 
-def _overrides(strategy: Strategy) -> list[str]:
-    found = [strategy.quick, "tuning.trials=8"] if _on("QUICK") else []
-    if _value("SYMBOLS"):
-        found.append(f"market.symbols=[{','.join(_value('SYMBOLS').split(','))}]".replace(" ", ""))
+def _refuse_name(settings: Settings, layers: Layers) -> None:
+    """A universe called like another strategy, or like a part of every key, would be taken for it."""
+    taken = {*strategies.MODULES, *KEYWORDS} - {settings.strategy}
+    if settings.name in taken:
+        raise BadParameters(
+            f"{layers.where(('name',))}: `name` must not be one of {', '.join(sorted(taken))}, which say other things "
+            f"in a namespace, but got {settings.name!r}. Choose a name such as my_{settings.name}."
+        )
+
+
+def _overrides(strategy: Strategy) -> dict[str, str]:
+    """`section.name=value …` by the variable that asks for it."""
+    found = {}
+    if _on("QUICK"):
+        found["QUICK"] = f"{strategy.quick} tuning.trials=8"
+    if symbols := _value("SYMBOLS"):
+        found["SYMBOLS"] = f"market.symbols=[{symbols}]".replace(" ", "")
     begins = "events.first" if "events" in strategy.settings.model_fields else "market.start"
     for name, target in (("FROM", begins), ("TO", "market.end")):
         if _date(name):
-            found.append(f"{target}={_date(name)}")
+            found[name] = f"{target}={_date(name)}"
     for name, target in (("TRIALS", "tuning.trials"), ("OBJECTIVE", "tuning.objective")):
         if _value(name):
-            found.append(f"{target}={_value(name)}")
-    return [*found, _value("SET") or ""]  # SET last: the most particular wins
+            found[name] = f"{target}={_value(name)}"
+    return {**found, "SET": _value("SET") or ""}  # SET last: the most particular wins
 
 
 def _on(name: str) -> bool:

@@ -7,6 +7,7 @@ import polars as pl
 import polars.selectors as cs
 
 from bq.core import files
+from bq.core.section import Affects, part
 from bq.core.settings import Settings
 from bq.learning import anatomy, metrics
 from bq.learning.walkforward import Training
@@ -54,9 +55,7 @@ def recipe_digest(settings: Settings) -> str:
 
     What is only shown beside the candidate, and how it is judged or tuned, is no part of it.
     """
-    judged = dict.fromkeys(("name", "market", "gate", "production", "tuning", "ml", "ml_data_collection", "run"), True)
-    beside = {**judged, "learning": {"compare"}}
-    return files.digest(settings.model_dump(mode="json", exclude=beside))
+    return files.digest(part(settings, Affects.RECIPE))
 
 
 def save(

@@ -13,6 +13,7 @@ import polars as pl
 from bq.core import files, paths
 from bq.core.errors import BadData
 from bq.core.log import log
+from bq.core.section import Affects, part
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.market.calendars import sessions
@@ -156,9 +157,7 @@ def _content(column: pl.Series) -> bytes:
 
 def _folder(strategy: Strategy, settings: Settings) -> Path:
     """Folder of one event set: by the code that computes it, and by everything but the bars that it depends on."""
-    beside = dict.fromkeys(("name", "learning", "gate", "tuning", "ml", "ml_data_collection", "run"), True)
-    beside |= {"market": {"end", "max_quarantine_share"}}
-    key = files.digest(settings.model_dump(mode="json", exclude=beside))
+    key = files.digest(part(settings, Affects.EVENTS))
     return paths.events(strategy.name) / f"{code_digest()}-{key}"
 
 

@@ -1,14 +1,15 @@
 """From the values of a trial to settings, and to a parameter file that every target takes as `PARAMS=`."""
 
-from io import StringIO
+import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 
 from bq.core import files, params
 from bq.core.errors import BadParameters
+from bq.core.parameter_text import description, head, render
 from bq.core.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -58,20 +59,16 @@ def values_of(settings: Settings, names: Any) -> dict[str, Any]:
 
 
 def write(target: Path, values: dict[str, Any], model: type[Settings], *, source: Path, note: str) -> None:
-    """Write a parameter file: the text of `source` with its comments, and `values` (by dotted name) put in.
+    """Write a whole parameter file: what takes effect by `source` and what it extends, and `values` put in.
 
-    What was overridden by `SET=` is no part of it. note : comment at the top.
+    values : by dotted name. What was overridden by `SET=` is no part of it. note : comment at the top.
     Raises BadParameters should what was written not read back as it was meant.
     """
-    yaml = YAML()  # round trip: keeps order and comments, constructs plain values only
-    yaml.width, yaml.preserve_quotes = 200, True
-    yaml.representer.add_representer(type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null"))
-    document = yaml.load(source.read_text("utf-8-sig"))
+    whole = copy.deepcopy(params.read(source, model).values)
     for name, value in values.items():
-        _put(document, name, rounded(value))
-    text = StringIO()
-    yaml.dump(document, text)
-    files.write_text(target, "".join(f"# {line}\n" for line in note.splitlines()) + text.getvalue())
+        _put(whole, name, rounded(value))
+    text = render(model, whole, comment=partial(description, model), top=f"{note}\n{head(model)}")
+    files.write_text(target, text)
     if params.load(target, model) != applied(params.load(source, model), values):
         raise BadParameters(f"{target}: must read back as the settings it was written from, but does not.")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bq import strategies
 from bq.core import params, paths
 from bq.core.errors import BadParameters, TemporalOverlap, did_you_mean
-from bq.core.params import Section
+from bq.core.section import Section
 from bq.core.settings import Learning, Market, Settings
 
 SHIPPED = sorted((paths.CHECKOUT / "parameters").rglob("*.yaml"))

@@ -1,96 +1,129 @@
-"""Parameters of the breakout strategy; defaults and their reasons are in parameters/breakout.yaml."""
+"""Parameters of the breakout strategy. parameters/breakout.yaml is written from them."""
 
-from typing import Annotated, Literal, Self
+import datetime as dt
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bq.core.params import Section
-from bq.core.settings import Settings, Share
+from bq.core.section import Affects, Section
+from bq.core.settings import Gate, Learning, Market, NotNegative, Positive, Settings, Share, Stack
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Clearance = Annotated[float, Field(ge=0, le=0.1)]
 
 
 class Universe(Section):
     """What is traded, and against what it is measured."""
 
-    benchmark: str | None = "SPX"  # None: the mean return of all that is traded
-    index_symbols: list[str] = ["SPX", "IXIC", "VIX"]  # levels, never traded
+    affects: ClassVar = TRAINED_ON
+    benchmark: str | None = Field("SPX", description="null: the mean return of all that is traded")
+    index_symbols: list[str] = Field(["SPX", "IXIC", "VIX"], description="levels, never traded")
 
 
 class Entry(Section):
-    """What a breakout is."""
+    """A close so far above the highest before it, filled at the next open."""
 
-    fast_clearance: Clearance = 0.005  # above the highest close of the 20 sessions before
-    slow_clearance: Clearance = 0.010  # of the 55 sessions before
+    affects: ClassVar = TRAINED_ON
+    fast_clearance: Clearance = Field(0.005, description="above the highest close of the 20 sessions before")
+    slow_clearance: Clearance = Field(0.010, description="of the 55 sessions before")
 
 
 class Eligibility(Section):
     """Which symbols may be bought."""
 
-    trend_ma: Literal[20, 50, 100] = 50
-    min_slope: float = 0.005  # of that average over 20 sessions
-    min_price: NotNegative = 5.0  # as quoted
-    min_dollar_volume: Positive = 1_000_000.0  # a day, mean of 20
+    affects: ClassVar = TRAINED_ON
+    trend_ma: Literal[20, 50, 100] = Field(50, description="20, 50 or 100: the close must be above it")
+    min_slope: float = Field(0.005, description="it must have risen by more than this in 20 sessions")
+    min_price: NotNegative = Field(5.0, description="as quoted")
+    min_dollar_volume: Positive = Field(1_000_000.0, description="a day, mean of 20")
 
 
 class Exit(Section):
     """When a position is closed."""
 
-    hard_stop_atr_mult: Annotated[float, Field(ge=0.5, le=10)] = 2.5
-    exit_ma: Literal[20, 50] = 50
-    max_holding_days: Annotated[int, Field(ge=2, le=250)] = 120  # sessions after the signal
+    affects: ClassVar = TRAINED_ON
+    hard_stop_atr_mult: float = Field(
+        2.5, ge=0.5, le=10, description="stop below the entry's open, in mean true ranges of 14 sessions"
+    )
+    exit_ma: Literal[20, 50] = Field(50, description="20 or 50: a close below it is sold at the next open")
+    max_holding_days: int = Field(
+        120, ge=2, le=250, description="sessions after the signal; the rest is closed at the close"
+    )
 
 
 class Risk(Section):
     """How much is bought, and how much may be held."""
 
-    capital: Positive = 1_000_000.0
-    risk_per_trade: Annotated[float, Field(gt=0, le=0.05)] = 0.0075  # of equity, from the entry to the stop
-    max_positions: Annotated[int, Field(ge=1, le=100)] = 8
-    max_exposure: Annotated[float, Field(gt=0, le=1)] = 0.80  # of equity, all positions together
-    max_notional: Annotated[float, Field(gt=0, le=1)] = 0.15  # of equity, one order
-    max_adv_share: Annotated[float, Field(gt=0, le=0.1)] = 0.005  # of the mean dollar volume of 20 sessions, one order
-    guard_positions: Annotated[int, Field(ge=2)] = 4  # from so many on the correlation guard stands
-    guard_average: Share = 0.70  # and where their mean correlation is above this
-    guard_limit: Share = 0.75  # what is above this, on average with them, is refused
+    affects: ClassVar = TRAINED_ON
+    capital: Positive = Field(1_000_000.0, description="at the start")
+    risk_per_trade: float = Field(0.0075, gt=0, le=0.05, description="of equity, from the entry to the stop")
+    max_positions: int = Field(8, ge=1, le=100, description="at a time")
+    max_exposure: float = Field(
+        0.80, gt=0, le=1, description="of equity, all positions; an order that does not fit is refused"
+    )
+    max_notional: float = Field(0.15, gt=0, le=1, description="of equity, one order")
+    max_adv_share: float = Field(
+        0.005, gt=0, le=0.1, description="of the mean dollar volume of 20 sessions, one order"
+    )
+    guard_positions: int = Field(4, ge=2, description="from so many positions on,")
+    guard_average: Share = Field(0.70, description="where their mean correlation of 60 sessions is above this,")
+    guard_limit: Share = Field(0.75, description="what has more with them is refused")
 
 
 class Costs(Section):
     """What is lost between a price and a fill."""
 
-    fee_bps: NotNegative = 1.0
-    slippage_bps: NotNegative = 8.0  # × ATR / its mean of 60 within [.5, 3] × 1 + order / 0.5% of dollar volume (to 3)
+    affects: ClassVar = TRAINED_ON
+    fee_bps: NotNegative = Field(1.0, description="of notional, each way")
+    slippage_bps: NotNegative = Field(
+        8.0, description="× ATR / its mean of 60 within [.5, 3] × 1 + order / 0.5% of dollar volume (to 3)"
+    )
 
 
 class Score(Section):
-    """Weights of the rule score's three parts, each the standing among all symbols of the session."""
+    """The rule score, the baseline that a model must beat: weights of ranks among the symbols."""
 
-    distance: Share = 0.50  # from the moving average, in ATR
-    momentum: Share = 0.30  # of 60 sessions beyond the benchmark's
-    diversification: Share = 0.20  # 1 − mean correlation with the others
+    affects: ClassVar = TRAINED_ON
+    distance: Share = Field(0.50, description="from the trend average, in ATR")
+    momentum: Share = Field(0.30, description="of 60 sessions beyond the benchmark's")
+    diversification: Share = Field(0.20, description="1 - mean correlation with the others")
 
 
 class MachineLearning(Section):
     """What a model's probability of R > 0 does in the backtester and in a scan."""
 
-    enabled: bool = False
-    prediction_mode: Literal["score_enhancement", "filter", "replace"] = "score_enhancement"
-    ml_weight: Share = 0.3
-    confidence_threshold: Share = 0.5
+    affects: ClassVar = Affects.RUNNING
+    enabled: bool = Field(False, description="whether it is used")
+    prediction_mode: Literal["score_enhancement", "filter", "replace"] = Field(
+        "score_enhancement", description="or filter: drop below the threshold; replace: the probability alone"
+    )
+    ml_weight: Share = Field(0.3, description="of the probability in score_enhancement, both as percentiles")
+    confidence_threshold: Share = Field(0.5, description="of filter")
 
 
 class DataCollection(Section):
     """Whether a backtest keeps its signals as events."""
 
-    enabled: bool = True
+    affects: ClassVar = Affects.RUNNING
+    enabled: bool = Field(True, description="without them there is nothing to learn from")
 
 
 class BreakoutSettings(Settings):
-    """parameters/breakout.yaml."""
+    """The breakout strategy: what a breakout is, how it is traded, how a model is trained and deployed."""
+
+    comments: ClassVar = {
+        "market.source": "bundled_bars: five stocks with whole bars, 2000-2013, and two indices; files: yours",
+        "gate.margin": "R a trade by which the lower bound of the uplift must exceed the rule score",
+    }
+    older: ClassVar = {
+        "ml.model_path": "the deployed model is found by itself in models/ (`make status` shows it). Take the line out.",
+        "ml_data_collection.db_path": (
+            "signals are kept as Parquet below data/events/, and BQ_HOME says where data/ is. Take the line out."
+        ),
+    }
 
     strategy: Literal["breakout"]
+    market: Market = Market(source="bundled_bars", start=dt.date(2000, 3, 1), end=dt.date(2013, 3, 1))
     universe: Universe = Universe()
     entry: Entry = Entry()
     eligibility: Eligibility = Eligibility()
@@ -100,6 +133,16 @@ class BreakoutSettings(Settings):
     score: Score = Score()
     ml: MachineLearning = MachineLearning()
     ml_data_collection: DataCollection = DataCollection()
+    learning: Learning = Learning(
+        features="breakout_v1",
+        model="lightgbm",
+        compare=["elastic_net"],
+        folds=5,
+        calibration_share=0.25,
+        newest_days=365,
+        stack=Stack(meta="elastic_net"),
+    )
+    gate: Gate = Gate(min_deflated_probability=0.95)
 
     @model_validator(mode="after")
     def _benchmark_is_read(self) -> Self:

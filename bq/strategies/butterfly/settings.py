@@ -1,36 +1,44 @@
-"""Parameters of the butterfly strategy; defaults and their reasons are in parameters/butterfly.yaml."""
+"""Parameters of the butterfly strategy. parameters/butterfly.yaml is written from them."""
 
 import datetime as dt
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from bq.core.params import Section
-from bq.core.settings import Settings, Share
+from bq.core.section import Affects, Section
+from bq.core.settings import Gate, Learning, Market, Positive, Settings, Share, Stack
 
-Positive = Annotated[float, Field(gt=0)]
+TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Dte = Annotated[int, Field(ge=2, le=180)]  # long enough to be entered and left, short enough for the known calendar
 Order = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)]
+Three = Field(min_length=3, max_length=3)
 
 
 class Events(Section):
     """On which dates an opportunity is looked at."""
 
-    first: dt.date  # first t0
-    every_weeks: Annotated[int, Field(ge=1)] = 1  # the last session of every n-th ISO week
-    vix_strata: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)] | None = None
-    # instead of weeks: how many sessions with the index's IV below 15%, from 15 to 25%, above
+    affects: ClassVar = TRAINED_ON
+    first: dt.date = Field(dt.date(2010, 1, 1), description="first decision date")
+    every_weeks: int = Field(1, ge=1, description="the last session of every n-th ISO week")
+    vix_strata: Annotated[list[Annotated[int, Field(ge=0)]], Three] | None = Field(
+        None, description="[40, 60, 40]: instead, so many sessions with the index's IV below 15%, to 25%, above"
+    )
 
 
 class Analysis(Section):
     """How a price history is measured."""
 
-    history_sessions: Annotated[int, Field(ge=60)] = 504
-    trend_threshold: Positive = 0.10  # % of price per bar; below it the trend is FLAT
-    arima_sessions: Annotated[int, Field(ge=60)] = 120
-    arima_orders: Annotated[list[Order], Field(min_length=1)] = [[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]]
-    engine: Literal["compiled", "reference"] = "compiled"
+    affects: ClassVar = TRAINED_ON
+    history_sessions: int = Field(504, ge=60, description="of prices that the cycles and the volatility see")
+    trend_threshold: Positive = Field(0.10, description="% of price per bar; |trend| below it is FLAT (a third of events)")
+    arima_sessions: int = Field(120, ge=60, description="of prices that ARIMA sees")
+    arima_orders: Annotated[list[Order], Field(min_length=1)] = Field(
+        [[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]], description="tried; differenced once"
+    )
+    engine: Annotated[Literal["compiled", "reference"], Affects.EVENTS] = Field(
+        "compiled", description="reference: arch and statsmodels, slower by two orders of magnitude"
+    )
 
     @model_validator(mode="after")
     def _differenced_once(self) -> Self:
@@ -42,44 +50,64 @@ class Analysis(Section):
 class Structure(Section):
     """Strikes, wings, expiry."""
 
-    wing: Literal["interval", "volatility"] = "interval"
-    width_cuts: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [8.0, 12.0]  # ARIMA width %, 1/2/3 steps
-    dte_days: Annotated[list[Dte], Field(min_length=3, max_length=3)] = [21, 30, 45]
-    listed_dte_reach: Share = 0.4  # share of the wanted days to expiry by which a listed one may differ
-    rate: float = 0.045  # 13-week Treasury bill, continuous
-    index_symbols: list[str] = ["SPX", "IXIC"]
-    vix_to_atm: Positive = 0.88  # at-the-money IV / volatility index: the index also holds the skew
-    iv_premium_index: Positive = 1.13  # at-the-money IV / forecast volatility
-    iv_premium_stock: Positive = 0.99
+    affects: ClassVar = TRAINED_ON
+    wing: Literal["interval", "volatility"] = Field(
+        "interval", description="interval: 1/2/3 strike steps by ARIMA width; volatility: width / (spot·IV·√T) near 1"
+    )
+    width_cuts: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
+        [8.0, 12.0], description="ARIMA interval width, % of the forecast, between 1, 2 and 3 steps"
+    )
+    dte_days: Annotated[list[Dte], Three] = Field([21, 30, 45], description="for dominant periods < 20, < 40, longer")
+    listed_dte_reach: Share = Field(
+        0.4, description="with market.chains: share by which a listed expiry may differ from the one wanted"
+    )
+    rate: float = Field(0.045, description="13-week Treasury bill, continuous")
+    index_symbols: list[str] = Field(["SPX", "IXIC"], description="indices: their strikes, their IV premium")
+    vix_to_atm: Positive = Field(
+        0.88, description="at-the-money IV / VIX, which also holds the skew; 33 days of SPX quotes of 2019"
+    )
+    iv_premium_index: Positive = Field(
+        1.13, description="the same / forecast volatility: 0.88 × VIX / forecast of the S&P 500, 1991-2022 (1.29)"
+    )
+    iv_premium_stock: Positive = Field(
+        0.99, description="at-the-money IV / forecast volatility of 20 large US stocks 2010-2022"
+    )
 
 
 class Costs(Section):
-    """What is lost between the mid price and a fill."""
+    """Modelled bid-ask spread, share of a leg's out-of-the-money premium."""
 
-    spread_near: Share = 0.05  # of a leg's out-of-the-money premium, |moneyness - 1| < 3%
-    spread_middle: Share = 0.07  # < 8%
-    spread_far: Share = 0.10
-    half_spread_paid: Share = 1.0  # fraction of the half-spread paid on each leg, in and out
+    affects: ClassVar = TRAINED_ON
+    spread_near: Share = Field(0.05, description="|strike / spot - 1| < 3%")
+    spread_middle: Share = Field(0.07, description="< 8%")
+    spread_far: Share = Field(0.10, description="farther")
+    half_spread_paid: Share = Field(1.0, description="share of the half-spread lost on each leg, in and out")
 
 
 class Score(Section):
-    """Weights of the rule score's four components."""
+    """The rule score, the baseline that a model must beat: weights of its components."""
 
-    rule: Literal["score_v1", "score_v2"] = "score_v1"
-    price_match: Share = 0.35
-    vol_mispricing: Share = 0.30
-    stability: Share = 0.20
-    fourier: Share = 0.15
-    trade_at: Annotated[float, Field(ge=0, le=100)] = 60.0
+    affects: ClassVar = TRAINED_ON
+    rule: Literal["score_v1", "score_v2"] = Field(
+        "score_v1", description="score_v2: price match by distance from spot instead of from the strike"
+    )
+    price_match: Share = Field(0.35, description="forecast price near the strike")
+    vol_mispricing: Share = Field(0.30, description="implied above forecast volatility")
+    stability: Share = Field(0.20, description="of the volatility")
+    fourier: Share = Field(0.15, description="of the cycles")
+    trade_at: float = Field(60.0, ge=0, le=100, description="score from which the rules trade")
 
 
 class Label(Section):
     """When a position is closed, and how its outcome is classed."""
 
-    take_profit: Share | None = 0.70  # of the most that can be made, at mid prices; null: never before the horizon
-    stop_loss: Share | None = 0.50  # of what can be lost
-    carry_sessions: Annotated[int, Field(ge=0, le=20)] = 5  # how long a missing exit price is waited for
-    edges: Annotated[list[float], Field(min_length=3, max_length=3)] = [-0.10, 0.05, 0.15]
+    affects: ClassVar = TRAINED_ON
+    take_profit: Share | None = Field(
+        0.70, description="close when the mid price shows this share of the most that can be made; null: never"
+    )
+    stop_loss: Share | None = Field(0.50, description="close when it shows this share of the risk lost; null: never")
+    carry_sessions: int = Field(5, ge=0, le=20, description="how long a missing exit price is waited for")
+    edges: Annotated[list[float], Three] = Field([-0.10, 0.05, 0.15], description="Loss | Minor | Good | Excellent")
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -89,15 +117,31 @@ class Label(Section):
 
 
 class ButterflySettings(Settings):
-    """parameters/butterfly.yaml."""
+    """The butterfly strategy: how an opportunity is found and valued, how a model is trained and deployed."""
+
+    comments: ClassVar = {
+        "market.source": "bundled: prices that ship with skfolio and arch; files: yours, in data/raw/bars/",
+        "market.chains": "true: option quotes in data/raw/chains/ are read, and structures priced from them",
+        "market.start": "first bar read; the analysis of a date needs about two years before it",
+        "learning.features": "butterfly_v3: free of price levels",
+        "gate.top_k": "decisions a session, for the model and for the rule score alike",
+        "gate.margin": "ROI a session by which the lower bound of the uplift must exceed the rule score",
+    }
+
+    older: ClassVar = {"USE_RL": "the weights of the rule score are fixed: they stand in `score`. Take the line out."}
 
     strategy: Literal["butterfly"]
-    events: Events
+    market: Market = Market(start=dt.date(2006, 1, 1))
+    events: Events = Events()
     analysis: Analysis = Analysis()
     structure: Structure = Structure()
     costs: Costs = Costs()
     score: Score = Score()
     label: Label = Label()
+    learning: Learning = Learning(
+        features="butterfly_v2", model="lightgbm", compare=["elastic_net"], stack=Stack(meta="elastic_net")
+    )
+    gate: Gate = Gate(top_k=5, min_deflated_probability=0.95)
 
     @property
     def max_holding_days(self) -> int:

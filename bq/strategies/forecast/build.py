@@ -16,7 +16,7 @@ from bq.strategies.forecast.alignment import explained
 from bq.strategies.forecast.features import FACTORS
 from bq.strategies.forecast.outcome import Outcomes, outcomes
 from bq.strategies.forecast.panel import Mask, Panel, asked, panel
-from bq.strategies.forecast.settings import ForecastSettings
+from bq.strategies.forecast.settings import DELAY, ForecastSettings
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -40,7 +40,10 @@ def variant(s: ForecastSettings) -> str:
     """Name and digest of the parameters that an event depends on."""
     parts = {
         "events": s.events.model_dump(include={"min_names", "index_symbols"}),
-        "temporal": s.temporal.model_dump(exclude={"cv_gap_days", "cv_embargo_days", "lags"}),
+        "temporal": {
+            **s.temporal.model_dump(exclude={"cv_gap_days", "cv_embargo_days", "lags"}),
+            "delay_days": DELAY,  # of the ids of events since the first version
+        },
         "decay": s.decay.model_dump(),
     }
     return f"{NAME}-{digest(parts, 8)}"

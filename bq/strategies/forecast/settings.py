@@ -1,38 +1,57 @@
-"""Parameters of the forecast strategy; defaults and their reasons are in parameters/forecast.yaml."""
+"""Parameters of the forecast strategy. parameters/forecast.yaml is written from them."""
 
 import datetime as dt
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bq.core.errors import BadParameters, TemporalOverlap
-from bq.core.params import Section
-from bq.core.settings import Count, Settings, Share
+from bq.core.section import Affects, Section
+from bq.core.settings import Count, Gate, Learning, Market, NotNegative, Positive, Regimes, Selection, Settings, Share
 from bq.strategies.forecast.features import LAGS
 
-Positive = Annotated[float, Field(gt=0)]
+TRAINED_ON = Affects.EVENTS | Affects.RECIPE
+DELAY = 1  # sessions from the newest bar that a feature sees to the first price that can be paid
 Lag = Annotated[int, Field(ge=0, le=20)]
+Sessions = Annotated[int, Field(ge=0, le=252)]
 
 
 class Events(Section):
     """Which sessions are looked at, and which symbols are never traded."""
 
-    first: dt.date  # first t0
-    every_sessions: Count = 1  # every n-th session of the calendar
-    min_names: Annotated[int, Field(ge=2)] = 5  # smaller cross-sections give no event
-    index_symbols: list[str] = ["SPX", "IXIC"]  # no events; the first that has bars is the market of the beta
+    affects: ClassVar = TRAINED_ON
+    first: dt.date = Field(dt.date(2002, 1, 2), description="first decision date")
+    every_sessions: Count = Field(1, description="every n-th session of the calendar")
+    min_names: int = Field(5, ge=2, description="sessions of fewer names give no event")
+    index_symbols: list[str] = Field(
+        ["SPX", "IXIC"], description="never traded; the first that has bars is the market of the beta (none: mean of all)"
+    )
 
 
 class Temporal(Section):
-    """What a label spans and what a feature sees; all in sessions of the exchange."""
+    """What a label spans and what a feature sees, all in sessions."""
 
-    prediction_horizon_days: Annotated[int, Field(ge=2, le=126)] = 10
-    cv_gap_days: Annotated[int, Field(ge=0, le=252)] = 10  # sessions between the last training t0 and the test block
-    cv_embargo_days: Annotated[int, Field(ge=0, le=252)] = 0  # sessions after a test block, where later folds train
-    max_lookback_days: Annotated[int, Field(ge=20, le=252)] = 252  # history that a symbol needs before its first event
-    delay_days: Literal[1] = 1  # from the newest bar that a feature sees to the first price that can be paid
-    extra_lag: Lag = 0  # sessions that features stay further behind
-    lags: Annotated[list[Annotated[int, Field(ge=1, le=20)]], Field(max_length=5)] = []  # columns <factor>_rank_lag<n>
+    affects: ClassVar = TRAINED_ON
+    prediction_horizon_days: int = Field(10, ge=2, le=126, description="that an outcome spans")
+    cv_gap_days: Annotated[Sessions, Affects.RECIPE] = Field(
+        10, description="between the last training t0 and the test block; less than the horizon is refused"
+    )
+    cv_embargo_days: Annotated[Sessions, Affects.RECIPE] = Field(
+        0, description="after a test block, before later folds train again"
+    )
+    max_lookback_days: int = Field(252, ge=20, le=252, description="history that a symbol needs before its first event")
+    extra_lag: Lag = Field(0, description="sessions that all features stay further behind")
+    lags: Annotated[list[Annotated[int, Field(ge=1, le=20)]], Field(max_length=5)] = Field(
+        [], description="[1, 2, 5]: ranks of so many sessions before too, for features: alpha_lagged"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _delay_was_stated(cls, values: Any) -> Any:
+        """Files and models of version 0.1 state the delay, which has only ever been one session."""
+        if isinstance(values, dict) and values.get("delay_days") == DELAY and values["delay_days"] is not True:
+            return {name: value for name, value in values.items() if name != "delay_days"}
+        return values
 
     @model_validator(mode="after")
     def _labels_end_before_the_test(self) -> Self:
@@ -50,63 +69,121 @@ class Temporal(Section):
 class Alignment(Section):
     """How much may be lost where features meet outcomes."""
 
-    coverage_threshold: Share = 0.7  # share of rows that must come through a stage
+    affects: ClassVar = Affects.EVENTS
+    coverage_threshold: Share = Field(
+        0.7, description="share of the rows with features that must have a price to enter at; below it a run stops"
+    )
 
 
 class HalfLife(Section):
     """Sessions after which an observation of a factor counts half, by family."""
 
-    reversal: Positive = 5.0
-    volatility: Positive = 6.0
-    volume: Positive = 7.0
-    momentum: Positive = 8.0
-    technical: Positive = 12.0
-    microstructure: Positive = 3.0
-    other: Positive = 15.0
+    reversal: Positive = Field(5.0, description="sessions")
+    volatility: Positive = Field(6.0, description="sessions")
+    volume: Positive = Field(7.0, description="sessions")
+    momentum: Positive = Field(8.0, description="sessions")
+    technical: Positive = Field(12.0, description="sessions")
+    microstructure: Positive = Field(3.0, description="sessions")
+    other: Positive = Field(15.0, description="sessions")
 
 
 class Decay(Section):
     """How fast what was observed loses weight."""
 
+    affects: ClassVar = TRAINED_ON
     half_life_days: HalfLife = HalfLife()
-    high_volatility: Positive = 0.7  # times the half-life while the market's volatility is in the upper third
-    low_volatility: Positive = 1.3  # … in the lower third
+    high_volatility: Positive = Field(
+        0.7, description="times the half-life while the market's volatility is in the upper third of its year"
+    )
+    low_volatility: Positive = Field(1.3, description="in the lower third")
 
 
 class Portfolio(Section):
-    """What is held on the strength of a forecast; see portfolio."""
+    """What is held on the strength of the forecasts; formed every horizon, weights by skfolio."""
 
-    kind: Literal["long_only", "long_short"] = "long_only"  # long_short: half of the capital long, half short
-    max_position: Annotated[float, Field(gt=0, le=1)] = 0.03  # of the capital; with too few names for it twice 1 / n
-    max_turnover: Annotated[float, Field(gt=0, le=1)] = 0.10  # of the capital, replaced at a rebalance
-    max_sector: Annotated[float, Field(gt=0, le=1)] = 0.30  # of the capital, or the sector's share of the names
-    sectors: dict[str, str] = {}  # symbol: sector, before what bar files say; without either there is no such limit
-    risk_aversion: Positive = 0.25  # 1: a name one deviation ahead gets about 0.7 / n more; smaller: farther from equal
-    cost_bps: Annotated[float, Field(ge=0)] = 5.0  # a side, of what is bought or sold
+    affects: ClassVar = Affects.RECIPE | Affects.JUDGING
+    kind: Literal["long_only", "long_short"] = Field(
+        "long_only", description="long_short: half of the capital long, half short"
+    )
+    max_position: float = Field(
+        0.03, gt=0, le=1, description="of the capital; where there are too few names for it, twice an equal weight"
+    )
+    max_turnover: float = Field(
+        0.10, gt=0, le=1, description="of the capital replaced at a rebalance; the first portfolio is bought whole"
+    )
+    max_sector: float = Field(
+        0.30, gt=0, le=1, description="of the capital, or the sector's share of the names where that is more"
+    )
+    sectors: dict[str, str] = Field(
+        {}, description="{AAPL: Technology, …}, before the `sector` column of bar files; neither: no such limit"
+    )
+    risk_aversion: Positive = Field(
+        0.25, description="1: a name one deviation ahead gets 0.7 equal weights more; smaller: farther from equal"
+    )
+    cost_bps: NotNegative = Field(5.0, description="a side, of what is bought or sold")
 
 
 class Production(Section):
-    """What the portfolio of the out-of-sample forecasts must show before a model is deployed."""
+    """What that portfolio must show out of sample, beside `gate`."""
 
-    min_rank_ic: float = 0.02  # and above 0 by its lower bound
-    min_information_ratio: float = 0.5  # of the net portfolio against equal weight, a year
-    min_sharpe: float = 1.0  # net, a year, above
-    max_drawdown: Share = 0.20
-    rolling_sessions: Annotated[int, Field(ge=5)] = 63  # of one window of the rank IC
-    min_rolling_share: Share = 0.5  # of the windows, with a mean rank IC that is not negative
-    min_months: Count = 12  # out of sample
+    affects: ClassVar = Affects.JUDGING
+    min_rank_ic: float = Field(0.02, description="and above 0 by its lower bound")
+    min_information_ratio: float = Field(0.5, description="net, against equal weight, a year")
+    min_sharpe: float = Field(1.0, description="net, a year")
+    max_drawdown: Share = Field(0.20, description="net")
+    rolling_sessions: int = Field(63, ge=5, description="of one window of the rank IC …")
+    min_rolling_share: Share = Field(0.5, description="… and the share of them in which its mean is not negative")
+    min_months: Count = Field(12, description="out of sample")
 
 
 class ForecastSettings(Settings):
-    """parameters/forecast.yaml."""
+    """The cross-sectional forecast: what a stock returns over the next ten sessions, beside the others of its session."""
+
+    comments: ClassVar = {
+        "market.source": "bundled: 20 large US stocks that ship with skfolio; files: yours, in data/raw/bars/",
+        "market.start": "first bar read; an event needs a year before it",
+        "learning.features": "alpha_ranks; alpha_decayed: and the same with decay; alpha_lagged: and lags; alpha_raw",
+        "learning.model": "the candidate: stack, three layers; or one of its base models",
+        "learning.gap_days": "calendar days; null: from temporal",
+        "learning.embargo_days": "calendar days; at least temporal's",
+        "learning.hyperparameters": (
+            "by base model, meta: of the meta-learner; the rest stays default: shallow, slow trees"
+        ),
+        "learning.half_life_days": (
+            "calendar days, of an event's training weight; after ten of them it is out; null: none"
+        ),
+        "gate.margin": "return a rebalance by which the lower bound of the uplift must exceed the rule score",
+        "gate.max_calibration_error": "of classes, which there are none of here",
+    }
+    older: ClassVar = {
+        "temporal.delay_days": (
+            "the delay is always one session, the first whose price can be paid. Take the line out; "
+            "`temporal.extra_lag` keeps features further behind."
+        ),
+        "delay_days": "the delay is always one session. Take the line out.",
+        "validation": "the gap and the embargo are `temporal.cv_gap_days` and `temporal.cv_embargo_days`, in sessions.",
+        "compute": "the device is `learning.device`.",
+    }
 
     strategy: Literal["forecast"]
-    events: Events
+    market: Market = Market(start=dt.date(2000, 1, 1))
+    events: Events = Events()
     temporal: Temporal = Temporal()
     alignment: Alignment = Alignment()
     decay: Decay = Decay()
     portfolio: Portfolio = Portfolio()
     production: Production = Production()
+    learning: Learning = Learning(
+        features="alpha_decayed",
+        model="stack",
+        compare=["elastic_net"],
+        folds=5,
+        regimes=Regimes(),
+        select=Selection(),
+        hyperparameters={"xgboost": {"n_estimators": 100}, "lightgbm": {"n_estimators": 100}},
+        half_life_days=365.0,
+    )
+    gate: Gate = Gate(artefact_margin=0.02, max_calibration_error=None, min_deflated_probability=0.95)
 
     @property
     def max_holding_days(self) -> int:

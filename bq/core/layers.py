@@ -1,0 +1,222 @@
+"""What a parameter file and those it extends hold, merged, with the place that each value comes from."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode
+
+from bq.core.errors import BadParameters, describe
+from bq.core.section import defaults, section_of
+
+EXTENDS = "extends"
+OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s*$)", re.MULTILINE)
+
+
+class Layer(NamedTuple):
+    """What one file says."""
+
+    path: Path
+    values: dict[str, Any]
+    text: str
+
+    def says(self, name: Sequence[str | int]) -> bool:
+        """Whether the file decides this value: it gives it, or a value that holds it. A null holds nothing."""
+        node: Any = self.values
+        for key in name:
+            if node is None or (isinstance(node, dict) and key not in node):
+                return False
+            if not isinstance(node, dict):
+                return True
+            node = node[key]
+        return True
+
+    def line(self, name: Sequence[str | int]) -> int:
+        """Line of a name that the file gives, counted from 1; of the nearest section around it otherwise."""
+        node, found = _yaml().compose(self.text), 1
+        for key in name:
+            pairs = node.value if isinstance(node, MappingNode) else []
+            here = next(((own, value) for own, value in pairs if own.value == key), None)
+            if here is None:
+                break
+            found, node = here[0].start_mark.line + 1, here[1]
+        return found
+
+
+class Layers(NamedTuple):
+    """A parameter file as it takes effect, before it is validated."""
+
+    values: dict[str, Any]  # the model's own, then of the file that is extended, then of the file, then the overrides
+    files: tuple[Layer, ...]  # the file, what it extends, what that extends
+    given: Mapping[str, str]  # overridden name: variable that did it
+
+    def variable(self, name: Sequence[str | int], *, partly: bool = False) -> str | None:
+        """The variable that gave a value or what holds it; partly : or something in it. The last one where several."""
+        dotted = ".".join(map(str, name)) + "."
+        held = [own for own in self.given if dotted.startswith(f"{own}.") or (partly and own.startswith(dotted))]
+        return self.given[held[-1]] if held else None
+
+    def file(self, name: Sequence[str | int]) -> Layer | None:
+        """The file that decides a value; None where it is the model's own."""
+        return next((layer for layer in self.files if layer.says(name)), None)
+
+    def where(self, name: Sequence[str | int]) -> str:
+        """The variable, or else the file, in which a fault of this name is to be mended."""
+        if variable := self.variable(name, partly=self.file(name) is None):
+            return variable
+        for length in range(len(name), 0, -1):
+            if layer := self.file(name[:length]):
+                return str(layer.path)
+        return str(self.files[0].path)
+
+    @property
+    def whole(self) -> str:
+        """The file and what was overridden, for a rule across several values."""
+        by_variable = {variable: sorted(n for n, v in self.given.items() if v == variable) for variable in self._said}
+        said = " and ".join(f"{variable} of {', '.join(names)}" for variable, names in by_variable.items())
+        return f"{self.files[0].path} with {said}" if said else str(self.files[0].path)
+
+    @property
+    def _said(self) -> list[str]:
+        return list(dict.fromkeys(self.given.values()))
+
+
+def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> Layers:
+    """Read a parameter file and all it extends, and apply overrides to what comes of it.
+
+    Sections are merged by name; every other value, a list or a mapping of names too, takes the place of the one below.
+    overrides : variable: `"section.name=value …"`; the last wins. Raises BadParameters in one sentence.
+    """
+    files = _chain(path)
+    try:
+        values = reduce(lambda low, layer: _merged(low, layer.values, model), reversed(files), defaults(model))
+    except RecursionError:
+        raise BadParameters(f"{path}: must hold named sections, but a section holds itself.") from None
+    given: dict[str, str] = {}
+    for variable, text in overrides.items():
+        for item in text.split():
+            name, value = _override(item, variable)
+            values = _put(values, name.split("."), value, model, name=name, variable=variable)
+            given.pop(name, None)
+            given[name] = variable
+    return Layers(values, tuple(files), given)
+
+
+def _merged(low: dict, high: dict, model: type[BaseModel] | None) -> dict:
+    found = dict(low)
+    for name, value in high.items():
+        section = section_of(model, name)
+        merge = section is not None and isinstance(value, dict)
+        found[name] = _merged(_inside(low, name, model), value, section) if merge else value
+    return found
+
+
+def _chain(path: Path) -> list[Layer]:
+    """The file, what it extends, what that extends, …"""
+    if not path.is_file():
+        raise BadParameters(
+            f"{path}: the parameter file must exist, but there is none. See parameters/ for the shipped ones."
+        )
+    found, seen, here = [], [], path
+    while True:
+        if here.resolve() in seen:
+            ring = " extends ".join([*(str(layer.path) for layer in found), str(here)])
+            raise BadParameters(f"{path}: must not extend itself, but {ring}. Take one `extends:` out.")
+        seen.append(here.resolve())
+        layer = _layer(here)
+        base = layer.values.pop(EXTENDS, layer)
+        found.append(layer)
+        if base is layer:
+            return found
+        here = _extended(base, here)
+
+
+def _layer(path: Path) -> Layer:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadParameters(f"{path}: must be UTF-8 text, but {error}.") from None
+    except OSError as error:
+        raise BadParameters(f"{path}: must be readable, but {error.strerror}.") from None
+    values = read_yaml(text, where=str(path))
+    if not isinstance(values, dict):
+        raise BadParameters(f"{path}: must hold named sections (`market:` …), but holds {describe(values)}.")
+    return Layer(path, values, text)
+
+
+def _extended(base: Any, path: Path) -> Path:
+    """The file that `extends: base` names in the file `path`, by the shortest path that leads to it."""
+    if not isinstance(base, str) or not base.strip() or Path(base).is_absolute():
+        raise BadParameters(
+            f"{path}: `{EXTENDS}` must be the path of a parameter file, relative to this one (../butterfly.yaml), but "
+            f"got {base!r:.60}."
+        )
+    found = path.parent / base
+    try:
+        exists = found.is_file()
+    except OSError:
+        exists = False
+    if not exists:
+        raise BadParameters(f"{path}: `{EXTENDS}` must name a parameter file that exists, but {found} does not.")
+    short = Path(os.path.normpath(found))
+    return short if short.resolve() == found.resolve() else found
+
+
+def _override(item: str, variable: str) -> tuple[str, Any]:
+    name, equals, text = item.partition("=")
+    if not equals or not all(key.isidentifier() for key in name.split(".")):
+        raise BadParameters(f'{variable}: must read "section.name=value …", but got {item!r}.')
+    return name, read_yaml(text, where=f"{variable} {name}")
+
+
+def _put(
+    values: dict, keys: list[str], value: Any, model: type[BaseModel] | None, *, name: str, variable: str
+) -> dict:
+    """`values` with another value, at the names `keys`."""
+    key, *rest = keys
+    if not rest:
+        return {**values, key: value}
+    inner = _inside(values, key, model)
+    if values.get(key) is not None and not isinstance(values[key], dict):
+        raise BadParameters(f"{variable}: `{name}` must lie in a section, but `{key}` is a value.")
+    return {**values, key: _put(inner, rest, value, section_of(model, key), name=name, variable=variable)}
+
+
+def _inside(values: dict, name: str, model: type[BaseModel] | None) -> dict:
+    """What a section holds; of one that is not there, or null, its own defaults."""
+    held, section = values.get(name), section_of(model, name)
+    if isinstance(held, dict):
+        return held
+    return defaults(section) if section else {}
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = (1, 2)
+    return yaml
+
+
+def read_yaml(text: str, *, where: str) -> Any:
+    """Parse YAML 1.2 text with the safe loader; `where` names its origin in errors."""
+    if OTHER_VERSION.search(text):
+        raise BadParameters(f"{where}: must be YAML 1.2, but declares another version. Take the %YAML line out.")
+    try:
+        return _yaml().load(text)
+    except RecursionError:
+        raise BadParameters(f"{where}: must be YAML 1.2, but is nested too deeply to be read.") from None
+    except (YAMLError, ValueError, LookupError) as error:  # ruamel lets those of a wrong `!!int` or `!!bool` through
+        raise BadParameters(f"{where}: must be YAML 1.2, but could not be read: {_reason(error)}.") from None
+
+
+def _reason(error: Exception) -> str:
+    """What a YAML error says, on one line, with its place."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        mark = error.problem_mark
+        return f"{' '.join(error.problem.split())} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split())

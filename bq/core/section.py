@@ -1,0 +1,73 @@
+"""Base of every parameter model: what a section is, what its values affect, and what their own values are."""
+
+import copy
+from enum import Flag, auto
+from typing import Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Affects(Flag):
+    """What depends on a parameter; several are joined by `|`."""
+
+    EVENTS = auto()  # what is built and stored of an opportunity
+    RECIPE = auto()  # how a model is trained: another value is another recipe
+    JUDGING = auto()  # what decisions are worth, and what a model must show
+    RUNNING = auto()  # how a run goes, what it reads or shows beside, what a model is asked for
+
+
+class Section(BaseModel):
+    """Base of every parameter model: immutable, strict types, finite numbers, unknown names refused.
+
+    A section of a parameter file says in `affects` what depends on its values. One inside it may leave that out, and a
+    field that differs says so itself: `end: Annotated[dt.date | None, Affects.RUNNING] = …`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    affects: ClassVar[Affects | None] = None  # None: what the section around it affects
+
+
+def section_of(model: type[BaseModel] | None, name: str) -> type[Section] | None:
+    """The section that a field holds, or may hold; None for a field that is a value, and for an unknown name."""
+    field = model.model_fields.get(name) if model else None
+    if field is None:
+        return None
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
+
+
+def affected(model: type[BaseModel], name: str) -> Affects | None:
+    """What a field affects: as its own annotation says, or that of the class it comes from, or else its section."""
+    for owner in model.__mro__:
+        field = owner.model_fields.get(name) if issubclass(owner, BaseModel) else None
+        for said in field.metadata if field else ():
+            if isinstance(said, Affects):
+                return said
+    section = section_of(model, name)
+    return section.affects if section else None
+
+
+def part(section: Section, what: Affects, *, around: Affects = Affects(0)) -> dict[str, Any]:
+    """The values of a section, and of all in it, that affect `what`, as JSON takes them.
+
+    around : what values affect whose field and section say nothing.
+    """
+    values, found = section.model_dump(mode="json"), {}
+    for name in type(section).model_fields:
+        own, value = affected(type(section), name) or around, getattr(section, name)
+        if isinstance(value, Section):
+            if inner := part(value, what, around=own):
+                found[name] = inner
+        elif what in own:
+            found[name] = values[name]
+    return found
+
+
+def defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """The own value of every parameter, sections as mappings; what a file must give is left out."""
+    found = {}
+    for name, field in model.model_fields.items():
+        if not field.is_required():
+            value = field.get_default(call_default_factory=True)
+            found[name] = value.model_dump() if isinstance(value, Section) else copy.deepcopy(value)
+    return found
