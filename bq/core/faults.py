@@ -54,7 +54,7 @@ def _sentence(fault: Any, model: type[BaseModel], layers: Layers, older: Mapping
 def _nearest(name: str, model: type[BaseModel]) -> str:
     """What an unknown name may have meant: one of its section or, failing that, one of another section."""
     section, _, last = name.rpartition(".")
-    parts = [known.rpartition(".") for known in _names(model)]
+    parts = [known.rpartition(".") for known in names(model)]
     beside = [own for of, _, own in parts if of == section]
     elsewhere = {own: f"{of}.{own}" for of, _, own in reversed(parts) if of}
     near = difflib.get_close_matches(last, elsewhere, n=1)
@@ -63,11 +63,11 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
     return did_you_mean(last, beside)
 
 
-def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Dotted names of all sections and parameters."""
+def names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted names of all sections and parameters, those of a section after it."""
     found = []
     for name in model.model_fields:
         found.append(prefix + name)
         if section := section_of(model, name):
-            found += _names(section, f"{prefix}{name}.")
+            found += names(section, f"{prefix}{name}.")
     return found

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode
 
 from bq.core.errors import BadParameters, describe
-from bq.core.section import defaults, section_of
+from bq.core.section import BelongsTo, defaults, section_of
 
 EXTENDS = "extends"
 OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s*$)", re.MULTILINE)
@@ -39,7 +39,7 @@ class Layer(NamedTuple):
 
     def line(self, name: Sequence[str | int]) -> int:
         """Line of a name that the file gives, counted from 1; of the nearest section around it otherwise."""
-        node, found = _yaml().compose(self.text), 1
+        node, found = _nodes(self.text), 1
         for key in name:
             pairs = node.value if isinstance(node, MappingNode) else []
             here = next(((own, value) for own, value in pairs if own.value == key), None)
@@ -93,9 +93,11 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
     Sections are merged by name; every other value, a list or a mapping of names too, takes the place of the one below.
     overrides : variable: `"section.name=value …"`; the last wins. Raises BadParameters in one sentence.
     """
-    files = _chain(path)
+    values, files = defaults(model), _chain(path)
     try:
-        values = reduce(lambda low, layer: _merged(low, layer.values, model), reversed(files), defaults(model))
+        for number, layer in reversed(list(enumerate(files))):
+            files[number] = layer._replace(values=_with_belongings(values, layer.values, model))
+            values = _merged(values, files[number].values, model)
     except RecursionError:
         raise BadParameters(f"{path}: must hold named sections, but a section holds itself.") from None
     given: dict[str, str] = {}
@@ -106,6 +108,20 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
             given.pop(name, None)
             given[name] = variable
     return Layers(values, tuple(files), given)
+
+
+def _with_belongings(low: dict, high: dict, model: type[BaseModel] | None) -> dict:
+    """`high`, and in it the class's own value of what belongs to a value that it replaces: dates to a source."""
+    found = dict(high)
+    for name, field in model.model_fields.items() if model else ():
+        section, value = section_of(model, name), high.get(name)
+        if section and isinstance(value, dict):
+            found[name] = _with_belongings(_inside(low, name, model), value, section)
+        for said in field.metadata:
+            replaced = isinstance(said, BelongsTo) and said.other in high and high[said.other] != low.get(said.other)
+            if replaced and name not in high:
+                found[name] = field.get_default()
+    return found
 
 
 def _merged(low: dict, high: dict, model: type[BaseModel] | None) -> dict:
@@ -175,9 +191,7 @@ def _override(item: str, variable: str) -> tuple[str, Any]:
     return name, read_yaml(text, where=f"{variable} {name}")
 
 
-def _put(
-    values: dict, keys: list[str], value: Any, model: type[BaseModel] | None, *, name: str, variable: str
-) -> dict:
+def _put(values: dict, keys: list[str], value: Any, model: type[BaseModel] | None, *, name: str, variable: str) -> dict:
     """`values` with another value, at the names `keys`."""
     key, *rest = keys
     if not rest:
@@ -194,6 +208,12 @@ def _inside(values: dict, name: str, model: type[BaseModel] | None) -> dict:
     if isinstance(held, dict):
         return held
     return defaults(section) if section else {}
+
+
+@lru_cache(maxsize=8)
+def _nodes(text: str) -> Any:
+    """The text with the place of each name in it."""
+    return _yaml().compose(text)
 
 
 def _yaml() -> YAML:

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from bq.core.layers import read_yaml
-from bq.core.section import section_of
+from bq.core.section import declared, section_of
 from bq.core.settings import Settings
 
 COLUMN, WIDTH = 29, 120  # where comments begin; how long a line with its comment may be
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
-USE = "YAML 1.2; unknown names and wrong types are refused. `make … SET=\"learning.folds=5\"` overrides one value."
+USE = 'YAML 1.2; unknown names and wrong types are refused. `make … SET="learning.folds=5"` overrides one value.'
 Comment = Callable[[tuple[str, ...]], str]
 
 
@@ -29,7 +29,7 @@ def head(model: type[Settings]) -> str:
 def description(model: type[Settings], name: Sequence[str]) -> str:
     """What a parameter or section is: as its strategy comments on it, or as its own class says."""
     owner, section = around(model, name), around(model, (*name, ""))
-    own = owner.model_fields[name[-1]].description if owner else None
+    own = next((field.description for field in declared(owner, name[-1]) if field.description), None) if owner else None
     return model.comments.get(".".join(name)) or own or (_first_line(section).rstrip(".") if section else "")
 
 

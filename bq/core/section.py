@@ -2,9 +2,10 @@
 
 import copy
 from enum import Flag, auto
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 class Affects(Flag):
@@ -14,6 +15,15 @@ class Affects(Flag):
     RECIPE = auto()  # how a model is trained: another value is another recipe
     JUDGING = auto()  # what decisions are worth, and what a model must show
     RUNNING = auto()  # how a run goes, what it reads or shows beside, what a model is asked for
+
+
+NOTHING = Affects(0)
+
+
+class BelongsTo(NamedTuple):
+    """In a field's annotation: a value of a lower file holds for what that file says of the other field alone."""
+
+    other: str
 
 
 class Section(BaseModel):
@@ -36,18 +46,23 @@ def section_of(model: type[BaseModel] | None, name: str) -> type[Section] | None
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
 
 
+def declared(model: type[BaseModel], name: str) -> list[FieldInfo]:
+    """A field as its class declares it, then as the classes do that it comes from."""
+    owners = [owner for owner in model.__mro__ if issubclass(owner, BaseModel) and name in owner.model_fields]
+    return [owner.model_fields[name] for owner in owners]
+
+
 def affected(model: type[BaseModel], name: str) -> Affects | None:
-    """What a field affects: as its own annotation says, or that of the class it comes from, or else its section."""
-    for owner in model.__mro__:
-        field = owner.model_fields.get(name) if issubclass(owner, BaseModel) else None
-        for said in field.metadata if field else ():
+    """What a field affects: as its annotation says, or that of the class it comes from, or else its section."""
+    for field in declared(model, name):
+        for said in field.metadata:
             if isinstance(said, Affects):
                 return said
     section = section_of(model, name)
     return section.affects if section else None
 
 
-def part(section: Section, what: Affects, *, around: Affects = Affects(0)) -> dict[str, Any]:
+def part(section: Section, what: Affects, *, around: Affects = NOTHING) -> dict[str, Any]:
     """The values of a section, and of all in it, that affect `what`, as JSON takes them.
 
     around : what values affect whose field and section say nothing.

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from bq.core.errors import TemporalOverlap
 from bq.core.namespace import NAME, Namespace
-from bq.core.section import Affects, Section, affected, section_of
+from bq.core.section import Affects, BelongsTo, Section, affected, section_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -41,8 +41,12 @@ class Market(Section):
     simulation: Simulation | None = Field(None, description="of source simulated; see parameters/simulated/")
     chains: bool = Field(False, description="true: option quotes in data/raw/chains/ are read too")
     symbols: list[str] | None = Field(None, description="null: all that the source has")
-    start: dt.date | None = Field(None, description="first bar read; null: the first there is")
-    end: Annotated[dt.date | None, Affects.RUNNING] = Field(None, description="last bar read; null: the newest")
+    start: Annotated[dt.date | None, BelongsTo("source")] = Field(
+        None, description="first bar read; null: the first there is"
+    )
+    end: Annotated[dt.date | None, BelongsTo("source"), Affects.RUNNING] = Field(
+        None, description="last bar read; null: the newest"
+    )
     calendar: str = Field("XNYS", description="exchange_calendars name; 24/7 for markets that never close")
     max_quarantine_share: Annotated[Share, Affects.RUNNING] = Field(
         0.02, description="share of bad rows above which a run fails"
@@ -58,7 +62,9 @@ class Market(Section):
 class Regimes(Section):
     """Filtered probabilities of market regimes, as features of every event."""
 
-    index: str | None = Field("SPX", description="symbol that is the market; null, or without bars: mean of all symbols")
+    index: str | None = Field(
+        "SPX", description="symbol that is the market; null, or without bars: mean of all symbols"
+    )
     states: int = Field(3, ge=2, le=5, description="bear, neutral, bull by falling volatility")
     min_sessions: int = Field(378, ge=252, description="before the first January from which there are probabilities")
     switch_probability: float = Field(0.6, ge=0.5, lt=1, description="the named regime follows a state above it …")
@@ -98,7 +104,9 @@ class Stack(Section):
         {"elastic_net": [0.8, 0.5, 0.3], "xgboost": [0.5, 0.5, 0.5], "lightgbm": [0.3, 0.5, 0.8]},
         description="of each base model, from the worst regime to the best",
     )
-    regime_model: str | None = Field("elastic_net", description="fitted on each regime alone (null: none), where that has …")
+    regime_model: str | None = Field(
+        "elastic_net", description="fitted on each regime alone (null: none), where that has …"
+    )
     min_regime_events: Count = Field(300, description="… so many events …")
     min_regime_dates: Count = Field(60, description="… on so many dates")
 
@@ -126,7 +134,9 @@ class Learning(Section):
     hyperparameters: dict[str, dict[str, int | float]] = Field(
         {}, description="by base model, meta: of the meta-learner; what is not named stays the library's or ours"
     )
-    half_life_days: Positive | None = Field(None, description="calendar days, of an event's training weight; null: none")
+    half_life_days: Positive | None = Field(
+        None, description="calendar days, of an event's training weight; null: none"
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="cuda: XGBoost on a graphics card")
     seed: Seed = Field(7, description="of training, of draws of dates and of the gate's bootstrap")
 

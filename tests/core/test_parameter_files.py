@@ -8,10 +8,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bq import strategies
-from bq.core import params, paths
+from bq.core import faults, parameter_text, params, paths
 from bq.core.errors import BadParameters, TemporalOverlap, did_you_mean
 from bq.core.section import Section
 from bq.core.settings import Learning, Market, Settings
+from tests import write_parameters
 
 SHIPPED = sorted((paths.CHECKOUT / "parameters").rglob("*.yaml"))
 shipped = pytest.mark.parametrize("path", SHIPPED, ids=lambda p: str(p.relative_to(paths.CHECKOUT / "parameters")))
@@ -265,21 +266,24 @@ def test_every_shipped_file_is_valid(path):
     assert strategy.features(settings).columns
 
 
-@shipped
-def test_every_shipped_file_states_every_parameter(path):
-    """A value that the file leaves out would be changed by a later version without a trace."""
-    settings = params.load(path, strategies.get(strategy_of(path)).settings)
-    simulated = settings.market.source == "simulated"
-    absent = _absent(settings)
-    assert absent == ({"market.symbols", "market.start", "market.end"} if simulated else {"market.simulation"})
+@pytest.mark.parametrize("strategy", sorted(strategies.MODULES))
+def test_the_file_of_a_strategy_is_what_its_classes_say(strategy):
+    """Every name, its default and its description; `python -m tests.write_parameters` writes it anew."""
+    assert paths.parameters(strategy).read_text() == write_parameters.text(strategy)
 
 
-def _absent(section: Section, prefix: str = "") -> set[str]:
-    found = {f"{prefix}{name}" for name in set(type(section).model_fields) - section.model_fields_set}
-    for name in section.model_fields_set:
-        value = getattr(section, name)
-        found |= _absent(value, f"{prefix}{name}.") if isinstance(value, Section) else set()
-    return found
+@pytest.mark.parametrize("strategy", sorted(strategies.MODULES))
+def test_a_file_that_says_nothing_is_the_file_of_its_strategy(load, strategy):
+    model = strategies.get(strategy).settings
+    assert load(f"strategy: {strategy}", model=model) == params.load(paths.parameters(strategy), model)
+
+
+@pytest.mark.parametrize("strategy", sorted(strategies.MODULES))
+def test_every_parameter_has_a_description(strategy):
+    model = strategies.get(strategy).settings
+    said = {name: parameter_text.description(model, name.split(".")) for name in faults.names(model)}
+    assert [name for name, text in said.items() if not text] == []
+    assert [name for name in model.comments if name not in said] == []
 
 
 def test_stating_a_default_changes_nothing(load):

@@ -55,6 +55,26 @@ def test_every_shipped_file_can_be_written_again(name, tmp_path):
     assert params.load(written(tmp_path, source, {}, model), model) == params.load(source, model)
 
 
+EXTENDED = sorted((paths.CHECKOUT / "parameters" / "simulated").glob("*.yaml"))
+MADE = paths.CHECKOUT / "tests" / "made_by_0_1"
+
+
+@pytest.mark.parametrize("source", EXTENDED, ids=lambda path: path.stem)
+def test_an_optimised_file_stands_alone_where_its_source_extends_another(source, tmp_path):
+    """It is read in the folder of a run, and still when what was extended has changed."""
+    model = strategies.get(source.stem.partition("_")[0]).settings
+    target = written(tmp_path, source, {"learning.hyperparameters.lightgbm.num_leaves": 9}, model)
+    assert "extends:" not in target.read_text()
+    changed = params.differences(params.load(source, model).model_dump(), params.load(target, model).model_dump())
+    assert {name.removesuffix(".num_leaves") for name, _, _ in changed} == {"learning.hyperparameters.lightgbm"}
+
+
+@pytest.mark.parametrize("source", sorted(MADE.rglob("breakout_optimised.yaml")), ids=lambda path: path.stem)
+def test_what_0_1_tuned_can_be_tuned_again(source, tmp_path):
+    target = written(tmp_path, source, {"exit.exit_ma": 50}, BreakoutSettings)
+    assert params.load(target, BreakoutSettings) == applied(params.load(source, BreakoutSettings), {"exit.exit_ma": 50})
+
+
 def test_a_file_that_cannot_be_read_back_as_it_was_meant_is_refused(tmp_path):
     with pytest.raises(BadParameters, match="exit_ma"):
         written(tmp_path, BREAKOUT, {"exit.exit_ma": 200}, BreakoutSettings)

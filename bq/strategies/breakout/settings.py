@@ -62,9 +62,7 @@ class Risk(Section):
         0.80, gt=0, le=1, description="of equity, all positions; an order that does not fit is refused"
     )
     max_notional: float = Field(0.15, gt=0, le=1, description="of equity, one order")
-    max_adv_share: float = Field(
-        0.005, gt=0, le=0.1, description="of the mean dollar volume of 20 sessions, one order"
-    )
+    max_adv_share: float = Field(0.005, gt=0, le=0.1, description="of the mean dollar volume of 20 sessions, one order")
     guard_positions: int = Field(4, ge=2, description="from so many positions on,")
     guard_average: Share = Field(0.70, description="where their mean correlation of 60 sessions is above this,")
     guard_limit: Share = Field(0.75, description="what has more with them is refused")
@@ -116,7 +114,7 @@ class BreakoutSettings(Settings):
         "gate.margin": "R a trade by which the lower bound of the uplift must exceed the rule score",
     }
     older: ClassVar = {
-        "ml.model_path": "the deployed model is found by itself in models/ (`make status` shows it). Take the line out.",
+        "ml.model_path": "the deployed model is found by itself, in models/. Take the line out.",
         "ml_data_collection.db_path": (
             "signals are kept as Parquet below data/events/, and BQ_HOME says where data/ is. Take the line out."
         ),

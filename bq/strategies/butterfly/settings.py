@@ -31,7 +31,9 @@ class Analysis(Section):
 
     affects: ClassVar = TRAINED_ON
     history_sessions: int = Field(504, ge=60, description="of prices that the cycles and the volatility see")
-    trend_threshold: Positive = Field(0.10, description="% of price per bar; |trend| below it is FLAT (a third of events)")
+    trend_threshold: Positive = Field(
+        0.10, description="% of price per bar; |trend| below it is FLAT (a third of events)"
+    )
     arima_sessions: int = Field(120, ge=60, description="of prices that ARIMA sees")
     arima_orders: Annotated[list[Order], Field(min_length=1)] = Field(
         [[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]], description="tried; differenced once"

@@ -24,7 +24,8 @@ class Events(Section):
     every_sessions: Count = Field(1, description="every n-th session of the calendar")
     min_names: int = Field(5, ge=2, description="sessions of fewer names give no event")
     index_symbols: list[str] = Field(
-        ["SPX", "IXIC"], description="never traded; the first that has bars is the market of the beta (none: mean of all)"
+        ["SPX", "IXIC"],
+        description="never traded; the first that has bars is the market of the beta (none: mean of all)",
     )
 
 
@@ -137,7 +138,7 @@ class Production(Section):
 
 
 class ForecastSettings(Settings):
-    """The cross-sectional forecast: what a stock returns over the next ten sessions, beside the others of its session."""
+    """The cross-sectional forecast: what a stock returns over the next ten sessions, beside the others."""
 
     comments: ClassVar = {
         "market.source": "bundled: 20 large US stocks that ship with skfolio; files: yours, in data/raw/bars/",
