@@ -139,7 +139,9 @@ def _chain(path: Path) -> list[Layer]:
         raise BadParameters(
             f"{path}: the parameter file must exist, but there is none. See parameters/ for the shipped ones."
         )
-    found, seen, here = [], [], path
+    found: list[Layer] = []
+    seen: list[Path] = []
+    here = path
     while True:
         if here.resolve() in seen:
             ring = " extends ".join([*(str(layer.path) for layer in found), str(here)])

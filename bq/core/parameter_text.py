@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
@@ -18,12 +18,14 @@ from bq.core.settings import Settings
 COLUMN, WIDTH = 29, 120  # where comments begin; how long a line with its comment may be
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 USE = 'YAML 1.2; unknown names and wrong types are refused. `make … SET="learning.folds=5"` overrides one value.'
+OWN = "A file of your own begins with `extends: {}.yaml` (a path from its folder) and says only what differs."
 Comment = Callable[[tuple[str, ...]], str]
 
 
 def head(model: type[Settings]) -> str:
     """The first lines of a file: what the strategy is, and what holds of every file."""
-    return f"{_first_line(model)}\n{USE}"
+    (strategy,) = get_args(model.model_fields["strategy"].annotation)
+    return f"{_first_line(model)}\n{USE}\n{OWN.format(strategy)}"
 
 
 def description(model: type[Settings], name: Sequence[str]) -> str:
@@ -108,7 +110,7 @@ def flow(value: Any) -> str:
 def _quoted(text: str) -> str:
     """Between double quotes, with escapes for all that would not stay on the line."""
     yaml, stream = YAML(typ="safe", pure=True), StringIO()
-    yaml.default_style, yaml.width, yaml.allow_unicode = '"', 1_000_000, True
+    yaml.default_style, yaml.width = '"', 1_000_000  # type: ignore[assignment]
     yaml.dump(text, stream)
     return stream.getvalue().removesuffix("...\n").strip("\n")
 

@@ -21,14 +21,20 @@ Weights = Annotated[list[float], Field(min_length=1)]
 class Simulation(Section):
     """A simulated market, for source: simulated; see parameters/simulated/."""
 
-    kind: Literal["pinned", "strata", "breakouts", "panel"] = Field("pinned", description="what is planted")
+    kind: Literal["pinned", "strata", "breakouts", "panel"] = Field(default="pinned", description="what is planted")
     symbols: int = Field(ge=1, le=1000, description="how many")
     sessions: int = Field(ge=600, description="how many; 252 are a year")
-    pinned_share: float = Field(0.0, ge=0, le=0.9, description="of kind pinned: strength of the signal; 0: none")
-    oracle_ic: float = Field(0.0, ge=0, le=0.3, description="of kind panel: rank IC of who knows the truth; 0: none")
-    edge: float = Field(0.0, ge=0, le=1, description="of kind breakouts: drift of good spells, in deviations; 0: none")
-    first: dt.date = Field(dt.date(2010, 1, 4), description="first session")
-    seed: Seed = Field(1, description="of all that is drawn")
+    pinned_share: float = Field(
+        default=0.0, ge=0, le=0.9, description="of kind pinned: strength of the signal; 0: none"
+    )
+    oracle_ic: float = Field(
+        default=0.0, ge=0, le=0.3, description="of kind panel: rank IC of who knows the truth; 0: none"
+    )
+    edge: float = Field(
+        default=0.0, ge=0, le=1, description="of kind breakouts: drift of good spells, in deviations; 0: none"
+    )
+    first: dt.date = Field(default=dt.date(2010, 1, 4), description="first session")
+    seed: Seed = Field(default=1, description="of all that is drawn")
 
 
 class Market(Section):
@@ -36,20 +42,21 @@ class Market(Section):
 
     affects: ClassVar = Affects.EVENTS
     source: Literal["bundled", "bundled_bars", "files", "simulated"] = Field(
-        "bundled", description="bundled: prices that ship with libraries; files: yours, in data/raw/bars/; simulated"
+        default="bundled",
+        description="bundled: prices that ship with libraries; files: yours, in data/raw/bars/; simulated",
     )
-    simulation: Simulation | None = Field(None, description="of source simulated; see parameters/simulated/")
-    chains: bool = Field(False, description="true: option quotes in data/raw/chains/ are read too")
-    symbols: list[str] | None = Field(None, description="null: all that the source has")
+    simulation: Simulation | None = Field(default=None, description="of source simulated; see parameters/simulated/")
+    chains: bool = Field(default=False, description="true: option quotes in data/raw/chains/ are read too")
+    symbols: list[str] | None = Field(default=None, description="null: all that the source has")
     start: Annotated[dt.date | None, BelongsTo("source")] = Field(
-        None, description="first bar read; null: the first there is"
+        default=None, description="first bar read; null: the first there is"
     )
     end: Annotated[dt.date | None, BelongsTo("source"), Affects.RUNNING] = Field(
-        None, description="last bar read; null: the newest"
+        default=None, description="last bar read; null: the newest"
     )
-    calendar: str = Field("XNYS", description="exchange_calendars name; 24/7 for markets that never close")
+    calendar: str = Field(default="XNYS", description="exchange_calendars name; 24/7 for markets that never close")
     max_quarantine_share: Annotated[Share, Affects.RUNNING] = Field(
-        0.02, description="share of bad rows above which a run fails"
+        default=0.02, description="share of bad rows above which a run fails"
     )
 
     @model_validator(mode="after")
@@ -63,52 +70,61 @@ class Regimes(Section):
     """Filtered probabilities of market regimes, as features of every event."""
 
     index: str | None = Field(
-        "SPX", description="symbol that is the market; null, or without bars: mean of all symbols"
+        default="SPX", description="symbol that is the market; null, or without bars: mean of all symbols"
     )
-    states: int = Field(3, ge=2, le=5, description="bear, neutral, bull by falling volatility")
-    min_sessions: int = Field(378, ge=252, description="before the first January from which there are probabilities")
-    switch_probability: float = Field(0.6, ge=0.5, lt=1, description="the named regime follows a state above it …")
-    switch_sessions: Count = Field(5, description="… for so many sessions in a row")
+    states: int = Field(default=3, ge=2, le=5, description="bear, neutral, bull by falling volatility")
+    min_sessions: int = Field(
+        default=378, ge=252, description="before the first January from which there are probabilities"
+    )
+    switch_probability: float = Field(
+        default=0.6, ge=0.5, lt=1, description="the named regime follows a state above it …"
+    )
+    switch_sessions: Count = Field(default=5, description="… for so many sessions in a row")
 
 
 class Selection(Section):
     """Which features a fold trains on, judged inside its training window."""
 
-    features: Count = Field(20, description="so many")
-    degraded_features: Count = Field(12, description="with fewer labelled events than the next …")
-    degraded_below: Count = Field(300, description="… this")
-    window_sessions: int = Field(63, ge=5, description="of one rolling IC")
-    min_spread: NotNegative = Field(1e-3, description="mean deviation of a feature's ranks within a session")
-    max_correlation: float = Field(0.9, gt=0, le=1, description="with a better feature, above which the worse one goes")
-    lag_gain: NotNegative = Field(0.02, description="IC that a lag must gain over the newest value")
-    lag_alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided, shared by the lags tried")
+    features: Count = Field(default=20, description="so many")
+    degraded_features: Count = Field(default=12, description="with fewer labelled events than the next …")
+    degraded_below: Count = Field(default=300, description="… this")
+    window_sessions: int = Field(default=63, ge=5, description="of one rolling IC")
+    min_spread: NotNegative = Field(default=1e-3, description="mean deviation of a feature's ranks within a session")
+    max_correlation: float = Field(
+        default=0.9, gt=0, le=1, description="with a better feature, above which the worse one goes"
+    )
+    lag_gain: NotNegative = Field(default=0.02, description="IC that a lag must gain over the newest value")
+    lag_alpha: float = Field(default=0.05, gt=0, lt=0.5, description="one-sided, shared by the lags tried")
 
 
 class Stack(Section):
     """Layers 1 to 3, for model: stack."""
 
     models: Annotated[list[str], Field(min_length=1)] = Field(
-        ["elastic_net", "xgboost", "lightgbm"], description="base models"
+        default=["elastic_net", "xgboost", "lightgbm"], description="base models"
     )
     # a step of lightgbm may fall on a rounding, where parity then fails
     meta: Literal["blend", "elastic_net", "lightgbm", "weights"] = Field(
-        "blend", description="blend: average moved by events; elastic_net, lightgbm; weights: best ones out of fold"
+        default="blend",
+        description="blend: average moved by events; elastic_net, lightgbm; weights: best ones out of fold",
     )
-    inner_folds: int = Field(3, ge=2, description="walk-forward inside a training window, for the meta-learner")
-    inner_share: float = Field(0.6, gt=0, lt=1, description="of a training window's time that the inner folds test")
-    min_base_models: Count = Field(2, description="with fewer there is no meta-learner, but …")
+    inner_folds: int = Field(default=3, ge=2, description="walk-forward inside a training window, for the meta-learner")
+    inner_share: float = Field(
+        default=0.6, gt=0, lt=1, description="of a training window's time that the inner folds test"
+    )
+    min_base_models: Count = Field(default=2, description="with fewer there is no meta-learner, but …")
     fallback: Literal["performance", "equal"] = Field(
-        "performance", description="… weights by what they did out of fold, or equal ones"
+        default="performance", description="… weights by what they did out of fold, or equal ones"
     )
     regime_weights: dict[str, Weights] = Field(
-        {"elastic_net": [0.8, 0.5, 0.3], "xgboost": [0.5, 0.5, 0.5], "lightgbm": [0.3, 0.5, 0.8]},
+        default={"elastic_net": [0.8, 0.5, 0.3], "xgboost": [0.5, 0.5, 0.5], "lightgbm": [0.3, 0.5, 0.8]},
         description="of each base model, from the worst regime to the best",
     )
     regime_model: str | None = Field(
-        "elastic_net", description="fitted on each regime alone (null: none), where that has …"
+        default="elastic_net", description="fitted on each regime alone (null: none), where that has …"
     )
-    min_regime_events: Count = Field(300, description="… so many events …")
-    min_regime_dates: Count = Field(60, description="… on so many dates")
+    min_regime_events: Count = Field(default=300, description="… so many events …")
+    min_regime_dates: Count = Field(default=60, description="… on so many dates")
 
 
 class Learning(Section):
@@ -118,52 +134,67 @@ class Learning(Section):
     features: str = Field(description="one of the strategy's feature sets")
     model: str = Field(description="the candidate, the only one that can be deployed: lightgbm, stack, …")
     compare: Annotated[list[str], Affects.RUNNING] = Field(
-        [], description="further models, shown beside the candidate, never deployed"
+        default=[], description="further models, shown beside the candidate, never deployed"
     )
-    folds: int = Field(6, ge=2, description="of the walk-forward")
-    test_days: int = Field(365, ge=30, description="calendar days that a test block spans")
+    folds: int = Field(default=6, ge=2, description="of the walk-forward")
+    test_days: int = Field(default=365, ge=30, description="calendar days that a test block spans")
     gap_days: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="calendar days before a test block; null: each label is purged by its own end"
+        default=None, description="calendar days before a test block; null: each label is purged by its own end"
     )
-    embargo_days: int = Field(0, ge=0, description="calendar days after a test block, where later folds train again")
-    calibration_share: float = Field(0.2, gt=0, lt=0.5, description="newest part of a training window, for calibration")
-    newest_days: int = Field(183, ge=30, description="kept out of the deployed model's training, for the artefact gate")
-    regimes: Regimes | None = Field(None, description="or {states: 3}: probabilities of market regimes as features")
-    select: Selection | None = Field(None, description="or {features: 20}: so many, chosen inside each fold; null: all")
+    embargo_days: int = Field(
+        default=0, ge=0, description="calendar days after a test block, where later folds train again"
+    )
+    calibration_share: float = Field(
+        default=0.2, gt=0, lt=0.5, description="newest part of a training window, for calibration"
+    )
+    newest_days: int = Field(
+        default=183, ge=30, description="kept out of the deployed model's training, for the artefact gate"
+    )
+    regimes: Regimes | None = Field(
+        default=None, description="or {states: 3}: probabilities of market regimes as features"
+    )
+    select: Selection | None = Field(
+        default=None, description="or {features: 20}: so many, chosen inside each fold; null: all"
+    )
     stack: Stack = Stack()
     hyperparameters: dict[str, dict[str, int | float]] = Field(
-        {}, description="by base model, meta: of the meta-learner; what is not named stays the library's or ours"
+        default={},
+        description="by base model, meta: of the meta-learner; what is not named stays the library's or ours",
     )
     half_life_days: Positive | None = Field(
-        None, description="calendar days, of an event's training weight; null: none"
+        default=None, description="calendar days, of an event's training weight; null: none"
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="cuda: XGBoost on a graphics card")
-    seed: Seed = Field(7, description="of training, of draws of dates and of the gate's bootstrap")
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="cuda: XGBoost on a graphics card")
+    seed: Seed = Field(default=7, description="of training, of draws of dates and of the gate's bootstrap")
 
 
 class Gate(Section):
     """What a model must show before it is deployed. Fixed before the run."""
 
     affects: ClassVar = Affects.JUDGING
-    top_k: Count | None = Field(None, description="decisions a session, of model and rule score alike; butterfly alone")
-    margin: float = Field(0.0, description="by which the lower bound of the uplift must exceed the rule score")
+    top_k: Count | None = Field(
+        default=None, description="decisions a session, of model and rule score alike; butterfly alone"
+    )
+    margin: float = Field(default=0.0, description="by which the lower bound of the uplift must exceed the rule score")
     same_recipe: Literal["non_inferior", "superior"] = Field(
-        "non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
+        default="non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
     )
     artefact_margin: NotNegative = Field(
-        0.05, description="rank IC that it may lose to what it replaces, on the newest window"
+        default=0.05, description="rank IC that it may lose to what it replaces, on the newest window"
     )
-    alpha: float = Field(0.025, gt=0, lt=0.5, description="one-sided")
-    draws: int = Field(10_000, ge=1000, description="of the stationary bootstrap")
-    min_blocks: Count = Field(20, description="fewer blocks of 1.5 holding times are inconclusive")
-    min_oos_days: Count = Field(365, description="out of sample")
-    min_events: Count = Field(200, description="out of sample")
-    max_calibration_error: Share | None = Field(0.10, description="of the classes' probabilities; null: not asked")
+    alpha: float = Field(default=0.025, gt=0, lt=0.5, description="one-sided")
+    draws: int = Field(default=10_000, ge=1000, description="of the stationary bootstrap")
+    min_blocks: Count = Field(default=20, description="fewer blocks of 1.5 holding times are inconclusive")
+    min_oos_days: Count = Field(default=365, description="out of sample")
+    min_events: Count = Field(default=200, description="out of sample")
+    max_calibration_error: Share | None = Field(
+        default=0.10, description="of the classes' probabilities; null: not asked"
+    )
     max_drawdown_ratio: Positive | None = Field(
-        1.5, description="maximum drawdown over that of the rule score; null: not asked"
+        default=1.5, description="maximum drawdown over that of the rule score; null: not asked"
     )
     min_deflated_probability: Share | None = Field(
-        None, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not asked"
+        default=None, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not asked"
     )
 
 
@@ -172,14 +203,16 @@ class Tuning(Section):
 
     affects: ClassVar = Affects.RUNNING
     objective: Literal["sharpe_ratio", "calmar_ratio", "sortino", "expectancy"] = Field(
-        "sharpe_ratio", description="or calmar_ratio, sortino, expectancy"
+        default="sharpe_ratio", description="or calmar_ratio, sortino, expectancy"
     )
-    trials: Count = Field(50, description="of a study")
-    train_share: float = Field(0.25, ge=0.05, le=0.8, description="of the time, before the first validation fold")
-    holdout_share: float = Field(0.2, ge=0.05, le=0.5, description="of the time, scored once")
-    folds: int = Field(4, ge=2, description="of the validation between the two")
-    min_trades: Count = Field(30, description="closed ones over all folds; with fewer a trial is infeasible")
-    seed: Seed = Field(7, description="of the search")
+    trials: Count = Field(default=50, description="of a study")
+    train_share: float = Field(
+        default=0.25, ge=0.05, le=0.8, description="of the time, before the first validation fold"
+    )
+    holdout_share: float = Field(default=0.2, ge=0.05, le=0.5, description="of the time, scored once")
+    folds: int = Field(default=4, ge=2, description="of the validation between the two")
+    min_trades: Count = Field(default=30, description="closed ones over all folds; with fewer a trial is infeasible")
+    seed: Seed = Field(default=7, description="of the search")
 
     @model_validator(mode="after")
     def _leaves_a_validation(self) -> Self:
@@ -195,10 +228,10 @@ class Run(Section):
     """How a run is executed."""
 
     affects: ClassVar = Affects.RUNNING
-    cell_timeout_seconds: Count = Field(900, description="of one notebook cell")
-    run_timeout_seconds: Count = Field(3600, description="of the whole run")
+    cell_timeout_seconds: Count = Field(default=900, description="of one notebook cell")
+    run_timeout_seconds: Count = Field(default=3600, description="of the whole run")
     memory_ceiling_share: float = Field(
-        0.8, gt=0, le=1, description="of the machine: above it a run stops; above 7/8 of it fewer workers"
+        default=0.8, gt=0, le=1, description="of the machine: above it a run stops; above 7/8 of it fewer workers"
     )
 
 
@@ -214,7 +247,7 @@ class Settings(Section):
 
     strategy: Annotated[str, Affects.EVENTS | Affects.RECIPE] = Field(description="whose parameters these are")
     name: Annotated[Annotated[str, Field(pattern=f"^{NAME}$")] | None, Affects.RUNNING] = Field(
-        None, description="my_us: a universe with champion, runs and lock of its own; null: the strategy's"
+        default=None, description="my_us: a universe with champion, runs and lock of its own; null: the strategy's"
     )
     market: Market
     learning: Learning

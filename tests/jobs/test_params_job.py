@@ -4,10 +4,11 @@ import pytest
 
 from bq import strategies
 from bq.core import params, paths
-from bq.core.errors import BadParameters
+from bq.core.errors import BadParameters, Locked
 from bq.core.namespace import KEYWORDS, Namespace
 from bq.jobs import params as job
 from bq.jobs import request
+from bq.jobs.run import protocol
 
 VARIABLES = ("STRATEGY", "PARAMS", "SET", "SYMBOLS", "FROM", "TO", "QUICK", "TRIALS", "OBJECTIVE")
 SIMULATED = paths.CHECKOUT / "parameters" / "simulated"
@@ -92,6 +93,14 @@ def test_a_name_gives_a_universe_models_runs_and_lock_of_its_own(tmp_path, monke
     found = [_settings(strategy, name).namespace for name, strategy in files.items()]
     assert [str(own) for own in found] == ["butterfly.us", "butterfly.eu", "butterfly"]
     assert len({paths.models(own) for own in found} | {paths.models(own.second) for own in found}) == 6
+
+
+def test_runs_of_two_names_do_not_wait_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    us, eu = _settings("butterfly", "us").namespace, _settings("butterfly", "eu").namespace
+    with protocol.lock(us), protocol.lock(eu), protocol.lock(_settings("butterfly", "").namespace):
+        with pytest.raises(Locked), protocol.lock(us):
+            pass
 
 
 def test_one_name_under_two_strategies_is_two_universes():

@@ -16,26 +16,26 @@ class Universe(Section):
     """What is traded, and against what it is measured."""
 
     affects: ClassVar = TRAINED_ON
-    benchmark: str | None = Field("SPX", description="null: the mean return of all that is traded")
-    index_symbols: list[str] = Field(["SPX", "IXIC", "VIX"], description="levels, never traded")
+    benchmark: str | None = Field(default="SPX", description="null: the mean return of all that is traded")
+    index_symbols: list[str] = Field(default=["SPX", "IXIC", "VIX"], description="levels, never traded")
 
 
 class Entry(Section):
     """A close so far above the highest before it, filled at the next open."""
 
     affects: ClassVar = TRAINED_ON
-    fast_clearance: Clearance = Field(0.005, description="above the highest close of the 20 sessions before")
-    slow_clearance: Clearance = Field(0.010, description="of the 55 sessions before")
+    fast_clearance: Clearance = Field(default=0.005, description="above the highest close of the 20 sessions before")
+    slow_clearance: Clearance = Field(default=0.010, description="of the 55 sessions before")
 
 
 class Eligibility(Section):
     """Which symbols may be bought."""
 
     affects: ClassVar = TRAINED_ON
-    trend_ma: Literal[20, 50, 100] = Field(50, description="20, 50 or 100: the close must be above it")
-    min_slope: float = Field(0.005, description="it must have risen by more than this in 20 sessions")
-    min_price: NotNegative = Field(5.0, description="as quoted")
-    min_dollar_volume: Positive = Field(1_000_000.0, description="a day, mean of 20")
+    trend_ma: Literal[20, 50, 100] = Field(default=50, description="20, 50 or 100: the close must be above it")
+    min_slope: float = Field(default=0.005, description="it must have risen by more than this in 20 sessions")
+    min_price: NotNegative = Field(default=5.0, description="as quoted")
+    min_dollar_volume: Positive = Field(default=1_000_000.0, description="a day, mean of 20")
 
 
 class Exit(Section):
@@ -43,11 +43,11 @@ class Exit(Section):
 
     affects: ClassVar = TRAINED_ON
     hard_stop_atr_mult: float = Field(
-        2.5, ge=0.5, le=10, description="stop below the entry's open, in mean true ranges of 14 sessions"
+        default=2.5, ge=0.5, le=10, description="stop below the entry's open, in mean true ranges of 14 sessions"
     )
-    exit_ma: Literal[20, 50] = Field(50, description="20 or 50: a close below it is sold at the next open")
+    exit_ma: Literal[20, 50] = Field(default=50, description="20 or 50: a close below it is sold at the next open")
     max_holding_days: int = Field(
-        120, ge=2, le=250, description="sessions after the signal; the rest is closed at the close"
+        default=120, ge=2, le=250, description="sessions after the signal; the rest is closed at the close"
     )
 
 
@@ -55,26 +55,28 @@ class Risk(Section):
     """How much is bought, and how much may be held."""
 
     affects: ClassVar = TRAINED_ON
-    capital: Positive = Field(1_000_000.0, description="at the start")
-    risk_per_trade: float = Field(0.0075, gt=0, le=0.05, description="of equity, from the entry to the stop")
-    max_positions: int = Field(8, ge=1, le=100, description="at a time")
+    capital: Positive = Field(default=1_000_000.0, description="at the start")
+    risk_per_trade: float = Field(default=0.0075, gt=0, le=0.05, description="of equity, from the entry to the stop")
+    max_positions: int = Field(default=8, ge=1, le=100, description="at a time")
     max_exposure: float = Field(
-        0.80, gt=0, le=1, description="of equity, all positions; an order that does not fit is refused"
+        default=0.80, gt=0, le=1, description="of equity, all positions; an order that does not fit is refused"
     )
-    max_notional: float = Field(0.15, gt=0, le=1, description="of equity, one order")
-    max_adv_share: float = Field(0.005, gt=0, le=0.1, description="of the mean dollar volume of 20 sessions, one order")
-    guard_positions: int = Field(4, ge=2, description="from so many positions on,")
-    guard_average: Share = Field(0.70, description="where their mean correlation of 60 sessions is above this,")
-    guard_limit: Share = Field(0.75, description="what has more with them is refused")
+    max_notional: float = Field(default=0.15, gt=0, le=1, description="of equity, one order")
+    max_adv_share: float = Field(
+        default=0.005, gt=0, le=0.1, description="of the mean dollar volume of 20 sessions, one order"
+    )
+    guard_positions: int = Field(default=4, ge=2, description="from so many positions on,")
+    guard_average: Share = Field(default=0.70, description="where their mean correlation of 60 sessions is above this,")
+    guard_limit: Share = Field(default=0.75, description="what has more with them is refused")
 
 
 class Costs(Section):
     """What is lost between a price and a fill."""
 
     affects: ClassVar = TRAINED_ON
-    fee_bps: NotNegative = Field(1.0, description="of notional, each way")
+    fee_bps: NotNegative = Field(default=1.0, description="of notional, each way")
     slippage_bps: NotNegative = Field(
-        8.0, description="× ATR / its mean of 60 within [.5, 3] × 1 + order / 0.5% of dollar volume (to 3)"
+        default=8.0, description="× ATR / its mean of 60 within [.5, 3] × 1 + order / 0.5% of dollar volume (to 3)"
     )
 
 
@@ -82,28 +84,28 @@ class Score(Section):
     """The rule score, the baseline that a model must beat: weights of ranks among the symbols."""
 
     affects: ClassVar = TRAINED_ON
-    distance: Share = Field(0.50, description="from the trend average, in ATR")
-    momentum: Share = Field(0.30, description="of 60 sessions beyond the benchmark's")
-    diversification: Share = Field(0.20, description="1 - mean correlation with the others")
+    distance: Share = Field(default=0.50, description="from the trend average, in ATR")
+    momentum: Share = Field(default=0.30, description="of 60 sessions beyond the benchmark's")
+    diversification: Share = Field(default=0.20, description="1 - mean correlation with the others")
 
 
 class MachineLearning(Section):
     """What a model's probability of R > 0 does in the backtester and in a scan."""
 
     affects: ClassVar = Affects.RUNNING
-    enabled: bool = Field(False, description="whether it is used")
+    enabled: bool = Field(default=False, description="whether it is used")
     prediction_mode: Literal["score_enhancement", "filter", "replace"] = Field(
-        "score_enhancement", description="or filter: drop below the threshold; replace: the probability alone"
+        default="score_enhancement", description="or filter: drop below the threshold; replace: the probability alone"
     )
-    ml_weight: Share = Field(0.3, description="of the probability in score_enhancement, both as percentiles")
-    confidence_threshold: Share = Field(0.5, description="of filter")
+    ml_weight: Share = Field(default=0.3, description="of the probability in score_enhancement, both as percentiles")
+    confidence_threshold: Share = Field(default=0.5, description="of filter")
 
 
 class DataCollection(Section):
     """Whether a backtest keeps its signals as events."""
 
     affects: ClassVar = Affects.RUNNING
-    enabled: bool = Field(True, description="without them there is nothing to learn from")
+    enabled: bool = Field(default=True, description="without them there is nothing to learn from")
 
 
 class BreakoutSettings(Settings):

@@ -19,10 +19,10 @@ class Events(Section):
     """On which dates an opportunity is looked at."""
 
     affects: ClassVar = TRAINED_ON
-    first: dt.date = Field(dt.date(2010, 1, 1), description="first decision date")
-    every_weeks: int = Field(1, ge=1, description="the last session of every n-th ISO week")
+    first: dt.date = Field(default=dt.date(2010, 1, 1), description="first decision date")
+    every_weeks: int = Field(default=1, ge=1, description="the last session of every n-th ISO week")
     vix_strata: Annotated[list[Annotated[int, Field(ge=0)]], Three] | None = Field(
-        None, description="[40, 60, 40]: instead, so many sessions with the index's IV below 15%, to 25%, above"
+        default=None, description="[40, 60, 40]: instead, so many sessions with the index's IV below 15%, to 25%, above"
     )
 
 
@@ -30,16 +30,16 @@ class Analysis(Section):
     """How a price history is measured."""
 
     affects: ClassVar = TRAINED_ON
-    history_sessions: int = Field(504, ge=60, description="of prices that the cycles and the volatility see")
+    history_sessions: int = Field(default=504, ge=60, description="of prices that the cycles and the volatility see")
     trend_threshold: Positive = Field(
-        0.10, description="% of price per bar; |trend| below it is FLAT (a third of events)"
+        default=0.10, description="% of price per bar; |trend| below it is FLAT (a third of events)"
     )
-    arima_sessions: int = Field(120, ge=60, description="of prices that ARIMA sees")
+    arima_sessions: int = Field(default=120, ge=60, description="of prices that ARIMA sees")
     arima_orders: Annotated[list[Order], Field(min_length=1)] = Field(
-        [[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]], description="tried; differenced once"
+        default=[[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]], description="tried; differenced once"
     )
     engine: Annotated[Literal["compiled", "reference"], Affects.EVENTS] = Field(
-        "compiled", description="reference: arch and statsmodels, slower by two orders of magnitude"
+        default="compiled", description="reference: arch and statsmodels, slower by two orders of magnitude"
     )
 
     @model_validator(mode="after")
@@ -54,25 +54,29 @@ class Structure(Section):
 
     affects: ClassVar = TRAINED_ON
     wing: Literal["interval", "volatility"] = Field(
-        "interval", description="interval: 1/2/3 strike steps by ARIMA width; volatility: width / (spot·IV·√T) near 1"
+        default="interval",
+        description="interval: 1/2/3 strike steps by ARIMA width; volatility: width / (spot·IV·√T) near 1",
     )
     width_cuts: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
-        [8.0, 12.0], description="ARIMA interval width, % of the forecast, between 1, 2 and 3 steps"
+        default=[8.0, 12.0], description="ARIMA interval width, % of the forecast, between 1, 2 and 3 steps"
     )
-    dte_days: Annotated[list[Dte], Three] = Field([21, 30, 45], description="for dominant periods < 20, < 40, longer")
+    dte_days: Annotated[list[Dte], Three] = Field(
+        default=[21, 30, 45], description="for dominant periods < 20, < 40, longer"
+    )
     listed_dte_reach: Share = Field(
-        0.4, description="with market.chains: share by which a listed expiry may differ from the one wanted"
+        default=0.4, description="with market.chains: share by which a listed expiry may differ from the one wanted"
     )
-    rate: float = Field(0.045, description="13-week Treasury bill, continuous")
-    index_symbols: list[str] = Field(["SPX", "IXIC"], description="indices: their strikes, their IV premium")
+    rate: float = Field(default=0.045, description="13-week Treasury bill, continuous")
+    index_symbols: list[str] = Field(default=["SPX", "IXIC"], description="indices: their strikes, their IV premium")
     vix_to_atm: Positive = Field(
-        0.88, description="at-the-money IV / VIX, which also holds the skew; 33 days of SPX quotes of 2019"
+        default=0.88, description="at-the-money IV / VIX, which also holds the skew; 33 days of SPX quotes of 2019"
     )
     iv_premium_index: Positive = Field(
-        1.13, description="the same / forecast volatility: 0.88 × VIX / forecast of the S&P 500, 1991-2022 (1.29)"
+        default=1.13,
+        description="the same / forecast volatility: 0.88 × VIX / forecast of the S&P 500, 1991-2022 (1.29)",
     )
     iv_premium_stock: Positive = Field(
-        0.99, description="at-the-money IV / forecast volatility of 20 large US stocks 2010-2022"
+        default=0.99, description="at-the-money IV / forecast volatility of 20 large US stocks 2010-2022"
     )
 
 
@@ -80,10 +84,10 @@ class Costs(Section):
     """Modelled bid-ask spread, share of a leg's out-of-the-money premium."""
 
     affects: ClassVar = TRAINED_ON
-    spread_near: Share = Field(0.05, description="|strike / spot - 1| < 3%")
-    spread_middle: Share = Field(0.07, description="< 8%")
-    spread_far: Share = Field(0.10, description="farther")
-    half_spread_paid: Share = Field(1.0, description="share of the half-spread lost on each leg, in and out")
+    spread_near: Share = Field(default=0.05, description="|strike / spot - 1| < 3%")
+    spread_middle: Share = Field(default=0.07, description="< 8%")
+    spread_far: Share = Field(default=0.10, description="farther")
+    half_spread_paid: Share = Field(default=1.0, description="share of the half-spread lost on each leg, in and out")
 
 
 class Score(Section):
@@ -91,13 +95,13 @@ class Score(Section):
 
     affects: ClassVar = TRAINED_ON
     rule: Literal["score_v1", "score_v2"] = Field(
-        "score_v1", description="score_v2: price match by distance from spot instead of from the strike"
+        default="score_v1", description="score_v2: price match by distance from spot instead of from the strike"
     )
-    price_match: Share = Field(0.35, description="forecast price near the strike")
-    vol_mispricing: Share = Field(0.30, description="implied above forecast volatility")
-    stability: Share = Field(0.20, description="of the volatility")
-    fourier: Share = Field(0.15, description="of the cycles")
-    trade_at: float = Field(60.0, ge=0, le=100, description="score from which the rules trade")
+    price_match: Share = Field(default=0.35, description="forecast price near the strike")
+    vol_mispricing: Share = Field(default=0.30, description="implied above forecast volatility")
+    stability: Share = Field(default=0.20, description="of the volatility")
+    fourier: Share = Field(default=0.15, description="of the cycles")
+    trade_at: float = Field(default=60.0, ge=0, le=100, description="score from which the rules trade")
 
 
 class Label(Section):
@@ -105,11 +109,15 @@ class Label(Section):
 
     affects: ClassVar = TRAINED_ON
     take_profit: Share | None = Field(
-        0.70, description="close when the mid price shows this share of the most that can be made; null: never"
+        default=0.70, description="close when the mid price shows this share of the most that can be made; null: never"
     )
-    stop_loss: Share | None = Field(0.50, description="close when it shows this share of the risk lost; null: never")
-    carry_sessions: int = Field(5, ge=0, le=20, description="how long a missing exit price is waited for")
-    edges: Annotated[list[float], Three] = Field([-0.10, 0.05, 0.15], description="Loss | Minor | Good | Excellent")
+    stop_loss: Share | None = Field(
+        default=0.50, description="close when it shows this share of the risk lost; null: never"
+    )
+    carry_sessions: int = Field(default=5, ge=0, le=20, description="how long a missing exit price is waited for")
+    edges: Annotated[list[float], Three] = Field(
+        default=[-0.10, 0.05, 0.15], description="Loss | Minor | Good | Excellent"
+    )
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

@@ -20,11 +20,11 @@ class Events(Section):
     """Which sessions are looked at, and which symbols are never traded."""
 
     affects: ClassVar = TRAINED_ON
-    first: dt.date = Field(dt.date(2002, 1, 2), description="first decision date")
-    every_sessions: Count = Field(1, description="every n-th session of the calendar")
-    min_names: int = Field(5, ge=2, description="sessions of fewer names give no event")
+    first: dt.date = Field(default=dt.date(2002, 1, 2), description="first decision date")
+    every_sessions: Count = Field(default=1, description="every n-th session of the calendar")
+    min_names: int = Field(default=5, ge=2, description="sessions of fewer names give no event")
     index_symbols: list[str] = Field(
-        ["SPX", "IXIC"],
+        default=["SPX", "IXIC"],
         description="never traded; the first that has bars is the market of the beta (none: mean of all)",
     )
 
@@ -33,17 +33,19 @@ class Temporal(Section):
     """What a label spans and what a feature sees, all in sessions."""
 
     affects: ClassVar = TRAINED_ON
-    prediction_horizon_days: int = Field(10, ge=2, le=126, description="that an outcome spans")
+    prediction_horizon_days: int = Field(default=10, ge=2, le=126, description="that an outcome spans")
     cv_gap_days: Annotated[Sessions, Affects.RECIPE] = Field(
-        10, description="between the last training t0 and the test block; less than the horizon is refused"
+        default=10, description="between the last training t0 and the test block; less than the horizon is refused"
     )
     cv_embargo_days: Annotated[Sessions, Affects.RECIPE] = Field(
-        0, description="after a test block, before later folds train again"
+        default=0, description="after a test block, before later folds train again"
     )
-    max_lookback_days: int = Field(252, ge=20, le=252, description="history that a symbol needs before its first event")
-    extra_lag: Lag = Field(0, description="sessions that all features stay further behind")
+    max_lookback_days: int = Field(
+        default=252, ge=20, le=252, description="history that a symbol needs before its first event"
+    )
+    extra_lag: Lag = Field(default=0, description="sessions that all features stay further behind")
     lags: Annotated[list[Annotated[int, Field(ge=1, le=20)]], Field(max_length=5)] = Field(
-        [], description="[1, 2, 5]: ranks of so many sessions before too, for features: alpha_lagged"
+        default=[], description="[1, 2, 5]: ranks of so many sessions before too, for features: alpha_lagged"
     )
 
     @model_validator(mode="before")
@@ -72,20 +74,21 @@ class Alignment(Section):
 
     affects: ClassVar = Affects.EVENTS
     coverage_threshold: Share = Field(
-        0.7, description="share of the rows with features that must have a price to enter at; below it a run stops"
+        default=0.7,
+        description="share of the rows with features that must have a price to enter at; below it a run stops",
     )
 
 
 class HalfLife(Section):
     """Sessions after which an observation of a factor counts half, by family."""
 
-    reversal: Positive = Field(5.0, description="sessions")
-    volatility: Positive = Field(6.0, description="sessions")
-    volume: Positive = Field(7.0, description="sessions")
-    momentum: Positive = Field(8.0, description="sessions")
-    technical: Positive = Field(12.0, description="sessions")
-    microstructure: Positive = Field(3.0, description="sessions")
-    other: Positive = Field(15.0, description="sessions")
+    reversal: Positive = Field(default=5.0, description="sessions")
+    volatility: Positive = Field(default=6.0, description="sessions")
+    volume: Positive = Field(default=7.0, description="sessions")
+    momentum: Positive = Field(default=8.0, description="sessions")
+    technical: Positive = Field(default=12.0, description="sessions")
+    microstructure: Positive = Field(default=3.0, description="sessions")
+    other: Positive = Field(default=15.0, description="sessions")
 
 
 class Decay(Section):
@@ -94,9 +97,9 @@ class Decay(Section):
     affects: ClassVar = TRAINED_ON
     half_life_days: HalfLife = HalfLife()
     high_volatility: Positive = Field(
-        0.7, description="times the half-life while the market's volatility is in the upper third of its year"
+        default=0.7, description="times the half-life while the market's volatility is in the upper third of its year"
     )
-    low_volatility: Positive = Field(1.3, description="in the lower third")
+    low_volatility: Positive = Field(default=1.3, description="in the lower third")
 
 
 class Portfolio(Section):
@@ -104,37 +107,46 @@ class Portfolio(Section):
 
     affects: ClassVar = Affects.RECIPE | Affects.JUDGING
     kind: Literal["long_only", "long_short"] = Field(
-        "long_only", description="long_short: half of the capital long, half short"
+        default="long_only", description="long_short: half of the capital long, half short"
     )
     max_position: float = Field(
-        0.03, gt=0, le=1, description="of the capital; where there are too few names for it, twice an equal weight"
+        default=0.03,
+        gt=0,
+        le=1,
+        description="of the capital; where there are too few names for it, twice an equal weight",
     )
     max_turnover: float = Field(
-        0.10, gt=0, le=1, description="of the capital replaced at a rebalance; the first portfolio is bought whole"
+        default=0.10,
+        gt=0,
+        le=1,
+        description="of the capital replaced at a rebalance; the first portfolio is bought whole",
     )
     max_sector: float = Field(
-        0.30, gt=0, le=1, description="of the capital, or the sector's share of the names where that is more"
+        default=0.30, gt=0, le=1, description="of the capital, or the sector's share of the names where that is more"
     )
     sectors: dict[str, str] = Field(
-        {}, description="{AAPL: Technology, …}, before the `sector` column of bar files; neither: no such limit"
+        default={}, description="{AAPL: Technology, …}, before the `sector` column of bar files; neither: no such limit"
     )
     risk_aversion: Positive = Field(
-        0.25, description="1: a name one deviation ahead gets 0.7 equal weights more; smaller: farther from equal"
+        default=0.25,
+        description="1: a name one deviation ahead gets 0.7 equal weights more; smaller: farther from equal",
     )
-    cost_bps: NotNegative = Field(5.0, description="a side, of what is bought or sold")
+    cost_bps: NotNegative = Field(default=5.0, description="a side, of what is bought or sold")
 
 
 class Production(Section):
     """What that portfolio must show out of sample, beside `gate`."""
 
     affects: ClassVar = Affects.JUDGING
-    min_rank_ic: float = Field(0.02, description="and above 0 by its lower bound")
-    min_information_ratio: float = Field(0.5, description="net, against equal weight, a year")
-    min_sharpe: float = Field(1.0, description="net, a year")
-    max_drawdown: Share = Field(0.20, description="net")
-    rolling_sessions: int = Field(63, ge=5, description="of one window of the rank IC …")
-    min_rolling_share: Share = Field(0.5, description="… and the share of them in which its mean is not negative")
-    min_months: Count = Field(12, description="out of sample")
+    min_rank_ic: float = Field(default=0.02, description="and above 0 by its lower bound")
+    min_information_ratio: float = Field(default=0.5, description="net, against equal weight, a year")
+    min_sharpe: float = Field(default=1.0, description="net, a year")
+    max_drawdown: Share = Field(default=0.20, description="net")
+    rolling_sessions: int = Field(default=63, ge=5, description="of one window of the rank IC …")
+    min_rolling_share: Share = Field(
+        default=0.5, description="… and the share of them in which its mean is not negative"
+    )
+    min_months: Count = Field(default=12, description="out of sample")
 
 
 class ForecastSettings(Settings):
