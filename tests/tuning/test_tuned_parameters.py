@@ -64,7 +64,7 @@ def test_an_optimised_file_stands_alone_where_its_source_extends_another(source,
     """It is read in the folder of a run, and still when what was extended has changed."""
     model = strategies.get(source.stem.partition("_")[0]).settings
     target = written(tmp_path, source, {"learning.hyperparameters.lightgbm.num_leaves": 9}, model)
-    assert "extends:" not in target.read_text()
+    assert "\nextends:" not in target.read_text()
     changed = params.differences(params.load(source, model).model_dump(), params.load(target, model).model_dump())
     assert {name.removesuffix(".num_leaves") for name, _, _ in changed} == {"learning.hyperparameters.lightgbm"}
 
