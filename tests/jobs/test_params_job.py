@@ -98,9 +98,9 @@ def test_a_name_gives_a_universe_models_runs_and_lock_of_its_own(tmp_path, monke
 def test_runs_of_two_names_do_not_wait_for_each_other(tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     us, eu = _settings("butterfly", "us").namespace, _settings("butterfly", "eu").namespace
-    with protocol.lock(us), protocol.lock(eu), protocol.lock(_settings("butterfly", "").namespace):
-        with pytest.raises(Locked), protocol.lock(us):
-            pass
+    plain = _settings("butterfly", "").namespace
+    with protocol.lock(us), protocol.lock(eu), protocol.lock(plain), pytest.raises(Locked), protocol.lock(us):
+        pass
 
 
 def test_one_name_under_two_strategies_is_two_universes():
