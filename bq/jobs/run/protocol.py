@@ -24,7 +24,7 @@ from bq.core.log import log, stage
 from bq.core.namespace import Namespace
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
-from bq.jobs.run import leftovers, record
+from bq.jobs.run import leftovers, record, temporary
 from bq.jobs.run.memory import Limits, Watch
 from bq.workbench import notebooks, report
 
@@ -238,7 +238,8 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
     """Do the work, publish whatever came of it, and let the failure go on. The folder: absent where `run.repeats`."""
     with cancellable(run), _marked(run):
         try:
-            work(run)
+            with temporary.of(run.folder):
+                work(run)
         except BaseException as error:  # whatever stopped it is recorded, then goes on
             stopped = BQError(run.excess) if run.excess else error
             run.stopped_by(stopped)

@@ -1,6 +1,7 @@
-"""A run that waits inside its work, or inside its deployment, until something happens to it: `test_hangup.py`."""
+"""A run that waits inside its work, or inside its deployment, until something happens to it: see `started`."""
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def main() -> None:
     def work(run: protocol.Run) -> None:
         with run.phase(where, stoppable=where != "deployment"):
             files.write_text(ready, run.run_id)
+            tempfile.mkstemp()
             end = time.monotonic() + SECONDS
             while not go_on.exists() and time.monotonic() < end:
                 time.sleep(0.02)
