@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bq.core import secrets
+from bq.core.log import log
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -91,8 +94,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically, secrets blotted out."""
+    content, count = secrets.blot(content)
+    tell_blotted(path, count)
     write_bytes(path, content.encode("utf-8"))
+
+
+def tell_blotted(path: Path, count: int) -> None:
+    """Log how many secrets a file would have held: how many, never which."""
+    if count:
+        log.warning("%s: secrets of the environment were blotted out in %d places", path.name, count)
 
 
 def canonical_json(value: Any) -> str:
@@ -101,8 +112,13 @@ def canonical_json(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write canonical JSON atomically."""
-    write_text(path, canonical_json(value))
+    """Write canonical JSON atomically, secrets blotted out of its texts."""
+    content = canonical_json(value)
+    if secrets.blot(content)[1]:  # by text, so that it stays JSON
+        value, count = secrets.redacted(json.loads(content))
+        tell_blotted(path, count)
+        content = canonical_json(value)
+    write_bytes(path, content.encode("utf-8"))
 
 
 def read_json(path: Path) -> Any:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bq.core import files, paths
+from bq.core import files, paths, secrets
 from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
@@ -68,7 +68,7 @@ def store(artefact: Artefact, folder: Path) -> Path:
         contents = {
             "model.onnx": artefact.graph,
             "bundle.json": files.canonical_json(artefact.bundle).encode(),
-            "card.json": files.canonical_json(artefact.card).encode(),
+            "card.json": files.canonical_json(secrets.redacted(artefact.card)[0]).encode(),
         }
         manifest = {name: files.sha256(content) for name, content in contents.items()}
         for name, content in {**contents, "manifest.json": files.canonical_json(manifest).encode()}.items():
