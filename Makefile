@@ -1,23 +1,35 @@
 # ButterQuant Workbench. `make` alone prints this help; every target sets itself up on a fresh clone.
 .DEFAULT_GOAL := help
+
+# Variables of the targets that read data (see README). They travel through the environment, so that a value is never
+# part of a shell command.
+VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET
+
+# A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
+KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
+  BQ_SECRET_NAMES BQ_TEST_DATA BQ_FULL BQ_CRASH
+UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+
+# A value is text and no make syntax: a `$` in it arrives as it is. Before anything expands one.
+GIVEN := $(foreach name,$(KNOWN),$(if $(filter command environment,$(origin $(name))),$(name)))
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(VARIABLES) $(filter-out SHELL,$(GIVEN))
+
 SHELL  := /bin/bash
 PYTHON ?= python3
 VENV   := .venv
 READY  := $(VENV)/.ready
 BQ     := $(VENV)/bin/python -m bq
 
-# Variables of the targets that read data (see README). They travel through the environment, so that a value is never
-# part of a shell command.
-VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET
-export $(VARIABLES)
+# These two are part of shell commands.
+SIGNS := $$ ` ; & | < > ( ) ' " \ * ?
+$(foreach name,PYTHON VENV,$(foreach sign,$(SIGNS),$(if $(findstring $(sign),$($(name))),\
+  $(error $(name) must be a path without any of $(SIGNS), but is $($(name))))))
 
-# A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
-KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
-  BQ_TEST_DATA BQ_FULL BQ_CRASH
-UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
-NEAREST = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' \
-  '$(subst ',,$(firstword $(UNKNOWN)))' $(KNOWN))
 ifneq ($(UNKNOWN),)
+unexport $(UNKNOWN)
+NEAREST := $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' \
+  '$(subst ',,$(firstword $(UNKNOWN)))' $(KNOWN))
 $(error not a variable of this Makefile: $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?,.) Known: $(KNOWN))
 endif
 

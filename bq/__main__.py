@@ -1,7 +1,7 @@
 """`python -m bq <target>`: what the Makefile calls. Variables arrive through the environment (see README).
 
 Exit codes: 0 done (deployed or kept: both are normal), 1 failed, 3 another run holds the lock, 4 bad parameters,
-5 bad data, 130 cancelled by SIGINT or SIGTERM. What can be foreseen is one sentence on standard error, never a
+5 bad data, 130 cancelled by SIGINT, SIGTERM or SIGHUP. What can be foreseen is one sentence on standard error, never a
 traceback (`BQ_LOG=DEBUG` shows it too).
 """
 
@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bq.core import files, log
+from bq.core import files, log, signals
 from bq.core.errors import BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
@@ -54,7 +54,7 @@ def _run(target: str) -> None:
 def guarded(work: Callable[[], None]) -> int:
     """Do the work; return its exit code, what can be foreseen said in one sentence."""
     log.configure()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both leave through the same clean-up
+    signals.handle(signal.default_int_handler)  # all leave through the same clean-up
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # worker processes are the unit of parallelism
     try:
         work()

@@ -63,6 +63,30 @@ def test_compute_folders_know_nothing_of_presentation(path):
         assert {name.split(".")[0] for name in imported(path)} & PRESENTATION == set()
 
 
+BY_PATH = {
+    f"{verb}_{kind}" for verb in ("read", "scan", "write", "sink") for kind in ("parquet", "csv", "ipc", "ndjson")
+}
+IN_MEMORY = {"write_csv", "read_ipc", "write_ipc"}  # as they are used here: no argument is a path
+
+
+def test_tables_are_read_and_written_by_core_files_alone():
+    """polars takes a path for a pattern: a home named `x[1]` would read the tables of `x1`."""
+    sources = {path: path.read_text() for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests/bench").rglob("*.py")]}
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text())["cells"]
+        code = ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        sources[path] = "\n".join(code)
+    del sources[PACKAGE / "core" / "files.py"]
+    found = [
+        f"{path.name}:{node.lineno} {node.attr}"
+        for path, source in sources.items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr in BY_PATH - IN_MEMORY
+        if not (isinstance(node.value, ast.Name) and node.value.id == "files")
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_is_stripped_short_and_has_one_parameters_cell(path):
     notebook = json.loads(path.read_text())

@@ -4,11 +4,12 @@ import os
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
-from bq.core import paths
+from bq.core import paths, secrets
 from bq.core.errors import BQError
 from bq.core.log import log
 
@@ -97,6 +98,7 @@ def _engine(url: sa.URL) -> sa.Engine:
         made = sa.create_engine(url, pool_pre_ping=True)
         if sqlite:
             sa.event.listen(made, "connect", _configure_sqlite)
+        sa.event.listen(made, "before_cursor_execute", _blot, retval=True)
         _create_tables(made)
         sa.event.listen(made, "handle_error", _say)
         if not sqlite:  # from here on; a first connection that fails is a mistake in the URL
@@ -104,6 +106,12 @@ def _engine(url: sa.URL) -> sa.Engine:
     except (ArgumentError, DBAPIError, ImportError, OSError) as error:
         raise _unusable(url, error.orig if isinstance(error, DBAPIError) else error) from None
     return made
+
+
+def _blot(*call: Any) -> tuple[str, Any]:
+    """What is sent to the database, without secrets."""
+    _, _, statement, values, *_ = call
+    return statement, secrets.redacted(values)[0]
 
 
 def _create_tables(engine: sa.Engine) -> None:

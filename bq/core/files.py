@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -10,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bq.core import secrets
+from bq.core.log import log
 
 if TYPE_CHECKING:
     import polars as pl
@@ -90,8 +94,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically, secrets blotted out."""
+    content, count = secrets.blot(content)
+    tell_blotted(path, count)
     write_bytes(path, content.encode("utf-8"))
+
+
+def tell_blotted(path: Path, count: int) -> None:
+    """Log how many secrets a file would have held: how many, never which."""
+    if count:
+        log.warning("%s: secrets of the environment were blotted out in %d places", path.name, count)
 
 
 def canonical_json(value: Any) -> str:
@@ -100,8 +112,13 @@ def canonical_json(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write canonical JSON atomically."""
-    write_text(path, canonical_json(value))
+    """Write canonical JSON atomically, secrets blotted out of its texts."""
+    content = canonical_json(value)
+    if secrets.blot(content)[1]:  # by text, so that it stays JSON
+        value, count = secrets.redacted(json.loads(content))
+        tell_blotted(path, count)
+        content = canonical_json(value)
+    write_bytes(path, content.encode("utf-8"))
 
 
 def read_json(path: Path) -> Any:
@@ -109,17 +126,50 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
+def parquet(frame: "pl.DataFrame") -> bytes:
+    """A frame as the bytes of a Parquet file: for whoever keeps their hash beside the file."""
+    target = io.BytesIO()
+    frame.write_parquet(target, compression="zstd")
+    return target.getvalue()
+
+
 def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
     """Write a frame as Parquet atomically."""
-    from polars.exceptions import ComputeError
+    write_bytes(path, parquet(frame))
 
-    with replacing(path) as temporary:
-        try:
-            frame.write_parquet(temporary, compression="zstd")
-        except ComputeError as error:  # what polars makes of a full disk
-            if found := re.search(r"os error (\d+)", str(error)):
-                raise OSError(int(found[1]), os.strerror(int(found[1])), path) from None
-            raise
+
+def read_parquet(source: Path | bytes, *, columns: list[str] | None = None) -> "pl.DataFrame":
+    """Read one Parquet file, or the bytes of one whose hash was checked.
+
+    The file is opened here: polars takes a path for a pattern, `x[1]` for `x1`, and a folder for all files in it.
+    """
+    import polars as pl
+
+    if isinstance(source, bytes):
+        return pl.read_parquet(io.BytesIO(source), columns=columns)
+    with source.open("rb") as file:
+        return pl.read_parquet(file, columns=columns)
+
+
+def scan_parquet(path: Path) -> "pl.LazyFrame":
+    """Read one Parquet file lazily, its path taken as it stands."""
+    import polars as pl
+
+    return pl.scan_parquet(path, glob=False)
+
+
+def read_csv(path: Path, **options: Any) -> "pl.DataFrame":
+    """Read one CSV file (also packed with gzip), its path taken as it stands. options : those of polars."""
+    import polars as pl
+
+    return pl.read_csv(path, glob=False, **options)
+
+
+def scan_csv(path: Path, **options: Any) -> "pl.LazyFrame":
+    """Read one CSV file lazily, its path taken as it stands. options : those of polars."""
+    import polars as pl
+
+    return pl.scan_csv(path, glob=False, **options)
 
 
 def sha256(content: bytes | Path) -> str:

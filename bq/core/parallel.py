@@ -1,6 +1,7 @@
 """One way to use more than one core: joblib, on Dask where `BQ_DASK_SCHEDULER` names a scheduler."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -80,7 +81,11 @@ def _backend(local: int) -> Iterator[int]:
 
 
 def _end_with(parent: int) -> None:
-    """End this worker process with its parent: loky's own wait for work minutes after the parent was killed."""
+    """End this worker process with its parent: loky's own wait for work minutes after the parent was killed.
+
+    The parent alone answers to its terminal: a worker that ends first would be taken for one killed by the system.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from bq import runs
-from bq.core import params, paths
+from bq.core import files, params, paths
 from bq.core.errors import BadParameters
 from bq.jobs.request import Request
 from bq.runs import Run
@@ -193,5 +193,5 @@ def _decisions(a: Run, b: Run) -> list[Any]:
 
 def _trades(run: Run) -> pl.DataFrame:
     names = ("session", "symbol", "expected", "score", "outcome", "event_id")
-    trades = pl.read_csv(run.folder / "trades.csv", schema_overrides={"event_id": pl.String, "symbol": pl.String})
+    trades = files.read_csv(run.folder / "trades.csv", schema_overrides={"event_id": pl.String, "symbol": pl.String})
     return trades.filter(pl.col("by") == "candidate").select(names)

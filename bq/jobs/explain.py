@@ -3,7 +3,7 @@
 import polars as pl
 
 from bq import market
-from bq.core import paths
+from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.namespace import Namespace
@@ -86,7 +86,7 @@ def _scanned(namespace: Namespace, wanted: str) -> pl.DataFrame:
     kept = [pl.DataFrame(schema={"event_id": pl.String, "symbol": pl.String, "session": pl.Date})]
     for path in sorted((paths.outputs() / "scans").glob(f"????-??-??_{namespace}.parquet")):
         try:
-            kept.append(_meant(pl.read_parquet(path), wanted))
+            kept.append(_meant(files.read_parquet(path), wanted))
         except (OSError, pl.exceptions.PolarsError) as error:
             log.warning("a scan is not looked into: %s cannot be read (%s)", path, error)
     return pl.concat(kept).unique(maintain_order=True)

@@ -58,7 +58,7 @@ def _events() -> list[str]:
 def _store(path: Path, code: str) -> str:
     try:
         through = dt.date.fromisoformat(files.read_json(path.with_name(store.STATE))["through"])
-        events = pl.read_parquet(path, columns=COLUMNS).rename({"outcome": "label"})  # known together
+        events = files.read_parquet(path, columns=COLUMNS).rename({"outcome": "label"})  # known together
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
         why = str(error).partition("\n")[0]
         return f"events      {path.parent.name}: cannot be read ({why}); the next run builds it again"

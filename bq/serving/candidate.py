@@ -1,12 +1,13 @@
 """What a training leaves in its run folder, for the gate to judge: the artefact, its predictions, its parity."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import polars.selectors as cs
 
 from bq.core import files
+from bq.core.errors import BadData
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
 from bq.learning import anatomy, metrics
@@ -117,17 +118,34 @@ def _plain(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write(made: Candidate, folder: Path) -> None:
-    known = {"model_id": made.artefact.model_id, "parity": made.parity._asdict()}
+    known: dict[str, Any] = {"model_id": made.artefact.model_id, "parity": made.parity._asdict()}
     registry.store(made.artefact, folder / MODELS)
-    for name in TABLES:
-        files.write_parquet(folder / f"{name}.parquet", getattr(made, name))
+    known["tables"] = {name: _write_table(folder, name, getattr(made, name)) for name in TABLES}
     if made.success is not None:
         registry.store(made.success, folder / MODELS)
-        for name in SUCCESS_TABLES:
-            files.write_parquet(folder / f"{name}.parquet", getattr(made, name))
         known |= {"success_id": made.success.model_id, "success_parity": made.success_parity._asdict()}
+        known["tables"] |= {name: _write_table(folder, name, getattr(made, name)) for name in SUCCESS_TABLES}
     files.write_json(folder / "metrics.json", _plain(made.metrics).to_dicts())
     files.write_json(folder / RECORD, known)
+
+
+def _write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
+    """Write a table; the hash of its bytes."""
+    content = files.parquet(table)
+    files.write_bytes(folder / f"{name}.parquet", content)
+    return files.sha256(content)
+
+
+def _read_table(folder: Path, name: str, known: dict[str, Any]) -> pl.DataFrame:
+    """Read a table that `_write_table` wrote. Raises BadData where it holds something else."""
+    content = (folder / f"{name}.parquet").read_bytes()
+    expected = known.get("tables", {}).get(name)  # version 0.1 kept none
+    if expected not in (None, files.sha256(content)):
+        raise BadData(
+            f"{folder / name}.parquet: must hold what the training wrote, by its hash in {RECORD}, but was changed "
+            "since. Run it again."
+        )
+    return files.read_parquet(content)
 
 
 def values_of(artefact: Artefact) -> pl.DataFrame | None:
@@ -184,17 +202,17 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: T
 
 
 def load(folder: Path) -> Candidate:
-    """Read what `save` wrote; the artefacts' hashes are checked."""
+    """Read what `save` wrote; every hash is checked."""
     known = files.read_json(folder / RECORD)
     made = Candidate(
         artefact=registry.load(folder / MODELS / known["model_id"]),
         parity=Parity(**known["parity"]),
-        **{name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES},
+        **{name: _read_table(folder, name, known) for name in TABLES},
     )
     if "success_id" not in known:
         return made
     return made._replace(
         success=registry.load(folder / MODELS / known["success_id"]),
         success_parity=Parity(**known["success_parity"]),
-        **{name: pl.read_parquet(folder / f"{name}.parquet") for name in SUCCESS_TABLES},
+        **{name: _read_table(folder, name, known) for name in SUCCESS_TABLES},
     )

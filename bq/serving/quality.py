@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bq.core import paths
+from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
@@ -88,7 +88,7 @@ def _walk_forward(artefact: Artefact, name: str) -> pl.DataFrame:
     run_id = artefact.card.get("run_id", "")
     path = paths.outputs() / run_id / "oos.parquet"
     try:
-        made = pl.read_parquet(path).filter(pl.col("model") == artefact.bundle["model"])
+        made = files.read_parquet(path).filter(pl.col("model") == artefact.bundle["model"])
         return made.select("event_id", pl.col(name).alias("probability"), said_by=pl.lit(WALK_FORWARD)).cast(ANSWERS)
     except (OSError, pl.exceptions.PolarsError) as error:
         log.warning("no probability before the champion's training ended: %s cannot be read (%s)", path, error)

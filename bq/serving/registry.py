@@ -9,12 +9,13 @@ manifest before it loads anything.
 
 import contextlib
 import datetime as dt
+import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bq.core import files, paths
+from bq.core import files, paths, secrets
 from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
@@ -67,7 +68,7 @@ def store(artefact: Artefact, folder: Path) -> Path:
         contents = {
             "model.onnx": artefact.graph,
             "bundle.json": files.canonical_json(artefact.bundle).encode(),
-            "card.json": files.canonical_json(artefact.card).encode(),
+            "card.json": files.canonical_json(secrets.redacted(artefact.card)[0]).encode(),
         }
         manifest = {name: files.sha256(content) for name, content in contents.items()}
         for name, content in {**contents, "manifest.json": files.canonical_json(manifest).encode()}.items():
@@ -82,31 +83,32 @@ def store(artefact: Artefact, folder: Path) -> Path:
     return final
 
 
-def check(path: Path) -> None:
-    """Raise BadData unless every file of a stored model is there and has the hash of its manifest."""
+def _checked(path: Path) -> dict[str, bytes]:
+    """What the files of a stored model hold. Raises BadData unless each is there and has the hash of its manifest."""
     manifest = path / "manifest.json"
     if not manifest.is_file():
         raise BadData(f"model {path.name}: must have a manifest.json, but {path} has none. `make rollback` or retrain.")
-    hashes = _read(manifest)
+    hashes, contents = _read(manifest), {}
     for name in {*CONTENT, "card.json"} | set(hashes):
         if name not in hashes or not (path / name).is_file():
             raise BadData(
                 f"model {path.name}: must hold {name} as its manifest says, but it is missing. "
                 "`make rollback` or retrain."
             )
-        if files.sha256(path / name) != hashes[name]:
+        contents[name] = (path / name).read_bytes()
+        if files.sha256(contents[name]) != hashes[name]:
             raise BadData(
                 f"model {path.name}: {name} must have the hash of its manifest, but was changed. "
                 "`make rollback` or retrain."
             )
+    return contents
 
 
 def load(path: Path) -> Artefact:
-    """Check every hash, then read."""
-    check(path)
-    artefact = Artefact(
-        (path / "model.onnx").read_bytes(), files.read_json(path / "bundle.json"), files.read_json(path / "card.json")
-    )
+    """The artefact, from the very bytes whose hashes were checked."""
+    contents = _checked(path)
+    bundle, card = (json.loads(contents[name]) for name in ("bundle.json", "card.json"))
+    artefact = Artefact(contents["model.onnx"], bundle, card)
     if artefact.model_id != path.name:
         raise BadData(
             f"model {path.name}: must lie in the folder of its id, but its content has id {artefact.model_id}."

@@ -1,14 +1,17 @@
 """The event store: built once, extended as bars arrive, rebuilt where history changed."""
 
 import datetime as dt
+import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from filelock import FileLock, Timeout
 
 from bq.core import files, paths
 from bq.core.errors import BadData
@@ -21,7 +24,8 @@ from bq.strategies.contract import Strategy
 from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform
 from bq.strategies.task import Task
 
-STATE = "state.json"
+STATE, LOCK = "state.json", ".lock"
+LOCK_SECONDS = 60.0  # another's reading or writing of the tables is waited for
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
 HANDED = tuple(f".{name}" for name in TABLES)  # in the folder of a run under way
 DAY = ("symbol", "session")
@@ -37,8 +41,9 @@ class Collection(NamedTuple):
     built: int  # events computed in this call
 
 
+@cache
 def code_digest() -> str:
-    """Digest of the source code that computes events."""
+    """Digest of the source code that computes events, as this process found it: later changes are not what it runs."""
     package = paths.CHECKOUT / "bq"
     sources = sorted(path for folder in BUILDERS for path in (package / folder).rglob("*.py"))
     return files.digest([[str(path.relative_to(package)), files.sha256(path)] for path in sources])
@@ -52,7 +57,8 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     """
     wanted = strategy.schedule(market, settings)
     folder = _folder(strategy, settings)
-    stored = _stored(folder, market, whole=strategy.cross_sectional)
+    found = _read(folder)
+    stored = _holding(found, market, whole=strategy.cross_sectional)
     kept = len(stored.events)
     missing = _missing(wanted, stored)
     count = sum(map(len, missing.values()))
@@ -63,7 +69,7 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
         raise BadData(_nothing(strategy, stored.refused))
     stored = Built(stored.events.sort("t0", "symbol"), stored.refused.sort("session", "symbol"))
     if count:
-        _save(folder, stored, market)
+        _save(folder, stored, market, instead_of=found)
     new = len(stored.events) - kept
     stored = _scheduled(stored, wanted)
     log.info("events: %d, of which %d built now", len(stored.events), new)
@@ -86,7 +92,7 @@ def received(folder: Path) -> Built | None:
     """The events that a run has left in its folder; None where it has not."""
     if not (folder / HANDED[0]).exists():
         return None
-    return Built(*(pl.read_parquet(folder / name) for name in HANDED))
+    return Built(*(files.read_parquet(folder / name) for name in HANDED))
 
 
 def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.date) -> pl.DataFrame:
@@ -161,45 +167,80 @@ def _folder(strategy: Strategy, settings: Settings) -> Path:
     return paths.events(strategy.name) / f"{code_digest()}-{key}"
 
 
-def _stored(folder: Path, market: MarketData, *, whole: bool) -> Built:
+class _Found(NamedTuple):
+    """An event set as it lies on the disk."""
+
+    state: bytes  # as it stands; empty where there is none
+    through: dt.date | None = None  # None where the tables are not those that were saved with the state
+    symbols: dict[str, str] = {}  # digest of each one's bars up to `through`
+    tables: tuple[bytes, ...] = ()  # the very bytes whose hashes the state holds
+
+
+def _read(folder: Path) -> _Found:
+    """What is stored, as one save left it."""
+    if not (folder / STATE).exists():
+        return _Found(b"")
+    with _alone(folder):  # also without: bytes of two saves do not fit together, and count as damaged
+        return _found(folder)
+
+
+def _found(folder: Path) -> _Found:
+    content = b""
+    try:
+        content = (folder / STATE).read_bytes()
+        state, tables = json.loads(content), tuple((folder / name).read_bytes() for name in TABLES)
+        if [files.sha256(table) for table in tables] == state["tables"]:
+            return _Found(content, dt.date.fromisoformat(state["through"]), dict(state["symbols"]), tables)
+    except (OSError, ValueError, TypeError, LookupError):
+        pass
+    log.warning("the stored events in %s are damaged: built again", folder)
+    return _Found(content)
+
+
+@contextmanager
+def _alone(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of an event set; False where it cannot be had. Universes of other names share an event set.
+
+    It is held while files are read or written, not while events are built.
+    """
+    lock = FileLock(folder / LOCK, timeout=LOCK_SECONDS if wait else 0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError) as error:  # held, not ours to write, a disk without locks
+        log.debug("no lock of %s: %s", folder, error)
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _holding(found: _Found, market: MarketData, *, whole: bool) -> Built:
     """What is stored and still holds: events and refused dates of symbols whose history is unchanged; of events that
     are open only where no bar is newer.
 
     whole : one symbol's change makes all events stale.
     """
     nothing = Built(pl.DataFrame(), pl.DataFrame())
-    state = _state(folder)
-    if state is None:
+    last, newest = found.through, market.bars["session"].max()
+    if last is None:
         return nothing
-    last, newest = state["through"], market.bars["session"].max()
     if newest < last:
         log.info("the stored events know bars up to %s, these end before: built again", last)
         return nothing
     present = set(market.bars["symbol"].unique())
-    known = {symbol: digest for symbol, digest in state["symbols"].items() if symbol in present}
+    known = {symbol: digest for symbol, digest in found.symbols.items() if symbol in present}
     good = [symbol for symbol, digest in known.items() if market.content(symbol, last) == digest]
     changed = sorted(set(known) - set(good))
-    if whole and (changed or set(state["symbols"]) != present):
+    if whole and (changed or set(found.symbols) != present):
         log.info("the cross-section changed: built again")
         return nothing
     if changed:
         log.warning("history changed, events rebuilt: %s", ", ".join(changed))
-    events, refused = (pl.read_parquet(folder / name).filter(pl.col("symbol").is_in(good)) for name in TABLES)
+    events, refused = (files.read_parquet(table).filter(pl.col("symbol").is_in(good)) for table in found.tables)
     return Built(events if newest == last else events.filter(pl.col("t1").is_not_null()), refused)
-
-
-def _state(folder: Path) -> dict | None:
-    """What is known of a store; None where there is none, or where its files are not those that were saved."""
-    try:
-        state = files.read_json(folder / STATE)
-        if [files.sha256(folder / name) for name in TABLES] == state["tables"]:
-            return {"through": dt.date.fromisoformat(state["through"]), "symbols": dict(state["symbols"])}
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, LookupError):
-        pass
-    log.warning("the stored events in %s are damaged: built again", folder)
-    return None
 
 
 def _scheduled(stored: Built, wanted: Wanted) -> Built:
@@ -225,21 +266,40 @@ def _days(wanted: Wanted) -> pl.DataFrame:
     return frame.explode("session").drop_nulls()
 
 
-def _save(folder: Path, stored: Built, market: MarketData) -> None:
-    """State last: after a kill in between it does not match the tables, and the next run builds again."""
-    for name, table in zip(TABLES, stored, strict=True):
-        files.write_parquet(folder / name, table)
-    last = market.bars["session"].max()
+def _save(folder: Path, stored: Built, market: MarketData, *, instead_of: _Found) -> None:
+    """Save what was built, unless another process saved since `instead_of` was read: that stays, and this in memory.
+
+    State last, with the hashes of what was written: tables that it does not fit are built again by the next run.
+    """
+    last, tables = market.bars["session"].max(), [files.parquet(table) for table in stored]
     state = {
         "through": last,
-        "tables": [files.sha256(folder / name) for name in TABLES],
+        "tables": [files.sha256(table) for table in tables],
         "symbols": {symbol: market.content(symbol, last) for symbol in market.bars["symbol"].unique().sort()},
     }
-    files.write_json(folder / STATE, state)
+    with _alone(folder) as alone:
+        if not alone:
+            log.warning("the events built now are not stored: %s cannot be locked, or is held by another", folder)
+            return
+        if _state_of(folder) != instead_of.state:
+            log.info("the events built now are not stored: another process stored this set meanwhile")
+            return
+        for name, table in zip(TABLES, tables, strict=True):
+            files.write_bytes(folder / name, table)
+        files.write_json(folder / STATE, state)
     code, _, key = folder.name.partition("-")
     for other in folder.parent.glob(f"{'?' * len(code)}-{'?' * len(key)}"):
         if not other.name.startswith(code):  # made by other code: never read again
-            shutil.rmtree(other, ignore_errors=True)
+            with _alone(other, wait=False) as alone:
+                if alone:
+                    shutil.rmtree(other, ignore_errors=True)
+
+
+def _state_of(folder: Path) -> bytes:
+    """The state as it stands; empty where there is none."""
+    with suppress(FileNotFoundError):
+        return (folder / STATE).read_bytes()
+    return b""
 
 
 def _nothing(strategy: Strategy, refused: pl.DataFrame) -> str:

@@ -130,4 +130,4 @@ def load(folder: Path | str) -> Tuned:
     folder = Path(folder)
     if not (folder / RESULTS).is_file():
         raise BadData(f"{folder}: must hold {RESULTS} of a tuning, but does not. Make one with `make tune`.")
-    return Tuned(files.read_json(folder / RESULTS), pl.read_parquet(folder / CURVES))
+    return Tuned(files.read_json(folder / RESULTS), files.read_parquet(folder / CURVES))

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bq.core import db, files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import log, progress
+from bq.core.secrets import redact
 
 Ranges = dict[str, BaseDistribution]
 Values = dict[str, Any]  # of one trial, by dotted name of the parameter
@@ -111,7 +112,7 @@ def _objective(trial: optuna.Trial, ranges: Ranges, evaluate: Callable[[int, Val
     try:
         value, figures = evaluate(trial.number, {name: _suggest(trial, name, ranges[name]) for name in ranges})
     except Infeasible as error:
-        trial.set_user_attr("reason", str(error))
+        trial.set_user_attr("reason", redact(str(error)))
         raise
     for name, figure in figures.items():
         trial.set_user_attr(name, figure)

@@ -28,9 +28,8 @@ from papermill.exceptions import PapermillException
 from papermill.execute import ERROR_MARKER_TAG
 from traitlets.config import Config
 
-from bq.core import files, paths
+from bq.core import files, paths, secrets
 from bq.core.errors import BadParameters, BQError, did_you_mean
-from bq.core.secrets import redact
 
 START_SECONDS = 180  # a kernel importing on a busy machine
 STDERR = "stderr"  # in the run's private folder: what a kernel says outside its cells
@@ -219,7 +218,7 @@ def _last_words(said: Path) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if said.exists():
-            error.add_note(redact(strip_ansi(said.read_text("utf-8", "replace")))[-LAST_WORDS:].strip())
+            error.add_note(secrets.redact(strip_ansi(said.read_text("utf-8", "replace")))[-LAST_WORDS:].strip())
         raise
 
 
@@ -247,9 +246,16 @@ def _save(
     if error or unproven:
         index = (unproven or code[-1:] or [0])[0]
         reason = _reason(replies.get(index, {}), error, limits)
-        failure = NotebookFailed(output, cell_index=index, **{name: redact(text) for name, text in reason.items()})
+        failure = NotebookFailed(
+            output, cell_index=index, **{name: secrets.redact(text) for name, text in reason.items()}
+        )
         _mark(notebook, index, failure)
-    files.write_text(output, redact(nbformat.writes(notebook)))
+    content = nbformat.writes(notebook)
+    if secrets.blot(content)[1]:  # by text, so that it stays a notebook
+        notebook, count = secrets.redacted(notebook)
+        files.tell_blotted(output, count)
+        content = nbformat.writes(notebook)
+    files.write_bytes(output, content.encode("utf-8"))
     running.unlink()
     return failure
 

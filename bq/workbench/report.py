@@ -22,7 +22,7 @@ from nbconvert.preprocessors import Preprocessor
 from plotly.offline import get_plotlyjs
 from traitlets.config import Config
 
-from bq.core import files
+from bq.core import files, secrets
 from bq.core.params import to_yaml
 from bq.strategies.events import NOTICES
 from bq.workbench.sanitize import clean
@@ -67,7 +67,7 @@ def render(notebooks: list[Path], target: Path, *, run: dict[str, Any], verdict:
             **_scripts(),
         )
     )
-    files.write_text(target, text)
+    _write(target, text)
 
 
 def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[Any]]]) -> None:
@@ -87,7 +87,18 @@ def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[A
     figures = [_inline_json(figure) for figure in shown.figures]
     notice = NOTICES.get(source)
     text = template.render(title=title, notice=notice, bodies=bodies, contents=contents, figures=figures, **_scripts())
-    files.write_text(target, text)
+    _write(target, text)
+
+
+def _write(target: Path, text: str) -> None:
+    """Write a page, secrets blotted out of all but what is ours in every page: changed, its policy would refuse it."""
+    ours = (environment().globals["style"], _scripts()["plotly"], _scripts()["draw"])
+    parts = [text]
+    for own in ours:
+        parts += parts.pop().partition(own)
+    blotted = [(part, 0) if part in ours else secrets.blot(part) for part in parts]
+    files.tell_blotted(target, sum(count for _, count in blotted))
+    files.write_bytes(target, "".join(part for part, _ in blotted).encode("utf-8"))
 
 
 def _cell(content: Any) -> nbformat.NotebookNode:

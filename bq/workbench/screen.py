@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from bq.core.log import printable
+from bq.core.secrets import redact
 from bq.strategies.events import NOTICES
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
 def show(text: str) -> None:
-    """Write to standard output; colours only on a terminal. Any other control character came with data: replaced."""
+    """Write to standard output, secrets blotted out; colours only on a terminal.
+
+    Any other control character came with data: replaced.
+    """
     codes = (RED, BOLD, PLAIN)
-    parts = re.split(f"({'|'.join(map(re.escape, codes))})", text)
+    parts = re.split(f"({'|'.join(map(re.escape, codes))})", redact(text))
     coloured = sys.stdout.isatty()
     parts = [(part if coloured else "") if part in codes else printable(part) for part in parts]
     sys.stdout.write("".join(parts).rstrip("\n") + "\n")

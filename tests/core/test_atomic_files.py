@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bq import runs
 from bq.core import files, paths
+from bq.core.errors import BadParameters
+from bq.tuning import results as tuning_results
 
 JSON = st.recursive(
     st.none()
@@ -103,6 +106,45 @@ def test_parquet_survives_being_written_and_read(tmp_path):
     files.write_parquet(tmp_path / "frame.parquet", frame)
     read = pl.read_parquet(tmp_path / "frame.parquet")
     assert read.equals(frame) and read.schema == frame.schema
+
+
+PATTERNS = {"x[1]": "x1", "x?": "x1", "*": "x1", "[a-z]1": "x1", "{x,y}1": "x1"}  # a name, and what it would match
+READERS = {
+    "read_parquet": files.read_parquet,
+    "scan_parquet": lambda path: files.scan_parquet(path).collect(),
+    "read_csv": files.read_csv,
+    "scan_csv": lambda path: files.scan_csv(path).collect(),
+    "run": lambda path: runs.Run(path.parent, {}).frame(path.stem),
+    "tuning": lambda path: tuning_results.load(path.parent).curves,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_folder_whose_name_is_a_pattern_is_read_and_no_other(tmp_path, name, reader):
+    for folder in (name, PATTERNS[name]):
+        (tmp_path / folder).mkdir()
+        frame = pl.DataFrame({"from": [folder]})
+        files.write_parquet(tmp_path / folder / "curves.parquet", frame)
+        files.write_text(tmp_path / folder / "curves.csv", frame.write_csv())
+        files.write_json(tmp_path / folder / "tuning.json", {})
+    path = tmp_path / name / f"curves.{'csv' if 'csv' in reader else 'parquet'}"
+    assert READERS[reader](path)["from"].to_list() == [name]
+    path.unlink()
+    with pytest.raises((OSError, BadParameters)):
+        READERS[reader](path)
+
+
+def test_a_folder_in_the_place_of_a_table_is_no_table(tmp_path):
+    files.write_parquet(tmp_path / "table.parquet" / "part.parquet", pl.DataFrame({"a": [1]}))
+    with pytest.raises(IsADirectoryError):
+        files.read_parquet(tmp_path / "table.parquet")
+
+
+def test_a_table_is_read_from_the_bytes_whose_hash_was_checked():
+    frame = pl.DataFrame({"a": [1], "b": [2.0]})
+    assert files.read_parquet(files.parquet(frame)).equals(frame)
+    assert files.read_parquet(files.parquet(frame), columns=["b"]).columns == ["b"]
 
 
 @given(JSON)

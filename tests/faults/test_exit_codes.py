@@ -29,8 +29,10 @@ ENDS = {
 @pytest.fixture
 def run(monkeypatch):
     """Run the program on a target that does this."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in ending}
+    for number in ending[1:]:
+        signal.signal(number, signal.default_int_handler)  # a shell may have had it ignored
 
     def go(work) -> int:
         module = types.ModuleType("bq.jobs.toy")
@@ -66,7 +68,7 @@ def test_a_full_disk_is_said_with_the_file_and_what_to_do(run, capsys):
     assert re.search(r"/x/table.parquet: must be .*No space left on device\. Free some space", said)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
 def test_a_signal_before_there_is_a_run_exits_with_130(run, number):
     assert run(lambda: os.kill(os.getpid(), number)) == 130
 

@@ -30,12 +30,15 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """A home with a champion."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGHUP)}
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(protocol, "git_state", dict)
     registry.deploy(NAMESPACE, Artefact(b"graph", {"strategy": str(NAMESPACE)}, {}), reason="test")
-    return tmp_path
+    yield tmp_path
+    for number, handler in before.items():  # whoever runs the tests may have them ignored
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -81,7 +84,10 @@ def test_a_failed_run_has_record_and_report_with_the_reason(perform):
     assert not (paths.outputs() / "latest").is_symlink()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+ENDING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda s: s.name)
+
+
+@ENDING
 def test_a_signal_is_recorded_as_cancelled_and_leaves_the_champion(perform, number):
     before = registry.pointer(NAMESPACE)
     handler = signal.getsignal(number)
@@ -92,10 +98,11 @@ def test_a_signal_is_recorded_as_cancelled_and_leaves_the_champion(perform, numb
     assert signal.getsignal(number) == handler
 
 
-def test_a_signal_while_a_deployment_is_under_way_does_not_tear_it_from_its_record(perform):
+@ENDING
+def test_a_signal_while_a_deployment_is_under_way_does_not_tear_it_from_its_record(perform, number):
     def work(run: Run) -> None:
         with run.phase("deployment", stoppable=False):
-            stop(signal.SIGTERM)(run)
+            stop(number)(run)
             run.info["status"] = "deployed"
 
     perform(work)
@@ -351,7 +358,7 @@ def test_a_run_with_nothing_new_leaves_nothing(job):
     assert sorted(paths.outputs().iterdir()) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+@ENDING
 def test_a_signal_while_the_market_is_read_is_a_cancelled_run(job, monkeypatch, number):
     monkeypatch.setattr(retrain.market, "load", stop(number))
     with pytest.raises(Cancelled):

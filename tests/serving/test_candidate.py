@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from toy_strategy import FEATURES, SUCCESS, TASK, TOY, toy_events, toy_settings
 
+from bq.core import files
 from bq.core.errors import BadData
 from bq.learning import walkforward
 from bq.serving import candidate, gates, onnx, registry
@@ -69,6 +70,22 @@ def test_a_damaged_artefact_is_refused(training, success, events, tmp_path):
     (tmp_path / candidate.MODELS / made.artefact.model_id / "model.onnx").write_bytes(b"damaged")
     with pytest.raises(BadData, match=r"model\.onnx must have the hash of its manifest"):
         candidate.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["oos", "newest", "success_oos"])
+def test_a_table_that_the_training_did_not_write_is_refused(training, success, events, tmp_path, name):
+    candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
+    path = tmp_path / f"{name}.parquet"
+    files.write_parquet(path, files.read_parquet(path).reverse())
+    with pytest.raises(BadData, match=rf"{name}\.parquet: must hold what the training wrote"):
+        candidate.load(tmp_path)
+
+
+def test_a_candidate_saved_without_hashes_is_read(training, success, events, tmp_path):
+    made = candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
+    known = files.read_json(tmp_path / candidate.RECORD)
+    files.write_json(tmp_path / candidate.RECORD, {name: known[name] for name in known if name != "tables"})
+    assert_frame_equal(candidate.load(tmp_path).oos, made.oos)
 
 
 def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_path, monkeypatch):

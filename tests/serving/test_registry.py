@@ -113,6 +113,20 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(home):
         registry.load(path)
 
 
+def test_what_is_loaded_are_the_bytes_that_were_checked(home, monkeypatch):
+    path = registry.store(artefact(), paths.models(NAMESPACE))
+    sha256, taken = files.sha256, []
+
+    def swapped(content):
+        taken.append(sha256(content))
+        if len(taken) == len(FILES) - 1:  # the manifest has no hash of its own: all were taken
+            (path / "card.json").write_text('{"note": "put there by another process"}')
+        return taken[-1]
+
+    monkeypatch.setattr(files, "sha256", swapped)
+    assert registry.load(path) == artefact()
+
+
 def test_content_and_manifest_changed_together_do_not_pass_as_the_same_model(home):
     path = registry.store(artefact(), paths.models(NAMESPACE))
     (path / "model.onnx").write_bytes(b"another graph")

@@ -1,15 +1,21 @@
 """Events are built once, extended as bars arrive, and rebuilt where history changed or files are damaged."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
 import logging
 import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from event_samples import BUTTERFLY, butterfly_settings, market_of, until, walk
+from filelock import FileLock
 
 from bq.core import files, paths
 from bq.core.errors import BadData
@@ -305,6 +311,116 @@ def test_new_dates_that_are_all_refused_leave_the_events_as_they_are(collect, ba
     assert early.events["t1"].null_count() == 0 and late.built == 0
     assert late.events.equals(early.events, null_equal=True)
     assert len(late.refused) > len(early.refused) and late.data_hash == early.data_hash
+
+
+def ends_known_by(events: pl.DataFrame, bars: pl.DataFrame) -> bool:
+    """Whether no outcome lies beyond the last bar."""
+    return events["t1"].max().date() <= bars["session"].max()
+
+
+def test_tables_that_another_writer_put_in_place_before_the_state_never_reach_a_reader(
+    collect, plan, bars, monkeypatch
+):
+    """A writer that takes no lock: its tables know later bars than the state that is written over them."""
+    early, late = cut_at(bars, 480), bars
+    expected = collect(early)
+    collect(late)
+    theirs = {name: (folder(plan) / name).read_bytes() for name in store.TABLES}
+    (folder(plan) / "state.json").unlink()
+    replacing = files.replacing
+
+    @contextlib.contextmanager
+    def another(path):
+        with replacing(path) as temporary:
+            yield temporary
+        if path.name == store.TABLES[-1]:
+            for name, content in theirs.items():
+                (path.parent / name).write_bytes(content)
+
+    monkeypatch.setattr(files, "replacing", another)
+    collect(early)
+    monkeypatch.setattr(files, "replacing", replacing)
+    torn = collect(early)
+    assert ends_known_by(torn.events, early) and torn.built == len(torn.events), "built again"
+    assert torn.data_hash == expected.data_hash
+    assert collect(early).data_hash == expected.data_hash
+
+
+def test_who_began_before_another_stored_leaves_what_that_one_stored(collect, plan, bars, monkeypatch):
+    early, late = cut_at(bars, 480), bars
+    build, during = BUTTERFLY.build, []
+
+    def slow(market, settings, wanted):
+        built = build(market, settings, wanted)
+        if not during:
+            during.append(None)
+            during.append(collect(early))  # begins and ends while the first builds
+        return built
+
+    object.__setattr__(BUTTERFLY, "build", slow)
+    try:
+        first = collect(late)
+    finally:
+        object.__setattr__(BUTTERFLY, "build", build)
+    assert ends_known_by(during[1].events, early)
+    assert files.read_json(folder(plan) / "state.json")["through"] == str(early["session"].max())
+    assert collect(early).built == 0, "what it stored is whole"
+    assert collect(late).data_hash == first.data_hash
+
+
+def test_without_the_lock_of_the_set_events_are_built_and_not_stored(collect, plan, bars, monkeypatch, messages):
+    early = cut_at(bars, 480)
+    stored = collect(early)
+    state = (folder(plan) / "state.json").read_bytes()
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0)
+    with FileLock(folder(plan) / store.LOCK):
+        late = collect(bars)
+        assert collect(early).data_hash == stored.data_hash
+    assert (folder(plan) / "state.json").read_bytes() == state
+    assert any("cannot be locked" in message for message in messages)
+    assert collect(bars).data_hash == late.data_hash
+
+
+def test_a_set_that_cannot_be_locked_is_read_all_the_same(collect, plan, bars):
+    stored = collect(bars)
+    (folder(plan) / store.LOCK).unlink()
+    (folder(plan) / store.LOCK).mkdir()
+    again = collect(bars)
+    assert (again.built, again.data_hash) == (0, stored.data_hash)
+
+
+COLLECTING = """
+import sys, pickle
+from bq.strategies import store
+sys.path[:0] = sys.argv[1:2]
+from event_samples import BUTTERFLY, butterfly_settings, market_of
+bars = pickle.load(sys.stdin.buffer)
+for _ in range(3):
+    events = store.collect(BUTTERFLY, butterfly_settings(sys.argv[2]), market_of(bars)).events
+    assert events["t1"].max().date() <= bars["session"].max(), "an outcome beyond the last bar"
+"""
+
+
+def test_processes_that_collect_at_once_with_other_last_bars_know_nothing_of_each_other_s_future(bars):
+    environment = os.environ | {"PYTHONPATH": str(paths.CHECKOUT)}
+    command = [sys.executable, "-c", COLLECTING, str(Path(__file__).parent), RULES]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    for process, known in zip(both, (bars, cut_at(bars, 480)), strict=True):
+        process.stdin.write(pickle.dumps(known))
+        process.stdin.close()
+    for process in both:
+        said = process.stderr.read().decode()
+        assert process.wait() == 0, said
+
+
+def test_a_home_whose_name_is_a_pattern_has_a_store_of_its_own(collect, bars, tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path / "x1"))
+    collect(bars)
+    monkeypatch.setenv("BQ_HOME", str(tmp_path / "x[1]"))
+    alone = collect(cut_at(bars, 480))
+    again = collect(cut_at(bars, 480))
+    assert (again.built, again.data_hash) == (0, alone.data_hash)
 
 
 def test_what_another_schedule_had_stored_is_not_returned(plan, bars, tmp_path, monkeypatch):

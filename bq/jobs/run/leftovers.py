@@ -1,6 +1,7 @@
-"""What killed runs leave behind: processes, hidden folders, temporary files."""
+"""What killed runs leave behind: processes, hidden folders, temporary files, also those outside the home."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -8,17 +9,19 @@ import psutil
 from bq.core import files, paths
 from bq.core.log import log
 from bq.core.namespace import Namespace
-from bq.jobs.run import record
+from bq.jobs.run import record, temporary
 from bq.serving import registry
 from bq.workbench import report
 
 MARK = "BQ_RUN_FOLDER"  # in the environment of every process that a run starts
+TRACKER_SECONDS = 5
 
 
 def sweep(namespace: Namespace) -> None:
     """End, record and clear up what killed runs left behind. Only called while holding the lock."""
     for folder in [*paths.outputs().glob(f".*Z_{namespace}"), *paths.outputs().glob(f".*Z_{namespace}__*")]:
         _end_processes(folder)
+        temporary.remove(folder)
         _bury(folder)
     for name in (namespace, namespace.second):
         registry.clean(name)
@@ -27,17 +30,29 @@ def sweep(namespace: Namespace) -> None:
 
 
 def _end_processes(folder: Path) -> None:
-    """Kill what still runs for a run that is dead: known by its environment, so that no reused pid is ever meant."""
-    found = []
+    """Kill what still runs for a run that is dead: known by its environment, so that no reused pid is ever meant.
+
+    The trackers that loky leaves beside its workers free their shared memory and end with them: killed only if not.
+    """
+    workers, trackers = [], []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARK) == str(folder):
                 log.warning("ending process %d, left over by %s", process.pid, folder.name)
-                process.kill()
-                found.append(process)
+                tracks = any("resource_tracker" in word for word in process.cmdline())
+                (trackers if tracks else workers).append(process)
         except psutil.Error:
             continue  # another user's, or it ended in between
-    psutil.wait_procs(found, timeout=10)
+    _kill(workers)
+    _, left = psutil.wait_procs(trackers, timeout=TRACKER_SECONDS)
+    _kill(left)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
 
 
 def _bury(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from bq.core.log import log
+from bq.core.secrets import redact
 
 Event = Literal["failed", "killed", "alert", "deployed"]
 TIMEOUT_SECONDS = 30
@@ -24,7 +25,7 @@ def send(event: Event, *, run_id: str, headline: str, report: Path) -> None:
     given = os.environ.get("NOTIFY_CMD", "").strip()
     if not given:
         return
-    headline = " ".join(headline.split())
+    headline = redact(" ".join(headline.split()))
     told = {"EVENT": event, "RUN": run_id, "HEADLINE": headline, "REPORT": str(report)}
     environment = os.environ | {f"BQ_NOTIFY_{name}": value.replace("\0", "") for name, value in told.items()}
     try:

@@ -18,13 +18,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bq.core import files, params, paths
+from bq.core import files, params, paths, signals
 from bq.core.errors import BQError, Locked
 from bq.core.log import log, stage
 from bq.core.namespace import Namespace
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
-from bq.jobs.run import leftovers, record
+from bq.jobs.run import leftovers, record, temporary
 from bq.jobs.run.memory import Limits, Watch
 from bq.workbench import notebooks, report
 
@@ -46,7 +46,7 @@ END_SECONDS = 30  # for a notebook, which keeps to the deadline itself, to be sa
 
 
 class Cancelled(KeyboardInterrupt):
-    """SIGTERM or SIGINT arrived: the run is recorded as cancelled, the champion stays."""
+    """A signal that ends a process arrived: the run is recorded as cancelled, the champion stays."""
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def lock(namespace: Namespace) -> Iterator[None]:
 
 @contextmanager
 def cancellable(run: "Run") -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into Cancelled, once and as long as the run can be stopped."""
+    """Turn `signals.ENDING` into Cancelled, once and as long as the run can be stopped."""
 
     def cancel(number: int, _: object) -> None:
         name = signal.Signals(number).name
@@ -79,12 +79,8 @@ def cancellable(run: "Run") -> Iterator[None]:
         run.stoppable = False
         raise Cancelled(name)
 
-    before = {number: signal.signal(number, cancel) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with signals.handled(cancel):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Run:
@@ -242,7 +238,8 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
     """Do the work, publish whatever came of it, and let the failure go on. The folder: absent where `run.repeats`."""
     with cancellable(run), _marked(run):
         try:
-            work(run)
+            with temporary.of(run.folder):
+                work(run)
         except BaseException as error:  # whatever stopped it is recorded, then goes on
             stopped = BQError(run.excess) if run.excess else error
             run.stopped_by(stopped)

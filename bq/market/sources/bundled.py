@@ -21,6 +21,7 @@ from pathlib import Path
 import polars as pl
 
 from bq.core.errors import BadData
+from bq.core.files import read_csv
 from bq.core.settings import Market
 from bq.market.bars import FINDINGS, rows
 
@@ -88,5 +89,5 @@ def _table(name: str) -> pl.DataFrame:
             f"bundled data: package {package} must hold {path}, but it does not. "
             "Install the versions of requirements.lock, or bring your own files (market.source: files)."
         )
-    frame = pl.read_csv(file, infer_schema_length=None, null_values=["."])
+    frame = read_csv(file, infer_schema_length=None, null_values=["."])
     return frame.with_columns(pl.col("Date").str.to_date(form)).rename({"Date": "session"})

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from bq.core import paths
+from bq.core.files import scan_csv, scan_parquet
 from bq.market import calendars
 from bq.market.chains.columns import typed
 from bq.market.chains.quotes import FINDINGS, ROWS, findings
@@ -45,7 +46,7 @@ def _rows(
     ending = readable(path)
     if ending is None:
         return ROWS.to_frame(), _about(name, "flagged", "not_read", NOT_READ)
-    scan = pl.scan_parquet(path, glob=False) if ending == ".parquet" else _scan_csv(path)
+    scan = scan_parquet(path) if ending == ".parquet" else _scan_csv(path)
     rows, found = typed(scan, file=name, stem=path.name[: -len(ending)], calendar=calendar, today=today)
     if underlyings is not None:
         rows = rows.filter(pl.col("underlying").is_in(list(underlyings)))
@@ -56,7 +57,7 @@ def _scan_csv(path: Path) -> pl.LazyFrame:
     """All columns of a CSV file as text."""
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         header = file.readline(100_000).decode("utf-8-sig")
-    return pl.scan_csv(path, separator=max(",;\t", key=header.count), infer_schema=False, glob=False)
+    return scan_csv(path, separator=max(",;\t", key=header.count), infer_schema=False)
 
 
 def _about(file: str, action: str, rule: str, detail: str) -> pl.DataFrame:

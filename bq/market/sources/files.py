@@ -12,6 +12,7 @@ import polars as pl
 
 from bq.core import paths
 from bq.core.errors import BadData
+from bq.core.files import scan_csv, scan_parquet
 from bq.core.settings import Market
 from bq.market import calendars
 from bq.market.bars import FINDINGS, ROWS, Rejected, findings
@@ -119,7 +120,7 @@ def _rows(path: Path, name: str, settings: Market, *, today: dt.date) -> tuple[p
     ending = readable(path)
     if ending is None:
         return ROWS.to_frame(), _about(name, "flagged", "not_read", NOT_READ)
-    scan, decimal_comma = (pl.scan_parquet(path, glob=False), False) if ending == ".parquet" else _scan_csv(path)
+    scan, decimal_comma = (scan_parquet(path), False) if ending == ".parquet" else _scan_csv(path)
     symbol = path.name[: -len(ending)]
     one_symbol = "symbol" not in match(scan.collect_schema().names())
     if one_symbol and settings.symbols is not None and symbol not in settings.symbols:
@@ -135,7 +136,7 @@ def _scan_csv(path: Path) -> tuple[pl.LazyFrame, bool]:
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         header = file.readline(100_000).decode("utf-8-sig")
     separator = max(",;\t", key=header.count)
-    return pl.scan_csv(path, separator=separator, infer_schema=False, glob=False), separator != ","
+    return scan_csv(path, separator=separator, infer_schema=False), separator != ","
 
 
 def _about(file: str, action: str, rule: str, detail: str) -> pl.DataFrame:

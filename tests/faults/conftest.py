@@ -1,0 +1,39 @@
+"""A real run in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bq.core import paths
+
+CHILD = Path(__file__).with_name("waiting_child.py")
+SECONDS = 60
+
+
+@pytest.fixture
+def started(tmp_path):
+    """A function that starts a real run, in a session of its own, and returns its process when it waits in `where`."""
+    processes = []
+
+    def start(where: str, *, prefix: tuple[str, ...] = (), variables=None, **options) -> subprocess.Popen:
+        environment = os.environ | {"PYTHONPATH": str(paths.CHECKOUT), "BQ_HOME": str(tmp_path / "home")}
+        environment |= variables or {}
+        for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
+            environment.pop(name, None)
+        command = [*prefix, sys.executable, str(CHILD), where, str(tmp_path / "ready"), str(tmp_path / "go")]
+        process = subprocess.Popen(command, env=environment, start_new_session=True, **options)
+        processes.append(process)
+        end = time.monotonic() + SECONDS
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.02)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
