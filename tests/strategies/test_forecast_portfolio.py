@@ -291,7 +291,7 @@ def test_figures_are_those_of_skfolio():
     rng = np.random.default_rng(0)
     market = 0.03 * rng.standard_normal(300)
     ours = 0.004 + market + 0.01 * rng.standard_normal(300)
-    got = production.figures(ours, market, periods_a_year=25.2, alpha=0.025, draws=2000, seed=1)
+    got = production.figures(ours, market, periods_per_year=25.2, alpha=0.025, draws=2000, seed=1)
     difference = ours - market
     assert got.sharpe.mean == pytest.approx(mean(ours) / standard_deviation(ours) * np.sqrt(25.2))
     wanted = mean(difference) / standard_deviation(difference) * np.sqrt(25.2)
@@ -304,7 +304,7 @@ def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
     truth, hits = 0.2, 0
     for seed in range(200):
         returns = truth + np.random.default_rng(seed).standard_normal(150)
-        found = production.ratio(returns, periods_a_year=1.0, alpha=0.025, draws=500, seed=seed)
+        found = production.ratio(returns, periods_per_year=1.0, alpha=0.025, draws=500, seed=seed)
         hits += found.low <= truth <= found.high
     assert 176 <= hits <= 198  # 95% of 200, less what percentile intervals of few blocks are short of
 

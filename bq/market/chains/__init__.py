@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bq.core.errors import BadData
-from bq.market.bars import rejections
 from bq.market.chains.quotes import content_hash, findings
 from bq.market.chains.validation import Validated, validate
 from bq.market.sources import chain_files
@@ -30,34 +28,20 @@ class ChainData:
     data_hash: str
 
 
-def load_chains(
-    *,
-    calendar: str = "XNYS",
-    underlyings: Sequence[str] | None = None,
-    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
-) -> ChainData:
-    """Read, validate and return the quotes of all files below data/raw/chains/; no quotes where there is no file.
-
-    calendar : exchange_calendars name. underlyings : None for all; one without quotes is no error.
-    max_quarantine_share : of the rows that have a bid and an ask; those without (normal in a real chain, often more
-    than 40% of it) are dropped, counted as `no_quote`, and neither fail a run nor dilute the share.
-
-    Raises BadData if a file is rejected or if more than that share is quarantined.
-    """
-    data = read_chains(calendar=calendar, underlyings=underlyings, max_quarantine_share=max_quarantine_share)
-    rejected = rejections(data.findings)
-    if rejected:
-        raise BadData(f"{rejected}\ndata/raw/chains/README.md says what the files must hold.")
-    return data
-
-
 def read_chains(
     *,
     calendar: str = "XNYS",
     underlyings: Sequence[str] | None = None,
     max_quarantine_share: float = MAX_QUARANTINE_SHARE,
 ) -> ChainData:
-    """Like `load_chains`, but what is to be refused is a finding `rejected` instead of an error."""
+    """Read and validate the quotes of all files below data/raw/chains/; no quotes where there is no file.
+
+    calendar : exchange_calendars name. underlyings : None for all; one without quotes is no error.
+    max_quarantine_share : of the rows that have a bid and an ask; those without (normal in a real chain, often more
+    than 40% of it) are dropped, counted as `no_quote`, and neither fail a run nor dilute the share.
+
+    What no run may use is a finding `rejected`: a file that cannot be read, or more quarantined than that share.
+    """
     rows, found = chain_files.read(calendar=calendar, underlyings=underlyings)
     checked = validate(rows, calendar=calendar)
     return ChainData(
