@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from bq.market import quarantine
 from bq.market.chains.quotes import content_hash, findings
 from bq.market.chains.validation import Validated, validate
 from bq.market.sources import chain_files
@@ -56,16 +57,7 @@ def _too_many(checked: Validated, limit: float) -> pl.DataFrame:
     """A finding `rejected` if the share of quarantined rows among those with a quote is above the limit."""
     quarantined = checked.findings.filter(pl.col("action") == "quarantined")
     quoted = checked.counts["read"].sum() - checked.counts["no_quote"].sum()
-    if len(quarantined) <= limit * quoted:
-        return quarantined.clear()
-    worst, reasons = (
-        ", ".join(f"{value} {count:,}" for value, count in quarantined[name].value_counts(sort=True).head(5).rows())
-        for name in ("symbol", "rule")
-    )
-    detail = (
-        f"at most {limit:.1%} of the rows with a bid and an ask may be quarantined (max_quarantine_share), but "
-        f"{len(quarantined):,} of {quoted:,} are ({len(quarantined) / quoted:.1%}): {reasons}; "
-        f"worst underlyings: {worst}. Mend or remove them, or raise the share."
-    )
-    frame = pl.DataFrame({"file": ["all rows"]}).with_columns(rows=pl.lit(None))
-    return findings(frame, action="rejected", rule="quarantine_share", detail=detail)
+    of = {"of": "the rows with a bid and an ask", "setting": "max_quarantine_share", "symbols": "underlyings"}
+    detail = quarantine.excess(quarantined, quoted, limit=limit, **of)
+    frame = pl.DataFrame({"file": ["all rows"] if detail else []}, schema={"file": pl.String})
+    return findings(frame.with_columns(rows=pl.lit(None)), action="rejected", rule="quarantine_share", detail=detail)
