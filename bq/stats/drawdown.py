@@ -30,13 +30,15 @@ def maximum_of_sum(values: pl.Series) -> float:
 
 
 def maximum_of_wealth(levels: ArrayLike) -> float:
-    """Largest share lost from a peak by a series of levels above 0, positive.
+    """Largest share lost from a peak by a series of levels above 0, positive; NaN where one is not known.
 
     >>> maximum_of_wealth([100.0, 110.0, 88.0, 120.0])
     0.2
     """
-    series = pl.Series("level", np.asarray(levels, np.float64)).to_frame()
-    return -float(series.select(below_peak_of_wealth(pl.col("level")).min()).item() or 0.0)
+    level = pl.Series("level", np.asarray(levels, np.float64))
+    if level.is_nan().any():
+        return float("nan")
+    return -float(level.to_frame().select(below_peak_of_wealth(pl.col("level")).min()).item() or 0.0)
 
 
 def compounded(returns: ArrayLike) -> NDArray[np.float64]:

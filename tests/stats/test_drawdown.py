@@ -34,16 +34,15 @@ def test_a_fall_from_the_start_counts_where_wealth_is_compounded():
     assert drawdown.maximum_of_wealth(drawdown.compounded([-0.25, 1.0])) == 0.25
 
 
+@pytest.mark.parametrize("levels", [[np.nan, 2.0, 1.0], [2.0, np.nan, 1.0]], ids=["first", "between"])
+def test_a_fall_through_a_level_that_is_not_known_is_not_known(levels):
+    assert np.isnan(drawdown.maximum_of_wealth(levels))
+
+
 def test_the_two_conventions_differ_on_the_same_returns():
-    returns = [0.5, -0.5, 0.2]
-    assert drawdown.maximum_of_sum(pl.Series(returns)) == 0.5  # of the fixed capital
-    assert drawdown.maximum_of_wealth(drawdown.compounded(returns)) == 0.5  # from 1.5 to 0.75
-    later = [1.0, -0.5]
-    assert drawdown.maximum_of_sum(pl.Series(later)) == 0.5
-    assert drawdown.maximum_of_wealth(drawdown.compounded(later)) == 0.5
-    longer = [1.0, -0.5, -0.5]
-    assert drawdown.maximum_of_sum(pl.Series(longer)) == 1.0
-    assert drawdown.maximum_of_wealth(drawdown.compounded(longer)) == 0.75
+    returns = [1.0, -0.5, -0.5]
+    assert drawdown.maximum_of_sum(pl.Series(returns)) == 1.0  # of the fixed capital
+    assert drawdown.maximum_of_wealth(drawdown.compounded(returns)) == 0.75  # from 2 to 0.5
 
 
 def test_distances_are_negative_and_leave_gaps():
