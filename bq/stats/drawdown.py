@@ -32,8 +32,8 @@ def maximum_of_sum(values: pl.Series) -> float:
 def maximum_of_wealth(levels: ArrayLike) -> float:
     """Largest share lost from a peak by a series of levels above 0, positive; NaN where one is not known.
 
-    >>> maximum_of_wealth([100.0, 110.0, 88.0, 120.0])
-    0.2
+    >>> maximum_of_wealth([100.0, 120.0, 60.0, 140.0])
+    0.5
     """
     level = pl.Series("level", np.asarray(levels, np.float64))
     if level.is_nan().any():
