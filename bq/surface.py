@@ -18,7 +18,6 @@ from bq.serving import candidate as candidates
 from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
 from bq.strategies import store
-from bq.strategies.breakout import quality as breakout
 from bq.strategies.events import Built
 
 
@@ -86,6 +85,8 @@ def backtest(settings: Settings | str = "breakout") -> Any:
     settings = params(settings) if isinstance(settings, str) else settings
     if settings.strategy != "breakout":
         raise BadParameters(f"`backtest` needs settings of strategy breakout, but got those of {settings.strategy}.")
+    from bq.strategies.breakout import quality as breakout
+
     data = market.load(settings.market)
     return breakout.backtested(data, settings, quality.said_of(data, strategies.get(settings.strategy), settings))
 

@@ -134,14 +134,6 @@ def constant_maturity(points: pl.DataFrame, *, days: float = 30) -> pl.DataFrame
     return grouped.agg(iv=(_linear("years", "variance", at=target) / target).sqrt()).sort(*SNAPSHOT, "moneyness")
 
 
-def atm_iv(solved: pl.DataFrame, *, days: float = 30) -> pl.DataFrame:
-    """Constant-maturity implied volatility at the forward, one row for each snapshot: `underlying, session, iv`.
-
-    solved : from `solve_iv`. days : calendar days. Null where the expiries do not reach around `days`.
-    """
-    return constant_maturity(smile(solved, moneyness=(1.0,)), days=days).drop("moneyness")
-
-
 def _linear(x: str, y: str, *, at: float) -> pl.Expr:
     """Within a group sorted by `x`: `y` at `at`, by the points with both on either side; null without one of them."""
     known = pl.col(x).is_not_null() & pl.col(y).is_not_null()

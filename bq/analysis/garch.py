@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bq.analysis.engines import Engine, as_windows, check_engine
+from bq.stats.year import TRADING_DAYS
 
 MIN_RETURNS = 50
-TRADING_DAYS = 252
 
 
 class GarchFit(NamedTuple):
@@ -40,13 +40,15 @@ def fit_garch(returns_pct: ArrayLike, *, engine: Engine = "compiled") -> GarchFi
     return GarchFit(*_fit(window, horizon=1, engine=engine)[0, :5].tolist())
 
 
-def garch_volatility(returns_pct: ArrayLike, *, horizon: int = 30, engine: Engine = "compiled") -> np.ndarray:
+def garch_volatility(
+    returns_pct: ArrayLike, *, horizon: int = 30, periods_per_year: int = TRADING_DAYS, engine: Engine = "compiled"
+) -> np.ndarray:
     """Forecast volatility over the next `horizon` days, one value a window.
 
     returns_pct : array of shape (m, n), n >= 50, returns × 100, oldest first. A row uses nothing but itself, so a value
         depends on data up to the row's last return only.
-    Returns array of shape (m,): square root of the mean forecast variance over the horizon, annualised by √252, as a
-    decimal (0.20 is 20%). NaN where `fit_garch` gives NaN.
+    Returns array of shape (m,): square root of the mean forecast variance over the horizon, annualised by
+    √periods_per_year, as a decimal (0.20 is 20%). NaN where `fit_garch` gives NaN.
     engine : "compiled" or "reference" (arch, the same likelihood).
 
     Raises BadData for windows of another shape.
@@ -54,7 +56,7 @@ def garch_volatility(returns_pct: ArrayLike, *, horizon: int = 30, engine: Engin
     check_engine(engine)
     windows = as_windows(returns_pct, name="returns_pct", at_least=MIN_RETURNS)
     fits = _fit(windows, horizon=horizon, engine=engine)
-    return np.sqrt(TRADING_DAYS * fits[:, 5]) / 100
+    return np.sqrt(periods_per_year * fits[:, 5]) / 100
 
 
 def _fit(windows: np.ndarray, *, horizon: int, engine: Engine) -> np.ndarray:

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.analysis.volatility import ANNUAL, trailing_percentile
+from bq.analysis.volatility import trailing_percentile
+from bq.market.bars import continuous
 
 MEASURES = ("volatility", "momentum", "trend", "fear_greed")
 VOLATILITY, MOMENTUM, TREND, BREADTH = 21, 63, 126, 50  # sessions each looks back
@@ -25,7 +26,7 @@ def market_index(bars: pl.DataFrame, symbol: str | None) -> tuple[pl.DataFrame, 
     Returns DataFrame `session, close, iv, breadth`, sorted, prices adjusted. `iv` is the index's implied volatility;
     `breadth` the share of the other symbols above their mean of 50 sessions, null where fewer than 5 have one.
     """
-    prices = bars.select("symbol", "session", "iv", price=pl.col("close") * pl.col("adj"))
+    prices = bars.select("symbol", "session", "iv", price=continuous())
     above = pl.col("price") > pl.col("price").rolling_mean(BREADTH).over("symbol")
     others = prices.filter(pl.col("symbol").ne_missing(pl.lit(symbol))).with_columns(above=above)
     breadth = others.group_by("session").agg(
@@ -47,7 +48,7 @@ def _equal_weight(prices: pl.DataFrame) -> pl.DataFrame:
     return mean.select("session", close=level, iv=pl.lit(None, pl.Float64))
 
 
-def measures(index: pl.DataFrame) -> pl.DataFrame:
+def measures(index: pl.DataFrame, *, periods_per_year: int) -> pl.DataFrame:
     """What describes a market, at each session of an index (`market_index`), from closes up to that session.
 
     Returns `index` with: volatility, annualised standard deviation of 21 log returns; momentum, log return of 63
@@ -60,7 +61,7 @@ def measures(index: pl.DataFrame) -> pl.DataFrame:
     """
     close = pl.col("close")
     frame = index.with_columns(
-        volatility=close.log().diff().rolling_std(VOLATILITY) * ANNUAL**0.5,
+        volatility=close.log().diff().rolling_std(VOLATILITY) * periods_per_year**0.5,
         momentum=close.log().diff(MOMENTUM),
         trend=(close / close.rolling_mean(TREND)).log(),
     )

@@ -1,76 +1,40 @@
-"""Bars of many symbols as one grid of sessions × symbols, and the technical measures on it."""
+"""Technical measures of many symbols, sessions × symbols."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from bq.kernels import technical as kernel
 from bq.kernels.technical import Array, Measures
+from bq.market.matrix import BarMatrix
 
-__all__ = [
-    *("Array", "Grid", "Measures"),
-    *("average_correlation", "grid", "known", "measures", "moving_average", "volume_ratio"),
-]
+__all__ = ["Array", "Measures", "average_correlation", "known", "measures", "moving_average", "volume_ratio"]
 
 MANY = 16
-FIELDS = ("open", "high", "low", "close", "volume")
 
 
-class Grid(NamedTuple):
-    """Bars on every session of a calendar, (n_sessions, n_symbols) in Fortran order, NaN where there is no whole bar.
+def measures(bars: BarMatrix, benchmark: Array) -> Measures:
+    """All measures of whole bars; the value at a session uses data up to its close.
 
-    Prices are continuous through splits and dividends (`adj` applied); `quoted` is the close as quoted.
+    bars : no bar without open, high or low. benchmark : (n_sessions,) levels. Returns arrays of shape (n_sessions,
+    n_symbols) in Fortran order, which is the memory of the bars.
     """
-
-    sessions: NDArray[np.datetime64]
-    symbols: tuple[str, ...]
-    open: Array
-    high: Array
-    low: Array
-    close: Array
-    volume: Array
-    quoted: Array
-
-
-def grid(bars: pl.DataFrame, days: NDArray[np.datetime64]) -> Grid:
-    """Lay bars (the bar contract) on the sessions `days`. A bar without open, high or low is left out."""
-    whole = bars.filter(pl.all_horizontal(pl.col("open", "high", "low").is_not_null()))
-    symbols = whole["symbol"].unique().sort()
-    row = np.searchsorted(days, whole["session"].to_numpy().astype("datetime64[D]"))
-    column = symbols.search_sorted(whole["symbol"]).to_numpy().astype(np.int64)
-    adj = whole["adj"].to_numpy()
-
-    def lay(values: Array) -> Array:
-        laid = np.full(len(symbols) * len(days), np.nan)
-        laid[column * len(days) + row] = values
-        return laid.reshape(len(symbols), len(days)).T
-
-    prices = [lay(whole[name].to_numpy() * adj) for name in FIELDS[:4]]
-    volume = lay(whole["volume"].fill_null(np.nan).to_numpy())
-    return Grid(days, tuple(symbols), *prices, volume, lay(whole["close"].to_numpy()))
-
-
-def measures(g: Grid, benchmark: Array) -> Measures:
-    """All measures of a grid; the value at a session uses data up to its close. benchmark : (n_sessions,) levels."""
     made = Measures._fields[3:-1]
-    blank = _blank(g.close.shape, len(made) + 1)
+    blank = _blank(bars.close.T.shape, len(made) + 1)
     out = Measures(
-        present=np.asfortranarray(np.isfinite(g.close)),
-        open=g.open,
-        low=g.low,
+        present=bars.has_bar.T,
+        open=bars.open.T,
+        low=bars.low.T,
         **dict(zip(made, blank, strict=False)),
         bars=blank[-1].view(np.int64),
     )
 
     def measure(symbols: slice) -> None:
-        inputs = (values[:, symbols] for values in (g.high, g.low, g.close, g.volume, g.quoted))
+        inputs = (values.T[:, symbols] for values in (bars.high, bars.low, bars.close, bars.volume, bars.quoted))
         kernel.measure_into(*inputs, benchmark, Measures(*(values[:, symbols] for values in out)))
 
-    _shared_out(measure, len(g.symbols))
+    _shared_out(measure, len(bars.symbols))
     return out
 
 

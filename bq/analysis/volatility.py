@@ -3,15 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bq.stats.year import TRADING_DAYS
+
 Array = NDArray[np.float64]
 
 HORIZON = 21  # sessions: thirty calendar days, as the VIX
 LAGS = (1, 5, 22, 66)  # sessions
 MIN_PAIRS = 252
-ANNUAL = 252
 
 
-def har_volatility(closes: Array) -> Array:
+def har_volatility(closes: Array, *, periods_per_year: int = TRADING_DAYS) -> Array:
     """Expected volatility of the next 21 sessions, annualised decimal, at every bar.
 
     closes : array of shape (n_bars,), continuous through splits. Returns shape (n_bars,); NaN until 252 forecasts
@@ -38,7 +39,7 @@ def har_volatility(closes: Array) -> Array:
     coefficients = np.linalg.solve(gram[matured[known]] + ridge, moment[matured[known]][:, :, None])[:, :, 0]
     daily = (features[known] * coefficients).sum(axis=1)
     # a linear forecast can leave the range of what was seen: hold it to a quarter of the three-month volatility
-    forecast[known] = np.maximum(daily, 0.25 * features[known, -1]) * np.sqrt(ANNUAL)
+    forecast[known] = np.maximum(daily, 0.25 * features[known, -1]) * np.sqrt(periods_per_year)
     return forecast
 
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bq.learning.metrics import Blocks, rank_ic
 from bq.learning.model import FittedModel
 from bq.learning.stacking import Stack
+from bq.stats.blocks import Blocks
+from bq.stats.rank_ic import rank_ic
 from bq.strategies.events import FeatureSet
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 
 def auc_by_session(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
@@ -21,6 +20,8 @@ def auc_by_session(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
 
 def _deviations(said: NDArray, won: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
     """What each event adds to the area beyond its even part (they add to 0), and the area."""
+    from scipy.stats import rankdata
+
     wins, losses = int(won.sum()), int((~won).sum())
     if not wins or not losses:
         return np.full(len(said), np.nan), np.nan

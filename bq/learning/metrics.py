@@ -1,7 +1,6 @@
 """How good predictions are, each figure beside its baseline, with its interval, sample size and convention."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -9,48 +8,14 @@ import polars as pl
 from bq.core.settings import Settings
 from bq.learning.auc import auc_by_session
 from bq.learning.model import FittedModel
-from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
+from bq.stats.blocks import HOLDINGS, IC_HOLDINGS, Blocks, block_length
+from bq.stats.rank_ic import SMALLEST_CROSS_SECTION, rank_ic, spearman
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
-from bq.strategies.task import SMALLEST_CROSS_SECTION, Task
+from bq.strategies.task import Task
 
-HOLDINGS = 1.5  # holding times in a mean block
-IC_HOLDINGS = 2.0  # of rank ICs, whose features persist beside their labels
 BLOCKS = f"mean block {HOLDINGS:g} holding times, of rank ICs {IC_HOLDINGS:g}"  # in words
 EACH = "mean of the sessions decided on"
-
-
-class Blocks(NamedTuple):
-    """How a series of sessions is resampled."""
-
-    block: float  # mean block length, in observed sessions
-    alpha: float
-    draws: int
-    seed: int
-
-    def mean(self, values: np.ndarray) -> Interval:
-        """Bootstrap mean of one value per session, in time order."""
-        return bootstrap_mean(values, **self._asdict())
-
-    @property
-    def of_ic(self) -> "Blocks":
-        """The same for rank ICs: naive intervals of a null IC miss 0 most where labels overlap."""
-        return self._replace(block=self.block * IC_HOLDINGS / HOLDINGS)
-
-    def means(self, values: np.ndarray) -> list[Interval]:
-        """Bootstrap means of several series, shape (n_sessions, n_series); NaN where a session has no value."""
-        return bootstrap_means(values, **self._asdict())
-
-
-def block_length(events: pl.DataFrame, sessions: pl.Series | None = None) -> float:
-    """Mean block in rows of a series: 1.5 × the 90th percentile of holding times, over the median gap of its sessions.
-
-    sessions : of the series, default all those of the events.
-    """
-    holding = (events["t1"] - events["t0"]).dt.total_seconds().quantile(0.9)
-    sessions = events["session"] if sessions is None else sessions
-    gaps = sessions.unique().sort().diff().drop_nulls().dt.total_seconds()
-    return max(HOLDINGS * holding / gaps.median(), 1.0) if len(gaps) else 1.0
 
 
 def versus(
@@ -66,23 +31,6 @@ def versus(
     )
     joined = model.join(rule, on="session").join(everything, on="session").sort("session")
     return joined.with_columns(uplift=pl.col("model") - pl.col("baseline"))
-
-
-def drawdown(values: pl.Series) -> float:
-    """Largest fall of the running sum of a series below its highest so far (and below 0), in the values' unit."""
-    total = values.fill_null(0.0).cum_sum()
-    return float((total.cum_max().clip(lower_bound=0.0) - total).max() or 0.0)
-
-
-def rank_ic(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
-    """Spearman correlation of `by` with the outcome within each session: session, ic; sessions of >= 5 events."""
-    ic = pl.corr(by, "outcome", method="spearman")
-    frame = predictions.group_by("session").agg(ic.alias("ic"), pl.len().alias("n"))
-    return (
-        frame.filter(pl.col("n") >= SMALLEST_CROSS_SECTION, pl.col("ic").is_finite())
-        .select("session", "ic")
-        .sort("session")
-    )
 
 
 def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl.Series:
@@ -219,14 +167,8 @@ def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) 
 
     Within each session of at least 5 events that have the feature; where it does not vary it has no IC.
     """
-    known = events.filter(pl.col("outcome").is_not_null()).with_columns(pl.col(columns).fill_nan(None))
-    correlations = [
-        pl.when(pl.col(name).count() >= SMALLEST_CROSS_SECTION)
-        .then(pl.corr(name, "outcome", method="spearman"))
-        .alias(name)
-        for name in columns
-    ]
-    sessions = known.group_by("session").agg(*correlations).sort("session")
+    known = events.filter(pl.col("outcome").is_not_null())
+    sessions = known.group_by("session").agg(spearman(name).alias(name) for name in columns).sort("session")
     values = sessions.select(columns).fill_null(np.nan).to_numpy()
     rows = zip(columns, blocks.of_ic.means(values), strict=True)
     table = pl.DataFrame(

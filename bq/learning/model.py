@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from bq.core.errors import BadData
 from bq.core.settings import Learning
@@ -194,6 +193,8 @@ def _refuse_absent(label: NDArray[np.int64], n_classes: int, what: str) -> None:
 
 
 def _temperature(probabilities: NDArray[Any], s: Sample) -> float:
+    from scipy.optimize import minimize_scalar
+
     def loss(log_temperature: float) -> float:
         chosen = _tempered(probabilities, float(np.exp(log_temperature)))[np.arange(len(s.label)), s.label]
         return float(-np.average(np.log(chosen), weights=s.weight))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bq.core.settings import Selection
+from bq.stats.blocks import IC_HOLDINGS, mean_block
 from bq.stats.bootstrap import bootstrap_mean
 
 Columns = NDArray[np.int64]
@@ -80,7 +81,7 @@ def choose_lags(
         for column in lags:
             gain = bootstrap_mean(
                 _signed(ic[:, column], horizon) - base,
-                block=2.0 * horizon,
+                block=mean_block(horizon, holdings=IC_HOLDINGS),
                 alpha=settings.lag_alpha / len(lags),
                 draws=DRAWS,
                 seed=seed,

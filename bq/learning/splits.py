@@ -106,16 +106,6 @@ def without(n: int, dropped: list[Ranges]) -> Ranges:
     return np.column_stack([starts, stops])[starts < stops]
 
 
-def purge(events: pl.DataFrame, *, start: dt.datetime, end: dt.datetime, embargo: dt.timedelta = NO_TIME) -> Rows:
-    """Rows of `events` whose interval [t0, t1_due] does not touch [start, end], and that do not start in the embargo.
-
-    Intervals are closed: touching counts. The embargo removes events that start within it after `end`.
-    López de Prado 2018, ch. 7.
-    """
-    line = Timeline.of(events)
-    return line.rows(without(len(events), [line.dropped(_stamp(start), _stamp(end), _microseconds(embargo))]))
-
-
 def combinatorial(line: Timeline, *, groups: int, tested: int, embargo: dt.timedelta = NO_TIME) -> Combinatorial:
     """Combinatorial purged cross-validation: every choice of `tested` of `groups` consecutive groups is a test once.
 

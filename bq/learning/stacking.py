@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from bq.core.errors import BadData
 from bq.core.settings import Learning
@@ -175,6 +174,8 @@ def best_weights(columns: list[NDArray[np.float64]], events: Sample, kind: Kind)
     """
     n, share = len(columns), events.weight / events.weight.sum(dtype=np.float64)
     if kind == REGRESSION:
+        from scipy.optimize import nnls
+
         both = np.column_stack([*columns, events.label])
         both = (both - share @ both) * np.sqrt(share)[:, None]
         found, _ = nnls(both[:, :n], both[:, n])

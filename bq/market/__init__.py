@@ -17,7 +17,7 @@ import polars as pl
 from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.files import digest, sha256
 from bq.core.settings import Market
-from bq.market import chains, sources
+from bq.market import chains, quarantine, sources
 from bq.market.bars import content_hash, findings, rejections
 from bq.market.sources import bundled, files, simulated
 from bq.market.validation import Validated, validate
@@ -143,16 +143,7 @@ def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, settings: Market) -
 def _too_many(checked: Validated, read: int, limit: float) -> pl.DataFrame:
     """A finding `rejected` if the share of quarantined rows is above the limit."""
     quarantined = checked.findings.filter(pl.col("action") == "quarantined")
-    if len(quarantined) <= limit * read:
-        return quarantined.clear()
-    worst, reasons = (
-        ", ".join(f"{value} {count:,}" for value, count in quarantined[name].value_counts(sort=True).head(5).rows())
-        for name in ("symbol", "rule")
-    )
-    detail = (
-        f"at most {limit:.1%} of the rows may be quarantined (market.max_quarantine_share), but {len(quarantined):,} "
-        f"of {read:,} are ({len(quarantined) / read:.1%}): {reasons}; "
-        f"worst symbols: {worst}. "
-        "Mend or remove them, or raise the share."
-    )
-    return findings(pl.DataFrame({"file": ["all rows"]}), action="rejected", rule="quarantine_share", detail=detail)
+    of = {"of": "the rows", "setting": "market.max_quarantine_share", "symbols": "symbols"}
+    detail = quarantine.excess(quarantined, read, limit=limit, **of)
+    frame = pl.DataFrame({"file": ["all rows"] if detail else []}, schema={"file": pl.String})
+    return findings(frame, action="rejected", rule="quarantine_share", detail=detail)

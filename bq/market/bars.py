@@ -48,6 +48,11 @@ class Rejected(BadData):
         self.value = value
 
 
+def continuous(name: str = "close") -> pl.Expr:
+    """A price of bars made continuous through splits and dividends; only ratios of it mean anything."""
+    return pl.col(name) * pl.col("adj")
+
+
 def rows(frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
     """Complete a frame whose columns already have the contract's types to `ROWS`.
 

@@ -58,10 +58,12 @@ def longest_span(calendar: str, count: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def sessions_a_year(calendar: str) -> int:
-    """Sessions of a calendar in a year, on average.
+def periods_per_year(calendar: str) -> int:
+    """Sessions of a calendar in a year: what figures a session are annualised by.
 
-    >>> sessions_a_year("XNYS"), sessions_a_year("24/7")
+    The mean over its history, rounded: 252 for New York, whose mean is a little less.
+
+    >>> periods_per_year("XNYS"), periods_per_year("24/7")
     (252, 365)
     """
     days = sessions(calendar)["session"]

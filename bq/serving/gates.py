@@ -15,9 +15,11 @@ import polars as pl
 from bq.core.errors import BadData
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
-from bq.learning.metrics import Blocks
 from bq.serving import bounds, ledger
 from bq.serving.onnx import TOLERANCE, Parity
+from bq.stats import drawdown
+from bq.stats.blocks import Blocks, block_length
+from bq.stats.rank_ic import spearman
 from bq.strategies.component import Component
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
@@ -188,7 +190,7 @@ def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
     most = settings.max_drawdown_ratio
     if most is None:
         return []
-    ours, rule = (metrics.drawdown(pairs[name]) for name in ("model", "baseline"))
+    ours, rule = (drawdown.maximum_of_sum(pairs[name]) for name in ("model", "baseline"))
     statement = f"largest fall of the running sum {ours:.3f}, rule score's {rule:.3f} (at most {most:g} times that)"
     needed = f"a fall smaller by {bounds.least(ours - most * rule)}"
     return [Component.of("drawdown", ours <= most * rule, statement, needed)]
@@ -213,7 +215,7 @@ def _deflated(pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate) -> list
 def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None = None) -> Blocks:
     """How a stream is resampled, or a series on some of its sessions."""
     gate = settings.gate
-    return Blocks(metrics.block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
+    return Blocks(block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
 
 
 def artefact(newest: pl.DataFrame, standing: Standing | None, settings: Settings, *, changed: bool) -> Component:
@@ -251,7 +253,7 @@ def _orders(predictions: pl.DataFrame, by: str) -> pl.DataFrame:
     Returns session, ours, theirs, uplift, each weighing as many as it has events beside the first (its variance is one
     over that), so that the mean over rows is the weighted mean.
     """
-    ours, theirs = (pl.corr(column, "outcome", method="spearman").fill_nan(None) for column in ("expected", by))
+    ours, theirs = (spearman(column, least=2) for column in ("expected", by))
     sessions = predictions.group_by("session").agg(ours=ours, theirs=theirs.fill_null(0.0), weight=pl.len() - 1.0)
     ordered = sessions.filter(pl.col("ours").is_not_null()).sort("session")
     weight = pl.col("weight") / pl.col("weight").mean()

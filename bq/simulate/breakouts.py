@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bq.stats.year import TRADING_DAYS
+
 Array = NDArray[np.float64]
 
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -76,7 +78,7 @@ def _volatility(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     for t in range(1, shape[0]):
         level[t] = 0.98 * level[t - 1] + innovation[t]
     yearly = np.append(0.16, np.full(shape[1] - 1, 0.25))
-    return yearly / np.sqrt(252.0) * np.exp(level)
+    return yearly / np.sqrt(TRADING_DAYS) * np.exp(level)
 
 
 def _extremes(rng: np.random.Generator, start: Array, end: Array, sigma: Array) -> tuple[Array, Array]:

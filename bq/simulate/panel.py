@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bq.stats.year import TRADING_DAYS
+
 Array = NDArray[np.float64]
 
 HORIZON = 10  # sessions of the oracle's forecast
@@ -20,7 +22,8 @@ RANKED = (
     0.9  # of a correlation with standardised returns that is left between ranks: betas, unequal volatilities, tails
 )
 LINEAR, PRODUCT, REGIME = np.sqrt([0.6, 0.2, 0.2])  # weights of the three parts, their variances adding to 1
-DRIFT, VOLATILITY = np.array([-0.25, 0.12]) / 252.0, np.array([0.26, 0.12]) / np.sqrt(252.0)  # market: falling, rising
+DRIFT = np.array([-0.25, 0.12]) / TRADING_DAYS  # market: falling, rising
+VOLATILITY = np.array([0.26, 0.12]) / np.sqrt(TRADING_DAYS)
 
 
 class PanelMarket(NamedTuple):
@@ -48,7 +51,7 @@ def panel_market(*, sessions: int, symbols: int, oracle_ic: float, seed: int) ->
     sign = np.where(rising, 1.0, -1.0)
     market = DRIFT[rising.astype(int)] + VOLATILITY[rising.astype(int)] * _shocks(rng, sessions)
     first, second = (_autoregression(rng, shape, MEMORY) for _ in range(2))
-    own = rng.uniform(0.18, 0.40, symbols) / np.sqrt(252.0) * np.exp(0.25 * _autoregression(rng, shape, 0.97))
+    own = rng.uniform(0.18, 0.40, symbols) / np.sqrt(TRADING_DAYS) * np.exp(0.25 * _autoregression(rng, shape, 0.97))
     parts = np.stack([LINEAR * first, PRODUCT * first * second, REGIME * sign[:, None] * second])
     ahead, strength = _sums_ahead(), _strength(oracle_ic)
     drift = np.zeros(shape)

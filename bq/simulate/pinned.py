@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bq.stats.year import TRADING_DAYS
+
 Array = NDArray[np.float64]
 
 SPELL_SESSIONS = 80.0  # mean length
@@ -40,7 +42,7 @@ def pinned_market(*, sessions: int, symbols: int, share: float, seed: int) -> Pi
     innovation = 0.05 * rng.standard_normal(shape)
     for t in range(1, sessions):
         log_volatility[t] = 0.98 * log_volatility[t - 1] + innovation[t]
-    sigma = 0.20 / np.sqrt(252.0) * np.exp(log_volatility)
+    sigma = 0.20 / np.sqrt(TRADING_DAYS) * np.exp(log_volatility)
     pinned = _spells(rng, shape, share)
     log_price = np.zeros(shape)
     anchor = np.zeros(symbols)

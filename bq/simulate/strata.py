@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bq.stats.year import TRADING_DAYS
+
 Array = NDArray[np.float64]
 
 TYPICAL_VIX = 19.0
@@ -43,7 +45,7 @@ def strata_market(*, sessions: int, symbols: int, seed: int) -> Strata:
     correlation = np.concatenate([[1.0], rng.uniform(0.3, 0.6, symbols)])
     alone = rng.standard_t(6, (sessions, 1 + symbols)) * np.sqrt(4.0 / 6.0)
     shocks = correlation * common[:, None] + np.sqrt(1.0 - correlation**2) * alone
-    daily = before[:, None] * multiple / np.sqrt(252.0)
+    daily = before[:, None] * multiple / np.sqrt(TRADING_DAYS)
     close = 100.0 * np.exp(np.cumsum(daily * shocks - 0.5 * daily**2, axis=0))
     return Strata(close, vix[:, None] * multiple * np.exp(_errors(rng, sessions, symbols)))
 

@@ -61,17 +61,6 @@ def bootstrap_mean(values: ArrayLike, *, block: float, alpha: float, draws: int,
     return bootstrap_means(np.asarray(values)[:, None], block=block, alpha=alpha, draws=draws, seed=seed)[0]
 
 
-def block_length(values: ArrayLike, *, least: float) -> float:
-    """Mean block of the stationary bootstrap that suits a series of shape (n_sessions,), at least `least` rows.
-
-    `least` is the horizon of the labels: overlap is there by construction, whatever the sample shows.
-    Politis & White 2004, doi:10.1081/ETC-120028836, corrected 2009, by `arch.bootstrap`.
-    """
-    from arch.bootstrap import optimal_block_length
-
-    return max(float(optimal_block_length(np.asarray(values, np.float64))["stationary"].iloc[0]), least)
-
-
 def _stretch(around: NDArray[np.float64], resampled: NDArray[np.float64], block: float, alpha: float) -> NDArray:
     """How much farther from the mean than the percentile of the draws the bound of each column has to lie.
 

@@ -1,8 +1,8 @@
 """How much a Sharpe ratio proves: against a benchmark, and after the best of many trials was chosen.
 
 Every ratio here is per period of the returns it came from. An annual ratio with a daily count of periods overstates the
-evidence sixteenfold, so the functions take a `Track`, which comes from a series of returns (`track`) or from published
-numbers together with their periods a year (`stated`). Kurtosis is not the excess: a normal distribution has 3.
+evidence sixteenfold, so the functions take a `Track`, which comes from a series of returns (`track`). Kurtosis is not
+the excess: a normal distribution has 3.
 """
 
 import math
@@ -17,7 +17,7 @@ BELOW_A_PERIOD = 1.0  # a ratio of 1 a session is one of 16 a year: what reaches
 
 
 class Track(NamedTuple):
-    """What a series of returns says about its Sharpe ratio. Made by `track` or `stated`."""
+    """What a series of returns says about its Sharpe ratio. Made by `track`."""
 
     sharpe_per_period: float
     n: int  # periods
@@ -61,43 +61,18 @@ def track(returns: ArrayLike) -> Track:
     )
 
 
-def stated(
-    *,
-    sharpe: float,
-    periods_per_year: float,
-    n: int,
-    skew: float = 0.0,
-    kurtosis: float = 3.0,
-    autocorrelation: float = 0.0,
-) -> Track:
-    """A track from numbers: `sharpe` annualised to `periods_per_year` (1: not annualised), `n` in periods.
-
-    Raises BadParameters where the ratio a period is one that only an annual ratio can be, or a kurtosis is an excess.
-
-    >>> round(stated(sharpe=2.5, periods_per_year=250, n=1250).sharpe_per_period, 4)
-    0.1581
-    """
-    if not kurtosis >= 1.0 + skew**2:
-        raise BadParameters(
-            f"kurtosis must be >= 1 + skew² ({1.0 + skew**2:.3g}) as that of every distribution is, but got "
-            f"{kurtosis:.3g}: the excess over the normal's? Add 3."
-        )
-    if not (n >= 2 and periods_per_year > 0 and abs(autocorrelation) < 1):
-        raise BadParameters(
-            "n >= 2, periods_per_year > 0 and -1 < autocorrelation < 1 must hold, but got "
-            f"n={n}, periods_per_year={periods_per_year}, autocorrelation={autocorrelation}."
-        )
-    ratio = sharpe / math.sqrt(periods_per_year)
-    return Track(_per_period(ratio, "sharpe / √periods_per_year"), n, skew, kurtosis, autocorrelation)
-
-
 def probabilistic(track: Track, *, benchmark: float = 0.0) -> Both:
     """Probability that the true Sharpe ratio exceeds `benchmark` (per period).
 
     Published: Bailey & López de Prado 2012, doi:10.21314/JOR.2012.255. Revised: López de Prado, Lipton & Zoonekynd
     2025, doi:10.2139/ssrn.5520741, the variance under the hypothesis instead of at the estimate, with AR(1) returns.
     """
-    return _probability(track, _per_period(benchmark, "benchmark"), trials=1.0)
+    if abs(benchmark) >= BELOW_A_PERIOD:
+        raise BadParameters(
+            f"benchmark must be a Sharpe ratio per period, between -{BELOW_A_PERIOD:g} and {BELOW_A_PERIOD:g}, but got "
+            f"{benchmark:.3g}. Divide an annual ratio by √(periods a year)."
+        )
+    return _probability(track, benchmark, trials=1.0)
 
 
 def minimum_track_record(track: Track, *, benchmark: float = 0.0, alpha: float = 0.05) -> Both:
@@ -145,7 +120,7 @@ def series(returns: ArrayLike) -> NDArray[np.float64]:
         raise BadData(
             "returns must be a series of two or more numbers without gaps, one a period (0 where there was no "
             f"position), but got shape {values.shape} with {int((~np.isfinite(values)).sum())} that are not finite. "
-            "A Sharpe ratio alone is not enough: `stated` takes one, with its periods a year."
+            "A Sharpe ratio alone is not enough."
         )
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         raise BadData(f"returns must vary, but all {len(values)} are {values[0]:g}: they have no Sharpe ratio.")
@@ -178,13 +153,3 @@ def _variance_of_maximum(count: float) -> float:
     density = np.exp(-0.5 * z**2) * ndtr(z) ** (count - 1.0)
     mean = np.average(z, weights=density)
     return float(np.average((z - mean) ** 2, weights=density))
-
-
-def _per_period(value: float, name: str) -> float:
-    if abs(value) < BELOW_A_PERIOD:
-        return value
-    raise BadParameters(
-        f"{name} must be a Sharpe ratio per period, between -{BELOW_A_PERIOD:g} and {BELOW_A_PERIOD:g}, but got "
-        f"{value:.3g}. "
-        "Divide an annual ratio by √(periods a year)."
-    )

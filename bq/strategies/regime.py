@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 
 from bq.analysis.regimes import MEASURES, filtered_probabilities, held, market_index, measures
-from bq.analysis.volatility import ANNUAL
 from bq.core.log import log
 from bq.core.settings import Regimes, Settings
 from bq.strategies.events import regime_columns
@@ -22,6 +21,7 @@ class Timeline(NamedTuple):
 
     frame: pl.DataFrame  # session, close, the measures of analysis.regimes, a probability for each regime, regime
     index: str  # which series stands for the market
+    periods_per_year: int  # sessions, of the market's calendar
 
     @property
     def columns(self) -> list[str]:
@@ -39,6 +39,8 @@ def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
 
     Probabilities are null, never zero, while there is too little history; `regime` is null until one stands.
     """
+    from bq.market.calendars import periods_per_year
+
     index, name = market_index(market.bars, regimes.index)
     columns = regime_columns(regimes.states)
     p = filtered_probabilities(index, states=regimes.states, min_sessions=regimes.min_sessions)
@@ -46,8 +48,9 @@ def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
     names = [column.removeprefix(f"{LABEL}_") for column in columns]
     labels = pl.Series(LABEL, [names[state] if state >= 0 else None for state in standing], dtype=pl.String)
     known = pl.DataFrame(p.astype(np.float32), schema=dict.fromkeys(columns, pl.Float32)).fill_nan(None)
-    frame = measures(index).drop("iv", "breadth").hstack(known).with_columns(labels)
-    return Timeline(frame, name)
+    year = periods_per_year(market.calendar)
+    frame = measures(index, periods_per_year=year).drop("iv", "breadth").hstack(known).with_columns(labels)
+    return Timeline(frame, name, year)
 
 
 def attach(events: pl.DataFrame, market: "MarketData", settings: Settings) -> pl.DataFrame:
@@ -78,7 +81,8 @@ def summary(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
     last one, which goes on, included; growth the mean log return a year. The row with regime null counts what no
     regime is known of.
     """
-    stays = line.frame.with_columns(spell=pl.col(LABEL).rle_id(), growth=pl.col("close").log().diff() * ANNUAL)
+    growth = pl.col("close").log().diff() * line.periods_per_year
+    stays = line.frame.with_columns(spell=pl.col(LABEL).rle_id(), growth=growth)
     lasted = stays.group_by(LABEL).agg(
         pl.len().alias("sessions"),
         pl.col("spell").n_unique().alias("spells"),

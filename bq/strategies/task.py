@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-SMALLEST_CROSS_SECTION = 5  # outcomes of a session below which none of them has a standing
+from bq.stats.rank_ic import SMALLEST_CROSS_SECTION
+
 WINSOR = 3.0  # standard deviations beyond which a standing is cut
 
 

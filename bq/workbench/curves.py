@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from bq.stats import drawdown
 from bq.workbench import theme
 from bq.workbench.theme import no_data, thin
 
@@ -22,7 +23,7 @@ def cumulative(
     if reason := theme.nothing(frame, y_columns):
         return no_data(title, reason)
     ordered = frame.sort(x).with_columns(pl.col(*y_columns).fill_nan(None).cum_sum())
-    fallen = ordered.with_columns(_drawdown(name) for name in y_columns)
+    fallen = ordered.with_columns(drawdown.below_peak_of_sum(pl.col(*y_columns)).name.suffix(" drawdown"))
     result = _above_drawdown(fallen, x, y_columns, title=title, x_title=x_title)
     return result.update_yaxes(title_text="<br>".join(textwrap.wrap(y_title, 26)), row=1)
 
@@ -36,7 +37,7 @@ def growth(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str,
         return no_data(title, reason)
     level = pl.col(*y_columns).fill_nan(None)
     ordered = frame.sort(x).with_columns(level / level.drop_nulls().first())
-    fallen = ordered.with_columns(((level / level.cum_max() - 1) * 100).name.suffix(" drawdown"))
+    fallen = ordered.with_columns((drawdown.below_peak_of_wealth(level) * 100).name.suffix(" drawdown"))
     result = _above_drawdown(fallen, x, y_columns, title=title, x_title=x_title)
     ends = {"low": pl.min_horizontal(*y_columns).min(), "high": pl.max_horizontal(*y_columns).max()}
     low, high = ordered.select(**ends).row(0)
@@ -57,8 +58,3 @@ def _above_drawdown(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, ti
     result.update_layout(hovermode="x unified", showlegend=len(y_columns) > 1)
     result.update_yaxes(title_text="draw-<br>down", row=2)
     return result.update_xaxes(title_text=x_title, row=2)
-
-
-def _drawdown(name: str) -> pl.Expr:
-    total = pl.col(name)
-    return (total - pl.max_horizontal(total.cum_max(), pl.lit(0.0))).alias(f"{name} drawdown")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bq.analysis.chain import atm_iv, constant_maturity, forward, smile, solve_iv
+from bq.analysis.chain import constant_maturity, forward, smile, solve_iv
 from bq.analysis.options import bsm_price
-from bq.market.chains import load_chains
+from bq.market.chains import read_chains
 from bq.market.chains.quotes import SCHEMA
 
 SESSION = dt.date(2019, 4, 29)
@@ -129,26 +129,30 @@ def test_smile_passes_through_a_quoted_strike():
     assert point["iv"] == pytest.approx(at["iv_mid"], rel=1e-12)
 
 
+def at_the_money(solved, **days):
+    return constant_maturity(smile(solved, moneyness=(1.0,)), **days)
+
+
 def test_constant_maturity_is_linear_in_total_variance():
     quotes = pl.concat([snapshot(0.15, expiries=EXPIRIES[:1]), snapshot(0.25, expiries=EXPIRIES[1:])])
     solved = solve_iv(quotes, 0.03)
     expected = np.sqrt((0.15**2 * 14 * 16 + 0.25**2 * 46 * 16) / 32 / 30)
-    assert atm_iv(solved, days=30).columns == ["underlying", "session", "iv"]
-    assert atm_iv(solved, days=30)["iv"].item() == pytest.approx(expected, rel=1e-6)
-    assert atm_iv(solved, days=46)["iv"].item() == pytest.approx(0.25, rel=1e-6)
-    assert [atm_iv(solved, days=days)["iv"].item() for days in (13, 47)] == [None, None]
+    assert at_the_money(solved, days=30).columns == ["underlying", "session", "moneyness", "iv"]
+    assert at_the_money(solved, days=30)["iv"].item() == pytest.approx(expected, rel=1e-6)
+    assert at_the_money(solved, days=46)["iv"].item() == pytest.approx(0.25, rel=1e-6)
+    assert [at_the_money(solved, days=days)["iv"].item() for days in (13, 47)] == [None, None]
     assert len(constant_maturity(smile(solved))) == 3
 
 
 def test_snapshots_are_solved_each_by_itself():
     other = snapshot(0.5, rate=0.0, spot=105.0).with_columns(underlying=pl.lit("B"))
     rate = pl.when(pl.col("underlying") == "A").then(0.03).otherwise(0.0)
-    together = atm_iv(solve_iv(pl.concat([snapshot(0.2), other]), rate))
+    together = at_the_money(solve_iv(pl.concat([snapshot(0.2), other]), rate))
     np.testing.assert_allclose(together["iv"].to_numpy(), [0.2, 0.5], rtol=1e-6)
 
 
 def test_no_quotes_give_no_volatility():
-    assert atm_iv(solve_iv(snapshot().clear(), 0.03)).is_empty()
+    assert at_the_money(solve_iv(snapshot().clear(), 0.03)).is_empty()
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +184,7 @@ def solved(samples, index, tmp_path_factory):
     (home / "data" / "raw" / "chains" / SAMPLE).symlink_to(samples / SAMPLE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_HOME", str(home))
-        quotes = load_chains().quotes
+        quotes = read_chains().quotes
     quotes = quotes.join(index.select("session", "rate"), on="session", how="left", maintain_order="left")
     return solve_iv(quotes, pl.col("rate"))
 
@@ -202,7 +206,7 @@ def test_near_the_money_quotes_of_the_sample_solve(solved):
 
 
 def test_at_the_money_volatility_of_the_sample_follows_the_vix(solved, index):
-    both = beside_vix(atm_iv(solved), solved, index)
+    both = beside_vix(at_the_money(solved), solved, index)
     assert len(both) == 33 and both["iv"].null_count() == 0
     assert both.select(pl.corr("iv", "vix")).item() >= 0.945  # .949; .961 without 1 May, taken before a fall of .8%
     in_time = both.filter(IN_TIME)

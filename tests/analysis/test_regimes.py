@@ -192,7 +192,7 @@ def test_measures_agree_with_their_definitions_in_numpy():
     close = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(500)))
     frame = pl.DataFrame({"session": days(500), "close": close, "iv": [None] * 250 + [0.2] * 249 + [0.9]})
     frame = frame.with_columns(pl.col("iv").cast(pl.Float64), breadth=pl.lit(0.5))
-    last = regimes.measures(frame).row(-1, named=True)
+    last = regimes.measures(frame, periods_per_year=252).row(-1, named=True)
     returns, logs = np.diff(np.log(close)), np.log(close)
     assert last["volatility"] == pytest.approx(returns[-21:].std(ddof=1) * np.sqrt(252))
     assert last["momentum"] == pytest.approx(logs[-1] - logs[-64])
@@ -201,7 +201,7 @@ def test_measures_agree_with_their_definitions_in_numpy():
     wanted = (1.0 - realised_percentile(returns) + (momentum[-253:-1] < momentum[-1]).mean() + 0.5) / 3.0
     assert last["fear_greed"] == pytest.approx(wanted)  # implied volatility is not yet known for a year
     known = frame.with_columns(iv=pl.Series([0.2] * 499 + [0.9]))
-    assert regimes.measures(known).row(-1, named=True)["fear_greed"] == pytest.approx(
+    assert regimes.measures(known, periods_per_year=252).row(-1, named=True)["fear_greed"] == pytest.approx(
         wanted - (1 - realised_percentile(returns)) / 3
     )
 

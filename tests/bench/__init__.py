@@ -61,6 +61,7 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "selection of features": features.selection,
     "python -m bq status": startup.status,
     "import bq": startup.import_bq,
+    "the first verb of bq": startup.first_verb,
 }
 EXPECTED = (BQError, OSError, ImportError, subprocess.SubprocessError)  # what is no fault of the bench
 

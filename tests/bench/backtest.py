@@ -10,12 +10,12 @@ from unittest import mock
 import numpy as np
 import polars as pl
 
-from bq.analysis.technical import Grid
 from bq.kernels import breakout as kernel
 from bq.market.calendars import sessions
+from bq.market.matrix import BarMatrix
 from bq.simulate.breakouts import breakout_market
 from bq.strategies.breakout import backtest as portfolio
-from bq.strategies.breakout.prepare import Array, Prepared, of_grid
+from bq.strategies.breakout.prepare import Array, Prepared, of_bars
 from bq.strategies.breakout.settings import BreakoutSettings
 from tests.bench.measure import Plan, growth, in_turn, pair, speed_up, version
 from tests.bench.row import Row
@@ -26,11 +26,11 @@ FIRST = dt.date(2008, 1, 2)
 def whole(plan: Plan) -> Row:
     """Indicators and the portfolio of all symbols; backtesting.py trades each symbol for itself."""
     symbols, days = plan.n(full=100, quick=25, tiny=3), plan.n(full=2500, quick=2500, tiny=300)
-    grid, benchmark = _market(symbols, days)
-    bars = _frames(grid)
+    matrix, benchmark = _market(symbols, days)
+    bars = _frames(matrix)
     times = pair(
         lambda: _peer(bars),
-        lambda: portfolio.backtest(_prepared(grid, benchmark), settings()),
+        lambda: portfolio.backtest(_prepared(matrix, benchmark), settings()),
         repeats=plan.n(full=3, quick=2, tiny=1),
     )
     return times.row(
@@ -84,16 +84,17 @@ def settings() -> BreakoutSettings:
     )
 
 
-def _market(symbols: int, days: int) -> tuple[Grid, Array]:
+def _market(symbols: int, days: int) -> tuple[BarMatrix, Array]:
     made = breakout_market(sessions=days, symbols=symbols, edge=0.1, seed=1)
     calendar = sessions("XNYS")["session"]
     index = calendar.filter(calendar >= FIRST).head(days).to_numpy().astype("datetime64[D]")
-    parts = [np.asfortranarray(part[:, 1:]) for part in made[:5]]
-    return Grid(index, tuple(f"S{i:03d}" for i in range(symbols)), *parts, quoted=parts[3]), made.close[:, 0]
+    parts = [np.ascontiguousarray(part[:, 1:].T) for part in made[:5]]
+    names = tuple(f"S{i:03d}" for i in range(symbols))
+    return BarMatrix(names, index, *parts, quoted=parts[3], adj=np.ones_like(parts[3])), made.close[:, 0]
 
 
-def _prepared(grid: Grid, benchmark: Array) -> Prepared:
-    return of_grid(grid, benchmark, source="simulated", calendar="XNYS")
+def _prepared(bars: BarMatrix, benchmark: Array) -> Prepared:
+    return of_bars(bars, benchmark, source="simulated", calendar="XNYS")
 
 
 def _plain() -> ModuleType:
@@ -112,15 +113,15 @@ def _walk(prepared: Prepared, loops: ModuleType) -> None:
     loops.portfolio(prepared.measures, average, *signals, portfolio.rules(rule), 0, len(prepared.sessions) - 1)
 
 
-def _frames(grid: Grid) -> list:
+def _frames(bars: BarMatrix) -> list:
     """What backtesting.py reads: a pandas frame a symbol."""
-    parts = (grid.open, grid.high, grid.low, grid.close, grid.volume)
+    parts = (bars.open, bars.high, bars.low, bars.close, bars.volume)
     names = ("Open", "High", "Low", "Close", "Volume")
     return [
-        pl.DataFrame({"Date": grid.sessions, **{name: part[:, i] for name, part in zip(names, parts, strict=True)}})
+        pl.DataFrame({"Date": bars.sessions, **{name: part[i] for name, part in zip(names, parts, strict=True)}})
         .to_pandas()
         .set_index("Date")
-        for i in range(len(grid.symbols))
+        for i in range(len(bars.symbols))
     ]
 
 

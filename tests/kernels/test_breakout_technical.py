@@ -7,6 +7,7 @@ import pytest
 
 from bq.analysis import technical
 from bq.kernels import technical as kernel
+from bq.market.matrix import bar_matrix
 
 DAYS = np.arange("2012-01-01", "2012-12-31", dtype="datetime64[D]")
 
@@ -38,8 +39,8 @@ def measured(frames, benchmark, adj=1.0):
         ).with_columns(pl.col("session").cast(pl.Date), symbol=pl.lit(symbol), adj=pl.lit(adj))
         for symbol, frame in frames.items()
     )
-    grid = technical.grid(bars, DAYS)
-    return grid, technical.measures(grid, benchmark)
+    laid = bar_matrix(bars, DAYS)
+    return laid, technical.measures(laid, benchmark)
 
 
 def by_pandas(frame, benchmark):
@@ -65,15 +66,15 @@ def by_pandas(frame, benchmark):
 @pytest.mark.parametrize("symbol", range(4), ids=["gaps", "late start", "early end", "more gaps"])
 def test_measures_are_those_of_pandas_on_the_symbols_own_bars(symbol):
     frames, benchmark = sample()
-    grid, m = measured(frames, benchmark)
+    laid, m = measured(frames, benchmark)
     frame = frames[f"S{symbol}"]
     for name, expected in by_pandas(frame, benchmark).items():
         # pandas' forward fill stops nowhere either: after the last bar the last value stands
         np.testing.assert_allclose(getattr(m, name)[:, symbol], expected, rtol=1e-9, atol=1e-12, err_msg=name)
     ratio = (frame["volume"] / frame["volume"].shift().rolling(20).mean()).reindex(DAYS).ffill()
-    np.testing.assert_allclose(technical.volume_ratio(m, grid.volume)[:, symbol], ratio, rtol=1e-9)
+    np.testing.assert_allclose(technical.volume_ratio(m, laid.volume.T)[:, symbol], ratio, rtol=1e-9)
     assert m.present[:, symbol].tolist() == pd.Index(DAYS).isin(frame.index).tolist()
-    assert grid.symbols[symbol] == f"S{symbol}"
+    assert laid.symbols[symbol] == f"S{symbol}"
     returns = np.log(frame["close"]).diff().reindex(DAYS).fillna(0.0)
     np.testing.assert_allclose(m.returns[:, symbol], returns, atol=1e-12)
 

@@ -9,7 +9,7 @@ import pytest
 from planted_panel import STATES, learning, panel
 
 from bq.learning import anatomy, model
-from bq.learning.metrics import Blocks
+from bq.stats.blocks import Blocks
 
 BLOCKS = Blocks(1.5, alpha=0.025, draws=1000, seed=1)
 REGIMES = ("bear", "neutral", "bull")

@@ -1,7 +1,5 @@
 """Figures of out-of-sample predictions, each against an independent computation."""
 
-import datetime as dt
-
 import numpy as np
 import polars as pl
 import pytest
@@ -12,7 +10,8 @@ from scipy.stats import spearmanr
 from toy_strategy import FEATURES, TASK, TOY, toy_events, toy_settings
 
 from bq.learning import metrics
-from bq.learning.metrics import Blocks
+from bq.stats.blocks import Blocks
+from bq.stats.rank_ic import rank_ic
 from bq.strategies.value import top_k
 
 BLOCKS = Blocks(block=2.0, alpha=0.05, draws=1000, seed=1)
@@ -76,7 +75,7 @@ def test_bias_is_expected_minus_realised(predictions):
 
 @pytest.mark.parametrize("by", ["expected", "score"])
 def test_rank_ic_is_spearman_within_each_session(predictions, by):
-    ours = metrics.rank_ic(predictions, by=by)
+    ours = rank_ic(predictions, by=by)
     expected = [spearmanr(part[by], part["outcome"]).statistic for part in sessions_of(predictions)]
     assert ours["ic"].to_numpy() == pytest.approx(expected, abs=1e-12)
     assert ours["session"].is_sorted()
@@ -87,14 +86,14 @@ def test_sessions_too_small_or_without_an_order_have_no_rank_ic(predictions):
     two = predictions.filter(pl.col("session") == first).head(2)
     constant = predictions.filter(pl.col("session") == second).with_columns(expected=pl.lit(1.0))
     whole = predictions.filter(pl.col("session") == third)
-    ours = metrics.rank_ic(pl.concat([two, constant, whole]), by="expected")
+    ours = rank_ic(pl.concat([two, constant, whole]), by="expected")
     assert ours["session"].to_list() == [third]
 
 
 def test_rank_ic_stands_beside_that_of_the_rule_score(predictions):
     row = figure(predictions, "rank IC")
-    assert row["value"] == pytest.approx(metrics.rank_ic(predictions, by="expected")["ic"].mean())
-    assert row["baseline"] == pytest.approx(metrics.rank_ic(predictions, by="score")["ic"].mean())
+    assert row["value"] == pytest.approx(rank_ic(predictions, by="expected")["ic"].mean())
+    assert row["baseline"] == pytest.approx(rank_ic(predictions, by="score")["ic"].mean())
 
 
 def test_a_stream_without_any_rank_ic_says_so_instead_of_inventing_one(predictions):
@@ -185,33 +184,6 @@ def test_wilson_interval_of_a_bin_agrees_with_scipy(predictions):
 def test_a_probability_of_one_falls_into_the_last_bin():
     frame = pl.DataFrame({"p_Loss": [1.0], "p_Small": [0.0], "p_Good": [0.0], "label": [0]})
     assert metrics.calibration(frame, TASK)["bin"].to_list() == [0, 9]
-
-
-def holding(days: list[float], *, every: int) -> pl.DataFrame:
-    start = dt.datetime(2020, 1, 3, 21, tzinfo=dt.UTC)
-    t0 = [start + dt.timedelta(days=every * i) for i in range(len(days))]
-    t1 = [t + dt.timedelta(days=d) for t, d in zip(t0, days, strict=True)]
-    return pl.DataFrame({"session": [t.date() for t in t0], "t0": t0, "t1": t1})
-
-
-@pytest.mark.parametrize(
-    ("days", "every", "expected"),
-    [
-        pytest.param([14] * 30, 7, 3.0, id="two-weeks-held-weekly"),
-        pytest.param([10] * 30, 1, 15.0, id="ten-days-held-daily"),
-        pytest.param([1] * 30, 30, 1.0, id="never-below-one-session"),
-        pytest.param([1] * 27 + [20] * 4, 1, 30.0, id="90th-percentile-not-the-mean"),
-        pytest.param([14], 7, 1.0, id="one-session"),
-    ],
-)
-def test_a_block_is_one_and_a_half_holding_times_in_sessions(days, every, expected):
-    assert metrics.block_length(holding(days, every=every)) == pytest.approx(expected)
-
-
-def test_exchanges_that_close_at_different_hours_do_not_lengthen_the_block():
-    one = holding([14] * 30, every=7)
-    other = one.with_columns(pl.col("t0", "t1") - pl.duration(hours=5))
-    assert metrics.block_length(pl.concat([one, other])) == pytest.approx(metrics.block_length(one))
 
 
 def test_feature_ic_agrees_with_scipy_on_the_events_that_have_the_feature():

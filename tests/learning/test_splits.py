@@ -38,10 +38,10 @@ def learning(**changes: int | None) -> Learning:
     [pytest.param(0, range(15, 35), id="purge-only-80-remain"), pytest.param(1, range(15, 36), id="embargo-1%-79")],
 )
 def test_purge_drops_what_touches_the_test_block(embargo_days, dropped):
-    events, test = daily(100), slice(20, 30)
-    start, end = events["t0"][test].min(), events["t1_due"][test].max()
-    kept = splits.purge(events, start=start, end=end, embargo=embargo_days * DAY)
-    assert sorted(set(range(100)) - set(kept.tolist())) == list(dropped)
+    _, rows = crossed(daily(100), groups=10, tested=1, embargo_days=embargo_days)
+    kept, test = rows[2]
+    assert test == list(range(20, 30))
+    assert sorted(set(range(100)) - set(kept)) == list(dropped)
     assert len(kept) == 100 - len(dropped)
 
 
@@ -58,8 +58,10 @@ def test_purge_drops_what_touches_the_test_block(embargo_days, dropped):
     ],
 )
 def test_intervals_are_closed(first, length, kept):
-    rows = splits.purge(intervals([(first, length)]), start=START + 10 * DAY, end=START + 20 * DAY, embargo=2 * DAY)
-    assert (len(rows) == 1) is kept
+    day, begin = (length // dt.timedelta(microseconds=1) for length in (DAY, START - splits.EPOCH))
+    line = splits.Timeline.of(intervals([(first, length)]))
+    dropped = line.dropped(begin + 10 * day, begin + 20 * day, 2 * day)
+    assert (len(splits.without(1, [dropped])) == 1) is kept
 
 
 def test_the_purged_window_starts_with_the_first_test_event_not_with_the_end_of_its_label():

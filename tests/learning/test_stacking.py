@@ -9,10 +9,11 @@ from scipy.optimize import minimize
 from scipy.stats import binom, t
 
 from bq.core.errors import BadData
-from bq.learning import layers, metrics, model, splits, stacking
+from bq.learning import layers, model, splits, stacking
 from bq.learning.layers import CLASSIFICATION, REGRESSION, Layer
 from bq.learning.sample import Sample
 from bq.serving import onnx
+from bq.stats.blocks import Blocks, block_length
 
 SMALL = {"models": ["elastic_net", "lightgbm"], "regime_model": "elastic_net"}
 
@@ -172,8 +173,8 @@ def test_on_noise_the_interval_of_its_rank_ic_covers_zero():
     for seed in range(NULL):
         train, test, _ = halves(panel(symbols=10, sessions=1000, ic=0.0, seed=seed, horizon=10))
         ic = rank_ic(said(fit(train, stack=SMALL), test), test.label, test.events)
-        block = metrics.block_length(test.events.with_columns(t1="t1_due"))
-        found = metrics.Blocks(block, alpha=0.025, draws=2000, seed=seed).of_ic.mean(ic)
+        block = block_length(test.events.with_columns(t1="t1_due"))
+        found = Blocks(block, alpha=0.025, draws=2000, seed=seed).of_ic.mean(ic)
         assert found.blocks == len(ic) / 20, "mean blocks of two horizons"
         covered += found.low <= 0.0 <= found.high
     low, high = binom.interval(0.99, NULL, 0.95)

@@ -14,6 +14,7 @@ from bq.core.settings import Selection, Stack
 from bq.learning import layers, metrics, walkforward
 from bq.learning.layers import CLASSIFICATION, Layer
 from bq.serving import onnx
+from bq.stats.rank_ic import rank_ic
 from bq.strategies.task import Task
 
 ABSURD = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -144,7 +145,7 @@ def test_a_base_model_is_one_factory_registered_by_name(events, monkeypatch):
 
 
 def test_a_planted_signal_is_found(training):
-    ic = metrics.rank_ic(training.oos, by="expected")["ic"].mean()
+    ic = rank_ic(training.oos, by="expected")["ic"].mean()
     assert ic > 0.3
     names, shares = metrics.importance(training.artefact, FEATURES)
     assert names[int(np.argmax(shares))] == "signal"
@@ -200,7 +201,7 @@ def test_a_regression_predicts_standings_without_classes(standings):
     means = oos.filter(pl.col("model") == "stack").group_by("session").agg(z.mean().alias("mean"), z.std().alias("sd"))
     assert means["mean"].to_numpy() == pytest.approx(0.0, abs=1e-9)
     assert means["sd"].to_numpy() == pytest.approx(1.0)
-    ic = {name: metrics.rank_ic(part, by="expected")["ic"].mean() for (name,), part in oos.group_by("model")}
+    ic = {name: rank_ic(part, by="expected")["ic"].mean() for (name,), part in oos.group_by("model")}
     assert min(ic.values()) > 0.3
 
 

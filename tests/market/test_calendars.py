@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from bq.core.errors import BadParameters
-from bq.market.calendars import sessions, time_zone
+from bq.market.calendars import periods_per_year, sessions, time_zone
 
 
 def days(calendar):
@@ -16,6 +16,16 @@ def days(calendar):
 )
 def test_new_york_has_the_number_of_sessions_the_exchange_reports(year, count):
     assert len(sessions("XNYS").filter(pl.col("session").dt.year() == year)) == count
+
+
+@pytest.mark.parametrize(
+    ("calendar", "periods"),
+    # an ordinary year has 365 days, 261 of them weekdays, of which New York keeps 9 or 10 as holidays
+    [("24/7", 365), ("24/5", 261), ("XNYS", 252)],
+    ids=["every-day", "every-weekday", "new-york"],
+)
+def test_figures_a_session_are_annualised_by_the_sessions_of_the_calendar(calendar, periods):
+    assert periods_per_year(calendar) == periods
 
 
 @pytest.mark.parametrize(

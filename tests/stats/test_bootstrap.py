@@ -6,7 +6,7 @@ from arch.bootstrap import StationaryBootstrap
 from scipy.stats import binom, norm, t
 
 from bq.kernels.bootstrap import stationary_means
-from bq.stats.bootstrap import block_length, bootstrap_mean, bootstrap_means
+from bq.stats.bootstrap import bootstrap_mean, bootstrap_means
 
 RULE = {"block": 4.0, "alpha": 0.05, "draws": 2000, "seed": 11}
 
@@ -180,13 +180,3 @@ def test_plain_percentile_bounds_of_overlapping_labels_fail_more_often_than_they
 def test_an_interval_reads_as_mean_and_bounds():
     assert str(bootstrap_mean([1.0] * 20, **RULE)) == "+1.000 [+1.000, +1.000]"
     assert str(bootstrap_mean([1.0] * 3, **RULE)) == "+1.000 [no interval]"
-
-
-def test_block_length_is_that_of_the_reference_and_never_below_the_horizon():
-    # the series and the figure of arch's own documentation of optimal_block_length
-    random = np.random.RandomState(0)
-    noise, values = random.standard_normal(10_000 + 100), np.zeros(10_000 + 100)
-    for i in range(1, len(values)):
-        values[i] = 0.3 * values[i - 1] + noise[i]
-    assert block_length(values[100:], least=5.0) == pytest.approx(13.635665)
-    assert block_length(values[100:], least=30.0) == 30.0

@@ -12,7 +12,7 @@ from event_samples import BUTTERFLY, LATER, butterfly_settings, days, market_of,
 
 from bq import market
 from bq.analysis.options import bsm_price
-from bq.market.chains import load_chains
+from bq.market.chains import read_chains
 from bq.market.chains.quotes import SCHEMA
 from bq.strategies import store
 from bq.strategies.butterfly import pricing
@@ -419,7 +419,7 @@ def spx(tmp_path_factory) -> pl.DataFrame:
     (home / "data/raw/chains" / source.name).symlink_to(source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_HOME", str(home))
-        quotes = load_chains(underlyings=["SPX"]).quotes
+        quotes = read_chains(underlyings=["SPX"]).quotes
     return quotes.filter((pl.col("expiry") - pl.col("session")).dt.total_days() <= 90)  # none further is ever wanted
 
 

@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from skfolio.measures import get_drawdowns, max_drawdown, mean, standard_deviation
 
 from bq.core import params, paths
+from bq.market import calendars
 from bq.market.calendars import sessions
 from bq.strategies.forecast import portfolio, production, sectors
 from bq.strategies.forecast.settings import ForecastSettings
@@ -262,7 +263,8 @@ def test_returns_of_the_sessions_compound_to_those_of_the_period():
     np.testing.assert_allclose(compounded, run.periods["net"], rtol=1e-12)
 
 
-def test_the_comparison_holds_model_rule_score_equal_weight_and_index():
+def sixty_sessions():
+    """Bars of an index and three names, predictions every ten sessions, and what the index grew over their periods."""
     bars = pl.concat([walk(name, 60, seed=seed) for seed, name in enumerate(("SPX", "A", "B", "C"))])
     calendar = sessions("XNYS").filter(pl.col("session") >= bars["session"].min()).head(60)
     close = {name: group["close"].to_numpy() for (name,), group in bars.group_by("symbol")}
@@ -279,19 +281,34 @@ def test_the_comparison_holds_model_rule_score_equal_weight_and_index():
         for t in (0, 10, 20, 30, 40)
         for i, name in enumerate("ABC")
     ]
-    table = production.compare(pl.DataFrame(rows), settings(), market_of(bars))
+    index = np.prod([close["SPX"][t + 10] / close["SPX"][t + 1] for t in (0, 10, 20, 30, 40)])
+    return market_of(bars), pl.DataFrame(rows), index
+
+
+def test_the_comparison_holds_model_rule_score_equal_weight_and_index():
+    market, predictions, index = sixty_sessions()
+    table = production.compare(predictions, settings(), market)
     assert table["held"].to_list() == ["model", "rule score", "equal weight", "SPX"]
     assert table["days"].to_list() == [50] * 4
     assert table["information_ratio"].is_null().to_list() == [False, False, True, False]
-    index = np.prod([close["SPX"][t + 10] / close["SPX"][t + 1] for t in (0, 10, 20, 30, 40)])
     assert table["return_a_year"][3] == pytest.approx(index ** (252 / 50) - 1)
+
+
+def test_figures_a_year_follow_the_calendar_of_the_market(monkeypatch):
+    market, predictions, index = sixty_sessions()
+    usual = production.compare(predictions, settings(), market)
+    monkeypatch.setattr(calendars, "periods_per_year", {"XNYS": 365}.get)
+    found = production.compare(predictions, settings(), market)
+    assert found["return_a_year"][3] == pytest.approx(index ** (365 / 50) - 1)
+    for name in ("volatility_a_year", "sharpe"):
+        assert found[name].to_numpy() == pytest.approx(usual[name].to_numpy() * np.sqrt(365 / 252))
 
 
 def test_figures_are_those_of_skfolio():
     rng = np.random.default_rng(0)
     market = 0.03 * rng.standard_normal(300)
     ours = 0.004 + market + 0.01 * rng.standard_normal(300)
-    got = production.figures(ours, market, periods_a_year=25.2, alpha=0.025, draws=2000, seed=1)
+    got = production.figures(ours, market, periods_per_year=25.2, alpha=0.025, draws=2000, seed=1)
     difference = ours - market
     assert got.sharpe.mean == pytest.approx(mean(ours) / standard_deviation(ours) * np.sqrt(25.2))
     wanted = mean(difference) / standard_deviation(difference) * np.sqrt(25.2)
@@ -304,7 +321,7 @@ def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
     truth, hits = 0.2, 0
     for seed in range(200):
         returns = truth + np.random.default_rng(seed).standard_normal(150)
-        found = production.ratio(returns, periods_a_year=1.0, alpha=0.025, draws=500, seed=seed)
+        found = production.ratio(returns, periods_per_year=1.0, alpha=0.025, draws=500, seed=seed)
         hits += found.low <= truth <= found.high
     assert 176 <= hits <= 198  # 95% of 200, less what percentile intervals of few blocks are short of
 

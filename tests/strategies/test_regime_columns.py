@@ -77,7 +77,7 @@ def test_the_summary_counts_events_dates_and_stays_and_says_what_the_market_was_
     known = dict.fromkeys(regime_columns(3), 1 / 3)
     frame = pl.DataFrame({"session": days(13), "close": close, **measured, **known, "regime": labels})
     events = frame.filter(pl.col("regime").ne_missing("neutral"))
-    table = regime.summary(pl.concat([events, events]), regime.Timeline(frame, "SPX"))
+    table = regime.summary(pl.concat([events, events]), regime.Timeline(frame, "SPX", 252))
     assert table["regime"].to_list() == ["neutral", "bull", None]
     got = table.rows_by_key("regime", named=True, unique=True)
     described = {"momentum": 0.0, "trend": None, "fear_greed": 0.5}

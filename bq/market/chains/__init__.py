@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bq.core.errors import BadData
-from bq.market.bars import rejections
+from bq.market import quarantine
 from bq.market.chains.quotes import content_hash, findings
 from bq.market.chains.validation import Validated, validate
 from bq.market.sources import chain_files
@@ -30,34 +29,20 @@ class ChainData:
     data_hash: str
 
 
-def load_chains(
-    *,
-    calendar: str = "XNYS",
-    underlyings: Sequence[str] | None = None,
-    max_quarantine_share: float = MAX_QUARANTINE_SHARE,
-) -> ChainData:
-    """Read, validate and return the quotes of all files below data/raw/chains/; no quotes where there is no file.
-
-    calendar : exchange_calendars name. underlyings : None for all; one without quotes is no error.
-    max_quarantine_share : of the rows that have a bid and an ask; those without (normal in a real chain, often more
-    than 40% of it) are dropped, counted as `no_quote`, and neither fail a run nor dilute the share.
-
-    Raises BadData if a file is rejected or if more than that share is quarantined.
-    """
-    data = read_chains(calendar=calendar, underlyings=underlyings, max_quarantine_share=max_quarantine_share)
-    rejected = rejections(data.findings)
-    if rejected:
-        raise BadData(f"{rejected}\ndata/raw/chains/README.md says what the files must hold.")
-    return data
-
-
 def read_chains(
     *,
     calendar: str = "XNYS",
     underlyings: Sequence[str] | None = None,
     max_quarantine_share: float = MAX_QUARANTINE_SHARE,
 ) -> ChainData:
-    """Like `load_chains`, but what is to be refused is a finding `rejected` instead of an error."""
+    """Read and validate the quotes of all files below data/raw/chains/; no quotes where there is no file.
+
+    calendar : exchange_calendars name. underlyings : None for all; one without quotes is no error.
+    max_quarantine_share : of the rows that have a bid and an ask; those without (normal in a real chain, often more
+    than 40% of it) are dropped, counted as `no_quote`, and neither fail a run nor dilute the share.
+
+    What no run may use is a finding `rejected`: a file that cannot be read, or more quarantined than that share.
+    """
     rows, found = chain_files.read(calendar=calendar, underlyings=underlyings)
     checked = validate(rows, calendar=calendar)
     return ChainData(
@@ -72,16 +57,7 @@ def _too_many(checked: Validated, limit: float) -> pl.DataFrame:
     """A finding `rejected` if the share of quarantined rows among those with a quote is above the limit."""
     quarantined = checked.findings.filter(pl.col("action") == "quarantined")
     quoted = checked.counts["read"].sum() - checked.counts["no_quote"].sum()
-    if len(quarantined) <= limit * quoted:
-        return quarantined.clear()
-    worst, reasons = (
-        ", ".join(f"{value} {count:,}" for value, count in quarantined[name].value_counts(sort=True).head(5).rows())
-        for name in ("symbol", "rule")
-    )
-    detail = (
-        f"at most {limit:.1%} of the rows with a bid and an ask may be quarantined (max_quarantine_share), but "
-        f"{len(quarantined):,} of {quoted:,} are ({len(quarantined) / quoted:.1%}): {reasons}; "
-        f"worst underlyings: {worst}. Mend or remove them, or raise the share."
-    )
-    frame = pl.DataFrame({"file": ["all rows"]}).with_columns(rows=pl.lit(None))
-    return findings(frame, action="rejected", rule="quarantine_share", detail=detail)
+    of = {"of": "the rows with a bid and an ask", "setting": "max_quarantine_share", "symbols": "underlyings"}
+    detail = quarantine.excess(quarantined, quoted, limit=limit, **of)
+    frame = pl.DataFrame({"file": ["all rows"] if detail else []}, schema={"file": pl.String})
+    return findings(frame.with_columns(rows=pl.lit(None)), action="rejected", rule="quarantine_share", detail=detail)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
+from bq.stats.blocks import block_length, mean_block
 from bq.stats.bootstrap import Interval, bootstrap_means
 from bq.strategies.breakout import quality
 from bq.strategies.breakout.backtest import Backtest, backtest
@@ -35,7 +36,7 @@ def exhibits(made: Built, market: "MarketData", settings: BreakoutSettings) -> l
         Exhibit(
             "What the portfolio earned",
             f"The rules without a model, {first} to {last}, beside the benchmark and buy and hold; symbols chosen "
-            "because they survived flatter both. " + CONVENTIONS.format(annual=result.prepared.annual),
+            "because they survived flatter both. " + CONVENTIONS.format(annual=result.prepared.periods_per_year),
             figures(result),
             curves(result, breakout=result.equity),
         ),
@@ -127,9 +128,7 @@ def by_taken(events: pl.DataFrame, settings: BreakoutSettings) -> pl.DataFrame:
     groups = {"taken": closed.filter("taken"), "shadow": closed.filter(~pl.col("taken")), "all": closed}
     spread = {name: _spread(group["outcome"], group["session"], days) for name, group in groups.items()}
     spread["taken − all"] = spread["taken"] - spread["all"]
-    holding = (closed["t1"] - closed["t0"]).dt.total_seconds().quantile(0.9) or 0.0
-    gap = days.diff().drop_nulls().dt.total_seconds().median() or 1.0
-    intervals = _resampled(np.column_stack(list(spread.values())), 1.5 * holding / gap, settings)
+    intervals = _resampled(np.column_stack(list(spread.values())), block_length(closed), settings)
     sizes = {**{name: (len(g), g["session"].n_unique()) for name, g in groups.items()}, "taken − all": (None, None)}
     rows = [
         {"which": name, "events": sizes[name][0], "sessions": sizes[name][1], **_bounds(interval)}
@@ -203,7 +202,7 @@ def evaluation(
     return [
         Exhibit(
             f"{title}: ML off and on ({mode})",
-            text + CONVENTIONS.format(annual=prepared.annual),
+            text + CONVENTIONS.format(annual=prepared.periods_per_year),
             table,
             curves(off, ML_off=off.equity, ML_on=on.equity),
         ),
@@ -217,7 +216,8 @@ def conclusion(difference: Interval, off: Backtest, on: Backtest, settings: Brea
     if not len(on.r) or not len(off.r):
         return f"This sample proves nothing: {sizes}."
     if not difference.blocks >= least:
-        more = math.ceil(12 / off.prepared.annual * difference.n * (least / max(difference.blocks, 1e-9) - 1.0))
+        months = 12 / off.prepared.periods_per_year * difference.n
+        more = math.ceil(months * (least / max(difference.blocks, 1e-9) - 1.0))
         return (
             f"This sample proves nothing: {difference.n} sessions are {difference.blocks:.0f} independent blocks, "
             f"where {least} are asked for (about {more} more months); {sizes}."
@@ -229,9 +229,9 @@ def conclusion(difference: Interval, off: Backtest, on: Backtest, settings: Brea
 
 
 def _block(*results: Backtest) -> float:
-    """1.5 × the 90th percentile of the sessions held."""
+    """Mean block of sessions, by the 90th percentile of the sessions held."""
     held = np.concatenate([(made.made.when[:, 1] - made.made.when[:, 0])[_closed(made)] for made in results])
-    return 1.5 * float(np.quantile(held, 0.9)) if len(held) else 1.0
+    return mean_block(float(np.quantile(held, 0.9))) if len(held) else 1.0
 
 
 def _closed(result: Backtest) -> Array:
@@ -248,7 +248,7 @@ def _figures(result: Backtest) -> Figures:
     return Figures(
         _spread((r > 0).cast(pl.Float64), at, days)[1:],
         _spread(r, at, days)[1:],
-        varying * math.sqrt(result.prepared.annual),
+        varying * math.sqrt(result.prepared.periods_per_year),
     )
 
 

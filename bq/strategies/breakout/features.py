@@ -56,7 +56,7 @@ def breakout_v1(p: Prepared, found: Signals, settings: BreakoutSettings) -> dict
             "sessions_since_breakout": _since_last(p, t, i),
             "close_location": (close - low) / (p.high[t, i] - low),
             "day_return": m.returns[t, i] / (atr / close),
-            **{name: values[t] for name, values in _index(p.benchmark, p.annual).items()},
+            **{name: values[t] for name, values in _index(p.benchmark, p.periods_per_year).items()},
             "breadth": _breadth(p)[t],
         }
     return {name: np.where(np.isfinite(columns[name]), columns[name], np.nan) for name in BREAKOUT_V1.columns}
@@ -72,13 +72,13 @@ def _since_last(p: Prepared, t: Index, i: Index) -> Array:
     return np.where(before > 0, m.bars[t, i] - before, np.nan)
 
 
-def _index(level: Array, annual: int) -> dict[str, Array]:
+def _index(level: Array, periods_per_year: int) -> dict[str, Array]:
     """The state of the benchmark at each session; NaN until known."""
     returns = np.diff(np.log(level), prepend=np.nan)
     return {
         "index_trend": level / _trailing(level, 50).mean(axis=1) - 1.0,
         "index_momentum": level / _trailing(level, 61)[:, 0] - 1.0,
-        "index_volatility": _trailing(returns, 20).std(axis=1, ddof=1) * np.sqrt(annual),
+        "index_volatility": _trailing(returns, 20).std(axis=1, ddof=1) * np.sqrt(periods_per_year),
         "index_drawdown": 1.0 - level / _trailing(level, INDEX_MEMORY).max(axis=1),
     }
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from bq.stats import drawdown
 from bq.strategies.breakout.backtest import Backtest
 from bq.strategies.breakout.prepare import Array
 
@@ -36,10 +37,10 @@ def returns(equity: Array) -> Array:
 
 def performance(result: Backtest) -> Performance:
     """Figures of a backtest."""
-    r, annual = result.r, result.prepared.annual
-    years = max(len(result.equity) - 1, 1) / annual
+    r, year = result.r, result.prepared.periods_per_year
+    years = max(len(result.equity) - 1, 1) / year
     return Performance(
-        **_of_curve(result.equity, annual),
+        **_of_curve(result.equity, year),
         trades=len(r),
         win_rate=float((r > 0).mean()) if len(r) else np.nan,
         expectancy=float(r.mean()) if len(r) else np.nan,
@@ -53,8 +54,8 @@ def compared(result: Backtest) -> pl.DataFrame:
 
     Returns `figure` and one column each; null where a level has no trades of its own.
     """
-    annual, days = result.prepared.annual, result.days
-    beside = {name: _of_curve(days[name].to_numpy(), annual) for name in ("benchmark", "buy_and_hold")}
+    year, days = result.prepared.periods_per_year, result.days
+    beside = {name: _of_curve(days[name].to_numpy(), year) for name in ("benchmark", "buy_and_hold")}
     rows = [
         {"figure": name, "breakout": float(value), **{other: found.get(name) for other, found in beside.items()}}
         for name, value in performance(result)._asdict().items()
@@ -69,22 +70,22 @@ def curves(result: Backtest, **equity: Array) -> pl.DataFrame:
     return result.days.select("session", **levels, **beside)
 
 
-def _of_curve(equity: Array, annual: int) -> dict[str, float]:
+def _of_curve(equity: Array, periods_per_year: int) -> dict[str, float]:
     change = returns(equity)
     grown = equity[-1] / equity[0]
-    compounded = grown ** (annual / len(change)) - 1.0 if len(change) else np.nan
+    compounded = grown ** (periods_per_year / len(change)) - 1.0 if len(change) else np.nan
     deviation = change.std(ddof=1) if len(change) > 1 else np.nan
     downside = np.sqrt(np.square(np.minimum(change, 0.0)).mean()) if len(change) else np.nan
-    drawdown = float((1.0 - equity / np.maximum.accumulate(equity)).max())
+    lost = drawdown.maximum_of_wealth(equity)
     mean = change.mean() if len(change) else np.nan
     return {
         "total_return": float(grown - 1.0),
         "annual_return": float(compounded),
-        "annual_volatility": float(deviation * np.sqrt(annual)),
-        "sharpe_ratio": _ratio(mean, deviation) * np.sqrt(annual),
-        "sortino_ratio": _ratio(mean, downside) * np.sqrt(annual),
-        "max_drawdown": drawdown,
-        "calmar_ratio": _ratio(compounded, drawdown),
+        "annual_volatility": float(deviation * np.sqrt(periods_per_year)),
+        "sharpe_ratio": _ratio(mean, deviation) * np.sqrt(periods_per_year),
+        "sortino_ratio": _ratio(mean, downside) * np.sqrt(periods_per_year),
+        "max_drawdown": lost,
+        "calmar_ratio": _ratio(compounded, lost),
     }
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.analysis.technical import Array, Grid, Measures, average_correlation, grid, known, measures, moving_average
+from bq.analysis.technical import Array, Measures, average_correlation, known, measures, moving_average
 from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.kernels.technical import breakouts
+from bq.market.bars import continuous
+from bq.market.matrix import BarMatrix, Days, bar_matrix, days_between
 from bq.strategies.breakout.settings import Universe
 
 if TYPE_CHECKING:
@@ -73,11 +75,11 @@ class Prepared:
         return self._averages[length]
 
     @property
-    def annual(self) -> int:
+    def periods_per_year(self) -> int:
         """Sessions of a year on the calendar."""
-        from bq.market.calendars import sessions_a_year
+        from bq.market.calendars import periods_per_year
 
-        return sessions_a_year(self.calendar)
+        return periods_per_year(self.calendar)
 
 
 def prepare(market: "MarketData", universe: Universe) -> Prepared:
@@ -88,41 +90,40 @@ def prepare(market: "MarketData", universe: Universe) -> Prepared:
     """
     from bq.market.calendars import sessions
 
-    first, last = market.bars["session"].min(), market.bars["session"].max()
-    days = sessions(market.calendar)["session"].filter(sessions(market.calendar)["session"].is_between(first, last))
-    index = days.to_numpy().astype("datetime64[D]")
+    days = days_between(market.bars, sessions(market.calendar))
     never = {*universe.index_symbols, universe.benchmark}
-    laid = grid(market.bars.filter(~pl.col("symbol").is_in(list(never - {None}))), index)
-    if not laid.symbols:
+    whole = pl.all_horizontal(pl.col("open", "high", "low").is_not_null())
+    bars = bar_matrix(market.bars.filter(whole, ~pl.col("symbol").is_in(list(never - {None}))), days)
+    if not bars.symbols:
         raise BadData(
             "breakout: at least one symbol must have bars with open, high and low beside the close, but none has. "
             "Set market.source: bundled_bars, or bring such bars (market.source: files)."
         )
-    benchmark = _mean(laid.close) if universe.benchmark is None else _level(market.bars, universe.benchmark, days)
-    return of_grid(laid, benchmark, source=market.source, calendar=market.calendar)
+    benchmark = _mean(bars.close.T) if universe.benchmark is None else _level(market.bars, universe.benchmark, days)
+    return of_bars(bars, benchmark, source=market.source, calendar=market.calendar)
 
 
-def of_grid(laid: Grid, benchmark: Array, *, source: str, calendar: str) -> Prepared:
-    """Measure bars that are laid out already; benchmark : level of shape (n_sessions,)."""
-    m = measures(laid, benchmark)
+def of_bars(bars: BarMatrix, benchmark: Array, *, source: str, calendar: str) -> Prepared:
+    """Measure whole bars that are laid out already; benchmark : level of shape (n_sessions,)."""
+    m = measures(bars, benchmark)
     absent = np.ascontiguousarray(~m.present)
     momentum, diversification = np.ascontiguousarray(m.momentum), average_correlation(m)
     np.subtract(1.0, diversification, out=diversification)
     momentum[absent] = diversification[absent] = np.nan
     return Prepared(
-        sessions=laid.sessions,
-        symbols=laid.symbols,
+        sessions=bars.sessions,
+        symbols=bars.symbols,
         measures=m,
         momentum=momentum,
         diversification=diversification,
-        candidates=_candidates(m, laid.quoted),
+        candidates=_candidates(m, bars.quoted.T),
         benchmark=benchmark,
         source=source,
         calendar=calendar,
-        high=laid.high,
-        volume=laid.volume,
-        close=laid.close,
-        quoted=laid.quoted,
+        high=bars.high.T,
+        volume=bars.volume.T,
+        close=bars.close.T,
+        quoted=bars.quoted.T,
     )
 
 
@@ -133,15 +134,15 @@ def _candidates(m: Measures, quoted: Array) -> Candidates:
     return Candidates(session, symbol, place, *(part.T.ravel()[place] for part in values))
 
 
-def _level(bars: pl.DataFrame, symbol: str, days: pl.Series) -> Array:
+def _level(bars: pl.DataFrame, symbol: str, days: Days) -> Array:
     """Closes of the benchmark on every session, the last known where it has none."""
-    rows = bars.filter(pl.col("symbol") == symbol).select("session", level=pl.col("close") * pl.col("adj"))
+    rows = bars.filter(pl.col("symbol") == symbol).select("session", level=continuous())
     if rows.is_empty():
         raise BadParameters(
             f"`universe.benchmark` must be a symbol of the market, but got {symbol!r}; "
             f"{did_you_mean(symbol, bars['symbol'].unique())}. null: the mean return of all that is traded."
         )
-    on_days = days.to_frame("session").join(rows, on="session", how="left", maintain_order="left")
+    on_days = pl.DataFrame({"session": days}).join(rows, on="session", how="left", maintain_order="left")
     return known(on_days["level"].cast(pl.Float64).fill_null(np.nan).to_numpy())
 
 

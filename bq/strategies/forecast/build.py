@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.log import log
+from bq.market.matrix import BarMatrix, Mask, bar_matrix, days_between
 from bq.strategies.events import UTC, Built, event_id
 from bq.strategies.forecast.alignment import explained
 from bq.strategies.forecast.features import FACTORS
 from bq.strategies.forecast.outcome import Outcomes, outcomes
-from bq.strategies.forecast.panel import Mask, Panel, asked, panel
 from bq.strategies.forecast.settings import DELAY, ForecastSettings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FEW = "fewer than {} names in the session"
 
 
 class Rows(NamedTuple):
-    """Which (symbol, session) of a panel take part; masks of shape (n_symbols, n_sessions)."""
+    """Which (symbol, session) of the market take part; masks of shape (n_symbols, n_sessions)."""
 
     members: Mask  # the cross-section: names with enough history and a bar
     events: Mask  # members that are wanted and can be bought, in sessions of enough names
@@ -58,17 +58,19 @@ def build(market: "MarketData", settings: ForecastSettings, wanted: Mapping[str,
     from bq.market.calendars import sessions
     from bq.strategies.forecast.factors import columns
 
-    p = panel(market.bars, sessions(market.calendar))
+    calendar = sessions(market.calendar)
+    p = bar_matrix(market.bars, days_between(market.bars, calendar))
     found = outcomes(p, horizon=settings.temporal.prediction_horizon_days)
-    _enough(p, _rows(p, found, settings, p.has_bar & (p.session >= np.datetime64(settings.events.first))), settings)
-    rows = _rows(p, found, settings, asked(p, wanted))
+    _enough(p, _rows(p, found, settings, p.has_bar & (p.sessions >= np.datetime64(settings.events.first))), settings)
+    rows = _rows(p, found, settings, _asked(p, wanted))
     index = next((p.symbols.index(name) for name in settings.events.index_symbols if name in p.symbols), None)
     table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events))
     _say_what_is_missing(table)
     refused = _refused(p, rows)
     if not rows.events.any() and len(refused):
         log.warning("forecast: no event: %s", explained(refused))
-    head = _head(p, found, rows.events, settings, source="simulated" if market.source == "simulated" else "real")
+    closes = calendar.filter(pl.col("session") >= p.sessions[0])["close_utc"]
+    head = _head(p, closes, found, rows.events, settings, source=market.source)
     events = head.with_columns(**{name: pl.Series(values) for name, values in table.items()})
     sectors = pl.col("symbol").replace_strict(dict(market.sectors), default=None, return_dtype=pl.String)
     return Built(events.with_columns(score=rule_score(), sector=sectors), refused)
@@ -84,11 +86,21 @@ def rule_score() -> pl.Expr:
     return pl.mean_horizontal(ranks).fill_null(0.0)
 
 
-def _rows(p: Panel, found: Outcomes, s: ForecastSettings, wanted: Mask) -> Rows:
+def _asked(p: BarMatrix, wanted: Mapping[str, list[dt.date]]) -> Mask:
+    """Which (symbol, session) are wanted and have a bar."""
+    mask = np.zeros(p.close.shape, bool)
+    for row, symbol in enumerate(p.symbols):
+        days = wanted.get(symbol)
+        if days:
+            mask[row] = np.isin(p.sessions, np.array(days, "datetime64[D]"))
+    return mask & p.has_bar
+
+
+def _rows(p: BarMatrix, found: Outcomes, s: ForecastSettings, wanted: Mask) -> Rows:
     history, least = s.temporal.max_lookback_days, s.events.min_names
     index = np.isin(p.symbols, s.events.index_symbols)[:, None] & p.has_bar
     first = np.argmax(p.has_bar, axis=1)[:, None]
-    young = np.arange(len(p.session)) - first < history
+    young = np.arange(len(p.sessions)) - first < history
     members = p.has_bar & ~index & ~young
     able = members & found.enterable
     few = able & (able.sum(axis=0) < least)
@@ -101,14 +113,14 @@ def _rows(p: Panel, found: Outcomes, s: ForecastSettings, wanted: Mask) -> Rows:
     return Rows(members, wanted & able & ~few, {reason: wanted & mask for reason, mask in reasons.items()})
 
 
-def _enough(p: Panel, rows: Rows, s: ForecastSettings) -> None:
+def _enough(p: BarMatrix, rows: Rows, s: ForecastSettings) -> None:
     """Raise where too much of the cross-section gives no event; rows : of all sessions from `events.first` on."""
     threshold, least, kept = s.alignment.coverage_threshold, s.events.min_names, int(rows.events.sum())
     unsold, few = rows.reasons[NO_ENTRY], rows.reasons[FEW.format(least)]
     whole = kept + int(unsold.sum()) + int(few.sum())
     if kept >= threshold * whole:
         return
-    thin = p.session[few.any(axis=0)]
+    thin = p.sessions[few.any(axis=0)]
     span = f", {thin[0]} to {thin[-1]}" if len(thin) else ""
     raise BadData(
         f"`alignment.coverage_threshold`: at least {threshold:.0%} of the rows with enough history must become events, "
@@ -125,21 +137,26 @@ def _say_what_is_missing(table: Mapping[str, NDArray[np.float32]]) -> None:
         log.warning("forecast: left out, for want of volume, high, low or history: %s", ", ".join(absent))
 
 
-def _head(p: Panel, found: Outcomes, events: Mask, s: ForecastSettings, *, source: str) -> pl.DataFrame:
-    """The contract's columns but the score and the features, and what is known of entry and exit."""
+def _head(
+    p: BarMatrix, closes: pl.Series, found: Outcomes, events: Mask, s: ForecastSettings, *, source: str
+) -> pl.DataFrame:
+    """The contract's columns but the score and the features, and what is known of entry and exit.
+
+    closes : UTC, of each session and of as many to come as the calendar knows.
+    """
     day, symbol = np.nonzero(events.T)
-    horizon, closes = s.temporal.prediction_horizon_days, p.closes_utc
+    horizon = s.temporal.prediction_horizon_days
     names, name = pl.Series(p.symbols), variant(s)
     value, stale = found.value[symbol, day], found.stale_sessions[symbol, day]
     known = found.known[symbol, day]
     due = closes.gather(day + horizon)
-    stamps = [close.isoformat() for close in closes.head(len(p.session))]
+    stamps = [close.isoformat() for close in closes.head(len(p.sessions))]
     ids = [event_id(NAME, p.symbols[i], stamps[t], name) for i, t in zip(symbol, day, strict=True)]
     frame = pl.DataFrame(
         {
             "event_id": pl.Series(ids, dtype=pl.String),
             "symbol": names.gather(symbol),
-            "session": pl.Series(p.session[day]).cast(pl.Date),
+            "session": pl.Series(p.sessions[day]).cast(pl.Date),
             "t0": closes.gather(day),
             "t1_due": due,
             "known": known,
@@ -159,11 +176,11 @@ def _head(p: Panel, found: Outcomes, events: Mask, s: ForecastSettings, *, sourc
     ).drop("known")
 
 
-def _refused(p: Panel, rows: Rows) -> pl.DataFrame:
+def _refused(p: BarMatrix, rows: Rows) -> pl.DataFrame:
     """The wanted dates without an event: symbol, session, reason."""
     parts = [pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, "reason": pl.String})]
     for reason, mask in rows.reasons.items():
         symbol, day = np.nonzero(mask)
-        part = {"symbol": pl.Series(p.symbols).gather(symbol), "session": pl.Series(p.session[day]).cast(pl.Date)}
+        part = {"symbol": pl.Series(p.symbols).gather(symbol), "session": pl.Series(p.sessions[day]).cast(pl.Date)}
         parts.append(pl.DataFrame(part).with_columns(reason=pl.lit(reason)))
     return pl.concat(parts)

@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 from bq.core.parallel import workers
 from bq.kernels.ranks import rank_rows
 from bq.kernels.rolling import alpha_factors, decayed
+from bq.market.matrix import BarMatrix, Mask
 from bq.strategies.forecast.features import FACTORS, FAMILY, WITHOUT
-from bq.strategies.forecast.panel import Mask, Panel
 from bq.strategies.forecast.settings import Decay, ForecastSettings
 
 Float32 = NDArray[np.float32]
 
 
-def market_returns(p: Panel, *, index: int | None) -> NDArray[np.float64]:
+def market_returns(p: BarMatrix, *, index: int | None) -> NDArray[np.float64]:
     """Return of the market in each session: of the row `index`, or the mean of all; NaN where there is none."""
     if index is not None:
         close = p.close[index]
@@ -71,7 +71,7 @@ def lagged(values: Float32, lag: int) -> Float32:
 
 
 def columns(
-    p: Panel, s: ForecastSettings, *, index: int | None, members: Mask, rows: Mask
+    p: BarMatrix, s: ForecastSettings, *, index: int | None, members: Mask, rows: Mask
 ) -> Iterator[tuple[str, Float32]]:
     """Name and values of each feature column at `rows`, in order of session, then symbol.
 
@@ -86,7 +86,7 @@ def columns(
         table[outside] = np.nan
         return table
 
-    values = alpha_factors(p.close, p.high, p.low, p.volume, market, threads=workers())
+    values = alpha_factors(p.close, p.high, p.low, p.continuous_volume, market, threads=workers())
     marks = {factor: mark for mark, factor in WITHOUT.items()}
     for name, now in zip(FACTORS, values, strict=True):
         raw = lagged(now, s.temporal.extra_lag)

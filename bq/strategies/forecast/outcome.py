@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bq.strategies.forecast.panel import Array, Mask, Panel
+from bq.market.matrix import Array, BarMatrix, Mask
 
 
 class Outcomes(NamedTuple):
@@ -17,7 +17,7 @@ class Outcomes(NamedTuple):
     stale_sessions: Array  # sessions from the exit price to T + horizon; 0: it is that session's own
 
 
-def outcomes(p: Panel, *, horizon: int) -> Outcomes:
+def outcomes(p: BarMatrix, *, horizon: int) -> Outcomes:
     """Forward returns over the sessions T+1 to T + `horizon`.
 
     Entry is the open of T+1 where its bar has one, else its close. Exit is the close of T + `horizon`; for a symbol

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.core.log import log
+from bq.market.bars import continuous
 from bq.strategies.forecast import sectors
 
 if TYPE_CHECKING:
@@ -144,9 +145,7 @@ def daily(weights: pl.DataFrame, periods: pl.DataFrame, bars: pl.DataFrame, sess
     held = periods.drop_nulls("net").select("end", "cost", start="session")
     days = sessions.join_asof(held, left_on="session", right_on="start", allow_exact_matches=False)
     days = days.filter(pl.col("close_utc") <= pl.col("end")).drop("close_utc", "end")
-    prices = bars.select(
-        "symbol", "session", price=pl.col("close") * pl.col("adj"), entry=pl.coalesce("open", "close") * pl.col("adj")
-    )
+    prices = bars.select("symbol", "session", price=continuous(), entry=pl.coalesce(continuous("open"), continuous()))
     mine = weights.filter(pl.col("weight") != 0.0).rename({"session": "start"})
     known = days.join(mine, on="start").join(prices, on=["symbol", "session"], how="left").sort("symbol", "session")
     one = ["start", "symbol"]

@@ -8,17 +8,17 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from bq.core.errors import BadData
-from bq.stats import sharpe
+from bq.stats import drawdown, sharpe
+from bq.stats.blocks import IC_HOLDINGS, mean_block
 from bq.stats.bootstrap import Interval, bootstrap_mean
+from bq.stats.rank_ic import rank_ic
 from bq.strategies.component import Component
 from bq.strategies.forecast.portfolio import backtest, daily
-from bq.strategies.task import SMALLEST_CROSS_SECTION
 
 if TYPE_CHECKING:
     from bq.market import MarketData
     from bq.strategies.forecast.settings import ForecastSettings
 
-SESSIONS_A_YEAR = 252
 MONTH_DAYS = 30.44
 HELD = {"model": "expected", "rule score": "score", "equal weight": None}  # and the column each decides by
 FEWEST = 12  # periods from which a ratio is computed
@@ -34,23 +34,23 @@ class Figures(NamedTuple):
 
 
 def figures(
-    net: ArrayLike, equal_weight: ArrayLike, *, periods_a_year: float, alpha: float, draws: int, seed: int
+    net: ArrayLike, equal_weight: ArrayLike, *, periods_per_year: float, alpha: float, draws: int, seed: int
 ) -> Figures:
     """Figures of net returns beside those of equal weight, each of shape (n_periods,), one after the other.
 
     Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
     """
     ours, theirs = sharpe.series(net), np.asarray(equal_weight, np.float64)
-    how = {"periods_a_year": periods_a_year, "alpha": alpha, "draws": draws, "seed": seed}
+    how = {"periods_per_year": periods_per_year, "alpha": alpha, "draws": draws, "seed": seed}
     return Figures(
         sharpe=ratio(ours, **how),
         information_ratio=ratio(ours - theirs, **how),
         probability=min(sharpe.probabilistic(sharpe.track(ours))),
-        drawdown=drawdown(ours),
+        drawdown=_drawdown(ours),
     )
 
 
-def ratio(returns: ArrayLike, *, periods_a_year: float, alpha: float, draws: int, seed: int) -> Interval:
+def ratio(returns: ArrayLike, *, periods_per_year: float, alpha: float, draws: int, seed: int) -> Interval:
     """Mean over standard deviation (ddof 1) × √periods a year, with its stationary-bootstrap percentile interval."""
     from bq.kernels.bootstrap import stationary_means
 
@@ -59,7 +59,7 @@ def ratio(returns: ArrayLike, *, periods_a_year: float, alpha: float, draws: int
     if n < FEWEST:
         raise BadData(f"a ratio needs at least {FEWEST} periods, but there are {n}.")
     block = n ** (1.0 / 3.0)  # periods do not overlap: what dependence there is, blocks that grow with n take in
-    scale = math.sqrt(periods_a_year)
+    scale = math.sqrt(periods_per_year)
     moments = np.column_stack([values, (values - values.mean()) ** 2])
     drawn = stationary_means(moments, block, draws, np.random.default_rng(seed))
     variance = drawn[:, 1] - (drawn[:, 0] - values.mean()) ** 2
@@ -69,38 +69,17 @@ def ratio(returns: ArrayLike, *, periods_a_year: float, alpha: float, draws: int
     return Interval(*(float(x * scale) for x in (middle, low, high)), n, n / block)
 
 
-def drawdown(returns: ArrayLike) -> float:
-    """Largest fall of compounded returns from their height so far, as a share; the start counts as a height.
-
-    >>> round(drawdown([0.10, -0.20, 0.05]), 3)
-    0.2
-    """
-    worth = np.cumprod(1.0 + np.concatenate([[0.0], np.asarray(returns, np.float64)]))
-    return float((1.0 - worth / np.maximum.accumulate(worth)).max())
-
-
-def rank_ic(predictions: pl.DataFrame) -> pl.DataFrame:
-    """Spearman correlation of `expected` with `outcome` in each session of at least 5 events: session, ic, sorted."""
-    known = predictions.filter(pl.col("outcome").is_not_null() & pl.col("expected").is_not_null())
-    ic = known.group_by("session").agg(ic=pl.corr("expected", "outcome", method="spearman"), n=pl.len())
-    return (
-        ic.filter(pl.col("n") >= SMALLEST_CROSS_SECTION, pl.col("ic").is_finite())
-        .select("session", "ic")
-        .sort("session")
-    )
-
-
 def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> pl.DataFrame:
     """Daily figures, net, of what could be held: the model's portfolio, the rule score's, equal weight, the index.
 
     Returns held, return_a_year (compounded), volatility_a_year, sharpe, information_ratio (against equal weight, null
     for itself), drawdown, turnover (mean of a rebalance, the first left out), days. Ratios as in `Figures`, of daily
-    returns at 252 a year. The night before a rebalance is bought is nobody's: labels leave it out. The index, the first
+    returns. The overnight return before a rebalance is bought is left out, as labels leave it out. The index, the first
     of `events.index_symbols` that has bars, is held over the same sessions, without costs; without bars, no row.
     """
-    from bq.market.calendars import sessions
+    from bq.market.calendars import periods_per_year, sessions
 
-    calendar = sessions(market.calendar)
+    calendar, year = sessions(market.calendar), periods_per_year(market.calendar)
     runs = {name: backtest(predictions, by, settings) for name, by in HELD.items()}
     rows = {name: daily(run.weights, run.periods, market.bars, calendar) for name, run in runs.items()}
     turnover = {name: run.periods["turnover"].slice(1).mean() for name, run in runs.items()}
@@ -111,20 +90,21 @@ def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "Ma
         whole = periods.select("session", symbol=pl.lit(index), weight=pl.lit(1.0))
         rows[index], turnover[index] = daily(whole, periods, market.bars, calendar), 0.0
     equal = rows["equal weight"].rename({"value": "equal"})
-    return pl.DataFrame([_row(name, own.join(equal, on="session"), turnover[name]) for name, own in rows.items()])
+    both = {name: own.join(equal, on="session") for name, own in rows.items()}
+    return pl.DataFrame([_row(name, days, turnover[name], periods_per_year=year) for name, days in both.items()])
 
 
-def _row(name: str, days: pl.DataFrame, turnover: float | None) -> dict:
+def _row(name: str, days: pl.DataFrame, turnover: float | None, *, periods_per_year: int) -> dict:
     own = days["value"].to_numpy()
     ahead = own - days["equal"].to_numpy()
-    year = math.sqrt(SESSIONS_A_YEAR)
+    year = math.sqrt(periods_per_year)
     return {
         "held": name,
-        "return_a_year": float(np.prod(1.0 + own) ** (SESSIONS_A_YEAR / len(own)) - 1.0),
+        "return_a_year": float(np.prod(1.0 + own) ** (periods_per_year / len(own)) - 1.0),
         "volatility_a_year": float(own.std(ddof=1) * year),
         "sharpe": float(own.mean() / own.std(ddof=1) * year),
         "information_ratio": float(ahead.mean() / ahead.std(ddof=1) * year) if ahead.any() else None,
-        "drawdown": drawdown(own),
+        "drawdown": _drawdown(own),
         "turnover": turnover,
         "days": len(own),
     }
@@ -149,8 +129,9 @@ def _months(predictions: pl.DataFrame, settings: "ForecastSettings") -> Componen
 def _information(predictions: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
     """Rank IC, and how steadily it was there."""
     limits, gate = settings.production, settings.gate
-    ic = rank_ic(predictions)
-    block = max(2.0 * settings.temporal.prediction_horizon_days / settings.events.every_sessions, 1.0)
+    ic = rank_ic(predictions, by="expected")
+    horizon, every = settings.temporal.prediction_horizon_days, settings.events.every_sessions
+    block = mean_block(horizon, gap=every, holdings=IC_HOLDINGS)
     found = bootstrap_mean(ic["ic"], block=block, alpha=gate.alpha, draws=gate.draws, seed=settings.learning.seed)
     statement = f"{found}, {found.n} sessions; at least {limits.min_rank_ic:g}, lower bound above 0"
     if not math.isfinite(found.low):
@@ -175,12 +156,14 @@ def _information(predictions: pl.DataFrame, settings: "ForecastSettings") -> lis
 
 def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
     """Information ratio, Sharpe ratio and drawdown of the net portfolio."""
+    from bq.market.calendars import periods_per_year
+
     limits, gate = settings.production, settings.gate
-    a_year = SESSIONS_A_YEAR / settings.temporal.prediction_horizon_days
+    a_year = periods_per_year(settings.market.calendar) / settings.temporal.prediction_horizon_days
     net, theirs = (run["net"].fill_null(0.0).to_numpy() for run in (ours, equal))  # without a position: 0
     draws = {"alpha": gate.alpha, "draws": gate.draws, "seed": settings.learning.seed}
     try:
-        found = figures(net, theirs, periods_a_year=a_year, **draws)
+        found = figures(net, theirs, periods_per_year=a_year, **draws)
     except BadData as error:
         names = ("information ratio", "net Sharpe ratio", "drawdown")
         return [Component.of(name, None, str(error), "more rebalances") for name in names]
@@ -203,10 +186,14 @@ def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSetti
         Component.of(
             "drawdown of the portfolio",
             found.drawdown < most,
-            f"{found.drawdown:.1%} at the ends of {n} periods (equal weight {drawdown(theirs):.1%}); below {most:.0%}",
+            f"{found.drawdown:.1%} at the ends of {n} periods (equal weight {_drawdown(theirs):.1%}); below {most:.0%}",
             f"a fall smaller by {found.drawdown - most:.1%}",
         ),
     ]
+
+
+def _drawdown(returns: ArrayLike) -> float:
+    return drawdown.maximum_of_wealth(drawdown.compounded(returns))
 
 
 def _more(n: int, mean: float, reach: float) -> int:

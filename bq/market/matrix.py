@@ -1,0 +1,60 @@
+"""Bars of many symbols as matrices over the sessions of a calendar."""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.market.bars import continuous
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Days = NDArray[np.datetime64]
+PRICES = ("open", "high", "low", "close")
+
+
+class BarMatrix(NamedTuple):
+    """Matrices of shape (n_symbols, n_sessions), C order, NaN where a symbol has no bar or its bar has no such value.
+
+    open, high, low, close : continuous through splits and dividends; only ratios of them mean anything.
+    volume, quoted : shares and close as quoted. adj : what turns quoted prices into continuous ones.
+    """
+
+    symbols: tuple[str, ...]  # sorted
+    sessions: Days  # datetime64[D], ascending
+    open: Array
+    high: Array
+    low: Array
+    close: Array
+    volume: Array
+    quoted: Array
+    adj: Array
+
+    @property
+    def has_bar(self) -> Mask:
+        """Where a symbol has a bar."""
+        return np.isfinite(self.close)
+
+    @property
+    def continuous_volume(self) -> Array:
+        """Volume in the shares that the continuous prices are of: close × it is the turnover as quoted."""
+        return self.volume / self.adj
+
+
+def bar_matrix(bars: pl.DataFrame, days: Days) -> BarMatrix:
+    """Lay out bars (the bar contract, sorted by symbol and session) on `days`, which hold every session of theirs."""
+    runs = bars["symbol"].rle().struct.unnest()
+    row = np.repeat(np.arange(len(runs)), runs["len"].to_numpy())
+    column = np.searchsorted(days, bars["session"].to_numpy().astype("datetime64[D]"))
+    values = bars.select(*(continuous(name) for name in PRICES), "volume", "adj", quoted="close")
+    matrices = {name: np.full((len(runs), len(days)), np.nan) for name in values.columns}
+    for name, matrix in matrices.items():
+        matrix[row, column] = values[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return BarMatrix(tuple(runs["value"]), days, **matrices)
+
+
+def days_between(bars: pl.DataFrame, calendar: pl.DataFrame) -> Days:
+    """The sessions of a calendar (`calendars.sessions`) from the first bar to the last, as datetime64[D]."""
+    within = calendar["session"].is_between(bars["session"].min(), bars["session"].max())
+    return calendar["session"].filter(within).to_numpy().astype("datetime64[D]")

@@ -1,0 +1,3 @@
+"""Periods of a year where no calendar is at hand; `bq.market.calendars.periods_per_year` has those of a calendar."""
+
+TRADING_DAYS = 252  # sessions of an exchange
