@@ -269,7 +269,7 @@ def whole_chain(**options) -> pl.DataFrame:
 
 def build(quotes, wanted, overrides=SHORT, bars=BARS):
     made = dataclasses.replace(market_of(bars), quotes=quotes)
-    return BUTTERFLY.build(made, butterfly_settings(overrides), {"TOY": wanted})
+    return BUTTERFLY.table.build(made, butterfly_settings(overrides), {"TOY": wanted})
 
 
 @pytest.fixture(scope="module")
@@ -430,7 +430,7 @@ def spx_events(spx):
     sessions = spx["session"].unique().sort().to_list()
     before = bars.bars.filter(pl.col("session") < sessions[0])["session"].tail(5).to_list()
     made = dataclasses.replace(bars, quotes=spx)
-    return BUTTERFLY.build(made, settings, {"SPX": [*before, *sessions]})
+    return BUTTERFLY.table.build(made, settings, {"SPX": [*before, *sessions]})
 
 
 def test_real_quotes_give_a_real_event_on_every_covered_day_and_a_modelled_one_before(spx, spx_events):

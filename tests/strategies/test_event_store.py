@@ -56,7 +56,7 @@ def messages(monkeypatch):
 def spied(monkeypatch):
     """The sessions that the strategy is asked to build, a dict for each call."""
     calls = []
-    build = BUTTERFLY.build
+    build = BUTTERFLY.table.build
 
     def spying(market, settings, wanted):
         calls.append({symbol: days for symbol, days in wanted.items() if days})
@@ -310,7 +310,7 @@ def test_new_dates_that_are_all_refused_leave_the_events_as_they_are(collect, ba
 def test_what_another_schedule_had_stored_is_not_returned(plan, bars, tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     market = market_of(bars)
-    everything = BUTTERFLY.schedule(market, plan)
+    everything = BUTTERFLY.table.schedule(market, plan)
     few = {symbol: days[::3] for symbol, days in everything.items()}
     drawn = dataclasses.replace(BUTTERFLY, schedule=lambda market, settings: few)
     whole = store.collect(BUTTERFLY, plan, market).events
