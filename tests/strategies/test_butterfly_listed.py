@@ -304,6 +304,12 @@ def test_structures_use_only_listed_strikes_and_expiries_quoted_on_both_sides(ga
         assert any(abs(event["dte_days"] - wanted) <= 0.4 * wanted for wanted in (21, 30, 45))
 
 
+def test_an_event_names_the_root_that_is_traded_where_there_is_one(built):
+    roots = built.events.select("source", "root").unique().sort("source").rows()
+    assert roots == [("modelled", None), ("real", "TOY")]
+    assert built.events["quoted"].all(), "these bars hold prices as quoted"
+
+
 def test_with_quotes_volatility_and_skew_are_those_of_the_quotes():
     smile = whole_chain(vol=0.27)
     real = build(smile, COVERED[:3]).events

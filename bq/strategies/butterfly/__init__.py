@@ -15,7 +15,7 @@ from bq.core.parallel import parallel_map
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views
-from bq.strategies.events import Built, event_id
+from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> 
         raise ValueError("at least one session must be wanted")
     frames, refused = zip(*parts, strict=True)
     rows = pl.concat(frames)
-    return Built(_as_events(rows, market, settings, calendar), pl.concat(refused))
+    return Built(_as_events(rows, market, settings), pl.concat(refused))
 
 
 def _build_one(
@@ -126,35 +126,13 @@ def _build_one(
     return pl.concat(frames).select(symbol, pl.all()), pl.concat(refusals).select(symbol, pl.all())
 
 
-def _as_events(
-    rows: pl.DataFrame, market: "MarketData", settings: ButterflySettings, calendar: pl.DataFrame
-) -> pl.DataFrame:
+def _as_events(rows: pl.DataFrame, market: "MarketData", settings: ButterflySettings) -> pl.DataFrame:
     """Add the contract's columns to the symbol-wise rows; the strategy's own columns stay behind them."""
-    close = dict(calendar.iter_rows())
-    name = variant(settings)
-    ids = [
-        event_id(NAME, symbol, close[session].isoformat(), name)
-        for symbol, session in rows.select("symbol", "session").iter_rows()
-    ]
-    at_close = partial(
-        pl.Expr.replace_strict,
-        old=calendar["session"],
-        new=calendar["close_utc"],
-        return_dtype=pl.Datetime("us", "UTC"),
-    )
-    outcome = pl.col("outcome").fill_nan(None)
-    return rows.with_columns(
-        pl.col("^roi_.*$", "lead_7d", "debit", "risk", "exit_spot", "in_zone").fill_nan(None),
-        pl.Series("event_id", ids, dtype=pl.String),
-        strategy=pl.lit(NAME),
-        variant=pl.lit(name),
-        t0=at_close(pl.col("session")),
-        t1=at_close(pl.col("known")),
-        t1_due=at_close(pl.col("due")),
-        taken=pl.lit(True),
+    numbers = rows.with_columns(
+        pl.col("^roi_.*$", "outcome", "lead_7d", "debit", "risk", "exit_spot", "in_zone").fill_nan(None),
         source=pl.lit("simulated") if market.source == "simulated" else pl.col("source"),
-        outcome=outcome,
-    ).drop("due", "known")
+    )
+    return completed(numbers, market, strategy=NAME, variant=variant(settings))
 
 
 def task(settings: ButterflySettings) -> Task:
