@@ -23,7 +23,6 @@ from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.task import SMALLEST_CROSS_SECTION
 from bq.workbench import exhibits, plots, report, screen
 
-MODES = "every mode"  # in the titles of tables that are for the page alone
 LOOKED_AT = (
     "The champion was trained without these events. The gate has looked at the window when it deployed it, and whoever "
     "chose features and parameters may have seen the walk-forward of that time: it is untouched by the training alone."
@@ -50,14 +49,14 @@ def main(request: Request) -> None:
     target = paths.outputs() / "evaluations" / f"{settings.namespace}_{champion.model_id}.html"
     title = f"{settings.namespace} · champion {champion.model_id} since its training"
     source = weakest_source(window)
-    parts = [(one.title, [one.text, *exhibits.contents(one)]) for one in found]
+    parts = [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
     report.page(target, title=title, source=source, parts=parts)
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:
         screen.show(f"{screen.RED}{NOTICES[source]}{screen.PLAIN}")
-    for one in (one for one in found if MODES not in one.title):
-        first, _, _ = one.text.partition("\n\n")
-        screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{first}\n{plots.table(one.table)!r}")
+    for one in found:
+        if not one.page_only:
+            screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{one.text}\n{plots.table(one.table)!r}")
     screen.show(f"\nreport      {screen.shown(target)}")
 
 
@@ -102,9 +101,9 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
     rows = [
         {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
     ]
-    text = f"{_proves(uplift, settings.gate.min_blocks)} {_sample(window, said, request)}\n\n{LOOKED_AT}"
+    text = f"{_proves(uplift, settings.gate.min_blocks)} {_sample(window, said, request)}"
     table = pl.DataFrame(rows).with_columns(pl.col("blocks").round(0).cast(pl.Int64, strict=False))
-    return Exhibit("The model on its untouched window", text, table)
+    return Exhibit("The model on its untouched window", text, table, note=LOOKED_AT)
 
 
 def _proves(uplift: Interval, least: int) -> str:
@@ -137,7 +136,7 @@ def _portfolio(events: pl.DataFrame, data: MarketData, champion: Champion, reque
     found = strategy.backtester.evaluation(data, settings, own, start=later, title=window)
     start, title = known["session"].min(), "All time out of sample"
     whole = strategy.backtester.evaluation(data, settings, said, start=start, title=title)
-    return [*found, *(one._replace(text=f"{one.text}\n\n{OF_THE_RECIPE}") for one in whole[:1]), *whole[1:]]
+    return [*found, *(one._replace(note=f"{one.note} {OF_THE_RECIPE}") for one in whole[:1]), *whole[1:]]
 
 
 def _day_after(moment: dt.datetime) -> dt.date:

@@ -29,6 +29,8 @@ class Exhibit(NamedTuple):
     text: str
     table: pl.DataFrame
     curves: pl.DataFrame | None = None  # session, and one column a level: drawn as the growth of 1
+    note: str = ""  # what a reader needs once: on a page, not on a terminal
+    page_only: bool = False
 
 
 class Sketch(NamedTuple):
