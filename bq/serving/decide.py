@@ -183,16 +183,10 @@ def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier
     by = "expected" if first else model.probability
     threshold = model.bundle["trade_above" if first else "threshold"]
     classes = dict(enumerate(model.bundle["classes"]))
-    names = [f"p_{name}" for name in classes.values()]
-    chances = {
-        "predicted_class": pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
-        "class_probabilities": pl.concat_list(names),
-        "confidence": pl.max_horizontal(names),
-    }
     answered = predict(model, events, strategy).with_columns(outside_support=_outside(model, events, strategy))
     return _answer(
         answered.sort([by, "event_id"], descending=[True, False]),
-        **(chances if classes else {}),
+        **(_chances(classes) if classes else {}),
         expected=pl.col("expected"),
         percentile=_percentile(by),
         should_trade=pl.col(by) > threshold if first else pl.col(by) >= threshold,
@@ -203,6 +197,15 @@ def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier
         in_sample=pl.col("t0") <= model.trained_through,
         outside_support=pl.col("outside_support"),
     )
+
+
+def _chances(classes: dict[int, str]) -> dict[str, pl.Expr]:
+    names = [f"p_{name}" for name in classes.values()]
+    return {
+        "predicted_class": pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
+        "class_probabilities": pl.concat_list(names),
+        "confidence": pl.max_horizontal(names),
+    }
 
 
 def _answer(events: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:

@@ -11,11 +11,13 @@ from toy_strategy import FEATURES, TASK, TOY, toy_settings
 from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.namespace import Tier
+from bq.learning import walkforward
 from bq.serving import candidate, decide, onnx, registry
 from bq.serving.decide import WhyNot
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
+from bq.strategies.task import Task
 
 SETTINGS = toy_settings()
 COLUMNS = [
@@ -284,3 +286,17 @@ def test_models_are_loaded_once_and_a_damage_is_noticed_at_the_next_load(deploye
     assert first.equals(again) and len(parsed) == 1
     (paths.models(SETTINGS.namespace) / deployed / "model.onnx").write_bytes(b"damaged")
     assert decide.load(TOY, SETTINGS).champion.why_not == WhyNot.DAMAGED
+
+
+def test_a_regression_answers_in_the_same_columns_without_classes(home, events):
+    strategy = dataclasses.replace(TOY, task=lambda settings: Task(outcome="return"), success=None)
+    labelled = events.with_columns(label=Task().label(pl.col("outcome")))
+    training = walkforward.train(labelled, strategy, SETTINGS)
+    made = candidate.make(training, None, labelled, strategy=strategy, settings=SETTINGS).artefact
+    registry.deploy(SETTINGS.namespace, made, reason="test")
+    answer = decide.decide(today(labelled), strategy, SETTINGS)
+    assert answer.columns == COLUMNS and answer["tier"].unique().to_list() == [Tier.CHAMPION]
+    assert answer["expected"].is_sorted(descending=True) and answer["expected"].is_finite().all()
+    assert (answer["should_trade"] == (answer["expected"] > 0.0)).all()
+    for name in ("predicted_class", "class_probabilities", "confidence"):
+        assert answer[name].is_null().all()
