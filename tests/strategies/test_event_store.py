@@ -62,9 +62,9 @@ def spied(monkeypatch):
         calls.append({symbol: days for symbol, days in wanted.items() if days})
         return build(market, settings, wanted)
 
-    object.__setattr__(BUTTERFLY, "build", spying)
+    object.__setattr__(BUTTERFLY.table, "build", spying)
     yield calls
-    object.__setattr__(BUTTERFLY, "build", build)
+    object.__setattr__(BUTTERFLY.table, "build", build)
 
 
 def folder(plan) -> os.PathLike:
@@ -312,7 +312,8 @@ def test_what_another_schedule_had_stored_is_not_returned(plan, bars, tmp_path, 
     market = market_of(bars)
     everything = BUTTERFLY.table.schedule(market, plan)
     few = {symbol: days[::3] for symbol, days in everything.items()}
-    drawn = dataclasses.replace(BUTTERFLY, schedule=lambda market, settings: few)
+    table = dataclasses.replace(BUTTERFLY.table, schedule=lambda market, settings: few)
+    drawn = dataclasses.replace(BUTTERFLY, table=table)
     whole = store.collect(BUTTERFLY, plan, market).events
     part = store.collect(drawn, plan, market).events
     assert len(part) < len(whole)

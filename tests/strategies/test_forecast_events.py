@@ -91,7 +91,7 @@ def test_a_name_that_trades_no_more_the_next_session_gives_no_event(bars):
     events, refused = built(without(bars, "N3", days(SESSIONS)[T + 1 :].to_list()))
     assert events.filter(pl.col("symbol") == "N3")["session"].max() == session(T - 1)
     assert refused.filter(pl.col("session") == session(T)).rows() == [
-        ("N3", session(T), "no price in the session after t0")
+        ("N3", session(T), "no_entry", "no price in the session after t0")
     ]
 
 
@@ -124,7 +124,7 @@ def test_the_index_is_no_event_and_stands_in_no_rank(bars, events):
     )
     assert events.select(RANKS).equals(built(other)[0].select(RANKS), null_equal=True)
     _, refused = built(bars, wanted={"SPX": [session(T)], "N0": [session(T)]})
-    assert refused.rows() == [("SPX", session(T), "an index is not traded")]
+    assert refused.rows() == [("SPX", session(T), "index", "an index is not traded")]
 
 
 def test_a_rank_is_that_of_the_factor_within_its_session(events):
