@@ -135,7 +135,7 @@ def test_events_of_a_simulated_market_are_labelled_simulated(collected, small):
     assert small.source == "simulated"
     assert set(collected.events["source"].cast(pl.String)) == {"simulated"}
     assert len(collected.events) + len(collected.refused) == 3 * 10
-    assert settings().namespace == "butterfly-simulated"
+    assert str(settings().namespace) == "butterfly-simulated"
 
 
 def test_an_event_for_deciding_today_has_the_features_of_the_one_for_training(collected, small):
