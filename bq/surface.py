@@ -19,6 +19,7 @@ from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
 from bq.strategies import store
 from bq.strategies.events import Built
+from bq.workbench import decisions
 
 
 def params(strategy: str = "butterfly", path: str = "", overrides: str = "") -> Settings:
@@ -74,7 +75,9 @@ def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Tra
 def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
     """What is decided on each event, by the champion or, where none can answer, by the rule score; best first."""
     strategy, settings = _of(events, settings)
-    return decide.decide(events, strategy, settings)
+    answer = decide.decide(events, strategy, settings)
+    reasons = decisions.reasons(answer, strategy, settings, whole=True).own
+    return answer.with_columns(reason=pl.Series(reasons, dtype=pl.String))
 
 
 def backtest(settings: Settings | str = "breakout") -> Any:
@@ -83,12 +86,14 @@ def backtest(settings: Settings | str = "breakout") -> Any:
     With `ml.enabled` the champion's probabilities act as the settings say, each out of sample; see bq.serving.quality.
     """
     settings = params(settings) if isinstance(settings, str) else settings
-    if settings.strategy != "breakout":
-        raise BadParameters(f"`backtest` needs settings of strategy breakout, but got those of {settings.strategy}.")
-    from bq.strategies.breakout import quality as breakout
-
+    strategy = strategies.get(settings.strategy)
+    if strategy.backtester is None:
+        raise BadParameters(
+            f"`backtest` must have settings of a strategy with a backtester, but {strategy.name} has none: its rules "
+            "trade no portfolio."
+        )
     data = market.load(settings.market)
-    return breakout.backtested(data, settings, quality.said_of(data, strategies.get(settings.strategy), settings))
+    return strategy.backtester.run(data, settings, quality.of_market(data, strategy, settings))
 
 
 def champion(strategy: str) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
 from bq.serving import decide, gates, quality
-from bq.serving.quality import CHAMPION, Asked
+from bq.serving.decide import Champion
+from bq.serving.quality import Predictor
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
 from bq.strategies.contract import Exhibit
@@ -22,7 +23,6 @@ from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.task import SMALLEST_CROSS_SECTION
 from bq.workbench import exhibits, plots, report, screen
 
-MODES = "every mode"  # in the titles of tables that are for the page alone
 LOOKED_AT = (
     "The champion was trained without these events. The gate has looked at the window when it deployed it, and whoever "
     "chose features and parameters may have seen the walk-forward of that time: it is untouched by the training alone."
@@ -40,29 +40,29 @@ def main(request: Request) -> None:
     """
     strategy, settings = request.strategy, request.settings
     data = market.load(settings.market)
-    asked = quality.champion(strategy, settings)
+    champion = quality.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events
-    window = untouched(events, asked)
-    found = [model_alone(window, asked, request)]
-    if strategy.evaluation is not None:
-        found += _portfolio(events, data, asked, request)
-    target = paths.outputs() / "evaluations" / f"{settings.namespace}_{asked.model.model_id}.html"
-    title = f"{settings.namespace} · champion {asked.model.model_id} since its training"
+    window = untouched(events, champion)
+    found = [model_alone(window, champion, request)]
+    if strategy.backtester is not None:
+        found += _portfolio(events, data, champion, request)
+    target = paths.outputs() / "evaluations" / f"{settings.namespace}_{champion.model_id}.html"
+    title = f"{settings.namespace} · champion {champion.model_id} since its training"
     source = weakest_source(window)
-    parts = [(one.title, [one.text, *exhibits.contents(one)]) for one in found]
+    parts = [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
     report.page(target, title=title, source=source, parts=parts)
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:
         screen.show(f"{screen.RED}{NOTICES[source]}{screen.PLAIN}")
-    for one in (one for one in found if MODES not in one.title):
-        first, _, _ = one.text.partition("\n\n")
-        screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{first}\n{plots.table(one.table)!r}")
+    for one in found:
+        if not one.page_only:
+            screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{one.text}\n{plots.table(one.table)!r}")
     screen.show(f"\nreport      {screen.shown(target)}")
 
 
-def untouched(events: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def untouched(events: pl.DataFrame, champion: Champion) -> pl.DataFrame:
     """The matured events that began after the last end of an event that the champion was trained on."""
-    through = asked.trained_through
+    through = champion.trained_through
     found = matured(events).filter(pl.col("t0") > through)
     if found.is_empty():
         raise BadData(
@@ -72,13 +72,13 @@ def untouched(events: pl.DataFrame, asked: Asked) -> pl.DataFrame:
     return found
 
 
-def model_alone(window: pl.DataFrame, asked: Asked, request: Request) -> Exhibit:
+def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> Exhibit:
     """What choosing by the champion earns on the window, beside the rule score and not choosing at all."""
     strategy, settings = request.strategy, request.settings
-    said = decide.predict(asked.model, window, strategy)
+    said = decide.predict(champion, window, strategy)
     sessions = metrics.versus(said, strategy, settings)
     named = {
-        f"{strategy.value_name(settings)}, by the champion": "model",
+        f"{strategy.value.name(settings)}, by the champion": "model",
         "the same by the rule score": "baseline",
         "all events": "everything",
         "uplift over the rule score": "uplift",
@@ -87,9 +87,9 @@ def model_alone(window: pl.DataFrame, asked: Asked, request: Request) -> Exhibit
     blocks = gates.blocks(said, settings, sessions["session"])
     intervals = dict(zip(named, blocks.means(np.column_stack(columns)), strict=True))
     uplift = intervals["uplift over the rule score"]
-    if len(asked.model.bundle["classes"]) == 2:
-        last = asked.model.bundle["classes"][-1]
-        areas = auc_by_session(said, by=f"p_{last}")
+    if len(champion.bundle["classes"]) == 2:
+        last = champion.bundle["classes"][-1]
+        areas = auc_by_session(said, by=champion.probability)
         by_day = gates.blocks(said, settings, areas["session"])
         intervals[f"AUC of P({last}); 0.5 is chance"] = by_day.mean(areas["auc"].to_numpy())
     ranks = metrics.rank_ic(said, by="expected")
@@ -101,9 +101,9 @@ def model_alone(window: pl.DataFrame, asked: Asked, request: Request) -> Exhibit
     rows = [
         {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
     ]
-    text = f"{_proves(uplift, settings.gate.min_blocks)} {_sample(window, said, request)}\n\n{LOOKED_AT}"
+    text = f"{_proves(uplift, settings.gate.min_blocks)} {_sample(window, said, request)}"
     table = pl.DataFrame(rows).with_columns(pl.col("blocks").round(0).cast(pl.Int64, strict=False))
-    return Exhibit("The model on its untouched window", text, table)
+    return Exhibit("The model on its untouched window", text, table, note=LOOKED_AT)
 
 
 def _proves(uplift: Interval, least: int) -> str:
@@ -126,16 +126,17 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
     )
 
 
-def _portfolio(events: pl.DataFrame, data: MarketData, asked: Asked, request: Request) -> list[Exhibit]:
+def _portfolio(events: pl.DataFrame, data: MarketData, champion: Champion, request: Request) -> list[Exhibit]:
     """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
     strategy, settings = request.strategy, request.settings
-    said = quality.probabilities(events, strategy, settings)
-    own = said.with_columns(probability=pl.when(pl.col("said_by") == CHAMPION).then("probability"))
+    said = quality.probabilities(events, strategy, settings, champion)
+    own = said.with_columns(probability=pl.when(pl.col("predicted_by") == Predictor.CHAMPION.value).then("probability"))
     known = said.filter(pl.col("probability").is_not_null())
-    window, later = "The untouched window", _day_after(asked.trained_through)
-    found = strategy.evaluation(data, settings, own, start=later, title=window)
-    whole = strategy.evaluation(data, settings, said, start=known["session"].min(), title="All time out of sample")
-    return [*found, *(one._replace(text=f"{one.text}\n\n{OF_THE_RECIPE}") for one in whole[:1]), *whole[1:]]
+    window, later = "The untouched window", _day_after(champion.trained_through)
+    found = strategy.backtester.evaluation(data, settings, own, start=later, title=window)
+    start, title = known["session"].min(), "All time out of sample"
+    whole = strategy.backtester.evaluation(data, settings, said, start=start, title=title)
+    return [*found, *(one._replace(note=f"{one.note} {OF_THE_RECIPE}") for one in whole[:1]), *whole[1:]]
 
 
 def _day_after(moment: dt.datetime) -> dt.date:

@@ -9,10 +9,11 @@ from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.market import MarketData
-from bq.serving import decide, explain, quality
+from bq.serving import explain, quality
+from bq.serving.decide import Models
 from bq.strategies import store
 from bq.strategies.contract import Sketch
-from bq.workbench import plots, report, screen
+from bq.workbench import decisions, plots, report, screen
 
 WHERE = "Ids are in what `make scan` prints, and in trades.csv beside a report."
 MATCHES = 10  # shown where several events are meant
@@ -29,14 +30,15 @@ def main(request: Request) -> None:
     event = _find(events, request, data)
     row = event.to_dicts()[0]
     past = events.filter(pl.col("t1_due") < row["t0"], pl.col("outcome").is_not_null())
-    answer = quality.decide(event, data, strategy, settings)
+    models = quality.load(strategy, settings)
+    answer = quality.decide(event, data, strategy, settings, models)
     decision = _decision(answer, row, request)
-    sketch = strategy.sketch(row, settings) if strategy.sketch else Sketch(f"{row['symbol']}", {})
+    sketch = strategy.views.sketch(row, settings)
     parts = [
         ("The decision", [plots.table(decision)]),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
         *([("Pay-off", [_diagram(sketch)])] if sketch.payoff is not None else []),
-        ("What the model made of it", _contributions(event, past, request)),
+        ("What the model made of it", _contributions(event, past, request, models)),
         ("The nearest past events", _precedents(event, past, request)),
     ]
     target = paths.outputs() / "explanations" / f"{row['event_id']}.html"
@@ -59,10 +61,11 @@ def _find(events: pl.DataFrame, request: Request, data: MarketData) -> pl.DataFr
     if len(both) != 1:
         newest = both.sort("session", descending=True)
         shown = "; ".join(f"{name} is {symbol} on {session}" for name, symbol, session in newest.head(MATCHES).rows())
-        more = f": {shown}{'; …' if len(both) > MATCHES else ''}. Give more of it." if len(both) else f". {WHERE}"
+        if both.is_empty():
+            raise BadParameters(f"EVENT: no event id begins with {wanted!r}; check PARAMS. {WHERE}")
         raise BadParameters(
-            f"EVENT must be the beginning of one event id, but {wanted!r} fits {len(both)} of {len(events):,} events "
-            f"(PARAMS says of which market) and of those scanned{more}"
+            f"EVENT must be the beginning of one event id, but {len(both)} begin with {wanted!r}: "
+            f"{shown}{'; …' if len(both) > MATCHES else ''}. Give more of it."
         )
     if len(scanned):
         session = scanned["session"][0]
@@ -97,18 +100,17 @@ def _decision(answer: pl.DataFrame, row: dict, request: Request) -> pl.DataFrame
 
     A portfolio's weights depend on all events of the session: they are in the scan alone.
     """
-    said, strategy = answer.to_dicts()[0], request.strategy
-    names = ("should_trade", "expected_roi", "predicted_class", "confidence", "tier", "model", "reason")
-    values = {name: said[name] for name in names[1 if strategy.sizes else 0 :]}
-    values |= {"realised ROI": row["outcome"], **{name: row.get(name) for name in strategy.detail}}
-    values = {_expected(request) if name == "expected_roi" else name: value for name, value in values.items()}
+    strategy, task = request.strategy, request.strategy.task(request.settings)
+    shown = {
+        "should_trade": "should_trade",
+        "expected": f"expected {task.expected}",
+        **{name: name for name in ("predicted_class", "confidence", "tier", "model")},
+    }
+    values = {label: answer[name][0] for name, label in list(shown.items())[1 if strategy.value.sizes else 0 :]}
+    values["reason"] = decisions.reasons(answer, strategy, request.settings).own[0]
+    values |= {f"realised {task.outcome}": row["outcome"], **{name: row.get(name) for name in strategy.table.detail}}
     known = {name.replace("_", " "): _text(value) for name, value in values.items() if value not in (None, "")}
     return pl.DataFrame({"": list(known), "answer": list(known.values())})
-
-
-def _expected(request: Request) -> str:
-    """What a model's expectation is of."""
-    return "expected ROI" if request.strategy.task(request.settings).classes else "expected standing"
 
 
 def _text(value: object) -> str:
@@ -122,14 +124,14 @@ def _diagram(sketch: Sketch) -> object:
     return plots.lines(curves, "spot", curves.columns[1:], title=f"Profit per share: {sketch.caption}", **titles)
 
 
-def _contributions(event: pl.DataFrame, past: pl.DataFrame, request: Request) -> list:
-    model, why = decide.champion(request.strategy, request.settings.namespace)
+def _contributions(event: pl.DataFrame, past: pl.DataFrame, request: Request, models: Models) -> list:
+    model = models.champion.model
     if model is None:
-        return [f"No model answered ({why}): the rule score above decided."]
+        return ["No champion answered: see the reason above."]
     if len(past) < explain.BACKGROUND:
         return [f"Only {len(past)} events had ended before this one: too few to compare it with."]
     table = explain.contributions(model, event, past, request.strategy, seed=request.settings.learning.seed)
-    of = _expected(request)
+    of = f"expected {request.strategy.task(request.settings).expected}"
     text = f"Shapley values: how much each feature moved the {of} away from that of past events."
     drawn = plots.importance(
         table["feature"].to_list(), table["contribution"].to_numpy(), title="Contributions", x_title=of
@@ -142,7 +144,9 @@ def _precedents(event: pl.DataFrame, past: pl.DataFrame, request: Request) -> li
         return ["No event had ended before this one."]
     found = explain.nearest(event, past, request.strategy.features(request.settings))
     mean, everyone = found["outcome"].mean(), past["outcome"].mean()
+    outcome = request.strategy.task(request.settings).outcome
     text = (
-        f"Nearest {len(found)} of {len(past):,} by feature ranks: mean ROI {mean:+.3f}, against {everyone:+.3f} of all."
+        f"Nearest {len(found)} of {len(past):,} by feature ranks: mean {outcome} {mean:+.3f}; of all of them "
+        f"{everyone:+.3f}."
     )
     return [text, plots.table(found.select(PRECEDENT))]

@@ -1,11 +1,13 @@
 """What a training did and what it left out, with the reasons: the counters of its record."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving.candidate import Candidate
-from bq.strategies.events import FeatureSet
+from bq.strategies.contract import Strategy
 from bq.strategies.store import Collection
 
 LOST = ("rejected", "quarantined")  # what becomes of rows that are refused
@@ -13,10 +15,10 @@ NAMED = 5  # reasons, or names, that a line names
 
 
 def counters(
-    made: Candidate, collection: Collection, data: MarketData, features: FeatureSet, settings: Settings
+    made: Candidate, collection: Collection, data: MarketData, strategy: Strategy, settings: Settings
 ) -> list[dict]:
     """Lines of what, count, of and why; `why` is empty where nothing was left out."""
-    events = collection.events
+    events, features = collection.events, strategy.features(settings)
     ready = events.filter(pl.col("label").is_not_null())
     rows, lost = int(data.counts["read"].sum()), data.findings.filter(pl.col("action").is_in(LOST))
     dates, waiting = len(collection.refused) + len(events), len(events) - len(ready)
@@ -29,8 +31,8 @@ def counters(
         _line("features with no value", len(empty), len(features.columns), _some(empty)),
         _line("features that the candidate does not use", len(unused), len(features.columns), _some(unused)),
         _line("dates without an event", len(collection.refused), dates, _reasons(collection.refused["reason"])),
-        _line("events that wait for their outcome or have no standing", waiting, len(events), ""),
-        *_older(events),
+        _line("events that wait for their outcome, or of a session too small for a z-score", waiting, len(events), ""),
+        *(_line(one.what, one.count, one.of, _some(one.why)) for one in strategy.views.counters(events)),
         _line("rows refused", rows - len(data.bars), rows, _reasons(lost["rule"])),
     ]
 
@@ -48,15 +50,6 @@ def _models(made: Candidate, settings: Settings) -> list[dict]:
     ]
 
 
-def _older(events: pl.DataFrame) -> list[dict]:
-    """Outcomes of names that were halted or delisted before the exit, where the strategy says how old the price is."""
-    if "exit_stale_sessions" not in events.columns:
-        return []
-    older = events.filter(pl.col("outcome").is_not_null(), pl.col("exit_stale_sessions") > 0)
-    names, closed = older["symbol"].unique().sort().to_list(), events["outcome"].count()
-    return [_line("outcomes that end at a price older than the exit session", len(older), closed, _some(names))]
-
-
 def _line(what: str, count: int, of: int, why: str) -> dict:
     return {"what": what, "count": count, "of": of, "why": why}
 
@@ -66,5 +59,5 @@ def _reasons(column: pl.Series) -> str:
     return _some([f"{number:,} {reason}" for reason, number in counts])
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f", and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
 def read() -> Request:
     """Read and check the variables that the Makefile exports; a fault changes nothing."""
-    strategy = strategies.get(_value("STRATEGY") or "butterfly")
+    strategy = strategies.get(_value("STRATEGY") or strategies.DEFAULT)
     path = Path(_value("PARAMS") or paths.parameters(strategy.name))
     layers = params.read(path, strategy.settings, overrides=_overrides(strategy))
     settings = params.validated(layers, strategy.settings)

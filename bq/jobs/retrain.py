@@ -67,7 +67,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
     with run.phase("events"):
         collection = store.collect(strategy, settings, data)
     describe_events(run, collection)
-    for notice in strategy.notices(collection.events, settings) if strategy.notices else []:
+    for notice in strategy.views.notices(collection.events, settings):
         log.warning("%s", notice)
         run.info["warnings"].append(notice)
     run.info["known"] = trigger.known(collection.events)
@@ -85,7 +85,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         if settings.learning.model == layers.STACK:
             ic = anatomy.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
             run.info["warnings"].extend(anatomy.notices(ic, made.weights))
-        run.info["health"] = health.counters(made, collection, data, strategy.features(settings), settings)
+        run.info["health"] = health.counters(made, collection, data, strategy, settings)
         ours, second = _judge(run, made, collection.events, request)
         run.verdict = presentation.present(ours, second, made, request)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)

@@ -8,16 +8,14 @@ import polars as pl
 from bq import market
 from bq.core import db, files, paths
 from bq.core.errors import BadData
-from bq.core.namespace import Namespace
 from bq.jobs import view
 from bq.jobs.request import Request
 from bq.jobs.run import notify
 from bq.market import MarketData
 from bq.serving import quality, support
-from bq.serving.decide import IN_SAMPLE, OUTSIDE
 from bq.strategies import store
 from bq.strategies.events import NOTICES, weakest_source
-from bq.workbench import plots, report, screen
+from bq.workbench import decisions, plots, report, screen
 
 ROWS = 15
 SKETCHES = 6
@@ -29,21 +27,20 @@ def main(request: Request) -> None:
     data = market.load(settings.market)
     session = request.date or data.bars["session"].max()
     events = store.at(strategy, settings, data, session)
-    if settings.asks_model and strategy.priority:
-        quality.champion(strategy, settings)  # said also on a session without signals
+    models = quality.load(strategy, settings)  # a champion that is needed and absent is said also without signals
     if events.is_empty():
         screen.show(f"{settings.namespace} · {session}: nothing to decide{_last_with_events(request, data, session)}")
         return
-    answer = quality.decide(events, data, strategy, settings)
-    if strategy.sizes:
+    answer = quality.decide(events, data, strategy, settings, models)
+    if strategy.value.sizes:
         answer = _sized(answer, events, request)
     target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"
     files.write_parquet(target, answer)
-    _page(answer, events, request, target.with_suffix(".html"))
-    _record(answer, settings.namespace)
+    drawn = _page(answer, events, request, target.with_suffix(".html"))
+    _record(answer, request)
     _alert(answer, target.with_suffix(".html"))
     screen.show(_show(answer, request))
-    more = ", with pay-offs" if strategy.sketch else ""
+    more = ", with pay-offs" if drawn else ""
     screen.show(f"all {screen.count(len(answer), 'decision')}{more}: {screen.shown(target.with_suffix('.html'))}")
 
 
@@ -59,7 +56,7 @@ def _last_with_events(request: Request, data: MarketData, session: dt.date) -> s
 
 def _alert(answer: pl.DataFrame, page: Path) -> None:
     """Let the user's command hear where too many events are unlike those that the model was trained on."""
-    share = answer["reason"].str.contains(OUTSIDE, literal=True).mean()
+    share = (answer["outside_support"].list.len() > 0).mean()
     if share > support.ALERT_ABOVE:
         headline = f"{share:.0%} of {screen.count(len(answer), 'event')} lie outside the model's training support"
         notify.send("alert", run_id=page.stem, headline=f"{page.stem}: {headline}", report=page)
@@ -67,20 +64,21 @@ def _alert(answer: pl.DataFrame, page: Path) -> None:
 
 def _sized(answer: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
     """Decisions with the rank of each (1 is best) and its weight in the strategy's portfolio."""
-    carried = events.select("event_id", *request.strategy.carried)
-    by = "score" if answer["expected_roi"].is_null().all() else "expected_roi"
+    carried = events.select("event_id", *request.strategy.table.carried)
+    by = "score" if answer["expected"].is_null().all() else "expected"
     known = answer.join(carried, on="event_id", maintain_order="left")
-    weight = request.strategy.sizes(known, by, request.settings)
+    weight = request.strategy.value.sizes(known, by, request.settings)
     return answer.with_columns(weight, rank=pl.col(by).rank("min", descending=True).cast(pl.Int64))
 
 
-def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> None:
-    """All decisions as a page, with the pay-off of the best."""
+def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> bool:
+    """All decisions as a page, with the pay-off of the best; whether events of the strategy have one."""
     shown = view.of(answer, request.strategy, request.settings)
     parts = [("Decisions", [*shown.said, plots.table(shown.table)])]
-    if request.strategy.sketch:
-        best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
-        sketches = [request.strategy.sketch(row, request.settings) for row in best.iter_rows(named=True)]
+    best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
+    every = [request.strategy.views.sketch(row, request.settings) for row in best.iter_rows(named=True)]
+    sketches = [one for one in every if one.payoff is not None]
+    if sketches:
         curves = {one.caption: one.payoff for one in sketches}
         units = " or ".join(dict.fromkeys(one.unit for one in sketches))
         names = sketches[0].payoff.columns[1:]
@@ -88,9 +86,12 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
         parts.append(("Pay-offs", [drawn]))
     title = f"{request.settings.namespace} · {answer['session'][0]} · {view.opportunities(len(answer))}"
     report.page(target, title=title, source=weakest_source(answer), parts=parts)
+    return bool(sketches)
 
 
-def _record(answer: pl.DataFrame, namespace: Namespace) -> None:
+def _record(answer: pl.DataFrame, request: Request) -> None:
+    told = decisions.reasons(answer, request.strategy, request.settings, whole=True).own
+    answer = answer.rename({"expected": "expected_roi"}).with_columns(reason=pl.Series(told, dtype=pl.String))
     now = dt.datetime.now(dt.UTC)
     columns = [
         "event_id",
@@ -106,7 +107,8 @@ def _record(answer: pl.DataFrame, namespace: Namespace) -> None:
         "reason",
     ]
     rows = [
-        {**row, "strategy": str(namespace), "decided_utc": now} for row in answer.select(columns).iter_rows(named=True)
+        {**row, "strategy": str(request.settings.namespace), "decided_utc": now}
+        for row in answer.select(columns).iter_rows(named=True)
     ]
     with db.engine().begin() as connection:
         connection.execute(db.decisions.insert(), rows)
@@ -119,7 +121,7 @@ def _show(answer: pl.DataFrame, request: Request) -> str:
     lines = [f"{request.settings.namespace} · {answer['session'][0]} · {view.opportunities(len(answer))}", *shown.said]
     if notice:
         lines.insert(1, f"{screen.RED}{notice}{screen.PLAIN}")
-    if answer["reason"].str.starts_with(IN_SAMPLE).any():
+    if answer["in_sample"].any():
         lines.append(f"{screen.RED}In sample: the model was trained on this session or later ones.{screen.PLAIN}")
     last = ROWS // 2 if "weight" in answer.columns else 0
     return "\n".join([*lines, *view.ends(shown.table, ROWS - last, last)])

@@ -21,7 +21,7 @@ def picks(made: Candidate, events: pl.DataFrame, *, strategy: Strategy, settings
         (chosen(own, by=by, k=k) if k else own).with_columns(by=pl.lit(name))
         for name, by in (("candidate", "expected"), ("rule score", "score"))[: 2 if k else 1]
     ]
-    detail = events.select("event_id", *(name for name in strategy.detail if name in events.columns))
+    detail = events.select("event_id", *(name for name in strategy.table.detail if name in events.columns))
     shown = ["by", "session", "symbol", "expected", "score", "outcome", "event_id"]
     return pl.concat(parts).select(shown).join(detail, on="event_id", maintain_order="left")
 

@@ -20,7 +20,7 @@ TARGETS = (strategy.KIND, model.KIND)
 
 
 def main(request: Request) -> None:
-    """Go on with the study of these data and parameters, or begin one; then report.
+    """Resume the study with the same data and parameters, or begin one; then report.
 
     Raises BadParameters for a target that there is not, or not for this strategy.
     """
@@ -33,7 +33,7 @@ def main(request: Request) -> None:
 
 
 def _target(request: Request) -> str:
-    rules = request.strategy.name == "breakout"
+    rules = request.strategy.backtester is not None
     asked = request.target or (strategy.KIND if rules else model.KIND)
     if asked not in TARGETS:
         raise BadParameters(
@@ -41,8 +41,8 @@ def _target(request: Request) -> str:
         )
     if asked == strategy.KIND and not rules:
         raise BadParameters(
-            "TARGET=strategy tunes the rules of a strategy that is backtested as a portfolio, which is breakout alone, "
-            f"but STRATEGY is {request.strategy.name}. Use STRATEGY=breakout, or TARGET=model for its model."
+            "TARGET=strategy must have a strategy whose rules are backtested as a portfolio, but those of "
+            f"{request.strategy.name} are not. Use TARGET=model for its model, or another STRATEGY."
         )
     return asked
 
@@ -64,7 +64,7 @@ def _work(run: Run, request: Request, target: str) -> None:
 def _strategy(run: Run, request: Request, data: MarketData) -> Tuned:
     run.info["source"] = data.source
     with run.phase("tuning"):
-        return strategy.tune(request.settings, data, keep=True)
+        return strategy.tune(request.strategy, request.settings, data, keep=True)
 
 
 def _model(run: Run, request: Request, data: MarketData) -> Tuned:

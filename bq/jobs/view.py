@@ -1,16 +1,13 @@
 """The decisions of a scan as people read them, on a page and on a terminal: what all rows share is said once."""
 
-import re
 from typing import NamedTuple
 
 import polars as pl
 
 from bq.core.settings import Settings
 from bq.strategies.contract import Strategy
-from bq.workbench import plots
+from bq.workbench import decisions, plots
 
-CLAUSE = re.compile(r"; |(?<=\)): ")  # between the parts of a reason
-OWN = ("expected outcome", "rule score")  # parts that say a number which has a column
 ID = 8  # characters of an event's id: `make explain` takes the beginning
 
 
@@ -23,14 +20,13 @@ class View(NamedTuple):
 
 def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
     """What `make scan` shows of its decisions; columns that say nothing are left out."""
-    portfolio = "weight" in answer.columns
-    shared, reasons = apart(answer["reason"].to_list(), leave_out=OWN if portfolio else ())
+    portfolio, task = "weight" in answer.columns, strategy.task(settings)
+    shared, reasons = decisions.reasons(answer, strategy, settings, numbers=not portfolio)
     deciders = answer.select("model", "tier").unique(maintain_order=True).rows()
     by = " or ".join(f"{model} (tier {tier})" for model, tier in deciders)
     said = [f"Decided by {by}{''.join(f'; {clause}' for clause in shared)}."]
     if portfolio:
         said.append(_portfolio(answer["weight"]))
-    expected = "expected ROI" if strategy.task(settings).classes else "expected standing"
     every = {
         "event": pl.col("event_id").str.slice(0, ID),
         "symbol": "symbol",
@@ -40,9 +36,9 @@ def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
         "trade": None if portfolio else pl.when("should_trade").then(pl.lit("yes")).otherwise(pl.lit("no")),
         "priority": "priority",
         "score": "score",
-        "P(R>0)": "probability",
+        f"P({task.classes[-1]})" if task.classes else "": "probability",
         "class": "predicted_class",
-        expected: "expected_roi",
+        f"expected {task.expected}": "expected",
         "confidence": "confidence",
         "tier": "tier" if len(deciders) > 1 else None,
         "reason": pl.Series(reasons, dtype=pl.String),
@@ -54,17 +50,6 @@ def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
     }
     table = answer.select(**known).with_columns(pl.col(pl.String).replace("", None))
     return View(said, table.select(column for column in table if column.null_count() < len(table)))
-
-
-def apart(reasons: list[str], *, leave_out: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
-    """The clauses that all reasons share, and what is left of each; clauses that begin as `leave_out` are dropped.
-
-    >>> apart(["score 3; no model", "score 2; no model"])
-    (['no model'], ['score 3', 'score 2'])
-    """
-    split = [[part for part in CLAUSE.split(reason) if not part.startswith(leave_out)] for reason in reasons]
-    shared = [part for part in split[0] if len(split) > 1 and all(part in parts for parts in split)]
-    return shared, ["; ".join(part for part in parts if part not in shared) for parts in split]
 
 
 def side() -> pl.Expr:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from bq.strategies.task import Task
+
 DUST = 1e-9
 
 
@@ -13,14 +15,14 @@ def deciles(frame: pl.DataFrame, *, by: str, means: Sequence[str]) -> pl.DataFra
     return frame.group_by(decile).agg(pl.col(means).mean(), n=pl.len()).sort("decile")
 
 
-def second_tier(predictions: pl.DataFrame | None) -> pl.DataFrame:
+def second_tier(predictions: pl.DataFrame | None, task: Task | None) -> pl.DataFrame:
     """What the events earned above and below the threshold of the second tier: traded, events, mean_outcome, win_rate.
 
-    predictions : out of sample, of the success-probability model; None for a strategy without one.
+    predictions : out of sample, of the success-probability model, task : what it learned; None for a strategy without.
     """
-    if predictions is None:
+    if predictions is None or task is None:
         return pl.DataFrame({"second tier": ["this strategy has none"]})
-    traded = predictions.with_columns(traded=pl.col("p_Success") >= pl.col("threshold")).group_by("traded")
+    traded = predictions.with_columns(traded=pl.col(task.probability) >= pl.col("threshold")).group_by("traded")
     means = {"mean_outcome": pl.col("outcome").mean(), "win_rate": (pl.col("outcome") > 0).mean()}
     return traded.agg(events=pl.len(), **means).sort("traded")
 

@@ -27,7 +27,7 @@ def versus(
     """
     columns = {"model": "expected", "baseline": baseline, "everything": None}
     model, rule, everything = (
-        strategy.value(predictions, by, settings).rename({"value": name}) for name, by in columns.items()
+        strategy.value.earned(predictions, by, settings).rename({"value": name}) for name, by in columns.items()
     )
     joined = model.join(rule, on="session").join(everything, on="session").sort("session")
     return joined.with_columns(uplift=pl.col("model") - pl.col("baseline"))
@@ -88,7 +88,7 @@ def table(
     )
     several = f"Spearman within a session of ≥ {SMALLEST_CROSS_SECTION} events"
     ranks: Figures = [("rank IC", "ic", "score_ic", "rule score", several)]  # metric, columns, baseline, convention
-    name = strategy.value_name(settings)
+    name = strategy.value.name(settings)
     values = [
         (name, "model", "baseline", "rule score's", EACH),
         (name, "model", "everything", "all events", "the same against not choosing"),

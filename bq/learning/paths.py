@@ -32,7 +32,7 @@ def paths(
     jobs = [(learning.model, line.rows(split.train), line.rows(split.test)) for split in made.splits]
     data = sample(ripe, strategy, strategy.features(settings))
     work = partial(fit_and_predict, data=data, learning=learning, n_classes=len(task.classes))
-    kept = ripe.select(*CARRIED, *strategy.carried)
+    kept = ripe.select(*CARRIED, *strategy.table.carried)
     predicted = [
         rows_of(kept, job, fitted, number, task=task)
         for number, (job, fitted) in enumerate(zip(jobs, parallel_map(work, jobs, description="paths"), strict=True))

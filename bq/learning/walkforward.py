@@ -67,7 +67,7 @@ def ripe_events(events: pl.DataFrame, task: Task) -> pl.DataFrame:
 
 def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sample:
     """The arrays a model trains on, one row a matured event."""
-    category, size = strategy.cells(events)
+    category, size = strategy.table.cells(events)
     return Sample(
         x=features.matrix(events),
         label=events["label"].to_numpy(),
@@ -106,7 +106,7 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     largest_first = parallel_map(work, jobs[::-1], description="walk-forward")
     artefact, *backwards = largest_first
     fitted, numbers = backwards[::-1], [fold.number for _ in models for fold in folds]
-    kept = ripe.select(*CARRIED, *strategy.carried)
+    kept = ripe.select(*CARRIED, *strategy.table.carried)
     done = list(zip(jobs, fitted, numbers, strict=False))
     return Training(
         oos=pl.concat([rows_of(kept, *one, task=task) for one in done]),

@@ -83,7 +83,7 @@ def make(
     """
     table = tables(training.oos, strategy, settings)
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
-    card = _card(table, training.artefact.name, strategy.value(oos, "expected", settings))
+    card = _card(table, training.artefact.name, strategy.value.earned(oos, "expected", settings))
     features, regimes = strategy.features(settings), settings.learning.regimes
     artefact, parity = _export(training, strategy.task(settings), events, strategy, settings, card)
     made = Candidate(

@@ -1,11 +1,15 @@
-"""The answer for an event: champion, success-probability model or rule score; the tier is always named."""
+"""The answer for an event: champion, success-probability model or rule score; facts in columns, no words.
+
+Models are loaded once, with every hash checked (`load`), and then decide as often as they are asked.
+"""
 
 import datetime as dt
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from bq.core.errors import BadData
+from bq.core.errors import BadData, OtherSchema
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
@@ -13,54 +17,118 @@ from bq.serving import registry, support
 from bq.serving.onnx import Session
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
+from bq.strategies.events import UTC
 
-IN_SAMPLE = "in sample, no evidence"
-OUTSIDE = "; outside the training support: "  # in a reason, before the features that do
-_NO_CLASSES = {
-    "predicted_class": pl.lit(None, pl.String),
-    "class_probabilities": pl.lit(None, pl.List(pl.Float32)),
-    "confidence": pl.lit(None, pl.Float64),
-}
 SHOWN = ("event_id", "symbol", "session", "source", "score")
+ANSWER = {  # columns of an answer behind those; what a tier has nothing to say of is null
+    "predicted_class": pl.String(),
+    "class_probabilities": pl.List(pl.Float32()),
+    "confidence": pl.Float64(),
+    "expected": pl.Float64(),
+    "percentile": pl.Float64(),
+    "should_trade": pl.Boolean(),
+    "threshold": pl.Float64(),  # on what is expected, on the probability of success, or on the rule score
+    "tier": pl.Int32(),
+    "model": pl.String(),
+    "trained_through": UTC,  # latest end of an event that the model was trained on
+    "in_sample": pl.Boolean(),
+    "outside_support": pl.List(pl.String()),  # features that lie outside the range of the model's training
+    "why_not_champion": pl.String(),
+    "champion_fault": pl.String(),
+    "why_not_second": pl.String(),
+    "second_fault": pl.String(),
+}
+
+
+class WhyNot(StrEnum):
+    """Why a tier did not answer."""
+
+    NOT_ASKED = "not_asked"
+    NOT_DEPLOYED = "not_deployed"
+    DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+    OTHER_SCHEMA = "other_schema"
+    IN_SAMPLE = "in_sample"
+    NO_SECOND_TIER = "no_second_tier"
 
 
 class Champion(NamedTuple):
     """A deployed model ready to answer."""
 
     model_id: str
-    bundle: dict
+    bundle: dict[str, Any]
     session: Session
+    run_id: str = ""  # of the run that made it
+
+    @property
+    def trained_through(self) -> dt.datetime:
+        """The latest end of an event that it was trained on."""
+        return dt.datetime.fromisoformat(self.bundle["trained_through"])
+
+    @property
+    def probability(self) -> str:
+        """Column of its predictions with the probability of the last class."""
+        return f"p_{self.bundle['classes'][-1]}"
 
 
-def champion(strategy: Strategy, namespace: Namespace) -> tuple[Champion | None, str]:
-    """The deployed model of a namespace, or None and why it cannot answer."""
+class Loaded(NamedTuple):
+    """A tier that was asked for: its model, or why there is none and, where there is one, the error's sentence."""
+
+    model: Champion | None
+    why_not: WhyNot | None = None
+    fault: str | None = None
+
+
+class Models(NamedTuple):
+    """Both tiers, ready to decide; the second is None where the champion answers."""
+
+    champion: Loaded
+    second: Loaded | None
+
+
+def load(strategy: Strategy, settings: Settings) -> Models:
+    """The models that decide by these settings, from disk."""
+    asked = settings.asks_model
+    champion = _load(strategy, settings.namespace) if asked else Loaded(None, WhyNot.NOT_ASKED)
+    if champion.model is not None:
+        return Models(champion, None)
+    if strategy.success is None:
+        return Models(champion, Loaded(None, WhyNot.NO_SECOND_TIER))
+    return Models(champion, _load(strategy, settings.namespace.second) if asked else Loaded(None, WhyNot.NOT_ASKED))
+
+
+def _load(strategy: Strategy, namespace: Namespace) -> Loaded:
+    """The deployed model of a namespace, or why it cannot answer: then the next tier does."""
     try:
         artefact = registry.champion(namespace)
-        if artefact is None:
-            return None, "no model was deployed yet"
-        return ready(artefact, strategy), ""
-    except (BadData, OSError) as error:  # damaged or unreadable: the rule score answers
-        log.error("%s", error)
-        return None, str(error)
+        return Loaded(None, WhyNot.NOT_DEPLOYED) if artefact is None else Loaded(ready(artefact, strategy))
+    except OtherSchema as error:
+        why, fault = WhyNot.OTHER_SCHEMA, error
+    except BadData as error:
+        why, fault = WhyNot.DAMAGED, error
+    except OSError as error:
+        why, fault = WhyNot.UNREADABLE, error
+    log.error("%s", fault)
+    return Loaded(None, why, str(fault))
 
 
 def ready(artefact: Artefact, strategy: Strategy) -> Champion:
-    """Load an artefact's graph; BadData where its schema is not that of the strategy's features."""
+    """Load an artefact's graph; OtherSchema where its features are not those of the strategy."""
     features = strategy.feature_set(artefact.bundle["features"])
     if features is None or features.schema_hash != artefact.bundle["schema_hash"]:
         known = set(features.columns) if features else set()
         theirs = set(artefact.bundle["columns"])
-        raise BadData(
+        raise OtherSchema(
             f"model {artefact.model_id}: its features must be those of {artefact.bundle['features']}, but missing: "
             f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain."
         )
-    return Champion(artefact.model_id, artefact.bundle, Session(artefact.graph))
+    return Champion(artefact.model_id, artefact.bundle, Session(artefact.graph), artefact.card.get("run_id", ""))
 
 
 def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.DataFrame:
     """The events with the model's columns: expected, and of a classifier predicted and p_<class>."""
     x = strategy.feature_set(model.bundle["features"]).matrix(events)
-    answer = model.session.predict(x, *strategy.cells(events))
+    answer = model.session.predict(x, *strategy.table.cells(events))
     answered = events.with_columns(pl.Series("expected", answer.expected))
     if not model.bundle["classes"]:
         return answered
@@ -71,93 +139,93 @@ def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Dat
     )
 
 
-def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
+def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings, models: Models | None = None) -> pl.DataFrame:
     """Decide on each event, by the first tier that can answer: champion, success-probability model, rule score.
 
-    Returns the events' event_id, symbol, session, source, score and the answer: predicted_class, class_probabilities,
-    expected_roi, confidence, should_trade, tier, reason, model, and the percentile of the event among those of its
-    session by what decided (1 is best); best first. `reason` says why each tier before could not answer.
+    models : as from `load`, for one who decides more than once; None loads them.
+
+    Returns the events' event_id, symbol, session, source and score, then the columns of ANSWER, best first.
+    `percentile` is the event's among those of its session by what decided (1 is best). `why_not_champion` and
+    `why_not_second` hold a WhyNot where that tier was needed and did not answer, `champion_fault` and `second_fault`
+    the error's sentence where there is one.
     """
-    model, why = champion(strategy, settings.namespace) if settings.asks_model else (None, "not asked")
-    if model is not None:
-        least = model.bundle["trade_above"]
-        trade = pl.col("expected") > least
-        reason = pl.format("expected outcome {} against {}", pl.col("expected").round(3), pl.lit(least))
-        return _by_model(model, events, strategy, by="expected", trade=trade, reason=reason, tier=Tier.CHAMPION)
-    second, second_why = champion(strategy, settings.namespace.second)
-    if second is not None:
-        cut = second.bundle["threshold"]
-        probability = pl.col(f"p_{second.bundle['classes'][-1]}")
-        reason = pl.format(
-            "P(success) {} against {}; champion: {}", probability.round(3), pl.lit(round(cut, 3)), pl.lit(why)
-        )
-        by = f"p_{second.bundle['classes'][-1]}"
-        return _by_model(second, events, strategy, by=by, trade=probability >= cut, reason=reason, tier=Tier.SECOND)
-    trade_at = strategy.baseline(settings)
-    text, reasons = "rule score {} against {}; champion: {}", [why]
-    if strategy.success:
-        text, reasons = f"{text}; success model: {{}}", [why, second_why]
-    reason = pl.format(text, pl.col("score").round(1), pl.lit(trade_at), *map(pl.lit, reasons))
-    answer = events.select(
-        *SHOWN,
-        **_NO_CLASSES,
-        expected_roi=pl.lit(None, pl.Float64),
+    champion, second = models or load(strategy, settings)
+    if champion.model is not None:
+        return _by_model(champion.model, events, strategy, tier=Tier.CHAMPION)
+    if second.model is not None:
+        answer = _by_model(second.model, events, strategy, tier=Tier.SECOND)
+    else:
+        answer = _by_rule(events, strategy.task(settings).trade_score)
+    return answer.with_columns(
+        why_not_champion=pl.lit(champion.why_not, pl.String),
+        champion_fault=pl.lit(champion.fault, pl.String),
+        why_not_second=pl.lit(second.why_not, pl.String),
+        second_fault=pl.lit(second.fault, pl.String),
+    )
+
+
+def _by_rule(events: pl.DataFrame, threshold: float) -> pl.DataFrame:
+    return _answer(
+        events.sort(["score", "event_id"], descending=[True, False]),
         percentile=_percentile("score"),
-        should_trade=pl.col("score") >= trade_at,
+        should_trade=pl.col("score") >= threshold,
+        threshold=pl.lit(threshold),
         tier=pl.lit(Tier.RULE.value),
-        reason=reason,
-        model=pl.lit("rule score"),
+        model=pl.lit(Tier.RULE.label),
+        in_sample=pl.lit(False),
+        outside_support=pl.lit([], pl.List(pl.String)),
     )
-    return answer.sort(["score", "event_id"], descending=[True, False])
 
 
-def _by_model(
-    model: Champion, events: pl.DataFrame, strategy: Strategy, *, by: str, trade: pl.Expr, reason: pl.Expr, tier: Tier
-) -> pl.DataFrame:
+def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier: Tier) -> pl.DataFrame:
+    """The first tier decides by what is expected, the second by the probability of success."""
+    first = tier == Tier.CHAMPION
+    by = "expected" if first else model.probability
+    threshold = model.bundle["trade_above" if first else "threshold"]
     classes = dict(enumerate(model.bundle["classes"]))
-    trained = dt.datetime.fromisoformat(model.bundle["trained_through"])
-    seen = pl.lit(f"{IN_SAMPLE} (the model was trained on events up to {trained:%Y-%m-%d}): ")
-    reason = pl.when(pl.col("t0") <= trained).then(pl.concat_str(seen, reason)).otherwise(reason)
-    names = [f"p_{name}" for name in classes.values()]
-    doubtful, reason = _outside(model, events, strategy, reason)
-    ranked = doubtful.sort([by, "event_id"], descending=[True, False])
-    chances = (
-        {
-            "predicted_class": pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
-            "class_probabilities": pl.concat_list(names),
-            "confidence": pl.max_horizontal(names).cast(pl.Float64),
-        }
-        if classes
-        else _NO_CLASSES
-    )
-    return ranked.select(
-        *SHOWN,
-        **chances,
-        expected_roi=pl.col("expected").cast(pl.Float64),
+    answered = predict(model, events, strategy).with_columns(outside_support=_outside(model, events, strategy))
+    return _answer(
+        answered.sort([by, "event_id"], descending=[True, False]),
+        **(_chances(classes) if classes else {}),
+        expected=pl.col("expected"),
         percentile=_percentile(by),
-        should_trade=trade,
+        should_trade=pl.col(by) > threshold if first else pl.col(by) >= threshold,
+        threshold=pl.lit(threshold),
         tier=pl.lit(tier.value),
-        reason=reason,
         model=pl.lit(model.model_id),
+        trained_through=pl.lit(model.trained_through),
+        in_sample=pl.col("t0") <= model.trained_through,
+        outside_support=pl.col("outside_support"),
     )
 
 
-def _outside(
-    model: Champion, events: pl.DataFrame, strategy: Strategy, reason: pl.Expr
-) -> tuple[pl.DataFrame, pl.Expr]:
-    """The predicted events and their reasons, with the features named that lie outside the training support.
+def _chances(classes: dict[int, str]) -> dict[str, pl.Expr]:
+    names = [f"p_{name}" for name in classes.values()]
+    return {
+        "predicted_class": pl.col("predicted").replace_strict(classes, return_dtype=pl.String),
+        "class_probabilities": pl.concat_list(names),
+        "confidence": pl.max_horizontal(names),
+    }
+
+
+def _answer(events: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:
+    """The columns of an answer: what is known, and null for the rest."""
+    columns = {name: known.get(name, pl.lit(None)).cast(kind) for name, kind in ANSWER.items()}
+    return events.select(*SHOWN, **columns)
+
+
+def _outside(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Series:
+    """Of each event the features outside the training support.
 
     Logs a warning where the share of such events is above `support.ALERT_ABOVE`.
     """
     features = strategy.feature_set(model.bundle["features"])
     outside = support.outside(model.bundle["support"], features, features.matrix(events))
-    names = [", ".join(name for name, out in zip(features.columns, row, strict=True) if out) for row in outside]
+    names = [[name for name, out in zip(features.columns, row, strict=True) if out] for row in outside]
     share = float(outside.any(axis=1).mean()) if len(outside) else 0.0
     if share > support.ALERT_ABOVE:
         log.warning("model %s: %.0f%% of the events lie outside its training support", model.model_id, 100 * share)
-    answered = predict(model, events, strategy).with_columns(outside=pl.Series(names, dtype=pl.String))
-    told = pl.concat_str(reason, pl.lit(OUTSIDE), "outside")
-    return answered, pl.when(pl.col("outside") == "").then(reason).otherwise(told)
+    return pl.Series("outside_support", names, dtype=pl.List(pl.String))
 
 
 def _percentile(by: str) -> pl.Expr:

@@ -22,7 +22,7 @@ def contributions(
     import shap
 
     features = strategy.feature_set(model.bundle["features"])
-    category, size = strategy.cells(event)
+    category, size = strategy.table.cells(event)
 
     def expected(x: np.ndarray) -> np.ndarray:
         rows = len(x)

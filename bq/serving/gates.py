@@ -60,9 +60,8 @@ def decide(found: Evidence, standing: Standing | None, *, strategy: Strategy, se
     A retrain of the champion's recipe need not be better than it, a changed one must.
     """
     pairs = metrics.versus(found.oos, strategy, settings)
-    shown = _recipe(found.oos, pairs, strategy.value_name(settings), settings)
-    if strategy.requirements:
-        shown += strategy.requirements(found.oos, settings)
+    shown = _recipe(found.oos, pairs, strategy.value.name(settings), settings)
+    shown += strategy.value.requirements(found.oos, settings)
     task = strategy.task(settings)
     return _judge(found, standing, pairs, shown, "better than the rule score", task=task, settings=settings)
 
@@ -73,10 +72,10 @@ def decide_success(found: Evidence, standing: Standing | None, *, strategy: Stra
     Each event out of sample is beside the threshold that its fold's training chose.
     """
     task, oos = strategy.success, found.oos
-    rule = strategy.value(oos, "score", settings).rename({"value": "baseline"})
+    rule = strategy.value.earned(oos, "score", settings).rename({"value": "baseline"})
     ours = success_values(oos, task).rename({"value": "model"})
     pairs = ours.join(rule, on="session", how="left", maintain_order="left")
-    traded = oos[_probability(task)] >= oos["threshold"]
+    traded = oos[task.probability] >= oos["threshold"]
     beside = f", all events {oos['outcome'].mean():+.3f}, {traded.sum()} of {len(oos)} events traded"
     net = blocks(oos, settings).mean(pairs["model"].to_numpy())
     name = "net outcome above 0 of the trades above the threshold"
@@ -89,18 +88,14 @@ def decide_success(found: Evidence, standing: Standing | None, *, strategy: Stra
 
 def success_values(oos: pl.DataFrame, task: Task) -> pl.DataFrame:
     """What the trades at or above their thresholds earned: session, value; null where none was taken."""
-    traded = pl.col(_probability(task)) >= pl.col("threshold")
+    traded = pl.col(task.probability) >= pl.col("threshold")
     net = pl.when(traded).then(pl.col("outcome")).mean()
     return oos.group_by("session").agg(value=net).sort("session")
 
 
-def _probability(task: Task) -> str:
-    return f"p_{task.classes[-1]}"
-
-
 def _by_probability(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
     """Predictions of success, ordered by its probability instead of what is expected."""
-    return predictions.with_columns(expected=pl.col(_probability(task)))
+    return predictions.with_columns(expected=pl.col(task.probability))
 
 
 def _judge(

@@ -8,6 +8,7 @@ from bq.core.errors import BadParameters, did_you_mean
 if TYPE_CHECKING:
     from bq.strategies.contract import Strategy
 
+DEFAULT = "butterfly"
 MODULES = {  # a strategy is a module with a `STRATEGY`
     "breakout": "bq.strategies.breakout",
     "butterfly": "bq.strategies.butterfly",

@@ -1,6 +1,8 @@
-"""What a strategy is to the rest of the house."""
+"""What a strategy is to the rest of the house, in parts: its event table, its task, what choosing earns, what it shows,
+and, where its rules are backtested as a portfolio, the backtester.
+"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,9 +15,11 @@ from bq.core.settings import Settings
 from bq.strategies.component import Component
 from bq.strategies.events import REGIMES, Built, FeatureSet, Wanted, refuse_leaks, regime_columns
 from bq.strategies.task import Task
+from bq.strategies.value import mean_of_all, top_k
 
 if TYPE_CHECKING:
     from bq.market import MarketData
+    from bq.strategies.backtester import Backtester
 
 
 class Exhibit(NamedTuple):
@@ -25,6 +29,8 @@ class Exhibit(NamedTuple):
     text: str
     table: pl.DataFrame
     curves: pl.DataFrame | None = None  # session, and one column a level: drawn as the growth of 1
+    note: str = ""  # what a reader needs once: on a page, not on a terminal
+    page_only: bool = False
 
 
 class Sketch(NamedTuple):
@@ -36,54 +42,107 @@ class Sketch(NamedTuple):
     unit: str = "price"  # of spot, strikes and profit
 
 
+class Counter(NamedTuple):
+    """A line of a run's health: what was counted, how many of how many, and why or which (a reader sees the first)."""
+
+    what: str
+    count: int
+    of: int
+    why: Sequence[str]
+
+
+def every_bar(market: "MarketData", settings: Settings) -> Wanted:
+    """Every session of every symbol that has a bar."""
+    bars = market.bars.sort("session")
+    return {symbol: group["session"].to_list() for (symbol,), group in bars.group_by("symbol", maintain_order=True)}
+
+
+def one_cell(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """All events alike."""
+    return np.zeros(len(events), np.int64), np.zeros(len(events), np.float32)
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a market becomes events.
+
+    cells : category and size of each event; class means are kept apart by them.
+    """
+
+    build: Callable[["MarketData", Settings, Wanted], Built]
+    feature_sets: Sequence[FeatureSet]
+    schedule: Callable[["MarketData", Settings], Wanted] = every_bar
+    cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]] = one_cell
+    cross_sectional: bool = False  # whether an event depends on the other symbols of its session
+    kind: str = "strategy"  # column that sorts events into kinds
+    carried: tuple[str, ...] = ()  # columns that predictions keep, for `Value.earned`
+    detail: tuple[str, ...] = ()  # columns that a list of trades shows
+
+
+def best_of_session(predictions: pl.DataFrame, by: str | None, settings: Settings) -> pl.DataFrame:
+    """Mean outcome of the best `gate.top_k` of each session."""
+    return top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
+
+
+@dataclass(frozen=True)
+class Value:
+    """What choosing earns: by it the gate compares a model with the rule score.
+
+    earned : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
+    session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all.
+    requirements : what this strategy's gate asks beside the common ones. sizes : of a session's decisions, the column
+    decided by and the settings; the weight of each in the strategy's portfolio. None: a decision has no weight.
+    """
+
+    earned: Callable[[pl.DataFrame, str | None, Settings], pl.DataFrame] = best_of_session
+    name: Callable[[Settings], str] = lambda settings: f"net outcome of the top {settings.gate.top_k}"  # for people
+    requirements: Callable[[pl.DataFrame, Settings], list[Component]] = lambda predictions, settings: []
+    sizes: Callable[[pl.DataFrame, str, Settings], pl.Series] | None = None
+
+
+def by_symbol(event: dict[str, Any], settings: Settings) -> Sketch:
+    """The symbol alone."""
+    return Sketch(event["symbol"], {})
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a strategy has to show of its own; by default nothing."""
+
+    exhibits: Callable[[Built, "MarketData", Settings], list[Exhibit]] = lambda made, market, settings: []
+    results: Callable[[pl.DataFrame, Settings, "MarketData"], list[Exhibit]] = lambda predictions, settings, market: []
+    sketch: Callable[[dict[str, Any], Settings], Sketch] = by_symbol  # what an event is made of, and its pay-off
+    notices: Callable[[pl.DataFrame, Settings], list[str]] = lambda events, settings: []  # what a run warns of
+    counters: Callable[[pl.DataFrame], list[Counter]] = lambda events: []  # of events, for a run's health
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """Everything the rest of the house knows about a strategy.
-
-    value : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
-    session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all. The
-    gate compares what a model earns so with what the rule score does.
-    """
+    """Everything the rest of the house knows about a strategy."""
 
     name: str
     settings: type[Settings]
-    feature_sets: Mapping[str, FeatureSet]
-    schedule: Callable[["MarketData", Settings], Wanted]
-    build: Callable[["MarketData", Settings, Wanted], Built]
-    task: Callable[[Settings], Task]
-    cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]]  # category and size of each event
-    baseline: Callable[[Settings], float]  # the rule score from which the baseline trades
-    value: Callable[[pl.DataFrame, str | None, Settings], pl.DataFrame]
-    value_name: Callable[[Settings], str]  # what `value` is, for people
-    quick: str  # parameter overrides of QUICK=1
-    carried: tuple[str, ...] = ()  # columns of events that predictions keep, for `value`
-    detail: tuple[str, ...] = ()  # columns of events that a list of trades shows
+    table: Table
+    task: Callable[[Settings], Task]  # what is learned of an event, and when a decision trades
     success: Task | None = None  # what the second tier learns, where there is one
-    cross_sectional: bool = False  # whether an event depends on the other symbols of its session
-    requirements: Callable[[pl.DataFrame, Settings], list[Component]] | None = None  # of this strategy's gate alone
-    kind: str = "strategy"  # column of events that sorts them into kinds
-    exhibits: Callable[[Built, "MarketData", Settings], list[Exhibit]] | None = None  # what is particular to its events
-    sketch: Callable[[dict[str, Any], Settings], "Sketch"] | None = None  # what an event is made of, and its pay-off
-    sizes: Callable[[pl.DataFrame, str, Settings], pl.Series] | None = None  # weights in a session, by a column
-    notices: Callable[[pl.DataFrame, Settings], list[str]] | None = None  # of events: what a run warns of
-    results: Callable[[pl.DataFrame, Settings, "MarketData"], list[Exhibit]] | None = None  # of predictions
-    # both of a market, settings and probabilities that events are in the last class: session, symbol, probability
-    priority: Callable[..., pl.DataFrame] | None = None  # session, symbol, priority: what is decided by; null: no trade
-    evaluation: Callable[..., list[Exhibit]] | None = None  # what deciding so earns from `start` on, and without them
+    value: Value = Value()
+    views: Views = Views()
+    backtester: "Backtester | None" = None  # of rules that trade as a portfolio of their own
+    quick: str = ""  # parameter overrides of QUICK=1
 
     def features(self, settings: Settings) -> FeatureSet:
         """The feature set that the settings name; refused where it holds a leaking column."""
         name, regimes = settings.learning.features, settings.learning.regimes
         found = self.feature_set(f"{name}{REGIMES}{regimes.states}" if regimes else name)
         if found is None:
+            known = [features.name for features in self.table.feature_sets]
             raise BadParameters(
-                f"`learning.features` must name a feature set, but got {name!r}; "
-                f"{did_you_mean(name, self.feature_sets)}"
+                f"`learning.features` must name a feature set, but got {name!r}; {did_you_mean(name, known)}"
             )
         return refuse_leaks(found)
 
     def feature_set(self, name: str) -> FeatureSet | None:
         """The feature set of that name, with the regime columns where it says so; None for an unknown one."""
         plain, _, states = name.partition(REGIMES)
-        found = self.feature_sets.get(plain)
+        found = next((features for features in self.table.feature_sets if features.name == plain), None)
         return FeatureSet(name, found.columns + regime_columns(int(states))) if found and states else found

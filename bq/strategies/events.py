@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData, BadParameters
 from bq.core.files import digest
 from bq.strategies.task import Task
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
 
 UTC = pl.Datetime("us", "UTC")
 SOURCES = ["real", "modelled", "simulated"]
@@ -83,7 +86,9 @@ class Built(NamedTuple):
     """What a strategy makes of a market."""
 
     events: pl.DataFrame  # the contract's columns (weight excepted) and, behind them, the strategy's own
-    refused: pl.DataFrame  # symbol, session, reason: dates that gave no event
+    refused: pl.DataFrame = pl.DataFrame(  # dates that gave no event; a strategy may add columns
+        schema={"symbol": pl.String, "session": pl.Date, "reason": pl.String}
+    )
 
 
 def regime_columns(states: int) -> tuple[str, ...]:
@@ -115,6 +120,48 @@ def event_id(strategy: str, symbol: str, t0: str, variant: str) -> str:
     '83dafa8b4025e6fd171728212ad9e60f'
     """
     return hashlib.sha256("\x1f".join((strategy, symbol, t0, variant)).encode()).hexdigest()[:32]
+
+
+def asked(rows: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
+    """The rows of the wanted sessions of each symbol, in their order."""
+    pairs = [(symbol, day) for symbol, days in wanted.items() for day in days]
+    keys = pl.DataFrame(pairs, schema={"symbol": pl.String, "session": pl.Date}, orient="row")
+    return rows.join(keys, on=["symbol", "session"], how="semi", maintain_order="left")
+
+
+def completed(
+    rows: pl.DataFrame, market: "MarketData", *, strategy: str, variant: str, holding_sessions: int | None = None
+) -> pl.DataFrame:
+    """Rows with what the contract asks of every strategy alike: id, times in UTC, names, source.
+
+    rows : symbol, session (at whose close is decided), known (session at whose close the outcome was known; null while
+    open), features, score and outcome; behind them the strategy's own columns. due : latest session at which it can
+    be known, or holding_sessions after `session`. event_id, taken and source are kept where they are given, and are
+    else made, true, and what the market is. `known` and `due` are dropped.
+    """
+    from bq.market.calendars import sessions
+
+    calendar = sessions(market.calendar)
+    closes, here = calendar["close_utc"], calendar["session"].search_sorted(rows["session"])
+    due = calendar["session"].search_sorted(rows["due"]) if holding_sessions is None else here + holding_sessions
+    t0 = closes.gather(here).cast(UTC)
+    known = rows.select(pl.col("known").cast(pl.Date).replace_strict(calendar["session"], closes, return_dtype=UTC))
+    given: dict[str, pl.Expr | pl.Series] = {
+        "taken": pl.lit(True),
+        "source": pl.lit("simulated" if market.source == "simulated" else "real"),
+    }
+    if "event_id" not in rows.columns:
+        stamps = [time.isoformat() for time in t0]
+        ids = [event_id(strategy, symbol, at, variant) for symbol, at in zip(rows["symbol"], stamps, strict=True)]
+        given["event_id"] = pl.Series(ids, dtype=pl.String)
+    return rows.with_columns(
+        t0.alias("t0"),
+        known["known"].alias("t1"),
+        closes.gather(due).cast(UTC).alias("t1_due"),
+        strategy=pl.lit(strategy),
+        variant=pl.lit(variant),
+        **{name: values for name, values in given.items() if name not in rows.columns},
+    ).drop("known", "due", strict=False)
 
 
 def average_uniqueness(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -55,15 +55,15 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     A stored event holds while its symbol's bars up to the store's last session are unchanged; an open one only until
     there are newer bars. Ids do not depend on when an event was built.
     """
-    wanted = strategy.schedule(market, settings)
+    wanted = strategy.table.schedule(market, settings)
     folder = _folder(strategy, settings)
     found = _read(folder)
-    stored = _holding(found, market, whole=strategy.cross_sectional)
+    stored = _holding(found, market, whole=strategy.table.cross_sectional)
     kept = len(stored.events)
     missing = _missing(wanted, stored)
     count = sum(map(len, missing.values()))
     if count:
-        built = strategy.build(market, settings, missing)
+        built = strategy.table.build(market, settings, missing)
         stored = Built(*(pl.concat(pair) if len(pair[0]) else pair[1] for pair in zip(stored, built, strict=True)))
     if stored.events.is_empty():
         raise BadData(_nothing(strategy, stored.refused))
@@ -102,7 +102,7 @@ def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.d
         raise BadData(
             f"DATE must be a session with bars, but {session} has none; the newest is {market.bars['session'].max()}."
         )
-    built = strategy.build(market, settings, {symbol: [session] for symbol in symbols})
+    built = strategy.table.build(market, settings, {symbol: [session] for symbol in symbols})
     return finished(strategy, settings, market, built, len(built.events)).events
 
 

@@ -6,15 +6,27 @@ import polars as pl
 
 from bq.stats.rank_ic import SMALLEST_CROSS_SECTION
 
-WINSOR = 3.0  # standard deviations beyond which a standing is cut
+WINSOR = 3.0  # standard deviations beyond which a z-score is cut
 
 
 class Task(NamedTuple):
-    """What is learned: the class of an outcome, or without classes its standing among those of its session."""
+    """What is learned: the class of an outcome, or without classes its z-score among those of its session."""
 
     classes: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()  # ascending; class i holds outcomes in [edges[i-1], edges[i])
-    trade_above: float = 0.0  # expected outcome above which a decision trades
+    outcome: str = "outcome"  # what an outcome is, for people: ROI, R, …
+    trade_above: float = 0.0  # a decision trades where more than this is expected
+    trade_score: float = 0.0  # rule score from which the rule score alone trades
+
+    @property
+    def expected(self) -> str:
+        """What a model's expectation is of, for people."""
+        return self.outcome if self.classes else "z-score"
+
+    @property
+    def probability(self) -> str:
+        """Column of predictions with the probability of the last class."""
+        return f"p_{self.classes[-1]}"
 
     def label(self, outcome: pl.Expr) -> pl.Expr:
         """Label of each outcome, null while the outcome is.

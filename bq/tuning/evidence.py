@@ -61,9 +61,8 @@ def _sharpe(found: Deflated) -> Component:
 
 def _choice(share: float, apart: float, trials: int, different: int) -> Component:
     statement = (
-        f"what is best in one half of time is at or below the median in the other in {share:.0%} of all halvings "
-        f"({trials} trials, {different} different ones; {apart:.0%} with near copies apart); "
-        f"below {MOST_OVERFITTING:.0%} asked"
+        f"in {share:.0%} of splits the in-sample winner ranked at or below the out-of-sample median ({trials} trials, "
+        f"{different} effectively distinct; {apart:.0%} with near copies apart); must be below {MOST_OVERFITTING:.0%}"
     )
     needed = "parameters whose ranking lasts: narrower ranges around what is known to work, or more history"
     return Component.of(CHOICE, share < MOST_OVERFITTING, statement, needed)

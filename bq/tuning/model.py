@@ -47,8 +47,8 @@ class Score(NamedTuple):
 def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: bool) -> Tuned:
     """Search; nothing is deployed.
 
-    keep : whether the study and its trials are kept, and a study of the same events, parameters and code is gone on
-    with. Raises BadData where the training part is too short for the inner folds.
+    keep : whether the study and its trials are kept; an existing study with the same events, parameters and code is
+    resumed. Raises BadData where the training part is too short for the inner folds.
     """
     part = training_part(events, strategy, settings)
     inner = inner_settings(part, settings)
@@ -148,7 +148,7 @@ def score(part: pl.DataFrame, strategy: Strategy, settings: Settings) -> Score:
         by_session = loss.group_by("session").agg(pl.col("figure").mean()).sort("session")
     else:
         by_session = metrics.rank_ic(oos, by="expected").rename({"ic": "figure"})
-    return Score(by_session, strategy.value(oos, "expected", settings), oos)
+    return Score(by_session, strategy.value.earned(oos, "expected", settings), oos)
 
 
 def objective(task: Task) -> str:
@@ -172,9 +172,8 @@ def _verdict(
             f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
         ]
     ]
-    for label, series in ((strategy.value_name(settings), (winner.series, before.series)),):
-        means = [f"{one['value'].mean():+.4f}" for one in series]
-        rows.append([label, *means, ""])
+    means = [f"{one['value'].mean():+.4f}" for one in (winner.series, before.series)]
+    rows.append([strategy.value.name(settings), *means, ""])
     return {
         "decision": "done",
         "headline": f"Best of {trials} trials is trial {number}; it still has to pass the gate of a retrain",

@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 from optuna.trial import FrozenTrial
 
-from bq.strategies.breakout.settings import BreakoutSettings
+from bq.core.settings import Settings
+from bq.strategies.backtester import Score, Span
 from bq.tuning import results
 from bq.tuning.evidence import LEAST_PROBABILITY, MOST_OVERFITTING, Evidence
 from bq.tuning.results import Tuned, rounded_values
-from bq.tuning.scoring import Score, Scores
+from bq.tuning.scoring import Scores
 from bq.tuning.study import Study
-from bq.tuning.windows import Span, Windows
+from bq.tuning.windows import Windows
 
 HOLDOUT = "holdout"  # name of that part, and the kind of a look at it in the ledger
 
@@ -29,7 +30,7 @@ class Part(NamedTuple):
 class Found(NamedTuple):
     """All that a tuning of a strategy found."""
 
-    settings: BreakoutSettings  # as given
+    settings: Settings  # as given
     study: Study
     name: str | None  # under which it is kept
     best: FrozenTrial
@@ -40,8 +41,8 @@ class Found(NamedTuple):
     looks: int  # at sessions of this holdout so far, this one among them
 
 
-def tuned(found: Found) -> Tuned:
-    """The results, with the verdict as report and terminal show it."""
+def tuned(found: Found, outcome: str) -> Tuned:
+    """The results, with the verdict as report and terminal show it; outcome : what one trade's is, for people."""
     objective = found.settings.tuning.objective
     _, validation, holdout = found.parts
     shares = {
@@ -61,7 +62,7 @@ def tuned(found: Found) -> Tuned:
         "figures": [_figures(part) for part in found.parts],
         **shares,
     }
-    whole["verdict"] = _verdict(found, whole)
+    whole["verdict"] = _verdict(found, whole, outcome)
     return Tuned(results.plain(whole), _curves(found.parts[1:]))
 
 
@@ -78,7 +79,7 @@ def _anew(found: Found) -> dict[str, float]:
     return {"anew": float(np.mean(picked)), **{name: float(np.mean(values[1:])) for name, values in others.items()}}
 
 
-def _verdict(found: Found, whole: dict[str, Any]) -> dict[str, Any]:
+def _verdict(found: Found, whole: dict[str, Any], outcome: str) -> dict[str, Any]:
     passed, components = found.evidence.passed, found.evidence.components
     return {
         "decision": "passed" if passed else "rejected",
@@ -87,7 +88,7 @@ def _verdict(found: Found, whole: dict[str, Any]) -> dict[str, Any]:
         "needed": [f"{part.name}: {part.needed}" for part in components if part.needed],
         "components": [part._asdict() for part in components],
         "second_tier": [],
-        "table": _table(found),
+        "table": _table(found, outcome),
     }
 
 
@@ -117,8 +118,8 @@ def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
         f"Holdout, scored for the winner alone: {objective} {_number(holdout.winner.value)} with "
         f"{holdout.winner.trades} trades, after {_number(validation.winner.value)} on validation{loss}; "
         f"the given parameters {_number(holdout.given.value)}, buy and hold {_number(holdout.winner.hold)}.",
-        f"Choosing anew before each fold, by the folds before it, would have earned {_number(anew['anew'])} on the "
-        f"folds from the second on: the winner, chosen afterwards, {_number(anew['winner'])}, the given parameters "
+        f"Re-selecting before each fold, on earlier folds only, would have scored {_number(anew['anew'])} from the "
+        f"second fold on; the winner, selected afterwards, scored {_number(anew['winner'])}, the given parameters "
         f"{_number(anew['given'])}.",
         f"{feasible} of {len(whole['trials'])} trials were feasible (tuning.min_trades: "
         f"{found.settings.tuning.min_trades}).",
@@ -130,7 +131,7 @@ def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
     return said
 
 
-def _table(found: Found) -> dict[str, Any]:
+def _table(found: Found, outcome: str) -> dict[str, Any]:
     spans = {"training": found.windows.train, "validation": found.windows.validation, HOLDOUT: found.windows.holdout}
     rows = [
         [
@@ -144,7 +145,7 @@ def _table(found: Found) -> dict[str, Any]:
     folds = found.windows.folds
     note = (
         f"Validation: mean of {len(folds)} folds, each from fresh capital. Annual ratios from daily returns (252 "
-        "sessions, risk-free rate 0); expectancy in R, after costs. Nothing is chosen by the training part."
+        f"sessions, risk-free rate 0); expectancy in {outcome}, after costs. Nothing is chosen by the training part."
     )
     return {
         "columns": [found.settings.tuning.objective, f"winner (trial {found.best.number})", "as given", "buy and hold"],

@@ -1,6 +1,5 @@
 """How a tuning divides time: a first part nothing is judged on, validation folds, and a holdout that is scored once."""
 
-import datetime as dt
 import itertools
 from typing import NamedTuple
 
@@ -9,15 +8,9 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData
 from bq.core.settings import Tuning
+from bq.strategies.backtester import Span
 
 SHORTEST = 60  # sessions of a fold or of the holdout
-
-
-class Span(NamedTuple):
-    """From a first to a last session, both included."""
-
-    start: dt.date
-    end: dt.date
 
 
 class Windows(NamedTuple):

@@ -102,7 +102,7 @@ def martingales(tmp_path_factory):
             returns = pl.col("close").log().diff().over("symbol")
             last = null.bars.with_columns(iv=returns.rolling_std(20).over("symbol") * np.sqrt(252))
             for kind, bars in (("proxy", null.bars), ("history", last)):
-                events = BUTTERFLY.build(dataclasses.replace(null, bars=bars), plan, wanted).events.drop_nulls(
+                events = BUTTERFLY.table.build(dataclasses.replace(null, bars=bars), plan, wanted).events.drop_nulls(
                     "outcome"
                 )
                 made[kind].append(events.with_columns(market=pl.lit(seed)))

@@ -22,7 +22,7 @@ def one_event(plan: Plan) -> Row:
     few = days[:: -(-len(days) // plan.n(full=6, quick=3, tiny=1))]
 
     def build(settings: ButterflySettings, sessions: list[dt.date]) -> None:
-        samples.strategy().build(samples.bars(), settings, {symbol: sessions})  # one symbol: no worker processes
+        samples.strategy().table.build(samples.bars(), settings, {symbol: sessions})  # one symbol: no worker processes
 
     times = pair(
         lambda: build(peers, few),
@@ -50,7 +50,7 @@ def events_rate(plan: Plan) -> Row:
     made: list[Any] = []
 
     def build() -> None:
-        made[:] = [samples.strategy().build(samples.bars(), samples.settings(), wanted)]
+        made[:] = [samples.strategy().table.build(samples.bars(), samples.settings(), wanted)]
 
     seconds = in_turn(build, repeats=plan.n(full=5, quick=3, tiny=1))[0]
     n = len(made[0].events)
@@ -71,7 +71,7 @@ def events_growth(plan: Plan) -> Row:
     sizes = [samples.wanted(first * times, every_weeks=weeks) for times in (1, 2, 4)]
 
     def build(wanted: Any) -> Any:
-        return lambda: samples.strategy().build(samples.bars(), samples.settings(), wanted)
+        return lambda: samples.strategy().table.build(samples.bars(), samples.settings(), wanted)
 
     seconds = in_turn(*map(build, sizes), repeats=plan.n(full=5, quick=3, tiny=1))
     counts = [sum(map(len, wanted.values())) for wanted in sizes]

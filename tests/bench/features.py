@@ -193,8 +193,8 @@ def panel_events(plan: Plan) -> Row:
     symbols, sessions = plan.n(full=NAMES, quick=NAMES, tiny=5), plan.n(full=252 * YEARS, quick=600, tiny=600)
     bars, settings = _panel(symbols, sessions)
     strategy = strategies.get("forecast")
-    wanted = strategy.schedule(bars, settings)
-    seconds = in_turn(lambda: strategy.build(bars, settings, wanted), repeats=plan.n(full=3, quick=2, tiny=1))[0]
+    wanted = strategy.table.schedule(bars, settings)
+    seconds = in_turn(lambda: strategy.table.build(bars, settings, wanted), repeats=plan.n(full=3, quick=2, tiny=1))[0]
     n = sum(map(len, wanted.values()))
     total = float(np.median(seconds))
     return Row(
@@ -215,8 +215,8 @@ def panel_growth(plan: Plan) -> Row:
 
     def build(symbols: int) -> Any:
         bars, settings = _panel(symbols, sessions)
-        wanted = strategy.schedule(bars, settings)
-        return lambda: strategy.build(bars, settings, wanted)
+        wanted = strategy.table.schedule(bars, settings)
+        return lambda: strategy.table.build(bars, settings, wanted)
 
     seconds = in_turn(*map(build, sizes), repeats=plan.n(full=3, quick=2, tiny=1))
     return growth(of="a symbol", n=sizes, seconds=seconds)

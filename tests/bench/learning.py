@@ -52,7 +52,7 @@ def forecast_training(plan: Plan) -> Row:
         path = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
         settings = params.load(path, strategy.settings, overrides=overrides)
         data = market.load(settings.market)
-        built = strategy.build(data, settings, strategy.schedule(data, settings))
+        built = strategy.table.build(data, settings, strategy.table.schedule(data, settings))
         built = built._replace(events=built.events.sort("t0", "symbol"))
         events = store.finished(strategy, settings, data, built, 0).events
         return lambda: walkforward.train(events, strategy, settings)

@@ -45,11 +45,13 @@ def stocks() -> list[str]:
 def wanted(symbols: int, *, every_weeks: int) -> Wanted:
     """The schedule of the first `symbols` stocks, every so many weeks."""
     chosen = settings().events.model_copy(update={"every_weeks": every_weeks})
-    days: dict[str, list[dt.date]] = dict(strategy().schedule(bars(), settings().model_copy(update={"events": chosen})))
+    days: dict[str, list[dt.date]] = dict(
+        strategy().table.schedule(bars(), settings().model_copy(update={"events": chosen}))
+    )
     return {symbol: days[symbol] for symbol in stocks()[:symbols]}
 
 
 def events(symbols: int, *, every_weeks: int) -> pl.DataFrame:
     """Events as training takes them, each of weight 1; nothing is stored."""
-    built = strategy().build(bars(), settings(), wanted(symbols, every_weeks=every_weeks))
+    built = strategy().table.build(bars(), settings(), wanted(symbols, every_weeks=every_weeks))
     return built.events.with_columns(weight=pl.lit(1.0, pl.Float32)).sort("t0", "symbol")

@@ -5,7 +5,7 @@ import os
 
 from bq import market
 from bq.core import params, paths
-from bq.strategies.breakout.prepare import prepare
+from bq.strategies.breakout import STRATEGY
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.tuning import strategy, study
 from bq.tuning.parameters import values_of
@@ -47,7 +47,9 @@ def hundred_trials(plan: Plan) -> Row:
     trials = plan.n(full=100, quick=100, tiny=4)
     given = params.load(paths.parameters("breakout"), BreakoutSettings, overrides=f"tuning.trials={trials}")
     data = market.load(given.market)
-    seconds = in_turn(lambda: strategy.tune(given, data, keep=False), repeats=plan.n(full=3, quick=1, tiny=1))[0]
+    seconds = in_turn(
+        lambda: strategy.tune(STRATEGY, given, data, keep=False), repeats=plan.n(full=3, quick=1, tiny=1)
+    )[0]
     return Row(
         of="a search",
         n=f"{trials} trials, {len(data.bars):,} bars",
@@ -60,11 +62,11 @@ def hundred_trials(plan: Plan) -> Row:
 
 def _prepared() -> tuple[BreakoutSettings, Scores]:
     given = params.load(paths.parameters("breakout"), BreakoutSettings)
-    prepared = prepare(market.load(given.market), given.universe)
-    return given, Scores(prepared, given, divide(prepared.sessions, given.tuning), None)
+    ready = STRATEGY.backtester.scorer(market.load(given.market), given)
+    return given, Scores(ready.score, given, divide(ready.sessions, given.tuning), None)
 
 
 def _search(given: BreakoutSettings, scores: Scores, name: str | None, trials: int) -> None:
-    first = values_of(given, strategy.RANGES)
-    under_way = study.begin(name, strategy.RANGES, seed=given.tuning.seed, first=first)
+    ranges = strategy.ranges_of(STRATEGY)
+    under_way = study.begin(name, ranges, seed=given.tuning.seed, first=values_of(given, ranges))
     study.run(under_way, scores.evaluate, trials=trials)

@@ -82,11 +82,9 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch, 
 def test_a_scan_of_events_unlike_those_trained_on_is_an_alert(tmp_path, monkeypatch):
     command(tmp_path, monkeypatch, SCRIPT, f"'{tmp_path / 'heard'}'")
     page = tmp_path / "2026-11-20_toy.html"
-    inside = "expected outcome 0.1 against 0"
-    outside = f"{inside}; outside the training support: iv"
-    scan._alert(pl.DataFrame({"reason": [outside] * 3 + [inside] * 7}), page)
+    scan._alert(pl.DataFrame({"outside_support": [["iv"]] * 3 + [[]] * 7}), page)
     assert not (tmp_path / "heard").exists(), "30% are no alert yet"
-    scan._alert(pl.DataFrame({"reason": [outside] * 4 + [inside] * 6}), page)
+    scan._alert(pl.DataFrame({"outside_support": [["iv"]] * 4 + [[]] * 6}), page)
     told, _ = json.loads((tmp_path / "heard").read_text())
     assert told == {
         "BQ_NOTIFY_EVENT": "alert",

@@ -237,7 +237,7 @@ def stored(tmp_path_factory):
         patch.setenv("BQ_HOME", str(home))
         plan = "events.every_weeks=4 events.first=2016-06-01 learning.regimes=null"
         found = params.load(paths.parameters("butterfly"), BUTTERFLY.settings, overrides=plan)
-        strategy = dataclasses.replace(BUTTERFLY, build=made_up)
+        strategy = dataclasses.replace(BUTTERFLY, table=dataclasses.replace(BUTTERFLY.table, build=made_up))
         bars = walk()
         data = MarketData(
             bars, QUOTES.to_frame(), FINDINGS.to_frame(), pl.DataFrame(), "real", "XNYS", content_hash(bars)

@@ -176,7 +176,7 @@ def test_a_file_of_another_strategy_is_one_sentence():
 def test_a_session_that_leaves_nothing_to_choose_is_said(most, k, said):
     settings = params.load(paths.parameters("butterfly"), butterfly.STRATEGY.settings, overrides=f"gate.top_k={k}")
     events = pl.DataFrame({"session": [dt.date(2020, 1, 3)] * most + [dt.date(2020, 1, 10)]})
-    found = butterfly.STRATEGY.notices(events, settings)
+    found = butterfly.STRATEGY.views.notices(events, settings)
     assert (found == []) if said is None else re.search(said, found[0])
 
 

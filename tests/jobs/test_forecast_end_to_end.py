@@ -93,6 +93,6 @@ def test_with_the_champion_a_scan_ranks_expects_and_weighs(home, trained, before
     assert "(tier 1)" in done.stdout
     (path,) = (home / "outputs/scans").glob("*.parquet")
     answer = pl.read_parquet(path)
-    assert answer["rank"].is_sorted() and answer["expected_roi"].is_sorted(descending=True)
+    assert answer["rank"].is_sorted() and answer["expected"].is_sorted(descending=True)
     assert answer["weight"].sum() == pytest.approx(0.0, abs=1e-6)
     assert answer.head(5)["weight"].sum() > 0.1 > -0.1 > answer.tail(5)["weight"].sum()

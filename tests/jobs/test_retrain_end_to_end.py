@@ -106,10 +106,10 @@ def test_scan_answers_from_the_champion(home, first):
     assert done.returncode == 0, done.stderr
     assert "(tier 1)" in done.stdout
     answer = pl.read_parquet(next((home / "outputs/scans").glob("*_butterfly-simulated.parquet")))
-    fields = {"predicted_class", "class_probabilities", "expected_roi", "confidence"}
-    fields |= {"should_trade", "tier", "reason", "model"}
+    fields = {"predicted_class", "class_probabilities", "expected", "confidence"}
+    fields |= {"should_trade", "tier", "model", "threshold", "in_sample", "outside_support", "why_not_champion"}
     assert fields <= set(answer.columns)
-    assert set(answer["tier"]) == {1} and answer["expected_roi"].null_count() == 0
+    assert set(answer["tier"]) == {1} and answer["expected"].null_count() == 0
 
 
 def test_the_real_market_has_no_champion_and_scan_says_that_the_rule_score_decides(home, first):

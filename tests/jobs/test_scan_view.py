@@ -1,86 +1,130 @@
 """What a reader of a scan sees: shared reasons once, sides from weights, nothing that says nothing."""
 
+import datetime as dt
+
 import polars as pl
 import pytest
 
 from bq import strategies
 from bq.core import params, paths
 from bq.jobs import view
+from bq.workbench import decisions
 
-NO_MODEL = "champion: no model was deployed yet; success model: no model was deployed yet"
+NO_MODEL = "no champion is deployed; no success-probability model is deployed"
+RULE = {"tier": 3, "model": "rule score", "why_not_champion": "not_deployed", "why_not_second": "not_deployed"}
+CHAMPION = {"tier": 1, "model": "m1", "threshold": 0.0, "predicted_class": None}
 
 
-def shown(name: str, **columns) -> view.View:
-    """The view of decisions of a strategy; what is not given says nothing."""
-    n = len(columns["score"])
-    given = {
-        "event_id": [f"{i:032d}" for i in range(n)],
-        "symbol": [f"S{i}" for i in range(n)],
-        "model": ["rule score"] * n,
-        "tier": [3] * n,
-        "should_trade": [True] * n,
-        "expected_roi": [None] * n,
-        "predicted_class": [None] * n,
-        "confidence": [None] * n,
+def answer(rows: list[dict], **common) -> pl.DataFrame:
+    """Decisions; what is not given says nothing."""
+    nothing = {
+        **dict.fromkeys(("predicted_class", "class_probabilities", "confidence", "expected", "trained_through")),
+        **dict.fromkeys(("why_not_champion", "champion_fault", "why_not_second", "second_fault")),
+        **{"threshold": 60.0, "should_trade": True, "in_sample": False, "outside_support": []},
     }
+    named = [{"event_id": f"{i:032d}", "symbol": f"S{i}"} for i in range(len(rows))]
+    whole = [{**name, **nothing, **common, **row} for name, row in zip(named, rows, strict=True)]
+    return pl.DataFrame(whole, schema_overrides={"outside_support": pl.List(pl.String)}, infer_schema_length=None)
+
+
+def settings_of(name: str, overrides: str = ""):
+    return params.load(paths.parameters(name), strategies.get(name).settings, overrides=overrides)
+
+
+def shown(name: str, rows: list[dict], overrides: str = "", **common) -> view.View:
+    """The view of decisions of a strategy."""
+    return view.of(answer(rows, **common), strategies.get(name), settings_of(name, overrides))
+
+
+def told(name: str, row: dict, overrides: str = "") -> str:
+    """The whole reason of a decision."""
     strategy = strategies.get(name)
-    settings = params.load(paths.parameters(name), strategy.settings)
-    return view.of(pl.DataFrame({**given, **columns}), strategy, settings)
+    return decisions.reasons(answer([row]), strategy, settings_of(name, overrides)).own[0]
 
 
 def test_a_reason_of_all_decisions_is_said_once():
-    reasons = [f"rule score {score} against 60.0; {NO_MODEL}" for score in (67.2, 41.7)]
-    found = shown("butterfly", score=[67.2, 41.7], reason=reasons, should_trade=[True, False])
+    found = shown("butterfly", [{"score": 67.2}, {"score": 41.7, "should_trade": False}], **RULE)
     assert found.said == [f"Decided by rule score (tier 3); {NO_MODEL}."]
-    assert found.table["reason"].to_list() == ["rule score 67.2 against 60.0", "rule score 41.7 against 60.0"]
+    assert found.table["reason"].to_list() == [
+        "rule score 67.2, at or above the 60 threshold",
+        "rule score 41.7, below the 60 threshold",
+    ]
     assert found.table.columns == ["event", "symbol", "trade", "score", "reason"]
     assert found.table["trade"].to_list() == ["yes", "no"]
 
 
 def test_the_only_decision_keeps_its_whole_reason():
-    found = shown("butterfly", score=[67.2], reason=[f"rule score 67.2 against 60.0; {NO_MODEL}"])
-    assert found.table["reason"].item().endswith(NO_MODEL)
+    found = shown("butterfly", [{"score": 67.2}], **RULE)
+    assert found.table["reason"].item() == f"rule score 67.2, at or above the 60 threshold; {NO_MODEL}"
 
 
 def test_what_some_decisions_have_alone_stays_in_their_rows():
-    reasons = ["P 0.4 against 0.5; champion: none", "P 0.6 against 0.5; champion: none; outside the support: vix"]
-    assert view.apart(reasons) == (
-        ["champion: none"],
-        ["P 0.4 against 0.5", "P 0.6 against 0.5; outside the support: vix"],
-    )
+    rows = [{"outside_support": []}, {"outside_support": ["vix", "body; wing"]}]
+    chances = {"class_probabilities": [0.6, 0.4], "threshold": 0.5, "should_trade": False, "score": 1.0}
+    found = shown("butterfly", rows, **{**chances, "tier": 2, "model": "m2", "why_not_champion": "not_deployed"})
+    assert found.said == ["Decided by m2 (tier 2); P(Success) 0.400, below the 0.5 threshold; no champion is deployed."]
+    assert found.table["reason"].to_list() == [None, "outside the training support: vix, body; wing"]
 
 
 def test_a_seen_session_is_said_once_although_each_expectation_differs():
-    seen = "in sample, no evidence (the model was trained on events up to 2019-01-04)"
-    assert view.apart([f"{seen}: expected outcome 0.1 against 0", f"{seen}: expected outcome 0.2 against 0"]) == (
-        [seen],
-        ["expected outcome 0.1 against 0", "expected outcome 0.2 against 0"],
+    seen = {"in_sample": True, "trained_through": dt.datetime(2019, 1, 4, 21, tzinfo=dt.UTC)}
+    rows = [{"expected": 0.25}, {"expected": 0.099, "should_trade": False}]
+    found = shown("butterfly", rows, **{**CHAMPION, **seen, "threshold": 0.15, "score": 1.0})
+    assert found.said == [
+        "Decided by m1 (tier 1); in sample, no evidence: the model was trained on events up to 2019-01-04."
+    ]
+    assert found.table["reason"].to_list() == [
+        "expected ROI 0.250, above the 0.15 threshold",
+        "expected ROI 0.099, below the 0.15 threshold",
+    ]
+
+
+def test_a_tier_that_cannot_answer_is_named_with_its_fault():
+    fault = {"why_not_champion": "damaged", "champion_fault": "model m1: it was changed. Retrain."}
+    said = told("forecast", {**RULE, **fault, "score": 0.25, "threshold": 0.0, "why_not_second": "no_second_tier"})
+    assert said == (
+        "rule score 0.2, at or above the 0 threshold; the champion cannot answer: model m1: it was changed. Retrain"
     )
+
+
+WEIGHED = {"tier": 1, "model": "m1", "score": 0.78, "priority": 0.6, "probability": 0.403, "predicted_by": "champion"}
+BACKTESTED = {
+    "weighed": ("", {}, "P(R > 0) 0.403 (champion), rule score 0.780, by score_enhancement"),
+    "dropped": (
+        "ml.prediction_mode=filter",
+        {"priority": None},
+        "P(R > 0) 0.403 (champion), below the 0.5 threshold: not traded",
+    ),
+    "unknown": ("", {"predicted_by": None}, "rule score 0.780; no probability is out of sample"),
+    "not asked": (
+        "ml.enabled=false",
+        {"predicted_by": None},
+        "rule score 0.780; ml.enabled is false: no model is asked",
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "row", "said"), BACKTESTED.values(), ids=BACKTESTED)
+def test_a_backtester_says_in_its_own_words_what_decided(more, row, said):
+    assert told("breakout", {**WEIGHED, **row}, f"ml.enabled=true {more}") == said
 
 
 def test_a_portfolio_shows_what_its_weights_hold_whatever_is_expected():
     """An expectation above 0 may have no weight, and one below 0 be held short."""
-    found = shown(
-        "forecast",
-        score=[1.0, 0.0, -1.0],
-        reason=[
-            "expected outcome 0.1 against 0.0",
-            "expected outcome 0.01 against 0.0",
-            "expected outcome -0.1 against 0",
-        ],
-        expected_roi=[0.1, 0.01, -0.1],
-        should_trade=[True, True, False],
-        weight=[0.5, 0.0, -0.5],
-        rank=[1, 2, 3],
-    )
+    rows = [
+        {"score": 1.0, "expected": 0.1, "weight": 0.5, "rank": 1},
+        {"score": 0.0, "expected": 0.01, "weight": 0.0, "rank": 2},
+        {"score": -1.0, "expected": -0.1, "weight": -0.5, "rank": 3, "should_trade": False},
+    ]
+    found = shown("forecast", rows, **CHAMPION)
     assert found.table["side"].to_list() == ["long", "none", "short"]
     assert found.table["weight [%]"].to_list() == [50.0, 0.0, -50.0]
-    assert "expected standing" in found.table.columns and not {"trade", "reason"} & set(found.table.columns)
+    assert "expected z-score" in found.table.columns and not {"trade", "reason"} & set(found.table.columns)
     assert found.said[1] == "Portfolio bought from cash: 2 of 3 names, 50% long, 50% short."
 
 
 def test_who_decided_stands_in_each_row_only_where_it_differs():
-    found = shown("breakout", score=[1.0, 0.5], reason=["a", "b"], tier=[1, 3], model=["m1", "rule score"])
+    found = shown("butterfly", [{**CHAMPION, "score": 1.0, "expected": 0.2}, {**RULE, "score": 0.5}])
     assert found.said == ["Decided by m1 (tier 1) or rule score (tier 3)."]
     assert found.table["tier"].to_list() == [1, 3]
 

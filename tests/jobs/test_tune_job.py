@@ -96,7 +96,7 @@ def test_the_optimised_file_is_taken_as_params(run, asked):
         ({"TRIALS": "many"}, "`tuning.trials` must be a whole number, but got 'many'"),
         (
             {"TARGET": "strategy", "STRATEGY": "forecast", "PARAMS": ""},
-            "which is breakout alone, but STRATEGY is forecast. Use STRATEGY=breakout, or TARGET=model",
+            "but those of forecast are not. Use TARGET=model for its model, or another STRATEGY",
         ),
     ],
     ids=["target", "objective", "trials", "strategy"],

@@ -7,13 +7,12 @@ import polars as pl
 
 from bq.core.settings import Gate, Learning, Market, Settings
 from bq.learning.model import Sample
-from bq.strategies.contract import Strategy
+from bq.strategies.contract import Strategy, Table, Value
 from bq.strategies.events import UTC, FeatureSet
 from bq.strategies.task import Task
-from bq.strategies.value import mean_of_all, top_k
 
 FEATURES = FeatureSet("toy_v1", ("signal", "noise", "gappy"))
-TASK = Task(("Loss", "Small", "Good"), (-0.05, 0.15), trade_above=0.15)
+TASK = Task(("Loss", "Small", "Good"), (-0.05, 0.15), outcome="ROI", trade_above=0.15, trade_score=60.0)
 SUCCESS = Task(("Failure", "Success"), (1e-12,))
 HOLDING_DAYS = 14
 FIRST = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
@@ -38,10 +37,6 @@ def toy_settings(*, learning: dict | None = None, gate: dict | None = None) -> T
     )
 
 
-def cells(events: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    return events["kind"].to_numpy(), events["width"].to_numpy()
-
-
 def _unused(*_: object) -> None:
     raise AssertionError("learning and serving must not build events")
 
@@ -49,18 +44,10 @@ def _unused(*_: object) -> None:
 TOY = Strategy(
     name="toy",
     settings=ToySettings,
-    feature_sets={FEATURES.name: FEATURES},
-    schedule=_unused,
-    build=_unused,
+    table=Table(_unused, (FEATURES,), cells=lambda events: (events["kind"].to_numpy(), events["width"].to_numpy())),
     task=lambda settings: TASK,
-    cells=cells,
-    baseline=lambda settings: 60.0,
-    value=lambda predictions, by, settings: (
-        top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
-    ),
-    value_name=lambda settings: f"net ROI of the top {settings.gate.top_k}",
     success=SUCCESS,
-    quick="",
+    value=Value(name=lambda settings: f"net ROI of the top {settings.gate.top_k}"),
 )
 
 

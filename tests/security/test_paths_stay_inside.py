@@ -53,7 +53,7 @@ def test_an_event_is_looked_up_and_never_a_path(home, value):
         {"event_id": ["0123456789abcdef0123456789abcdef"], "symbol": ["A"], "session": [dt.date(2020, 1, 2)]}
     )
     asked = request.read()._replace(event=value)
-    with pytest.raises(BadParameters, match="EVENT must be the beginning of one event id"):
+    with pytest.raises(BadParameters, match=r"EVENT: no event id begins with .*; check PARAMS"):
         explain._find(known, asked, None)
 
 

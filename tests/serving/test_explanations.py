@@ -21,7 +21,7 @@ def champion(request) -> Champion:
         closed["label"].to_numpy(),
         closed["outcome"].to_numpy(),
         closed["weight"].to_numpy(),
-        *TOY.cells(closed),
+        *TOY.table.cells(closed),
         closed.select("session", "t0", "t1_due"),
     )
     fitted = model.fit(request.param, sample, n_classes=3, learning=toy_learning())

@@ -47,7 +47,7 @@ def standing(newest, *, recipe: str, skill: float = 2.0, oos=None, seed: int = 9
     """A champion of that skill on the newest window; its recipe's own stream is made from `oos` likewise."""
     values = None
     if oos is not None:
-        values = TOY.value(champion_of(oos, skill=skill, seed=seed), "expected", toy(GATE))
+        values = TOY.value.earned(champion_of(oos, skill=skill, seed=seed), "expected", toy(GATE))
     return Standing(recipe, champion_of(newest, skill=skill, seed=seed), values)
 
 

@@ -13,7 +13,7 @@ from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace
 from bq.learning import walkforward
 from bq.serving import candidate, quality, registry
-from bq.serving.quality import CHAMPION, WALK_FORWARD
+from bq.serving.quality import Predictor
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY
 from bq.strategies.breakout.quality import backtested
@@ -53,6 +53,11 @@ def home(trained, monkeypatch):
     return trained[0]
 
 
+def words(answer: pl.DataFrame, settings) -> list[str]:
+    """The last clause of each decision's reason."""
+    return [STRATEGY.backtester.reason(row, settings)[-1] for row in answer.iter_rows(named=True)]
+
+
 @pytest.fixture
 def said(home, trained):
     return quality.probabilities(trained[2], STRATEGY, settings_of())
@@ -60,20 +65,20 @@ def said(home, trained):
 
 def test_every_event_keeps_its_place_and_has_at_most_one_probability(said, trained):
     assert said["event_id"].to_list() == trained[2]["event_id"].to_list()
-    assert (said["probability"].is_null() == said["said_by"].is_null()).all()
-    assert set(said["said_by"].drop_nulls()) == {CHAMPION, WALK_FORWARD}
+    assert (said["probability"].is_null() == said["predicted_by"].is_null()).all()
+    assert set(said["predicted_by"].drop_nulls()) == set(Predictor)
 
 
 def test_the_champion_says_nothing_of_events_that_began_while_it_was_trained(said, trained):
     _, _, events, training = trained
-    own = said.filter(pl.col("said_by") == CHAMPION).join(events, on="event_id")
+    own = said.filter(pl.col("predicted_by") == Predictor.CHAMPION.value).join(events, on="event_id")
     assert own["t0"].min() > training.trained_through
     assert (events["t0"] > training.trained_through).sum() == len(own)
 
 
 def test_before_it_each_probability_is_by_a_model_of_events_that_had_ended(said, trained):
     _, _, events, training = trained
-    earlier = said.filter(pl.col("said_by") == WALK_FORWARD)
+    earlier = said.filter(pl.col("predicted_by") == Predictor.WALK_FORWARD.value)
     told = earlier.join(training.oos, on="event_id", suffix="_oos")
     assert len(told) == len(earlier) and (told["probability"] - told["p_Win"]).abs().max() < 1e-6
     folds = training.folds.sort("fold")
@@ -82,7 +87,7 @@ def test_before_it_each_probability_is_by_a_model_of_events_that_had_ended(said,
 
 
 def test_before_all_of_them_there_is_none(said, trained):
-    unknown = said.filter(pl.col("said_by").is_null())
+    unknown = said.filter(pl.col("predicted_by").is_null())
     first = trained[3].oos["session"].min()
     assert len(unknown) and unknown["session"].min() < first
     assert said.filter(pl.col("session") < first)["probability"].null_count() == (said["session"] < first).sum()
@@ -93,7 +98,7 @@ def test_where_the_run_is_gone_only_the_champion_speaks(trained, home, monkeypat
     elsewhere = artefact._replace(card={**artefact.card, "run_id": "gone"})
     monkeypatch.setattr(registry, "champion", lambda namespace: elsewhere)
     found = quality.probabilities(trained[2], STRATEGY, settings_of())
-    assert set(found["said_by"].drop_nulls()) == {CHAMPION}
+    assert set(found["predicted_by"].drop_nulls()) == {Predictor.CHAMPION}
     assert "no probability before the champion's training ended" in caplog.text
 
 
@@ -107,7 +112,7 @@ def test_without_a_champion_the_document_s_words_say_what_to_do(trained, tmp_pat
 def test_a_scan_decides_by_the_backtester_s_priority(mode, home, trained):
     settings = settings_of(f"ml.enabled=true ml.prediction_mode={mode} ml.confidence_threshold=0.42")
     _, data, events, _ = trained
-    made = backtested(data, settings, quality.said_of(data, STRATEGY, settings)).signals
+    made = backtested(data, settings, quality.of_market(data, STRATEGY, settings)).signals
     for day in events["session"].unique().sort()[[-3, -40, 150]]:
         answer = quality.decide(store.at(STRATEGY, settings, data, day), data, STRATEGY, settings)
         theirs = made.filter(pl.col("session") == day).select("symbol", backtested="priority")
@@ -125,9 +130,10 @@ def test_what_the_champion_would_say_in_sample_is_not_shown(home, trained):
     _, data, events, training = trained
     before = events.filter(pl.col("session") < training.oos["session"].min())["session"].max()
     answer = quality.decide(store.at(STRATEGY, settings, data, before), data, STRATEGY, settings)
-    assert answer["expected_roi"].null_count() == answer["confidence"].null_count() == len(answer)
+    assert answer["expected"].null_count() == answer["confidence"].null_count() == len(answer)
     assert set(answer["tier"]) == {3} and set(answer["model"]) == {"rule score"}
-    assert answer["reason"].str.contains("alone: no probability is out of sample").all()
+    assert set(answer["why_not_champion"]) == {"in_sample"}
+    assert set(words(answer, settings)) == {"no probability is out of sample"}
 
 
 def test_a_model_that_is_not_enabled_is_not_asked(home, trained):
@@ -136,7 +142,8 @@ def test_a_model_that_is_not_enabled_is_not_asked(home, trained):
     answer = quality.decide(store.at(STRATEGY, settings_of(), data, day), data, STRATEGY, settings_of())
     assert set(answer["tier"]) == {3} and answer["probability"].null_count() == len(answer)
     assert answer["priority"].to_list() == answer["score"].to_list()
-    assert answer["reason"].str.contains("ml.enabled is false: no model is asked").all()
+    assert set(answer["why_not_champion"]) == {"not_asked"}
+    assert set(words(answer, settings_of())) == {"ml.enabled is false: no model is asked"}
 
 
 def test_enabling_a_model_makes_no_new_recipe_and_no_new_events(trained, home):
@@ -146,7 +153,7 @@ def test_enabling_a_model_makes_no_new_recipe_and_no_new_events(trained, home):
 
 
 def test_a_backtest_without_a_model_is_that_of_the_rules(home, trained):
-    assert quality.said_of(trained[1], STRATEGY, settings_of()) is None
+    assert quality.of_market(trained[1], STRATEGY, settings_of()) is None
     made = backtested(trained[1], settings_of(), start=dt.date(2011, 1, 3))
     assert made.days["session"][0] == dt.date(2011, 1, 3)
     assert np.array_equal(made.priority, made.found.score)

@@ -104,7 +104,7 @@ def events():
     settings = params.load(PARAMETERS, FORECAST.settings, overrides=small)
     data = market.load(settings.market)
     assert len(data.bars) == 41 * 1500 and data.findings.filter(pl.col("action") == "quarantined").is_empty()
-    return FORECAST.build(data, settings, FORECAST.schedule(data, settings)).events
+    return FORECAST.table.build(data, settings, FORECAST.table.schedule(data, settings)).events
 
 
 def test_the_factors_see_both_traits(events):

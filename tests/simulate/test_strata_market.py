@@ -100,7 +100,7 @@ def test_prices_say_nothing_about_their_direction(made):
 
 
 def test_forty_calm_sixty_usual_and_forty_stormy_sessions_are_drawn_for_each_of_fifty_names(whole):
-    wanted = BUTTERFLY.schedule(whole, settings())
+    wanted = BUTTERFLY.table.schedule(whole, settings())
     index = dict(whole.bars.filter(pl.col("symbol") == "SIMX").select("session", "iv").iter_rows())
     names = [symbol for symbol in wanted if symbol != "SIMX"]
     assert len(names) == 50
@@ -112,13 +112,15 @@ def test_forty_calm_sixty_usual_and_forty_stormy_sessions_are_drawn_for_each_of_
 
 
 def test_the_draw_is_by_the_seed(whole):
-    one, same, other = (BUTTERFLY.schedule(whole, settings(f"learning.seed={seed}"))["SIM00"] for seed in (7, 7, 8))
+    one, same, other = (
+        BUTTERFLY.table.schedule(whole, settings(f"learning.seed={seed}"))["SIM00"] for seed in (7, 7, 8)
+    )
     assert one == same and one != other
 
 
 def test_more_stormy_sessions_than_there_are_is_an_error(small):
     with pytest.raises(BadData, match="asks for 999 sessions of stratum 2"):
-        BUTTERFLY.schedule(small, settings(f"{SMALL} events.vix_strata=[3,4,999]"))
+        BUTTERFLY.table.schedule(small, settings(f"{SMALL} events.vix_strata=[3,4,999]"))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_events_of_a_simulated_market_are_labelled_simulated(collected, small):
     assert small.source == "simulated"
     assert set(collected.events["source"].cast(pl.String)) == {"simulated"}
     assert len(collected.events) + len(collected.refused) == 3 * 10
-    assert settings().namespace == "butterfly-simulated"
+    assert str(settings().namespace) == "butterfly-simulated"
 
 
 def test_an_event_for_deciding_today_has_the_features_of_the_one_for_training(collected, small):

@@ -58,7 +58,7 @@ def walk(symbol: str, count: int, *, seed: int, splits: dict[int, float] | None 
 
 def build(bars: pl.DataFrame, wanted: dict[str, list[dt.date]], overrides: str = ""):
     """Build the wanted events; `(events, refused)`."""
-    return BUTTERFLY.build(market_of(bars), butterfly_settings(overrides), wanted)
+    return BUTTERFLY.table.build(market_of(bars), butterfly_settings(overrides), wanted)
 
 
 def until(bars: pl.DataFrame, session: dt.date) -> pl.DataFrame:

@@ -37,7 +37,7 @@ def panel_bars(*, sessions: int = SESSIONS, names: int = NAMES, seed: int = 1) -
 def built(bars: pl.DataFrame, overrides: str = "", wanted: dict[str, list[dt.date]] | None = None):
     """All events of the schedule, or the wanted ones: `(events, refused)`, sorted by session and symbol."""
     settings, market = forecast_settings(overrides), market_of(bars)
-    events, refused = FORECAST.build(market, settings, wanted or FORECAST.schedule(market, settings))
+    events, refused = FORECAST.table.build(market, settings, wanted or FORECAST.table.schedule(market, settings))
     return events.sort("session", "symbol"), refused
 
 

@@ -8,6 +8,7 @@ from breakout_samples import breakout_settings, market_of, random_market
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY
 from bq.strategies.breakout.backtest import backtest, percentiles
+from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.prepare import prepare
 
 SETTINGS = breakout_settings(risk={"max_positions": 3})
@@ -45,7 +46,7 @@ def test_events_of_a_shorter_history_are_those_of_the_longer_one(seed, monkeypat
     last = market.bars["session"].unique().sort()[300]
     long = store.collect(STRATEGY, SETTINGS, market).events.filter(pl.col("session") <= last)
     short = store.collect(STRATEGY, SETTINGS, cut(market, last)).events
-    at_t0 = ["event_id", "t0", "t1_due", "taken", "score", *STRATEGY.feature_sets["breakout_v1"].columns]
+    at_t0 = ["event_id", "t0", "t1_due", "taken", "score", *BREAKOUT_V1.columns]
     lapsed = set(short["event_id"]) - set(long["event_id"])  # ordered at the last close: not yet known to lapse
     assert short.filter(pl.col("event_id").is_in(lapsed))["session"].to_list() in ([], [last])
     assert short.filter(~pl.col("event_id").is_in(lapsed)).select(at_t0).equals(long.select(at_t0))

@@ -14,6 +14,7 @@ from bq.market.calendars import sessions
 from bq.strategies import get, store
 from bq.strategies.breakout import STRATEGY, build, schedule
 from bq.strategies.breakout.backtest import backtest, signals
+from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.performance import compared, performance
 from bq.strategies.breakout.prepare import prepare
 from bq.strategies.breakout.settings import BreakoutSettings
@@ -102,7 +103,7 @@ def test_a_session_without_a_signal_gives_no_event_and_no_complaint(sample):
 
 
 def test_features_are_known_and_finite(events):
-    columns = STRATEGY.feature_sets["breakout_v1"].columns
+    columns = BREAKOUT_V1.columns
     table = events.select(columns)
     assert table.null_count().sum_horizontal()[0] < 0.2 * len(events) * len(columns)
     assert (events["fast_strength"] > 0).all() and (events["ma_distance"] > 0).all()

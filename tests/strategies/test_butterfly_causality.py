@@ -21,7 +21,7 @@ def bars(bundled):
 def events(bars):
     """Events drawn at random from the shipped schedule, built on the whole history."""
     settings = butterfly_settings()
-    schedule = BUTTERFLY.schedule(market_of(bars), settings)
+    schedule = BUTTERFLY.table.schedule(market_of(bars), settings)
     rng = np.random.default_rng(20)
     wanted = {}
     for symbol, count in SAMPLED.items():
@@ -117,19 +117,23 @@ def test_events_know_their_market(bundled, simulated):
     for market, source in ((bundled, "modelled"), (simulated, "simulated")):
         symbol = market.bars["symbol"][0]
         day = market.bars.filter(pl.col("symbol") == symbol)["session"][690]
-        assert set(BUTTERFLY.build(market, butterfly_settings(), {symbol: [day]}).events["source"]) == {source}
+        assert set(BUTTERFLY.table.build(market, butterfly_settings(), {symbol: [day]}).events["source"]) == {source}
 
 
 def test_the_schedule_does_not_change_as_bars_arrive(bundled):
     settings = butterfly_settings("market.symbols=[KO] events.every_weeks=3")
-    whole = BUTTERFLY.schedule(market_of(bundled.bars.filter(pl.col("symbol") == "KO")), settings)["KO"]
+    whole = BUTTERFLY.table.schedule(market_of(bundled.bars.filter(pl.col("symbol") == "KO")), settings)["KO"]
     for cut in whole[100:110]:
-        cut_off = BUTTERFLY.schedule(market_of(until(bundled.bars.filter(pl.col("symbol") == "KO"), cut)), settings)
+        cut_off = BUTTERFLY.table.schedule(
+            market_of(until(bundled.bars.filter(pl.col("symbol") == "KO"), cut)), settings
+        )
         assert cut_off["KO"] == [day for day in whole if day <= cut]
 
 
 def test_the_schedule_is_the_last_session_of_every_nth_week(bundled):
-    one, three = (BUTTERFLY.schedule(bundled, butterfly_settings(f"events.every_weeks={n}"))["SPX"] for n in (1, 3))
+    one, three = (
+        BUTTERFLY.table.schedule(bundled, butterfly_settings(f"events.every_weeks={n}"))["SPX"] for n in (1, 3)
+    )
     weeks = [day.isocalendar()[:2] for day in one]
     assert len(set(weeks)) == len(weeks)
     sessions = set(bundled.bars.filter(pl.col("symbol") == "SPX")["session"])

@@ -171,7 +171,7 @@ def test_t1_of_an_event_is_the_close_of_its_actual_exit():
     bars = walk("TOY", 700, seed=1)
     sessions = bars["session"][560:640].gather_every(4).to_list()
     built = [
-        BUTTERFLY.build(market_of(bars), butterfly_settings(overrides), {"TOY": sessions}).events
+        BUTTERFLY.table.build(market_of(bars), butterfly_settings(overrides), {"TOY": sessions}).events
         for overrides in (rule(0.3, 0.3), rule(None, None))
     ]
     early, late = (events.drop_nulls("t1").sort("session") for events in built)

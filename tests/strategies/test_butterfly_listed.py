@@ -269,7 +269,7 @@ def whole_chain(**options) -> pl.DataFrame:
 
 def build(quotes, wanted, overrides=SHORT, bars=BARS):
     made = dataclasses.replace(market_of(bars), quotes=quotes)
-    return BUTTERFLY.build(made, butterfly_settings(overrides), {"TOY": wanted})
+    return BUTTERFLY.table.build(made, butterfly_settings(overrides), {"TOY": wanted})
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +302,12 @@ def test_structures_use_only_listed_strikes_and_expiries_quoted_on_both_sides(ga
         assert event["upper"] - event["body"] == event["body"] - event["lower"] > 0
         assert event["expiry"] == event["session"] + dt.timedelta(days=event["dte_days"])
         assert any(abs(event["dte_days"] - wanted) <= 0.4 * wanted for wanted in (21, 30, 45))
+
+
+def test_an_event_names_the_root_that_is_traded_where_there_is_one(built):
+    roots = built.events.select("source", "root").unique().sort("source").rows()
+    assert roots == [("modelled", None), ("real", "TOY")]
+    assert built.events["quoted"].all(), "these bars hold prices as quoted"
 
 
 def test_with_quotes_volatility_and_skew_are_those_of_the_quotes():
@@ -430,7 +436,7 @@ def spx_events(spx):
     sessions = spx["session"].unique().sort().to_list()
     before = bars.bars.filter(pl.col("session") < sessions[0])["session"].tail(5).to_list()
     made = dataclasses.replace(bars, quotes=spx)
-    return BUTTERFLY.build(made, settings, {"SPX": [*before, *sessions]})
+    return BUTTERFLY.table.build(made, settings, {"SPX": [*before, *sessions]})
 
 
 def test_real_quotes_give_a_real_event_on_every_covered_day_and_a_modelled_one_before(spx, spx_events):

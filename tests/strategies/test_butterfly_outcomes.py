@@ -262,7 +262,7 @@ def test_dates_that_give_no_event_are_counted_with_the_reason():
     bars = walk("TOY", 700, seed=1)
     flat = bars.with_columns(symbol=pl.lit("FLAT"), close=pl.lit(50.0))
     days = bars["session"].gather([100, 350, 600]).to_list()
-    both = BUTTERFLY.build(
+    both = BUTTERFLY.table.build(
         market_of(pl.concat([bars, flat])),
         butterfly_settings("analysis.history_sessions=300"),
         {"TOY": days, "FLAT": days},

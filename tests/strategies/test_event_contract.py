@@ -206,7 +206,7 @@ def test_an_unknown_strategy_is_refused_with_the_nearest_name():
 @pytest.mark.parametrize("name", strategies.MODULES)
 def test_no_feature_set_of_a_strategy_leaks(name):
     strategy = strategies.get(name)
-    for features in strategy.feature_sets.values():
+    for features in strategy.table.feature_sets:
         assert refuse_leaks(features) is features
-    names = [features.columns for features in strategy.feature_sets.values()]
+    names = [features.columns for features in strategy.table.feature_sets]
     assert all(one != other for one, other in itertools.combinations(names, 2))

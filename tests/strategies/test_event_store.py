@@ -62,15 +62,15 @@ def messages(monkeypatch):
 def spied(monkeypatch):
     """The sessions that the strategy is asked to build, a dict for each call."""
     calls = []
-    build = BUTTERFLY.build
+    build = BUTTERFLY.table.build
 
     def spying(market, settings, wanted):
         calls.append({symbol: days for symbol, days in wanted.items() if days})
         return build(market, settings, wanted)
 
-    object.__setattr__(BUTTERFLY, "build", spying)
+    object.__setattr__(BUTTERFLY.table, "build", spying)
     yield calls
-    object.__setattr__(BUTTERFLY, "build", build)
+    object.__setattr__(BUTTERFLY.table, "build", build)
 
 
 def folder(plan) -> os.PathLike:
@@ -426,9 +426,10 @@ def test_a_home_whose_name_is_a_pattern_has_a_store_of_its_own(collect, bars, tm
 def test_what_another_schedule_had_stored_is_not_returned(plan, bars, tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     market = market_of(bars)
-    everything = BUTTERFLY.schedule(market, plan)
+    everything = BUTTERFLY.table.schedule(market, plan)
     few = {symbol: days[::3] for symbol, days in everything.items()}
-    drawn = dataclasses.replace(BUTTERFLY, schedule=lambda market, settings: few)
+    table = dataclasses.replace(BUTTERFLY.table, schedule=lambda market, settings: few)
+    drawn = dataclasses.replace(BUTTERFLY, table=table)
     whole = store.collect(BUTTERFLY, plan, market).events
     part = store.collect(drawn, plan, market).events
     assert len(part) < len(whole)

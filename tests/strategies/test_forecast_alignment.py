@@ -15,7 +15,7 @@ from bq.strategies.forecast.features import FACTORS
 def one_name():
     """A thousand sessions, of which 748 have a year of history."""
     bars = panel_bars(sessions=1000, names=5)
-    wanted = {"N0": FORECAST.schedule(market_of(bars), forecast_settings())["N0"]}
+    wanted = {"N0": FORECAST.table.schedule(market_of(bars), forecast_settings())["N0"]}
     return built(bars, wanted=wanted)
 
 

@@ -91,7 +91,7 @@ def test_a_name_that_trades_no_more_the_next_session_gives_no_event(bars):
     events, refused = built(without(bars, "N3", days(SESSIONS)[T + 1 :].to_list()))
     assert events.filter(pl.col("symbol") == "N3")["session"].max() == session(T - 1)
     assert refused.filter(pl.col("session") == session(T)).rows() == [
-        ("N3", session(T), "no price in the session after t0")
+        ("N3", session(T), "no_entry", "no price in the session after t0")
     ]
 
 
@@ -124,7 +124,7 @@ def test_the_index_is_no_event_and_stands_in_no_rank(bars, events):
     )
     assert events.select(RANKS).equals(built(other)[0].select(RANKS), null_equal=True)
     _, refused = built(bars, wanted={"SPX": [session(T)], "N0": [session(T)]})
-    assert refused.rows() == [("SPX", session(T), "an index is not traded")]
+    assert refused.rows() == [("SPX", session(T), "index", "an index is not traded")]
 
 
 def test_a_rank_is_that_of_the_factor_within_its_session(events):
@@ -159,7 +159,7 @@ def test_an_extra_lag_takes_features_from_so_many_sessions_before(bars, events):
 def test_lagged_columns_are_there_where_asked_for_and_are_earlier_ranks(bars, events):
     assert not any("_lag" in name for name in events.columns)
     lagged = built(bars, "temporal.lags=[1,2,5] learning.features=alpha_lagged")[0]
-    sets = {name: set(found.columns) for name, found in FORECAST.feature_sets.items()}
+    sets = {found.name: set(found.columns) for found in FORECAST.table.feature_sets}
     assert sets["alpha_ranks"] < sets["alpha_decayed"] < sets["alpha_lagged"] <= set(lagged.columns)
     for lag in (1, 2, 5):
         now, then = one(lagged, "N3", T + 5), one(events, "N3", T + 5 - lag)
@@ -251,8 +251,8 @@ def test_an_update_by_one_session_of_three_names_goes_on_and_says_what_was_left_
 
 def test_the_schedule_of_a_day_does_not_depend_on_later_bars(bars):
     settings = forecast_settings("events.every_sessions=3")
-    early = FORECAST.schedule(market_of(bars.filter(pl.col("session") <= session(200))), settings)
-    late = FORECAST.schedule(market_of(bars), settings)
+    early = FORECAST.table.schedule(market_of(bars.filter(pl.col("session") <= session(200))), settings)
+    late = FORECAST.table.schedule(market_of(bars), settings)
     assert {symbol: [day for day in found if day <= session(200)] for symbol, found in late.items()} == early
     assert len(late["N0"]) == pytest.approx(SESSIONS / 3, abs=1)
 
@@ -274,7 +274,7 @@ def test_real_stocks_give_events_for_every_session_and_name(bundled):
     recent = bundled.bars.filter(pl.col("session") >= dt.date(2015, 1, 2), pl.col("symbol") != "IXIC")
     settings = forecast_settings()
     market = market_of(recent)
-    events, refused = FORECAST.build(market, settings, FORECAST.schedule(market, settings))
+    events, refused = FORECAST.table.build(market, settings, FORECAST.table.schedule(market, settings))
     assert events["symbol"].n_unique() == 20 and set(refused["reason"]) == {"fewer than 252 sessions of history"}
     assert len(events) == 20 * (recent["session"].n_unique() - 252)
     assert (events["market_beta_60"].mean() > 0.7) and (events["market_beta_60"].mean() < 1.4)

@@ -26,8 +26,8 @@ def found(tmp_path_factory):
         shutil.copy(Path(FOLDER) / FILE, paths.raw_bars())
         settings = forecast_settings("market.source=files market.start=null")
         data = market.load(settings.market)
-        wanted = FORECAST.schedule(data, settings)
-        return sum(map(len, wanted.values())), *FORECAST.build(data, settings, wanted)
+        wanted = FORECAST.table.schedule(data, settings)
+        return sum(map(len, wanted.values())), *FORECAST.table.build(data, settings, wanted)
 
 
 def test_every_session_after_the_first_year_has_all_297_names(found):

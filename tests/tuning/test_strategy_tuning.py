@@ -11,10 +11,12 @@ from breakout_market import data, settings
 
 from bq.core.errors import BadData, BadParameters
 from bq.serving import ledger
+from bq.strategies.breakout import STRATEGY
 from bq.strategies.breakout.backtest import backtest
 from bq.strategies.breakout.performance import performance
 from bq.strategies.breakout.prepare import prepare
-from bq.tuning import scoring, strategy
+from bq.strategies.breakout.search import OBJECTIVES, score
+from bq.tuning import strategy
 from bq.tuning.parameters import applied
 from bq.tuning.scoring import until
 from bq.tuning.windows import divide
@@ -35,7 +37,7 @@ SMALL_NOISE_SEEDS = 4
 
 def tuned(given=None, market=None, *, keep: bool = False) -> dict:
     given = given or settings()
-    return strategy.tune(given, market or data(given), keep=keep).results
+    return strategy.tune(STRATEGY, given, market or data(given), keep=keep).results
 
 
 def windows_of(given):
@@ -52,9 +54,9 @@ def poisoned(given):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_ranges_are_those_of_the_rules_description(name):
-    of = strategy.RANGES[name]
+    of = strategy.ranges_of(STRATEGY)[name]
     assert TABLE[name] == (of.choices if hasattr(of, "choices") else (of.low, of.high))
-    assert set(strategy.RANGES) == set(TABLE)
+    assert set(STRATEGY.backtester.ranges) == set(TABLE)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_value_that_the_rules_do_not_implement_is_refused(values):
         applied(settings(), values)
 
 
-@pytest.mark.parametrize("objective", sorted(scoring.OBJECTIVES))
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
 def test_a_trial_is_worth_the_mean_of_its_folds_each_from_fresh_capital(objective):
     given = settings(more=f"tuning.objective={objective} tuning.trials=2")
     found, windows = tuned(given), windows_of(given)
@@ -73,7 +75,7 @@ def test_a_trial_is_worth_the_mean_of_its_folds_each_from_fresh_capital(objectiv
     for row in found["trials"]:
         rules = applied(given, row["values"])
         folds = [performance(backtest(market, rules, start=s, end=e)) for s, e in windows.folds]
-        expected = [getattr(fold, scoring.OBJECTIVES[objective]) for fold in folds]
+        expected = [getattr(fold, OBJECTIVES[objective]) for fold in folds]
         assert row["folds"] == pytest.approx(expected)
         assert row["value"] == pytest.approx(np.mean(expected))
         assert row["trades"] == sum(fold.trades for fold in folds)
@@ -98,9 +100,7 @@ def test_cutting_later_days_changes_no_validation_figure():
     given = settings()
     windows, market = windows_of(given), data(given)
     for last in (windows.validation.end, windows.holdout.start):
-        cut, whole = (
-            scoring.score(prepare(of, given.universe), given, windows.folds) for of in (until(market, last), market)
-        )
+        cut, whole = (score(prepare(of, given.universe), given, windows.folds) for of in (until(market, last), market))
         assert cut.folds == whole.folds
         assert cut.series.equals(whole.series)
 
@@ -171,9 +171,10 @@ def test_the_same_seed_finds_the_same_winner_and_an_interrupted_search_too(home)
 
 
 def test_other_data_are_another_study():
-    names = {strategy.study_name(given, data(given)) for given in (settings(), settings(seed=2))}
+    ranges = strategy.ranges_of(STRATEGY)
+    names = {strategy.study_name(given, data(given), ranges) for given in (settings(), settings(seed=2))}
     more = settings(more="tuning.trials=99 learning.folds=2")
-    assert strategy.study_name(more, data(more)) in names
+    assert strategy.study_name(more, data(more), ranges) in names
     assert len(names) == 2
 
 

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from bq import strategies
 from bq.core import params, paths
 from bq.core.errors import BadParameters
+from bq.strategies.breakout import STRATEGY
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.tuning import parameters, strategy
+from bq.tuning import parameters
 from bq.tuning.parameters import applied, rounded, values_of
+from bq.tuning.strategy import ranges_of
 
 BREAKOUT = paths.CHECKOUT / "parameters" / "breakout.yaml"
+RANGES = ranges_of(STRATEGY)
 TUNED = {
     "exit.hard_stop_atr_mult": 2.3000000000000003,
     "exit.exit_ma": 20,
@@ -81,11 +84,11 @@ def test_a_file_that_cannot_be_read_back_as_it_was_meant_is_refused(tmp_path):
 
 
 @how(max_examples=25, deadline=None)
-@for_all(st.fixed_dictionaries({name: st.floats(0, 1) for name in strategy.RANGES}))
+@for_all(st.fixed_dictionaries({name: st.floats(0, 1) for name in RANGES}))
 def test_every_value_of_the_ranges_is_one_that_the_rules_implement(shares):
     base, values = params.load(BREAKOUT, BreakoutSettings), {}
     for name, share in shares.items():
-        of = strategy.RANGES[name]
+        of = RANGES[name]
         if hasattr(of, "choices"):
             values[name] = of.choices[min(int(share * len(of.choices)), len(of.choices) - 1)]
         else:

@@ -4,19 +4,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bq.strategies.backtester import Backtester
 from bq.strategies.breakout.build import NAME, build, schedule
 from bq.strategies.breakout.evidence import evaluation, exhibits
 from bq.strategies.breakout.features import BREAKOUT_V1
-from bq.strategies.breakout.quality import priority
+from bq.strategies.breakout.quality import backtested, priority, reason
+from bq.strategies.breakout.search import RANGES, scorer
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.breakout.value import value, value_name
-from bq.strategies.contract import Strategy
+from bq.strategies.contract import Strategy, Table, Value, Views
 from bq.strategies.task import Task
 
 
 def task(settings: BreakoutSettings) -> Task:
     """Whether a trade earns anything, net of costs: P(Win) is P(R > 0)."""
-    return Task(("Loss", "Win"), (1e-12,))
+    return Task(("Loss", "Win"), (1e-12,), outcome="R")  # the rules trade every signal that fits
 
 
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -28,22 +30,29 @@ def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]
 STRATEGY = Strategy(
     name=NAME,
     settings=BreakoutSettings,
-    feature_sets={BREAKOUT_V1.name: BREAKOUT_V1},
-    schedule=schedule,
-    build=build,
-    task=task,
-    cells=cells,
-    baseline=lambda settings: 0.0,  # the rules trade every signal that fits
-    value=value,
-    value_name=value_name,
-    cross_sectional=True,
-    detail=(
-        *("kind", "decision", "entry_session", "exit_session", "exit_reason"),
-        *("entry_price", "exit_price", "quantity", "stop_share"),
+    table=Table(
+        build=build,
+        feature_sets=(BREAKOUT_V1,),
+        schedule=schedule,
+        cells=cells,
+        cross_sectional=True,
+        kind="kind",
+        detail=(
+            *("kind", "decision", "entry_session", "exit_session", "exit_reason"),
+            *("entry_price", "exit_price", "quantity", "stop_share"),
+        ),
     ),
-    kind="kind",
-    exhibits=exhibits,
-    priority=priority,
-    evaluation=evaluation,
+    task=task,
+    value=Value(earned=value, name=value_name),
+    views=Views(exhibits=exhibits),
+    backtester=Backtester(
+        run=backtested,
+        priority=priority,
+        evaluation=evaluation,
+        scorer=scorer,
+        ranges=RANGES,
+        reason=reason,
+        without_model="ml.enabled: false",
+    ),
     quick="learning.folds=3 gate.draws=2000",
 )

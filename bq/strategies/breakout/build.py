@@ -12,7 +12,7 @@ from bq.strategies.breakout.backtest import Signals, backtest, follow, signals, 
 from bq.strategies.breakout.features import breakout_v1
 from bq.strategies.breakout.prepare import Prepared, prepare
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.strategies.events import UTC, Built, Wanted, event_id
+from bq.strategies.events import Built, Wanted, asked, completed, event_id
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -55,9 +55,7 @@ def build(market: "MarketData", settings: BreakoutSettings, wanted: Wanted) -> B
     by_rule = settings.model_copy(update={"ml": settings.ml.model_copy(update={"enabled": False})})
     result = backtest(prepared, by_rule)
     rows = _rows(prepared, result.found, result.signals["decision"], settings)
-    pairs = [(symbol, day) for symbol, days in wanted.items() for day in days]
-    asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "session": pl.Date}, orient="row")
-    rows = rows.join(asked, on=["symbol", "session"], how="semi", maintain_order="left")
+    rows = asked(rows, wanted)
     lapsed = pl.col("exit_reason") == "lapsed"
     refused = rows.filter(lapsed).select("symbol", "session", reason=pl.lit(LAPSED))
     return Built(_as_events(rows.filter(~lapsed), market, settings), refused)
@@ -85,19 +83,10 @@ def _as_events(rows: pl.DataFrame, market: "MarketData", settings: BreakoutSetti
     """Add the contract's columns; the strategy's own stay behind them."""
     from bq.market.calendars import sessions
 
-    calendar = sessions(market.calendar)
-    closes, name = calendar["close_utc"], variant(settings)
-    here = calendar["session"].search_sorted(rows["session"])
-    t0 = closes.gather(here)
-    ids = [event_id(NAME, *pair, name) for pair in zip(rows["symbol"], t0.dt.to_string("iso:strict"), strict=True)]
-    known = calendar.rename({"session": "exit_session", "close_utc": "t1"})
-    return rows.join(known, on="exit_session", how="left", maintain_order="left").with_columns(
-        pl.Series("event_id", ids, dtype=pl.String),
-        t0.alias("t0"),
-        closes.gather(here + settings.exit.max_holding_days).alias("t1_due"),
-        pl.col("t1").cast(UTC),
-        strategy=pl.lit(NAME),
-        variant=pl.lit(name),
-        taken=pl.col("decision") == "taken",
-        source=pl.lit("simulated" if market.source == "simulated" else "real"),
+    calendar, name = sessions(market.calendar), variant(settings)
+    t0 = calendar["close_utc"].gather(calendar["session"].search_sorted(rows["session"])).dt.to_string("iso:strict")
+    ids = [event_id(NAME, *pair, name) for pair in zip(rows["symbol"], t0, strict=True)]
+    numbered = rows.with_columns(
+        pl.Series("event_id", ids, dtype=pl.String), known="exit_session", taken=pl.col("decision") == "taken"
     )
+    return completed(numbered, market, strategy=NAME, variant=name, holding_sessions=settings.exit.max_holding_days)

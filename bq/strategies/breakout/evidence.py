@@ -181,8 +181,7 @@ def evaluation(
     """The portfolio without a model and with it on the same sessions, from fresh capital at `start`.
 
     answers : session, symbol, probability. The first exhibit compares OFF with the mode of the settings, with
-    intervals, and says what that proves; the second shows every mode. What a reader needs once stands in a paragraph
-    of its own.
+    intervals, and says what that proves; the second, for a page alone, shows every mode.
     """
     prepared = prepare(market, settings.universe)
     results = quality.in_modes(prepared, settings, answers, start=start)
@@ -195,18 +194,19 @@ def evaluation(
     text = (
         f"{conclusion(intervals['expectancy'], off, on, settings)} {span}, {days} sessions, {len(off.found.session)} "
         f"signals, {known} of them with a probability. {_percent(settings)} intervals by stationary bootstrap over "
-        f"sessions, mean block {block:.0f}.\n\n"
+        f"sessions, mean block {block:.0f}."
     )
     mode = settings.ml.prediction_mode
     beside = "Shown, not to choose from: the best of several looks better than it is."
     return [
         Exhibit(
             f"{title}: ML off and on ({mode})",
-            text + CONVENTIONS.format(annual=prepared.periods_per_year),
+            text,
             table,
             curves(off, ML_off=off.equity, ML_on=on.equity),
+            note=CONVENTIONS.format(annual=prepared.periods_per_year),
         ),
-        Exhibit(f"{title}: every mode", beside, _modes(results)),
+        Exhibit(f"{title}: every mode", beside, _modes(results), page_only=True),
     ]
 
 

@@ -3,7 +3,8 @@
 `answers` are frames of session, symbol and probability: P(R > 0) of the signals that have one.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -43,6 +44,19 @@ def aligned(prepared: Prepared, found: Signals, answers: pl.DataFrame) -> Array:
     """The probability of each signal, shape (n_signals,); NaN where none is known."""
     known = _keys(prepared, found).join(answers, on=["session", "symbol"], how="left", maintain_order="left")
     return known["probability"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def reason(decision: Mapping[str, Any], settings: BreakoutSettings) -> list[str]:
+    """What decided on a signal, in clauses; decision : score, probability, predicted_by and priority."""
+    score, by, ml = f"rule score {decision['score']:.3f}", decision["predicted_by"], settings.ml
+    if not ml.enabled:
+        return [score, "ml.enabled is false: no model is asked"]
+    if by is None:
+        return [score, "no probability is out of sample"]
+    chance = f"P(R > 0) {decision['probability']:.3f} ({by})"
+    if decision["priority"] is None:
+        return [f"{chance}, below the {ml.confidence_threshold:g} threshold: not traded"]
+    return [f"{chance}, {score}, by {ml.prediction_mode}"]
 
 
 def with_mode(settings: BreakoutSettings, mode: str) -> BreakoutSettings:

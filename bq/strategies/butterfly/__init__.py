@@ -14,10 +14,9 @@ from bq.core.files import digest
 from bq.core.parallel import parallel_map
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Exhibit, Sketch, Strategy
-from bq.strategies.events import Built, event_id
+from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views
+from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
-from bq.strategies.value import mean_of_all, top_k
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -92,7 +91,7 @@ def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> 
         raise ValueError("at least one session must be wanted")
     frames, refused = zip(*parts, strict=True)
     rows = pl.concat(frames)
-    return Built(_as_events(rows, market, settings, calendar), pl.concat(refused))
+    return Built(_as_events(rows, market, settings), pl.concat(refused))
 
 
 def _build_one(
@@ -127,45 +126,24 @@ def _build_one(
     return pl.concat(frames).select(symbol, pl.all()), pl.concat(refusals).select(symbol, pl.all())
 
 
-def _as_events(
-    rows: pl.DataFrame, market: "MarketData", settings: ButterflySettings, calendar: pl.DataFrame
-) -> pl.DataFrame:
+def _as_events(rows: pl.DataFrame, market: "MarketData", settings: ButterflySettings) -> pl.DataFrame:
     """Add the contract's columns to the symbol-wise rows; the strategy's own columns stay behind them."""
-    close = dict(calendar.iter_rows())
-    name = variant(settings)
-    ids = [
-        event_id(NAME, symbol, close[session].isoformat(), name)
-        for symbol, session in rows.select("symbol", "session").iter_rows()
-    ]
-    at_close = partial(
-        pl.Expr.replace_strict,
-        old=calendar["session"],
-        new=calendar["close_utc"],
-        return_dtype=pl.Datetime("us", "UTC"),
-    )
-    outcome = pl.col("outcome").fill_nan(None)
-    return rows.with_columns(
-        pl.col("^roi_.*$", "lead_7d", "debit", "risk", "exit_spot", "in_zone").fill_nan(None),
-        pl.Series("event_id", ids, dtype=pl.String),
-        strategy=pl.lit(NAME),
-        variant=pl.lit(name),
-        t0=at_close(pl.col("session")),
-        t1=at_close(pl.col("known")),
-        t1_due=at_close(pl.col("due")),
-        taken=pl.lit(True),
+    numbers = rows.with_columns(
+        pl.col("^roi_.*$", "outcome", "lead_7d", "debit", "risk", "exit_spot", "in_zone").fill_nan(None),
         source=pl.lit("simulated") if market.source == "simulated" else pl.col("source"),
-        outcome=outcome,
-    ).drop("due", "known")
+    )
+    return completed(numbers, market, strategy=NAME, variant=variant(settings))
 
 
 def task(settings: ButterflySettings) -> Task:
     """Four ROI classes by the edges of the settings; from the third on a trade is worth taking."""
-    return Task(("Loss", "Minor", "Good", "Excellent"), tuple(settings.label.edges), trade_above=0.15)
-
-
-def value(predictions: pl.DataFrame, by: str | None, settings: ButterflySettings) -> pl.DataFrame:
-    """Mean ROI of the best of each session."""
-    return top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
+    return Task(
+        ("Loss", "Minor", "Good", "Excellent"),
+        tuple(settings.label.edges),
+        outcome="ROI",
+        trade_above=0.15,
+        trade_score=settings.score.trade_at,
+    )
 
 
 def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
@@ -182,11 +160,9 @@ def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
 
 def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
     """Legs, rule score, Greeks and pay-off of an event."""
-    from bq.strategies.butterfly.history import UNQUOTED_SPOT
     from bq.strategies.butterfly.payoff import greeks, legs, payoff, score
 
-    width = event["upper"] - event["body"]
-    quoted = event["spot"] != UNQUOTED_SPOT
+    width, quoted = event["upper"] - event["body"], event["quoted"]
     strikes = f"{event['body']:.4g} ±{width:.3g}{'' if quoted else ' % of spot'}"
     caption = f"{event['symbol']} {event['structure']} {strikes}, {event['dte_days']} days"
     structure = legs(event) if quoted else legs(event).rename({"strike": "strike [% of spot]"})
@@ -215,24 +191,21 @@ def _results(oos: pl.DataFrame, settings: ButterflySettings, market: "MarketData
 STRATEGY = Strategy(
     name=NAME,
     settings=ButterflySettings,
-    feature_sets={features.name: features for features in (BUTTERFLY_V2, BUTTERFLY_V3)},
-    build=build,
-    schedule=schedule,
-    task=task,
-    cells=cells,
-    baseline=lambda settings: settings.score.trade_at,
-    value=value,
-    value_name=lambda settings: f"net ROI of the top {settings.gate.top_k}",
-    success=Task(("Failure", "Success"), (1e-12,)),  # did it earn anything, net of costs
-    detail=(
-        *("structure", "lower", "body", "upper", "dte_days", "expiry", "spot", "level"),
-        *("entry_session", "exit_session", "exit_reason", "debit", "exit_spot", "in_zone", "lead_7d"),
-        *("roi_0%", "roi_25%", "roi_50%", "roi_100%"),
+    table=Table(
+        build=build,
+        feature_sets=(BUTTERFLY_V2, BUTTERFLY_V3),
+        schedule=schedule,
+        cells=cells,
+        kind="structure",
+        detail=(
+            *("structure", "lower", "body", "upper", "dte_days", "expiry", "root", "spot", "quoted", "level"),
+            *("entry_session", "exit_session", "exit_reason", "debit", "exit_spot", "in_zone", "lead_7d"),
+            *("roi_0%", "roi_25%", "roi_50%", "roi_100%"),
+        ),
     ),
-    kind="structure",
-    exhibits=_exhibits,
-    results=_results,
-    notices=notices,
-    sketch=sketch,
+    task=task,
+    success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
+    value=Value(name=lambda settings: f"net ROI of the top {settings.gate.top_k}"),
+    views=Views(exhibits=_exhibits, results=_results, notices=notices, sketch=sketch),
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -126,6 +126,7 @@ def describe(h: History, found: Opportunity, s: ButterflySettings) -> dict[str, 
         "trend": reading.trend,
         "peak": reading.peak,
         "spot": reading.spot,
+        "quoted": np.full(len(at), h.quoted is not None),  # else prices and strikes are in % of spot at t0
         "lower": structure.lower,
         "body": structure.body,
         "upper": structure.upper,
@@ -143,12 +144,13 @@ def describe(h: History, found: Opportunity, s: ButterflySettings) -> dict[str, 
 
 def build_symbol(
     h: History, at: Index, pricer: Pricer, s: ButterflySettings
-) -> tuple[dict[str, NDArray], pl.DataFrame]:
+) -> tuple[dict[str, NDArray | pl.Series], pl.DataFrame]:
     """All columns of the events of one symbol at the given bar positions, and the refused dates."""
     found, refused = find(h, at, pricer, s)
     way = course(h, found.at, found.structure, pricer, s)
     columns = {
         **describe(h, found, s),
+        "root": pl.Series(pricer.roots(found.at, found.structure), dtype=pl.String),
         "due": way.due,
         "known": way.known,
         "entry_session": np.where(way.entry >= 0, h.session[way.entry], np.datetime64("NaT")),

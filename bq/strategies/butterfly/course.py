@@ -27,6 +27,10 @@ class Pricer(Protocol):
         """Value at bar `position` of the structures chosen at bar `at`; NaN where there is no quote."""
         ...
 
+    def roots(self, at: Index, structure: Structure) -> list[str | None]:
+        """The option root of each structure; None where it is of no listed contract."""
+        ...
+
 
 class Course(NamedTuple):
     """Positions are −1 and values NaN while they are not known; all arrays of shape (n_events,)."""

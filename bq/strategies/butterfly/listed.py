@@ -108,6 +108,12 @@ class Listed(NamedTuple):
             return np.nan, np.nan, int(dte)
         return float(body), float(widths[np.argmin(np.abs(widths - width))]), (expiry - day).days
 
+    def roots(self, at: Index, structure: Structure) -> list[str | None]:
+        """The root that is traded from entry to exit."""
+        days = self.h.session[at].tolist()
+        expiries = [day + dt.timedelta(days=int(dte)) for day, dte in zip(days, structure.dte_days, strict=True)]
+        return [self.board.root[pair] for pair in zip(days, expiries, strict=True)]
+
     def quote(self, at: Index, structure: Structure, position: Index) -> pricing.Quote:
         """Mid and half-spread at bar `position`; NaN where a leg has no quote; settled from the expiry on.
 

@@ -20,6 +20,10 @@ class Modelled(NamedTuple):
         """The structure of each event, on the strike grid of its price."""
         return choose(reading, quoted=self.h.quoted is not None, settings=self.s.structure)
 
+    def roots(self, at: Index, structure: Structure) -> list[str | None]:
+        """No contract is listed."""
+        return [None] * len(at)
+
     def years(self, at: Index, structure: Structure, position: Index) -> Array:
         """Time to expiry at bar `position`, ACT/365, never below 0."""
         expiry = self.h.session[at] + structure.dte_days.astype("timedelta64[D]")

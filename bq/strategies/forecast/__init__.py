@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.strategies.contract import Strategy
+from bq.strategies.contract import Counter, Strategy, Table, Value, Views
 from bq.strategies.forecast import sectors
 from bq.strategies.forecast.build import NAME, build
 from bq.strategies.forecast.evidence import exhibits, results
@@ -38,8 +38,8 @@ def schedule(market: "MarketData", settings: ForecastSettings) -> Wanted:
 
 
 def task(settings: ForecastSettings) -> Task:
-    """A regression on the standing of a return among those of its session."""
-    return Task(trade_above=0.0)
+    """A regression on the z-score of a return among those of its session."""
+    return Task(outcome="return")
 
 
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -53,23 +53,29 @@ def notices(events: pl.DataFrame, settings: ForecastSettings) -> list[str]:
     return [unlimited] if unlimited else []
 
 
+def counters(events: pl.DataFrame) -> list[Counter]:
+    """Outcomes of names that were halted or delisted before the exit: they earn their last price."""
+    closed = events.filter(pl.col("outcome").is_not_null())
+    older = closed.filter(pl.col("exit_stale_sessions") > 0)
+    names = older["symbol"].unique().sort().to_list()
+    return [Counter("outcomes that end at a price older than the exit session", len(older), len(closed), names)]
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=ForecastSettings,
-    feature_sets={features.name: features for features in FEATURE_SETS},
-    schedule=schedule,
-    build=build,
+    table=Table(
+        build=build,
+        feature_sets=FEATURE_SETS,
+        schedule=schedule,
+        cells=cells,
+        cross_sectional=True,
+        carried=CARRIED,
+    ),
     task=task,
-    cells=cells,
-    baseline=lambda settings: 0.0,
-    value=value,
-    value_name=value_name,
-    carried=CARRIED,
-    requirements=requirements,
+    value=Value(earned=value, name=value_name, requirements=requirements, sizes=sizes),
+    views=Views(
+        exhibits=lambda made, market, settings: exhibits(made), results=results, notices=notices, counters=counters
+    ),
     quick="events.every_sessions=10 gate.draws=2000",
-    cross_sectional=True,
-    exhibits=lambda made, market, settings: exhibits(made),
-    sizes=sizes,
-    notices=notices,
-    results=results,
 )

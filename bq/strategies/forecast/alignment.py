@@ -1,21 +1,45 @@
 """What came of the bars, stage by stage, and why the rest did not: nothing is trimmed without a reason."""
 
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
 import polars as pl
 
+if TYPE_CHECKING:
+    from bq.strategies.forecast.settings import ForecastSettings
+
 STAGES = ("bars", "with history", "events", "matured")
+
+
+class Refusal(StrEnum):
+    """Why a wanted (symbol, session) gave no event."""
+
+    INDEX = "index"
+    YOUNG = "young"
+    NO_ENTRY = "no_entry"
+    FEW = "few"
+
+    def sentence(self, settings: "ForecastSettings") -> str:
+        """For people."""
+        return {
+            Refusal.INDEX: "an index is not traded",
+            Refusal.YOUNG: f"fewer than {settings.temporal.max_lookback_days} sessions of history",
+            Refusal.NO_ENTRY: "no price in the session after t0",
+            Refusal.FEW: f"fewer than {settings.events.min_names} names in the session",
+        }[self]
 
 
 def alignment(wanted: int, events: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     """Rows that came through each stage and what was left out on the way to the next.
 
-    wanted : scheduled (symbol, session) with a bar. events, refused : as the event store returns them.
+    wanted : scheduled (symbol, session) with a bar. events, refused : as the event store returns them, with `refusal`.
     Returns stage, rows, coverage (share of the stage before), left_out and why: each reason with its number of rows,
     symbols and sessions. Open events are not lost: they wait for their outcome and can be predicted.
 
     >>> alignment(len(events) + len(refused), events, refused)  # doctest: +SKIP
     """
-    history = refused["reason"].str.contains("history|index")
-    young, rest = refused.filter(history), refused.filter(~history)
+    without_history = pl.col("refusal").is_in([Refusal.INDEX.value, Refusal.YOUNG.value])
+    young, rest = refused.filter(without_history), refused.filter(~without_history)
     waiting = events.filter(pl.col("outcome").is_null()).with_columns(reason=pl.lit("outcome not due yet"))
     lost = [None, young, rest, waiting]
     rows, table, before = wanted, [], wanted

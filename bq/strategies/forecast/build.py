@@ -13,7 +13,7 @@ from bq.core.files import digest
 from bq.core.log import log
 from bq.market.matrix import BarMatrix, Mask, bar_matrix, days_between
 from bq.strategies.events import UTC, Built, event_id
-from bq.strategies.forecast.alignment import explained
+from bq.strategies.forecast.alignment import Refusal, explained
 from bq.strategies.forecast.features import FACTORS
 from bq.strategies.forecast.outcome import Outcomes, outcomes
 from bq.strategies.forecast.settings import DELAY, ForecastSettings
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 NAME = "forecast"
 SCORED_BY = ("momentum_252", "reversal_5d")
-AN_INDEX, YOUNG = "an index is not traded", "fewer than {} sessions of history"
-NO_ENTRY = "no price in the session after t0"
-FEW = "fewer than {} names in the session"
 
 
 class Rows(NamedTuple):
@@ -33,7 +30,7 @@ class Rows(NamedTuple):
 
     members: Mask  # the cross-section: names with enough history and a bar
     events: Mask  # members that are wanted and can be bought, in sessions of enough names
-    reasons: Mapping[str, Mask]  # why others that are wanted gave none
+    refused: Mapping[Refusal, Mask]  # why others that are wanted gave none
 
 
 def variant(s: ForecastSettings) -> str:
@@ -66,7 +63,7 @@ def build(market: "MarketData", settings: ForecastSettings, wanted: Mapping[str,
     index = next((p.symbols.index(name) for name in settings.events.index_symbols if name in p.symbols), None)
     table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events))
     _say_what_is_missing(table)
-    refused = _refused(p, rows)
+    refused = _refused(p, rows, settings)
     if not rows.events.any() and len(refused):
         log.warning("forecast: no event: %s", explained(refused))
     closes = calendar.filter(pl.col("session") >= p.sessions[0])["close_utc"]
@@ -104,19 +101,19 @@ def _rows(p: BarMatrix, found: Outcomes, s: ForecastSettings, wanted: Mask) -> R
     members = p.has_bar & ~index & ~young
     able = members & found.enterable
     few = able & (able.sum(axis=0) < least)
-    reasons = {
-        AN_INDEX: index,
-        YOUNG.format(history): young & ~index,
-        NO_ENTRY: members & ~found.enterable,
-        FEW.format(least): few,
+    refused = {
+        Refusal.INDEX: index,
+        Refusal.YOUNG: young & ~index,
+        Refusal.NO_ENTRY: members & ~found.enterable,
+        Refusal.FEW: few,
     }
-    return Rows(members, wanted & able & ~few, {reason: wanted & mask for reason, mask in reasons.items()})
+    return Rows(members, wanted & able & ~few, {why: wanted & mask for why, mask in refused.items()})
 
 
 def _enough(p: BarMatrix, rows: Rows, s: ForecastSettings) -> None:
     """Raise where too much of the cross-section gives no event; rows : of all sessions from `events.first` on."""
     threshold, least, kept = s.alignment.coverage_threshold, s.events.min_names, int(rows.events.sum())
-    unsold, few = rows.reasons[NO_ENTRY], rows.reasons[FEW.format(least)]
+    unsold, few = rows.refused[Refusal.NO_ENTRY], rows.refused[Refusal.FEW]
     whole = kept + int(unsold.sum()) + int(few.sum())
     if kept >= threshold * whole:
         return
@@ -176,11 +173,12 @@ def _head(
     ).drop("known")
 
 
-def _refused(p: BarMatrix, rows: Rows) -> pl.DataFrame:
-    """The wanted dates without an event: symbol, session, reason."""
-    parts = [pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, "reason": pl.String})]
-    for reason, mask in rows.reasons.items():
+def _refused(p: BarMatrix, rows: Rows, s: ForecastSettings) -> pl.DataFrame:
+    """The wanted dates without an event: symbol, session, refusal and its sentence as reason."""
+    nothing = {"symbol": pl.String, "session": pl.Date, "refusal": pl.String, "reason": pl.String}
+    parts = [pl.DataFrame(schema=nothing)]
+    for why, mask in rows.refused.items():
         symbol, day = np.nonzero(mask)
         part = {"symbol": pl.Series(p.symbols).gather(symbol), "session": pl.Series(p.sessions[day]).cast(pl.Date)}
-        parts.append(pl.DataFrame(part).with_columns(reason=pl.lit(reason)))
+        parts.append(pl.DataFrame(part).with_columns(refusal=pl.lit(why.value), reason=pl.lit(why.sentence(s))))
     return pl.concat(parts)

@@ -1,0 +1,69 @@
+"""Why decisions came out as they did: sentences made of their columns."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from bq.core.namespace import Tier
+from bq.core.settings import Settings
+from bq.serving.decide import WhyNot
+from bq.strategies.contract import Strategy
+
+TIERS = {"champion": Tier.CHAMPION.label, "second": Tier.SECOND.label}  # by the end of their columns
+
+
+class Reasons(NamedTuple):
+    """What all decisions share, said once, and what is left of each."""
+
+    shared: list[str]
+    own: list[str]  # one a decision
+
+
+def reasons(
+    answer: pl.DataFrame, strategy: Strategy, settings: Settings, *, whole: bool = False, numbers: bool = True
+) -> Reasons:
+    """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.quality.decide`.
+
+    whole : every decision keeps its whole reason. numbers : whether what decided is said, which has columns too.
+    """
+    told = [
+        [*(decided(row, strategy, settings) if numbers else ()), *beside(row)] for row in answer.iter_rows(named=True)
+    ]
+    shared = [part for part in told[0] if all(part in parts for parts in told)] if len(told) > 1 and not whole else []
+    return Reasons(shared, ["; ".join(part for part in parts if part not in shared) for parts in told])
+
+
+def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> list[str]:
+    """What decided, and which side of its threshold it was on."""
+    if "priority" in row:
+        return strategy.backtester.reason(row, settings)
+    limit, trade = f"the {row['threshold']:g} threshold", row["should_trade"]
+    if row["tier"] == Tier.CHAMPION:
+        expected = f"expected {strategy.task(settings).expected} {row['expected']:.3f}"
+        return [f"{expected}, {'above' if trade else 'below'} {limit}"]
+    side = "at or above" if trade else "below"
+    if row["tier"] == Tier.SECOND:
+        return [f"P({strategy.success.classes[-1]}) {row['class_probabilities'][-1]:.3f}, {side} {limit}"]
+    return [f"rule score {row['score']:.1f}, {side} {limit}"]
+
+
+def beside(row: Mapping[str, Any]) -> list[str]:
+    """What else a reader of a decision should know: in sample, unlike the training, and who could not answer."""
+    said = []
+    if row["in_sample"]:
+        said.append(f"in sample, no evidence: the model was trained on events up to {row['trained_through']:%Y-%m-%d}")
+    if row["outside_support"]:
+        said.append(f"outside the training support: {', '.join(row['outside_support'])}")
+    if "priority" in row:  # the backtester's reason has said who was asked
+        return said
+    parts = [_why_not(row[f"why_not_{tier}"], row[f"{tier}_fault"], label) for tier, label in TIERS.items()]
+    return [*said, *filter(None, parts)]
+
+
+def _why_not(why: str | None, fault: str | None, label: str) -> str:
+    if why is None or why == WhyNot.NO_SECOND_TIER:
+        return ""
+    if why == WhyNot.NOT_ASKED:
+        return f"the parameters ask no {label}"
+    return f"no {label} is deployed" if fault is None else f"the {label} cannot answer: {fault.rstrip('.')}"
