@@ -6,14 +6,15 @@ from pathlib import Path
 import polars as pl
 
 from bq import market
-from bq.core import db, files, paths
+from bq.core import files, paths
 from bq.core.errors import BadData
-from bq.core.namespace import Namespace
 from bq.jobs import view
 from bq.jobs.request import Request
 from bq.jobs.run import notify
 from bq.market import MarketData
-from bq.serving import quality, support
+from bq.monitoring import records
+from bq.monitoring.records import Scan
+from bq.serving import quality, registry, support
 from bq.serving.decide import IN_SAMPLE, OUTSIDE
 from bq.strategies import store
 from bq.strategies.events import NOTICES, weakest_source
@@ -40,7 +41,7 @@ def main(request: Request) -> None:
     target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"
     files.write_parquet(target, answer)
     _page(answer, events, request, target.with_suffix(".html"))
-    _record(answer, settings.namespace)
+    _record(answer, events, data, request)
     _alert(answer, target.with_suffix(".html"))
     screen.show(_show(answer, request))
     more = ", with pay-offs" if strategy.sketch else ""
@@ -90,26 +91,19 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
     report.page(target, title=title, source=weakest_source(answer), parts=parts)
 
 
-def _record(answer: pl.DataFrame, namespace: Namespace) -> None:
-    now = dt.datetime.now(dt.UTC)
-    columns = [
-        "event_id",
-        "symbol",
-        "session",
-        "tier",
-        "model",
-        "predicted_class",
-        "expected_roi",
-        "confidence",
-        "score",
-        "should_trade",
-        "reason",
-    ]
-    rows = [
-        {**row, "strategy": str(namespace), "decided_utc": now} for row in answer.select(columns).iter_rows(named=True)
-    ]
-    with db.engine().begin() as connection:
-        connection.execute(db.decisions.insert(), rows)
+def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, request: Request) -> None:
+    namespace, when = request.settings.namespace, ("event_id", "t0", "t1_due", "variant")
+    deployed = [registry.pointer_or_none(tier) or {} for tier in (namespace, namespace.second)]
+    scan = Scan(
+        namespace,
+        session=answer["session"][0],
+        parameters=request.settings.model_dump(mode="json"),
+        data_hash=data.data_hash,
+        code_digest=store.code_digest(),
+        champion_id=deployed[0].get("model_id"),
+        second_id=deployed[1].get("model_id"),
+    )
+    records.enter(scan, answer.join(events.select(when), on="event_id", maintain_order="left"))
 
 
 def _show(answer: pl.DataFrame, request: Request) -> str:

@@ -82,7 +82,8 @@ class Scores:
         made = score(self.prepared, applied(self._settings, values), self._windows.folds)
         made = feasible(made, self._windows.folds, min_trades=self._settings.tuning.min_trades)
         self.of[number] = made
-        self._waiting.append(ledger.Trial(KIND, self._name or "", number, values, made.series))
+        symbols = self.prepared.symbols
+        self._waiting.append(ledger.Trial(KIND, self._name or "", number, values, made.series, symbols))
         if len(self._waiting) >= BATCH:
             self._write()
         return made.value, {"folds": made.folds, "trades": made.trades}

@@ -61,14 +61,16 @@ def tune(settings: BreakoutSettings, data: MarketData, *, keep: bool) -> Tuned:
         Part("validation", scores.of[best.number], score(seen, settings, windows.folds)),
         Part(HOLDOUT, score(whole, chosen, [windows.holdout]), score(whole, settings, [windows.holdout])),
     ]
-    held_out, tried = parts[-1].winner.series, ledger.on(settings.namespace, parts[1].winner.series["session"])
+    held_out, validated = parts[-1].winner.series, parts[1].winner.series
+    tried = ledger.on(settings.namespace, validated["session"], seen.symbols)
     if name:
-        ledger.record(settings.namespace, [ledger.Trial(HOLDOUT, name, best.number, best.params, held_out)])
+        trial = ledger.Trial(HOLDOUT, name, best.number, best.params, held_out, whole.symbols)
+        ledger.record(settings.namespace, [trial])
     else:  # what is not kept was tried all the same
         tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")
-    kept = ledger.on(settings.namespace, held_out["session"]).columns
+    kept = ledger.on(settings.namespace, held_out["session"], whole.symbols).columns
     looks = sum(column.startswith(f"{HOLDOUT}/") for column in kept) + (name is None)
-    judged = evidence.judge(parts[1].winner.series, scores.matrix(), tried)
+    judged = evidence.judge(validated, scores.matrix(), tried)
     return verdict.tuned(Found(settings, under_way, name, best, windows, parts, scores, evidence=judged, looks=looks))
 
 
