@@ -51,7 +51,7 @@ def upgrade(engine: sa.Engine) -> None:
 
 @contextmanager
 def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that one process has at a time, kept if nothing is raised."""
+    """A transaction that one process has at a time, kept if nothing is raised; else the engine is of no more use."""
     if engine.dialect.name != "sqlite":
         with engine.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
@@ -60,15 +60,12 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         kept, driver.isolation_level = driver.isolation_level, None  # else Python begins a transaction too late for DDL
-        try:
-            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # a table that others refer to may be made anew
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-            connection.commit()
-        finally:
-            connection.rollback()
-            driver.isolation_level = kept
-            driver.execute("PRAGMA foreign_keys=ON")
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # a table that others refer to may be made anew
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+        connection.commit()
+        driver.isolation_level = kept
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _copy(connection: sa.Connection) -> Path | None:
