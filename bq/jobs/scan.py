@@ -97,6 +97,7 @@ def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, reques
     scan = Scan(
         namespace,
         session=answer["session"][0],
+        decided_utc=dt.datetime.now(dt.UTC),
         parameters=request.settings.model_dump(mode="json"),
         data_hash=data.data_hash,
         code_digest=store.code_digest(),

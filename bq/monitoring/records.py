@@ -114,6 +114,7 @@ class Scan(NamedTuple):
 
     namespace: Namespace
     session: dt.date
+    decided_utc: dt.datetime
     parameters: dict[str, Any]
     data_hash: str
     code_digest: str
@@ -132,7 +133,7 @@ def enter(scan: Scan, made: pl.DataFrame) -> int:
     )
     rows = known.select(column.name for column in decisions.c if column.name in known.columns).to_dicts()
     faults = {name: made[name].drop_nulls().first() for name in FAULTS if name in made.columns}
-    whole = {**scan._asdict(), "namespace": str(scan.namespace), "decided_utc": dt.datetime.now(dt.UTC), **faults}
+    whole = {**scan._asdict(), "namespace": str(scan.namespace), **faults}
     with db.engine().begin() as connection:
         scan_id = connection.execute(scans.insert().values(whole)).inserted_primary_key[0]
         connection.execute(decisions.insert(), [{"scan_id": scan_id, **row} for row in rows])
