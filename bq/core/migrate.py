@@ -58,21 +58,18 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield connection
         return
     with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        kept, driver.isolation_level = driver.isolation_level, None  # else Python begins a transaction too late for DDL
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # a table that others refer to may be made anew
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python by itself would begin later, and leave DDL out
         yield connection
         connection.commit()
-        driver.isolation_level = kept
-        driver.execute("PRAGMA foreign_keys=ON")
+        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
 
 
 def _copy(connection: sa.Connection) -> Path | None:
     """Copy a SQLite file beside itself, never over an earlier copy; an equal one is enough. None without a file."""
     if connection.dialect.name != "sqlite":
         return None
-    file = connection.exec_driver_sql("PRAGMA database_list").first()[2]
+    file = connection.exec_driver_sql("PRAGMA database_list").scalars(2).first()
     if not file:
         return None
     source, earlier = Path(file), []

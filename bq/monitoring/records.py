@@ -135,6 +135,6 @@ def enter(scan: Scan, made: pl.DataFrame) -> int:
     faults = {name: made[name].drop_nulls().first() for name in FAULTS if name in made.columns}
     whole = {**scan._asdict(), "namespace": str(scan.namespace), **faults}
     with db.engine().begin() as connection:
-        scan_id = connection.execute(scans.insert().values(whole)).inserted_primary_key[0]
+        scan_id = connection.execute(scans.insert().values(whole).returning(scans.c.scan_id)).scalar_one()
         connection.execute(decisions.insert(), [{"scan_id": scan_id, **row} for row in rows])
     return scan_id
