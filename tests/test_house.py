@@ -24,6 +24,7 @@ FLOORS = [
     "learning",
     "runs",
     "serving",
+    "monitoring",
     "tuning",
     "workbench",
     "jobs",

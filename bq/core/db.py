@@ -1,6 +1,11 @@
-"""The database: what is transactional. SQLite in WAL mode by default, any SQLAlchemy URL by `BQ_DATABASE_URL`."""
+"""The database: what is transactional. SQLite in WAL mode by default, PostgreSQL by `BQ_DATABASE_URL`.
 
+It has the newest schema whenever it is used: `engine` migrates what is older (`bq.core.migrate`).
+"""
+
+import datetime as dt
 import os
+import sqlite3
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -13,70 +18,43 @@ from bq.core import paths, secrets
 from bq.core.errors import BQError
 from bq.core.log import log
 
+HEAD = "0002"  # the newest schema of `bq.core.migrations`, known without an import of alembic
 BUSY_SECONDS = 30  # how long another's lock, or a database that went away, is waited for
-metadata = sa.MetaData()
-
-attempts = sa.Table(  # every retrain, whatever came of it
-    "attempts",
-    metadata,
-    sa.Column("run_id", sa.String, primary_key=True),
-    sa.Column("strategy", sa.String, nullable=False, index=True),
-    sa.Column("finished_utc", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("fingerprint", sa.String, nullable=False),  # of data, parameters and code
-    sa.Column("decision", sa.String, nullable=False),  # deployed, kept, failed
-    sa.Column("model_id", sa.String),
-    sa.Column("events", sa.Integer, nullable=False),
-    sa.Column("verdict", sa.JSON, nullable=False),
+metadata = sa.MetaData(  # each table is declared beside the code that owns it
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
 )
 
-deployments = sa.Table(  # every change of a champion pointer
-    "deployments",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("strategy", sa.String, nullable=False, index=True),
-    sa.Column("model_id", sa.String, nullable=False),
-    sa.Column("previous", sa.String),
-    sa.Column("reason", sa.String, nullable=False),
-    sa.Column("at_utc", sa.DateTime(timezone=True), nullable=False),
-)
 
-trials = sa.Table(  # every configuration whose result could have been chosen
-    "trials",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("shelf", sa.String, nullable=False, index=True),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("study", sa.String, nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("at_utc", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("parameters", sa.JSON, nullable=False),
-    sa.Column("series", sa.LargeBinary, nullable=False),  # Arrow IPC: session, value
-    sa.UniqueConstraint("shelf", "kind", "study", "number"),
-)
+class UTC(sa.TypeDecorator[dt.datetime]):
+    """A point of time: with a time zone when it is written, in UTC when it is read, on every database.
 
-decisions = sa.Table(  # predictions served
-    "decisions",
-    metadata,
-    sa.Column("event_id", sa.String, primary_key=True),
-    sa.Column("decided_utc", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("strategy", sa.String, nullable=False, index=True),
-    sa.Column("symbol", sa.String, nullable=False),
-    sa.Column("session", sa.Date, nullable=False),
-    sa.Column("tier", sa.Integer, nullable=False),
-    sa.Column("model", sa.String, nullable=False),
-    sa.Column("predicted_class", sa.String),
-    sa.Column("expected_roi", sa.Float),
-    sa.Column("confidence", sa.Float),
-    sa.Column("score", sa.Float, nullable=False),
-    sa.Column("should_trade", sa.Boolean, nullable=False),
-    sa.Column("reason", sa.String, nullable=False),
-)
+    Raises ValueError for a time without a zone.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
+        """What is stored."""
+        if value is not None and value.utcoffset() is None:
+            raise ValueError(f"a time in the database must have a time zone, but got {value!r}. Use `dt.UTC`.")
+        return value and value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
+        """What is read; SQLite keeps no time zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 def engine() -> sa.Engine:
-    """The database of `BQ_DATABASE_URL`, default SQLite at data/bq.db; tables are created where missing.
+    """The database of `BQ_DATABASE_URL`, default SQLite at data/bq.db, with the newest schema.
 
-    Raises BQError, without the password, where it cannot be reached or written.
+    Raises BQError, without the password, where it cannot be reached or written, or has a schema of a newer version.
     """
     given = os.environ.get("BQ_DATABASE_URL")
     try:
@@ -99,11 +77,11 @@ def _engine(url: sa.URL) -> sa.Engine:
         if sqlite:
             sa.event.listen(made, "connect", _configure_sqlite)
         sa.event.listen(made, "before_cursor_execute", _blot, retval=True)
-        _create_tables(made)
+        _migrate(made)
         sa.event.listen(made, "handle_error", _say)
         if not sqlite:  # from here on; a first connection that fails is a mistake in the URL
             sa.event.listen(made, "do_connect", connect_patiently)
-    except (ArgumentError, DBAPIError, ImportError, OSError) as error:
+    except (ArgumentError, DBAPIError, ImportError, OSError, sqlite3.Error) as error:
         raise _unusable(url, error.orig if isinstance(error, DBAPIError) else error) from None
     return made
 
@@ -114,13 +92,20 @@ def _blot(*call: Any) -> tuple[str, Any]:
     return statement, secrets.redacted(values)[0]
 
 
-def _create_tables(engine: sa.Engine) -> None:
-    try:
-        metadata.create_all(engine)
-    except DBAPIError as error:
-        if "exist" not in str(error.orig):
-            raise
-        metadata.create_all(engine)  # another process made the same table since we looked
+def _migrate(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        if revision(connection) == HEAD:
+            return
+    from bq.core import migrate
+
+    migrate.upgrade(engine)
+
+
+def revision(connection: sa.Connection) -> str | None:
+    """The schema of a database; None for an empty one and for one of version 0.1."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("select version_num from alembic_version")).scalar()
 
 
 def _say(context: sa.engine.ExceptionContext) -> None:
@@ -153,8 +138,22 @@ def connect_patiently(dialect: sa.Dialect, _: object, arguments: list, named: di
             left, pause = left - pause, pause * 2
 
 
-def _configure_sqlite(connection: object, _: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+def _configure_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")
+    _write_ahead(cursor)
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Set WAL mode. Where two processes do so to a new file at once, SQLite refuses one instead of letting it wait."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.02)

@@ -3,13 +3,10 @@
 import datetime as dt
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
-
 from bq import runs
-from bq.core import db
 from bq.jobs.request import Request
 from bq.runs import Run
-from bq.serving import registry
+from bq.serving import journal, ledger, registry
 from bq.workbench import screen
 
 MARKS = {True: "yes", False: "NO ", None: "?  "}
@@ -40,24 +37,14 @@ def main(request: Request) -> None:
 def entries() -> list[Entry]:
     """Attempts (recorded, and run folders of those that ended before it) and changes of champions, newest first."""
     made = runs.every(job="retrain")
-    recorded = {row["run_id"]: row for row in _rows(db.attempts)}
+    recorded = {row["run_id"]: row for row in ledger.every_attempt()}
     unrecorded = [run for run in made if run.info["run_id"] not in recorded]
     folders = {run.info["run_id"]: run for run in made}
     causes = _causes(made)
     found = [_attempt(row, folders.get(name), causes) for name, row in recorded.items()]
     found += [_ended(run, causes) for run in unrecorded]
-    found += [_change(row) for row in _rows(db.deployments)]
+    found += [_change(row) for row in journal.changes()]
     return sorted(found, key=lambda entry: entry.at, reverse=True)
-
-
-def _rows(table: sa.Table) -> list[dict[str, Any]]:
-    with db.engine().connect() as connection:
-        return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-
-
-def _utc(moment: dt.datetime) -> dt.datetime:
-    """SQLite gives back times without their zone."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 
 
 def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> Entry:
@@ -69,7 +56,7 @@ def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> En
         _figures(verdict),
         verdict.get("headline", ""),
     )
-    return Entry(_utc(row["finished_utc"]), row["strategy"], row["decision"], " · ".join(filter(None, parts)))
+    return Entry(row["finished_utc"], row["namespace"], row["decision"], " · ".join(filter(None, parts)))
 
 
 def _why(run: Run, causes: dict[str, str]) -> str:
@@ -82,13 +69,13 @@ def _ended(run: Run, causes: dict[str, str]) -> Entry:
     moment = dt.datetime.fromisoformat(run.info.get("finished_utc") or run.info["started_utc"])
     parts = (run.info["run_id"], f"({_why(run, causes)})", run.info.get("error") or run.info.get("headline"))
     text = " ".join(" · ".join(filter(None, parts)).split())
-    return Entry(_utc(moment), run.info["strategy"], run.info["status"], text)
+    return Entry(moment, run.info["strategy"], run.info["status"], text)
 
 
 def _change(row: dict[str, Any]) -> Entry:
     now, before = (_name(row[column]) for column in ("model_id", "previous"))
-    text = f"{now} instead of {before}: {row['reason']}"
-    return Entry(_utc(row["at_utc"]), row["strategy"], "champion", text)
+    text = f"{now} instead of {before}: {row['reason']}" + (f" ({row['run_id']})" if row["run_id"] else "")
+    return Entry(row["at_utc"], row["namespace"], "champion", text)
 
 
 def _name(model_id: str | None) -> str:
@@ -130,7 +117,7 @@ def details(run: Run) -> str:
         lines += ["figures     " + " | ".join(row) for row in [table["columns"], *table["rows"]] if row]
         lines += [f"second tier {text}" for text in verdict.get("second_tier", [])]
     lines += [f"warning     {warning}" for warning in info.get("warnings", [])]
-    changes = [_change(row) for row in _rows(db.deployments) if info["run_id"] in row["reason"]]
+    changes = [_change(row) for row in journal.changes(run_id=info["run_id"])]
     lines += [f"champion    {change.namespace}: {change.text}" for change in changes]
     lines.append(f"report      {screen.shown(run.report)}")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 
 from bq import market
-from bq.core import db, files, params, paths
+from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace
@@ -107,7 +107,7 @@ def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) ->
     strategy, settings = request.strategy, request.settings
     standing, trials = (
         _standing(made.newest, events, request, run),
-        ledger.on(settings.namespace, made.own_oos["session"]),
+        ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique()),
     )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle["recipe"], trials)
     ours = gates.decide(found, standing, strategy=strategy, settings=settings)
@@ -115,7 +115,7 @@ def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) ->
         return ours, None
     oos, newest = made.success_oos, made.success_newest
     standing = _standing(newest, events, request, run, second=True)
-    trials = ledger.on(settings.namespace.second, oos["session"])
+    trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
     found = Evidence(oos, newest, made.success_parity, made.success.bundle["recipe"], trials)
     return ours, gates.decide_success(found, standing, strategy=strategy, settings=settings)
 
@@ -149,11 +149,12 @@ def _standing(
 def _remember(run: Run, made: Candidate, request: Request) -> None:
     """Enter this attempt into the trial ledger, whatever was decided."""
     namespace = request.settings.namespace
-    for tier, artefact in ((namespace, made.artefact), (namespace.second, made.success)):
+    tiers = ((namespace, made.artefact, made.own_oos), (namespace.second, made.success, made.success_oos))
+    for tier, artefact, oos in tiers:
         if artefact is not None:
             parameters = {name: artefact.bundle[name] for name in ("recipe", "model")}
-            trial = ledger.Trial(ledger.GATE, run.run_id, 0, parameters, candidate.values_of(artefact))
-            ledger.record(tier, [trial])
+            values, symbols = candidate.values_of(artefact), oos["symbol"].unique()
+            ledger.record(tier, [ledger.Trial(ledger.GATE, run.run_id, 0, parameters, values, symbols)])
 
 
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:
@@ -161,7 +162,7 @@ def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) ->
     made_by = {name: run.info[name] for name in ("run_id", "packages", "git", "data_hash")}
     card = {**artefact.card, **made_by, "verdict": why.headline, "components": [c._asdict() for c in why.components]}
     whole = Artefact(artefact.graph, artefact.bundle, card)
-    run.info["deployed"].append(registry.deploy(namespace, whole, reason=f"{why.headline} ({run.run_id})"))
+    run.info["deployed"].append(registry.deploy(namespace, whole, reason=why.headline, run_id=run.run_id))
 
 
 def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events: int) -> None:
@@ -172,18 +173,16 @@ def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events:
     run.info["status"] = "deployed" if ours.deploy else "kept"
     also = f"; {run.verdict['second_tier'][0]}" if len(run.info["deployed"]) > ours.deploy else ""
     run.info["headline"] = ours.headline + also
-    row = {
-        "run_id": run.run_id,
-        "strategy": str(run.settings.namespace),
-        "finished_utc": dt.datetime.now(dt.UTC),
-        "fingerprint": fingerprint,
-        "decision": run.info["status"],
-        "model_id": model_id if ours.deploy else None,
-        "events": events,
-        "verdict": run.verdict,
-    }
-    with db.engine().begin() as connection:
-        connection.execute(db.attempts.insert().values(row))
+    ledger.attempt(
+        run.settings.namespace,
+        run_id=run.run_id,
+        finished_utc=dt.datetime.now(dt.UTC),
+        fingerprint=fingerprint,
+        decision=run.info["status"],
+        model_id=model_id if ours.deploy else None,
+        events=events,
+        verdict=run.verdict,
+    )
     log.info("%s: %s", run.info["status"], ours.headline)
 
 

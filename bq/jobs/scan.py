@@ -6,16 +6,18 @@ from pathlib import Path
 import polars as pl
 
 from bq import market
-from bq.core import db, files, paths
+from bq.core import files, paths
 from bq.core.errors import BadData
 from bq.jobs import view
 from bq.jobs.request import Request
 from bq.jobs.run import notify
 from bq.market import MarketData
-from bq.serving import quality, support
+from bq.monitoring import records
+from bq.monitoring.records import Scan
+from bq.serving import quality, registry, support
 from bq.strategies import store
 from bq.strategies.events import NOTICES, weakest_source
-from bq.workbench import decisions, plots, report, screen
+from bq.workbench import plots, report, screen
 
 ROWS = 15
 SKETCHES = 6
@@ -37,7 +39,7 @@ def main(request: Request) -> None:
     target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"
     files.write_parquet(target, answer)
     drawn = _page(answer, events, request, target.with_suffix(".html"))
-    _record(answer, request)
+    _record(answer, events, data, request)
     _alert(answer, target.with_suffix(".html"))
     screen.show(_show(answer, request))
     more = ", with pay-offs" if drawn else ""
@@ -89,29 +91,20 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
     return bool(sketches)
 
 
-def _record(answer: pl.DataFrame, request: Request) -> None:
-    told = decisions.reasons(answer, request.strategy, request.settings, whole=True).own
-    answer = answer.rename({"expected": "expected_roi"}).with_columns(reason=pl.Series(told, dtype=pl.String))
-    now = dt.datetime.now(dt.UTC)
-    columns = [
-        "event_id",
-        "symbol",
-        "session",
-        "tier",
-        "model",
-        "predicted_class",
-        "expected_roi",
-        "confidence",
-        "score",
-        "should_trade",
-        "reason",
-    ]
-    rows = [
-        {**row, "strategy": str(request.settings.namespace), "decided_utc": now}
-        for row in answer.select(columns).iter_rows(named=True)
-    ]
-    with db.engine().begin() as connection:
-        connection.execute(db.decisions.insert(), rows)
+def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, request: Request) -> None:
+    namespace, when = request.settings.namespace, ("event_id", "t0", "t1_due", "variant")
+    deployed = [registry.pointer_or_none(tier) or {} for tier in (namespace, namespace.second)]
+    scan = Scan(
+        namespace,
+        session=answer["session"][0],
+        decided_utc=dt.datetime.now(dt.UTC),
+        parameters=request.settings.model_dump(mode="json"),
+        data_hash=data.data_hash,
+        code_digest=store.code_digest(),
+        champion_id=deployed[0].get("model_id"),
+        second_id=deployed[1].get("model_id"),
+    )
+    records.enter(scan, answer.join(events.select(when), on="event_id", maintain_order="left"))
 
 
 def _show(answer: pl.DataFrame, request: Request) -> str:

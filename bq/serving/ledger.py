@@ -1,12 +1,13 @@
 """The trial ledger: every configuration whose result could have been chosen, with what it earned session by session.
 
 A gate attempt is a trial, so is each trial of a tuning. What is chosen among many is judged against the best that as
-many useless ones would show.
+many useless ones would show. A trial counts for whatever has its strategy and overlaps with it in sessions and symbols:
+another name of the parameter file hides none.
 """
 
 import datetime as dt
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,39 @@ from bq.stats import overfitting, sharpe
 
 GATE = "gate"  # the kind of trial that a retrain is; a tuning has the name of its target
 
+attempts = sa.Table(  # every retrain, whatever came of it
+    "attempts",
+    db.metadata,
+    sa.Column("number", sa.Integer, primary_key=True),  # in their order, whatever the clock says
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("namespace", sa.String, nullable=False, index=True),
+    sa.Column("finished_utc", db.UTC, nullable=False),
+    sa.Column("fingerprint", sa.String, nullable=False),  # of data, parameters and code
+    sa.Column("decision", sa.String, nullable=False),  # deployed, kept, failed
+    sa.Column("model_id", sa.String),
+    sa.Column("events", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.JSON, nullable=False),
+    sa.UniqueConstraint("run_id"),
+)
+
+trials = sa.Table(  # every configuration whose result could have been chosen
+    "trials",
+    db.metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("strategy", sa.String, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),  # of the namespace
+    sa.Column("simulated", sa.Boolean, nullable=False),
+    sa.Column("tier", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("study", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("at_utc", db.UTC, nullable=False),
+    sa.Column("parameters", sa.JSON, nullable=False),
+    sa.Column("symbols", sa.JSON(none_as_null=True)),  # null: not known, of version 0.1
+    sa.Column("series", sa.LargeBinary, nullable=False),  # Arrow IPC: session, value
+    sa.UniqueConstraint("strategy", "name", "simulated", "tier", "kind", "study", "number"),
+)
+
 
 class Trial(NamedTuple):
     """One configuration and its result out of sample."""
@@ -28,6 +62,7 @@ class Trial(NamedTuple):
     number: int  # within the study
     parameters: dict[str, Any]
     series: pl.DataFrame  # session, value: net result of each session
+    symbols: Collection[str]  # that it was tried on
 
 
 class Deflated(NamedTuple):
@@ -53,36 +88,56 @@ class Deflated(NamedTuple):
         )
 
 
-def last_attempt(namespace: Namespace) -> dict[str, Any] | None:
-    """The newest row of the attempts table."""
-    table = db.attempts
-    query = sa.select(table).where(table.c.strategy == str(namespace)).order_by(table.c.finished_utc.desc()).limit(1)
+def attempt(namespace: Namespace, **row: Any) -> None:
+    """Enter an attempt, by the columns of its table; it gets the next number."""
+    with db.engine().begin() as connection:
+        connection.execute(attempts.insert().values(namespace=str(namespace), **row))
+
+
+def every_attempt() -> list[dict[str, Any]]:
+    """The attempts of all namespaces in their order."""
     with db.engine().connect() as connection:
+        return [dict(row) for row in connection.execute(sa.select(attempts).order_by(attempts.c.number)).mappings()]
+
+
+def last_attempt(namespace: Namespace) -> dict[str, Any] | None:
+    """The newest attempt of a namespace."""
+    of = attempts.c.namespace == str(namespace)
+    with db.engine().connect() as connection:
+        query = sa.select(attempts).where(of).order_by(attempts.c.number.desc()).limit(1)
         row = connection.execute(query).mappings().first()
     return dict(row) if row else None
 
 
-def record(namespace: Namespace, trials: Sequence[Trial]) -> None:
-    """Write trials; one of the same kind, study and number is replaced."""
-    table, now = db.trials, dt.datetime.now(dt.UTC)
+def record(namespace: Namespace, made: Sequence[Trial]) -> None:
+    """Write trials; one of the same namespace, kind, study and number is replaced."""
+    now = dt.datetime.now(dt.UTC)
     with db.engine().begin() as connection:
-        for trial in trials:
-            key = {"shelf": str(namespace), "kind": trial.kind, "study": trial.study, "number": trial.number}
-            connection.execute(table.delete().where(*(table.c[name] == value for name, value in key.items())))
-            row = {**key, "at_utc": now, "parameters": trial.parameters, "series": _packed(trial.series)}
-            connection.execute(table.insert().values(row))
+        for trial in made:
+            key = {
+                **{"strategy": namespace.strategy, "name": namespace.name},
+                **{"simulated": namespace.simulated, "tier": namespace.tier.value},
+                **{"kind": trial.kind, "study": trial.study, "number": trial.number},
+            }
+            connection.execute(trials.delete().where(*(trials.c[name] == value for name, value in key.items())))
+            row = {**key, "at_utc": now, "parameters": trial.parameters, "symbols": sorted(trial.symbols)}
+            connection.execute(trials.insert().values(**row, series=_packed(trial.series)))
 
 
-def on(namespace: Namespace, sessions: pl.Series) -> pl.DataFrame:
-    """Series of the namespace's trials on these sessions: session and one column a trial, `<kind>/<study>/<number>`.
+def on(namespace: Namespace, sessions: pl.Series, symbols: Collection[str]) -> pl.DataFrame:
+    """Series of the trials on these sessions and symbols: session and one column a trial, `<kind>/<study>/<number>`.
 
-    Null where a trial has no value; trials that share no session with them are left out.
+    Trials of the namespace's strategy and tier under every name, those on simulated markets for a simulated one alone.
+    Null where a trial has no value; one that shares no session or no symbol is left out, one whose symbols are not
+    known is taken to share them.
     """
-    table = db.trials
-    query = sa.select(table).where(table.c.shelf == str(namespace)).order_by(table.c.id)
-    whole = pl.DataFrame({"session": sessions.unique().sort()})
+    like = {"strategy": namespace.strategy, "simulated": namespace.simulated, "tier": namespace.tier.value}
+    query = sa.select(trials).where(*(trials.c[name] == value for name, value in like.items())).order_by(trials.c.id)
+    whole, asked = pl.DataFrame({"session": sessions.unique().sort()}), set(symbols)
     with db.engine().connect() as connection:
         for row in connection.execute(query).mappings():
+            if row["symbols"] is not None and asked.isdisjoint(row["symbols"]):
+                continue
             name = f"{row['kind']}/{row['study']}/{row['number']}"
             series = pl.read_ipc(io.BytesIO(row["series"])).rename({"value": name})
             if len(series.join(whole, on="session", how="semi")):

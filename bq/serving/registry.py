@@ -12,6 +12,7 @@ import datetime as dt
 import json
 import shutil
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +21,15 @@ from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
 
-ROLLBACK = "rollback"
 NONE = "none"  # in place of a model id: no model, the rule score decides
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
+
+
+class Change(StrEnum):
+    """What a change of a champion pointer was."""
+
+    DEPLOYED = "deployed"
+    ROLLED_BACK = "rolled_back"
 
 
 class Artefact(NamedTuple):
@@ -177,10 +184,10 @@ def _whole(namespace: Namespace) -> bool:
     return False
 
 
-def deploy(namespace: Namespace, artefact: Artefact, *, reason: str) -> str:
-    """Store the artefact and point the champion at it; return its id."""
+def deploy(namespace: Namespace, artefact: Artefact, *, reason: str, run_id: str | None = None) -> str:
+    """Store the artefact and point the champion at it; return its id. run_id : which run made it."""
     path = store(artefact, paths.models(namespace))
-    _point(namespace, path.name, reason)
+    _point(namespace, path.name, Change.DEPLOYED, reason, run_id)
     return path.name
 
 
@@ -193,30 +200,22 @@ def rollback(namespace: Namespace) -> str:
     arrivals = [
         row
         for row in history(namespace)
-        if row["model_id"] == current != row["previous"] and not row["reason"].startswith(ROLLBACK)
+        if row["model_id"] == current != row["previous"] and row["kind"] == Change.DEPLOYED
     ]
     if not arrivals:
         raise BQError(f"{namespace}: a model must be deployed to roll back from, but none is. Nothing was changed.")
     earlier = arrivals[0]["previous"] or NONE
     if earlier != NONE:
         load(paths.models(namespace) / earlier)
-    _point(namespace, earlier, f"{ROLLBACK} from {current}")
+    _point(namespace, earlier, Change.ROLLED_BACK, f"rollback from {current}", None)
     return earlier
 
 
 def history(namespace: Namespace) -> list[dict[str, Any]]:
-    """Every deployment of the namespace, newest first."""
-    import sqlalchemy as sa
+    """Every change of the namespace's pointer, newest first."""
+    from bq.serving import journal
 
-    from bq.core import db
-
-    query = (
-        sa.select(db.deployments)
-        .where(db.deployments.c.strategy == str(namespace))
-        .order_by(db.deployments.c.id.desc())
-    )
-    with db.engine().connect() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+    return journal.changes(namespace)
 
 
 def _standing(namespace: Namespace) -> str | None:
@@ -228,15 +227,14 @@ def _standing(namespace: Namespace) -> str | None:
     return None if found is None or found["model_id"] == NONE else found["model_id"]
 
 
-def _point(namespace: Namespace, model_id: str, reason: str) -> None:
+def _point(namespace: Namespace, model_id: str, kind: Change, reason: str, run_id: str | None) -> None:
     """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more."""
-    from bq.core import db
+    from bq.serving import journal
 
     previous = _standing(namespace)  # None: the rule score
     now = dt.datetime.now(dt.UTC)
-    row = {"strategy": str(namespace), "model_id": model_id, "previous": previous, "reason": reason, "at_utc": now}
-    with db.engine().begin() as connection:
-        connection.execute(db.deployments.insert().values(row))
+    row = {"kind": kind.value, "run_id": run_id, "model_id": model_id, "previous": previous, "reason": reason}
+    journal.enter(namespace, at_utc=now, **row)
     content = {
         "model_id": model_id,
         "previous": previous,

@@ -52,6 +52,7 @@ class Scorer(NamedTuple):
     """A market made ready for one backtest after another."""
 
     sessions: NDArray[np.datetime64]  # ascending
+    symbols: Sequence[str]  # traded
     score: Callable[[Settings, Sequence[Span]], Score]
 
 

@@ -62,7 +62,8 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
         if not np.isfinite(made.value):
             raise Infeasible("no session of validation has a figure: too few events in each")
         if name:
-            ledger.record(settings.namespace, [ledger.Trial(KIND, name, number, values, made.series)])
+            trial = ledger.Trial(KIND, name, number, values, made.series, part["symbol"].unique())
+            ledger.record(settings.namespace, [trial])
         return made.value, {}
 
     study.run(under_way, evaluate, trials=settings.tuning.trials)

@@ -1,7 +1,7 @@
 """Scores of one set of parameters after another on the same spans: which may be chosen, and what the ledger keeps."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import ledger
-from bq.strategies.backtester import Score, Span
+from bq.strategies.backtester import Score, Scorer, Span
 from bq.tuning.parameters import applied
 from bq.tuning.study import Infeasible, Values
 from bq.tuning.windows import Windows
@@ -40,21 +40,21 @@ class Scores:
 
     def __init__(
         self,
-        score: Callable[[Settings, Sequence[Span]], Score],
+        scorer: Scorer,
         settings: Settings,
         windows: Windows,
         name: str | None,
     ) -> None:
         self.of: dict[int, Score] = {}
-        self._score, self._settings, self._windows, self._name = score, settings, windows, name
+        self._scorer, self._settings, self._windows, self._name = scorer, settings, windows, name
         self._waiting: list[ledger.Trial] = []
 
     def evaluate(self, number: int, values: Values) -> tuple[float, Values]:
         """For `study.run`: raises Infeasible where the trial cannot be chosen."""
-        made = self._score(applied(self._settings, values), self._windows.folds)
+        made = self._scorer.score(applied(self._settings, values), self._windows.folds)
         made = feasible(made, self._windows.folds, min_trades=self._settings.tuning.min_trades)
         self.of[number] = made
-        self._waiting.append(ledger.Trial(KIND, self._name or "", number, values, made.series))
+        self._waiting.append(ledger.Trial(KIND, self._name or "", number, values, made.series, self._scorer.symbols))
         if len(self._waiting) >= BATCH:
             self._write()
         return made.value, {"folds": made.folds, "trades": made.trades}

@@ -48,7 +48,7 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     seen = strategy.backtester.scorer(until(data, windows.validation.end), settings)
     name = study_name(settings, data, ranges) if keep else None
     under_way = study.begin(name, ranges, seed=settings.tuning.seed, first=values_of(settings, ranges))
-    scores = Scores(seen.score, settings, windows, name)
+    scores = Scores(seen, settings, windows, name)
     study.run(under_way, scores.evaluate, trials=settings.tuning.trials)
     best = study.best(under_way)
     scores.finish(under_way.trials)
@@ -59,14 +59,16 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
         Part("validation", scores.of[best.number], seen.score(settings, windows.folds)),
         Part(HOLDOUT, whole.score(chosen, holdout), whole.score(settings, holdout)),
     ]
-    held_out, tried = parts[-1].winner.series, ledger.on(settings.namespace, parts[1].winner.series["session"])
+    held_out, validated = parts[-1].winner.series, parts[1].winner.series
+    tried = ledger.on(settings.namespace, validated["session"], seen.symbols)
     if name:
-        ledger.record(settings.namespace, [ledger.Trial(HOLDOUT, name, best.number, best.params, held_out)])
+        trial = ledger.Trial(HOLDOUT, name, best.number, best.params, held_out, whole.symbols)
+        ledger.record(settings.namespace, [trial])
     else:  # what is not kept was tried all the same
         tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")
-    kept = ledger.on(settings.namespace, held_out["session"]).columns
+    kept = ledger.on(settings.namespace, held_out["session"], whole.symbols).columns
     looks = sum(column.startswith(f"{HOLDOUT}/") for column in kept) + (name is None)
-    judged = evidence.judge(parts[1].winner.series, scores.matrix(), tried)
+    judged = evidence.judge(validated, scores.matrix(), tried)
     found = Found(settings, under_way, name, best, windows, parts, scores, evidence=judged, looks=looks)
     return verdict.tuned(found, strategy.task(settings).outcome)
 

@@ -49,7 +49,7 @@ def nothing_new(attempt: dict[str, Any], report: Path) -> str:
     """Data, parameters and code are those of the last attempt."""
     return "\n".join(
         [
-            f"{BOLD}{attempt['strategy']}: nothing is new since {attempt['run_id']}{PLAIN}",
+            f"{BOLD}{attempt['namespace']}: nothing is new since {attempt['run_id']}{PLAIN}",
             _line("", "data, parameters and code are the same"),
             _line("verdict", attempt["verdict"]["headline"]),
             _line("report", shown(report)),

@@ -1,10 +1,17 @@
 import datetime as dt
+import subprocess
+import sys
 
 import pytest
 import sqlalchemy as sa
 
 from bq.core import db
 from bq.core.errors import BQError
+from bq.core.namespace import Namespace
+from bq.serving import journal
+
+NAMESPACE = Namespace("toy")
+ROW = {"kind": "deployed", "model_id": "m", "reason": "r", "at_utc": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}
 
 
 @pytest.fixture
@@ -14,45 +21,69 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "a home? 100%#1"
 
 
-def test_the_default_database_lies_below_the_home_and_has_every_table(home):
-    engine = db.engine()
-    assert (home / "data" / "bq.db").is_file()
-    assert set(sa.inspect(engine).get_table_names()) == set(db.metadata.tables)
-
-
 @pytest.mark.parametrize(
     ("pragma", "value"), [("journal_mode", "wal"), ("busy_timeout", 30_000), ("foreign_keys", 1), ("synchronous", 2)]
 )
 def test_sqlite_is_set_up_to_be_shared_and_durable(home, pragma, value):
     with db.engine().connect() as connection:
         assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+    assert (home / "data" / "bq.db").is_file()
 
 
 def test_one_url_is_one_engine(home):
     assert db.engine() is db.engine()
 
 
+def test_a_database_in_memory_has_the_schema_too(monkeypatch):
+    monkeypatch.setenv("BQ_DATABASE_URL", "sqlite://")
+    db._engine.cache_clear()
+    journal.enter(NAMESPACE, **ROW)
+    assert len(journal.changes()) == 1
+
+
 def test_rows_are_there_for_the_next_connection(home):
-    row = {
-        "strategy": "s",
-        "model_id": "m",
-        "previous": None,
-        "reason": "r",
-        "at_utc": dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
-    }
-    with db.engine().begin() as connection:
-        connection.execute(db.deployments.insert().values(row))
-    with db.engine().connect() as connection:
-        assert connection.execute(sa.select(db.deployments.c.model_id)).scalars().all() == ["m"]
+    journal.enter(NAMESPACE, **ROW)
+    assert [row["model_id"] for row in journal.changes()] == ["m"]
 
 
 def test_a_failed_transaction_leaves_nothing(home):
-    row = {"strategy": "s", "model_id": "m", "reason": "r", "at_utc": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}
     with pytest.raises(ZeroDivisionError), db.engine().begin() as connection:
-        connection.execute(db.deployments.insert().values(row))
+        connection.execute(journal.deployments.insert().values(namespace="toy", **ROW))
         raise ZeroDivisionError
-    with db.engine().connect() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(db.deployments)).scalar() == 0
+    assert journal.changes() == []
+
+
+HERE = dt.timezone(dt.timedelta(hours=-5))
+MOMENT = dt.datetime(2020, 1, 1, 20, 30, 0, 123456, tzinfo=HERE)
+
+
+def written_and_read(moment: dt.datetime) -> dt.datetime:
+    journal.enter(NAMESPACE, **ROW | {"at_utc": moment})
+    return journal.changes()[0]["at_utc"]
+
+
+def check_that_times_are_utc() -> None:
+    found = written_and_read(MOMENT)
+    assert found == MOMENT and found.tzinfo is dt.UTC and found.hour == 1
+    with pytest.raises(sa.exc.StatementError, match="a time in the database must have a time zone"):
+        written_and_read(MOMENT.replace(tzinfo=None))
+    assert len(journal.changes()) == 1
+
+
+def test_a_time_comes_back_in_utc_and_one_without_a_zone_is_refused(home):
+    check_that_times_are_utc()
+
+
+def test_a_time_comes_back_in_utc_from_postgresql_in_another_zone(database, home, monkeypatch):
+    elsewhere = sa.make_url(database).update_query_dict({"options": "-ctimezone=Asia/Tokyo"})
+    monkeypatch.setenv("BQ_DATABASE_URL", elsewhere.render_as_string(hide_password=False))
+    check_that_times_are_utc()
+
+
+def test_alembic_is_imported_only_where_a_migration_is_due(home):
+    code = "import sys; from bq.core import db; db.engine(); print('alembic' in sys.modules)"
+    said = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [one.stdout.strip() for one in said] == ["True", "False"]
 
 
 @pytest.mark.parametrize(

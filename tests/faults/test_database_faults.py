@@ -9,8 +9,11 @@ import sqlalchemy as sa
 
 from bq.core import db
 from bq.core.errors import BQError
+from bq.core.namespace import Namespace
+from bq.serving import journal
 
-ROW = {"strategy": "s", "model_id": "m", "reason": "r", "at_utc": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}
+NAMESPACE = Namespace("toy")
+ROW = {"kind": "deployed", "model_id": "m", "reason": "r", "at_utc": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}
 
 
 @pytest.fixture
@@ -31,13 +34,11 @@ def holder(home):
 
 
 def insert() -> None:
-    with db.engine().begin() as connection:
-        connection.execute(db.deployments.insert().values(ROW))
+    journal.enter(NAMESPACE, **ROW)
 
 
 def count() -> int:
-    with db.engine().connect() as connection:
-        return connection.execute(sa.select(sa.func.count()).select_from(db.deployments)).scalar()
+    return len(journal.changes())
 
 
 def test_a_lock_that_goes_away_in_time_is_waited_for(home, holder):
@@ -58,23 +59,8 @@ def test_a_lock_that_stays_is_one_clear_sentence_and_nothing_is_lost(home, holde
 
 
 def test_a_mistake_in_sql_stays_a_mistake(home):
-    with pytest.raises(sa.exc.IntegrityError), db.engine().begin() as connection:
-        connection.execute(db.deployments.insert().values({**ROW, "reason": None}))
-
-
-def test_two_processes_that_make_the_tables_at_once_both_get_them(home, monkeypatch):
-    create, calls = db.metadata.create_all, []
-
-    def late(engine):
-        calls.append(engine)
-        if len(calls) == 1:
-            create(engine)  # the other process was faster
-            raise sa.exc.OperationalError("create table", {}, Exception("table attempts already exists"))
-        create(engine)
-
-    monkeypatch.setattr(db.metadata, "create_all", late)
-    insert()
-    assert len(calls) == 2 and count() == 1
+    with pytest.raises(sa.exc.IntegrityError):
+        journal.enter(NAMESPACE, **{**ROW, "reason": None})
 
 
 class Away(Exception):

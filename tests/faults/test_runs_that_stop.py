@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from bq import runs, strategies
-from bq.core import db, files, params, paths
+from bq.core import files, params, paths
 from bq.core.errors import BadData, BQError, Locked
 from bq.core.namespace import Namespace
 from bq.jobs import retrain
 from bq.jobs.run import leftovers, protocol, record
 from bq.jobs.run.protocol import Cancelled, Run
-from bq.serving import registry
+from bq.serving import ledger, registry
 from bq.serving.registry import Artefact
 
 NAMESPACE = Namespace.parse("butterfly")
@@ -277,21 +277,9 @@ def job(monkeypatch, settings):
     def work(run: Run, request: object, data: object, fingerprint: str) -> None:
         begun.append(run.run_id)
         job.work(run)
-        row = {
-            "run_id": run.run_id,
-            "strategy": str(NAMESPACE),
-            "finished_utc": run.started,
-            "fingerprint": fingerprint,
-        }
-        row |= {
-            "fingerprint": fingerprint,
-            "decision": "kept",
-            "model_id": None,
-            "events": 1,
-            "verdict": {"headline": "kept", "components": []},
-        }
-        with db.engine().begin() as connection:
-            connection.execute(db.attempts.insert().values(row))
+        row = {"run_id": run.run_id, "finished_utc": run.started, "fingerprint": fingerprint, "events": 1}
+        row |= {"decision": "kept", "model_id": None, "verdict": {"headline": "kept", "components": []}}
+        ledger.attempt(NAMESPACE, **row)
 
     monkeypatch.setattr(retrain, "_work", work)
     monkeypatch.setattr(retrain.market, "load", lambda _: SimpleNamespace(data_hash="data"))

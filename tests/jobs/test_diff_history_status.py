@@ -10,11 +10,14 @@ import polars as pl
 import pytest
 
 from bq import runs
-from bq.core import db, params, paths
+from bq.core import params, paths
 from bq.core.errors import BadData, BadParameters
+from bq.core.namespace import Namespace
 from bq.jobs import diff, history, housekeeping, request, status
+from bq.serving import journal, ledger
 
 OLD, NEW, FAILED = "20260101T000000Z_butterfly", "20260102T000000Z_butterfly", "20260103T000000Z_butterfly"
+BUTTERFLY = Namespace("butterfly")
 ATTACK = "<script>alert(1)</script>"
 T0 = dt.datetime(2020, 1, 3, 21, tzinfo=dt.UTC)
 VARIABLES = ("STRATEGY", "PARAMS", "SET", "SYMBOLS", "FROM", "TO", "DATE", "RUN", "EVENT", "A", "B", "FORCE", "QUICK")
@@ -91,18 +94,9 @@ def _write_tables(folder, predictions):
 
 
 def record(name, decision, said):
-    row = {
-        "run_id": name,
-        "strategy": "butterfly",
-        "finished_utc": dt.datetime.fromisoformat(f"{name[:4]}-{name[4:6]}-{name[6:8]}T00:05:00+00:00"),
-        "fingerprint": "f",
-        "decision": decision,
-        "model_id": None,
-        "events": 1234,
-        "verdict": said,
-    }
-    with db.engine().begin() as connection:
-        connection.execute(db.attempts.insert().values(row))
+    at = dt.datetime.fromisoformat(f"{name[:4]}-{name[4:6]}-{name[6:8]}T00:05:00+00:00")
+    row = {"fingerprint": "f", "decision": decision, "model_id": None, "events": 1234, "verdict": said}
+    ledger.attempt(BUTTERFLY, run_id=name, finished_utc=at, **row)
 
 
 @pytest.fixture
@@ -130,9 +124,8 @@ def made(home):
     (paths.outputs() / "latest").symlink_to(NEW)
     record(OLD, "deployed", first)
     record(NEW, "kept", second)
-    change = {"strategy": "butterfly", "model_id": "m1", "previous": "m0", "reason": "rollback from m2"}
-    with db.engine().begin() as connection:
-        connection.execute(db.deployments.insert().values(change | {"at_utc": dt.datetime(2026, 1, 4, tzinfo=dt.UTC)}))
+    change = {"kind": "rolled_back", "model_id": "m1", "previous": "m0", "reason": "rollback from m2"}
+    journal.enter(BUTTERFLY, at_utc=dt.datetime(2026, 1, 4, tzinfo=dt.UTC), **change)
     return home
 
 
@@ -268,6 +261,15 @@ def test_history_prints_a_line_each_and_one_run_in_full(made, monkeypatch, capsy
     shown = capsys.readouterr().out
     assert "?   uplift: +0.010 [-0.020, +0.040] (needs 12 more months)" in shown
     assert "-0.002  rule score's top 5" in shown and "second tier not deployed" in shown
+
+
+def test_a_run_in_full_names_what_it_deployed_by_its_id_and_not_by_what_a_reason_says(made):
+    at = dt.datetime(2026, 1, 1, 0, 5, tzinfo=dt.UTC)
+    for model_id, run_id in (("m2", OLD), ("m3", None)):
+        row = {"kind": "deployed", "model_id": model_id, "previous": None, "reason": f"better than {OLD}"}
+        journal.enter(BUTTERFLY, at_utc=at, run_id=run_id, **row)
+    shown = [line for line in history.details(runs.load(OLD)).splitlines() if line.startswith("champion ")]
+    assert shown == [f"champion    butterfly: m2 instead of the rule score: better than {OLD} ({OLD})"]
 
 
 def test_history_of_nothing_says_so(home, monkeypatch, capsys):

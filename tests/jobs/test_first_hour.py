@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from bq import market, runs
 from bq.core import db, params, paths
 from bq.core.errors import BadParameters
+from bq.core.namespace import Namespace
 from bq.core.settings import Gate
 from bq.jobs import explain, history, housekeeping, notebook, request, retrain, scan
-from bq.serving import bounds, gates, quality
+from bq.serving import bounds, gates, journal, ledger, quality
 from bq.stats.bootstrap import Interval
 from bq.strategies import breakout, butterfly, store
 from bq.strategies.forecast import STRATEGY
@@ -76,7 +77,7 @@ def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
     printed = go(retrain.main, QUICK=1)
     assert "verdict     Quick look, nothing is deployed or recorded; the gate would deploy (better)" in printed
     assert not (paths.home() / "models").exists()
-    assert [rows(table) for table in (db.attempts, db.trials, db.deployments)] == [0, 0, 0]
+    assert [rows(table) for table in (ledger.attempts, ledger.trials, journal.deployments)] == [0, 0, 0]
     run = runs.latest(NAMESPACE, job="quick")
     assert run.info["status"] == "done" and run.verdict["decision"] == "quick look"
     assert "Quick look, nothing is deployed" in run.report.read_text()
@@ -142,10 +143,9 @@ def test_a_session_without_events_names_the_last_that_has_some(go, monkeypatch):
 def test_a_missing_model_s_message_says_where_the_newest_attempt_deployed_none(decision, said, tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
-    row = {"run_id": "r1", "strategy": "breakout", "finished_utc": dt.datetime.now(dt.UTC), "fingerprint": "f"}
+    row = {"run_id": "r1", "finished_utc": dt.datetime.now(dt.UTC), "fingerprint": "f"}
     row |= {"decision": decision, "model_id": None, "events": 9, "verdict": {"headline": "the rule score goes on"}}
-    with db.engine().begin() as connection:
-        connection.execute(db.attempts.insert().values(row))
+    ledger.attempt(Namespace("breakout"), **row)
     settings = params.load(paths.parameters("breakout"), breakout.STRATEGY.settings)
     with pytest.raises(BadParameters, match=f"^ML model does not exist: train first with .*{said}"):
         quality.champion(breakout.STRATEGY, settings)

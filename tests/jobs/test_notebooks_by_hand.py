@@ -18,8 +18,10 @@ SMALL = (
 def state(home) -> dict:
     """Content and time of every file of models/ and outputs/, and every row of the database."""
     kept = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in home.glob("models/**/*") if path.is_file()}
+    tables = sa.MetaData()
     with db.engine().connect() as connection:
-        rows = {table.name: connection.execute(sa.select(table)).all() for table in db.metadata.sorted_tables}
+        tables.reflect(connection)
+        rows = {name: connection.execute(sa.select(table)).all() for name, table in tables.tables.items()}
     return {"models": kept, "rows": rows, "outputs": sorted(home.glob("outputs/**/*"))}
 
 

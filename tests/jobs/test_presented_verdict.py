@@ -31,8 +31,9 @@ def presented(second: Verdict | None, *, quick: bool = False) -> dict:
     return presentation.present(KEPT, second, SimpleNamespace(success=NEW), request)
 
 
-def standing(namespace: str) -> str:
-    return registry.deploy(namespace, Artefact(namespace.encode(), {"model": namespace}, {}), reason="test")
+def standing(namespace: Namespace) -> str:
+    name = str(namespace)
+    return registry.deploy(namespace, Artefact(name.encode(), {"model": name}, {}), reason="test")
 
 
 def test_without_any_model_the_rule_score_goes_on_deciding(home):

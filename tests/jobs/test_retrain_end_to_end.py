@@ -127,7 +127,7 @@ def test_housekeeping_targets_pass(home, first, target):
 
 def last_tier(home) -> int:
     with sqlite3.connect(home / "data/bq.db") as connection:
-        return connection.execute("select tier from decisions order by decided_utc desc limit 1").fetchone()[0]
+        return connection.execute("select tier from decisions order by scan_id desc limit 1").fetchone()[0]
 
 
 def test_a_damaged_model_is_found_by_verify_and_the_next_tier_decides(home, first):
@@ -195,8 +195,10 @@ def test_the_card_of_the_success_model_holds_its_figures_and_the_ledger_its_tria
     asked = {"out-of-sample time", "drawdown", "calibration", "newest window against the rule score"}
     assert asked <= {component["name"] for component in card["components"]}
     with sqlite3.connect(home / "data/bq.db") as connection:
-        rows = connection.execute("select namespace from trials where kind = 'gate'").fetchall()
-    assert {namespace for (namespace,) in rows} == {NAMESPACE, f"{NAMESPACE}-success"}
+        rows = connection.execute(
+            "select distinct strategy, name, simulated, tier from trials where kind = 'gate'"
+        ).fetchall()
+    assert sorted(rows) == [("butterfly", "butterfly", 1, 1), ("butterfly", "butterfly", 1, 2)]
 
 
 def test_a_locked_second_run_says_so_and_exits_with_its_own_code(home, first):

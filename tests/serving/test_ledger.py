@@ -20,7 +20,8 @@ from bq.serving.ledger import GATE, Deflated, Trial
 from bq.stats import sharpe
 
 FIRST = dt.date(2015, 1, 2)
-TOY, OTHER = Namespace("toy"), Namespace("other")
+TOY = Namespace("toy")
+SYMBOLS = ["AAPL", "KO"]
 
 
 def series(values, *, first: dt.date = FIRST) -> pl.DataFrame:
@@ -34,7 +35,7 @@ def noise(seed: int, *, mean: float = 0.0, n: int = 250) -> np.ndarray:
 
 
 def trial(seed: int, *, kind: str = "strategy", number: int = 0, study: str = "s") -> Trial:
-    return Trial(kind, study, number, {"seed": seed}, series(noise(seed)))
+    return Trial(kind, study, number, {"seed": seed}, series(noise(seed)), SYMBOLS)
 
 
 def alone(own: pl.DataFrame) -> pl.DataFrame:
@@ -43,23 +44,60 @@ def alone(own: pl.DataFrame) -> pl.DataFrame:
 
 def test_a_trial_is_read_as_it_was_written(home):
     gappy = series([0.1, None, -0.2, 0.3])
-    ledger.record(TOY, [Trial("model", "study", 3, {"a": 1}, gappy)])
-    found = ledger.on(TOY, gappy["session"])
+    ledger.record(TOY, [Trial("model", "study", 3, {"a": 1}, gappy, SYMBOLS)])
+    found = ledger.on(TOY, gappy["session"], SYMBOLS)
     assert found.rename({"model/study/3": "value"}).equals(gappy, null_equal=True)
 
 
 def test_a_trial_recorded_twice_is_one(home):
     ledger.record(TOY, [trial(0), trial(1, number=1)])
     ledger.record(TOY, [trial(2)])
-    found = ledger.on(TOY, trial(0).series["session"])
+    found = ledger.on(TOY, trial(0).series["session"], SYMBOLS)
     assert found.columns == ["session", "strategy/s/1", "strategy/s/0"]
     assert found["strategy/s/0"].to_list() == noise(2).tolist(), "the newer one"
 
 
-def test_trials_of_another_namespace_or_of_other_times_do_not_count(home):
-    ledger.record(OTHER, [trial(0)])
+def test_trials_of_other_times_do_not_count(home):
     ledger.record(TOY, [trial(1)._replace(series=series(noise(1), first=dt.date(1990, 1, 5)))])
-    assert ledger.on(TOY, trial(0).series["session"]).columns == ["session"]
+    assert ledger.on(TOY, trial(0).series["session"], SYMBOLS).columns == ["session"]
+
+
+COUNTS = {  # the namespace of an earlier trial, its symbols, whether it counts for the real toy on SYMBOLS
+    "the same": (TOY, SYMBOLS, True),
+    "one symbol shared": (TOY, ["KO", "MSFT"], True),
+    "no symbol shared": (TOY, ["MSFT"], False),
+    "another name": (Namespace("toy", "mine"), SYMBOLS, True),
+    "another name, no symbol shared": (Namespace("toy", "mine"), ["MSFT"], False),
+    "another strategy": (Namespace("other"), SYMBOLS, False),
+    "another strategy under this name": (Namespace("other", "toy"), SYMBOLS, False),
+    "simulated": (Namespace("toy", simulated=True), SYMBOLS, False),
+    "the second tier": (TOY.second, SYMBOLS, False),
+}
+
+
+@pytest.mark.parametrize(("namespace", "symbols", "counts"), COUNTS.values(), ids=COUNTS)
+def test_a_trial_counts_by_strategy_tier_and_symbols_under_every_name(home, namespace, symbols, counts):
+    ledger.record(namespace, [trial(0)._replace(symbols=symbols)])
+    asked = trial(0).series["session"]
+    expected = ["session", "strategy/s/0"] if counts else ["session"]
+    assert ledger.on(TOY, asked, SYMBOLS).columns == expected
+    assert ledger.on(Namespace("toy", "yours"), asked, SYMBOLS).columns == expected
+
+
+def test_a_real_trial_never_counts_for_a_simulated_market(home):
+    ledger.record(TOY, [trial(0)])
+    simulated = Namespace("toy", simulated=True)
+    assert ledger.on(simulated, trial(0).series["session"], SYMBOLS).columns == ["session"]
+
+
+def test_the_last_attempt_is_the_one_entered_last_whatever_the_clock_said(home):
+    row = {"fingerprint": "f", "decision": "kept", "model_id": None, "events": 1, "verdict": {}}
+    for run_id, day in (("first", 9), ("second", 2)):
+        ledger.attempt(TOY, run_id=run_id, finished_utc=dt.datetime(2020, 1, day, tzinfo=dt.UTC), **row)
+    ledger.attempt(Namespace("other"), run_id="other", finished_utc=dt.datetime(2020, 1, 5, tzinfo=dt.UTC), **row)
+    last = ledger.last_attempt(TOY)
+    assert (last["run_id"], last["number"]) == ("second", 2)
+    assert [attempt["run_id"] for attempt in ledger.every_attempt()] == ["first", "second", "other"]
 
 
 def test_alone_nothing_is_deflated():
@@ -75,8 +113,8 @@ def test_the_same_result_proves_less_the_more_was_tried(home):
     own = series(noise(1, mean=0.02))
     ledger.record(TOY, [trial(seed, number=seed) for seed in range(2, 42)])
     few, many = (
-        ledger.on(TOY, own["session"]).select(pl.nth(range(4))),
-        ledger.on(TOY, own["session"]),
+        ledger.on(TOY, own["session"], SYMBOLS).select(pl.nth(range(4))),
+        ledger.on(TOY, own["session"], SYMBOLS),
     )
     found = [ledger.deflate(own, trials, least=0.95) for trials in (alone(own), few, many)]
     assert [(one.tuned, one.trials) for one in found] == [(0, 1), (3, 4), (40, 41)]
@@ -87,9 +125,9 @@ def test_the_same_result_proves_less_the_more_was_tried(home):
 def test_the_same_recipe_trained_again_costs_nothing_and_is_counted(home):
     own = series(noise(1, mean=0.02))
     before = ledger.deflate(own, alone(own), least=0.95)
-    ledger.record(TOY, [Trial(GATE, f"run{i}", 0, {}, own) for i in range(5)])
-    ledger.record(TOY, [Trial("strategy", "s", i, {}, own) for i in range(3)])
-    after = ledger.deflate(own, ledger.on(TOY, own["session"]), least=0.95)
+    ledger.record(TOY, [Trial(GATE, f"run{i}", 0, {}, own, SYMBOLS) for i in range(5)])
+    ledger.record(TOY, [Trial("strategy", "s", i, {}, own, SYMBOLS) for i in range(3)])
+    after = ledger.deflate(own, ledger.on(TOY, own["session"], SYMBOLS), least=0.95)
     assert (after.probability, after.revised) == pytest.approx((before.probability, before.revised))
     assert (after.attempts, after.tuned, after.trials) == (5, 3, 1)
     assert str(after).endswith("beside it 5 gate attempts and 3 tuning trials, 1 different")

@@ -348,7 +348,7 @@ def test_tables_that_another_writer_put_in_place_before_the_state_never_reach_a_
 
 def test_who_began_before_another_stored_leaves_what_that_one_stored(collect, plan, bars, monkeypatch):
     early, late = cut_at(bars, 480), bars
-    build, during = BUTTERFLY.build, []
+    build, during = BUTTERFLY.table.build, []
 
     def slow(market, settings, wanted):
         built = build(market, settings, wanted)
@@ -357,11 +357,11 @@ def test_who_began_before_another_stored_leaves_what_that_one_stored(collect, pl
             during.append(collect(early))  # begins and ends while the first builds
         return built
 
-    object.__setattr__(BUTTERFLY, "build", slow)
+    object.__setattr__(BUTTERFLY.table, "build", slow)
     try:
         first = collect(late)
     finally:
-        object.__setattr__(BUTTERFLY, "build", build)
+        object.__setattr__(BUTTERFLY.table, "build", build)
     assert ends_known_by(during[1].events, early)
     assert files.read_json(folder(plan) / "state.json")["through"] == str(early["session"].max())
     assert collect(early).built == 0, "what it stored is whole"

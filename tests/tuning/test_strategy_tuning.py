@@ -110,9 +110,13 @@ def test_the_holdout_follows_the_validation_and_is_scored_for_the_winner_alone(h
     found = tuned(given, keep=True)
     windows = windows_of(given)
     assert windows.validation.end < windows.holdout.start
-    seen = ledger.on(given.namespace, tuned_sessions(given, windows.holdout))
+    seen = ledger.on(given.namespace, tuned_sessions(given, windows.holdout), symbols(given))
     assert [name.split("/")[0] for name in seen.columns[1:]] == ["holdout"]
     assert found["holdout_looks"] == 1
+
+
+def symbols(given) -> tuple[str, ...]:
+    return prepare(data(given), given.universe).symbols
 
 
 def tuned_sessions(given, span) -> pl.Series:
@@ -135,7 +139,7 @@ def test_the_series_of_every_feasible_trial_is_in_the_ledger_once(home):
     given = settings()
     for trials in (5, 12, 12):
         found = tuned(settings(more=f"tuning.trials={trials}"), keep=True)
-    seen = ledger.on(given.namespace, tuned_sessions(given, windows_of(given).validation))
+    seen = ledger.on(given.namespace, tuned_sessions(given, windows_of(given).validation), symbols(given))
     feasible = [row["number"] for row in found["trials"] if row["state"] == "feasible"]
     assert sorted(int(name.split("/")[-1]) for name in seen.columns[1:]) == feasible
     assert seen.null_count().sum_horizontal().item() == 0
@@ -155,7 +159,8 @@ def test_by_hand_nothing_is_kept_and_what_was_kept_counts(home):
     given = settings()
     validation = tuned_sessions(given, windows_of(given).validation)
     first = tuned()
-    assert not (home / "data" / "tuning").exists() and ledger.on(given.namespace, validation).columns == ["session"]
+    assert not (home / "data" / "tuning").exists()
+    assert ledger.on(given.namespace, validation, symbols(given)).columns == ["session"]
     tuned(settings(more="tuning.seed=8"), keep=True)
     second = tuned()
     assert (first["holdout_looks"], second["holdout_looks"]) == (1, 2)

@@ -41,7 +41,7 @@ def scorer(market: "MarketData", settings: BreakoutSettings) -> Scorer:
             'on which trials are judged. Set SET="ml.enabled=false", and enable it again afterwards.'
         )
     prepared = prepare(market, settings.universe)
-    return Scorer(prepared.sessions, lambda given, spans: score(prepared, given, spans))
+    return Scorer(prepared.sessions, prepared.symbols, lambda given, spans: score(prepared, given, spans))
 
 
 def score(prepared: Prepared, settings: BreakoutSettings, spans: Sequence[Span]) -> Score:

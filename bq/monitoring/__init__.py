@@ -1,0 +1,1 @@
+"""What is remembered of decisions and of what became of them."""

@@ -1,0 +1,38 @@
+"""The journal of deployments: every change of a champion pointer, kept for good."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from bq.core import db
+from bq.core.namespace import Namespace
+
+deployments = sa.Table(
+    "deployments",
+    db.metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # in their order, whatever the clock says
+    sa.Column("namespace", sa.String, nullable=False, index=True),
+    sa.Column("kind", sa.String, nullable=False),  # registry.Change
+    sa.Column("run_id", sa.String),  # which run made it; null for one made by hand
+    sa.Column("model_id", sa.String, nullable=False),  # points at it from now on
+    sa.Column("previous", sa.String),  # null: the rule score
+    sa.Column("reason", sa.String, nullable=False),  # for people
+    sa.Column("at_utc", db.UTC, nullable=False),
+)
+
+
+def enter(namespace: Namespace, **row: Any) -> None:
+    """Write a change, by the columns of its table."""
+    with db.engine().begin() as connection:
+        connection.execute(deployments.insert().values(namespace=str(namespace), **row))
+
+
+def changes(namespace: Namespace | None = None, *, run_id: str | None = None) -> list[dict[str, Any]]:
+    """Rows, newest first: of all, of one namespace, or of one run."""
+    query = sa.select(deployments).order_by(deployments.c.id.desc())
+    if namespace is not None:
+        query = query.where(deployments.c.namespace == str(namespace))
+    if run_id is not None:
+        query = query.where(deployments.c.run_id == run_id)
+    with db.engine().connect() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
