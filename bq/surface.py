@@ -19,13 +19,14 @@ from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
 from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
-from bq.strategies import regime, store, turned
+from bq.strategies import store, turned
 from bq.strategies.contract import Strategy
 from bq.strategies.events import Built
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
     from bq.strategies.breakout.backtest import Backtest
+    from bq.strategies.regime import Timeline
     from bq.tuning.results import Tuned
 
 
@@ -76,9 +77,7 @@ def params(
     if twice:
         raise BadParameters(f"{twice[0]} must be set once, but a parameter of its own and `overrides` both set it.")
     if top_k and parameters.load(file, found.settings).gate.top_k is None:
-        raise BadParameters(
-            f"`top_k` must be 0 for {strategy}, but got {top_k}: it does not choose so many a session."
-        )
+        raise BadParameters(f"`top_k` must be 0 for {strategy}, but got {top_k}: it does not choose so many a session.")
     text = " ".join([overrides, *(f"{name}={value}" for name, value in given.items())])
     settings = parameters.load(file, found.settings, overrides=text)
     if model:
@@ -336,7 +335,7 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
     return rules.tune(settings, market.load(settings.market), keep=False)
 
 
-def regimes(settings: Settings) -> regime.Timeline:
+def regimes(settings: Settings) -> "Timeline":
     """The regimes of a strategy's market, session by session; what a row says was known at its session's close.
 
     Examples
@@ -346,6 +345,8 @@ def regimes(settings: Settings) -> regime.Timeline:
     >>> line.names
     ['bear', 'neutral', 'bull']
     """
+    from bq.strategies import regime
+
     return regime.timeline(market.load(settings.market), settings.learning.regimes or Regimes())
 
 
