@@ -3,6 +3,7 @@
 A table without data gives a sentence that says why there is nothing to read.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,12 +18,12 @@ NAMED = 3  # names that a sentence lists
 
 
 def signed(value: float) -> str:
-    """Two significant digits below 1, two decimals above.
+    """Two decimals, two significant digits below 0.1.
 
-    >>> signed(0.0312), signed(-12.345), signed(0.0)
-    ('+0.031', '-12.35', '+0.00')
+    >>> signed(0.0312), signed(-12.345), signed(-0.4)
+    ('+0.031', '-12.35', '-0.40')
     """
-    return f"{value:+.2g}" if 1e-4 <= abs(value) < 1 else f"{value:+.2f}"
+    return f"{value:+.2g}" if 1e-4 <= abs(value) < 0.1 else f"{value:+.2f}"
 
 
 def counted(n: int, thing: str) -> str:
@@ -42,6 +43,17 @@ def listed(names: Sequence[object], *, nothing: str = "none") -> str:
     """
     *before, last = map(str, names or [nothing])
     return f"{', '.join(before)} and {last}" if before else last
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """The bounds in brackets, or that there are none.
+
+    >>> interval(-0.1, 0.25), interval(None, None)
+    ('[-0.100, +0.250]', '(too few sessions for an interval)')
+    """
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "(too few sessions for an interval)"
+    return f"[{low:+.3f}, {high:+.3f}]"
 
 
 # ---- events
@@ -75,7 +87,7 @@ def years(table: pl.DataFrame) -> str:
     if len(sums) == 1:
         return f"All {counted(most['events'], 'event')} are of {most['year']}."
     return (
-        f"{most['year']} has most events ({most['events']:,}) and {least['year']} the fewest ({least['events']:,}); "
+        f"{most['year']} has the most events ({most['events']:,}), {least['year']} the fewest ({least['events']:,}); "
         "the first and the last year may be incomplete."
     )
 
@@ -85,8 +97,10 @@ def refusals(table: pl.DataFrame) -> str:
     if table.is_empty():
         return "Every scheduled date gave an event."
     first = table.row(0, named=True)
-    share = first["dates"] / table["dates"].sum()
-    return f"{counted(table['dates'].sum(), 'date')} gave no event; {share:.0%} of them because: {first['reason']}."
+    total = table["dates"].sum()
+    if len(table) == 1:
+        return f"{counted(total, 'date')} gave no event: {first['reason']}."
+    return f"{counted(total, 'date')} gave no event, {first['dates'] / total:.0%} of them by: {first['reason']}."
 
 
 def outcomes(frame: pl.DataFrame) -> str:
@@ -131,7 +145,7 @@ def features(table: pl.DataFrame) -> str:
         return f"None of the {counted(len(table), 'feature')} has a missing value."
     worst = missing.row(0, named=True)
     return (
-        f"{len(missing)} of {counted(len(table), 'feature')} have missing values, most of all {worst['feature']} "
+        f"Values are missing in {len(missing)} of {counted(len(table), 'feature')}, most of all in {worst['feature']} "
         f"({worst['missing']:.0%})."
     )
 
@@ -143,11 +157,10 @@ def rank_ics(table: pl.DataFrame, *, label: str, score_ic: float | None = None) 
         return "No session has the five events that a rank IC needs; more symbols would give one."
     best = known.row(0, named=True)
     told = known.filter((pl.col("low") > 0) | (pl.col("high") < 0))
-    interval = "" if best["low"] is None else f" [{best['low']:+.3f}, {best['high']:+.3f}]"
     beside = "" if score_ic is None else f"; the rule score has {score_ic:+.3f}"
     return (
-        f"The largest rank IC has {best[label]}, {best['ic']:+.3f}{interval}{beside}. The interval of {len(told)} of "
-        f"{len(known)} {label}s leaves out 0."
+        f"{best[label]} has the largest rank IC, {best['ic']:+.3f} {interval(best['low'], best['high'])}{beside}. "
+        f"The interval excludes 0 for {len(told)} of {counted(len(known), label)}."
     )
 
 
@@ -169,15 +182,19 @@ def correlations(names: Sequence[str], matrix: np.ndarray) -> str:
 # ---- predictions
 
 
-def sums(frame: pl.DataFrame, columns: Mapping[str, str]) -> str:
-    """Of columns of values a session, as their running sums are drawn. columns : name in the frame, name for people."""
+def sums(frame: pl.DataFrame, columns: Mapping[str, str], *, where: str) -> str:
+    """Of columns of values a session, as their running sums are drawn.
+
+    columns : name in the frame, name for people. where : what sessions these are, such as "Out of sample".
+    """
     ends = {name: frame[name].fill_nan(None).sum() for name in columns if len(frame) and frame[name].count()}
     if not ends:
-        return "No session has a result, so there is nothing to add up."
+        return f"{where} no session has a result, so there is nothing to add up."
     fallen = {name: metrics.drawdown(frame.sort("session")[name].fill_nan(None)) for name in ends}
     parts = [f"{columns[name]} at {signed(end)} ({fallen[name]:.2f})" for name, end in ends.items()]
     return (
-        f"After {counted(len(frame), 'session')} the sums end with {listed(parts)}; in brackets the maximum drawdown."
+        f"{where}, after {counted(len(frame), 'session')}, the sums end with {listed(parts)}; in brackets the maximum "
+        "drawdown."
     )
 
 
@@ -229,8 +246,8 @@ def confusion(matrix: np.ndarray, names: Sequence[str], *, majority: float) -> s
     best, worst = int(np.nanargmax(found)), int(np.nanargmin(found))
     return (
         f"{np.trace(counts) / counts.sum():.0%} of the predicted classes are right; always predicting the largest "
-        f"class would be in {majority:.0%}. Of the events that became {names[best]}, {found[best]:.0%} were predicted "
-        f"so; of {names[worst]}, {found[worst]:.0%}."
+        f"class would be right in {majority:.0%}. Of the events that became {names[best]}, {found[best]:.0%} were "
+        f"predicted so; of {names[worst]}, {found[worst]:.0%}."
     )
 
 
@@ -284,10 +301,10 @@ def layers(table: pl.DataFrame) -> str:
     if whole.is_empty() or parts.is_empty():
         return "No session has the five events that a rank IC needs; more symbols would give one."
     best = parts.sort("ic", descending=True).row(0, named=True)
-    adds = "" if best["adds_low"] is None else f" [{best['adds_low']:+.3f}, {best['adds_high']:+.3f}]"
     return (
-        f"The stack has rank IC {whole['ic'][0]:+.3f}; the best beside it is {best['layer']} with {best['ic']:+.3f}, "
-        f"to which the stack adds {best['stack_adds']:+.3f}{adds}."
+        f"The stack has rank IC {whole['ic'][0]:+.3f}. The best of its parts and baselines is {best['layer']} with "
+        f"{best['ic']:+.3f}, to which the stack adds {best['stack_adds']:+.3f} "
+        f"{interval(best['adds_low'], best['adds_high'])}."
     )
 
 
@@ -371,10 +388,12 @@ def search(trials: pl.DataFrame, objective: str) -> str:
         return "No trial was feasible."
     best, half = known.row(0, named=True), trials["number"].max() // 2
     early = known.filter(pl.col("number") <= half)["value"].max()
-    before = "no trial of its first half was feasible" if early is None else f"its first half found {early:+.2f}"
+    before = "no trial of the first half was feasible" if early is None else f"the first half had found {early:+.2f}"
+    if best["number"] <= half:
+        before = "the second half of the search found nothing better"
     return (
-        f"The best {objective} is {best['value']:+.2f}, found by trial {best['number']} of "
-        f"{counted(len(trials), 'trial')} (the first has number 0); {before}."
+        f"The best {objective} is {best['value']:+.2f}, found by trial {best['number']} of 0 to "
+        f"{trials['number'].max()}; {before}."
     )
 
 

@@ -49,7 +49,8 @@ def curves(tuned: Tuned, *, chosen: bool) -> Told:
         seen = "looked at once" if looks <= 1 else f"looked at {looks} times"
         frame = tuned.curves.filter(pl.col("part") == last, pl.col("part") != part)
         title = f"Running sum, {last}: {seen}"
-    return Told(plots.cumulative(frame, "session", columns, title=title, **PARTS), reading.sums(frame, names), frame)
+    sentence = reading.sums(frame, names, where=f"On the {part if chosen else last}")
+    return Told(plots.cumulative(frame, "session", columns, title=title, **PARTS), sentence, frame)
 
 
 def history(tuned: Tuned) -> Told:
@@ -125,7 +126,7 @@ def parallel(tuned: Tuned) -> Told:
 def proof(tuned: Tuned) -> Reading:
     """What the search proves, and what would be needed."""
     said = tuned.results["verdict"]
-    return Reading(f"{said['headline']}.", *said["reasons"], *said["needed"])
+    return Reading(f"{said['headline']}.", *said["reasons"], *(f"To pass: {text}." for text in said["needed"]))
 
 
 def _named(tuned: Tuned) -> list[str]:

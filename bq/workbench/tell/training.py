@@ -25,10 +25,15 @@ def _own(training: Training, settings: Settings) -> pl.DataFrame:
 def folds(training: Training) -> Told:
     """The test blocks, and how many events trained for each."""
     table = training.folds
+    purged = table["purged"].sum()
+    left = (
+        f"{purged:,} were purged from training, as their labels reach into a test block"
+        if purged
+        else "none had to be purged"
+    )
     sentence = (
         f"{reading.counted(len(table), 'fold')} from {table['test_from'].min()} to {table['test_to'].max()} predict "
-        f"{reading.counted(table['test'].sum(), 'event')}; {table['purged'].sum():,} were purged from training because "
-        "their labels reach into a test block."
+        f"{reading.counted(table['test'].sum(), 'event')}; {left}."
     )
     return Told(plots.table(table), sentence, table)
 
@@ -41,8 +46,8 @@ def figures(training: Training, settings: Settings) -> Told:
         sentence = "No session has the five events that a rank IC needs; more symbols would give one."
     else:
         sentence = (
-            f"{settings.learning.model} ranks events within a session with IC {ic['value']:+.3f} [{ic['low']:+.3f}, "
-            f"{ic['high']:+.3f}], the rule score with {ic['baseline']:+.3f}."
+            f"{settings.learning.model} ranks the events of a session with IC {ic['value']:+.3f} "
+            f"{reading.interval(ic['low'], ic['high'])}, the rule score with {ic['baseline']:+.3f}."
         )
     return Told(plots.table(table), sentence, table)
 
@@ -50,22 +55,25 @@ def figures(training: Training, settings: Settings) -> Told:
 def earned(training: Training, settings: Settings) -> Told:
     """Running sum of what choosing by the model earned, beside the rule score and all events."""
     name = strategies.get(settings.strategy).value_name(settings)
-    return _sums(_own(training, settings), settings, title=f"Running sum of {name}, out of sample")
+    return _sums(
+        _own(training, settings), settings, title=f"Running sum of {name}, out of sample", where="Out of sample"
+    )
 
 
 def newest(training: Training, settings: Settings) -> Told:
     """The same of the model that would be deployed, on the newest window."""
     name = strategies.get(settings.strategy).value_name(settings)
-    return _sums(training.newest, settings, title=f"Newest window: running sum of {name}")
+    title = f"Newest window: running sum of {name}"
+    return _sums(training.newest, settings, title=title, where="In the newest window")
 
 
-def _sums(predictions: pl.DataFrame, settings: Settings, *, title: str) -> Told:
+def _sums(predictions: pl.DataFrame, settings: Settings, *, title: str, where: str) -> Told:
     strategy, model = strategies.get(settings.strategy), settings.learning.model
     names = {"model": model, "baseline": "rule score", "everything": "all events"}
     table = metrics.versus(predictions, strategy, settings)
     titles = {"title": title, "x_title": "session", "y_title": f"sum of {strategy.value_name(settings)}"}
     figure = plots.cumulative(table.rename(names), "session", list(names.values()), **titles)
-    return Told(figure, reading.sums(table, names), table)
+    return Told(figure, reading.sums(table, names, where=where), table)
 
 
 def results(training: Training, settings: Settings) -> Exhibits | Told:
@@ -174,10 +182,10 @@ def chosen(training: Training, settings: Settings) -> str:
     own, least = _own(training, settings), strategies.get(settings.strategy).task(settings).trade_above
     taken = own.filter(pl.col("expected") > least)["outcome"]
     if taken.is_empty():
-        return f"The expected outcome is above {least} for none of {reading.counted(len(own), 'event')}."
+        return f"The expected outcome is above {least:g} for none of {reading.counted(len(own), 'event')}."
     return (
-        f"The expected outcome is above {least} for {len(taken):,} of {reading.counted(len(own), 'event')}. Their mean "
-        f"outcome is {taken.mean():+.4f}, {(taken > 0).mean():.0%} are above 0; the mean of all is "
+        f"The expected outcome is above {least:g} for {len(taken):,} of {reading.counted(len(own), 'event')}. Their "
+        f"mean outcome is {taken.mean():+.4f}, {(taken > 0).mean():.0%} are above 0; the mean of all is "
         f"{own['outcome'].mean():+.4f}."
     )
 
