@@ -327,10 +327,8 @@ def weights(table: pl.DataFrame) -> str:
         return "The meta-learner has no coefficients, so its weights are not known."
     best = fitted.sort("mean", descending=True).row(0, named=True)
     dropped = fitted.filter(pl.col("mean") == 0.0)["layer"].to_list()
-    return (
-        f"The meta-learner leans most on {best['layer']} ({best['mean']:.0%} on average over the regimes); "
-        f"{listed(dropped)} {'has' if len(dropped) <= 1 else 'have'} no weight."
-    )
+    rest = f"{listed(dropped)} {'has' if len(dropped) == 1 else 'have'} no weight" if dropped else "all have a weight"
+    return f"The meta-learner leans most on {best['layer']} ({best['mean']:.0%} on average over the regimes); {rest}."
 
 
 def regime_growths(table: pl.DataFrame) -> str:

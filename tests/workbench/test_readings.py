@@ -127,7 +127,7 @@ def deciles(*means: float) -> pl.DataFrame:
             lambda: reading.weights(
                 pl.DataFrame({"layer": ["a", "b"], "bear: fitted": [0.7, 0.3], "bull: fitted": [0.9, 0.1]})
             ),
-            "The meta-learner leans most on a (80% on average over the regimes); none has no weight.",
+            "The meta-learner leans most on a (80% on average over the regimes); all have a weight.",
             id="weights",
         ),
         pytest.param(

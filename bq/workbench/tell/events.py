@@ -22,22 +22,23 @@ ALWAYS = (  # parameters that a reader looks for whether or not they were turned
 
 def parameters(settings: Settings) -> Told:
     """What holds here: the parameters that are turned most, and all that differ from parameters/<strategy>.yaml."""
-    shipped = params.load(paths.parameters(settings.strategy), type(settings)).model_dump(mode="json")
-    ours = settings.model_dump(mode="json")
-    turned = {name: (now, was) for name, was, now in params.differences(shipped, ours)}
-    looked = {name: (value, value) for name in ALWAYS if (value := _at(ours, name)) is not None}
-    rows = [(name, _text(now), _text(was)) for name, (now, was) in {**looked, **turned}.items()]
+    shipped = _leaves(params.load(paths.parameters(settings.strategy), type(settings)).model_dump(mode="json"))
+    here = _leaves(settings.model_dump(mode="json"))
+    turned = [name for name in {**here, **shipped} if here.get(name) != shipped.get(name)]
+    looked = [name for name in ALWAYS if here.get(name) is not None and name not in turned]
+    rows = [(name, _text(here.get(name)), _text(shipped.get(name))) for name in [*looked, *turned]]
     table = pl.DataFrame(rows, schema=["parameter", "here", "shipped"], orient="row")
     count = reading.counted(len(turned), "parameter")
     sentence = f"{count} of {settings.strategy} {'differs' if len(turned) == 1 else 'differ'} from the shipped file."
     return Told(plots.table(table), sentence, table)
 
 
-def _at(values: dict[str, Any], name: str) -> Any:
-    """A value by its dotted name, None where there is none."""
-    for part in name.split("."):
-        values = values.get(part) if isinstance(values, dict) else None
-    return values
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by their dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def _text(value: Any) -> str:
@@ -113,9 +114,9 @@ def features(events: pl.DataFrame, settings: Settings) -> Told:
 
 def feature_ics(events: pl.DataFrame, settings: Settings) -> Told:
     """Rank IC of each feature with the outcome, beside that of the rule score."""
-    closed, title = _closed(events), "Rank IC with the outcome; line: rule score"
+    closed = _closed(events)
     if closed.is_empty():
-        return Told(plots.no_data(title, reading.NO_OUTCOMES), reading.NO_OUTCOMES)
+        return Told(None, reading.NO_OUTCOMES)
     blocks = metrics.Blocks(metrics.block_length(closed), settings.gate.alpha, DRAWS, settings.learning.seed)
     columns = strategies.get(settings.strategy).features(settings).columns
     table = metrics.feature_ic(closed, [*columns, "score"], blocks=blocks)
@@ -127,7 +128,7 @@ def feature_ics(events: pl.DataFrame, settings: Settings) -> Told:
         low="low",
         high="high",
         baseline=score,
-        title=title,
+        title="Rank IC with the outcome; line: rule score",
         x_title="mean Spearman correlation within a session, block-bootstrap interval",
     )
     return Told(figure, reading.rank_ics(own, label="feature", score_ic=score), table)

@@ -1,5 +1,8 @@
 """Notebook 06: what a search found, which parameters mattered, and what is left of it on sessions no trial saw."""
 
+import re
+import textwrap
+
 import optuna.visualization as vis
 import polars as pl
 from optuna.distributions import CategoricalDistribution
@@ -12,6 +15,7 @@ from bq.workbench.told import Reading, Told
 
 ENOUGH = 10  # trials from which it can be said what mattered
 SHOWN = 15  # best trials of the table
+BAR = 8  # px of a colour bar
 PARTS = {"y_title": "sum of returns, not compounded", "x_title": "session"}
 
 
@@ -40,17 +44,18 @@ def curves(tuned: Tuned, *, chosen: bool) -> Told:
     chosen : on the part that the winner was chosen on; else on the part that no trial saw.
     """
     part, last = tuned.curves["part"][0], tuned.curves["part"][-1]
-    columns = [name for name in tuned.curves.columns if name not in ("session", "part")]
-    names = {name: name.replace("_", " ") for name in columns}
-    if chosen:
-        frame, title = tuned.curves.filter(pl.col("part") == part), f"Running sum, {part} (winner chosen on it)"
-    else:
-        looks = tuned.results.get("holdout_looks", 1)
-        seen = "looked at once" if looks <= 1 else f"looked at {looks} times"
-        frame = tuned.curves.filter(pl.col("part") == last, pl.col("part") != part)
-        title = f"Running sum, {last}: {seen}"
-    sentence = reading.sums(frame, names, where=f"On the {part if chosen else last}")
-    return Told(plots.cumulative(frame, "session", columns, title=title, **PARTS), sentence, frame)
+    if not chosen and part == last:
+        return Told(None, "This search holds no sessions out: the gate of a retrain judges the winner on later events.")
+    shown, title = (part, f"Running sum, {part} (winner chosen on it)") if chosen else (last, _held_out(tuned, last))
+    names = {name: name.replace("_", " ") for name in tuned.curves.columns if name not in ("session", "part")}
+    frame = tuned.curves.filter(pl.col("part") == shown)
+    figure = plots.cumulative(frame.rename(names), "session", list(names.values()), title=title, **PARTS)
+    return Told(figure, reading.sums(frame, names, where=f"On the {shown}"), frame)
+
+
+def _held_out(tuned: Tuned, part: str) -> str:
+    looks = tuned.results.get("holdout_looks", 1)
+    return f"Running sum, {part}: looked at {'once' if looks <= 1 else f'{looks} times'}"
 
 
 def history(tuned: Tuned) -> Told:
@@ -81,32 +86,36 @@ def infeasible(tuned: Tuned) -> Told:
 def parameter_importances(tuned: Tuned) -> Told:
     """Share of each parameter in the spread of the objective."""
     names, shares = [name for name, _ in tuned.results["importances"]], [s for _, s in tuned.results["importances"]]
-    title = f"Importance for {tuned.results['objective']}"
     if why := _too_few(tuned):
-        return Told(plots.no_data(title, why), why)
+        return Told(None, why)
+    title = f"Importance for {tuned.results['objective']}"
     figure = plots.importance(names, shares, title=title, x_title="share of the spread")
     return Told(figure, reading.importances(names, shares, of="parameter"))
 
 
 def slices(tuned: Tuned) -> Told:
     """Trials by the two parameters that matter most."""
-    title, names = "Trials by parameter", _named(tuned)[:2]
+    names = _named(tuned)[:2]
     if why := _too_few(tuned):
-        return Told(plots.no_data(title, why), why)
+        return Told(None, why)
     figure = vis.plot_slice(tuned.study, params=names, target_name=tuned.results["objective"])
-    theme.titled(figure, title=title, note="the two that matter most; colour: order", height=400)
+    theme.titled(figure, title="Trials by parameter", note="the two that matter most; colour: order", height=400)
+    figure.update_traces(marker_colorbar_thickness=BAR)
+    figure.for_each_xaxis(lambda axis: axis.update(title_text=_broken(axis.title.text)))
     return Told(figure, reading.best_quarter(tuned.trials, names), tuned.trials)
 
 
 def contour(tuned: Tuned) -> Told:
     """The objective over the two parameters on a scale that matter most."""
-    title, scales = "Objective over two parameters", tuned.study.best_trial.distributions
+    if why := _too_few(tuned):
+        return Told(None, why)
+    scales = tuned.study.best_trial.distributions
     names = [name for name in _named(tuned) if not isinstance(scales.get(name), CategoricalDistribution)][:2]
-    why = _too_few(tuned) or ("" if len(names) == 2 else "Fewer than two parameters are on a scale.")
-    if why:
-        return Told(plots.no_data(title, why), why)
+    if len(names) < 2:
+        return Told(None, "Fewer than two parameters are on a scale.")
     figure = vis.plot_contour(tuned.study, params=names, target_name=tuned.results["objective"])
-    theme.titled(figure, title=title, note="those on a scale that matter most", height=420)
+    theme.titled(figure, title="Objective over two parameters", note="those on a scale that matter most", height=420)
+    figure.update_traces(colorbar_thickness=BAR, selector={"type": "contour"})
     best = tuned.study.best_trial.params
     at = reading.listed([f"{name} {best[name]:.4g}" for name in names])
     return Told(figure, f"The best trial has {at}; where no point is near, the colours are interpolated.", tuned.trials)
@@ -114,12 +123,13 @@ def contour(tuned: Tuned) -> Told:
 
 def parallel(tuned: Tuned) -> Told:
     """Each trial as a line across the parameters that matter most."""
-    title, names = "Trials across the parameters that matter most", _named(tuned)[:4]
+    names = _named(tuned)[:4]
     if why := _too_few(tuned):
-        return Told(plots.no_data(title, why), why)
+        return Told(None, why)
     figure = vis.plot_parallel_coordinate(tuned.study, params=names, target_name=tuned.results["objective"])
-    theme.titled(figure, title=title, note="one line a trial", height=460)
-    figure.update_layout(margin_t=110)  # the axes carry their names above them
+    theme.titled(figure, title="Trials across the parameters that matter most", note="one line a trial", height=460)
+    figure.update_traces(line_colorbar_thickness=BAR)
+    figure.update_layout(margin_t=110, margin_l=40)  # the axes carry their names above them, and ticks at their left
     return Told(figure, reading.best_quarter(tuned.trials, names), tuned.trials)
 
 
@@ -141,3 +151,8 @@ def _too_few(tuned: Tuned) -> str:
     if n >= ENOUGH and feasible:
         return ""
     return f"Only {reading.counted(n, 'trial')}, {feasible} feasible: too few to say what mattered."
+
+
+def _broken(name: str) -> str:
+    """A name in lines short enough to stand beside another on a phone."""
+    return "<br>".join(textwrap.wrap(re.sub(r"([._])", r"\1 ", theme.label(name)), 13)).replace(" ", "")

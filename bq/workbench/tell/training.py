@@ -89,13 +89,14 @@ def rank_ic(training: Training, settings: Settings) -> Told:
     own, model = _own(training, settings), settings.learning.model
     score = metrics.rank_ic(own, by="score").rename({"ic": "rule score"})
     both = metrics.rank_ic(own, by="expected").rename({"ic": model}).join(score, on="session").drop_nulls()
-    title = f"Rank IC, mean of {WINDOW} sessions"
     if len(both) < WINDOW:
-        few = f"Only {reading.counted(len(both), 'session')} with a rank IC: too few for a mean of {WINDOW}."
-        return Told(plots.no_data(title, few), few, both)
+        count = reading.counted(len(both), "session")
+        few = f"{count} with a rank IC: too few for a rolling mean of {WINDOW}, so none is drawn."
+        return Told(None, few, both)
     table = both.sort("session").with_columns(pl.col(model, "rule score").rolling_mean(WINDOW))
-    titles = {"title": title, "x_title": "session", "y_title": "Spearman correlation within a session"}
-    figure = plots.lines(table, "session", [model, "rule score"], **titles)
+    titles = {"title": f"Rank IC, mean of {WINDOW} sessions", "x_title": "session"}
+    correlation = "Spearman correlation within a session"
+    figure = plots.lines(table, "session", [model, "rule score"], **titles, y_title=correlation)
     return Told(figure, reading.rolling(table, model, "rule score"), table)
 
 
@@ -158,9 +159,9 @@ def against_direct(events: pl.DataFrame, training: Training, settings: Settings)
     return Told(plots.table(table), reading.beside(table, "direct", "expected"), table)
 
 
-def second_tier(success: Training | None) -> Told:
+def second_tier(success: Training | None, settings: Settings) -> Told:
     """What events earned above and below the threshold of the second tier."""
-    if success is None:
+    if success is None or strategies.get(settings.strategy).success is None:
         return Told(None, NO_SECOND)
     table = explore.second_tier(success.oos)
     return Told(plots.table(table), reading.second_tier(table), table)
