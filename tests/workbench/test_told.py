@@ -108,6 +108,7 @@ def test_too_few_trials_say_so_instead_of_drawing_what_mattered(show, states, wh
 
 def test_one_parameter_has_no_plane_to_draw_but_its_slice():
     tuned = search(*["feasible"] * 12)
+    assert tell.parallel(tuned).shown.data and tell.history(tuned).shown.data
     assert tell.contour(tuned).sentence == "Fewer than two parameters are on a scale."
     assert (
         tell.slices(tuned).sentence == "The best quarter of the feasible trials (3) has stop 10 to 12 (tried: 1 to 12)."

@@ -100,7 +100,7 @@ def slices(tuned: Tuned) -> Told:
         return Told(None, why)
     figure = vis.plot_slice(tuned.study, params=names, target_name=tuned.results["objective"])
     theme.titled(figure, title="Trials by parameter", note="the two that matter most; colour: order", height=400)
-    figure.update_traces(marker_colorbar_thickness=BAR)
+    figure.update_traces(marker_colorbar_thickness=BAR, selector={"type": "scatter"})
     figure.for_each_xaxis(lambda axis: axis.update(title_text=_broken(axis.title.text)))
     return Told(figure, reading.best_quarter(tuned.trials, names), tuned.trials)
 
@@ -128,7 +128,7 @@ def parallel(tuned: Tuned) -> Told:
         return Told(None, why)
     figure = vis.plot_parallel_coordinate(tuned.study, params=names, target_name=tuned.results["objective"])
     theme.titled(figure, title="Trials across the parameters that matter most", note="one line a trial", height=460)
-    figure.update_traces(line_colorbar_thickness=BAR)
+    figure.update_traces(marker_colorbar_thickness=BAR, selector={"type": "scatter"})
     figure.update_layout(margin_t=110, margin_l=40)  # the axes carry their names above them, and ticks at their left
     return Told(figure, reading.best_quarter(tuned.trials, names), tuned.trials)
 
