@@ -73,13 +73,13 @@ def params(
     given = turned.overrides(
         found.settings, symbols=symbols, first=first, last=last, model=model, folds=folds, top_k=top_k, trials=trials
     )
-    twice = [pair.partition("=")[0] for pair in overrides.split() if pair.partition("=")[0] in given]
-    if twice:
-        raise BadParameters(f"{twice[0]} must be set once, but a parameter of its own and `overrides` both set it.")
+    targets = {pair.partition("=")[0]: name for name, pair in given.items()}
+    for target in (pair.partition("=")[0] for pair in overrides.split()):
+        if target in targets:
+            raise BadParameters(f"{target} must be set once, but `{targets[target]}` and `overrides` both set it.")
     if top_k and parameters.load(file, found.settings).gate.top_k is None:
         raise BadParameters(f"`top_k` must be 0 for {strategy}, but got {top_k}: it does not choose so many a session.")
-    text = " ".join([overrides, *(f"{name}={value}" for name, value in given.items())])
-    settings = parameters.load(file, found.settings, overrides=text)
+    settings = parameters.load(file, found.settings, overrides={**given, "overrides": overrides})
     if model:
         layers.check(settings.learning, layers.kind_of(len(found.task(settings).classes)))
     return settings

@@ -10,6 +10,11 @@ from bq.core.settings import Settings
 COUNTS = {"folds": "learning.folds", "top_k": "gate.top_k", "trials": "tuning.trials"}
 
 
+def begins(settings: type[Settings]) -> str:
+    """The parameter of the first decision, or of the first bar where a strategy decides on every bar."""
+    return "events.first" if "events" in settings.model_fields else "market.start"
+
+
 def overrides(
     settings: type[Settings],
     *,
@@ -19,27 +24,25 @@ def overrides(
     model: str = "",
     **counts: int,
 ) -> dict[str, str]:
-    """Dotted name and YAML text of each value that was turned; what is empty or 0 stays as in the file.
+    """`section.name=value` of each that was turned, by its own name; what is empty or 0 stays as in the file.
 
     settings : of the strategy. symbols : names, or one text with commas between them. first : date of the first
-    decision, or of the first bar where the strategy decides on every bar. last : last session read. model : the
-    candidate. counts : `folds`, `top_k`, `trials`.
+    decision, see `begins`. last : last session read. model : the candidate. counts : `folds`, `top_k`, `trials`.
 
     Raises BadParameters with the name, what must hold and what came.
 
     >>> from bq.strategies.butterfly.settings import ButterflySettings
     >>> overrides(ButterflySettings, symbols="AAPL,MSFT", first="2015-01-02", folds=4)
-    {'market.symbols': '["AAPL","MSFT"]', 'events.first': '2015-01-02', 'learning.folds': '4'}
+    {'symbols': 'market.symbols=["AAPL","MSFT"]', 'first': 'events.first=2015-01-02', 'folds': 'learning.folds=4'}
     """
-    begins = "events.first" if "events" in settings.model_fields else "market.start"
     found = {
-        "market.symbols": _symbols(symbols),
-        begins: _date("first", first),
-        "market.end": _date("last", last),
-        "learning.model": _text("model", model),
-        **{COUNTS[name]: _count(name, value) for name, value in counts.items()},
+        "symbols": ("market.symbols", _symbols(symbols)),
+        "first": (begins(settings), _date("first", first)),
+        "last": ("market.end", _date("last", last)),
+        "model": ("learning.model", _text("model", model)),
+        **{name: (COUNTS[name], _count(name, value)) for name, value in counts.items()},
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: f"{target}={text}" for name, (target, text) in found.items() if text}
 
 
 def _symbols(given: str | Sequence[str]) -> str:
