@@ -76,7 +76,8 @@ class Timeline(NamedTuple):
         Daily events with labels of five days, of which positions 20 to 29 are tested: 15 to 34 cannot train, 80 of 100
         remain; with an embargo of a day 35 cannot either.
 
-        >>> days = pl.datetime_range(dt.datetime(2020, 1, 1), dt.datetime(2020, 4, 9), "1d", time_zone="UTC", eager=True)
+        >>> first, last = dt.datetime(2020, 1, 1), dt.datetime(2020, 4, 9)
+        >>> days = pl.datetime_range(first, last, "1d", time_zone="UTC", eager=True)
         >>> line = Timeline.of(pl.DataFrame({"t0": days, "t1_due": days + dt.timedelta(days=5)}))
         >>> block = _stamp(days[20]), line.end(20, 30)
         >>> without(100, [line.dropped(*block)]).tolist()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from bq.learning import metrics
+from bq.stats import drawdown
 
 NO_EVENTS = "There are no events, so there is nothing to read."
 NO_OUTCOMES = "No event has an outcome yet, so there is nothing to read."
@@ -190,7 +190,7 @@ def sums(frame: pl.DataFrame, columns: Mapping[str, str], *, where: str) -> str:
     ends = {name: frame[name].fill_nan(None).sum() for name in columns if len(frame) and frame[name].count()}
     if not ends:
         return f"{where} no session has a result, so there is nothing to add up."
-    fallen = {name: metrics.drawdown(frame.sort("session")[name].fill_nan(None)) for name in ends}
+    fallen = {name: drawdown.maximum_of_sum(frame.sort("session")[name].fill_nan(None)) for name in ends}
     parts = [f"{columns[name]} at {signed(end)} ({fallen[name]:.2f})" for name, end in ends.items()]
     return (
         f"{where}, after {counted(len(frame), 'session')}, the sums end with {listed(parts)}; in brackets the maximum "
@@ -204,7 +204,7 @@ def growths(frame: pl.DataFrame, columns: Sequence[str]) -> str:
     for name in columns:
         level = frame.sort("session")[name].fill_nan(None).drop_nulls()
         if len(level):
-            lost = 1 - (level / level.cum_max()).min()
+            lost = drawdown.maximum_of_wealth(level)
             found.append(f"{level[-1] / level[0]:.2f} in {name.replace('_', ' ')} ({lost:.0%})")
     return f"1 became {listed(found)}; in brackets the maximum drawdown." if found else "There is no level to follow."
 

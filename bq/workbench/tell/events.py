@@ -8,7 +8,8 @@ from bq import market, strategies
 from bq.core import params, paths
 from bq.core.settings import Settings
 from bq.learning import explore, metrics
-from bq.strategies.contract import Built
+from bq.stats.blocks import Blocks, block_length
+from bq.strategies.events import Built
 from bq.workbench import plots, reading
 from bq.workbench.exhibits import Exhibits, exhibits
 from bq.workbench.told import Told
@@ -117,7 +118,7 @@ def feature_ics(events: pl.DataFrame, settings: Settings) -> Told:
     closed = _closed(events)
     if closed.is_empty():
         return Told(None, reading.NO_OUTCOMES)
-    blocks = metrics.Blocks(metrics.block_length(closed), settings.gate.alpha, DRAWS, settings.learning.seed)
+    blocks = Blocks(block_length(closed), settings.gate.alpha, DRAWS, settings.learning.seed)
     columns = strategies.get(settings.strategy).features(settings).columns
     table = metrics.feature_ic(closed, [*columns, "score"], blocks=blocks)
     score, own = table.filter(pl.col("feature") == "score")["ic"][0], table.filter(pl.col("feature") != "score")

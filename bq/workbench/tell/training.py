@@ -7,6 +7,7 @@ from bq.core.settings import Settings
 from bq.learning import explore, metrics, regression
 from bq.learning.walkforward import Training
 from bq.serving import candidate, gates
+from bq.stats.rank_ic import rank_ic as ic_by_session
 from bq.strategies.task import Task
 from bq.workbench import plots, reading
 from bq.workbench.exhibits import Exhibits, exhibits
@@ -87,8 +88,8 @@ def results(training: Training, settings: Settings) -> Exhibits | Told:
 def rank_ic(training: Training, settings: Settings) -> Told:
     """Rolling rank IC of the model and of the rule score."""
     own, model = _own(training, settings), settings.learning.model
-    score = metrics.rank_ic(own, by="score").rename({"ic": "rule score"})
-    both = metrics.rank_ic(own, by="expected").rename({"ic": model}).join(score, on="session").drop_nulls()
+    score = ic_by_session(own, by="score").rename({"ic": "rule score"})
+    both = ic_by_session(own, by="expected").rename({"ic": model}).join(score, on="session").drop_nulls()
     if len(both) < WINDOW:
         count = reading.counted(len(both), "session")
         few = f"{count} with a rank IC: too few for a rolling mean of {WINDOW}, so none is drawn."
