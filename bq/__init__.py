@@ -5,15 +5,16 @@
     events = bq.events("butterfly")          # one row a decision, as a polars frame
     training = bq.train(events)              # purged walk-forward; .oos and .folds are frames
     bq.score(events)                         # what the champion (or the rule score) decides
-    bq.champion("butterfly")                 # the deployed model's card, or None
+    bq.champion("butterfly")                 # the deployed model, or None
     bq.runs.latest().report                  # the newest run
+    bq.tell.score_deciles(events, settings)  # a figure, the sentence that reads it, and `.table`, what it was made of
 
 Names are loaded when first used, so that `import bq` is cheap.
 """
 
 import importlib
 
-_HOME = {"runs": "bq.runs", "plots": "bq.workbench.plots"}
+_HOME = {"runs": "bq.runs", "plots": "bq.workbench.plots", "tell": "bq.workbench.tell"}
 
 __all__ = [
     "backtest",
@@ -24,11 +25,14 @@ __all__ = [
     "params",
     "plots",
     "refused",
+    "regimes",
     "runs",
     "save",
     "score",
+    "tell",
     "train",
     "train_success",
+    "tune",
 ]
 
 

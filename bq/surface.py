@@ -1,7 +1,9 @@
 """The verbs behind `import bq`, for notebooks and for a quant at a prompt. None of them deploys or writes `models/`."""
 
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -10,44 +12,142 @@ from bq.core import params as parameters
 from bq.core import paths
 from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace
-from bq.core.settings import Settings
-from bq.learning import walkforward
+from bq.core.settings import Regimes, Settings
+from bq.learning import layers, walkforward
 from bq.learning.paths import paths as paths_of
 from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
 from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
-from bq.strategies import store
+from bq.strategies import store, turned
+from bq.strategies.contract import Strategy
 from bq.strategies.events import Built
 from bq.workbench import decisions
 
+if TYPE_CHECKING:
+    from bq.strategies.breakout.backtest import Backtest
+    from bq.strategies.regime import Timeline
+    from bq.tuning.results import Tuned
 
-def params(strategy: str = "butterfly", path: str = "", overrides: str = "") -> Settings:
+
+def params(
+    strategy: str = "butterfly",
+    path: str = "",
+    overrides: str = "",
+    *,
+    symbols: str | Sequence[str] = "",
+    first: str | date = "",
+    last: str | date = "",
+    model: str = "",
+    folds: int = 0,
+    top_k: int = 0,
+    trials: int = 0,
+    run_dir: str = "",
+) -> Settings:
     """The validated parameters of a strategy.
 
-    path : a parameter file, default parameters/<strategy>.yaml. overrides : `"learning.folds=4 gate.top_k=3"`.
+    Parameters
+    ----------
+    path : a parameter file, default parameters/<strategy>.yaml.
+    overrides : `"learning.folds=4 gate.top_k=3"`, any name of the file.
+    symbols : names, or one text with commas between them. first : date of the first decision, or of the first bar where
+        the strategy decides on every bar. last : last session read. model : the candidate. folds : test blocks. top_k :
+        decisions a session, of a strategy that chooses so many. trials : of a tuning. Empty or 0: as in the file.
+    run_dir : the folder of a run under way. What it runs with stands in `path` already: nothing else is applied.
+
     Raises BadParameters with the name, what must hold and what came.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("butterfly", symbols="AAPL,MSFT", last="2018-12-31", folds=4)
+    >>> settings.market.symbols, settings.learning.folds, settings.gate.top_k
+    (['AAPL', 'MSFT'], 4, 5)
+    >>> bq.params("breakout", top_k=3)
+    Traceback (most recent call last):
+    bq.core.errors.BadParameters: `top_k` must be 0 for breakout, but got 3: it does not choose so many a session.
     """
-    found = strategies.get(strategy)
-    return parameters.load(Path(path or paths.parameters(strategy)), found.settings, overrides=overrides)
+    found, file = strategies.get(strategy), Path(path or paths.parameters(strategy))
+    if run_dir:
+        return parameters.load(file, found.settings)
+    given = turned.overrides(
+        found.settings, symbols=symbols, first=first, last=last, model=model, folds=folds, top_k=top_k, trials=trials
+    )
+    targets = {pair.partition("=")[0]: name for name, pair in given.items()}
+    for target in (pair.partition("=")[0] for pair in overrides.split()):
+        if target in targets:
+            raise BadParameters(f"{target} must be set once, but `{targets[target]}` and `overrides` both set it.")
+    if top_k and parameters.load(file, found.settings).gate.top_k is None:
+        raise BadParameters(f"`top_k` must be 0 for {strategy}, but got {top_k}: it does not choose so many a session.")
+    settings = parameters.load(file, found.settings, overrides={**given, "overrides": overrides})
+    if model:
+        layers.check(settings.learning, layers.kind_of(len(found.task(settings).classes)))
+    return settings
 
 
 def events(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
-    """The events of a strategy (a name, or settings from `params`): contract columns, then the strategy's own.
+    """The events of a strategy: contract columns, then the strategy's own.
 
     Stored events are used where they still hold; missing ones are built. Sorted by (t0, symbol), times in UTC.
+
+    Parameters
+    ----------
+    settings : from `params`, or the name of a strategy for its default parameters.
     run_dir : the folder of a run under way, whose events these then are.
+
+    Returns
+    -------
+    DataFrame of shape (n_events, ...), one row a decision; `outcome`, `label` and `t1` are null while it is open.
+
+    Raises BadData where no event comes of the bars.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml")
+    >>> events = bq.events(settings)
+    >>> events.columns[:6], events["symbol"].n_unique()
+    (['event_id', 'strategy', 'symbol', 'variant', 'session', 't0'], 40)
     """
     return _collect(settings, run_dir).events
 
 
 def refused(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
-    """The dates that gave no event: symbol, session, reason."""
+    """The dates that gave no event: symbol, session, reason. Arguments as of `events`.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml")
+    >>> bq.refused(settings).columns
+    ['symbol', 'session', 'reason']
+    """
     return _collect(settings, run_dir).refused
 
 
 def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
-    """Walk forward and fit the candidate on a table of events; see `bq.learning.walkforward.train`."""
+    """Walk forward and fit the candidate on a table of events; see `bq.learning.walkforward.train`.
+
+    Each fold trains only on events that had ended before its test block began.
+
+    Parameters
+    ----------
+    events : from `events`. settings : the same as of the events, default those of parameters/<strategy>.yaml.
+
+    Returns
+    -------
+    Training with `.oos` (one row a model and event, out of sample), `.folds` and the artefact.
+
+    Raises BadData or TemporalOverlap where history is too short for the folds.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", folds=2)
+    >>> training = bq.train(bq.events(settings), settings)
+    >>> training.folds.select("fold", "train", "purged", "test").rows()
+    [(1, 6420, 50, 534), (2, 6985, 19, 601)]
+    """
     strategy, settings = _of(events, settings)
     return walkforward.train(events, strategy, settings)
 
@@ -55,15 +155,40 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
 def cross_validate(
     events: pl.DataFrame, settings: Settings | None = None, *, groups: int = 6, tested: int = 2
 ) -> pl.DataFrame:
-    """What the candidate's way of training earns on each path of combinatorial purged cross-validation."""
+    """What the candidate's way of training earns on each path of combinatorial purged cross-validation.
+
+    Parameters
+    ----------
+    groups, tested : each choice of `tested` of `groups` consecutive groups of events is a test once.
+
+    Returns
+    -------
+    DataFrame of shape (n_paths, 5): path, sessions, model, baseline, uplift, means over the sessions of the path. The
+    models also saw later events: the spread of the paths shows luck, it is no evidence that would deploy.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", first="2014-01-02")
+    >>> paths = bq.cross_validate(bq.events(settings), settings, groups=3, tested=1)
+    >>> paths.columns, len(paths)
+    (['path', 'sessions', 'model', 'baseline', 'uplift'], 1)
+    """
     strategy, settings = _of(events, settings)
     return paths_of(events, strategy, settings, groups=groups, tested=tested)
 
 
 def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training | None:
-    """The same for the second tier, of the candidate alone: will an event earn anything, net of costs?
+    """The same as `train` for the second tier, of the candidate alone: will an event earn anything, net of costs?
 
     None for a strategy that has no second tier.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml")
+    >>> bq.train_success(bq.events(settings), settings) is None
+    True
     """
     strategy, settings = _of(events, settings)
     if strategy.success is None:
@@ -73,17 +198,34 @@ def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Tra
 
 
 def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
-    """What is decided on each event, by the champion or, where none can answer, by the rule score; best first."""
+    """What is decided on each event, by the champion or, where none can answer, by the rule score; best first.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml")
+    >>> decided = bq.score(bq.events(settings).tail(2), settings)
+    >>> decided.select("symbol", "should_trade", "model").rows()
+    [('SIM11', True, 'rule score'), ('SIM06', True, 'rule score')]
+    """
     strategy, settings = _of(events, settings)
     answer = decide.decide(events, strategy, settings)
     reasons = decisions.reasons(answer, strategy, settings, whole=True).own
     return answer.with_columns(reason=pl.Series(reasons, dtype=pl.String))
 
 
-def backtest(settings: Settings | str = "breakout") -> Any:
+def backtest(settings: Settings | str = "breakout") -> "Backtest":
     """The breakout portfolio on its market: `.trades`, `.signals`, `.days`, `.equity`; see bq.strategies.breakout.
 
     With `ml.enabled` the champion's probabilities act as the settings say, each out of sample; see bq.serving.quality.
+    Raises BadParameters for settings of another strategy.
+
+    Examples
+    --------
+    >>> import bq
+    >>> made = bq.backtest(bq.params("breakout", "parameters/simulated/breakout.yaml"))
+    >>> len(made.trades), made.trades["symbol"][0]
+    (1025, 'SIM26')
     """
     settings = params(settings) if isinstance(settings, str) else settings
     strategy = strategies.get(settings.strategy)
@@ -96,19 +238,49 @@ def backtest(settings: Settings | str = "breakout") -> Any:
     return strategy.backtester.run(data, settings, quality.of_market(data, strategy, settings))
 
 
-def champion(strategy: str) -> dict[str, Any] | None:
-    """What is known of the deployed model: id, since when, bundle and card; None where none is deployed.
+class Deployed(NamedTuple):
+    """What is known of a deployed model."""
+
+    model_id: str
+    since_utc: str
+    reason: str  # why it was deployed
+    bundle: dict[str, Any]  # what is needed to use it: model, features, classes, trained_through, …
+    card: dict[str, Any]  # what is known of it: metrics out of sample, parameters, run_id, …
+
+
+def champion(strategy: str) -> Deployed | None:
+    """The deployed model of a strategy, None where none is deployed.
 
     strategy : a strategy, or `<strategy>-simulated` for what a simulated market deployed.
+    Raises BadData where its files are damaged.
+
+    Examples
+    --------
+    >>> import bq
+    >>> bq.champion("butterfly-simulated") is None  # nothing was deployed: the rule score decides
+    True
     """
     namespace = Namespace.parse(strategy)
     strategies.get(namespace.strategy)
-    found = registry.champion(namespace)
-    return {**(registry.pointer(namespace) or {}), **found.bundle, **found.card} if found else None
+    found, pointer = registry.champion(namespace), registry.pointer(namespace)
+    if found is None or pointer is None:
+        return None
+    return Deployed(found.model_id, pointer["since_utc"], pointer["reason"], found.bundle, found.card)
 
 
 def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:
-    """Write both trainings into a run folder for the gate; without one (a notebook run by hand) write nothing."""
+    """Write both trainings into a run folder for the gate; without one (a notebook run by hand) write nothing.
+
+    Returns a sentence that says which. success : from `train_success`.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", folds=2)
+    >>> events = bq.events(settings)
+    >>> bq.save(bq.train(events, settings), None, events, settings, run_dir="")
+    'Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both.'
+    """
     if not run_dir:
         return "Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both."
     strategy, settings = _of(events, settings)
@@ -120,6 +292,14 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
     """What a training gives the gate: predictions, layers, weights, importances, artefact; nothing is deployed.
 
     run_dir : the folder of a run, whose training is read; where it holds none, or without a folder, it is trained now.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", folds=2)
+    >>> made = bq.candidate(bq.events(settings), settings)
+    >>> made.parity.holds
+    True
     """
     if run_dir and (Path(run_dir) / candidates.RECORD).is_file():
         return candidates.load(Path(run_dir))
@@ -129,6 +309,47 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
     )
 
 
+def tune(settings: Settings, run_dir: str = "") -> "Tuned":
+    """A search of the breakout rules in memory, judged among all that was kept before: of itself nothing is kept.
+
+    run_dir : the folder of a `make tune`, whose results are read instead.
+    Raises BadData where no trial is feasible or history is too short.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", trials=2)
+    >>> bq.tune(settings).trials.columns[:5]
+    ['number', 'state', 'value', 'trades', 'reason']
+    """
+    from bq.tuning import results
+    from bq.tuning import strategy as rules
+
+    if run_dir:
+        return results.load(run_dir)
+    if settings.strategy != "breakout":
+        raise BadParameters(
+            f"`tune` needs settings of strategy breakout, but got those of {settings.strategy}; `make tune "
+            f"STRATEGY={settings.strategy}` tunes its model."
+        )
+    return rules.tune(settings, market.load(settings.market), keep=False)
+
+
+def regimes(settings: Settings) -> "Timeline":
+    """The regimes of a strategy's market, session by session; what a row says was known at its session's close.
+
+    Examples
+    --------
+    >>> import bq
+    >>> line = bq.regimes(bq.params("breakout", "parameters/simulated/breakout.yaml"))
+    >>> line.names
+    ['bear', 'neutral', 'bull']
+    """
+    from bq.strategies import regime
+
+    return regime.timeline(market.load(settings.market), settings.learning.regimes or Regimes())
+
+
 def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection:
     if run_dir and (handed := store.received(Path(run_dir))):
         return handed
@@ -136,6 +357,6 @@ def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection
     return store.collect(strategies.get(settings.strategy), settings, market.load(settings.market))
 
 
-def _of(events: pl.DataFrame, settings: Settings | None) -> tuple[Any, Settings]:
+def _of(events: pl.DataFrame, settings: Settings | None) -> tuple[Strategy, Settings]:
     name = events["strategy"][0]
     return strategies.get(name), settings or params(name)

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,48 @@ def test_a_notebook_is_stripped_short_and_has_one_parameters_cell(path):
     assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     assert all(node.end_lineno - node.lineno < 5 for node in functions)
+
+
+def code_of(path: Path) -> list[ast.Module]:
+    cells = json.loads(path.read_text())["cells"]
+    return [ast.parse("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_no_cell_of_a_notebook_ends_in_a_condition(path):
+    ends = [cell.body[-1] for cell in code_of(path) if cell.body]
+    assert not [ast.unparse(end) for end in ends if isinstance(end, ast.Expr) and isinstance(end.value, ast.IfExp)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_figure_of_a_notebook_comes_with_the_sentence_that_reads_it(path):
+    imports = {
+        alias.name
+        for cell in code_of(path)
+        for node in ast.walk(cell)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imports == {"bq", "tell"}  # a figure of another module would stand alone
+    text = path.read_text()
+    assert "tell.parameters(settings)" in text and "tell.findings(" in text
+
+
+def test_what_notebooks_tell_is_always_a_sentence_with_or_without_a_figure():
+    from bq.workbench import tell
+    from bq.workbench.exhibits import Exhibits
+    from bq.workbench.told import Reading, Told
+
+    kinds = {name: getattr(tell, name).__annotations__["return"] for name in tell.__all__}
+    shown = {name: set(typing.get_args(kind) or [kind]) for name, kind in kinds.items()}
+    assert {name: kinds for name, kinds in shown.items() if not kinds <= {Told, Reading, str, Exhibits}} == {}
+
+
+def test_every_verb_shows_how_it_is_used():
+    import bq
+
+    verbs = {name: getattr(bq, name).__doc__ for name in bq.__all__ if callable(getattr(bq, name))}
+    assert [name for name, text in verbs.items() if not re.search(rf">>> .*\bbq\.{name}\(", text)] == []
 
 
 def test_parameters_of_notebooks_are_what_papermill_can_infer():

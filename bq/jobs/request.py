@@ -11,6 +11,7 @@ from bq.core.errors import BadParameters
 from bq.core.layers import Layers
 from bq.core.namespace import KEYWORDS
 from bq.core.settings import Settings
+from bq.strategies import turned
 from bq.strategies.contract import Strategy
 
 
@@ -82,8 +83,7 @@ def _overrides(strategy: Strategy) -> dict[str, str]:
         found["QUICK"] = f"{strategy.quick} tuning.trials=8"
     if symbols := _value("SYMBOLS"):
         found["SYMBOLS"] = f"market.symbols=[{symbols}]".replace(" ", "")
-    begins = "events.first" if "events" in strategy.settings.model_fields else "market.start"
-    for name, target in (("FROM", begins), ("TO", "market.end")):
+    for name, target in (("FROM", turned.begins(strategy.settings)), ("TO", "market.end")):
         if _date(name):
             found[name] = f"{target}={_date(name)}"
     for name, target in (("TRIALS", "tuning.trials"), ("OBJECTIVE", "tuning.objective")):

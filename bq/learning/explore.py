@@ -15,13 +15,50 @@ def deciles(frame: pl.DataFrame, *, by: str, means: Sequence[str]) -> pl.DataFra
     return frame.group_by(decile).agg(pl.col(means).mean(), n=pl.len()).sort("decile")
 
 
-def second_tier(predictions: pl.DataFrame | None, task: Task | None) -> pl.DataFrame:
+def by_kind(events: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """One row a kind of event: how many, of which symbols and sessions, what they earned and how they score."""
+    table = events.group_by(kind).agg(
+        events=pl.len(),
+        closed=pl.col("outcome").count(),
+        symbols=pl.col("symbol").n_unique(),
+        first=pl.col("session").min(),
+        last=pl.col("session").max(),
+        mean_outcome=pl.col("outcome").mean(),
+        win_rate=(pl.col("outcome") > 0).mean(),
+        mean_score=pl.col("score").mean(),
+    )
+    return table.sort(kind)
+
+
+def by_year(events: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """Number of events: year, and one column a kind in order."""
+    year = pl.col("session").dt.year().cast(pl.String).alias("year")
+    table = events.group_by(year, kind).len().pivot(kind, index="year", values="len").sort("year")
+    return table.select("year", *sorted(table.columns[1:]))
+
+
+def by_reason(refused: pl.DataFrame) -> pl.DataFrame:
+    """Why dates gave no event: reason, dates, symbols, most frequent first."""
+    reasons = refused.group_by("reason").agg(dates=pl.len(), symbols=pl.col("symbol").n_unique())
+    return reasons.sort("dates", "reason", descending=[True, False])
+
+
+def by_class(closed: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """Share of each class among events with an outcome: class, share, events, mean_outcome, lowest mean first.
+
+    Without classes one row named `all`.
+    """
+    named = pl.col("label").cast(pl.Int64).replace_strict(dict(enumerate(classes)), default="all")
+    shares = closed.group_by(named.alias("class") if classes else pl.lit("all").alias("class"))
+    table = shares.agg(share=pl.len() / len(closed), events=pl.len(), mean_outcome=pl.col("outcome").mean())
+    return table.sort("mean_outcome")
+
+
+def second_tier(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
     """What the events earned above and below the threshold of the second tier: traded, events, mean_outcome, win_rate.
 
-    predictions : out of sample, of the success-probability model, task : what it learned; None for a strategy without.
+    predictions : out of sample, of the success-probability model. task : what it learned.
     """
-    if predictions is None or task is None:
-        return pl.DataFrame({"second tier": ["this strategy has none"]})
     traded = predictions.with_columns(traded=pl.col(task.probability) >= pl.col("threshold")).group_by("traded")
     means = {"mean_outcome": pl.col("outcome").mean(), "win_rate": (pl.col("outcome") > 0).mean()}
     return traded.agg(events=pl.len(), **means).sort("traded")
@@ -55,17 +92,3 @@ def rank_correlation(events: pl.DataFrame, columns: Sequence[str]) -> tuple[list
     values = events.select(pl.col(columns).fill_nan(None))
     known = [name for name in columns if values[name].n_unique() > 2 or (values[name].std() or 0) > 0]
     return known, values.select(pl.col(known).rank()).fill_null(strategy="mean").corr()
-
-
-def strongest(ic: pl.DataFrame) -> str:
-    """One sentence about the feature of largest rank IC beside the rule score's; `ic` as from `metrics.feature_ic`."""
-    known = ic.filter(pl.col("ic").is_not_null())
-    features, score = known.filter(pl.col("feature") != "score"), known.filter(pl.col("feature") == "score")["ic"]
-    if features.is_empty():
-        return "No session has the five events that a rank IC needs: bring more symbols."
-    best = features.row(0, named=True)
-    beside = f"; the rule score has {score[0]:+.3f}" if len(score) else ""
-    bounded = best["low"] is not None
-    interval = f" [{best['low']:+.3f}, {best['high']:+.3f}]" if bounded else " (too few sessions for an interval)"
-    found = f"Strongest feature: {best['feature']}, rank IC {best['ic']:+.3f}{interval}"
-    return f"{found} over {best['sessions']} sessions{beside}."

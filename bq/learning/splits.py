@@ -72,6 +72,18 @@ class Timeline(NamedTuple):
 
         All that was due before `start` lies before the first position whose latest due does not; from there to the
         block, single labels may still have ended.
+
+        Daily events with labels of five days, of which positions 20 to 29 are tested: 15 to 34 cannot train, 80 of 100
+        remain; with an embargo of a day 35 cannot either.
+
+        >>> first, last = dt.datetime(2020, 1, 1), dt.datetime(2020, 4, 9)
+        >>> days = pl.datetime_range(first, last, "1d", time_zone="UTC", eager=True)
+        >>> line = Timeline.of(pl.DataFrame({"t0": days, "t1_due": days + dt.timedelta(days=5)}))
+        >>> block = _stamp(days[20]), line.end(20, 30)
+        >>> without(100, [line.dropped(*block)]).tolist()
+        [[0, 15], [35, 100]]
+        >>> without(100, [line.dropped(*block, _microseconds(dt.timedelta(days=1)))]).tolist()
+        [[0, 15], [36, 100]]
         """
         first, block = int(np.searchsorted(self.latest, start)), self.before(start)
         reaching = np.flatnonzero(np.diff(self.due[first:block] >= start, prepend=False, append=False)) + first
@@ -158,6 +170,19 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     so long before it); events that start within `embargo_days` after an earlier test block are left out.
 
     Raises TemporalOverlap where purging leaves a fold no training event, BadData where it leaves fewer than 50.
+
+    Daily events with labels of five days: the five rows before each test block are purged. With an embargo of two days
+    the third fold leaves out the two rows that start after the labels of the first test block have ended:
+
+    >>> days = pl.datetime_range(dt.datetime(2020, 1, 1), dt.datetime(2020, 5, 29), "1d", time_zone="UTC", eager=True)
+    >>> daily = pl.DataFrame({"t0": days, "t1_due": days + dt.timedelta(days=5)})
+    >>> learning = Learning(features="any", model="any", folds=3, test_days=30, embargo_days=2)
+    >>> for fold in purged_walk_forward(daily, learning):
+    ...     first, last = fold.train[[0, -1]].tolist()
+    ...     print((first, last), fold.test[[0, -1]].tolist(), sorted({*range(first, last)} - {*fold.train}))
+    (0, 54) [60, 89] []
+    (0, 84) [90, 119] []
+    (0, 114) [120, 149] [95, 96]
     """
     last, first = events["t0"].max(), events["t0"].min()
     spanned, wanted = (last - first).days, settings.folds * settings.test_days

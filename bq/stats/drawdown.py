@@ -26,7 +26,7 @@ def maximum_of_sum(values: pl.Series) -> float:
     2.0
     """
     fallen = values.fill_null(0.0).cum_sum().to_frame("total").select(below_peak_of_sum(pl.col("total"))).to_series()
-    return -float(fallen.min() or 0.0)
+    return 0.0 - float(fallen.min() or 0.0)  # no fall is 0, not -0
 
 
 def maximum_of_wealth(levels: ArrayLike) -> float:
@@ -38,7 +38,7 @@ def maximum_of_wealth(levels: ArrayLike) -> float:
     level = pl.Series("level", np.asarray(levels, np.float64))
     if level.is_nan().any():
         return float("nan")
-    return -float(level.to_frame().select(below_peak_of_wealth(pl.col("level")).min()).item() or 0.0)
+    return 0.0 - float(level.to_frame().select(below_peak_of_wealth(pl.col("level")).min()).item() or 0.0)
 
 
 def compounded(returns: ArrayLike) -> NDArray[np.float64]:

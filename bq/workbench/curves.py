@@ -25,7 +25,7 @@ def cumulative(
     ordered = frame.sort(x).with_columns(pl.col(*y_columns).fill_nan(None).cum_sum())
     fallen = ordered.with_columns(drawdown.below_peak_of_sum(pl.col(*y_columns)).name.suffix(" drawdown"))
     result = _above_drawdown(fallen, x, y_columns, title=title, x_title=x_title)
-    return result.update_yaxes(title_text="<br>".join(textwrap.wrap(y_title, 26)), row=1)
+    return result.update_yaxes(title_text="<br>".join(textwrap.wrap(y_title, 30)), row=1)
 
 
 def growth(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str) -> go.Figure:

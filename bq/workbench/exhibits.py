@@ -5,16 +5,19 @@ from html import escape
 from typing import Any
 
 from bq.strategies.contract import Exhibit
+from bq.workbench import reading
 from bq.workbench.curves import growth
 from bq.workbench.table import table
+from bq.workbench.told import Reading
 
 
 def contents(one: Exhibit) -> list[Any]:
-    """What stands below the text of an exhibit: its figure, where it has one, and its table."""
+    """What stands below the text of an exhibit: its figure, where it has one, with its reading, and its table."""
     if one.curves is None:
         return [table(one.table)]
     levels = [name for name in one.curves.columns if name != "session"]
-    return [growth(one.curves, "session", levels, title=one.title, x_title="session"), table(one.table)]
+    figure = growth(one.curves, "session", levels, title=one.title, x_title="session")
+    return [figure, Reading(reading.growths(one.curves, levels)), table(one.table)]
 
 
 class Exhibits:

@@ -10,8 +10,8 @@ from bq.serving import registry
 from bq.workbench import notebooks
 
 SMALL = (
-    "market.simulation.symbols=4 market.simulation.sessions=1200 events.first=2012-01-02 learning.folds=2 "
-    "learning.test_days=240 learning.compare=[] gate.draws=1000 gate.top_k=1"
+    "market.simulation.symbols=4 market.simulation.sessions=1200 events.first=2012-01-02 learning.test_days=240 "
+    "learning.compare=[] gate.draws=1000"
 )
 
 
@@ -39,20 +39,43 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def test_training_by_hand_runs_to_its_end_and_changes_neither_models_nor_rows(home, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "turned", "said"),
+    [
+        pytest.param(
+            "01_feature_exploration", {"last": "2014-06-30"}, "The top decile of the rule score", id="explore"
+        ),
+        pytest.param(
+            "02_walk_forward_training",
+            {"folds": 2, "top_k": 1},
+            "Run by hand: nothing was saved and nothing can be deployed.",
+            id="train",
+        ),
+    ],
+)
+def test_a_notebook_by_hand_runs_to_its_end_and_changes_neither_models_nor_rows(name, turned, said, home, tmp_path):
     before = state(home)
     assert len(before["models"]) == 5 and len(before["rows"]["deployments"]) == 1
-    output = tmp_path / "by hand" / "02.ipynb"
+    output = tmp_path / "by hand" / "executed.ipynb"
+    path = str(paths.CHECKOUT / "parameters/simulated/butterfly.yaml")
     notebooks.execute(
-        paths.notebooks() / "02_walk_forward_training.ipynb",
+        paths.notebooks() / f"{name}.ipynb",
         output,
-        parameters={"params": str(paths.CHECKOUT / "parameters/simulated/butterfly.yaml"), "overrides": SMALL},
+        parameters={"params": path, "overrides": SMALL, **turned},
         run_dir=output.parent,
         cell_timeout_seconds=240,
         deadline_seconds=280,
     )
-    last = nbformat.read(output, as_version=4).cells
-    printed = "".join(out.get("text", "") for cell in last if cell.cell_type == "code" for out in cell.outputs)
-    assert "Run by hand: nothing was saved and nothing can be deployed." in printed
+    cells = [cell for cell in nbformat.read(output, as_version=4).cells if cell.cell_type == "code"]
+    shown = "".join(
+        out.get("text", "") + out.get("data", {}).get("text/plain", "") for cell in cells for out in cell.outputs
+    )
+    assert said in shown
+    figures = [
+        cell for cell in cells if any("application/vnd.plotly.v1+json" in out.get("data", {}) for out in cell.outputs)
+    ]
+    assert figures
+    for cell in figures:
+        assert 'class="reading"' in cell.outputs[-1].data["text/html"], cell.source
     assert state(home) == before
-    assert [path.name for path in output.parent.iterdir()] == ["02.ipynb"]
+    assert [path.name for path in output.parent.iterdir()] == ["executed.ipynb"]

@@ -13,6 +13,7 @@ import pytest
 
 from bq.workbench import dashboard, report
 from bq.workbench.table import table
+from bq.workbench.told import Reading
 
 MARK = "document.documentElement.dataset.pwned=1"
 ATTACKS = [
@@ -75,6 +76,7 @@ def page(tmp_path):
         cell(text_html=frame.to_html()),
         cell(text_html=pl.DataFrame({"symbol": [SYMBOL]})._repr_html_()),
         cell(text_html=table(pl.DataFrame({SYMBOL: [SYMBOL]}))._repr_html_()),
+        cell(text_html=Reading(SYMBOL)._repr_html_()),
         cell(text_html=f"<p title={SYMBOL!r} style=\"background:url('javascript:{MARK}')\">{SYMBOL}</p>"),
         cell(text_markdown=SYMBOL),
         cell(text_latex=SYMBOL),

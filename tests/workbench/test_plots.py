@@ -74,7 +74,7 @@ def test_an_exhibit_is_shown_with_its_figure_and_its_table(monkeypatch):
     table = pl.DataFrame({"figure": ["a"]})
     both = plots.exhibits([Exhibit("One", "<b>why</b>", table, levels), Exhibit("Two", "because", table)])
     both._ipython_display_()
-    assert [type(part).__name__ for part in shown] == ["HTML", "Figure", "Table", "HTML", "Table"]
+    assert [type(part).__name__ for part in shown] == ["HTML", "Figure", "Reading", "Table", "HTML", "Table"]
     assert shown[0].data == "<h3>One</h3><p>&lt;b&gt;why&lt;/b&gt;</p>"
     assert shown[1].data[0].y == (1.0, 1.1) and shown[1].layout.title.text == "One"
     assert "Two\nbecause" in repr(both)

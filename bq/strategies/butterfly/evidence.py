@@ -55,13 +55,13 @@ def exhibits(events: pl.DataFrame, market: "MarketData", settings: ButterflySett
 def fair_market() -> pl.DataFrame:
     """Mean ROI at each fill on a simulated market without a signal, and whether vol_mispricing ranks it (Spearman)."""
     from bq import market
-    from bq.strategies.butterfly import build, schedule
+    from bq.strategies.butterfly import STRATEGY  # `butterfly.build` is a module too, once an event was built here
 
     path = paths.CHECKOUT / "parameters" / "simulated" / "butterfly.yaml"
     quiet = "market.simulation.pinned_share=0.0 market.simulation.symbols=8 events.every_weeks=4"
     settings = params.load(path, ButterflySettings, overrides=quiet)
     data = market.load(settings.market)
-    made = build(data, settings, schedule(data, settings)).events
+    made = STRATEGY.build(data, settings, STRATEGY.schedule(data, settings)).events
     closed = made.filter(pl.col("outcome").is_not_null())
     rank = pl.corr("vol_mispricing", "roi_0%", method="spearman")
     return closed.select(pl.col(FILLS).mean(), spearman=rank, standard_error=1 / pl.len().sqrt(), events=pl.len())

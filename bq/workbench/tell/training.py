@@ -1,0 +1,204 @@
+"""Notebook 02: what the walk-forward shows out of sample, and the model that would be deployed."""
+
+import polars as pl
+
+from bq import market, strategies
+from bq.core.settings import Settings
+from bq.learning import explore, metrics, regression
+from bq.learning.walkforward import Training
+from bq.serving import candidate, gates
+from bq.stats.rank_ic import rank_ic as ic_by_session
+from bq.strategies.task import Task
+from bq.workbench import plots, reading
+from bq.workbench.exhibits import Exhibits, exhibits
+from bq.workbench.told import Told
+
+WINDOW = 26  # sessions of a rolling rank IC
+NO_CLASSES = "The model gives no probabilities: it predicts cross-sectional z-scores."
+NO_SECOND = "This strategy has no second tier."
+
+
+def _own(training: Training, settings: Settings) -> pl.DataFrame:
+    """Out-of-sample predictions of the candidate."""
+    return training.oos.filter(pl.col("model") == settings.learning.model)
+
+
+def folds(training: Training) -> Told:
+    """The test blocks, and how many events trained for each."""
+    table = training.folds
+    purged = table["purged"].sum()
+    left = (
+        f"{purged:,} were purged from training, as their labels reach into a test block"
+        if purged
+        else "none had to be purged"
+    )
+    sentence = (
+        f"{reading.counted(len(table), 'fold')} from {table['test_from'].min()} to {table['test_to'].max()} predict "
+        f"{reading.counted(table['test'].sum(), 'event')}; {left}."
+    )
+    return Told(plots.table(table), sentence, table)
+
+
+def figures(training: Training, settings: Settings) -> Told:
+    """The figures of every model out of sample, each beside its baseline."""
+    table = candidate.tables(training.oos, strategies.get(settings.strategy), settings).drop("events", "convention")
+    ic = table.filter(pl.col("model") == settings.learning.model, pl.col("metric") == "rank IC").row(0, named=True)
+    if not ic["sessions"]:
+        sentence = "No session has the five events that a rank IC needs; more symbols would give one."
+    else:
+        sentence = (
+            f"{settings.learning.model} ranks the events of a session with IC {ic['value']:+.3f} "
+            f"{reading.interval(ic['low'], ic['high'])}, the rule score with {ic['baseline']:+.3f}."
+        )
+    return Told(plots.table(table), sentence, table)
+
+
+def earned(training: Training, settings: Settings) -> Told:
+    """Running sum of what choosing by the model earned, beside the rule score and all events."""
+    name = strategies.get(settings.strategy).value_name(settings)
+    return _sums(
+        _own(training, settings), settings, title=f"Running sum of {name}, out of sample", where="Out of sample"
+    )
+
+
+def newest(training: Training, settings: Settings) -> Told:
+    """The same of the model that would be deployed, on the newest window."""
+    name = strategies.get(settings.strategy).value_name(settings)
+    title = f"Newest window: running sum of {name}"
+    return _sums(training.newest, settings, title=title, where="In the newest window")
+
+
+def _sums(predictions: pl.DataFrame, settings: Settings, *, title: str, where: str) -> Told:
+    strategy, model = strategies.get(settings.strategy), settings.learning.model
+    names = {"model": model, "baseline": "rule score", "everything": "all events"}
+    table = metrics.versus(predictions, strategy, settings)
+    titles = {"title": title, "x_title": "session", "y_title": f"sum of {strategy.value_name(settings)}"}
+    figure = plots.cumulative(table.rename(names), "session", list(names.values()), **titles)
+    return Told(figure, reading.sums(table, names, where=where), table)
+
+
+def results(training: Training, settings: Settings) -> Exhibits | Told:
+    """What the strategy shows of its own predictions."""
+    found = strategies.get(settings.strategy)
+    own = _own(training, settings)
+    shown = found.results(own, settings, market.load(settings.market)) if found.results else []
+    return exhibits(shown) if shown else Told(None, f"{settings.strategy} has nothing of its own to show here.")
+
+
+def rank_ic(training: Training, settings: Settings) -> Told:
+    """Rolling rank IC of the model and of the rule score."""
+    own, model = _own(training, settings), settings.learning.model
+    score = ic_by_session(own, by="score").rename({"ic": "rule score"})
+    both = ic_by_session(own, by="expected").rename({"ic": model}).join(score, on="session").drop_nulls()
+    if len(both) < WINDOW:
+        count = reading.counted(len(both), "session")
+        few = f"{count} with a rank IC: too few for a rolling mean of {WINDOW}, so none is drawn."
+        return Told(None, few, both)
+    table = both.sort("session").with_columns(pl.col(model, "rule score").rolling_mean(WINDOW))
+    titles = {"title": f"Rank IC, mean of {WINDOW} sessions", "x_title": "session"}
+    correlation = "Spearman correlation within a session"
+    figure = plots.lines(table, "session", [model, "rule score"], **titles, y_title=correlation)
+    return Told(figure, reading.rolling(table, model, "rule score"), table)
+
+
+def calibration(training: Training, settings: Settings) -> Told:
+    """Predicted probabilities beside observed frequencies, of the strategy's own task."""
+    task = strategies.get(settings.strategy).task(settings)
+    if not task.classes:
+        return Told(None, NO_CLASSES)
+    of = f"of P({task.classes[-1]})" if len(task.classes) == 2 else "of all classes together"
+    return _calibration(_own(training, settings), task, title=f"Calibration {of}")
+
+
+def success_calibration(success: Training | None, settings: Settings) -> Told:
+    """The same of the second tier's probability of success."""
+    task = strategies.get(settings.strategy).success
+    if success is None or task is None:
+        return Told(None, NO_SECOND)
+    return _calibration(success.oos, task, title="Calibration of the probability of success")
+
+
+def _calibration(predictions: pl.DataFrame, task: Task, *, title: str) -> Told:
+    table = metrics.calibration(predictions, task)
+    return Told(plots.calibration(table, title=title), reading.calibration(table), table)
+
+
+def confusion(training: Training, settings: Settings) -> Told:
+    """Predicted against actual class."""
+    task = strategies.get(settings.strategy).task(settings)
+    if not task.classes:
+        return Told(None, "There are no classes to confuse: the model predicts cross-sectional z-scores.")
+    matrix = metrics.confusion(_own(training, settings), task)
+    majority = matrix.sum(axis=1).max(initial=0) / max(matrix.sum(), 1)
+    figure = plots.confusion(matrix, task.classes, majority_share=majority, title="Predicted against actual class")
+    return Told(figure, reading.confusion(matrix, task.classes, majority=majority))
+
+
+def expected_deciles(training: Training, settings: Settings) -> Told:
+    """Mean outcome by decile of the expectation, beside the expectation itself where it is in the outcome's unit."""
+    own, task = _own(training, settings), strategies.get(settings.strategy).task(settings)
+    table = explore.deciles(own, by="expected", means=["expected", "outcome"])
+    shown = table.with_columns(pl.col("decile").cast(pl.String)).rename({"outcome": "realised"})
+    figure = plots.bars(
+        shown,
+        "decile",
+        ["expected", "realised"] if task.classes else ["realised"],
+        title="Outcome by decile of the expectation",
+        x_title=f"decile of the expectation, lowest first ({len(own):,} events)",
+        y_title="mean outcome",
+    )
+    return Told(figure, reading.deciles(table, "expectation"), table)
+
+
+def against_direct(events: pl.DataFrame, training: Training, settings: Settings) -> Told:
+    """The expectation by classes beside a regression on the outcome itself, by deciles of the latter."""
+    strategy = strategies.get(settings.strategy)
+    if not strategy.task(settings).classes:
+        return Told(None, "The model is a regression on the outcome already: there is nothing to compare.")
+    both = _own(training, settings).join(regression.direct(events, strategy, settings), on="event_id")
+    table = explore.deciles(both, by="direct", means=["direct", "expected", "outcome"])
+    return Told(plots.table(table), reading.beside(table, "direct", "expected"), table)
+
+
+def second_tier(success: Training | None, settings: Settings) -> Told:
+    """What events earned above and below the threshold of the second tier."""
+    if success is None or strategies.get(settings.strategy).success is None:
+        return Told(None, NO_SECOND)
+    table = explore.second_tier(success.oos)
+    return Told(plots.table(table), reading.second_tier(table), table)
+
+
+def importance(training: Training, settings: Settings) -> Told:
+    """Which features the model that would be deployed uses."""
+    used, share = metrics.importance(training.artefact, strategies.get(settings.strategy).features(settings))
+    titles = {
+        "title": f"Importance in {settings.learning.model}",
+        "x_title": "share of the total gain or coefficient size",
+    }
+    table = pl.DataFrame({"feature": used, "share": share})
+    return Told(plots.importance(used, share, **titles), reading.importances(used, share, of="feature"), table)
+
+
+def chosen(training: Training, settings: Settings) -> str:
+    """What the events that the model would trade earned, beside all of them."""
+    own, least = _own(training, settings), strategies.get(settings.strategy).task(settings).trade_above
+    taken = own.filter(pl.col("expected") > least)["outcome"]
+    if taken.is_empty():
+        return f"The expected outcome is above {least:g} for none of {reading.counted(len(own), 'event')}."
+    return (
+        f"The expected outcome is above {least:g} for {len(taken):,} of {reading.counted(len(own), 'event')}. Their "
+        f"mean outcome is {taken.mean():+.4f}, {(taken > 0).mean():.0%} are above 0; the mean of all is "
+        f"{own['outcome'].mean():+.4f}."
+    )
+
+
+def uplift(training: Training, settings: Settings) -> str:
+    """What choosing by the model earned a session, and how much more that is than by the rule score."""
+    own, strategy = _own(training, settings), strategies.get(settings.strategy)
+    pairs = metrics.versus(own, strategy, settings)
+    blocks = gates.blocks(own, settings, pairs["session"])
+    net, more = blocks.means(pairs.select("model", "uplift").to_numpy())
+    return (
+        f"A session earned {net} by the model ({strategy.value_name(settings)}), {more} more than by the rule score: "
+        f"means of {reading.counted(more.n, 'session')} decided on."
+    )
