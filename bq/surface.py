@@ -218,7 +218,7 @@ def backtest(settings: Settings | str = "breakout") -> "Backtest":
     """The breakout portfolio on its market: `.trades`, `.signals`, `.days`, `.equity`; see bq.strategies.breakout.
 
     With `ml.enabled` the champion's probabilities act as the settings say, each out of sample; see bq.serving.quality.
-    Raises BadParameters for settings of another strategy.
+    Raises BadParameters for a strategy whose rules trade no portfolio.
 
     Examples
     --------
@@ -310,7 +310,7 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
 
 
 def tune(settings: Settings, run_dir: str = "") -> "Tuned":
-    """A search of the breakout rules in memory, judged among all that was kept before: of itself nothing is kept.
+    """A search of a strategy's own rules in memory, judged among all that was kept before: of itself nothing is kept.
 
     run_dir : the folder of a `make tune`, whose results are read instead.
     Raises BadData where no trial is feasible or history is too short.
@@ -327,12 +327,13 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
 
     if run_dir:
         return results.load(run_dir)
-    if settings.strategy != "breakout":
+    strategy = strategies.get(settings.strategy)
+    if strategy.backtester is None:
         raise BadParameters(
-            f"`tune` needs settings of strategy breakout, but got those of {settings.strategy}; `make tune "
+            f"`tune` must have settings of a strategy with a backtester, but {settings.strategy} has none; `make tune "
             f"STRATEGY={settings.strategy}` tunes its model."
         )
-    return rules.tune(settings, market.load(settings.market), keep=False)
+    return rules.tune(strategy, settings, market.load(settings.market), keep=False)
 
 
 def regimes(settings: Settings) -> "Timeline":

@@ -71,5 +71,7 @@ def test_of_a_run_its_own_parameters_hold_and_no_other(tmp_path):
 
 
 def test_tune_is_refused_for_a_strategy_without_a_backtested_portfolio():
-    with pytest.raises(BadParameters, match=r"needs settings of strategy breakout, .* `make tune STRATEGY=forecast`"):
+    with pytest.raises(
+        BadParameters, match=r"must have settings of a strategy with a backtester, .* `make tune STRATEGY=forecast`"
+    ):
         bq.tune(bq.params("forecast"))

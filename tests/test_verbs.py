@@ -20,5 +20,7 @@ def test_a_champion_is_its_id_its_deployment_its_bundle_and_its_card(tmp_path, m
 
 
 def test_a_backtest_of_another_strategy_is_refused():
-    with pytest.raises(BadParameters, match="needs settings of strategy breakout, but got those of forecast"):
+    with pytest.raises(
+        BadParameters, match="must have settings of a strategy with a backtester, but forecast has none"
+    ):
         bq.backtest("forecast")

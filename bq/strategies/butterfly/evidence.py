@@ -61,7 +61,7 @@ def fair_market() -> pl.DataFrame:
     quiet = "market.simulation.pinned_share=0.0 market.simulation.symbols=8 events.every_weeks=4"
     settings = params.load(path, ButterflySettings, overrides=quiet)
     data = market.load(settings.market)
-    made = STRATEGY.build(data, settings, STRATEGY.schedule(data, settings)).events
+    made = STRATEGY.table.build(data, settings, STRATEGY.table.schedule(data, settings)).events
     closed = made.filter(pl.col("outcome").is_not_null())
     rank = pl.corr("vol_mispricing", "roi_0%", method="spearman")
     return closed.select(pl.col(FILLS).mean(), spearman=rank, standard_error=1 / pl.len().sqrt(), events=pl.len())

@@ -54,14 +54,14 @@ def _closed(events: pl.DataFrame) -> pl.DataFrame:
 
 def by_kind(events: pl.DataFrame, settings: Settings) -> Told:
     """How many events there are of each kind, and what they earned."""
-    kind = strategies.get(settings.strategy).kind
+    kind = strategies.get(settings.strategy).table.kind
     table = explore.by_kind(events, kind)
     return Told(plots.table(table), reading.kinds(table, kind), table)
 
 
 def by_year(events: pl.DataFrame, settings: Settings) -> Told:
     """Events of each kind by year."""
-    table = explore.by_year(events, strategies.get(settings.strategy).kind)
+    table = explore.by_year(events, strategies.get(settings.strategy).table.kind)
     titles = {"title": "Events by year", "x_title": "year", "y_title": "events"}
     return Told(plots.bars(table, "year", table.columns[1:], **titles), reading.years(table), table)
 
@@ -74,7 +74,7 @@ def refusals(refused: pl.DataFrame) -> Told:
 
 def outcomes(events: pl.DataFrame, settings: Settings) -> Told:
     """Distribution of the outcome by kind of event."""
-    closed, kind = _closed(events), strategies.get(settings.strategy).kind
+    closed, kind = _closed(events), strategies.get(settings.strategy).table.kind
     figure = plots.histogram(closed, "outcome", by=kind, title="Outcome", x_title="outcome")
     return Told(figure, reading.outcomes(closed), closed)
 
@@ -87,8 +87,8 @@ def classes(events: pl.DataFrame, settings: Settings) -> Told:
 
 def particulars(events: pl.DataFrame, refused: pl.DataFrame, settings: Settings) -> Exhibits | Told:
     """What the strategy shows of its own events."""
-    found = strategies.get(settings.strategy)
-    shown = found.exhibits(Built(events, refused), market.load(settings.market), settings) if found.exhibits else []
+    views = strategies.get(settings.strategy).views
+    shown = views.exhibits(Built(events, refused), market.load(settings.market), settings)
     return exhibits(shown) if shown else Told(None, f"{settings.strategy} has nothing of its own to show here.")
 
 

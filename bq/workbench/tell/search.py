@@ -136,7 +136,7 @@ def parallel(tuned: Tuned) -> Told:
 def proof(tuned: Tuned) -> Reading:
     """What the search proves, and what would be needed."""
     said = tuned.results["verdict"]
-    return Reading(f"{said['headline']}.", *said["reasons"], *(f"To pass: {text}." for text in said["needed"]))
+    return Reading(f"{said['headline']}.", *said["reasons"], *map("To pass: {}.".format, said["needed"]))
 
 
 def _named(tuned: Tuned) -> list[str]:

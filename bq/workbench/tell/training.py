@@ -55,7 +55,7 @@ def figures(training: Training, settings: Settings) -> Told:
 
 def earned(training: Training, settings: Settings) -> Told:
     """Running sum of what choosing by the model earned, beside the rule score and all events."""
-    name = strategies.get(settings.strategy).value_name(settings)
+    name = strategies.get(settings.strategy).value.name(settings)
     return _sums(
         _own(training, settings), settings, title=f"Running sum of {name}, out of sample", where="Out of sample"
     )
@@ -63,7 +63,7 @@ def earned(training: Training, settings: Settings) -> Told:
 
 def newest(training: Training, settings: Settings) -> Told:
     """The same of the model that would be deployed, on the newest window."""
-    name = strategies.get(settings.strategy).value_name(settings)
+    name = strategies.get(settings.strategy).value.name(settings)
     title = f"Newest window: running sum of {name}"
     return _sums(training.newest, settings, title=title, where="In the newest window")
 
@@ -72,16 +72,15 @@ def _sums(predictions: pl.DataFrame, settings: Settings, *, title: str, where: s
     strategy, model = strategies.get(settings.strategy), settings.learning.model
     names = {"model": model, "baseline": "rule score", "everything": "all events"}
     table = metrics.versus(predictions, strategy, settings)
-    titles = {"title": title, "x_title": "session", "y_title": f"sum of {strategy.value_name(settings)}"}
+    titles = {"title": title, "x_title": "session", "y_title": f"sum of {strategy.value.name(settings)}"}
     figure = plots.cumulative(table.rename(names), "session", list(names.values()), **titles)
     return Told(figure, reading.sums(table, names, where=where), table)
 
 
 def results(training: Training, settings: Settings) -> Exhibits | Told:
     """What the strategy shows of its own predictions."""
-    found = strategies.get(settings.strategy)
-    own = _own(training, settings)
-    shown = found.results(own, settings, market.load(settings.market)) if found.results else []
+    views, own = strategies.get(settings.strategy).views, _own(training, settings)
+    shown = views.results(own, settings, market.load(settings.market))
     return exhibits(shown) if shown else Told(None, f"{settings.strategy} has nothing of its own to show here.")
 
 
@@ -162,9 +161,10 @@ def against_direct(events: pl.DataFrame, training: Training, settings: Settings)
 
 def second_tier(success: Training | None, settings: Settings) -> Told:
     """What events earned above and below the threshold of the second tier."""
-    if success is None or strategies.get(settings.strategy).success is None:
+    task = strategies.get(settings.strategy).success
+    if success is None or task is None:
         return Told(None, NO_SECOND)
-    table = explore.second_tier(success.oos)
+    table = explore.second_tier(success.oos, task)
     return Told(plots.table(table), reading.second_tier(table), table)
 
 
@@ -199,6 +199,6 @@ def uplift(training: Training, settings: Settings) -> str:
     blocks = gates.blocks(own, settings, pairs["session"])
     net, more = blocks.means(pairs.select("model", "uplift").to_numpy())
     return (
-        f"A session earned {net} by the model ({strategy.value_name(settings)}), {more} more than by the rule score: "
+        f"A session earned {net} by the model ({strategy.value.name(settings)}), {more} more than by the rule score: "
         f"means of {reading.counted(more.n, 'session')} decided on."
     )
