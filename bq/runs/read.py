@@ -41,7 +41,7 @@ class Run(NamedTuple):
                 f"run {self.folder.name}: must hold a table {name!r}, but does not; {did_you_mean(name, known)}"
             )
         try:
-            return files.read_parquet(path)
+            return read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise BadData(f"run {self.folder.name}: {path.name} must be readable, but {error}.") from None
 

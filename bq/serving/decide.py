@@ -5,7 +5,7 @@ Models are loaded once, with every hash checked (`load`), and then decide as oft
 
 import datetime as dt
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 

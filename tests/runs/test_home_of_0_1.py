@@ -108,7 +108,8 @@ def test_models_keep_their_ids(home):
     assert registry.champion(namespace).model_id == registry.decides(namespace).model_id == CHAMPION
     assert registry.champion(namespace.second).model_id == SECOND
     known = surface.champion(NAMESPACE)
-    assert (known["model_id"], known["previous"], known["recipe"]) == (CHAMPION, BEFORE, "952987c88fbffb4b")
+    assert (known.model_id, known.bundle.recipe, known.card.run_id) == (CHAMPION, "952987c88fbffb4b", LAST)
+    assert registry.pointer(namespace).previous == BEFORE
 
 
 def test_a_model_stored_again_under_a_later_schema_keeps_its_id(home, tmp_path):

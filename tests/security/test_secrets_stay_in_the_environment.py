@@ -110,9 +110,7 @@ def test_a_run_that_fails_leaves_no_secret_anywhere(home, monkeypatch, capfd, so
 
 def test_no_row_of_a_database_holds_a_secret(home, tmp_path, monkeypatch):
     monkeypatch.delenv("BQ_DATABASE_URL")  # SQLite; the other canaries stay
-    registry.deploy(
-        Namespace.parse("butterfly"), stored.artefact(), reason="better"
-    )
+    registry.deploy(Namespace.parse("butterfly"), stored.artefact(), reason="better")
     tables = sa.MetaData()
     with db.engine().connect() as connection:
         tables.reflect(connection)
