@@ -25,7 +25,7 @@ def old(home):
 
 
 def test_a_champion_of_0_1_is_rolled_back_to_the_one_before_it(old):
-    assert registry.pointer(BUTTERFLY)["model_id"] == SECOND
+    assert registry.pointer(BUTTERFLY).model_id == SECOND
     assert registry.rollback(BUTTERFLY) == FIRST
     assert registry.champion(BUTTERFLY).model_id == FIRST
     newest = journal.changes(BUTTERFLY)[0]
