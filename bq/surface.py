@@ -1,9 +1,9 @@
 """The verbs behind `import bq`, for notebooks and for a quant at a prompt. None of them deploys or writes `models/`."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -19,6 +19,7 @@ from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
 from bq.serving import decide, quality, registry
 from bq.serving.candidate import Candidate
+from bq.serving.model_records import Bundle, Card
 from bq.strategies import store, turned
 from bq.strategies.contract import Strategy
 from bq.strategies.events import Built
@@ -242,10 +243,10 @@ class Deployed(NamedTuple):
     """What is known of a deployed model."""
 
     model_id: str
-    since_utc: str
+    since_utc: datetime
     reason: str  # why it was deployed
-    bundle: dict[str, Any]  # what is needed to use it: model, features, classes, trained_through, …
-    card: dict[str, Any]  # what is known of it: metrics out of sample, parameters, run_id, …
+    bundle: Bundle  # what is needed to use it: model, features, classes, trained_through, …
+    card: Card  # what is known of it: metrics out of sample, parameters, run_id, …
 
 
 def champion(strategy: str) -> Deployed | None:
@@ -265,7 +266,7 @@ def champion(strategy: str) -> Deployed | None:
     found, pointer = registry.champion(namespace), registry.pointer(namespace)
     if found is None or pointer is None:
         return None
-    return Deployed(found.model_id, pointer["since_utc"], pointer["reason"], found.bundle, found.card)
+    return Deployed(found.model_id, pointer.since_utc, pointer.reason, found.bundle, found.card)
 
 
 def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:

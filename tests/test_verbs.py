@@ -6,16 +6,17 @@ import bq
 from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace
 from bq.serving import registry
+from tests import stored
 
 
 def test_a_champion_is_its_id_its_deployment_its_bundle_and_its_card(tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
-    artefact = registry.Artefact(b"graph", {"strategy": "butterfly"}, {"run_id": "r1"})
+    artefact = stored.artefact(card={"run_id": "r1"})
     registry.deploy(Namespace.parse("butterfly-simulated"), artefact, reason="better")
     found = bq.champion("butterfly-simulated")
     assert (found.model_id, found.reason) == (artefact.model_id, "better")
-    assert found.bundle["strategy"] == "butterfly" and found.card["run_id"] == "r1" and found.since_utc
+    assert found.bundle == artefact.bundle and found.card.run_id == "r1" and found.since_utc
     assert bq.champion("butterfly") is None
 
 

@@ -9,13 +9,14 @@ from bq.core import files, params, paths
 from bq.core.errors import BadParameters
 from bq.jobs.request import Request
 from bq.runs import Run
+from bq.runs import folder as names
+from bq.runs.verdict import Part
 from bq.strategies.events import SOURCES
 from bq.workbench import report, screen
 from bq.workbench.table import Table, table
 
-MARKS = {True: "holds", False: "does not hold", None: "inconclusive"}
 SHOWN = 20  # decisions and trades of each kind
-Part = tuple[str, list[Any]]  # a heading, and the texts and tables below it
+Section = tuple[str, list[Any]]  # a heading, and the texts and tables below it
 
 
 def main(request: Request) -> None:
@@ -26,7 +27,7 @@ def main(request: Request) -> None:
         shown = [content.replace("\n\n", "\n") if isinstance(content, str) else repr(content) for content in contents]
         screen.show("\n".join(["", f"{screen.BOLD}{heading}{screen.PLAIN}", *shown]))
     target = paths.outputs() / "diffs" / f"{first.folder.name}__{second.folder.name}.html"
-    sources = [run.info.get("source") for run in (first, second)]
+    sources = [run.record.source for run in (first, second)]
     weakest = max((name for name in sources if name in SOURCES), key=SOURCES.index, default="real")
     report.page(target, title=f"{first.folder.name} and {second.folder.name}", source=weakest, parts=parts)
     screen.show(f"\nreport      {screen.shown(target)}")
@@ -49,7 +50,7 @@ def _asked(request: Request) -> tuple[Run, Run]:
     return found[1], found[0]
 
 
-def compare(a: Run, b: Run) -> list[Part]:
+def compare(a: Run, b: Run) -> list[Section]:
     """Everything in which two runs differ, part by part; a part without a difference says so."""
     return [
         ("What made them", _origin(a, b)),
@@ -73,18 +74,18 @@ def _text(value: Any) -> str:
 
 def _origin(a: Run, b: Run) -> list[Any]:
     """Identity of both runs in full; of packages, only those that differ."""
-    names = ("run_id", "strategy", "job", "status", "started_utc", "title", "source", "data_hash", "seed")
-    pairs = [(name.replace("_", " "), a.info.get(name), b.info.get(name)) for name in names]
+    fields = ("run_id", "namespace", "job", "status", "started_utc", "title", "source", "data_hash", "seed")
+    pairs = [(name.replace("_", " "), getattr(a.record, name), getattr(b.record, name)) for name in fields]
     for section, inside in (("git", ("sha", "dirty")), ("findings", ("read", "kept"))):
-        sides = [run.info.get(section) or {} for run in (a, b)]
-        pairs += [(f"{section}: {name}", *(side.get(name) for side in sides)) for name in inside]
-    packages = params.differences(a.info.get("packages") or {}, b.info.get("packages") or {})
+        sides = [getattr(run.record, section) for run in (a, b)]
+        pairs += [(f"{section}: {name}", *(getattr(side, name) for side in sides)) for name in inside]
+    packages = params.differences(a.record.packages, b.record.packages)
     pairs += [(f"package {name}", old, new) for name, old, new in packages]
     return [_pairs(pairs, first="what"), *([] if packages else ["Package versions are the same."])]
 
 
 def _parameters(a: Run, b: Run) -> list[Any]:
-    found = params.differences(a.info.get("parameters") or {}, b.info.get("parameters") or {})
+    found = params.differences(a.record.parameters, b.record.parameters)
     return [_pairs(found, first="parameter") if found else "All parameters are the same."]
 
 
@@ -122,31 +123,31 @@ def _interval(row: dict[str, float | None]) -> str:
 
 def _verdict(a: Run, b: Run) -> list[Any]:
     """Decision, headline and every component, one below the other: their sentences are long."""
-    absent = _absent("verdict.json", a, b)
-    if absent:
-        return [absent, *(f"{side}: {run.info.get('headline')}" for side, run in (("A", a), ("B", b)))]
-    verdicts = [run.verdict or {} for run in (a, b)]
-    parts = [{part["name"]: part for part in verdict["components"]} for verdict in verdicts]
-    pairs = [(name, *(verdict[name] for verdict in verdicts)) for name in ("decision", "headline")]
+    verdicts = [verdict for run in (a, b) if (verdict := run.verdict)]
+    if len(verdicts) < 2:
+        absent = _absent(names.VERDICT, a, b)
+        return [absent, *(f"{side}: {run.record.headline}" for side, run in (("A", a), ("B", b)))]
+    parts = [{part.name: part for part in verdict.components} for verdict in verdicts]
+    pairs = [(name, *(getattr(verdict, name) for verdict in verdicts)) for name in ("decision", "headline")]
     pairs += [(name, *(_component(side.get(name)) for side in parts)) for name in dict.fromkeys([*parts[0], *parts[1]])]
     return [
         f"{name}\n\n- A and B: {old}" if old == new else f"{name}\n\n- A: {old}\n- B: {new}" for name, old, new in pairs
     ]
 
 
-def _component(part: dict[str, Any] | None) -> str:
-    return f"{MARKS[part['holds']]}: {part['statement']}" if part else "not asked"
+def _component(part: Part | None) -> str:
+    return f"{part.mark}: {part.statement}" if part else "not asked"
 
 
 def _absent(name: str, *both: Run) -> str:
     """Which of the runs lack a file, as a sentence; empty where none does."""
-    without = [f"{run.folder.name} ({run.info['status']})" for run in both if not (run.folder / name).is_file()]
+    without = [f"{run.folder.name} ({run.record.status})" for run in both if not (run.folder / name).is_file()]
     return f"Nothing to compare: there is no {name} in {' nor in '.join(without)}." if without else ""
 
 
 def _own(run: Run) -> pl.DataFrame:
     """Out-of-sample predictions of the candidate's own recipe."""
-    return run.frame("oos").filter(pl.col("model") == run.info["parameters"]["learning"]["model"])
+    return run.frame("oos").filter(pl.col("model") == run.record.parameters["learning"]["model"])
 
 
 def _predictions(a: Run, b: Run) -> list[Any]:
@@ -154,8 +155,8 @@ def _predictions(a: Run, b: Run) -> list[Any]:
     if absent:
         return [absent]
     first, second = _own(a), _own(b)
-    names = ["event_id", "expected", "outcome"]
-    both = first.join(second.select(names), on="event_id", suffix="_b", maintain_order="left")
+    columns = ["event_id", "expected", "outcome"]
+    both = first.join(second.select(columns), on="event_id", suffix="_b", maintain_order="left")
     counts = f"{screen.count(len(first), 'event')} in A, {len(second):,} in B, {len(both):,} in both."
     if both.is_empty():
         return [f"{counts} Event ids differ with the rules that make events, their parameters or their dates."]
@@ -176,7 +177,7 @@ def _predictions(a: Run, b: Run) -> list[Any]:
 
 def _decisions(a: Run, b: Run) -> list[Any]:
     """What the candidates would have traded: joined by event."""
-    absent = _absent("trades.csv", a, b)
+    absent = _absent(names.TRADES, a, b)
     if absent:
         return [absent]
     first, second = (_trades(run) for run in (a, b))
@@ -192,6 +193,6 @@ def _decisions(a: Run, b: Run) -> list[Any]:
 
 
 def _trades(run: Run) -> pl.DataFrame:
-    names = ("session", "symbol", "expected", "score", "outcome", "event_id")
-    trades = files.read_csv(run.folder / "trades.csv", schema_overrides={"event_id": pl.String, "symbol": pl.String})
-    return trades.filter(pl.col("by") == "candidate").select(names)
+    columns = ("session", "symbol", "expected", "score", "outcome", "event_id")
+    trades = files.read_csv(run.folder / names.TRADES, schema_overrides={"event_id": pl.String, "symbol": pl.String})
+    return trades.filter(pl.col("by") == "candidate").select(columns)

@@ -87,8 +87,8 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
     blocks = gates.blocks(said, settings, sessions["session"])
     intervals = dict(zip(named, blocks.means(np.column_stack(columns)), strict=True))
     uplift = intervals["uplift over the rule score"]
-    if len(champion.bundle["classes"]) == 2:
-        last = champion.bundle["classes"][-1]
+    if len(champion.bundle.classes) == 2:
+        last = champion.bundle.classes[-1]
         areas = auc_by_session(said, by=champion.probability)
         by_day = gates.blocks(said, settings, areas["session"])
         intervals[f"AUC of P({last}); 0.5 is chance"] = by_day.mean(areas["auc"].to_numpy())

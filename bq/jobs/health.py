@@ -6,6 +6,7 @@ import polars as pl
 
 from bq.core.settings import Settings
 from bq.market import MarketData
+from bq.runs.record import Health
 from bq.serving.candidate import Candidate
 from bq.strategies.contract import Strategy
 from bq.strategies.store import Collection
@@ -16,7 +17,7 @@ NAMED = 5  # reasons, or names, that a line names
 
 def counters(
     made: Candidate, collection: Collection, data: MarketData, strategy: Strategy, settings: Settings
-) -> list[dict]:
+) -> list[Health]:
     """Lines of what, count, of and why; `why` is empty where nothing was left out."""
     events, features = collection.events, strategy.features(settings)
     ready = events.filter(pl.col("label").is_not_null())
@@ -37,9 +38,9 @@ def counters(
     ]
 
 
-def _models(made: Candidate, settings: Settings) -> list[dict]:
+def _models(made: Candidate, settings: Settings) -> list[Health]:
     """Base models left out of a stack in some fold (0 is the deployable model), one line for each reason."""
-    own = made.notes.filter(pl.col("model") == made.artefact.bundle["model"], pl.col("what") == "left out")
+    own = made.notes.filter(pl.col("model") == made.artefact.bundle.model, pl.col("what") == "left out")
     if own.is_empty():
         return [_line("models left out", 0, len(settings.learning.stack.models), "")]
     folds = own.group_by("layer", "why", maintain_order=True).agg(pl.col("fold").unique().sort())
@@ -50,8 +51,8 @@ def _models(made: Candidate, settings: Settings) -> list[dict]:
     ]
 
 
-def _line(what: str, count: int, of: int, why: str) -> dict:
-    return {"what": what, "count": count, "of": of, "why": why}
+def _line(what: str, count: int, of: int, why: str) -> Health:
+    return Health(what=what, count=count, of=of, why=why)
 
 
 def _reasons(column: pl.Series) -> str:

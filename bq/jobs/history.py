@@ -4,13 +4,12 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from bq import runs
+from bq.jobs import trigger
 from bq.jobs.request import Request
 from bq.runs import Run
+from bq.runs.verdict import Figure, Verdict
 from bq.serving import journal, ledger, registry
 from bq.workbench import screen
-
-MARKS = {True: "yes", False: "NO ", None: "?  "}
-CAUSES = {"data_hash": "data", "parameters": "parameters", "git": "code", "packages": "packages"}
 
 
 class Entry(NamedTuple):
@@ -38,8 +37,8 @@ def entries() -> list[Entry]:
     """Attempts (recorded, and run folders of those that ended before it) and changes of champions, newest first."""
     made = runs.every(job="retrain")
     recorded = {row["run_id"]: row for row in ledger.every_attempt()}
-    unrecorded = [run for run in made if run.info["run_id"] not in recorded]
-    folders = {run.info["run_id"]: run for run in made}
+    unrecorded = [run for run in made if run.record.run_id not in recorded]
+    folders = {run.record.run_id: run for run in made}
     causes = _causes(made)
     found = [_attempt(row, folders.get(name), causes) for name, row in recorded.items()]
     found += [_ended(run, causes) for run in unrecorded]
@@ -48,28 +47,29 @@ def entries() -> list[Entry]:
 
 
 def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> Entry:
-    verdict = row["verdict"] or {}
+    verdict = Verdict.of(row["verdict"], what=f"attempt {row['run_id']}: its verdict") if row["verdict"] else None
     parts = (
         row["run_id"],
         f"({_why(run, causes) if run else 'its folder is gone'})",
         screen.count(row["events"], "event"),
-        _figures(verdict),
-        verdict.get("headline", ""),
+        _told(verdict.figure) if verdict and verdict.figure else "",
+        verdict.headline if verdict else "",
     )
     return Entry(row["finished_utc"], row["namespace"], row["decision"], " · ".join(filter(None, parts)))
 
 
 def _why(run: Run, causes: dict[str, str]) -> str:
     """What made the run: the trigger in its record, or what was new in it."""
-    return run.info.get("trigger") or causes[run.info["run_id"]]
+    return run.record.why or causes[run.record.run_id]
 
 
 def _ended(run: Run, causes: dict[str, str]) -> Entry:
     """A run that left a folder and no row: it failed, was cancelled, or another database is asked."""
-    moment = dt.datetime.fromisoformat(run.info.get("finished_utc") or run.info["started_utc"])
-    parts = (run.info["run_id"], f"({_why(run, causes)})", run.info.get("error") or run.info.get("headline"))
+    record = run.record
+    moment = record.finished_utc or record.started_utc or dt.datetime.min.replace(tzinfo=dt.UTC)
+    parts = (record.run_id, f"({_why(run, causes)})", record.error or record.headline)
     text = " ".join(" · ".join(filter(None, parts)).split())
-    return Entry(moment, run.info["strategy"], run.info["status"], text)
+    return Entry(moment, record.namespace, record.status, text)
 
 
 def _change(row: dict[str, Any]) -> Entry:
@@ -82,42 +82,42 @@ def _name(model_id: str | None) -> str:
     return "the rule score" if model_id in (None, registry.NONE) else model_id
 
 
-def _figures(verdict: dict[str, Any]) -> str:
-    """The figure that the gate decides by: the candidate's, with its interval, and the rule score's."""
-    rows = [row for row in (verdict.get("table") or {}).get("rows", []) if len(row) > 2 and "rule score" in row[2]]
-    return f"{rows[-1][0]}: {rows[-1][1]} against {rows[-1][2]}" if rows else ""
+def _told(figure: Figure) -> str:
+    """The figure that the gate decides by: the candidate's, with its interval, and what it must beat."""
+    value, low, high, baseline = (
+        "no figure" if number is None else f"{number:+.3f}"
+        for number in (figure.value, figure.low, figure.high, figure.baseline)
+    )
+    return f"{figure.name}: {value} [{low}, {high}], {figure.baseline_is} {baseline}"
 
 
 def _causes(made: list[Run]) -> dict[str, str]:
     """What was new in each run against the one before it on its namespace: data, parameters, code, packages."""
     found = {}
     for place, run in enumerate(made):  # newest first
-        before = next((other for other in made[place + 1 :] if other.info["strategy"] == run.info["strategy"]), None)
-        if before is None:
-            found[run.info["run_id"]] = "first run"
-            continue
-        new = [word for name, word in CAUSES.items() if before.info.get(name) != run.info.get(name)]
-        found[run.info["run_id"]] = f"new: {', '.join(new)}" if new else "nothing new"
+        record, earlier = run.record, made[place + 1 :]
+        before = next((other.record for other in earlier if other.record.namespace == record.namespace), None)
+        new = [] if before is None else trigger.differing(before, record)
+        found[record.run_id] = "first run" if before is None else f"new: {', '.join(new)}" if new else "nothing new"
     return found
 
 
 def details(run: Run) -> str:
     """One run in full: what was new, the figures, every component of the verdict, warnings, what it deployed."""
-    info, verdict = run.info, run.verdict
-    lines = [f"{screen.BOLD}{info['run_id']}  {info['status']}{screen.PLAIN}", str(info.get("title") or "")]
-    lines += [f"error       {info['error']}"] if info.get("error") else []
-    lines += [f"trigger     {info['trigger']}"] if info.get("trigger") else []
-    lines += [f"new         {change}" for change in info.get("changes", [])]
+    record, verdict = run.record, run.verdict
+    lines = [f"{screen.BOLD}{record.run_id}  {record.status}{screen.PLAIN}", record.title]
+    lines += [f"error       {record.error}"] if record.error else []
+    lines += [f"trigger     {reason.text}" for reason in record.triggers]
+    lines += [f"new         {change}" for change in record.changes]
     if verdict:
-        lines += [f"verdict     {verdict['headline']}"]
-        for part in verdict["components"]:
-            needed = f" (needs {part['needed']})" if part["needed"] else ""
-            lines.append(f"            {MARKS[part['holds']]} {part['name']}: {part['statement']}{needed}")
-        table = verdict.get("table") or {"columns": [], "rows": []}
-        lines += ["figures     " + " | ".join(row) for row in [table["columns"], *table["rows"]] if row]
-        lines += [f"second tier {text}" for text in verdict.get("second_tier", [])]
-    lines += [f"warning     {warning}" for warning in info.get("warnings", [])]
-    changes = [_change(row) for row in journal.changes(run_id=info["run_id"])]
+        lines += [f"verdict     {verdict.headline}"]
+        for part in verdict.components:
+            needed = f" (needed: {part.needed})" if part.needed else ""
+            lines.append(f"            {screen.component(part)}{needed}")
+        lines += ["figures     " + " | ".join(row) for row in [verdict.table.columns, *verdict.table.rows] if row]
+        lines += [f"second tier {text}" for text in verdict.second_tier]
+    lines += [f"warning     {warning}" for warning in record.warnings]
+    changes = [_change(row) for row in journal.changes(run_id=record.run_id)]
     lines += [f"champion    {change.namespace}: {change.text}" for change in changes]
     lines.append(f"report      {screen.shown(run.report)}")
     return "\n".join(lines)

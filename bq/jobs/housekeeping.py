@@ -12,9 +12,11 @@ from bq.core.errors import BadData, BQError
 from bq.core.log import printable
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
-from bq.jobs.run import protocol, record
+from bq.jobs.run import protocol, publish
 from bq.market.check import summary
 from bq.market.rules import shown
+from bq.runs.folder import finished
+from bq.runs.read import read
 from bq.serving import registry
 from bq.strategies import store
 from bq.workbench import report as html
@@ -26,24 +28,19 @@ REASON_WIDTH = 160
 def verify(request: Request) -> None:
     """Check every model, pointer, event table and run record of all namespaces. Raises BadData with all faults."""
     models = [path for path in (paths.home() / "models").glob("*/*/") if not path.name.startswith(".")]
-    pointers = (paths.home() / "models").glob("*/champion.json")
     tables = (paths.home() / "data" / "events").glob("*/*/*.parquet")
     checks = {
         "model": [partial(registry.load, path) for path in sorted(models)],
-        "pointer": [
-            partial(registry.champion, namespace)
-            for path in sorted(pointers)
-            if (namespace := Namespace.of_folder(path.parent.name))
-        ],
+        "pointer": [partial(registry.champion, namespace) for namespace in registry.namespaces()],
         "event table": [partial(_event_table, path) for path in sorted(tables)],
-        "run": [partial(_run, path.parent.name) for path in sorted(paths.outputs().glob("[0-9]*/run.json"))],
+        "run": [partial(_run, folder) for folder in reversed(finished())],
     }
     faults = [fault for kind in checks.values() for check in kind if (fault := _fault(check))]
     if faults:
         raise BadData("\n".join(faults))
     counts = ", ".join(screen.count(len(kind), name) for name, kind in checks.items())
     screen.show(f"verified    {counts}: all whole; {_now(request.settings.namespace)}")
-    if old := sum("tables" not in run.info for run in runs.every()):
+    if old := sum(run.record.tables is None for run in runs.every()):
         screen.show(f"unchecked   the tables of {screen.count(old, 'run')}, recorded without their hashes")
 
 
@@ -68,21 +65,19 @@ def _event_table(path: Path) -> None:
         )
 
 
-def _run(run_id: str) -> None:
-    """Raise BadData where a run's record cannot be read, or a table is not the one whose hash it holds."""
-    run = runs.load(run_id)
-    hashes = run.info.get("tables", {})
-    if not isinstance(hashes, dict):
-        raise BadData(f"run {run_id}: `tables` of run.json must name tables, but is {hashes!r}. Remove the folder.")
-    for name, expected in sorted(hashes.items()):
+def _run(folder: Path) -> None:
+    """Raise BadData where a run's record or verdict cannot be read, or a table has not the hash that is recorded."""
+    run = read(folder)
+    _ = run.verdict
+    for name, expected in sorted((run.record.tables or {}).items()):
         try:
             reason = "" if files.sha256(run.folder / name) == expected else "it has another"
         except OSError as error:
             reason = f"it cannot be read: {error.strerror}"
         if reason:
             raise BadData(
-                f"run {run_id}: {name} must have the hash in run.json, but {reason}. Do not rely on its figures: run "
-                "it again, or bring the table back from a copy."
+                f"run {folder.name}: {name} must have the hash in run.json, but {reason}. Do not rely on its figures: "
+                "run it again, or bring the table back from a copy."
             )
 
 
@@ -92,7 +87,7 @@ def rollback(request: Request) -> None:
     with protocol.lock(namespace):
         tier = registry.to_roll_back(namespace)
         model_id = registry.rollback(tier)
-        record.write_index()
+        publish.write_index()
     what = tier.tier.label
     screen.show(f"{what} rolled back to {model_id}; {_now(namespace)}")
 
@@ -105,8 +100,8 @@ def _now(namespace: Namespace) -> str:
 def report(request: Request) -> None:
     """Render a run again (RUN=, default the newest) and rebuild the index."""
     run = runs.load(request.run_id) if request.run_id else runs.latest(str(request.settings.namespace))
-    html.render(run.notebooks, run.report, run=run.info, verdict=run.verdict)
-    record.write_index()
+    html.render(run.notebooks, run.report, run=run.record, verdict=run.verdict)
+    publish.write_index()
     screen.show(f"report      {screen.shown(run.report)}")
 
 

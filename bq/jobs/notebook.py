@@ -6,18 +6,20 @@ from bq.jobs.retrain import describe_events, describe_market
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
 from bq.learning import layers, walkforward
+from bq.runs.folder import REPORT
+from bq.runs.record import Job
 from bq.strategies import store
 from bq.workbench import screen
 
 
 def explore(request: Request) -> None:
     """Notebook 01: what the events and features look like."""
-    _run(request, "explore", "01_feature_exploration")
+    _run(request, Job.EXPLORE, "01_feature_exploration")
 
 
 def train(request: Request) -> None:
     """Notebook 02: walk-forward training."""
-    _run(request, "train", "02_walk_forward_training")
+    _run(request, Job.TRAIN, "02_walk_forward_training")
 
 
 def stack(request: Request) -> None:
@@ -26,10 +28,10 @@ def stack(request: Request) -> None:
     learning = chosen.model_copy(update={"model": layers.STACK, "compare": []})
     stacked = request._replace(settings=request.settings.model_copy(update={"learning": learning}))
     notice = f"the parameters choose {chosen.model}; this is what learning.model=stack would be"
-    _run(stacked, "stack", "03_stacking", *([notice] if chosen.model != layers.STACK else []))
+    _run(stacked, Job.STACK, "03_stacking", *([notice] if chosen.model != layers.STACK else []))
 
 
-def _run(request: Request, job: str, notebook: str, *notices: str) -> None:
+def _run(request: Request, job: Job, notebook: str, *notices: str) -> None:
     """Run one notebook on the request's events and publish its report."""
     strategy, settings = request.strategy, request.settings
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
@@ -42,11 +44,11 @@ def _run(request: Request, job: str, notebook: str, *notices: str) -> None:
                 describe_market(run, data)
                 events = store.collect(strategy, settings, data)
             describe_events(run, events)
-            run.info["warnings"] += notices
-            if job != "explore":
+            run.record.warnings += notices
+            if job != Job.EXPLORE:
                 walkforward.check(events.events, strategy, settings)
             run.notebook(notebook)
-            run.info["headline"] = f"{job}: {run.info['title']}"
+            run.record.headline = f"{job}: {run.record.title}"
 
         folder = protocol.perform(run, work)
-    screen.show(screen.verdict(run.info, None, folder / "report.html"))
+    screen.show(screen.verdict(run.record, None, folder / REPORT))

@@ -5,57 +5,69 @@ from typing import Any
 from bq.core.namespace import Namespace, Tier
 from bq.jobs.request import Request
 from bq.learning import metrics
-from bq.serving import registry
+from bq.runs.verdict import Decision, Figure, Part, Table, Verdict
+from bq.serving import gates, registry, words
 from bq.serving.candidate import Candidate
-from bq.serving.gates import Verdict
-
-IMPROVEMENT = ("uplift", "above 0", "newest window")  # in the names of the gate's bounds on what a model earns
+from bq.strategies.component import EARNINGS, Kind
 
 
-def present(ours: Verdict, second: Verdict | None, made: Candidate, request: Request) -> dict[str, Any]:
+def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, request: Request) -> Verdict:
     """The verdict as the report and the terminal show it."""
+    why, decision = words.headline(ours), Decision.DEPLOYED if ours.deploy else Decision.KEPT
     if request.quick:
         would = "would deploy" if ours.deploy else "would deploy nothing"
-        headline = f"Quick look, nothing is deployed or recorded; the gate {would} ({ours.headline})"
+        decision = Decision.QUICK_LOOK
+        headline = f"Quick look, nothing is deployed or recorded; the gate {would} ({why})"
     elif ours.deploy:
-        headline = f"Deployed {made.artefact.model_id}: {ours.headline}"
+        headline = f"Deployed {made.artefact.model_id}: {why}"
     else:
         headline = _kept(ours, second, made, request.settings.namespace)
-    return {
-        "decision": "quick look" if request.quick else "deployed" if ours.deploy else "kept",
-        "headline": headline,
-        "components": [component._asdict() for component in ours.components],
-        "second_tier": _second_tier(second, request),
-        "table": _table(made, request),
-    }
+    seconds = [words.part(component) for component in second.components] if second else []
+    return Verdict(
+        decision=decision,
+        headline=headline,
+        components=[words.part(component) for component in ours.components],
+        second_tier=_second_tier(second, seconds, request),
+        second_components=seconds,
+        table=_table(made, request),
+        figure=_figure(ours),
+    )
 
 
-def _kept(ours: Verdict, second: Verdict | None, made: Candidate, namespace: Namespace) -> str:
+def _kept(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, namespace: Namespace) -> str:
     """What decides instead; what would be needed where a bound on what the candidate earns keeps the champion."""
-    now = registry.decides(namespace)
-    if now.tier != Tier.CHAMPION and second and second.deploy:
-        return f"No champion deployed, the {Tier.SECOND.label} {made.success.model_id} decides ({ours.headline})"
+    now, why = registry.decides(namespace), words.headline(ours)
+    if now.tier != Tier.CHAMPION and second and second.deploy and made.success:
+        return f"Champion not deployed; the {Tier.SECOND.label} {made.success.model_id} decides instead ({why})"
     if now.tier != Tier.CHAMPION:
-        return f"Nothing deployed, the {now} goes on deciding ({ours.headline})"
-    below = [c for c in ours.components if not c.holds and any(name in c.name for name in IMPROVEMENT)]
+        return f"Not deployed; the {now} stays in use ({why})"
+    below = [words.part(component) for component in ours.failed if component.kind in EARNINGS]
     if not below:
-        return f"Kept the champion {now.model_id} ({ours.headline})"
+        return f"Kept the champion {now.model_id} ({why})"
     needed = f"; needed: {below[0].needed}" if below[0].needed else ""
-    return f"Kept current model: improvement below threshold ({now}; {ours.headline}{needed})"
+    return f"Kept current model: improvement below threshold ({now}; {why}{needed})"
 
 
-def _second_tier(second: Verdict | None, request: Request) -> list[str]:
+def _second_tier(second: gates.Verdict | None, parts: list[Part], request: Request) -> list[str]:
     if second is None:
         return []
     done = ("would be " if request.quick else "") + ("deployed" if second.deploy else "refused")
-    decided = f"{Tier.SECOND.label} {done}: {second.headline}"
-    marks = {True: "holds", False: "fails", None: "inconclusive"}
-    return [decided, *(f"{marks[part.holds]} · {part.name}: {part.statement}" for part in second.components)]
+    decided = f"{Tier.SECOND.label} {done}: {words.headline(second)}"
+    return [decided, *(f"{part.mark} · {part.name}: {part.statement}" for part in parts)]
 
 
-def _table(made: Candidate, request: Request) -> dict[str, Any]:
+def _figure(ours: gates.Verdict) -> Figure | None:
+    """What the candidate earns beside the rule score."""
+    net, uplift = ours.part(Kind.NET), ours.part(Kind.UPLIFT)
+    if net is None or uplift is None:
+        return None
+    baseline = {"baseline": uplift.baseline, "baseline_is": Tier.RULE.label}
+    return Figure(name=net.of, value=net.value, low=net.low, high=net.high, **baseline)
+
+
+def _table(made: Candidate, request: Request) -> Table:
     """The out-of-sample figures of each model beside their baseline, as text: one row a figure."""
-    gate, own = request.settings.gate, made.artefact.bundle["model"]
+    gate, own = request.settings.gate, made.artefact.bundle.model
     models = made.metrics["model"].unique(maintain_order=True).to_list()
     cells = {(row["model"], row["metric"], row["baseline_is"]): row for row in made.metrics.iter_rows(named=True)}
     rows = []
@@ -70,7 +82,7 @@ def _table(made: Candidate, request: Request) -> dict[str, Any]:
         f"{1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, "
         f"{metrics.BLOCKS}."
     )
-    return {"columns": ["figure", f"{own} (candidate)", "baseline", *models[1:]], "rows": rows, "note": note}
+    return Table(columns=["figure", f"{own} (candidate)", "baseline", *models[1:]], rows=rows, note=note)
 
 
 def _with_interval(row: dict[str, Any]) -> str:

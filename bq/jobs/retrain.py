@@ -1,21 +1,24 @@
 """The main job: events → walk-forward training → gate → deploy or keep → report."""
 
 import datetime as dt
+from dataclasses import replace
 
 import polars as pl
 
-from bq import market
+from bq import market, runs
 from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.jobs import health, presentation, trades, trigger
 from bq.jobs.request import Request
-from bq.jobs.run import protocol, record
+from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
 from bq.learning import anatomy, layers, walkforward
 from bq.market import MarketData, check
-from bq.serving import candidate, decide, gates, ledger, registry
+from bq.runs import folder as names
+from bq.runs.record import Download, Findings, Job, Status
+from bq.serving import candidate, decide, gates, ledger, registry, words
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Standing, Verdict
 from bq.serving.registry import Artefact
@@ -25,7 +28,6 @@ from bq.workbench import screen
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
 STACKING = "03_stacking"  # of a stack alone
-QUICK = "quick"  # the job of a retrain that is only a look
 
 
 def main(request: Request) -> None:
@@ -33,12 +35,12 @@ def main(request: Request) -> None:
     strategy, settings = request.strategy, request.settings
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
     with protocol.lock(settings.namespace):
-        run = Run(settings, job=QUICK if request.quick else "retrain")
+        run = Run(settings, job=Job.QUICK if request.quick else Job.RETRAIN)
         folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
     if run.repeats:
-        screen.show(screen.nothing_new(run.repeats, paths.outputs() / run.repeats["run_id"] / "report.html"))
+        screen.show(screen.nothing_new(run.repeats, names.report(run.repeats["run_id"])))
     else:
-        screen.show(screen.verdict(run.info, run.verdict, folder / "report.html"))
+        screen.show(screen.verdict(run.record, run.verdict, folder / names.REPORT))
 
 
 def _attempt(run: Run, request: Request) -> None:
@@ -48,7 +50,7 @@ def _attempt(run: Run, request: Request) -> None:
         data = market.load(settings.market)
     fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
     last = ledger.last_attempt(settings.namespace)
-    same = last and last["fingerprint"] == fingerprint and record.was_published(last["run_id"])
+    same = last and last["fingerprint"] == fingerprint and publish.was_published(last["run_id"])
     if same and not request.force:
         run.repeats = last
         return
@@ -69,31 +71,30 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
     describe_events(run, collection)
     for notice in strategy.views.notices(collection.events, settings):
         log.warning("%s", notice)
-        run.info["warnings"].append(notice)
-    run.info["known"] = trigger.known(collection.events)
-    run.info["trigger"] = trigger.held(request, run.info, collection.events)
+        run.record.warnings.append(notice)
+    run.record.known = trigger.known(collection.events)
+    run.record.triggers = trigger.held(request, run.record, collection.events)
     walkforward.check(collection.events, strategy, settings)
     with store.handed_over(collection, run.folder):
         for name in [*NOTEBOOKS, *([STACKING] if settings.learning.model == layers.STACK else [])]:
             run.notebook(name)
     with run.phase("gate"):
         made = candidate.load(run.folder)
-        if made.artefact.bundle["events_hash"] != collection.data_hash:
+        if made.artefact.bundle.events_hash != collection.data_hash:
             raise BadData(
                 "the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?"
             )
         if settings.learning.model == layers.STACK:
             ic = anatomy.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
-            run.info["warnings"].extend(anatomy.notices(ic, made.weights))
-        run.info["health"] = health.counters(made, collection, data, strategy, settings)
+            run.record.warnings.extend(anatomy.notices(ic, made.weights))
+        run.record.health = health.counters(made, collection, data, strategy, settings)
         ours, second = _judge(run, made, collection.events, request)
         run.verdict = presentation.present(ours, second, made, request)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
-        run.info["downloads"].append(
-            {"label": "Trades of the candidate and of the rule score (CSV)", "file": "trades.csv"}
-        )
+        label = "Trades of the candidate and of the rule score (CSV)"
+        run.record.downloads.append(Download(label=label, file=names.TRADES))
     if request.quick:
-        run.info["headline"] = run.verdict["headline"]
+        run.record.headline = run.verdict.headline
         return
     with run.phase("deployment", stoppable=False):
         _remember(run, made, request)
@@ -109,14 +110,14 @@ def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) ->
         _standing(made.newest, events, request, run),
         ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique()),
     )
-    found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle["recipe"], trials)
+    found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
     ours = gates.decide(found, standing, strategy=strategy, settings=settings)
     if made.success is None:
         return ours, None
     oos, newest = made.success_oos, made.success_newest
     standing = _standing(newest, events, request, run, second=True)
     trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, made.success_parity, made.success.bundle["recipe"], trials)
+    found = Evidence(oos, newest, made.success_parity, made.success.bundle.recipe, trials)
     return ours, gates.decide_success(found, standing, strategy=strategy, settings=settings)
 
 
@@ -127,23 +128,23 @@ def _standing(
 
     A disk that fails to read it is no statement about it: that OSError ends the run, and the champion stays.
     """
-    namespace, strategy, name = request.settings.namespace, request.strategy, "champion"
-    if second:
-        namespace, name = namespace.second, "standing success model"
+    namespace, strategy = request.settings.namespace, request.strategy
+    namespace = namespace.second if second else namespace
+    tier, name = namespace.tier, words.AGAINST[namespace.tier]
     try:
         artefact = registry.champion(namespace)
     except BadData as error:
-        run.info["warnings"].append(f"the {name} cannot be read and is judged as absent: {error}")
+        run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
         return None
     if artefact is None:
         return None
-    recipe, values = artefact.bundle["recipe"], candidate.values_of(artefact)
+    recipe, values = candidate.standing_recipe(artefact, strategy), candidate.values_of(artefact)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
-        return Standing(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values, name)
+        return Standing(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values, tier)
     except BadData as error:  # of another schema: its recipe can still be compared
-        run.info["warnings"].append(f"the {name} cannot answer on the newest window: {error}")
-        return Standing(recipe, None, values, name)
+        run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
+        return Standing(recipe, None, values, tier)
 
 
 def _remember(run: Run, made: Candidate, request: Request) -> None:
@@ -152,17 +153,17 @@ def _remember(run: Run, made: Candidate, request: Request) -> None:
     tiers = ((namespace, made.artefact, made.own_oos), (namespace.second, made.success, made.success_oos))
     for tier, artefact, oos in tiers:
         if artefact is not None:
-            parameters = {name: artefact.bundle[name] for name in ("recipe", "model")}
+            parameters = {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model}
             values, symbols = candidate.values_of(artefact), oos["symbol"].unique()
             ledger.record(tier, [ledger.Trial(ledger.GATE, run.run_id, 0, parameters, values, symbols)])
 
 
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:
     """Deploy an artefact with the card of this run."""
-    made_by = {name: run.info[name] for name in ("run_id", "packages", "git", "data_hash")}
-    card = {**artefact.card, **made_by, "verdict": why.headline, "components": [c._asdict() for c in why.components]}
-    whole = Artefact(artefact.graph, artefact.bundle, card)
-    run.info["deployed"].append(registry.deploy(namespace, whole, reason=why.headline, run_id=run.run_id))
+    made_by = {name: getattr(run.record, name) for name in ("run_id", "packages", "git", "data_hash")}
+    said = {"verdict": words.headline(why), "components": [words.part(component) for component in why.components]}
+    whole = replace(artefact, card=artefact.card.model_copy(update={**made_by, **said}))
+    run.record.deployed.append(registry.deploy(namespace, whole, reason=words.headline(why), run_id=run.run_id))
 
 
 def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events: int) -> None:
@@ -170,32 +171,32 @@ def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events:
     model_id = made.artefact.model_id
     if ours.deploy:
         _deploy(run, made.artefact, run.settings.namespace, ours)
-    run.info["status"] = "deployed" if ours.deploy else "kept"
-    also = f"; {run.verdict['second_tier'][0]}" if len(run.info["deployed"]) > ours.deploy else ""
-    run.info["headline"] = ours.headline + also
+    run.record.status = Status.DEPLOYED if ours.deploy else Status.KEPT
+    also = f"; {run.verdict.second_tier[0]}" if len(run.record.deployed) > ours.deploy else ""
+    run.record.headline = words.headline(ours) + also
     ledger.attempt(
         run.settings.namespace,
         run_id=run.run_id,
         finished_utc=dt.datetime.now(dt.UTC),
         fingerprint=fingerprint,
-        decision=run.info["status"],
+        decision=run.record.status.value,
         model_id=model_id if ours.deploy else None,
         events=events,
-        verdict=run.verdict,
+        verdict=run.verdict.plain(),
     )
-    log.info("%s: %s", run.info["status"], ours.headline)
+    log.info("%s: %s", run.record.status, words.headline(ours))
 
 
 def describe_market(run: Run, data: MarketData) -> None:
     """Put what was read, and what was refused of it, into the run's record."""
-    run.info["data_hash"] = data.data_hash
-    run.info["findings"] = check.table(data)
+    run.record.data_hash = data.data_hash
+    run.record.findings = Findings.model_validate(check.table(data))
     counts = (
         data.findings.filter(pl.col("action") == "quarantined").group_by("symbol", "rule").len().sort("symbol", "rule")
     )
     if len(counts):
         cases = ", ".join(f"{symbol}: {n} {rule}" for symbol, rule, n in counts.head(5).rows())
-        run.info["warnings"].append(
+        run.record.warnings.append(
             f"{screen.count(counts['len'].sum(), 'row')} quarantined ({cases}{', …' if len(counts) > 5 else ''})"
         )
 
@@ -204,28 +205,27 @@ def describe_events(run: Run, collection: store.Collection) -> None:
     """Title, source and refused dates of the run's record."""
     events = collection.events
     symbols, first, last = events["symbol"].n_unique(), events["session"].min(), events["session"].max()
-    run.info["source"] = weakest_source(events)
-    run.info["title"] = (
-        f"{run.info['strategy']} · {len(events):,} events · {symbols} symbols · {first:%Y-%m} to {last:%Y-%m}"
+    run.record.source = weakest_source(events)
+    run.record.title = (
+        f"{run.record.namespace} · {len(events):,} events · {symbols} symbols · {first:%Y-%m} to {last:%Y-%m}"
     )
     if len(collection.refused):
         reasons = collection.refused.group_by("reason").len().sort("len", descending=True)
         text = "; ".join(f"{n:,} {reason}" for reason, n in reasons.rows())
-        run.info["warnings"].append(f"{screen.count(len(collection.refused), 'date')} gave no event: {text}")
+        run.record.warnings.append(f"{screen.count(len(collection.refused), 'date')} gave no event: {text}")
     _changes(run)
 
 
 def _changes(run: Run) -> None:
     """What differs from the last attempt's run."""
-    from bq import runs
-
-    earlier = runs.every(run.info["strategy"], job="retrain")
+    record = run.record
+    earlier = runs.every(record.namespace, job=Job.RETRAIN)
     if not earlier:
-        run.info["changes"].append("first run of this strategy")
+        record.changes.append("first run of this strategy")
         return
-    before = earlier[0].info
+    before = earlier[0].record
     for name in ("title", "data_hash", "git", "packages", "seed"):
-        if before.get(name) != run.info[name]:
-            run.info["changes"].append(f"{name.replace('_', ' ')} differs from run {before['run_id']}")
-    changed = params.differences(before.get("parameters", {}), run.info["parameters"])
-    run.info["changes"].extend(f"parameter {name}: {old} → {new}" for name, old, new in changed[:20])
+        if getattr(before, name) != getattr(record, name):
+            record.changes.append(f"{name.replace('_', ' ')} differs from run {before.run_id}")
+    changed = params.differences(before.parameters, record.parameters)
+    record.changes.extend(f"parameter {name}: {old} → {new}" for name, old, new in changed[:20])

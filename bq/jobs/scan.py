@@ -93,7 +93,8 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
 
 def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, request: Request) -> None:
     namespace, when = request.settings.namespace, ("event_id", "t0", "t1_due", "variant")
-    deployed = [registry.pointer_or_none(tier) or {} for tier in (namespace, namespace.second)]
+    deployed = [registry.pointer_or_none(tier) for tier in (namespace, namespace.second)]
+    ids = [None if pointer is None else pointer.model_id for pointer in deployed]
     scan = Scan(
         namespace,
         session=answer["session"][0],
@@ -101,8 +102,8 @@ def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, reques
         parameters=request.settings.model_dump(mode="json"),
         data_hash=data.data_hash,
         code_digest=store.code_digest(),
-        champion_id=deployed[0].get("model_id"),
-        second_id=deployed[1].get("model_id"),
+        champion_id=ids[0],
+        second_id=ids[1],
     )
     records.enter(scan, answer.join(events.select(when), on="event_id", maintain_order="left"))
 

@@ -28,10 +28,9 @@ def main(request: Request) -> None:
 
 def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
     """A line for the namespace asked about and for every other that has a run or a champion."""
-    folders = {path.parent.name for path in (paths.home() / "models").glob("*/champion.json")}
-    named = {Namespace.of_folder(name) for name in folders | {run.info["strategy"] for run in made}} - {None}
+    with_runs = {found for run in made if (found := Namespace.of_folder(run.record.namespace))}
     lines = []
-    for namespace in sorted(named | {request.settings.namespace}):
+    for namespace in sorted({*registry.namespaces(), *with_runs, request.settings.namespace}):
         try:
             lines.append(f"champion    {namespace}: {_standing(namespace)}")
         except BadData as error:
@@ -44,8 +43,8 @@ def _standing(namespace: Namespace) -> str:
     now, standing = registry.decides(namespace), registry.pointer(namespace)
     if not standing:
         return f"none, decisions come from the {now}"
-    told = f"{standing['model_id']} since {standing['since_utc'][:16].replace('T', ' ')} UTC: {standing['reason']}"
-    return told if now.model_id == standing["model_id"] else f"{told}; decisions come from the {now}"
+    told = f"{standing.model_id} since {standing.since_utc:%Y-%m-%d %H:%M} UTC: {standing.reason}"
+    return told if now.model_id == standing.model_id else f"{told}; decisions come from the {now}"
 
 
 def _events() -> list[str]:
@@ -82,7 +81,7 @@ def _by_symbol(events: pl.DataFrame) -> str:
 
 
 def _runs(made: list[runs.Run]) -> list[str]:
-    shown = [(run.info["run_id"], f"{run.info['status']:<9}", str(run.info.get("headline"))) for run in made[:RUNS]]
+    shown = [(run.record.run_id, f"{run.record.status:<9}", run.record.headline) for run in made[:RUNS]]
     lines = [f"run         {'  '.join(parts)}" for parts in shown]
     more = len(made) - RUNS
     return [*lines, *([f"            and {more} more: make history"] if more > 0 else [])] or ["run         none yet"]

@@ -6,6 +6,7 @@ import polars as pl
 
 from bq.core import files
 from bq.core.settings import Settings
+from bq.runs.folder import TRADES
 from bq.serving.candidate import Candidate
 from bq.strategies.contract import Strategy
 from bq.strategies.value import chosen
@@ -35,4 +36,4 @@ def save(made: Candidate, events: pl.DataFrame, folder: Path, *, strategy: Strat
         .otherwise(pl.col(pl.String))
         .name.keep()
     )
-    files.write_text(folder / "trades.csv", guarded.write_csv(float_precision=6))
+    files.write_text(folder / TRADES, guarded.write_csv(float_precision=6))

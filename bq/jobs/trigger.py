@@ -1,72 +1,99 @@
 """Why a retrain is run: which triggers held. It runs whenever data, parameters or code differ, or where forced."""
 
-import datetime as dt
-from typing import Any
-
 import polars as pl
 
 from bq import runs
 from bq.core.errors import BQError
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
-from bq.jobs.run.record import GOOD
+from bq.runs.record import GOOD, Cause, Known, RunRecord, Trigger
 from bq.serving import registry
 from bq.strategies.events import matured
 from bq.workbench import screen
 
 ENOUGH_EVENTS = 500  # matured ones that the last attempt did not know
 OLD_DAYS = 365  # since the champion's training ended, by the newest session
-DIFFERENT = {"data_hash": "data", "parameters": "parameters", "git": "code", "packages": "packages"}
+DIFFERENT = {  # a field of the record, and what it is a change of
+    "data_hash": Cause.DATA,
+    "parameters": Cause.PARAMETERS,
+    "git": Cause.CODE,
+    "packages": Cause.PACKAGES,
+}
+WORDS = {
+    Cause.FORCED: "forced",
+    Cause.FIRST_ATTEMPT: "first attempt",
+    Cause.CHAMPION_UNREADABLE: "the champion cannot be read",
+    Cause.NO_CHAMPION: "no champion",
+    Cause.SCHEMA: "the schema of the features changed",
+    Cause.DATA: "other data",
+    Cause.PARAMETERS: "other parameters",
+    Cause.CODE: "other code",
+    Cause.PACKAGES: "other packages",
+}
 
 
-def known(events: pl.DataFrame) -> dict[str, Any]:
+def known(events: pl.DataFrame) -> Known:
     """What the next attempt must know of this one's events: rule sets, and until when they had matured."""
-    ended = events["t1"].max()
-    return {"variants": events["variant"].unique().sort().to_list(), "matured_by": ended.isoformat() if ended else None}
+    return Known(variants=events["variant"].unique().sort().to_list(), matured_by=events["t1"].max())
 
 
-def held(request: Request, info: dict[str, Any], events: pl.DataFrame) -> str:
-    """The triggers that hold, in words. info : the run's own record, with `known` in it."""
+def held(request: Request, record: RunRecord, events: pl.DataFrame) -> list[Trigger]:
+    """The triggers that hold, and how far that of new events is. record : the run's own, with `known` in it."""
+    forced = [Trigger(kind=Cause.FORCED)] if request.force else []
     last = _last(request.settings.namespace)
     if last is None:
-        return "forced, first attempt" if request.force else "first attempt"
-    new = [word for name, word in DIFFERENT.items() if last.get(name) != info.get(name)]
-    parts = [
-        *(["forced"] if request.force else []),
-        *_of_champion(request, events),
-        _unseen(events, last.get("known") or {}),
-        *([f"{', '.join(new)} differ"] if new else []),
-    ]
-    return "; ".join(parts)
+        found = [*forced, Trigger(kind=Cause.FIRST_ATTEMPT)]
+    else:
+        found = [
+            *forced,
+            *_of_champion(request, events),
+            _unseen(events, last.known),
+            *(Trigger(kind=kind) for kind in differing(last, record)),
+        ]
+    return [trigger.model_copy(update={"text": told(trigger)}) for trigger in found]
 
 
-def _last(namespace: Namespace) -> dict[str, Any] | None:
+def differing(last: RunRecord, record: RunRecord) -> list[Cause]:
+    """In what a run differs from one before it."""
+    return [kind for name, kind in DIFFERENT.items() if getattr(last, name) != getattr(record, name)]
+
+
+def told(trigger: Trigger) -> str:
+    """A trigger in words."""
+    if trigger.kind == Cause.AGE:
+        return f"the champion's training ended {trigger.value or 0:.0f} days ago"
+    if trigger.kind == Cause.EVENTS:
+        enough = "" if trigger.holds else f" ({trigger.threshold or 0:.0f} would be enough by themselves)"
+        return f"{screen.count(int(trigger.value or 0), 'matured event')} new since the last attempt{enough}"
+    return WORDS[trigger.kind]
+
+
+def _last(namespace: Namespace) -> RunRecord | None:
     """The record of the newest attempt that came to its end."""
-    made = (run.info for run in runs.every(str(namespace), job="retrain") if run.info["status"] in GOOD)
+    made = (run.record for run in runs.every(str(namespace), job="retrain") if run.record.status in GOOD)
     return next(made, None)
 
 
-def _of_champion(request: Request, events: pl.DataFrame) -> list[str]:
+def _of_champion(request: Request, events: pl.DataFrame) -> list[Trigger]:
     try:
         champion = registry.champion(request.settings.namespace)
     except (BQError, OSError):
-        return ["the champion cannot be read"]
+        return [Trigger(kind=Cause.CHAMPION_UNREADABLE)]
     if champion is None:
-        return ["no champion"]
-    parts = []
-    if champion.bundle["schema_hash"] != request.strategy.features(request.settings).schema_hash:
-        parts.append("the schema of the features changed")
-    age = (events["session"].max() - dt.datetime.fromisoformat(champion.bundle["trained_through"]).date()).days
-    if age > OLD_DAYS + request.settings.learning.newest_days:
-        parts.append(f"the champion's training ended {age} days ago")
-    return parts
+        return [Trigger(kind=Cause.NO_CHAMPION)]
+    found = []
+    if champion.bundle.schema_hash != request.strategy.features(request.settings).schema_hash:
+        found.append(Trigger(kind=Cause.SCHEMA))
+    age = (events["session"].max() - champion.bundle.trained_through.date()).days
+    old = OLD_DAYS + request.settings.learning.newest_days
+    return [*found, *([Trigger(kind=Cause.AGE, value=age, threshold=old)] if age > old else [])]
 
 
-def _unseen(events: pl.DataFrame, before: dict[str, Any]) -> str:
+def _unseen(events: pl.DataFrame, before: Known) -> Trigger:
     """How many matured events the last attempt did not know."""
-    ripe = matured(events)
-    if before.get("matured_by"):
-        late = pl.col("t1_due") > dt.datetime.fromisoformat(before["matured_by"])
-        ripe = ripe.filter(late | ~pl.col("variant").is_in(before["variants"]))
-    enough = "" if len(ripe) >= ENOUGH_EVENTS else f" ({ENOUGH_EVENTS} would be enough by themselves)"
-    return f"{screen.count(len(ripe), 'matured event')} new since the last attempt{enough}"
+    unseen = matured(events)
+    if before.matured_by:
+        late = pl.col("t1_due") > before.matured_by
+        unseen = unseen.filter(late | ~pl.col("variant").is_in(before.variants))
+    count = len(unseen)
+    return Trigger(kind=Cause.EVENTS, holds=count >= ENOUGH_EVENTS, value=count, threshold=ENOUGH_EVENTS)

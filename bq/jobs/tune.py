@@ -10,6 +10,9 @@ from bq.jobs.retrain import describe_events, describe_market
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
 from bq.market import MarketData
+from bq.runs.folder import REPORT
+from bq.runs.record import Download, Job
+from bq.runs.verdict import Decision, Verdict
 from bq.strategies import store
 from bq.tuning import model, results, strategy
 from bq.tuning.results import Tuned
@@ -26,9 +29,9 @@ def main(request: Request) -> None:
     """
     target = _target(request)
     with protocol.lock(request.settings.namespace):
-        run = Run(request.settings, job="tune")
+        run = Run(request.settings, job=Job.TUNE)
         folder = protocol.perform(run, lambda under_way: _work(under_way, request, target))
-    screen.show(screen.verdict(run.info, run.verdict, folder / "report.html"))
+    screen.show(screen.verdict(run.record, run.verdict, folder / REPORT))
     _show_next(run, folder)
 
 
@@ -53,16 +56,18 @@ def _work(run: Run, request: Request, target: str) -> None:
     describe_market(run, data)
     tuned = _strategy(run, request, data) if target == strategy.KIND else _model(run, request, data)
     found, trials = tuned.results, len(tuned.results["trials"])
-    run.verdict, run.info["headline"] = found["verdict"], found["verdict"]["headline"]
-    run.info["title"] = f"{run.info['strategy']} · tuning of the {target} · {trials} trials · {found['objective']}"
-    run.info["seed"] = found["seed"]
+    run.verdict = Verdict.of(found["verdict"], what="the verdict of a tuning")
+    run.record.headline = run.verdict.headline
+    run.record.title = f"{run.record.namespace} · tuning of the {target} · {trials} trials · {found['objective']}"
+    run.record.seed = found["seed"]
     source, settings = request.parameters, request.strategy.settings
-    run.info["downloads"] += results.save(tuned, run.folder, source=source, model=settings)
+    files = results.save(tuned, run.folder, source=source, model=settings)
+    run.record.downloads += [Download(**file) for file in files]
     run.notebook(NOTEBOOK)
 
 
 def _strategy(run: Run, request: Request, data: MarketData) -> Tuned:
-    run.info["source"] = data.source
+    run.record.source = data.source
     with run.phase("tuning"):
         return strategy.tune(request.strategy, request.settings, data, keep=True)
 
@@ -78,12 +83,12 @@ def _model(run: Run, request: Request, data: MarketData) -> Tuned:
 def _show_next(run: Run, folder: Path) -> None:
     name = run.settings.strategy
     optimised = screen.shown(folder / f"{name}_optimised.yaml")
-    reasons = run.verdict["reasons"] if run.verdict else []
+    reasons = run.verdict.reasons if run.verdict else []
     lines = [*(f"{'':<12}{reason}" for reason in reasons), f"parameters  {optimised}"]
     given = os.environ.get("SET", "").strip()
     again = f' SET="{given}"' if given else ""  # the file has what was searched, not what SET said
     command = f"make retrain STRATEGY={name} PARAMS={optimised}{again}"
-    if run.verdict and run.verdict["decision"] == "rejected":
+    if run.verdict and run.verdict.decision == Decision.REJECTED:
         lines.append("next        not proven: keep the parameters as they are")
         lines.append(f"{'anyway':<12}{command}")
     else:

@@ -1,60 +1,49 @@
-"""A lower bound against a threshold, as a component of the gate: what was found, and what would be needed."""
+"""A lower bound against a threshold, as a component of the gate: what was found, and how far it is from holding."""
 
-import math
+from typing import Any
 
 import polars as pl
 
 from bq.core.settings import Gate
 from bq.stats.bootstrap import Interval
-from bq.strategies.component import Component
+from bq.strategies.component import Component, Kind, Missing, of_interval
 
 DAYS_A_MONTH = 30.44
-SAME = "choices that differ: these earned the same on every session"
 NOISE = 1e-9  # of sums of the same numbers in another order
 
 
 def bound(
-    name: str, interval: Interval, threshold: float, settings: Gate, sample: pl.DataFrame, beside: str = ""
+    kind: Kind, interval: Interval, threshold: float, settings: Gate, sample: pl.DataFrame, **facts: Any
 ) -> Component:
-    """A one-sided bootstrap lower bound against a threshold; too few blocks are inconclusive."""
+    """A one-sided bootstrap lower bound that must exceed a threshold; too few blocks are inconclusive.
+
+    facts : further ones of the component.
+    """
     days = (sample["session"].max() - sample["session"].min()).days
-    statement = (
-        f"{interval}{beside}; lower bound must exceed {threshold:+.3f}; "
-        f"{interval.n} sessions, {interval.blocks:.0f} blocks"
-    )
-    if not interval.blocks >= settings.min_blocks:
-        more = more_time(days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0))
-        missing = SAME if _same(interval, threshold) else more
-        return Component.of(name, None, f"{statement} (at least {settings.min_blocks})", missing)
-    if interval.low > threshold:
-        return Component.of(name, True, statement, "")
-    return Component.of(name, False, statement, needed(interval, threshold, days))
+    enough = interval.blocks >= settings.min_blocks
+    missing = distance(interval, threshold, days) if enough else more_blocks(interval, threshold, days, settings)
+    found = of_interval(interval) | {"threshold": threshold, "least_blocks": settings.min_blocks} | facts
+    return Component.asked(kind, interval.low > threshold if enough else None, missing, **found)
 
 
-def needed(interval: Interval, threshold: float, days: int) -> str:
-    """How much more time would settle it at the same mean, or how much better it would have to be."""
+def more_blocks(interval: Interval, threshold: float, days: int, settings: Gate) -> Missing:
+    """How much more time makes as many blocks as are asked for."""
     if _same(interval, threshold):
-        return SAME
-    better = f"a mean higher by {least(threshold - interval.low)}"
-    distance = interval.mean - threshold
-    if distance <= 0:
-        return better
-    factor = ((interval.mean - interval.low) / distance) ** 2  # the interval shrinks with the square root of time
-    return f"{more_time(days * (factor - 1.0))} at this mean, or {better}"
+        return Missing(identical=True)
+    return Missing(months=days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0) / DAYS_A_MONTH)
+
+
+def distance(interval: Interval, threshold: float, days: int) -> Missing:
+    """How much more time would settle it at the same mean, and how much better it would have to be."""
+    if _same(interval, threshold):
+        return Missing(identical=True)
+    ahead, by = interval.mean - threshold, threshold - interval.low
+    if ahead <= 0:
+        return Missing(by=by)
+    factor = ((interval.mean - interval.low) / ahead) ** 2  # the interval shrinks with the square root of time
+    return Missing(by=by, months=days * (factor - 1.0) / DAYS_A_MONTH)
 
 
 def _same(interval: Interval, threshold: float) -> bool:
     """Whether two series differ by the threshold on every session: no time and no mean tells them apart."""
     return max(abs(interval.low - threshold), abs(interval.high - threshold)) < NOISE
-
-
-def least(short: float) -> str:
-    """What is missing to a bound, never shown as nothing."""
-    return f"{max(short, 0.001):.3f}"
-
-
-def more_time(days: float) -> str:
-    """Days in words."""
-    months = max(math.ceil(days / DAYS_A_MONTH), 1)
-    unit = "month" if months == 1 else "months"
-    return f"about {months} more {unit}" if months <= 120 else "more than 10 more years"

@@ -1,18 +1,22 @@
 """What a training leaves in its run folder, for the gate to judge: the artefact, its predictions, its parity."""
 
+import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 import polars.selectors as cs
+from pydantic import ValidationError
 
 from bq.core import files
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BadParameters
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
 from bq.learning import anatomy, metrics
 from bq.learning.walkforward import Training
+from bq.runs.folder import table as table_file
 from bq.serving import gates, onnx, registry, support
+from bq.serving.model_records import Bundle, Card, ParityRecord, Saved
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
@@ -24,7 +28,6 @@ MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
 SUCCESS_TABLES = ("success_oos", "success_newest")
 RECORD = "candidate.json"  # what is known of them, written last
-VALUES = "oos_values"  # in the card: what the recipe earned out of sample, by session
 
 
 class Candidate(NamedTuple):
@@ -48,7 +51,7 @@ class Candidate(NamedTuple):
     @property
     def own_oos(self) -> pl.DataFrame:
         """Out-of-sample predictions of the candidate's own recipe."""
-        return self.oos.filter(pl.col("model") == self.artefact.bundle["model"])
+        return self.oos.filter(pl.col("model") == self.artefact.bundle.model)
 
 
 def recipe_digest(settings: Settings) -> str:
@@ -57,6 +60,19 @@ def recipe_digest(settings: Settings) -> str:
     What is only shown beside the candidate, and how it is judged or tuned, is no part of it.
     """
     return files.digest(part(settings, Affects.RECIPE))
+
+
+def standing_recipe(artefact: Artefact, strategy: Strategy) -> str:
+    """The digest of how a model was trained, as today's code computes it from the parameters on its card.
+
+    So a change of how it is computed, or a parameter that came since with a default, makes no champion a changed
+    recipe. Where the parameters are none of today's the digest is the one stored with the model.
+    """
+    try:
+        stored = files.canonical_json(artefact.card.parameters)  # as JSON, where a date is text
+        return recipe_digest(strategy.settings.model_validate_json(stored))
+    except (ValidationError, BadParameters):
+        return artefact.bundle.recipe
 
 
 def save(
@@ -83,7 +99,7 @@ def make(
     """
     table = tables(training.oos, strategy, settings)
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
-    card = _card(table, training.artefact.name, strategy.value.earned(oos, "expected", settings))
+    card = _card(table, training.artefact.name, strategy.value.earned(oos, "expected", settings), settings)
     features, regimes = strategy.features(settings), settings.learning.regimes
     artefact, parity = _export(training, strategy.task(settings), events, strategy, settings, card)
     made = Candidate(
@@ -102,15 +118,19 @@ def make(
         return made
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
     figures = tables(alone, strategy, settings, task=strategy.success)
-    card = _card(figures, success.artefact.name, gates.success_values(alone, strategy.success))
+    card = _card(figures, success.artefact.name, gates.success_values(alone, strategy.success), settings)
     second, second_parity = _export(success, strategy.success, events, strategy, settings, card)
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 
-def _card(table: pl.DataFrame, model: str, values: pl.DataFrame) -> dict:
-    """Figures of a model, and what its recipe earned."""
+def _card(table: pl.DataFrame, model: str, values: pl.DataFrame, settings: Settings) -> Card:
+    """Parameters and figures of a model, and what its recipe earned."""
     own = _plain(table).filter(pl.col("model") == model).drop("model")
-    return {"metrics_oos": own.to_dicts(), VALUES: [[str(day), value] for day, value in values.rows()]}
+    return Card(
+        parameters=settings.model_dump(mode="json"),
+        metrics_oos=own.to_dicts(),
+        oos_values=[(str(day), value) for day, value in values.rows()],
+    )
 
 
 def _plain(table: pl.DataFrame) -> pl.DataFrame:
@@ -118,28 +138,29 @@ def _plain(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write(made: Candidate, folder: Path) -> None:
-    known: dict[str, Any] = {"model_id": made.artefact.model_id, "parity": made.parity._asdict()}
+    known = Saved(model_id=made.artefact.model_id, parity=ParityRecord(**made.parity._asdict()))
     registry.store(made.artefact, folder / MODELS)
-    known["tables"] = {name: _write_table(folder, name, getattr(made, name)) for name in TABLES}
-    if made.success is not None:
+    known.tables = {name: _write_table(folder, name, getattr(made, name)) for name in TABLES}
+    if made.success is not None and made.success_parity is not None:
         registry.store(made.success, folder / MODELS)
-        known |= {"success_id": made.success.model_id, "success_parity": made.success_parity._asdict()}
-        known["tables"] |= {name: _write_table(folder, name, getattr(made, name)) for name in SUCCESS_TABLES}
+        known.success_id = made.success.model_id
+        known.success_parity = ParityRecord(**made.success_parity._asdict())
+        known.tables |= {name: _write_table(folder, name, getattr(made, name)) for name in SUCCESS_TABLES}
     files.write_json(folder / "metrics.json", _plain(made.metrics).to_dicts())
-    files.write_json(folder / RECORD, known)
+    known.write(folder / RECORD)
 
 
 def _write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
     """Write a table; the hash of its bytes."""
     content = files.parquet(table)
-    files.write_bytes(folder / f"{name}.parquet", content)
+    files.write_bytes(table_file(folder, name), content)
     return files.sha256(content)
 
 
-def _read_table(folder: Path, name: str, known: dict[str, Any]) -> pl.DataFrame:
+def _read_table(folder: Path, name: str, known: Saved) -> pl.DataFrame:
     """Read a table that `_write_table` wrote. Raises BadData where it holds something else."""
-    content = (folder / f"{name}.parquet").read_bytes()
-    expected = known.get("tables", {}).get(name)  # version 0.1 kept none
+    content = table_file(folder, name).read_bytes()
+    expected = known.tables.get(name)  # version 0.1 kept none
     if expected not in (None, files.sha256(content)):
         raise BadData(
             f"{folder / name}.parquet: must hold what the training wrote, by its hash in {RECORD}, but was changed "
@@ -150,7 +171,7 @@ def _read_table(folder: Path, name: str, known: dict[str, Any]) -> pl.DataFrame:
 
 def values_of(artefact: Artefact) -> pl.DataFrame | None:
     """What an artefact's recipe earned out of sample: session, value; None for a model stored without."""
-    rows = artefact.card.get(VALUES)
+    rows = artefact.card.oos_values
     if rows is None:
         return None
     frame = pl.DataFrame(rows, schema={"session": pl.String, "value": pl.Float64}, orient="row")
@@ -158,32 +179,32 @@ def values_of(artefact: Artefact) -> pl.DataFrame | None:
 
 
 def _export(
-    training: Training, task: Task, events: pl.DataFrame, strategy: Strategy, settings: Settings, card: dict
+    training: Training, task: Task, events: pl.DataFrame, strategy: Strategy, settings: Settings, card: Card
 ) -> tuple[Artefact, Parity]:
     features = strategy.features(settings)
     graph = onnx.export(training.artefact)
     known = matured(events, cut=training.trained_through)
     x, seed = features.matrix(known), settings.learning.seed
     parity = onnx.parity(training.artefact, graph, x, trade_above=task.trade_above, seed=seed)
-    bundle = {
-        "strategy": strategy.name,
-        "model": training.artefact.name,
-        "features": features.name,
-        "schema_hash": features.schema_hash,
-        "columns": list(features.columns),
-        "classes": list(task.classes),
-        "edges": list(task.edges),
-        "trade_above": task.trade_above,
-        "threshold": training.artefact.threshold,
-        "recipe": recipe_digest(settings),
-        "source": weakest_source(events),
-        "events_hash": store.events_hash(events, features, strategy.task(settings)),
-        "trained_events": len(known),
-        "trained_through": training.trained_through.isoformat(),
-        "support": support.describe(features, x),
-        "seed": seed,
-    }
-    return Artefact(graph, bundle, {"parameters": settings.model_dump(mode="json"), **card}), parity
+    bundle = Bundle(
+        strategy=strategy.name,
+        model=training.artefact.name,
+        features=features.name,
+        schema_hash=features.schema_hash,
+        columns=list(features.columns),
+        classes=list(task.classes),
+        edges=list(task.edges),
+        trade_above=task.trade_above,
+        threshold=training.artefact.threshold,
+        recipe=recipe_digest(settings),
+        source=weakest_source(events),
+        events_hash=store.events_hash(events, features, strategy.task(settings)),
+        trained_events=len(known),
+        trained_through=training.trained_through,
+        support=support.describe(features, x),
+        seed=seed,
+    )
+    return Artefact.of(graph, bundle, card), parity
 
 
 def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> pl.DataFrame:
@@ -203,16 +224,22 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: T
 
 def load(folder: Path) -> Candidate:
     """Read what `save` wrote; every hash is checked."""
-    known = files.read_json(folder / RECORD)
+    known = Saved.read(folder / RECORD, what=f"{folder.name}: {RECORD}", remedy="Train again.")
     made = Candidate(
-        artefact=registry.load(folder / MODELS / known["model_id"]),
-        parity=Parity(**known["parity"]),
+        artefact=registry.load(folder / MODELS / known.model_id),
+        parity=_parity(known.parity),
         **{name: _read_table(folder, name, known) for name in TABLES},
     )
-    if "success_id" not in known:
+    if known.success_id is None or known.success_parity is None:
         return made
     return made._replace(
-        success=registry.load(folder / MODELS / known["success_id"]),
-        success_parity=Parity(**known["success_parity"]),
+        success=registry.load(folder / MODELS / known.success_id),
+        success_parity=_parity(known.success_parity),
         **{name: _read_table(folder, name, known) for name in SUCCESS_TABLES},
     )
+
+
+def _parity(stored: ParityRecord) -> Parity:
+    """JSON has no infinity: a difference that is none is read as one."""
+    difference = math.inf if stored.largest_difference is None else stored.largest_difference
+    return Parity(stored.rows, difference, stored.flips)

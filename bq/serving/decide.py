@@ -5,7 +5,7 @@ Models are loaded once, with every hash checked (`load`), and then decide as oft
 
 import datetime as dt
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
 from bq.serving import registry, support
+from bq.serving.model_records import Bundle
 from bq.serving.onnx import Session
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
@@ -56,19 +57,19 @@ class Champion(NamedTuple):
     """A deployed model ready to answer."""
 
     model_id: str
-    bundle: dict[str, Any]
+    bundle: Bundle
     session: Session
     run_id: str = ""  # of the run that made it
 
     @property
     def trained_through(self) -> dt.datetime:
         """The latest end of an event that it was trained on."""
-        return dt.datetime.fromisoformat(self.bundle["trained_through"])
+        return self.bundle.trained_through
 
     @property
     def probability(self) -> str:
         """Column of its predictions with the probability of the last class."""
-        return f"p_{self.bundle['classes'][-1]}"
+        return f"p_{self.bundle.classes[-1]}"
 
 
 class Loaded(NamedTuple):
@@ -114,25 +115,25 @@ def _load(strategy: Strategy, namespace: Namespace) -> Loaded:
 
 def ready(artefact: Artefact, strategy: Strategy) -> Champion:
     """Load an artefact's graph; OtherSchema where its features are not those of the strategy."""
-    features = strategy.feature_set(artefact.bundle["features"])
-    if features is None or features.schema_hash != artefact.bundle["schema_hash"]:
+    features = strategy.feature_set(artefact.bundle.features)
+    if features is None or features.schema_hash != artefact.bundle.schema_hash:
         known = set(features.columns) if features else set()
-        theirs = set(artefact.bundle["columns"])
+        theirs = set(artefact.bundle.columns)
         raise OtherSchema(
-            f"model {artefact.model_id}: its features must be those of {artefact.bundle['features']}, but missing: "
+            f"model {artefact.model_id}: its features must be those of {artefact.bundle.features}, but missing: "
             f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain."
         )
-    return Champion(artefact.model_id, artefact.bundle, Session(artefact.graph), artefact.card.get("run_id", ""))
+    return Champion(artefact.model_id, artefact.bundle, Session(artefact.graph), artefact.card.run_id)
 
 
 def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.DataFrame:
     """The events with the model's columns: expected, and of a classifier predicted and p_<class>."""
-    x = strategy.feature_set(model.bundle["features"]).matrix(events)
+    x = strategy.feature_set(model.bundle.features).matrix(events)
     answer = model.session.predict(x, *strategy.table.cells(events))
     answered = events.with_columns(pl.Series("expected", answer.expected))
-    if not model.bundle["classes"]:
+    if not model.bundle.classes:
         return answered
-    probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(model.bundle["classes"])}
+    probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(model.bundle.classes)}
     return answered.with_columns(
         pl.Series("predicted", answer.probabilities.argmax(axis=1)),
         **{name: pl.Series(values) for name, values in probabilities.items()},
@@ -181,8 +182,8 @@ def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier
     """The first tier decides by what is expected, the second by the probability of success."""
     first = tier == Tier.CHAMPION
     by = "expected" if first else model.probability
-    threshold = model.bundle["trade_above" if first else "threshold"]
-    classes = dict(enumerate(model.bundle["classes"]))
+    threshold = model.bundle.trade_above if first else model.bundle.threshold
+    classes = dict(enumerate(model.bundle.classes))
     answered = predict(model, events, strategy).with_columns(outside_support=_outside(model, events, strategy))
     return _answer(
         answered.sort([by, "event_id"], descending=[True, False]),
@@ -219,8 +220,8 @@ def _outside(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Se
 
     Logs a warning where the share of such events is above `support.ALERT_ABOVE`.
     """
-    features = strategy.feature_set(model.bundle["features"])
-    outside = support.outside(model.bundle["support"], features, features.matrix(events))
+    features = strategy.feature_set(model.bundle.features)
+    outside = support.outside(model.bundle.support, features, features.matrix(events))
     names = [[name for name, out in zip(features.columns, row, strict=True) if out] for row in outside]
     share = float(outside.any(axis=1).mean()) if len(outside) else 0.0
     if share > support.ALERT_ABOVE:

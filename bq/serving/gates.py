@@ -13,6 +13,7 @@ from typing import NamedTuple
 import polars as pl
 
 from bq.core.errors import BadData
+from bq.core.namespace import Tier
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
 from bq.serving import bounds, ledger
@@ -20,19 +21,26 @@ from bq.serving.onnx import TOLERANCE, Parity
 from bq.stats import drawdown
 from bq.stats.blocks import Blocks, block_length
 from bq.stats.rank_ic import spearman
-from bq.strategies.component import Component
+from bq.strategies.component import Component, Kind, Missing, of_interval
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
 
-NAMED = 2  # failed components that a headline names
-
 
 class Verdict(NamedTuple):
-    """What the gate decided and why."""
+    """What the gate decided of a model of a tier, and why."""
 
     deploy: bool
-    headline: str
+    tier: Tier
     components: list[Component]
+
+    @property
+    def failed(self) -> list[Component]:
+        """What does not hold, or is inconclusive."""
+        return [component for component in self.components if not component.holds]
+
+    def part(self, kind: Kind) -> Component | None:
+        """The component of a kind, where it was asked."""
+        return next((component for component in self.components if component.kind == kind), None)
 
 
 class Evidence(NamedTuple):
@@ -51,7 +59,7 @@ class Standing(NamedTuple):
     recipe: str  # digest of the way it was trained
     newest: pl.DataFrame | None  # the newest window as it predicts it; None where it cannot answer
     values: pl.DataFrame | None  # what its recipe earned out of sample: session, value; None where that is not known
-    name: str = "champion"  # for people
+    tier: Tier = Tier.CHAMPION
 
 
 def decide(found: Evidence, standing: Standing | None, *, strategy: Strategy, settings: Settings) -> Verdict:
@@ -63,7 +71,7 @@ def decide(found: Evidence, standing: Standing | None, *, strategy: Strategy, se
     shown = _recipe(found.oos, pairs, strategy.value.name(settings), settings)
     shown += strategy.value.requirements(found.oos, settings)
     task = strategy.task(settings)
-    return _judge(found, standing, pairs, shown, "better than the rule score", task=task, settings=settings)
+    return _judge(found, standing, pairs, shown, Tier.CHAMPION, task=task, settings=settings)
 
 
 def decide_success(found: Evidence, standing: Standing | None, *, strategy: Strategy, settings: Settings) -> Verdict:
@@ -76,14 +84,13 @@ def decide_success(found: Evidence, standing: Standing | None, *, strategy: Stra
     ours = success_values(oos, task).rename({"value": "model"})
     pairs = ours.join(rule, on="session", how="left", maintain_order="left")
     traded = oos[task.probability] >= oos["threshold"]
-    beside = f", all events {oos['outcome'].mean():+.3f}, {traded.sum()} of {len(oos)} events traded"
     net = blocks(oos, settings).mean(pairs["model"].to_numpy())
-    name = "net outcome above 0 of the trades above the threshold"
-    shown = [bounds.bound(name, net, 0.0, settings.gate, oos, beside)]
+    sample = {"baseline": oos["outcome"].mean(), "events": len(oos), "more": {"traded": int(traded.sum())}}
+    shown = [bounds.bound(Kind.NET_OF_TRADES, net, 0.0, settings.gate, oos, **sample)]
     found = found._replace(newest=_by_probability(found.newest, task))
     if standing is not None and standing.newest is not None:
         standing = standing._replace(newest=_by_probability(standing.newest, task))
-    return _judge(found, standing, pairs, shown, "its trades earn more than their costs", task=task, settings=settings)
+    return _judge(found, standing, pairs, shown, Tier.SECOND, task=task, settings=settings)
 
 
 def success_values(oos: pl.DataFrame, task: Task) -> pl.DataFrame:
@@ -103,7 +110,7 @@ def _judge(
     standing: Standing | None,
     pairs: pl.DataFrame,
     shown: list[Component],
-    earned: str,
+    tier: Tier,
     *,
     task: Task,
     settings: Settings,
@@ -111,7 +118,6 @@ def _judge(
     """The verdict on a model of either tier.
 
     pairs : what it and the rule score earned: session, model, baseline. shown : what only its own tier is asked for.
-    earned : that in words, where it holds.
     """
     gate, oos = settings.gate, found.oos
     changed = standing is not None and standing.recipe != found.recipe
@@ -125,60 +131,40 @@ def _judge(
         *_calibration(oos, task, gate),
         _parity(found.parity),
     ]
-    failed = [c for c in components if not c.holds]
-    if failed:
-        return Verdict(False, _said(failed), components)
-    better = f"{earned} out of sample" + (f", better than the {standing.name}'s recipe" if changed else "")
-    against = "rule score" if standing is None or standing.newest is None else standing.name
-    return Verdict(True, f"{better}, and not worse than the {against} on the newest window", components)
-
-
-def _said(failed: list[Component]) -> str:
-    said = [f"{'inconclusive' if c.holds is None else 'not proven'}: {c.name}" for c in failed]
-    more = f"; and {len(said) - NAMED} more" if len(said) > NAMED else ""
-    return "; ".join(said[:NAMED]) + more
+    return Verdict(all(component.holds for component in components), tier, components)
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
     days, events = (oos["session"].max() - oos["session"].min()).days, len(oos)
-    missing = settings.min_oos_days - days
+    least, fewest = settings.min_oos_days, settings.min_events
+    months = (least - days) / bounds.DAYS_A_MONTH
     return [
-        Component.of(
-            "out-of-sample time",
-            days >= settings.min_oos_days,
-            f"{days} days (at least {settings.min_oos_days})",
-            bounds.more_time(missing),
-        ),
-        Component.of(
-            "out-of-sample events",
-            events >= settings.min_events,
-            f"{events} events (at least {settings.min_events})",
-            f"{settings.min_events - events} more events",
+        Component.asked(Kind.SAMPLE_TIME, days >= least, Missing(months=months), value=days, threshold=least),
+        Component.asked(
+            Kind.SAMPLE_EVENTS, events >= fewest, Missing(events=fewest - events), value=events, threshold=fewest
         ),
     ]
 
 
 def _recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
     uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
-    beside = f", rule score {pairs['baseline'].mean():+.3f}"
+    gate, beside = settings.gate, {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}
     return [
-        bounds.bound(f"{name}: uplift over the rule score", uplift, settings.gate.margin, settings.gate, oos, beside),
-        bounds.bound(f"{name} above 0", net, 0.0, settings.gate, oos),
+        bounds.bound(Kind.UPLIFT, uplift, gate.margin, gate, oos, of=name, **beside),
+        bounds.bound(Kind.NET, net, 0.0, gate, oos, of=name),
     ]
 
 
 def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, standing: Standing, settings: Settings) -> Component:
-    """A changed recipe against the champion's, on the sessions that both were judged on out of sample."""
-    name, whose = f"uplift over the {standing.name}'s recipe", f"the {standing.name}'s"
+    """A changed recipe against that of what is deployed, on the sessions that both were judged on out of sample."""
     ours = pairs.select("session", value="model")
     theirs = ours.clear() if standing.values is None else standing.values
     both = ours.join(theirs, on="session", suffix="_champion").sort("session")
     difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
+    beside = {"baseline": both["value_champion"].mean(), "against": standing.tier}
     if not difference.n:
-        statement = f"{whose} recipe has no session in common with this one's out-of-sample sessions"
-        return Component.of(name, None, statement, "sessions that both were judged on, or a rollback to the rule score")
-    beside = f", changed recipe, {whose} {both['value_champion'].mean():+.3f}"
-    return bounds.bound(name, difference, settings.gate.margin, settings.gate, both, beside)
+        return Component.asked(Kind.CHANGED_RECIPE, None, sessions=0, **beside)
+    return bounds.bound(Kind.CHANGED_RECIPE, difference, settings.gate.margin, settings.gate, both, **beside)
 
 
 def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
@@ -186,25 +172,28 @@ def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
     if most is None:
         return []
     ours, rule = (drawdown.maximum_of_sum(pairs[name]) for name in ("model", "baseline"))
-    statement = f"largest fall of the running sum {ours:.3f}, rule score's {rule:.3f} (at most {most:g} times that)"
-    needed = f"a fall smaller by {bounds.least(ours - most * rule)}"
-    return [Component.of("drawdown", ours <= most * rule, statement, needed)]
+    facts = {"value": ours, "threshold": most * rule, "baseline": rule, "against": Tier.RULE, "more": {"ratio": most}}
+    return [Component.asked(Kind.DRAWDOWN, ours <= most * rule, Missing(by=ours - most * rule), **facts)]
 
 
 def _deflated(pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate) -> list[Component]:
     least = settings.min_deflated_probability
     if least is None:
         return []
-    name = "deflated Sharpe ratio"
     try:
         found = ledger.deflate(pairs.select("session", value="model"), trials, least=least)
     except BadData as error:
-        return [Component.of(name, None, str(error), "results that vary")]
-    more = found.needed - found.sessions
-    needed = "a higher mean or a steadier one"
-    if math.isfinite(more):
-        needed = f"about {math.ceil(more):,} more sessions like these, or {needed}"
-    return [Component.of(name, min(found.probability, found.revised) >= least, f"{found}; at least {least:g}", needed)]
+        return [Component.asked(Kind.DEFLATED_SHARPE, None, reason=str(error))]
+    return [deflated(found, least)]
+
+
+def deflated(found: ledger.Deflated, least: float) -> Component:
+    """The probability of a deflated Sharpe ratio, by the published formula and by its revision, against the least."""
+    probability = min(found.probability, found.revised)
+    facts = {"value": probability, "threshold": least, "sessions": found.sessions, "more": found._asdict()}
+    return Component.asked(
+        Kind.DEFLATED_SHARPE, probability >= least, Missing(sessions=found.needed - found.sessions), **facts
+    )
 
 
 def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None = None) -> Blocks:
@@ -218,28 +207,22 @@ def artefact(newest: pl.DataFrame, standing: Standing | None, settings: Settings
 
     Or better, where asked. A session that the other leaves without an order counts as 0 for it.
     """
-    by, against, both = "score", "rule score", newest
+    by, against, both = "score", Tier.RULE, newest
     if standing is not None and standing.newest is not None:
-        by, against = "champion_expected", standing.name
+        by, against = "champion_expected", standing.tier
         both = newest.join(standing.newest.select("event_id", champion_expected="expected"), on="event_id")
     ranks = _orders(both, by)
     ours, difference = blocks(newest, settings, ranks["session"]).means(ranks.select("ours", "uplift").to_numpy())
-    name, gate = f"newest window against the {against}", settings.gate
-    window = f"{newest['session'].min()} to {newest['session'].max()}"
+    kind, gate = Kind.ARTEFACT, settings.gate
+    window = {"first": newest["session"].min(), "last": newest["session"].max(), "against": against}
     if standing is not None and not changed and gate.same_recipe == "superior":
-        component = bounds.bound(name, difference, 0.0, gate, newest, f" of rank IC, {window}")
-        longer = f"{component.needed} (the window is `learning.newest_days`)"
-        return component._replace(needed="" if component.holds else longer)
+        return bounds.bound(kind, difference, 0.0, gate, newest, more={"difference": True}, **window)
     if math.isnan(ours.mean):
-        statement = f"no session of {window} has two events that it orders and the {against} answers"
-        return Component.of(name, None, statement, "sessions of two such events or more")
+        return Component.asked(kind, None, sessions=0, **window)
     replaced = ranks["theirs"].mean()
     least = max(replaced, 0.0) - gate.artefact_margin
-    statement = (
-        f"rank IC {ours} per session, {against} {replaced:+.3f}; mean must be at least {least:+.3f}; "
-        f"{ours.n} sessions, {window}"
-    )
-    return Component.of(name, ours.mean >= least, statement, f"a mean higher by {bounds.least(least - ours.mean)}")
+    found = of_interval(ours) | {"threshold": least, "baseline": replaced} | window
+    return Component.asked(kind, ours.mean >= least, Missing(by=least - ours.mean), **found)
 
 
 def _orders(predictions: pl.DataFrame, by: str) -> pl.DataFrame:
@@ -261,15 +244,10 @@ def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> list[Componen
     if most is None or not task.classes:
         return []
     error = metrics.calibration_error(oos, task)
-    of = f"P({task.classes[-1]})" if len(task.classes) == 2 else f"{len(task.classes)} classes together"
-    sample = f"{len(oos)} events, {of}"
-    statement = f"expected calibration error {error:.3f} (at most {most}); {sample}"
-    return [Component.of("calibration", error <= most, statement, f"an error lower by {bounds.least(error - most)}")]
+    facts = {"value": error, "threshold": most, "events": len(oos), "more": {"classes": list(task.classes)}}
+    return [Component.asked(Kind.CALIBRATION, error <= most, Missing(by=error - most), **facts)]
 
 
 def _parity(parity: Parity) -> Component:
-    statement = (
-        f"largest difference {parity.largest_difference:.1e}, {parity.flips} decision flips on {parity.rows} rows "
-        f"(at most {TOLERANCE:.0e} and none)"
-    )
-    return Component.of("ONNX parity", parity.holds, statement, "a graph that answers as the model does")
+    facts = {"value": parity.largest_difference, "threshold": TOLERANCE}
+    return Component.asked(Kind.PARITY, parity.holds, **facts, more={"flips": parity.flips, "rows": parity.rows})

@@ -91,7 +91,7 @@ def _walk_forward(model: Champion) -> pl.DataFrame:
     """What the recipe predicted out of sample in the run that made the model, as ANSWERS; nothing where it is gone."""
     path = paths.outputs() / model.run_id / "oos.parquet"
     try:
-        made = files.read_parquet(path).filter(pl.col("model") == model.bundle["model"])
+        made = files.read_parquet(path).filter(pl.col("model") == model.bundle.model)
         found = made.select(
             "event_id", probability=model.probability, predicted_by=pl.lit(Predictor.WALK_FORWARD.value)
         )

@@ -3,15 +3,16 @@
     models/<namespace>/<model id>/  model.onnx  bundle.json  card.json  manifest.json
     models/<namespace>/champion.json
 
-The id is a digest of model.onnx and bundle.json: the same training gives the same id. A reader checks every hash in the
-manifest before it loads anything.
+The id is a digest of model.onnx and of bundle.json as stored: the same training gives the same id, and a later schema
+leaves it as it is. A reader checks every hash in the manifest before it loads anything.
 """
 
 import contextlib
 import datetime as dt
-import json
+import functools
 import shutil
 import tempfile
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,12 @@ from bq.core import files, paths, secrets
 from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
+from bq.serving.model_records import Bundle, Card, Pointer
 
 NONE = "none"  # in place of a model id: no model, the rule score decides
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
+POINTER = "champion.json"
+REMEDY = "`make rollback` or retrain."
 
 
 class Change(StrEnum):
@@ -32,17 +36,28 @@ class Change(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
-class Artefact(NamedTuple):
+@dataclass(frozen=True)
+class Artefact:
     """A model as stored: the graph, what it needs to be used, and what is known about it."""
 
     graph: bytes
-    bundle: dict[str, Any]  # strategy, features, schema_hash, classes, trained_through, …
-    card: dict[str, Any]
+    stored: str  # text of bundle.json, which the id is made of
+    card: Card
 
-    @property
+    @staticmethod
+    def of(graph: bytes, bundle: Bundle, card: Card) -> "Artefact":
+        """A model that was never stored before."""
+        return Artefact(graph, bundle.text(), card)
+
+    @functools.cached_property
+    def bundle(self) -> Bundle:
+        """What the graph needs to be used."""
+        return Bundle.parse(self.stored, what=f"model {self.model_id}: bundle.json", remedy=REMEDY)
+
+    @functools.cached_property
     def model_id(self) -> str:
         """Digest of graph and bundle, 16 hex digits."""
-        return files.digest([files.sha256(self.graph), files.canonical_json(self.bundle)])
+        return files.digest([files.sha256(self.graph), self.stored])
 
 
 class Decider(NamedTuple):
@@ -74,8 +89,8 @@ def store(artefact: Artefact, folder: Path) -> Path:
     try:
         contents = {
             "model.onnx": artefact.graph,
-            "bundle.json": files.canonical_json(artefact.bundle).encode(),
-            "card.json": files.canonical_json(secrets.redacted(artefact.card)[0]).encode(),
+            "bundle.json": artefact.stored.encode(),
+            "card.json": files.canonical_json(secrets.redacted(artefact.card.plain())[0]).encode(),
         }
         manifest = {name: files.sha256(content) for name, content in contents.items()}
         for name, content in {**contents, "manifest.json": files.canonical_json(manifest).encode()}.items():
@@ -112,32 +127,34 @@ def _checked(path: Path) -> dict[str, bytes]:
 
 
 def load(path: Path) -> Artefact:
-    """The artefact, from the very bytes whose hashes were checked."""
+    """The artefact, from the very bytes whose hashes were checked. Raises BadData for a model that is not whole."""
     contents = _checked(path)
-    bundle, card = (json.loads(contents[name]) for name in ("bundle.json", "card.json"))
-    artefact = Artefact(contents["model.onnx"], bundle, card)
+    card = Card.parse(contents["card.json"], what=f"model {path.name}: card.json", remedy=REMEDY)
+    artefact = Artefact(contents["model.onnx"], contents["bundle.json"].decode(), card)
     if artefact.model_id != path.name:
         raise BadData(
             f"model {path.name}: must lie in the folder of its id, but its content has id {artefact.model_id}."
         )
+    artefact.bundle  # noqa: B018 - read here, so that one of another shape is refused with the rest
     return artefact
 
 
-def pointer(namespace: Namespace) -> dict[str, Any] | None:
-    """What champion.json says (model_id, previous, since_utc, reason), or None where no model is deployed."""
+def namespaces() -> list[Namespace]:
+    """Namespaces of either tier that have a pointer, also one that cannot be read."""
+    folders = sorted(path.parent.name for path in (paths.home() / "models").glob(f"*/{POINTER}"))
+    return [namespace for name in folders if (namespace := Namespace.of_folder(name))]
+
+
+def pointer(namespace: Namespace) -> Pointer | None:
+    """What champion.json says, or None where no model is deployed."""
     found = _pointed(namespace)
-    return None if found is None or found["model_id"] == NONE else found
+    return None if found is None or found.model_id == NONE else found
 
 
-def _pointed(namespace: Namespace) -> dict[str, Any] | None:
+def _pointed(namespace: Namespace) -> Pointer | None:
     """Like `pointer`, with NONE where it says so; None where it was never written."""
-    path = paths.models(namespace) / "champion.json"
-    if not path.is_file():
-        return None
-    found = _read(path)
-    if not {"model_id", "previous", "since_utc", "reason"} <= set(found) or not isinstance(found["model_id"], str):
-        raise BadData(f"{path}: must name a model_id, but does not. `make rollback` or retrain.")
-    return found
+    path = paths.models(namespace) / POINTER
+    return Pointer.read(path, what=f"{path}:", remedy=REMEDY) if path.is_file() else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -149,7 +166,7 @@ def _read(path: Path) -> dict[str, Any]:
     raise BadData(f"{path}: must hold a JSON object, but cannot be read. `make rollback` or retrain.")
 
 
-def pointer_or_none(namespace: Namespace) -> dict[str, Any] | None:
+def pointer_or_none(namespace: Namespace) -> Pointer | None:
     """Like `pointer`, None also where it cannot be read."""
     with contextlib.suppress(BadData):
         return pointer(namespace)
@@ -159,7 +176,7 @@ def pointer_or_none(namespace: Namespace) -> dict[str, Any] | None:
 def champion(namespace: Namespace) -> Artefact | None:
     """The deployed model, hashes checked, or None (a normal state: the rule score then decides)."""
     found = pointer(namespace)
-    return load(paths.models(namespace) / found["model_id"]) if found else None
+    return load(paths.models(namespace) / found.model_id) if found else None
 
 
 def decides(namespace: Namespace) -> Decider:
@@ -222,9 +239,10 @@ def _standing(namespace: Namespace) -> str | None:
     """Id of the model that decides, or did by the journal where the pointer is gone or cannot be read."""
     found = None
     with contextlib.suppress(BadData):
-        found = _pointed(namespace)
-    found = found or next(iter(history(namespace)), None)
-    return None if found is None or found["model_id"] == NONE else found["model_id"]
+        pointed = _pointed(namespace)
+        found = pointed.model_id if pointed else None
+    found = found or next((row["model_id"] for row in history(namespace)), None)
+    return None if found == NONE else found
 
 
 def _point(namespace: Namespace, model_id: str, kind: Change, reason: str, run_id: str | None) -> None:
@@ -235,18 +253,13 @@ def _point(namespace: Namespace, model_id: str, kind: Change, reason: str, run_i
     now = dt.datetime.now(dt.UTC)
     row = {"kind": kind.value, "run_id": run_id, "model_id": model_id, "previous": previous, "reason": reason}
     journal.enter(namespace, at_utc=now, **row)
-    content = {
-        "model_id": model_id,
-        "previous": previous,
-        "since_utc": now.isoformat(timespec="seconds"),
-        "reason": reason,
-    }
-    files.write_json(paths.models(namespace) / "champion.json", content)
+    pointer = Pointer(model_id=model_id, previous=previous, since_utc=now.replace(microsecond=0), reason=reason)
+    pointer.write(paths.models(namespace) / POINTER)
 
 
 def clean(namespace: Namespace) -> None:
     """Remove what a killed deployment left behind: hidden folders, and pointers that were never put in place."""
     for folder in paths.models(namespace).glob(".tmp-*"):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in paths.models(namespace).glob(".champion.json.*.tmp"):
+    for file in paths.models(namespace).glob(f".{POINTER}.*.tmp"):
         file.unlink(missing_ok=True)

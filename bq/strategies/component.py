@@ -1,17 +1,85 @@
-"""One thing that a gate asks of a model."""
+"""One thing that a gate asks of a model: facts alone. Words are made of them where a verdict is shown."""
 
-from typing import NamedTuple
+import datetime as dt
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ConfigDict
+
+from bq.core.namespace import Tier
+from bq.core.records import Facts, Number, Numbers
+from bq.stats.bootstrap import Interval
 
 
-class Component(NamedTuple):
-    """One thing that must hold before a model is deployed."""
+class Kind(StrEnum):
+    """What is asked."""
 
-    name: str
+    SAMPLE_TIME = "sample_time"
+    SAMPLE_EVENTS = "sample_events"
+    UPLIFT = "uplift"  # over the rule score
+    NET = "net"  # what is earned, net of costs
+    NET_OF_TRADES = "net_of_trades"  # the same of the trades above a threshold
+    CHANGED_RECIPE = "changed_recipe"  # uplift over the recipe of what is deployed
+    DRAWDOWN = "drawdown"
+    DEFLATED_SHARPE = "deflated_sharpe"
+    ARTEFACT = "artefact"  # rank IC on the newest window
+    CALIBRATION = "calibration"
+    PARITY = "parity"
+    SAMPLE_MONTHS = "sample_months"
+    RANK_IC = "rank_ic"
+    ROLLING_RANK_IC = "rolling_rank_ic"
+    INFORMATION_RATIO = "information_ratio"
+    SHARPE = "sharpe"
+    PORTFOLIO_DRAWDOWN = "portfolio_drawdown"
+    OVERFITTING = "overfitting"
+
+
+EARNINGS = (Kind.UPLIFT, Kind.NET, Kind.NET_OF_TRADES, Kind.CHANGED_RECIPE, Kind.ARTEFACT)  # what a model is worth
+
+
+class Missing(Facts):
+    """How far it is from holding; what is None is not known, or would not help."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by: Number = None  # by which the figure must move
+    months: Number = None  # more of the same
+    sessions: Number = None
+    events: Number = None
+    identical: bool = False  # both sides made the same picks: nothing tells them apart
+
+
+class Component(Facts):
+    """One thing that must hold before a model is deployed. Figures are in the unit of their kind, shares as shares."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
     holds: bool | None  # None: inconclusive, which deploys nothing
-    statement: str  # value, interval, threshold and sample in words
-    needed: str  # what would have to change for it to hold; empty where it holds
+    of: str = ""  # what the figure is of, where the kind alone does not say it
+    value: Number = None
+    low: Number = None  # of the interval
+    high: Number = None
+    threshold: Number = None  # which `low`, or without one the value, is held against
+    baseline: Number = None  # the same figure of what it is compared with
+    against: Tier | None = None  # what that is
+    sessions: int | None = None
+    events: int | None = None
+    blocks: Number = None
+    least_blocks: int | None = None
+    first: dt.date | None = None  # of the window that it was seen on
+    last: dt.date | None = None
+    more: Numbers = {}  # figures of its kind alone
+    reason: str = ""  # why there is no figure
+    missing: Missing | None = None  # where it does not hold
 
     @staticmethod
-    def of(name: str, holds: bool | None, statement: str, needed: str) -> "Component":
-        """A component; what would be needed is dropped where it holds."""
-        return Component(name, None if holds is None else bool(holds), statement, "" if holds else needed)
+    def asked(kind: Kind, holds: bool | None, missing: Missing | None = None, **facts: Any) -> "Component":
+        """A component; what is missing is dropped where it holds."""
+        state = None if holds is None else bool(holds)
+        return Component(kind=kind, holds=state, missing=None if state else missing or Missing(), **facts)
+
+
+def of_interval(found: Interval) -> dict[str, Any]:
+    """The figures of an interval, by the names of a component."""
+    return {"value": found.mean, "low": found.low, "high": found.high, "sessions": found.n, "blocks": found.blocks}

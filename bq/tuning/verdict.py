@@ -8,6 +8,7 @@ import polars as pl
 from optuna.trial import FrozenTrial
 
 from bq.core.settings import Settings
+from bq.serving import words
 from bq.strategies.backtester import Score, Span
 from bq.tuning import results
 from bq.tuning.evidence import LEAST_PROBABILITY, MOST_OVERFITTING, Evidence
@@ -80,13 +81,13 @@ def _anew(found: Found) -> dict[str, float]:
 
 
 def _verdict(found: Found, whole: dict[str, Any], outcome: str) -> dict[str, Any]:
-    passed, components = found.evidence.passed, found.evidence.components
+    passed, parts = found.evidence.passed, [words.part(component) for component in found.evidence.components]
     return {
         "decision": "passed" if passed else "rejected",
         "headline": _headline(found.evidence),
         "reasons": _sentences(found, whole),
-        "needed": [f"{part.name}: {part.needed}" for part in components if part.needed],
-        "components": [part._asdict() for part in components],
+        "needed": [f"{part.name}: {part.needed}" for part in parts if part.needed],
+        "components": [part.plain() for part in parts],
         "second_tier": [],
         "table": _table(found, outcome),
     }

@@ -3,35 +3,38 @@
 from pathlib import Path
 from typing import Any
 
-from bq.core import files
+from bq.core import files, paths
+from bq.core.errors import BadData
+from bq.runs import read
+from bq.runs.read import Run
+from bq.serving.model_records import Pointer
 from bq.strategies.events import NOTICES
 from bq.workbench.report import COLOURS, environment
 
 
-def write_index(outputs: Path, champions: list[dict[str, Any]]) -> None:
-    """Write `outputs/index.html`, atomically.
+def write_index(champions: list[tuple[str, Pointer]]) -> None:
+    """Write `outputs/index.html`, atomically: a line for each run, also for one that cannot be read.
 
-    outputs : folder with one folder a run; each `run.json` is one line, also one that cannot be read. Hidden folders
-    (runs under way) and links are left out. champions : `strategy`, `model_id`, `since`, `reason` each.
+    champions : each with its namespace.
     """
-    folders = [path.parent for path in outputs.glob("*/run.json")]
-    kept = [folder for folder in folders if not folder.name.startswith(".") and not folder.is_symlink()]
-    runs = [_run(folder) for folder in sorted(kept, reverse=True)]  # a folder's name starts with its time
+    runs = [_line(folder, run) for folder, run in read.each()]
     page = environment().get_template("index.html.j2")
-    files.write_text(
-        outputs / "index.html", page.render(runs=runs, champions=champions, colours=COLOURS, notices=NOTICES)
-    )
+    text = page.render(runs=runs, champions=champions, colours=COLOURS, notices=NOTICES)
+    files.write_text(paths.outputs() / "index.html", text)
 
 
-def _run(folder: Path) -> dict[str, Any]:
+def _line(folder: Path, run: Run | BadData) -> dict[str, Any]:
     """One line of the table."""
-    try:
-        content = files.read_json(folder / "run.json")
-    except (OSError, ValueError) as error:
-        content = {"status": "unreadable", "headline": f"run.json: {error}"}
-    if not isinstance(content, dict):
-        content = {"status": "unreadable", "headline": "run.json: must be an object."}
-    names = ("started_utc", "strategy", "job", "status", "title", "source", "headline", "error")
-    line = {name: str(content.get(name) or "") for name in names}
-    line["headline"] = line["error"] or line["headline"]
-    return line | {"folder": folder.name, "report": (folder / "report.html").is_file()}
+    shown = {"folder": folder.name}
+    if isinstance(run, BadData):
+        return shown | {"status": "unreadable", "headline": str(run), "report": False}
+    names = ("started_utc", "namespace", "job", "status", "title", "source")
+    headline = run.record.error or run.record.headline
+    return (
+        shown
+        | {name: getattr(run.record, name) for name in names}
+        | {
+            "headline": headline,
+            "report": run.report.is_file(),
+        }
+    )

@@ -24,6 +24,8 @@ from traitlets.config import Config
 
 from bq.core import files, secrets
 from bq.core.params import to_yaml
+from bq.runs.record import RunRecord
+from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench.sanitize import clean
 
@@ -41,12 +43,11 @@ ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)
 
 
-def render(notebooks: list[Path], target: Path, *, run: dict[str, Any], verdict: dict[str, Any] | None) -> None:
+def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verdict | None) -> None:
     """Write the report of a run to `target`, atomically.
 
     notebooks : executed notebooks in reading order; one that stopped early is shown as far as it came.
-    run : the content of run.json.
-    verdict : decision, headline, reasons, needed, components, table; None where no gate decided.
+    verdict : None where no gate decided.
     """
     shown = _read(notebooks)
     bodies, contents = _link_headings(shown.bodies)
@@ -61,9 +62,9 @@ def render(notebooks: list[Path], target: Path, *, run: dict[str, Any], verdict:
             failures=shown.failures,
             unreadable=shown.unreadable,
             figures=[_inline_json(figure) for figure in shown.figures],
-            source_notice=NOTICES.get(run.get("source", "")),
+            source_notice=NOTICES.get(run.source),
             colours=COLOURS,
-            parameters=to_yaml(run["parameters"]) if run.get("parameters") else "",
+            parameters=to_yaml(run.parameters) if run.parameters else "",
             **_scripts(),
         )
     )

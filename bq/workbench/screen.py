@@ -7,6 +7,8 @@ from typing import Any
 
 from bq.core.log import printable
 from bq.core.secrets import redact
+from bq.runs.record import RunRecord
+from bq.runs.verdict import Part, Verdict
 from bq.strategies.events import NOTICES
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
@@ -24,25 +26,29 @@ def show(text: str) -> None:
     sys.stdout.write("".join(parts).rstrip("\n") + "\n")
 
 
-def verdict(run: dict[str, Any], found: dict[str, Any] | None, report: Path) -> str:
+def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
     """The verdict of a run with its reasons, and where to read more."""
-    lines = [f"{BOLD}{run['title']}{PLAIN}"]
-    if run["source"] in NOTICES:
-        lines.append(f"{RED}{NOTICES[run['source']]}{PLAIN}")
+    lines = [f"{BOLD}{run.title}{PLAIN}"]
+    if run.source in NOTICES:
+        lines.append(f"{RED}{NOTICES[run.source]}{PLAIN}")
     if found:
-        lines.append(_line("verdict", f"{BOLD}{found['headline']}{PLAIN}"))
-        for component in found["components"]:
-            mark = {True: "yes", False: "NO ", None: "?  "}[component["holds"]]
-            lines.append(_line("", f"{mark} {component['name']}: {component['statement']}"))
-            if not component["holds"] and component["needed"]:
-                lines.append(_line("", f"      needs {component['needed']}"))
-        lines.extend(_line("second tier", text) for text in found["second_tier"][:1])
-    lines.extend(_line("warning", warning) for warning in run["warnings"][:4])
-    seconds = sum(phase["seconds"] for phase in run["phases"])
-    peak = max((phase["peak_rss_mib"] for phase in run["phases"]), default=0)
+        lines.append(_line("verdict", f"{BOLD}{found.headline}{PLAIN}"))
+        for part in found.components:
+            lines.append(_line("", component(part)))
+            if part.needed:
+                lines.append(_line("", f"{'':<14}needed: {part.needed}"))
+        lines.extend(_line("second tier", text) for text in found.second_tier[:1])
+    lines.extend(_line("warning", warning) for warning in run.warnings[:4])
+    seconds = sum(phase.seconds for phase in run.phases)
+    peak = max((phase.peak_rss_mib for phase in run.phases), default=0)
     lines.append(_line("cost", f"{seconds:.0f} s · peak {peak / 1024:.1f} GiB"))
     lines.append(_line("report", shown(report)))
     return "\n".join(lines)
+
+
+def component(part: Part) -> str:
+    """One thing that had to hold."""
+    return f"{part.mark:<14}{part.name}: {part.statement}"
 
 
 def nothing_new(attempt: dict[str, Any], report: Path) -> str:

@@ -22,8 +22,9 @@ from bq.core.errors import BQError
 from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.serving.registry import Artefact
+from tests import stored
 
-BASE = 400  # more than the imports and any work make calls of one kind
+BASE = 1500  # more than the imports and any work make calls of one kind
 NAMESPACE = Namespace.parse("toy")
 FAILED, BUG = 1, 99
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -31,9 +32,7 @@ AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.sym
 
 
 def artefact(name: str) -> Artefact:
-    return Artefact(
-        f"graph {name}".encode() * 50, {"strategy": str(NAMESPACE), "model": name}, {"note": "made by a test"}
-    )
+    return stored.artefact(f"graph {name}".encode() * 50, model=name, card={"verdict": "made by a test"})
 
 
 def deploy(name: str) -> None:
@@ -52,12 +51,13 @@ def publish(name: str) -> None:
     from bq import strategies
     from bq.core import params
     from bq.jobs.run import protocol
+    from bq.runs.record import Job
 
     protocol.git_state, protocol.PACKAGES = dict, ()
     protocol.report.render = lambda _notebooks, target, **_: files.write_text(target, "report</html>")
     settings = params.load(paths.parameters("butterfly"), strategies.get("butterfly").settings)
     with protocol.lock(settings.namespace):
-        run = protocol.Run(settings, job="retrain")
+        run = protocol.Run(settings, job=Job.RETRAIN)
         protocol.perform(run, lambda run: files.write_text(run.folder / "table.csv", name * 1000))
 
 

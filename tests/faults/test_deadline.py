@@ -37,7 +37,7 @@ def test_a_phase_that_hangs_ends_as_a_failed_run_that_names_the_limit(run, phase
         protocol.perform(run, work)
     assert not list(paths.outputs().glob(".*"))
     (found,) = runs.every()
-    assert found.info["status"] == "failed" and f"still in {phase}" in found.info["error"]
+    assert found.record.status == "failed" and f"still in {phase}" in found.record.error
     assert "run_timeout_seconds" in found.report.read_text()
 
 
@@ -46,17 +46,17 @@ def test_a_deployment_under_way_goes_on_after_the_deadline(run):
         with run.phase("deployment", stoppable=False):
             while time.monotonic() < run.deadline + 0.5:
                 time.sleep(0.1)
-            run.info["status"] = "deployed"
+            run.record.status = "deployed"
 
     protocol.perform(run, work)
     (found,) = runs.every()
-    assert (found.info["status"], found.info["error"]) == ("deployed", None)
+    assert (found.record.status, found.record.error) == ("deployed", None)
 
 
 def test_a_report_that_hangs_leaves_the_record_of_what_was_done(run, monkeypatch):
     monkeypatch.setattr(protocol, "REPORT_SECONDS", 0.5)
     monkeypatch.setattr(Run, "render", lambda _: hang())
     with pytest.raises(BQError, match=r"could not be rendered: a report must be rendered within 0.5 s"):
-        protocol.perform(run, lambda run: run.info.update(status="deployed"))
+        protocol.perform(run, lambda run: setattr(run.record, "status", "deployed"))
     (found,) = runs.every()
-    assert found.info["status"] == "deployed" and "must be rendered within" in found.info["error"]
+    assert found.record.status == "deployed" and "must be rendered within" in found.record.error

@@ -36,9 +36,9 @@ def test_a_run_above_the_ceiling_fails_with_what_was_found_and_leaves_nothing_ha
         protocol.perform(Run(settings(1e-6), job="retrain"), endless)
     assert not list(paths.outputs().glob(".*"))
     (found,) = runs.every()
-    assert found.info["status"] == "failed" and "MiB in training. Try BQ_WORKERS=1" in found.info["error"]
-    assert found.info["phases"][0]["name"] == "training" and found.info["phases"][0]["peak_rss_mib"] > 0
-    assert (paths.outputs() / found.info["run_id"] / "report.html").is_file()
+    assert found.record.status == "failed" and "MiB in training. Try BQ_WORKERS=1" in found.record.error
+    assert found.record.phases[0].name == "training" and found.record.phases[0].peak_rss_mib > 0
+    assert (paths.outputs() / found.record.run_id / "report.html").is_file()
 
 
 def test_what_cannot_be_stopped_goes_on_above_the_ceiling(settings):
@@ -48,7 +48,7 @@ def test_what_cannot_be_stopped_goes_on_above_the_ceiling(settings):
 
     protocol.perform(Run(settings(1e-6), job="retrain"), deploy)
     (found,) = runs.every()
-    assert found.info["status"] == "done"
+    assert found.record.status == "done"
 
 
 def test_the_record_holds_workers_time_outs_and_limits(settings, monkeypatch):
@@ -56,7 +56,7 @@ def test_the_record_holds_workers_time_outs_and_limits(settings, monkeypatch):
     monkeypatch.setattr(memory, "CONTAINER", ())
     run = Run(settings(0.5), job="retrain")
     machine = psutil.virtual_memory().total / 2**20
-    assert run.info["resources"] == {
+    assert run.record.resources == {
         "workers": 3,
         "cell_timeout_seconds": 900,
         "run_timeout_seconds": 3600,

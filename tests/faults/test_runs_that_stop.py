@@ -18,10 +18,12 @@ from bq.core import files, params, paths
 from bq.core.errors import BadData, BQError, Locked
 from bq.core.namespace import Namespace
 from bq.jobs import retrain
-from bq.jobs.run import leftovers, protocol, record
+from bq.jobs.run import leftovers, protocol, publish
 from bq.jobs.run.protocol import Cancelled, Run
+from bq.runs import write
+from bq.runs.record import Job, Status
 from bq.serving import ledger, registry
-from bq.serving.registry import Artefact
+from tests import stored
 
 NAMESPACE = Namespace.parse("butterfly")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -35,7 +37,7 @@ def home(tmp_path, monkeypatch):
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(protocol, "git_state", dict)
-    registry.deploy(NAMESPACE, Artefact(b"graph", {"strategy": str(NAMESPACE)}, {}), reason="test")
+    registry.deploy(NAMESPACE, stored.artefact(), reason="test")
     yield tmp_path
     for number, handler in before.items():  # whoever runs the tests may have them ignored
         signal.signal(number, handler)
@@ -49,7 +51,7 @@ def settings():
 @pytest.fixture
 def perform(settings):
     def go(work) -> Run:
-        run = Run(settings, job="retrain")
+        run = Run(settings, job=Job.RETRAIN)
         protocol.perform(run, work)
         return run
 
@@ -78,7 +80,7 @@ def test_a_failed_run_has_record_and_report_with_the_reason(perform):
     with pytest.raises(BadData, match="bars must hold"):
         perform(fail(BadData("bars must hold, but do not.")))
     run = only()
-    assert (run.info["status"], run.info["error"]) == ("failed", "bars must hold, but do not.")
+    assert (run.record.status, run.record.error) == ("failed", "bars must hold, but do not.")
     page = run.report.read_text()
     assert "This run failed." in page and "bars must hold, but do not." in page
     assert not (paths.outputs() / "latest").is_symlink()
@@ -93,7 +95,7 @@ def test_a_signal_is_recorded_as_cancelled_and_leaves_the_champion(perform, numb
     handler = signal.getsignal(number)
     with pytest.raises(Cancelled):
         perform(stop(number))
-    assert only().info["status"] == "cancelled"
+    assert only().record.status == "cancelled"
     assert registry.pointer(NAMESPACE) == before
     assert signal.getsignal(number) == handler
 
@@ -103,17 +105,17 @@ def test_a_signal_while_a_deployment_is_under_way_does_not_tear_it_from_its_reco
     def work(run: Run) -> None:
         with run.phase("deployment", stoppable=False):
             stop(number)(run)
-            run.info["status"] = "deployed"
+            run.record.status = "deployed"
 
     perform(work)
-    assert only().info["status"] == "deployed"
+    assert only().record.status == "deployed"
 
 
 def test_a_second_signal_does_not_stop_the_record_of_the_first(perform, monkeypatch):
     monkeypatch.setattr(Run, "render", stop(signal.SIGTERM))
     with pytest.raises(Cancelled):
         perform(stop(signal.SIGINT))
-    assert only().info["error"] == "SIGINT"
+    assert only().record.error == "SIGINT"
 
 
 @pytest.mark.parametrize("fault", [FULL, ZeroDivisionError("a bug")], ids=["full-disk", "bug"])
@@ -121,7 +123,7 @@ def test_a_failure_goes_on_as_itself_also_when_rendering_fails(perform, monkeypa
     monkeypatch.setattr(Run, "render", fail(fault))
     with pytest.raises(BadData, match="first"):
         perform(fail(BadData("first")))
-    assert (only().info["status"], only().info["error"]) == ("failed", "first")
+    assert (only().record.status, only().record.error) == ("failed", "first")
 
 
 def test_a_failure_goes_on_as_itself_also_when_nothing_can_be_written(perform, monkeypatch):
@@ -139,15 +141,15 @@ def test_a_good_run_without_a_report_keeps_its_record_and_is_not_good(perform, m
     with pytest.raises(OSError, match="No space left"):
         perform(lambda run: None)
     run = only()
-    assert "the report could not be rendered" in run.info["error"]
-    assert not record.was_published(run.info["run_id"]) and not (paths.outputs() / "latest").is_symlink()
+    assert "the report could not be rendered" in run.record.error
+    assert not publish.was_published(run.record.run_id) and not (paths.outputs() / "latest").is_symlink()
 
 
 def test_the_record_holds_the_hash_of_each_table(perform):
     frame = pl.DataFrame({"expected": [0.5]})
     run = perform(lambda run: frame.write_parquet(run.folder / "oos.parquet"))
     path = paths.outputs() / run.run_id / "oos.parquet"
-    assert only().info["tables"] == {"oos.parquet": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert only().record.tables == {"oos.parquet": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_runs_of_one_second_have_names_of_their_own(perform, monkeypatch):
@@ -159,30 +161,30 @@ def test_runs_of_one_second_have_names_of_their_own(perform, monkeypatch):
 
 def killed(settings) -> Run:
     """A run as a kill leaves it."""
-    run = Run(settings, job="retrain")
-    run._note("training")
+    run = Run(settings, job=Job.RETRAIN)
+    write.note(run.folder, run.record, during="training")
     (run.folder / ".half.ipynb").write_text("{")
     return run
 
 
 def test_a_killed_run_is_recorded_by_the_next_and_told(settings, monkeypatch):
     told = []
-    monkeypatch.setattr(record, "tell", lambda event, info: told.append((event, info["run_id"])))
+    monkeypatch.setattr(publish, "tell", lambda event, record: told.append((event, record.run_id)))
     run = killed(settings)
     with protocol.lock(NAMESPACE):
         found = only()
-    assert found.info["status"] == "killed" and "during training" in found.info["headline"]
-    assert found.info["run_id"] in (paths.outputs() / "index.html").read_text()
+    assert found.record.status == "killed" and "during training" in found.record.headline
+    assert found.record.run_id in (paths.outputs() / "index.html").read_text()
     assert "killed" in found.report.read_text()
     assert not list(found.folder.glob(".*"))
     assert told == [("killed", run.run_id)]
 
 
 def test_a_run_killed_while_its_folder_got_its_name_is_what_it_was(settings):
-    run = Run(settings, job="retrain")
-    files.write_json(run.folder / "run.json", run.info | {"status": "kept"})
+    run = Run(settings, job=Job.RETRAIN)
+    run.record.model_copy(update={"status": Status.KEPT}).write(run.folder / "run.json")
     with protocol.lock(NAMESPACE):
-        assert only().info["status"] == "kept"
+        assert only().record.status == "kept"
     assert (paths.outputs() / "latest").readlink().name == run.run_id
 
 
@@ -308,17 +310,17 @@ def test_the_run_after_a_failure_does_its_work(job):
 def test_the_run_after_one_that_was_killed_at_its_very_end_does_its_work(job):
     assert job() == 1
     last = runs.latest()
-    files.write_json(last.folder / "run.json", last.info | {"status": "running", "during": "report"})
+    write.note(last.folder, last.record, during="report")
     last.folder.rename(last.folder.with_name(f".{last.folder.name}"))
     assert job() == 2
-    assert sorted(run.info["status"] for run in runs.every()) == ["done", "killed"]
+    assert sorted(run.record.status for run in runs.every()) == ["done", "killed"]
 
 
 def test_bad_data_is_a_failed_run(job, monkeypatch):
     monkeypatch.setattr(retrain.market, "load", fail(BadData("AAPL.csv: high must be >= low.")))
     with pytest.raises(BadData):
         job()
-    assert only().info["error"] == "AAPL.csv: high must be >= low."
+    assert only().record.error == "AAPL.csv: high must be >= low."
     assert "AAPL.csv: high must be" in only().report.read_text()
 
 
@@ -351,8 +353,8 @@ def test_a_signal_while_the_market_is_read_is_a_cancelled_run(job, monkeypatch, 
     monkeypatch.setattr(retrain.market, "load", stop(number))
     with pytest.raises(Cancelled):
         job()
-    assert (only().info["status"], only().info["phases"][0]["name"]) == ("cancelled", "market data")
-    assert only().info["run_id"] in (paths.outputs() / "index.html").read_text()
+    assert (only().record.status, only().record.phases[0].name) == ("cancelled", "market data")
+    assert only().record.run_id in (paths.outputs() / "index.html").read_text()
 
 
 def test_the_user_hears_of_failure_kill_and_deployment(perform, settings, monkeypatch, tmp_path):
@@ -361,8 +363,8 @@ def test_the_user_hears_of_failure_kill_and_deployment(perform, settings, monkey
     monkeypatch.setenv("NOTIFY_CMD", f"{sys.executable} {script} {tmp_path / 'heard'}")
     with pytest.raises(BQError):
         perform(fail(BQError("no")))
-    perform(lambda run: run.info.update(status="deployed"))
-    perform(lambda run: run.info.update(status="kept"))
+    for status in ("deployed", "kept"):
+        perform(lambda run, status=status: setattr(run.record, "status", status))
     with pytest.raises(Cancelled):
         perform(stop(signal.SIGTERM))
     killed(settings)

@@ -28,7 +28,7 @@ def main() -> None:
                 time.sleep(0.02)
             sys.stderr.write("the progress of a library\n")  # fails on a terminal that is gone
             sys.stderr.flush()
-            run.info["status"] = "deployed" if where == "deployment" else "done"
+            run.record.status = "deployed" if where == "deployment" else "done"
 
     def job() -> None:
         with protocol.lock(settings.namespace):

@@ -10,6 +10,7 @@ from bq import runs, surface
 from bq.core import params, paths
 from bq.core.errors import BadParameters
 from bq.jobs import collect, evaluate, history, request, retrain, scan, status, tune
+from bq.runs.record import Cause
 from bq.serving import quality
 from bq.strategies.breakout import STRATEGY
 
@@ -58,7 +59,7 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
             go(asked, **enabled)
 
     assert "verdict     Deployed" in go(retrain.main, **optimised)
-    assert runs.latest(NAMESPACE, job="retrain").info["trigger"].startswith("first attempt")
+    assert runs.latest(NAMESPACE, job="retrain").record.triggers[0].kind == Cause.FIRST_ATTEMPT
     report = runs.latest(NAMESPACE, job="retrain").report.read_text()
     for told in ("What the portfolio earned", "How trades ended", "What became of the signals", "Taken against all"):
         assert told in report
@@ -86,11 +87,11 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     kept = go(retrain.main, **better)
     assert "verdict     Kept current model: improvement below threshold (champion " in kept
     assert "; needed: " in kept
-    newest = runs.latest(NAMESPACE, job="retrain").info["trigger"]
-    assert (
-        newest == "0 matured events new since the last attempt (500 would be enough by themselves); parameters differ"
-    )
-    assert f"({newest})" in go(history.main) and "not taken" in go(status.main)
+    newest = runs.latest(NAMESPACE, job="retrain").record
+    events, parameters = newest.triggers
+    assert (events.kind, events.value, events.holds) == (Cause.EVENTS, 0, False)
+    assert parameters.kind == Cause.PARAMETERS
+    assert f"({newest.why})" in go(history.main) and "not taken" in go(status.main)
 
 
 def _busiest_session(settings) -> dt.date:

@@ -35,6 +35,9 @@ def verdict(decision, *components):
         "components": [*components, component("parity", True, "no flips")],
         "table": {"columns": ["figure", "candidate", "baseline"], "rows": rows, "note": ""},
         "second_tier": ["not deployed"],
+        "figure": {"name": "net ROI of top 5", "value": 0.01, "low": -0.02, "high": 0.04, "baseline": -0.002}
+        | {"baseline_is": "rule score"},
+        "schema_version": 2,
     }
 
 
@@ -243,7 +246,7 @@ def test_history_lists_attempts_failures_and_changes_of_champions_newest_first(m
     assert f"{FAILED} · (new: data, parameters, packages) · BadData: {ATTACK} second line" == found[1].text
     kept = found[2].text
     assert "(new: parameters, packages)" in kept and "1,234 events" in kept and "kept: the headline" in kept
-    assert "+0.010 [-0.020, +0.040] against -0.002  rule score's top 5" in kept
+    assert "net ROI of top 5: +0.010 [-0.020, +0.040], rule score -0.002" in kept
     assert "(first run)" in found[3].text
 
 
@@ -259,7 +262,7 @@ def test_history_prints_a_line_each_and_one_run_in_full(made, monkeypatch, capsy
     assert len(capsys.readouterr().out.splitlines()) == 5
     history.main(asked(monkeypatch, RUN="20260102"))
     shown = capsys.readouterr().out
-    assert "?   uplift: +0.010 [-0.020, +0.040] (needs 12 more months)" in shown
+    assert "inconclusive  uplift: +0.010 [-0.020, +0.040] (needed: 12 more months)" in shown
     assert "-0.002  rule score's top 5" in shown and "second tier not deployed" in shown
 
 

@@ -12,12 +12,13 @@ import sqlalchemy as sa
 from bq import market, runs
 from bq.core import db, params, paths
 from bq.core.errors import BadParameters
-from bq.core.namespace import Namespace
+from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Gate
 from bq.jobs import explain, history, housekeeping, notebook, request, retrain, scan
-from bq.serving import bounds, gates, journal, ledger, quality
+from bq.serving import bounds, gates, journal, ledger, quality, words
 from bq.stats.bootstrap import Interval
 from bq.strategies import breakout, butterfly, store
+from bq.strategies.component import Kind
 from bq.strategies.forecast import STRATEGY
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
@@ -66,20 +67,21 @@ def test_a_stack_is_trained_and_shown_although_the_parameters_choose_another_mod
     printed = go(notebook.stack)
     assert "warning     the parameters choose elastic_net; this is what learning.model=stack would be" in printed
     run = runs.latest(NAMESPACE, job="stack")
-    assert run.info["status"] == "done" and run.info["parameters"]["learning"]["model"] == "stack"
+    assert run.record.status == "done" and run.record.parameters["learning"]["model"] == "stack"
     assert "Rank IC of the whole: " in run.report.read_text()
     assert not (paths.home() / "models").exists()
 
 
 def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
-    monkeypatch.setattr(gates, "decide", lambda *_, **__: gates.Verdict(True, "better", []))
+    monkeypatch.setattr(gates, "decide", lambda *_, **__: gates.Verdict(True, Tier.CHAMPION, []))
     monkeypatch.setattr(retrain, "NOTEBOOKS", ("02_walk_forward_training",))
     printed = go(retrain.main, QUICK=1)
-    assert "verdict     Quick look, nothing is deployed or recorded; the gate would deploy (better)" in printed
+    said = "verdict     Quick look, nothing is deployed or recorded; the gate would deploy (better than the rule score "
+    assert said in printed
     assert not (paths.home() / "models").exists()
     assert [rows(table) for table in (ledger.attempts, ledger.trials, journal.deployments)] == [0, 0, 0]
     run = runs.latest(NAMESPACE, job="quick")
-    assert run.info["status"] == "done" and run.verdict["decision"] == "quick look"
+    assert run.record.status == "done" and run.verdict.decision == "quick look"
     assert "Quick look, nothing is deployed" in run.report.read_text()
     assert go(history.main).startswith("nothing yet")
 
@@ -184,10 +186,11 @@ def test_what_is_needed_is_never_nothing():
     """Where model and rule score choose the same, no more time and no higher mean would tell them apart."""
     gate, sample = Gate(min_blocks=10), pl.DataFrame({"session": [dt.date(2020, 1, 3), dt.date(2021, 1, 3)]})
     for blocks, holds in ((5.0, None), (20.0, False)):
-        same = bounds.bound("uplift", Interval(-1e-17, -2e-17, 1e-17, 50, blocks), 0.0, gate, sample)
-        assert same.holds is holds and same.needed.startswith("choices that differ")
-    nearly = bounds.bound("uplift", Interval(-0.1, -1e-5, 0.2, 50, 20.0), 0.0, gate, sample)
-    assert nearly.needed == "a mean higher by 0.001"
+        same = bounds.bound(Kind.UPLIFT, Interval(-1e-17, -2e-17, 1e-17, 50, blocks), 0.0, gate, sample)
+        assert same.holds is holds and same.missing.identical
+        assert "model and baseline made identical picks" in words.part(same).needed
+    nearly = bounds.bound(Kind.UPLIFT, Interval(-0.1, -1e-5, 0.2, 50, 20.0), 0.0, gate, sample)
+    assert words.part(nearly).needed == "the mean must rise by 0.001"
 
 
 # ---- variables of make

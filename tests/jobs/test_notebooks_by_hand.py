@@ -8,6 +8,7 @@ from bq.core import db, paths
 from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.workbench import notebooks
+from tests import stored
 
 SMALL = (
     "market.simulation.symbols=4 market.simulation.sessions=1200 events.first=2012-01-02 learning.test_days=240 "
@@ -33,7 +34,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     registry.deploy(
         Namespace.parse("butterfly-simulated"),
-        registry.Artefact(b"graph", {"strategy": "butterfly"}, {}),
+        stored.artefact(),
         reason="test",
     )
     return tmp_path / "home"

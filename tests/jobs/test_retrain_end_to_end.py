@@ -155,7 +155,8 @@ def test_a_champion_that_is_gone_or_of_another_schema_leaves_the_decision_to_the
     before, folder = pointer.read_bytes(), pointer.parent / json.loads(pointer.read_text())["model_id"]
     try:
         whole = registry.load(folder)
-        registry.deploy(NAMESPACE, whole._replace(bundle={**whole.bundle, "schema_hash": "another"}), reason="test")
+        bundle = whole.bundle.model_copy(update={"schema_hash": "another"})
+        registry.deploy(NAMESPACE, registry.Artefact.of(whole.graph, bundle, whole.card), reason="test")
         assert "must be those of butterfly_v2" in run(home, "scan").stdout and last_tier(home) == 2
         pointer.write_bytes(before)
         folder.rename(folder.with_name("elsewhere"))
@@ -192,8 +193,8 @@ def test_rollback_goes_down_the_tiers_one_by_one_and_every_command_says_who_deci
 def test_the_card_of_the_success_model_holds_its_figures_and_the_ledger_its_trial(home, first):
     card = json.loads(next((home / "models" / f"{NAMESPACE}-success").glob("*/card.json")).read_text())
     assert {"log-loss", "AUC of P(Success)"} <= {row["metric"] for row in card["metrics_oos"]}
-    asked = {"out-of-sample time", "drawdown", "calibration", "newest window against the rule score"}
-    assert asked <= {component["name"] for component in card["components"]}
+    asked = {"sample_time", "net_of_trades", "drawdown", "calibration", "artefact"}
+    assert asked <= {component["facts"]["kind"] for component in card["components"]}
     with sqlite3.connect(home / "data/bq.db") as connection:
         rows = connection.execute(
             "select distinct strategy, name, simulated, tier from trials where kind = 'gate'"

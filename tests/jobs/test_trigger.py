@@ -16,8 +16,10 @@ from bq.core.errors import BadData
 from bq.jobs import collect, trigger
 from bq.jobs.request import Request
 from bq.learning import walkforward
+from bq.runs.record import Cause, Trigger
 from bq.serving import registry
 from bq.strategies.store import Collection
+from tests import stored
 
 FIRST = dt.datetime(2020, 1, 1, 21, tzinfo=dt.UTC)
 
@@ -48,12 +50,12 @@ def ask(monkeypatch):
     """The triggers of an attempt: what the last one recorded, what the champion is, what came."""
 
     def held(last, *, now, champion=None, forced=False, **info):
-        made = [runs.Run(None, {"job": "retrain", "status": "kept", **last})] if last else []
+        made = [runs.Run(None, stored.run_record(**last))] if last else []
         monkeypatch.setattr(runs, "every", lambda namespace, job: made)
         monkeypatch.setattr(registry, "champion", lambda namespace: champion)
         nothing = dict.fromkeys(Request._fields)
         asked = Request(**{**nothing, "strategy": TOY, "settings": toy_settings(), "force": forced})
-        return trigger.held(asked, {"data_hash": "d1", "parameters": {}, **info}, now)
+        return trigger.held(asked, stored.run_record(**{"data_hash": "d1", "parameters": {}, **info}), now)
 
     return held
 
@@ -64,40 +66,51 @@ def attempt(known: pl.DataFrame, **more):
 
 def deployed(*, schema=None, through="2020-01-01T00:00:00+00:00"):
     schema = schema or TOY.features(toy_settings()).schema_hash
-    return registry.Artefact(b"", {"schema_hash": schema, "trained_through": through}, {})
+    return stored.artefact(schema_hash=schema, trained_through=through)
+
+
+def kinds(triggers):
+    return [trigger.kind for trigger in triggers if trigger.holds]
 
 
 def test_without_an_earlier_attempt_it_is_the_first(ask):
-    assert ask(None, now=events(100)) == "first attempt"
-    assert ask(None, now=events(100), forced=True) == "forced, first attempt"
+    assert kinds(ask(None, now=events(100))) == [Cause.FIRST_ATTEMPT]
+    assert kinds(ask(None, now=events(100), forced=True)) == [Cause.FORCED, Cause.FIRST_ATTEMPT]
 
 
 @pytest.mark.parametrize(("more", "enough"), [(499, False), (500, True)], ids=["499", "500"])
 def test_matured_events_that_the_last_attempt_did_not_know_are_counted(ask, more, enough):
-    said = ask(attempt(events(100)), now=events(100 + more), champion=deployed(through="2021-01-01T00:00:00+00:00"))
-    assert said.startswith(f"{more} matured events new since the last attempt")
-    assert ("(500 would be enough by themselves)" in said) is not enough
+    (found,) = ask(attempt(events(100)), now=events(100 + more), champion=deployed(through="2021-01-01T00:00:00+00:00"))
+    assert (found.kind, found.value, found.threshold, found.holds) == (Cause.EVENTS, more, 500, enough)
+    short = "" if enough else " (500 would be enough by themselves)"
+    assert found.text == f"{more} matured events new since the last attempt{short}"
 
 
 def test_events_of_other_rules_are_all_new(ask):
-    assert "100 matured events new" in ask(attempt(events(100)), now=events(100, variant="toy-2"))
+    *_, found = ask(attempt(events(100)), now=events(100, variant="toy-2"))
+    assert (found.kind, found.value) == (Cause.EVENTS, 100)
 
 
 def test_what_differs_is_named_and_forcing_is_said(ask):
-    said = ask(attempt(events(100)), now=events(100), forced=True, data_hash="d2", parameters={"a": 1})
-    assert said == (
+    found = ask(attempt(events(100)), now=events(100), forced=True, data_hash="d2", parameters={"a": 1})
+    assert kinds(found) == [Cause.FORCED, Cause.NO_CHAMPION, Cause.DATA, Cause.PARAMETERS]
+    assert stored.run_record(triggers=found).why == (
         "forced; no champion; 0 matured events new since the last attempt (500 would be enough by themselves); "
-        "data, parameters differ"
+        "other data; other parameters"
     )
 
 
 def test_a_champion_of_another_schema_or_of_great_age_is_a_trigger(ask):
-    assert "the schema of the features changed" in ask(
-        attempt(events(100)), now=events(100), champion=deployed(schema="other")
-    )
-    old = deployed(through="2010-01-01T00:00:00+00:00")
-    assert "the champion's training ended 3751 days ago" in ask(attempt(events(100)), now=events(100), champion=old)
-    assert "ended" not in ask(attempt(events(100)), now=events(100), champion=deployed())
+    now, last = events(100), attempt(events(100))
+    assert kinds(ask(last, now=now, champion=deployed(schema="other"))) == [Cause.SCHEMA]
+    old, _ = ask(last, now=now, champion=deployed(through="2010-01-01T00:00:00+00:00"))
+    assert (old.kind, old.value, old.text) == (Cause.AGE, 3751, "the champion's training ended 3751 days ago")
+    assert kinds(ask(last, now=now, champion=deployed())) == []
+
+
+def test_every_trigger_has_words():
+    for kind in Cause:
+        assert kind == Cause.UNKNOWN or trigger.told(Trigger(kind=kind, value=1, threshold=2))
 
 
 def test_collecting_counts_events_by_symbol_and_says_what_is_missing_to_train():

@@ -64,8 +64,8 @@ def test_the_run_folder_holds_report_results_trials_and_parameters(run):
     names = {path.name for path in run.folder.iterdir()}
     wanted = {"report.html", "run.json", "verdict.json", "tuning.json", "trials.csv", "breakout_optimised.yaml"}
     assert wanted <= names
-    assert run.info["status"] == "done"
-    assert run.info["error"] is None
+    assert run.record.status == "done"
+    assert run.record.error is None
     report = run.report.read_text()
     assert "Optimisation history" in report
     assert "breakout_optimised.yaml" in report

@@ -15,7 +15,7 @@ from bq.jobs import retrain
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
 from bq.serving import registry
-from bq.serving.registry import Artefact
+from tests import stored
 
 NAMESPACE = Namespace.parse("butterfly")
 NO_EVENTS = pl.DataFrame(schema={"event_id": pl.String})
@@ -28,8 +28,8 @@ def model(tmp_path, monkeypatch) -> Path:
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(protocol, "git_state", dict)
-    registry.deploy(NAMESPACE, Artefact(b"graph", {"strategy": str(NAMESPACE)}, {}), reason="test")
-    return paths.models(NAMESPACE) / registry.pointer(NAMESPACE)["model_id"]
+    registry.deploy(NAMESPACE, stored.artefact(), reason="test")
+    return paths.models(NAMESPACE) / registry.pointer(NAMESPACE).model_id
 
 
 def ask() -> tuple[object, Run]:
@@ -52,8 +52,8 @@ def test_a_disk_that_fails_for_a_moment_ends_the_run_instead_of_skipping_the_cha
     with pytest.raises(OSError, match="Input/output error"):
         ask()
     (run,) = runs.every()
-    assert run.info["status"] == "failed"
-    assert run.info["error"].endswith(
+    assert run.record.status == "failed"
+    assert run.record.error.endswith(
         "must be readable and writable, but: Input/output error. The disk or its connection fails: look into the "
         "system's log. Nothing is half-written: run it again."
     )
@@ -64,4 +64,4 @@ def test_a_damaged_champion_is_judged_as_absent_and_the_run_says_so(model):
     (model / "model.onnx").write_bytes(b"other")
     found, run = ask()
     assert found is None
-    assert [warning for warning in run.info["warnings"] if "judged as absent" in warning and "was changed" in warning]
+    assert [warning for warning in run.record.warnings if "judged as absent" in warning and "was changed" in warning]

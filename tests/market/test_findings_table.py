@@ -10,6 +10,7 @@ from bq import market
 from bq.core.settings import Market
 from bq.market.check import LINES, table
 from bq.workbench import report
+from tests.stored import run_record
 
 SCRIPT = "<script>alert(1)<|script>"  # a slash cannot be in a file's name
 TAGGED = "<script>alert(1)</script>"
@@ -65,7 +66,7 @@ def test_what_was_found_about_quotes_is_in_the_table_and_refuses_a_run(bars_fold
 
 
 def test_the_report_shows_the_table_and_a_symbol_that_is_code_stays_text(data, tmp_path):
-    run = {"run_id": "r", "status": "failed", "findings": table(data)}
+    run = run_record(status="failed", findings=table(data))
     report.render([], tmp_path / "report.html", run=run, verdict=None)
     page = (tmp_path / "report.html").read_text()
     assert "8 rows read, 3 kept" in page and "all.csv, row 1, 2020-01-02: close must be" in page
@@ -74,7 +75,7 @@ def test_the_report_shows_the_table_and_a_symbol_that_is_code_stays_text(data, t
 
 def test_good_data_gives_no_table(tmp_path):
     clean = {"read": 10, "kept": 10, "lines": [], "more": 0}
-    report.render([], tmp_path / "report.html", run={"run_id": "r", "status": "done", "findings": clean}, verdict=None)
+    report.render([], tmp_path / "report.html", run=run_record(findings=clean), verdict=None)
     assert "rows read" not in (tmp_path / "report.html").read_text()
 
 

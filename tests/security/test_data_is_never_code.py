@@ -16,6 +16,7 @@ from bq.core.errors import BadData, BadParameters
 from bq.serving import registry
 from bq.serving.onnx import Session
 from bq.workbench import notebooks
+from tests import stored
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADERS = {
@@ -218,7 +219,7 @@ def test_a_file_that_is_no_graph_is_refused(content):
 
 
 def test_a_model_is_hashed_before_it_is_parsed(tmp_path, monkeypatch):
-    artefact = registry.Artefact(graph(where="nowhere"), {"strategy": "butterfly"}, {})
+    artefact = stored.artefact(graph(where="nowhere"))
     path = registry.store(artefact, tmp_path)
     (path / "model.onnx").write_bytes(graph(where="initializer"))
     monkeypatch.setattr(onnx, "load_from_string", lambda *_: pytest.fail("parsed before its hash was checked"))

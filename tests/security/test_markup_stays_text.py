@@ -1,5 +1,6 @@
 """A symbol, a file name or an error that is markup stays text: looked at in a browser, where one is found."""
 
+import datetime as dt
 import json
 import shutil
 import subprocess
@@ -11,9 +12,12 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
+from bq.runs.verdict import Verdict
+from bq.serving.model_records import Pointer
 from bq.workbench import dashboard, report
 from bq.workbench.table import table
 from bq.workbench.told import Reading
+from tests.stored import run_record
 
 MARK = "document.documentElement.dataset.pwned=1"
 ATTACKS = [
@@ -86,7 +90,7 @@ def page(tmp_path):
         nbformat.v4.new_code_cell(SYMBOL, outputs=[failed]),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_x.ipynb")
-    texts = ("run_id", "strategy", "job", "title", "error", "headline", "data_hash", "seed", "started_utc")
+    texts = ("run_id", "namespace", "title", "error", "headline", "source", "data_hash")
     lines = [{"action": SYMBOL, "symbol": SYMBOL, "rule": SYMBOL, "times": 1, "cases": [SYMBOL]}]
     run = dict.fromkeys(texts, SYMBOL) | {
         "status": "failed",
@@ -99,9 +103,10 @@ def page(tmp_path):
         "findings": {"read": 1, "kept": 0, "lines": lines, "more": 0},
     }
     part = {"name": SYMBOL, "holds": None, "statement": SYMBOL, "needed": SYMBOL}
-    verdict = {"decision": SYMBOL, "headline": SYMBOL, "reasons": [SYMBOL], "needed": [SYMBOL], "components": [part]}
+    verdict = {"decision": "kept", "headline": SYMBOL, "reasons": [SYMBOL], "needed": [SYMBOL], "components": [part]}
     verdict |= {"second_tier": [SYMBOL], "table": {"columns": [SYMBOL], "rows": [[SYMBOL]], "note": SYMBOL}}
-    report.render([tmp_path / "01_x.ipynb"], tmp_path / "report.html", run=run, verdict=verdict)
+    whole = run_record(**run), Verdict.model_validate(verdict)
+    report.render([tmp_path / "01_x.ipynb"], tmp_path / "report.html", run=whole[0], verdict=whole[1])
     return tmp_path / "report.html"
 
 
@@ -118,15 +123,18 @@ def test_nothing_in_a_report_runs_that_came_with_its_content(page, browse):
     assert "17464629" not in document  # no template in a symbol was filled in
 
 
-def test_nothing_in_the_index_runs_that_came_with_a_run(tmp_path, browse):
-    folder = tmp_path / f"20260101T000000Z_{SYMBOL.split('/')[0]}"  # no slash in a file's name
-    folder.mkdir()
-    (folder / "report.html").write_text("")
-    names = ("started_utc", "strategy", "job", "status", "title", "source", "headline", "error")
-    (folder / "run.json").write_text(json.dumps(dict.fromkeys(names, SYMBOL)))
-    champion = dict.fromkeys(("strategy", "model_id", "since", "metrics"), SYMBOL)
-    dashboard.write_index(tmp_path, [champion])
-    document = browse(tmp_path / "index.html")
+def test_nothing_in_the_index_runs_that_came_with_a_run(tmp_path, browse, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    outputs, texts = tmp_path / "outputs", ("namespace", "title", "source", "headline")
+    for second, changes in enumerate(({}, {"status": SYMBOL, "job": SYMBOL})):  # one that is whole, and one that is not
+        folder = outputs / f"20260101T00000{second}Z_{SYMBOL.split('/')[0]}"  # no slash in a file's name
+        folder.mkdir(parents=True)
+        (folder / "report.html").write_text("")
+        whole = run_record(**dict.fromkeys(texts, SYMBOL)).plain()
+        (folder / "run.json").write_text(json.dumps(whole | changes))
+    champion = Pointer(model_id=SYMBOL, previous=None, since_utc=dt.datetime(2026, 1, 1), reason=SYMBOL)
+    dashboard.write_index([(SYMBOL, champion)])
+    document = browse(outputs / "index.html")
     assert not ran(document)
     assert "data-pwned" not in document and "pwned=1" in document  # there, as text
 

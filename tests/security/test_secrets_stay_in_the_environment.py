@@ -26,6 +26,7 @@ from bq.core.secrets import redact
 from bq.jobs.run import notify, protocol
 from bq.serving import registry
 from bq.workbench import notebooks, report, screen
+from tests import stored
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = 'cAnArY-7"é\\$-pAsSwOrD'
@@ -109,9 +110,7 @@ def test_a_run_that_fails_leaves_no_secret_anywhere(home, monkeypatch, capfd, so
 
 def test_no_row_of_a_database_holds_a_secret(home, tmp_path, monkeypatch):
     monkeypatch.delenv("BQ_DATABASE_URL")  # SQLite; the other canaries stay
-    registry.deploy(
-        Namespace.parse("butterfly"), registry.Artefact(b"graph", {"strategy": "butterfly"}, {}), reason="better"
-    )
+    registry.deploy(Namespace.parse("butterfly"), stored.artefact(), reason="better")
     tables = sa.MetaData()
     with db.engine().connect() as connection:
         tables.reflect(connection)
@@ -342,13 +341,13 @@ def test_a_command_a_screen_and_a_row_hear_no_secret(bare, tmp_path, capsys):
     notify.send("failed", run_id="r", headline="it said s3cret-value", report=tmp_path)
     screen.show("it said s3cret-value")
     registry.deploy(
-        Namespace.parse("butterfly"), registry.Artefact(b"g", {}, {"a": "s3cret-value"}), reason="s3cret-value"
+        Namespace.parse("butterfly"), stored.artefact(card={"verdict": "s3cret-value"}), reason="s3cret-value"
     )
     said = heard.read_text() + capsys.readouterr().out + repr(registry.history(Namespace.parse("butterfly")))
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert said.count("•••") >= 4 and "s3cret-value" not in said
     assert not any(b"s3cret-value" in content for content in written)
-    assert registry.champion(Namespace.parse("butterfly")).card == {"a": "•••"}
+    assert registry.champion(Namespace.parse("butterfly")).card.verdict == "•••"
 
 
 def test_kernels_talk_through_files_of_the_user_and_no_port(home, monkeypatch):

@@ -37,13 +37,13 @@ def test_what_is_saved_is_loaded(saved, folder, training):
 
 def test_the_bundle_holds_what_a_decision_needs(saved, training, events):
     bundle = saved.artefact.bundle
-    assert bundle["schema_hash"] == FEATURES.schema_hash
-    assert bundle["columns"] == list(FEATURES.columns)
-    assert bundle["classes"] == list(TASK.classes)
-    assert bundle["source"] == "simulated"
-    assert bundle["trained_through"] == training.trained_through.isoformat()
+    assert bundle.schema_hash == FEATURES.schema_hash
+    assert bundle.columns == list(FEATURES.columns)
+    assert bundle.classes == list(TASK.classes)
+    assert bundle.source == "simulated"
+    assert bundle.trained_through == training.trained_through
     trained = events.filter(pl.col("t1_due") <= training.trained_through, pl.col("outcome").is_not_null())
-    assert bundle["trained_events"] == len(trained)
+    assert bundle.trained_events == len(trained)
 
 
 def test_the_id_does_not_depend_on_when_or_where_it_was_made(saved, training, success, events, tmp_path):
@@ -97,7 +97,7 @@ def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_pa
     stored = json.loads((tmp_path / "metrics.json").read_text())
     ic = next(row for row in stored if row["metric"] == "rank IC")
     assert (ic["value"], ic["low"], ic["sessions"]) == (None, None, 0)
-    assert registry.load(tmp_path / candidate.MODELS / made.artefact.model_id).card["metrics_oos"]
+    assert registry.load(tmp_path / candidate.MODELS / made.artefact.model_id).card.metrics_oos
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,9 @@ def test_the_success_model_answers_where_the_champion_cannot(second, made, event
         elif fault == "corrupted":
             graph.write_bytes(b"damaged")
         else:
-            bundle = {**made.artefact.bundle, "schema_hash": "another"}
-            registry.deploy(SETTINGS.namespace, made.artefact._replace(bundle=bundle), reason="test")
+            bundle = made.artefact.bundle.model_copy(update={"schema_hash": "another"})
+            other = Artefact.of(made.artefact.graph, bundle, made.artefact.card)
+            registry.deploy(SETTINGS.namespace, other, reason="test")
     answer = decide.decide(events, strategy, SETTINGS)
     assert answer.columns == COLUMNS
     assert answer["tier"].unique().to_list() == [Tier.SECOND]

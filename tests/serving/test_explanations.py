@@ -10,6 +10,7 @@ from bq.learning.model import Prediction
 from bq.serving import explain, onnx
 from bq.serving.decide import Champion, predict
 from bq.strategies.events import REGIMES, FeatureSet, regime_columns
+from tests import stored
 
 
 @pytest.fixture(scope="module", params=["elastic_net", "lightgbm"])
@@ -25,7 +26,7 @@ def champion(request) -> Champion:
         closed.select("session", "t0", "t1_due"),
     )
     fitted = model.fit(request.param, sample, n_classes=3, learning=toy_learning())
-    bundle = {"features": FEATURES.name, "classes": ["Loss", "Small", "Good"]}
+    bundle = stored.artefact(features=FEATURES.name, classes=["Loss", "Small", "Good"]).bundle
     return Champion("m", bundle, onnx.Session(onnx.export(fitted)))
 
 
@@ -154,7 +155,7 @@ def test_a_model_with_regime_columns_is_explained_by_them_too(past, today):
         frame.with_columns(pl.Series(bear, 1 - chance), pl.Series(bull, chance))
         for frame, chance in ((past, rng.uniform(size=len(past))), (today[:1], np.array([0.9])))
     )
-    bundle = {"features": f"{FEATURES.name}{REGIMES}2", "classes": []}
+    bundle = stored.artefact(features=f"{FEATURES.name}{REGIMES}2", classes=[]).bundle
     table = explained(Champion("m", bundle, ByTheLastFeature()), event, known)
     assert table["feature"].to_list()[0] == bull and set(table["feature"]) == {*FEATURES.columns, bear, bull}
     assert table["contribution"][0] == pytest.approx(

@@ -10,19 +10,18 @@ from gate_streams import champion_of, stream
 from scipy.stats import binom
 from toy_strategy import SUCCESS, TOY, toy_settings
 
+from bq.core.namespace import Tier
 from bq.core.settings import Gate
-from bq.serving import bounds, gates
+from bq.serving import bounds, gates, words
 from bq.serving.gates import Standing, Verdict
 from bq.serving.onnx import Parity
-from bq.strategies.component import Component
+from bq.strategies.component import Component, Kind
 
 GATE = Gate(top_k=3, draws=1000)
 WHOLE = Parity(rows=10_000, largest_difference=2e-7, flips=0)
-UPLIFT, NET = "net ROI of the top 3: uplift over the rule score", "net ROI of the top 3 above 0"
-DRAWDOWN, CHANGED_RECIPE = "drawdown", "uplift over the champion's recipe"
-DEFLATED = "deflated Sharpe ratio"
-TIME, EVENTS, CALIBRATION, PARITY = "out-of-sample time", "out-of-sample events", "calibration", "ONNX parity"
-AGAINST_RULE, AGAINST_CHAMPION = "newest window against the rule score", "newest window against the champion"
+UPLIFT, NET, DRAWDOWN, CHANGED_RECIPE = Kind.UPLIFT, Kind.NET, Kind.DRAWDOWN, Kind.CHANGED_RECIPE
+TIME, EVENTS, CALIBRATION, PARITY = Kind.SAMPLE_TIME, Kind.SAMPLE_EVENTS, Kind.CALIBRATION, Kind.PARITY
+ARTEFACT, DEFLATED = Kind.ARTEFACT, Kind.DEFLATED_SHARPE
 
 
 def better(**changes) -> pl.DataFrame:
@@ -51,27 +50,28 @@ def standing(newest, *, recipe: str, skill: float = 2.0, oos=None, seed: int = 9
     return Standing(recipe, champion_of(newest, skill=skill, seed=seed), values)
 
 
-def component(verdict: Verdict, name: str) -> Component:
-    return next(c for c in verdict.components if c.name == name)
+def component(verdict: Verdict, kind: Kind) -> Component:
+    return next(c for c in verdict.components if c.kind == kind)
 
 
 def test_a_planted_improvement_deploys():
     verdict = decide()
     assert verdict.deploy
-    assert verdict.headline == (
+    assert words.headline(verdict) == (
         "better than the rule score out of sample, and not worse than the rule score on the newest window"
     )
-    assert [c.name for c in verdict.components] == [
+    assert [c.kind for c in verdict.components] == [
         TIME,
         EVENTS,
         UPLIFT,
         NET,
         DRAWDOWN,
-        AGAINST_RULE,
+        ARTEFACT,
         CALIBRATION,
         PARITY,
     ]
-    assert not any(c.needed for c in verdict.components)
+    assert not any(c.missing or words.part(c).needed for c in verdict.components)
+    assert component(verdict, ARTEFACT).against == Tier.RULE
 
 
 STATES = {
@@ -87,8 +87,8 @@ STATES = {
     "net-shown": (NET, {}, True),
     "net-loses": (NET, {"oos": better(mean=-0.4)}, False),
     "net-few-blocks": (NET, {"oos": better(holding_days=140)}, None),
-    "artefact-as-good-as-the-rule": (AGAINST_RULE, {}, True),
-    "artefact-worse-than-the-rule": (AGAINST_RULE, {"newest": stream(sessions=26, model_skill=-2.0)}, False),
+    "artefact-as-good-as-the-rule": (ARTEFACT, {}, True),
+    "artefact-worse-than-the-rule": (ARTEFACT, {"newest": stream(sessions=26, model_skill=-2.0)}, False),
     "calibrated": (CALIBRATION, {}, True),
     "not-calibrated": (CALIBRATION, {"oos": better(calibrated=False)}, False),
     "parity": (PARITY, {}, True),
@@ -103,13 +103,13 @@ def test_each_component_holds_fails_or_is_inconclusive(name, given, state):
     verdict = decide(**given)
     found = component(verdict, name)
     assert found.holds is state
-    assert (found.needed == "") is (state is True), "what is needed is said exactly where it does not hold"
+    said = words.part(found)
+    assert (said.needed == "") is (found.missing is None) is (state is True), "what is needed, where it does not hold"
     if state is not True:
         assert not verdict.deploy
-        said = "inconclusive" if state is None else "not proven"
-        failed = [c.name for c in verdict.components if not c.holds]
-        named = f"{said}: {name}" in verdict.headline
-        assert named or (failed.index(name) >= gates.NAMED and "more" in verdict.headline)
+        mark, headline = "inconclusive" if state is None else "not proven", words.headline(verdict)
+        named = f"{mark}: {said.name}" in headline
+        assert named or (verdict.failed.index(found) >= words.NAMED and "more" in headline)
 
 
 def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
@@ -118,13 +118,14 @@ def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
     assert component(decide(enough), UPLIFT).holds is True
     found = component(decide(short), UPLIFT)
     assert found.holds is None
-    assert found.statement.endswith("59 sessions, 20 blocks (at least 20)")
-    assert found.needed == "about 1 more month"
+    assert (found.sessions, found.least_blocks) == (59, 20) and found.blocks < 20 and 0 < found.missing.months < 1
+    assert words.part(found).statement.endswith("59 sessions, 20 blocks (at least 20)")
+    assert words.part(found).needed == "about 1 more month"
     assert not decide(short).deploy
 
 
 def test_the_uplift_component_says_value_interval_threshold_and_sample():
-    text = component(decide(), UPLIFT).statement
+    text = words.part(component(decide(), UPLIFT)).statement
     number = r"[+-]\d\.\d{3}"
     pattern = (
         rf"^{number} \[{number}, {number}\], rule score {number}; lower bound must exceed \+0\.000; "
@@ -137,14 +138,17 @@ def test_what_a_failing_uplift_needs_is_time_or_a_higher_mean():
     slight = stream(model_skill=1.15, seed=3)
     found = component(decide(slight), UPLIFT)
     assert found.holds is False
+    assert found.missing.months > 0 and found.missing.by == pytest.approx(found.threshold - found.low)
     assert re.match(
-        r"^(about \d+ more months?|more than 10 more years) at this mean, or a mean higher by 0\.\d{3}$", found.needed
+        r"^(about \d+ more months?|more than 10 more years) at this mean, or the mean must rise by 0\.\d{3}$",
+        words.part(found).needed,
     )
 
 
 def test_a_mean_below_the_threshold_is_not_cured_by_time():
     found = component(decide(stream(model_skill=0.0, seed=3)), UPLIFT)
-    assert re.match(r"^a mean higher by 0\.\d{3}$", found.needed)
+    assert found.missing.months is None
+    assert re.match(r"^the mean must rise by 0\.\d{3}$", words.part(found).needed)
 
 
 def test_more_time_is_estimated_from_the_width_of_the_interval():
@@ -152,10 +156,12 @@ def test_more_time_is_estimated_from_the_width_of_the_interval():
     from bq.stats.bootstrap import Interval
 
     interval = Interval(0.05, -0.05, 0.15, 100, 30.0)
-    halved = bounds.needed(interval, 0.0, days=100)  # 300 days more
-    assert halved == "about 10 more months at this mean, or a mean higher by 0.050"
-    quartered = bounds.needed(interval, 0.025, days=365)  # 15 years more
-    assert quartered == "more than 10 more years at this mean, or a mean higher by 0.075"
+    halved = bounds.distance(interval, 0.0, days=100)
+    assert (halved.months, halved.by) == (pytest.approx(300 / bounds.DAYS_A_MONTH), pytest.approx(0.05))
+    assert words.more_time(halved.months) == "about 10 more months"
+    quartered = bounds.distance(interval, 0.025, days=365)
+    assert (quartered.months, quartered.by) == (pytest.approx(15 * 365 / bounds.DAYS_A_MONTH), pytest.approx(0.075))
+    assert words.more_time(quartered.months) == "more than 10 more years"
 
 
 @pytest.mark.parametrize(
@@ -165,14 +171,16 @@ def test_more_time_is_estimated_from_the_width_of_the_interval():
 def test_the_same_recipe_deploys_unless_it_is_worse_by_the_margin(skill, deploys):
     newest = better(sessions=26, seed=1, model_skill=2.0 if deploys else 0.5)
     verdict = decide(newest=newest, standing=standing(newest, recipe="ours", skill=skill))
-    found = component(verdict, AGAINST_CHAMPION)
+    found = component(verdict, ARTEFACT)
     assert found.holds is deploys is verdict.deploy
-    beside = re.search(r"champion ([+-]\d\.\d{3}); mean must be at least ([+-]\d\.\d{3}); 26 sessions", found.statement)
-    replaced, least = (float(number) for number in beside.groups())
-    assert least == pytest.approx(replaced - GATE.artefact_margin, abs=0.0011)
-    assert found.statement.endswith("26 sessions, 2015-01-02 to 2015-06-26")
+    assert found.against == Tier.CHAMPION
+    assert found.threshold == pytest.approx(found.baseline - GATE.artefact_margin)
+    assert (found.sessions, str(found.first), str(found.last)) == (26, "2015-01-02", "2015-06-26")
+    said = words.part(found)
+    assert said.name == "newest window against the champion"
+    assert said.statement.endswith("26 sessions, 2015-01-02 to 2015-06-26")
     if deploys:
-        assert verdict.headline.endswith("not worse than the champion on the newest window")
+        assert words.headline(verdict).endswith("not worse than the champion on the newest window")
 
 
 CHANGED = {
@@ -191,11 +199,12 @@ def test_a_changed_recipe_must_be_better_than_the_champions_out_of_sample(skill,
     verdict = decide(oos, newest, theirs._replace(values=theirs.values.filter(pl.col("session") <= first)))
     found = component(verdict, CHANGED_RECIPE)
     assert found.holds is state
-    assert "changed recipe" in found.statement and "lower bound must exceed +0.000" in found.statement
-    assert f"{sessions} sessions" in found.statement, "only the sessions that both were judged on count"
+    assert (found.against, found.threshold) == (Tier.CHAMPION, 0.0)
+    assert "changed recipe" in words.part(found).statement
+    assert found.sessions == sessions, "only the sessions that both were judged on count"
     if state is True:
         assert verdict.deploy
-        assert "better than the champion's recipe" in verdict.headline
+        assert "better than the champion's recipe" in words.headline(verdict)
     else:
         assert not verdict.deploy
 
@@ -205,7 +214,7 @@ def test_a_changed_recipe_whose_artefact_is_worse_than_the_champion_keeps_it():
     strong = Standing("theirs", champion_of(newest, skill=30.0), standing(newest, recipe="", skill=0.0, oos=oos).values)
     verdict = decide(oos, newest, strong)
     assert component(verdict, CHANGED_RECIPE).holds is True
-    assert component(verdict, AGAINST_CHAMPION).holds is False
+    assert component(verdict, ARTEFACT).holds is False
     assert not verdict.deploy
 
 
@@ -224,7 +233,7 @@ def test_a_champion_of_another_schema_is_still_judged_by_its_recipe():
     equal = standing(newest, recipe="theirs", skill=2.0, oos=oos)._replace(newest=None)
     verdict = decide(oos, newest, equal)
     assert component(verdict, CHANGED_RECIPE).holds is False
-    assert component(verdict, AGAINST_RULE).holds is True
+    assert component(verdict, ARTEFACT).holds is True
     assert not verdict.deploy
 
 
@@ -234,7 +243,7 @@ def test_a_retrain_of_the_same_recipe_must_be_better_where_the_parameters_ask_fo
     assert decide(newest=newest, standing=same).deploy
     asked = GATE.model_copy(update={"same_recipe": "superior"})
     verdict = decide(newest=newest, standing=same, settings=asked)
-    assert component(verdict, AGAINST_CHAMPION).holds is False
+    assert component(verdict, ARTEFACT).holds is False
     assert not verdict.deploy
 
 
@@ -250,14 +259,16 @@ def test_a_drawdown_much_larger_than_the_rules_keeps_the_champion():
     )
     found = component(decide(once), DRAWDOWN)
     assert found.holds is False
-    assert "largest fall of the running sum" in found.statement and "a fall smaller by" in found.needed
+    assert found.missing.by == pytest.approx(found.value - found.threshold)
+    assert found.threshold == pytest.approx(GATE.max_drawdown_ratio * found.baseline)
+    assert words.part(found).needed == f"maximum drawdown must be {found.missing.by:.3f} smaller"
 
 
 def test_champion_and_candidate_are_compared_on_the_same_events():
     newest = better(sessions=26, seed=1)
     half = champion_of(newest, skill=0.0).filter(pl.col("session") < newest["session"].unique().sort()[13])
-    found = component(decide(newest=newest, standing=Standing("ours", half, None)), AGAINST_CHAMPION)
-    assert "; 13 sessions," in found.statement
+    found = component(decide(newest=newest, standing=Standing("ours", half, None)), ARTEFACT)
+    assert found.sessions == 13
 
 
 def test_a_champion_that_answers_none_of_the_events_is_inconclusive():
@@ -265,7 +276,7 @@ def test_a_champion_that_answers_none_of_the_events_is_inconclusive():
     stranger = champion_of(newest, skill=0.0).with_columns(event_id=pl.lit("x") + pl.col("event_id"))
     for recipe in ("ours", "theirs"):
         verdict = decide(newest=newest, standing=Standing(recipe, stranger, None))
-        assert component(verdict, AGAINST_CHAMPION).holds is None
+        assert component(verdict, ARTEFACT).holds is None
         assert not verdict.deploy
 
 
@@ -309,7 +320,7 @@ def decide_success(oos=None, *, newest=None, standing=None, parity=WHOLE, settin
     return gates.decide_success(found, standing, strategy=TOY, settings=toy(settings))
 
 
-TRADES = "net outcome above 0 of the trades above the threshold"
+TRADES = Kind.NET_OF_TRADES
 SUCCESS_STATES = {
     "trades-earn": (TRADES, {}, True),
     "trades-lose": (TRADES, {"oos": success_stream(net=-0.1)}, False),
@@ -328,8 +339,8 @@ SUCCESS_STATES = {
         {"oos": success_stream(net=-0.1), "settings": GATE.model_copy(update={"min_deflated_probability": 0.95})},
         False,
     ),
-    "artefact-right-way-round": (AGAINST_RULE, {}, True),
-    "artefact-wrong-way-round": (AGAINST_RULE, {"newest": success_stream(net=0.1, sessions=26, sign=-1.0)}, False),
+    "artefact-right-way-round": (ARTEFACT, {}, True),
+    "artefact-wrong-way-round": (ARTEFACT, {"newest": success_stream(net=0.1, sessions=26, sign=-1.0)}, False),
     "calibrated": (CALIBRATION, {}, True),
     "not-calibrated": (CALIBRATION, {"oos": success_stream(net=0.1, sign=-1.0)}, False),
     "wrong-graph": (PARITY, {"parity": WHOLE._replace(flips=2)}, False),
@@ -346,7 +357,7 @@ def test_the_success_model_is_asked_the_same_as_the_champion(name, given, state)
 def test_a_success_model_whose_trades_earn_more_than_their_costs_deploys():
     verdict = decide_success()
     assert verdict.deploy, verdict.components
-    assert verdict.headline == (
+    assert words.headline(verdict) == (
         "its trades earn more than their costs out of sample, and not worse than the rule score on the newest window"
     )
 
@@ -354,18 +365,19 @@ def test_a_success_model_whose_trades_earn_more_than_their_costs_deploys():
 def test_a_success_model_that_orders_events_worse_than_the_standing_one_is_refused():
     newest = success_stream(net=0.1, sessions=26)
     worse = newest.with_columns(p_Success=pl.col("p_Success") + np.random.default_rng(0).standard_normal(len(newest)))
-    known = gates.Standing("ours", newest, None, "standing success model")
-    name = "newest window against the standing success model"
-    assert component(decide_success(newest=newest, standing=known), name).holds is True
-    assert component(decide_success(newest=worse, standing=known), name).holds is False
+    known = gates.Standing("ours", newest, None, Tier.SECOND)
+    kept = component(decide_success(newest=newest, standing=known), ARTEFACT)
+    assert kept.holds is True
+    assert words.part(kept).name == "newest window against the standing success-probability model"
+    assert component(decide_success(newest=worse, standing=known), ARTEFACT).holds is False
 
 
 def test_a_changed_success_recipe_must_earn_more_than_the_standing_one():
     oos, newest = success_stream(net=0.1), success_stream(net=0.1, sessions=26)
     same = gates.success_values(oos, SUCCESS)
     for values, deploys in ((same, False), (same.with_columns(pl.col("value") - 0.05), True)):
-        verdict = decide_success(oos, newest=newest, standing=Standing("theirs", newest, values, "standing one"))
-        assert component(verdict, "uplift over the standing one's recipe").holds is deploys is verdict.deploy
+        verdict = decide_success(oos, newest=newest, standing=Standing("theirs", newest, values, Tier.SECOND))
+        assert component(verdict, CHANGED_RECIPE).holds is deploys is verdict.deploy
 
 
 def test_the_success_model_is_judged_on_its_trades_session_by_session():
@@ -373,9 +385,8 @@ def test_the_success_model_is_judged_on_its_trades_session_by_session():
     found = component(decide_success(oos), TRADES)
     trades = oos.filter(pl.col("p_Success") >= 0.4)
     by_session = [part["outcome"].mean() for _, part in trades.group_by("session")]
-    assert found.statement.startswith(f"{np.mean(by_session):+.3f} [")
-    assert f"{len(trades)} of {len(oos)} events traded" in found.statement
-    assert f"{len(by_session)} sessions" in found.statement
+    assert (found.value, found.sessions) == (pytest.approx(np.mean(by_session)), len(by_session))
+    assert f"{len(trades)} of {len(oos)} events traded" in words.part(found).statement
 
 
 FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it

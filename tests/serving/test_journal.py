@@ -9,6 +9,7 @@ from bq.core.errors import BQError
 from bq.core.namespace import Namespace
 from bq.jobs import history
 from bq.serving import journal, registry
+from tests import stored
 
 OLD = paths.CHECKOUT / "tests" / "made_by_0_1"
 BUTTERFLY = Namespace("butterfly", simulated=True)
@@ -24,7 +25,7 @@ def old(home):
 
 
 def test_a_champion_of_0_1_is_rolled_back_to_the_one_before_it(old):
-    assert registry.pointer(BUTTERFLY)["model_id"] == SECOND
+    assert registry.pointer(BUTTERFLY).model_id == SECOND
     assert registry.rollback(BUTTERFLY) == FIRST
     assert registry.champion(BUTTERFLY).model_id == FIRST
     newest = journal.changes(BUTTERFLY)[0]
@@ -47,6 +48,6 @@ def test_what_a_run_of_0_1_deployed_is_found_by_its_id(old):
 
 
 def test_a_deployment_whose_reason_begins_like_a_rollback_is_one_that_can_be_rolled_back(home):
-    artefacts = [registry.Artefact(name.encode(), {}, {}) for name in ("a", "b")]
+    artefacts = [stored.artefact(name.encode()) for name in ("a", "b")]
     first, _ = (registry.deploy(BUTTERFLY, one, reason="rollback from x is over") for one in artefacts)
     assert registry.rollback(BUTTERFLY) == first

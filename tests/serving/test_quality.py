@@ -1,6 +1,7 @@
 """Probabilities for signals: whose they are, and that none is by a model that saw the event."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -42,7 +43,9 @@ def trained(tmp_path_factory):
         events = store.collect(STRATEGY, settings, data).events
         training = walkforward.train(events, STRATEGY, settings)
         made = candidate.make(training, None, events, strategy=STRATEGY, settings=settings).artefact
-        registry.deploy(settings.namespace, made._replace(card={**made.card, "run_id": RUN}), reason="a test")
+        registry.deploy(
+            settings.namespace, replace(made, card=made.card.model_copy(update={"run_id": RUN})), reason="a test"
+        )
         files.write_parquet(home / "outputs" / RUN / "oos.parquet", training.oos)
     return home, data, events, training
 
@@ -95,7 +98,7 @@ def test_before_all_of_them_there_is_none(said, trained):
 
 def test_where_the_run_is_gone_only_the_champion_speaks(trained, home, monkeypatch, caplog):
     artefact = registry.champion(Namespace.parse("breakout-simulated"))
-    elsewhere = artefact._replace(card={**artefact.card, "run_id": "gone"})
+    elsewhere = replace(artefact, card=artefact.card.model_copy(update={"run_id": "gone"}))
     monkeypatch.setattr(registry, "champion", lambda namespace: elsewhere)
     found = quality.probabilities(trained[2], STRATEGY, settings_of())
     assert set(found["predicted_by"].drop_nulls()) == {Predictor.CHAMPION}

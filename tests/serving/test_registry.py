@@ -15,13 +15,14 @@ from bq.core.errors import BadData, BQError
 from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.serving.registry import Artefact
+from tests import stored
 
 NAMESPACE = Namespace.parse("toy")
 FILES = ("model.onnx", "bundle.json", "card.json", "manifest.json")
 
 
 def artefact(name: str = "a", **card: object) -> Artefact:
-    return Artefact(f"graph {name}".encode(), {"strategy": "toy", "model": name}, {"note": "made by a test", **card})
+    return stored.artefact(f"graph {name}".encode(), model=name, card={"verdict": "made by a test", **card})
 
 
 def deploy(name: str) -> str:
@@ -39,10 +40,11 @@ def folder(model_id: str) -> Path:
 
 def test_the_id_is_of_graph_and_bundle_only():
     plain = artefact().model_id
-    assert artefact(run_id="20261121T001829Z", seconds=41).model_id == plain
+    assert artefact(run_id="20261121T001829Z", data_hash="d").model_id == plain
     assert artefact("b").model_id != plain
-    assert Artefact(b"graph a ", artefact().bundle, {}).model_id != plain
-    assert Artefact(artefact().graph, {**artefact().bundle, "seed": 1}, {}).model_id != plain
+    assert stored.artefact(b"graph a ", model="a").model_id != plain
+    assert stored.artefact(artefact().graph, model="a").model_id == plain
+    assert stored.artefact(artefact().graph, model="a", seed=1).model_id != plain
     assert len(plain) == 16 and int(plain, 16) >= 0
 
 
@@ -57,7 +59,7 @@ def test_what_is_stored_is_read_back(home):
 def test_a_model_that_is_there_is_not_written_again(home):
     path = registry.store(artefact(), paths.models(NAMESPACE))
     before = {p.name: (p.stat().st_mtime_ns, p.stat().st_ino) for p in path.iterdir()}
-    assert registry.store(artefact(seconds=12), paths.models(NAMESPACE)) == path
+    assert registry.store(artefact(run_id="another"), paths.models(NAMESPACE)) == path
     assert {p.name: (p.stat().st_mtime_ns, p.stat().st_ino) for p in path.iterdir()} == before
 
 
@@ -145,7 +147,7 @@ def test_no_champion_is_a_normal_state(home):
 def test_deploying_points_at_the_model_and_keeps_the_journal(home):
     first, second = deploy("a"), deploy("b")
     pointer = registry.pointer(NAMESPACE)
-    assert (pointer["model_id"], pointer["previous"], pointer["reason"]) == (second, first, "test b")
+    assert (pointer.model_id, pointer.previous, pointer.reason) == (second, first, "test b")
     assert champion_id() == second
     rows = registry.history(NAMESPACE)
     assert [(row["model_id"], row["previous"]) for row in rows] == [
@@ -173,7 +175,7 @@ def test_rollback_goes_back_one_model_at_a_time_and_then_to_the_rule_score(home)
     assert (newest["model_id"], newest["previous"], newest["reason"]) == (registry.NONE, a, f"rollback from {a}")
     with pytest.raises(BQError, match="a model must be deployed to roll back from"):
         registry.rollback(NAMESPACE)
-    assert [deploy("d"), registry.pointer(NAMESPACE)["previous"]] == [d, None]
+    assert [deploy("d"), registry.pointer(NAMESPACE).previous] == [d, None]
     assert registry.rollback(NAMESPACE) == registry.NONE, "the rule score decided before"
 
 

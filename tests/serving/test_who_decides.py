@@ -5,15 +5,14 @@ import pytest
 from bq.core import paths
 from bq.core.namespace import Namespace
 from bq.serving import registry
-from bq.serving.registry import Artefact
+from tests import stored
 
 NAMESPACE = Namespace.parse("toy")
 SECOND = NAMESPACE.second
 
 
 def deploy(namespace: str, name: str) -> str:
-    made = Artefact(f"graph {name}".encode(), {"strategy": str(NAMESPACE), "model": name}, {})
-    return registry.deploy(namespace, made, reason="test")
+    return registry.deploy(namespace, stored.artefact(f"graph {name}".encode(), model=name), reason="test")
 
 
 def damage(namespace: str, model_id: str) -> None:
@@ -47,4 +46,4 @@ def test_a_damaged_success_model_is_rolled_back_to_the_one_before_and_the_champi
     champion, earlier, broken = deploy(NAMESPACE, "c"), deploy(SECOND, "a"), deploy(SECOND, "b")
     damage(SECOND, broken)
     assert registry.rollback(registry.to_roll_back(NAMESPACE)) == earlier
-    assert registry.pointer(NAMESPACE)["model_id"] == champion
+    assert registry.pointer(NAMESPACE).model_id == champion

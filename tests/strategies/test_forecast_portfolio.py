@@ -13,6 +13,7 @@ from skfolio.measures import get_drawdowns, max_drawdown, mean, standard_deviati
 from bq.core import params, paths
 from bq.market import calendars
 from bq.market.calendars import sessions
+from bq.strategies.component import Kind
 from bq.strategies.forecast import portfolio, production, sectors
 from bq.strategies.forecast.settings import ForecastSettings
 
@@ -336,33 +337,32 @@ def long_stream():
 
 def test_requirements_state_figures_and_what_is_missing(long_stream):
     every_second = settings("events.every_sessions=2 gate.draws=2000")
-    found = {c.name: c for c in production.requirements(long_stream, every_second)}
+    found = {c.kind: c for c in production.requirements(long_stream, every_second)}
     assert list(found) == [
-        "months out of sample",
-        "rank IC",
-        "rolling rank IC",
-        "information ratio",
-        "net Sharpe ratio",
-        "drawdown of the portfolio",
+        Kind.SAMPLE_MONTHS,
+        Kind.RANK_IC,
+        Kind.ROLLING_RANK_IC,
+        Kind.INFORMATION_RATIO,
+        Kind.SHARPE,
+        Kind.PORTFOLIO_DRAWDOWN,
     ]
-    assert found["rank IC"].holds
-    assert found["months out of sample"].holds
+    assert found[Kind.RANK_IC].holds and found[Kind.SAMPLE_MONTHS].holds
     strict = settings("events.every_sessions=2 gate.draws=2000 production.min_sharpe=99.0 production.min_months=36")
-    missing = {c.name: c for c in production.requirements(long_stream, strict)}
-    assert not missing["net Sharpe ratio"].holds
-    assert "a ratio higher by" in missing["net Sharpe ratio"].needed
-    assert "more months" in missing["months out of sample"].needed
+    short = {c.kind: c for c in production.requirements(long_stream, strict)}
+    assert not short[Kind.SHARPE].holds
+    assert short[Kind.SHARPE].missing.by == pytest.approx(99.0 - short[Kind.SHARPE].value)
+    months = found[Kind.SAMPLE_MONTHS].value
+    assert short[Kind.SAMPLE_MONTHS].missing.months == pytest.approx(36 - months)
 
 
 def test_what_cannot_be_computed_holds_nothing():
     short = production.requirements(forecasts(names=12, count=12), settings("gate.draws=1000"))
     assert not any(component.holds for component in short)
-    assert all(component.needed for component in short)
+    assert all(component.missing for component in short)
 
 
 def test_useless_forecasts_do_not_pass_as_a_rank_ic():
     stream = forecasts(names=12, count=300, skill=0.0, seed=4)
-    ic = next(
-        c for c in production.requirements(stream.filter(pl.col("symbol") < "S06"), settings()) if c.name == "rank IC"
-    )
+    found = production.requirements(stream.filter(pl.col("symbol") < "S06"), settings())
+    ic = next(component for component in found if component.kind == Kind.RANK_IC)
     assert ic.holds is False

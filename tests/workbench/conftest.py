@@ -25,7 +25,7 @@ def executed(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run() -> dict:
-    """The content of a run.json."""
+    """The content of a run.json of version 0.1, which a test changes."""
     return {
         "run_id": "20261121T001829Z_butterfly",
         "strategy": "butterfly",

@@ -1,31 +1,40 @@
+import datetime as dt
 import json
 
 import pytest
 from workbench_sample import CANARY
 
+from bq.serving.model_records import Pointer
 from bq.workbench import dashboard
 
 
 @pytest.fixture
-def outputs(tmp_path, run):
-    """Three runs, one of them unreadable, one under way, and the link to the newest."""
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def outputs(home, run):
+    """Two runs and two that cannot be read, one under way, and the link to the newest."""
+    outputs = home / "outputs"
     for stamp, changes in {
         "20261120T000000Z": {"status": "deployed", "source": "real", "title": "older run"},
         "20261121T000000Z": {"status": "failed", "error": CANARY, "title": "newer run"},
     }.items():
-        folder = tmp_path / f"{stamp}_butterfly"
-        folder.mkdir()
+        folder = outputs / f"{stamp}_butterfly"
+        folder.mkdir(parents=True)
         (folder / "run.json").write_text(json.dumps(run | changes))
     (folder / "report.html").write_text("")
     for name, content in {"20261119T000000Z_x": "{", "20261118T000000Z_x": "[]", ".20261122T000000Z_x": "{}"}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(content)
-    (tmp_path / "latest").symlink_to(folder)
-    return tmp_path
+        (outputs / name).mkdir()
+        (outputs / name / "run.json").write_text(content)
+    (outputs / "latest").symlink_to(folder)
+    return outputs
 
 
 def test_runs_are_listed_newest_first_and_unreadable_ones_as_such(outputs):
-    dashboard.write_index(outputs, [])
+    dashboard.write_index([])
     page = (outputs / "index.html").read_text()
     assert page.index("newer run") < page.index("older run") < page.index("20261119T000000Z_x")
     assert page.count("<tr><td>") == 4
@@ -36,7 +45,7 @@ def test_runs_are_listed_newest_first_and_unreadable_ones_as_such(outputs):
 
 
 def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(outputs):
-    dashboard.write_index(outputs, [])
+    dashboard.write_index([])
     page = (outputs / "index.html").read_text()
     assert page.count("Not evidence about the market: option prices are modelled.") == 1
     assert "<script" not in page
@@ -44,20 +53,16 @@ def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(output
 
 
 def test_champions_come_first(outputs):
-    champion = {
-        "strategy": "butterfly",
-        "model_id": "b1f09c22",
-        "since": "2026-11-20T00:00:00Z",
-        "reason": "+0.4 % a day",
-    }
-    dashboard.write_index(outputs, [champion])
+    since = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+    champion = Pointer(model_id="b1f09c22", previous=None, since_utc=since, reason="+0.4 % a day")
+    dashboard.write_index([("butterfly", champion)])
     page = (outputs / "index.html").read_text()
     assert page.index("b1f09c22") < page.index("newer run")
     assert "2026-11-20 00:00 UTC" in page
 
 
-def test_an_empty_home_says_what_to_do(tmp_path):
-    dashboard.write_index(tmp_path, [])
-    page = (tmp_path / "index.html").read_text()
+def test_an_empty_home_says_what_to_do(home):
+    dashboard.write_index([])
+    page = (home / "outputs" / "index.html").read_text()
     assert "make retrain" in page
     assert "no champion yet" in page

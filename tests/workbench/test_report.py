@@ -5,7 +5,10 @@ import nbformat
 import pytest
 from workbench_sample import CANARY, CELLS
 
+from bq.runs.record import RunRecord
+from bq.runs.verdict import Verdict
 from bq.workbench import report
+from tests.stored import run_record
 
 FIGURES = sum(source.startswith("plots.") or "\nplots." in source for _, source in CELLS)
 
@@ -30,7 +33,8 @@ class Tags(HTMLParser):
 def render(tmp_path, run):
     def make(*notebooks, verdict=None, **changes):
         target = tmp_path / "report.html"
-        report.render(list(notebooks), target, run=run | changes, verdict=verdict)
+        said = Verdict.of(verdict, what="a verdict") if verdict else None
+        report.render(list(notebooks), target, run=RunRecord.of(run | changes, what="a run"), verdict=said)
         return target
 
     return make
@@ -89,7 +93,7 @@ def test_code_in_a_symbol_stays_text_everywhere(render, executed, run, verdict, 
         shown(output_type="error", ename=CANARY, evalue=CANARY, traceback=[CANARY]),
         nbformat.v4.new_markdown_cell(f"# {CANARY}"),
     )
-    changes = dict.fromkeys(["title", "strategy", "job", "run_id", "seed", "data_hash", "error"], CANARY)
+    changes = dict.fromkeys(["title", "strategy", "run_id", "data_hash", "error"], CANARY)
     lists = {"warnings": [CANARY], "changes": [CANARY], "downloads": [{"label": CANARY, "file": "javascript:alert(1)"}]}
     target = render(executed, failing, verdict=verdict, parameters={"symbol": CANARY}, **changes, **lists)
     page = target.read_text()
@@ -176,7 +180,7 @@ def test_a_notebook_that_is_missing_or_broken_does_not_cost_the_report(render, t
 
 def test_a_run_that_broke_early_needs_little_to_be_reported(tmp_path):
     target = tmp_path / "report.html"
-    report.render([], target, run={"run_id": "r1", "status": "cancelled", "error": "stopped by SIGTERM"}, verdict=None)
+    report.render([], target, run=run_record(status="cancelled", error="stopped by SIGTERM"), verdict=None)
     page = target.read_text()
     assert "This run was cancelled.</strong> stopped by SIGTERM" in page
     assert "plotly.js" not in page

@@ -7,9 +7,13 @@ from pathlib import Path
 import psutil
 
 from bq.core import files, paths
+from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace
-from bq.jobs.run import record, temporary
+from bq.jobs.run import publish, temporary
+from bq.runs import folder as names
+from bq.runs import read
+from bq.runs.record import Status
 from bq.serving import registry
 from bq.workbench import report
 
@@ -19,7 +23,7 @@ TRACKER_SECONDS = 5
 
 def sweep(namespace: Namespace) -> None:
     """End, record and clear up what killed runs left behind. Only called while holding the lock."""
-    for folder in [*paths.outputs().glob(f".*Z_{namespace}"), *paths.outputs().glob(f".*Z_{namespace}__*")]:
+    for folder in names.under_way(namespace):
         _end_processes(folder)
         temporary.remove(folder)
         _bury(folder)
@@ -58,19 +62,19 @@ def _kill(processes: list[psutil.Process]) -> None:
 def _bury(folder: Path) -> None:
     """Publish what a killed run left, with the status `killed`; without a record it had not begun."""
     try:
-        info = files.read_json(folder / "run.json")
-        if info["status"] != "running":  # it had come to its end, all but the name of its folder
-            record.into_place(folder, info)
-            return
-        text = f"its process ended without a word during {info['during']}: it was killed, or the power failed"
-        info |= {"status": "killed", "error": text, "headline": f"killed: {text}"}
-    except (OSError, ValueError, LookupError, TypeError):
+        record = read.read(folder).record
+    except BadData:
         log.warning("removing the leftover of a run that was killed: %s", folder.name)
         shutil.rmtree(folder, ignore_errors=True)
         return
-    log.warning("%s: %s", info["run_id"], info["headline"])
+    if record.status != Status.RUNNING:  # it had come to its end, all but the name of its folder
+        publish.into_place(folder, record)
+        return
+    record.error = f"its process ended without a word during {record.during}: it was killed, or the power failed"
+    record.status, record.headline = Status.KILLED, f"killed: {record.error}"
+    log.warning("%s: %s", record.run_id, record.headline)
     try:
-        report.render(sorted(folder.glob("[0-9]*.ipynb")), folder / "report.html", run=info, verdict=None)
+        report.render(names.notebooks(folder), folder / names.REPORT, run=record, verdict=None)
     finally:
-        record.into_place(folder, info)
-    record.tell("killed", info)
+        publish.into_place(folder, record)
+    publish.tell("killed", record)

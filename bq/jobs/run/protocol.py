@@ -24,8 +24,12 @@ from bq.core.log import log, stage
 from bq.core.namespace import Namespace
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
-from bq.jobs.run import leftovers, record, temporary
+from bq.jobs.run import leftovers, publish, temporary
 from bq.jobs.run.memory import Limits, Watch
+from bq.runs import folder as names
+from bq.runs import write
+from bq.runs.record import Git, Job, Phase, RunRecord, Status
+from bq.runs.verdict import Verdict
 from bq.workbench import notebooks, report
 
 PACKAGES = (
@@ -86,46 +90,37 @@ def cancellable(run: "Run") -> Iterator[None]:
 class Run:
     """A run under way. Everything it writes lies in its hidden folder until `publish`."""
 
-    def __init__(self, settings: Settings, *, job: str) -> None:
+    def __init__(self, settings: Settings, *, job: Job) -> None:
         self.settings, self.started = settings, dt.datetime.now(dt.UTC)
-        self.run_id = _new_id(self.started, str(settings.namespace) + ("" if job == "retrain" else f"__{job}"))
-        self.folder = paths.outputs() / f".{self.run_id}"
+        self.run_id = _new_id(self.started, settings.namespace, job)
+        self.folder = names.hidden(self.run_id)
         self.stoppable = True  # by a signal; not where a deployment or the record is under way
         self.excess = ""  # which limit it was beyond, and what was found, in words
         self.repeats: dict[str, Any] | None = None  # the attempt that it would only repeat: then nothing of it is kept
         self.limits = Limits.of(settings.run.memory_ceiling_share)
         self.deadline = time.monotonic() + settings.run.run_timeout_seconds
-        self.verdict: dict[str, Any] | None = None
-        self.info: dict[str, Any] = {
-            "run_id": self.run_id,
-            "strategy": str(settings.namespace),
-            "job": job,
-            "status": "done",
-            "error": None,
-            "started_utc": self.started.isoformat(timespec="seconds"),
-            "title": str(settings.namespace),
-            "headline": "",
-            "source": "",
-            "parameters": settings.model_dump(mode="json"),
-            "data_hash": "",
-            "git": git_state(),
-            "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "seed": settings.learning.seed,
-            "resources": {
+        self.verdict: Verdict | None = None
+        self.record = RunRecord(
+            run_id=self.run_id,
+            namespace=str(settings.namespace),
+            job=job,
+            status=Status.DONE,
+            error=None,
+            started_utc=self.started.replace(microsecond=0),
+            title=str(settings.namespace),
+            parameters=settings.model_dump(mode="json"),
+            git=git_state(),
+            packages={name: importlib.metadata.version(name) for name in PACKAGES},
+            seed=settings.learning.seed,
+            resources={
                 "workers": workers(),
                 **settings.run.model_dump(),
                 **{f"memory_{name}_mib": value for name, value in self.limits._asdict().items()},
             },
-            "health": [],
-            "phases": [],
-            "warnings": [],
-            "changes": [],
-            "deployed": [],  # ids of the models of either tier
-            "downloads": [],
-        }
+        )
         self.folder.mkdir(parents=True)
-        files.write_text(self.folder / "parameters.yaml", params.to_yaml(settings.model_dump(mode="python")))
-        self._note("its start")
+        files.write_text(self.folder / names.PARAMETERS, params.to_yaml(settings.model_dump(mode="python")))
+        write.note(self.folder, self.record, during="its start")
 
     @contextmanager
     def phase(self, name: str, *, stoppable: bool = True, until: float | None = None) -> Iterator[None]:
@@ -135,7 +130,7 @@ class Run:
         monotonic clock; None for the run's deadline.
         """
         self.stoppable = self.stoppable and stoppable
-        self._note(name)
+        write.note(self.folder, self.record, during=name)
         start = time.perf_counter()
         until = self.deadline if until is None else until
         watch = Watch(above=self.limits.ceiling, until=until, excess=lambda mib: self._beyond(name, mib, until))
@@ -144,7 +139,7 @@ class Run:
                 yield
         finally:
             seconds = round(time.perf_counter() - start, 2)
-            self.info["phases"].append({"name": name, "seconds": seconds, "peak_rss_mib": watch.mib})
+            self.record.phases.append(Phase(name=name, seconds=seconds, peak_rss_mib=watch.mib))
 
     def _beyond(self, phase: str, mib: int, until: float) -> None:
         """Stop the run as a signal would; where it cannot be stopped any more, say so. A report may only be late."""
@@ -180,7 +175,7 @@ class Run:
                 self.folder / f"{name}.ipynb",
                 parameters={
                     "strategy": self.settings.strategy,
-                    "params": str(self.folder / "parameters.yaml"),
+                    "params": str(self.folder / names.PARAMETERS),
                     "run_dir": str(self.folder),
                 },
                 run_dir=self.folder,
@@ -190,8 +185,8 @@ class Run:
 
     def render(self) -> None:
         """Write report.html from the notebooks executed so far."""
-        executed = sorted(self.folder.glob("[0-9]*.ipynb"))
-        report.render(executed, self.folder / "report.html", run=self.info, verdict=self.verdict)
+        executed = names.notebooks(self.folder)
+        report.render(executed, self.folder / names.REPORT, run=self.record, verdict=self.verdict)
 
     def publish(self) -> Path:
         """Render, write run.json, move the folder into place, rebuild the index; `latest` moves only for a good run.
@@ -199,39 +194,37 @@ class Run:
         Where the report cannot be rendered the record is published all the same, with that error.
         """
         self.stoppable = False
-        self.info["finished_utc"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self.record.finished_utc = dt.datetime.now(dt.UTC).replace(microsecond=0)
         try:
             with self.phase("report", until=time.monotonic() + REPORT_SECONDS):
                 self.render()
         except BaseException as error:
-            reason = self.excess or record.sentence(error)
-            self.info["error"] = self.info["error"] or f"the report could not be rendered: {reason}"
+            reason = self.excess or publish.sentence(error)
+            self.record.error = self.record.error or f"the report could not be rendered: {reason}"
             if self.excess:
-                raise BQError(self.info["error"]) from None
+                raise BQError(self.record.error) from None
             raise
         finally:
             self._settle()
-        return paths.outputs() / self.run_id
+        return names.final(self.run_id)
 
     def stopped_by(self, error: BaseException) -> None:
         """Keep why the run did not come to its end."""
-        self.info["status"] = "cancelled" if isinstance(error, Cancelled) else "failed"
-        self.info["error"] = record.sentence(error)
-        self.info["headline"] = f"{self.info['status']}: {self.info['error']}"
-
-    def _note(self, phase: str) -> None:
-        """What the record says should the process be killed in this phase."""
-        files.write_json(self.folder / "run.json", {**self.info, "status": "running", "during": phase})
+        self.record.status = Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED
+        self.record.error = publish.sentence(error)
+        self.record.headline = f"{self.record.status}: {self.record.error}"
 
     def _settle(self) -> None:
-        event = "failed" if self.info["error"] else "deployed" if self.info["deployed"] else self.info["status"]
         try:
             if self.verdict:
-                files.write_json(self.folder / "verdict.json", self.verdict)
-            record.into_place(self.folder, self.info)
+                write.verdict(self.folder, self.verdict)
+            publish.into_place(self.folder, self.record)
         finally:
-            if event in ("failed", "deployed") and self.info["status"] != "cancelled":
-                record.tell(event, self.info)
+            if self.record.status != Status.CANCELLED:
+                if self.record.error:
+                    publish.tell("failed", self.record)
+                elif self.record.deployed or self.record.status == Status.DEPLOYED:
+                    publish.tell("deployed", self.record)
 
 
 def perform(run: Run, work: Callable[[Run], None]) -> Path:
@@ -254,14 +247,14 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
 def _publish(run: Run, error: BaseException) -> None:
     """Publish a run that was stopped; `error` goes on, also where the record cannot be written."""
     try:
-        log.error("%s: %s", run.info["status"], run.publish() / "report.html")
+        log.error("%s: %s", run.record.status, run.publish() / names.REPORT)
     finally:
         raise error
 
 
-def _new_id(now: dt.datetime, name: str) -> str:
+def _new_id(now: dt.datetime, namespace: Namespace, job: Job) -> str:
     """Time and name; a later second where a run of this one is there already."""
-    while (paths.outputs() / (run_id := f"{now:%Y%m%dT%H%M%SZ}_{name}")).exists():
+    while names.final(run_id := names.name(f"{now:%Y%m%dT%H%M%SZ}", namespace, job)).exists():
         now += dt.timedelta(seconds=1)
     return run_id
 
@@ -278,7 +271,7 @@ def _marked(run: Run) -> Iterator[None]:
             del os.environ[name]
 
 
-def git_state() -> dict[str, Any]:
+def git_state() -> Git:
     """Commit and whether the checkout differs from it; both None outside a git checkout."""
 
     def git(*words: str) -> str | None:
@@ -289,4 +282,4 @@ def git_state() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     changed = git("status", "--porcelain")
-    return {"sha": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+    return Git(sha=git("rev-parse", "HEAD"), dirty=None if changed is None else bool(changed))

@@ -12,7 +12,7 @@ from bq.stats import drawdown, sharpe
 from bq.stats.blocks import IC_HOLDINGS, mean_block
 from bq.stats.bootstrap import Interval, bootstrap_mean
 from bq.stats.rank_ic import rank_ic
-from bq.strategies.component import Component
+from bq.strategies.component import Component, Kind, Missing, of_interval
 from bq.strategies.forecast.portfolio import backtest, daily
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def requirements(predictions: pl.DataFrame, settings: "ForecastSettings") -> lis
 def _months(predictions: pl.DataFrame, settings: "ForecastSettings") -> Component:
     first, last = predictions["session"].min(), predictions["session"].max()
     months, least = (last - first).days / MONTH_DAYS if first else 0.0, settings.production.min_months
-    statement = f"{months:.1f} months out of sample; at least {least}"
-    return Component.of("months out of sample", months >= least, statement, f"{least - months:.1f} more months")
+    missing = Missing(months=least - months)
+    return Component.asked(Kind.SAMPLE_MONTHS, months >= least, missing, value=months, threshold=least)
 
 
 def _information(predictions: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
@@ -133,29 +133,29 @@ def _information(predictions: pl.DataFrame, settings: "ForecastSettings") -> lis
     horizon, every = settings.temporal.prediction_horizon_days, settings.events.every_sessions
     block = mean_block(horizon, gap=every, holdings=IC_HOLDINGS)
     found = bootstrap_mean(ic["ic"], block=block, alpha=gate.alpha, draws=gate.draws, seed=settings.learning.seed)
-    statement = f"{found}, {found.n} sessions; at least {limits.min_rank_ic:g}, lower bound above 0"
+    facts = of_interval(found) | {"threshold": limits.min_rank_ic}
     if not math.isfinite(found.low):
-        return [Component.of("rank IC", None, statement, "more sessions of five names or more")]
-    short = max(limits.min_rank_ic - found.mean, 0.0)
-    more = _more(found.n, found.mean, found.mean - found.low)
-    needed = f"a mean higher by {max(short, 0.001):.3f}" if short else f"about {more} more sessions of such forecasts"
+        return [Component.asked(Kind.RANK_IC, None, **facts)]
+    short = limits.min_rank_ic - found.mean
+    missing = Missing(by=short) if short > 0 else Missing(sessions=_more(found.n, found.mean, found.mean - found.low))
     holds = found.mean >= limits.min_rank_ic and found.low > 0.0
+    return [Component.asked(Kind.RANK_IC, holds, missing, **facts), _rolling(ic["ic"], settings)]
+
+
+def _rolling(ic: pl.Series, settings: "ForecastSettings") -> Component:
+    """Share of rolling windows whose mean rank IC is not negative."""
+    limits = settings.production
     window = max(round(limits.rolling_sessions / settings.events.every_sessions), 1)
-    rolled = ic["ic"].rolling_mean(window).drop_nulls()
+    rolled = ic.rolling_mean(window).drop_nulls()
     share, least = (rolled >= 0.0).mean(), limits.min_rolling_share
-    steady = Component.of(
-        "rolling rank IC",
-        None if share is None else share >= least,
-        "no whole window"
-        if share is None
-        else f"not negative in {share:.0%} of {len(rolled)} windows of {window} sessions; at least {least:.0%}",
-        f"{window} sessions with a rank IC" if share is None else f"{least - share:.0%} more of the windows",
-    )
-    return [Component.of("rank IC", holds, statement, needed), steady]
+    facts = {"threshold": least, "more": {"windows": len(rolled), "window_sessions": window}}
+    if share is None:
+        return Component.asked(Kind.ROLLING_RANK_IC, None, **facts)
+    return Component.asked(Kind.ROLLING_RANK_IC, share >= least, Missing(by=least - share), value=share, **facts)
 
 
 def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
-    """Information ratio, Sharpe ratio and drawdown of the net portfolio."""
+    """Information ratio, Sharpe ratio and drawdown of the net portfolio; `sessions` are those of its rebalances."""
     from bq.market.calendars import periods_per_year
 
     limits, gate = settings.production, settings.gate
@@ -165,29 +165,34 @@ def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSetti
     try:
         found = figures(net, theirs, periods_per_year=a_year, **draws)
     except BadData as error:
-        names = ("information ratio", "net Sharpe ratio", "drawdown")
-        return [Component.of(name, None, str(error), "more rebalances") for name in names]
+        kinds = (Kind.INFORMATION_RATIO, Kind.SHARPE, Kind.PORTFOLIO_DRAWDOWN)
+        return [Component.asked(kind, None, reason=str(error)) for kind in kinds]
     least_ir, least, most = limits.min_information_ratio, limits.min_sharpe, limits.max_drawdown
-    ir, sr, n = found.information_ratio, found.sharpe, found.sharpe.n
-    own = f"net, a year, {n} rebalances"
+    ir, sr, fell = found.information_ratio, found.sharpe, found.drawdown
     return [
-        Component.of(
-            "information ratio",
+        Component.asked(
+            Kind.INFORMATION_RATIO,
             ir.mean >= least_ir,
-            f"{ir} against equal weight, {own}; at least {least_ir:g}",
-            f"a ratio higher by {max(least_ir - ir.mean, 0.01):.2f}",
+            Missing(by=least_ir - ir.mean),
+            threshold=least_ir,
+            **of_interval(ir),
         ),
-        Component.of(
-            "net Sharpe ratio",
+        Component.asked(
+            Kind.SHARPE,
             sr.mean > least,
-            f"{sr}, {own}; above 0 with probability {found.probability:.3f} (one trial); above {least:g}",
-            f"a ratio higher by {max(least - sr.mean, 0.01):.2f}",
+            Missing(by=least - sr.mean),
+            threshold=least,
+            more={"probability": found.probability},
+            **of_interval(sr),
         ),
-        Component.of(
-            "drawdown of the portfolio",
-            found.drawdown < most,
-            f"{found.drawdown:.1%} at the ends of {n} periods (equal weight {_drawdown(theirs):.1%}); below {most:.0%}",
-            f"a fall smaller by {found.drawdown - most:.1%}",
+        Component.asked(
+            Kind.PORTFOLIO_DRAWDOWN,
+            fell < most,
+            Missing(by=fell - most),
+            value=fell,
+            threshold=most,
+            baseline=_drawdown(theirs),
+            sessions=sr.n,
         ),
     ]
 

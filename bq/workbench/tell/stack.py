@@ -20,7 +20,7 @@ FOLDS = pl.col("fold").sort().cast(pl.String).str.join(", ").alias("folds")
 
 def _notes(made: Candidate) -> pl.DataFrame:
     """What the candidate used or left out."""
-    return made.notes.filter(pl.col("model") == made.artefact.bundle["model"])
+    return made.notes.filter(pl.col("model") == made.artefact.bundle.model)
 
 
 def left_out(made: Candidate) -> Told:

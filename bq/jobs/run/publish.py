@@ -1,0 +1,44 @@
+"""What stays of a run that ended: its folder, the index over all runs, the link `latest`; and who hears of it."""
+
+from pathlib import Path
+
+from bq.core import files
+from bq.core.errors import BQError
+from bq.jobs.run import notify
+from bq.runs import folder as names
+from bq.runs import read, write
+from bq.runs.record import RunRecord
+from bq.serving import registry
+from bq.workbench import dashboard
+
+
+def into_place(folder: Path, record: RunRecord) -> None:
+    """Write the record, give the folder its name, rebuild the index; `latest` moves only for a good run."""
+    final = write.into_place(folder, record)
+    write_index()
+    if record.good:
+        write.move_latest(final)
+
+
+def was_published(run_id: str) -> bool:
+    """Whether a run came to its end with everything that belongs to it; else its work is done again."""
+    return any(run.record.good for run in read.every() if run.folder.name == run_id)
+
+
+def sentence(error: BaseException) -> str:
+    """What a record says of an error."""
+    if isinstance(error, OSError):
+        return files.explain(error)
+    return str(error) if isinstance(error, BQError | KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+
+
+def tell(event: notify.Event, record: RunRecord) -> None:
+    """Let the user's command hear of a run."""
+    headline = record.error or record.headline
+    notify.send(event, run_id=record.run_id, headline=headline, report=names.report(record.run_id))
+
+
+def write_index() -> None:
+    """Rebuild outputs/index.html."""
+    standing = {namespace: registry.pointer_or_none(namespace) for namespace in registry.namespaces()}
+    dashboard.write_index([(str(namespace), found) for namespace, found in standing.items() if found])

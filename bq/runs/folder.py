@@ -1,0 +1,66 @@
+"""Where a run lies: one folder of outputs/, hidden while the run is under way, and the names of what is in it."""
+
+from pathlib import Path
+
+from bq.core import paths
+from bq.core.namespace import Namespace
+
+RECORD, VERDICT, REPORT = "run.json", "verdict.json", "report.html"
+PARAMETERS, TRADES = "parameters.yaml", "trades.csv"
+LATEST = "latest"  # the link to the newest run that came to its end
+
+
+def final(run_id: str) -> Path:
+    """The folder of a finished run."""
+    return paths.outputs() / run_id
+
+
+def hidden(run_id: str) -> Path:
+    """The folder of a run under way."""
+    return paths.outputs() / f".{run_id}"
+
+
+def published(hidden_folder: Path) -> Path:
+    """The folder that a hidden one becomes; by its own name, so that no record leads elsewhere."""
+    return final(hidden_folder.name.removeprefix("."))
+
+
+def report(run_id: str) -> Path:
+    """The rendered report of a finished run."""
+    return final(run_id) / REPORT
+
+
+def latest() -> Path:
+    """The link to the newest run that came to its end."""
+    return paths.outputs() / LATEST
+
+
+def table(folder: Path, name: str) -> Path:
+    """A table of a run by name, such as `oos`."""
+    return folder / f"{name}.parquet"
+
+
+def tables(folder: Path) -> list[Path]:
+    """All tables of a run."""
+    return sorted(folder.glob("[!.]*.parquet"))
+
+
+def notebooks(folder: Path) -> list[Path]:
+    """The executed notebooks of a run in reading order."""
+    return sorted(folder.glob("[0-9]*.ipynb"))
+
+
+def finished() -> list[Path]:
+    """Folders of finished runs, newest first: runs under way are hidden, `latest` is a link."""
+    found = [path.parent for path in paths.outputs().glob(f"[!.]*/{RECORD}") if not path.parent.is_symlink()]
+    return sorted(found, reverse=True)
+
+
+def under_way(namespace: Namespace) -> list[Path]:
+    """Hidden folders of a namespace's runs: while its lock is held, what killed runs left."""
+    return [*paths.outputs().glob(f".*Z_{namespace}"), *paths.outputs().glob(f".*Z_{namespace}__*")]
+
+
+def name(stamp: str, namespace: Namespace, job: str) -> str:
+    """The id of a run: its time, whose it is, and what it does where that is no retrain."""
+    return f"{stamp}_{namespace}{'' if job == 'retrain' else f'__{job}'}"

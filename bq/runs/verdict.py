@@ -1,0 +1,78 @@
+"""What a gate decided, as a run keeps it: facts, and the words that they were shown in."""
+
+from enum import StrEnum
+from typing import Any
+
+from bq.core.records import Facts, Number, Record
+from bq.strategies.component import Component, Kind
+
+
+class Decision(StrEnum):
+    """What became of a candidate, or of the best of a tuning."""
+
+    DEPLOYED = "deployed"
+    KEPT = "kept"
+    QUICK_LOOK = "quick look"
+    PASSED = "passed"
+    REJECTED = "rejected"
+    DONE = "done"
+
+
+class Part(Facts):
+    """A component in words, and its facts: None of version 1, which kept words alone."""
+
+    name: str
+    holds: bool | None
+    statement: str
+    needed: str = ""
+    facts: Component | None = None
+
+    @property
+    def mark(self) -> str:
+        """Whether it holds, in a word."""
+        return {True: "holds", False: "fails", None: "inconclusive"}[self.holds]
+
+
+class Table(Facts):
+    """Figures as text."""
+
+    columns: list[str] = []
+    rows: list[list[str]] = []
+    note: str = ""
+
+
+class Figure(Facts):
+    """What the gate decides by, of a model and of what it must beat."""
+
+    name: str
+    value: Number
+    low: Number = None
+    high: Number = None
+    baseline: Number = None
+    baseline_is: str = ""
+
+
+class Verdict(Record):
+    """What verdict.json holds."""
+
+    schema_version: int = 2
+    decision: Decision
+    headline: str
+    reasons: list[str] = []
+    needed: list[str] = []
+    components: list[Part] = []
+    second_tier: list[str] = []
+    second_components: list[Part] = []
+    table: Table = Table()
+    figure: Figure | None = None
+
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Version 1, of 0.1: a table that there is none of was null."""
+        if content.get("table", "") is None:
+            del content["table"]
+        return content
+
+    def part(self, kind: Kind) -> Part | None:
+        """The component of a kind; None where it was not asked, or where words alone are known."""
+        return next((part for part in self.components if part.facts and part.facts.kind == kind), None)

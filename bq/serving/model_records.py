@@ -1,0 +1,73 @@
+"""What is stored beside a graph, and what points at it: bundle.json, card.json, champion.json, candidate.json."""
+
+from typing import Any
+
+from bq.core.records import Facts, Moment, Number, Record
+from bq.runs.record import Git
+from bq.runs.verdict import Part
+
+
+class Bundle(Record):
+    """What a graph needs to be used. The id of a model is made of its text as stored, in whatever version."""
+
+    schema_version: int = 2
+    strategy: str
+    model: str  # the candidate's name among the models of its run
+    features: str  # name of the feature set
+    schema_hash: str
+    columns: list[str]
+    classes: list[str]  # empty of a regression
+    edges: list[float]
+    trade_above: float
+    threshold: Number  # of a probability, chosen in training
+    recipe: str  # digest of the way of training, by the code that trained it: see `candidate.standing_recipe`
+    source: str  # of the outcomes: real, modelled or simulated
+    events_hash: str
+    trained_events: int
+    trained_through: Moment  # the latest end of an event that it was trained on
+    support: dict[str, dict[str, Any]]  # see `support.describe`
+    seed: int
+
+
+class Card(Record):
+    """What is known of a model; from its deployment on also of the run that made it."""
+
+    schema_version: int = 2
+    parameters: dict[str, Any] = {}
+    metrics_oos: list[dict[str, Any]] = []
+    oos_values: list[tuple[str, Number]] | None = None  # session, and what the recipe earned on it out of sample
+    run_id: str = ""
+    packages: dict[str, str] = {}
+    git: Git = Git()
+    data_hash: str = ""
+    verdict: str = ""
+    components: list[Part] = []
+
+
+class Pointer(Record):
+    """Which model decides."""
+
+    schema_version: int = 2
+    model_id: str
+    previous: str | None  # None: the rule score
+    since_utc: Moment
+    reason: str
+
+
+class ParityRecord(Facts):
+    """See `onnx.Parity`."""
+
+    rows: int
+    largest_difference: Number
+    flips: int
+
+
+class Saved(Record):
+    """The candidates in a run folder: of the strategy's task, and of its second tier where it has one."""
+
+    schema_version: int = 2
+    model_id: str
+    parity: ParityRecord
+    success_id: str | None = None
+    success_parity: ParityRecord | None = None
+    tables: dict[str, str] = {}  # name: SHA-256; empty of version 0.1
