@@ -1,6 +1,9 @@
 """Every row of every file is accounted for once: outside the dates, not asked for, quarantined, a copy, or kept."""
 
 import datetime as dt
+import os
+import subprocess
+import sys
 
 import polars as pl
 import pytest
@@ -144,6 +147,15 @@ def test_symbols_that_differ_by_letter_case_alone_are_flagged(bars_folder):
     (bars_folder / "all.csv").write_text("symbol,date,close\n" + rows)
     found = market.load(Market(source="files")).findings.filter(pl.col("rule") == "letter_case")
     assert found["symbol"].to_list() == ["AAPL", "SPX", "^SPX", "aapl"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(bars_folder, encoding):
+    (bars_folder / "all.csv").write_text("symbol,date,close\nНефть,2020-01-02,1\n", encoding="utf-8")
+    asked = "market.source=files market.start=null market.end=null market.symbols=null"
+    environment = os.environ | {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": encoding, "SET": asked}
+    done = subprocess.run([sys.executable, "-m", "bq", "check-data"], env=environment, capture_output=True, check=True)
+    assert b"1 file, 1 rows read: 1 kept" in done.stdout and b"\\u041d" in done.stdout and not done.stderr
 
 
 def test_check_data_fits_a_screen_however_many_files_there_are(bars_folder, monkeypatch, capsys):
