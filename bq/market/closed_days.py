@@ -46,8 +46,8 @@ def _advice(days: list[dt.date], calendar: str) -> str:
 
 def _open_days(rows: pl.DataFrame, closed: pl.Series) -> list[dt.date]:
     """Days on which most of the symbols have rows whose histories begin before and end after it, in order."""
-    spans = rows.drop_nulls(["symbol", "session"]).group_by("symbol")
-    spans = spans.agg(first=pl.col("session").min(), last=pl.col("session").max())
+    by_symbol = rows.drop_nulls(["symbol", "session"]).group_by("symbol")
+    spans = by_symbol.agg(first=pl.col("session").min(), last=pl.col("session").max())
     counts = rows.drop_nulls("session").group_by("session").agg(rows=pl.col("symbol").n_unique()).sort("session")
     days = counts["session"]
     begun = spans["first"].sort().search_sorted(days, side="right").cast(pl.Int64)

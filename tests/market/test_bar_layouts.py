@@ -195,6 +195,13 @@ def test_pandas_own_tables_of_several_headers_are_read_in_both_formats(bars_fold
     assert from_csv.filter(symbol="MSFT")["volume"].to_list() == [20.0, 21.0]
 
 
+def test_a_row_of_prices_without_a_date_is_no_row_of_tickers(bars_folder):
+    put(bars_folder, "A.csv", "Date,Open,Close\n,10,10\n2020-01-02,11,11\n")
+    data = read()
+    assert data.bars.select("symbol", "close").rows() == [("A", 11.0)]
+    assert data.findings.filter(action="quarantined").select("row", "rule").rows() == [(1, "missing")]
+
+
 WIDE = "Date,AAPL,BRK.B,^SPX\n2020-01-02,10,,3000\n2020-01-03,11,20,3010\n"
 
 

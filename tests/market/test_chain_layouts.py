@@ -211,6 +211,15 @@ def test_one_underlying_cannot_come_from_the_names_of_two_files(chains_folder):
     assert refused.select("file", "action").rows() == [("QQQ/SPY.csv", "rejected"), ("SPY/SPY.csv", "rejected")]
 
 
+def test_files_that_a_vendor_names_after_the_underlying_may_lie_in_several_folders(chains_folder):
+    for folder in ("first", "second"):
+        (chains_folder / folder).mkdir()
+    (chains_folder / "first" / "spy_eod_202001.txt").write_text(OPTIONS_DX)
+    text = OPTIONS_DX.replace("2020-01-02", "2020-01-03").replace("324.870000", "322.410000")
+    (chains_folder / "second" / "spy_eod_202002.txt").write_text(text)
+    assert len(market.load(Market(source="files", chains=True)).quotes) == 4
+
+
 @pytest.mark.parametrize(
     "root, underlying",
     [("700", "700"), ("AAPL1", "AAPL"), ("SPXW", "SPX"), ("9988", "9988")],

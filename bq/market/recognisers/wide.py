@@ -22,7 +22,7 @@ def recognise(table: Table) -> Table | None:
     if not names or bare(names[0]) not in DATES or len(names) < 3:
         return None
     symbols = names[1:]
-    if table.columns or not all(name and name == name.upper() for name in symbols):
+    if set(table.columns.values()) & set(names) or not all(name and name == name.upper() for name in symbols):
         return None
     if any(name in NO_SYMBOLS or "_" in name or " " in name for name in symbols):
         return None

@@ -41,6 +41,8 @@ def recognise(table: Table) -> Table | None:
     if len(found) < len(after):
         return None
     headers = 2 if third[dated].strip().casefold() in DATES else 1
+    if headers == 1 and any(symbol.replace(".", "").isdigit() for symbol, _ in found.values()):
+        return None  # a row of prices without a date, not one of tickers
     frame = table.scan.slice(headers).with_row_index("row", 1).collect()
     return _read(table, frame, found, table.names[dated : dated + 1])
 

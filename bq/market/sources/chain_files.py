@@ -96,7 +96,8 @@ def _part(
     ending = readable(path)
     if ending is None:
         return _Part(name, Batch(ROWS.to_frame(), _about(name, "flagged", "not_read", NOT_READ)))
-    table = recognised(opened(path, ending, settings.columns, settings.dates), recognisers.CHAINS)
+    as_it_lies = opened(path, ending, settings.columns, settings.dates)
+    table = recognised(as_it_lies, recognisers.CHAINS)
     found = match(table.names, table.columns, spot=spot)
     rows, said = typed(table, found, file=name, calendar=settings.calendar, today=today)
     notes = [_about(name, "repaired", "layout", layout_of(table))] if table.layout else []
@@ -106,7 +107,8 @@ def _part(
         detail = "no column says the spot: the bar's close is taken, which is right for quotes of the close alone"
         notes.append(_about(name, "flagged", "spot_from_bars", detail))
     wanted, left_out, taken = _selected(rows, settings, underlyings)
-    named = None if {"underlying", "root", "contract"} & set(found) or wanted.is_empty() else table.stem
+    said_inside = bool({"underlying", "root", "contract"} & set(found)) or table.stem != as_it_lies.stem
+    named = None if said_inside or wanted.is_empty() else table.stem
     batch = Batch(wanted, pl.concat([*notes, said, _taken(taken, name)]), left_out, without_spot)
     return _Part(name, batch, named)
 
