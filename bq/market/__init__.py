@@ -103,7 +103,9 @@ def refusals(data: MarketData, settings: Market) -> str:
     lost = set(settings.symbols or asked) - set(data.bars["symbol"])
     if (settings.symbols and lost) or data.bars.is_empty():
         named = ", ".join(sorted(lost)) or "all"
-        return f"market: each symbol asked for must have a bar that holds, but these have none: {named}."
+        outside, read = (data.counts[name].sum() for name in ("outside", "read"))
+        dates = f" ({outside:,} of {read:,} rows lie outside market.start and market.end.)" if outside else ""
+        return f"market: each symbol asked for must have a bar that holds, but these have none: {named}.{dates}"
     constant = data.findings.filter(pl.col("rule") == "constant")["symbol"].n_unique()
     if constant == data.bars["symbol"].n_unique():
         return "market: prices must move, but the close of every symbol is the same in all its sessions."

@@ -52,17 +52,19 @@ def by_alias(names: list[str], aliases: Aliases, columns: Columns | None = None)
 
 def missing(absent: Sequence[str], names: list[str], aliases: Aliases) -> Rejected:
     """The refusal of a file without the columns that it needs."""
-    must = " and ".join(" or ".join(f"`{alias}`" for alias in aliases[name]) for name in absent)
+    others = {name: [alias for alias in aliases[name] if alias != name] for name in absent}
+    must = " and ".join(f"`{name}`" + (f" ({', '.join(others[name])})" if others[name] else "") for name in absent)
+    columns = "a column" if len(absent) == 1 else "columns"
     if names and all(re.search(r"\d", name) for name in names):
         return Rejected(
             "missing_column",
-            f"the first line must name the columns ({must} …), but reads {', '.join(names[:5])}. Add such a line.",
+            f"the first line must name the columns, among them {must}, but reads {', '.join(names[:5])}. Add one.",
         )
     shown = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     stated = ", ".join(f"{name}: <its name>" for name in absent)
     return Rejected(
         "missing_column",
-        f"columns {must} must be there, but the columns are: {shown}. If one of them is it, say so by "
+        f"{columns} {must} must be there, but the columns are: {shown}. If one of them is it, say so by "
         f"`market.columns: {{{stated}}}`.",
     )
 

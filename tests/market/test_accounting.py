@@ -1,6 +1,7 @@
 """Every row of every file is accounted for once: outside the dates, not asked for, quarantined, a copy, or kept."""
 
 import datetime as dt
+import gzip
 import os
 import subprocess
 import sys
@@ -47,6 +48,22 @@ def test_a_file_about_a_symbol_not_asked_for_is_counted(bars_folder):
         ("all.csv", "A", 1, 0, 1),
         ("all.csv", "C", 1, 1, 0),
     ]
+
+
+def test_a_damaged_file_about_a_symbol_not_asked_for_is_counted_and_refuses_no_run(bars_folder):
+    (bars_folder / "A.csv").write_text("date,close\n2020-01-02,1\n")
+    (bars_folder / "B.csv").write_text("date,close\n2020-01-02,1,2,3\n")
+    (bars_folder / "C.csv.gz").write_bytes(gzip.compress(b"date,close\n" + b"2020-01-02,1\n" * 99_999)[:-30])
+    data = market.load(Market(source="files", symbols=["A"]))
+    assert data.counts.filter(file="B.csv").select("read", "not_asked").rows() == [(1, 1)]
+    said = data.findings.filter(file="C.csv.gz")
+    assert said.select("action", "rule").rows() == [("flagged", "unreadable")] and "not asked" in said["detail"][0]
+
+
+def test_where_all_rows_are_outside_the_dates_the_refusal_says_so(bars_folder):
+    (bars_folder / "A.csv").write_text("date,close\n2004-01-02,1\n")
+    with pytest.raises(BadData, match=r"1 of 1 rows lie outside market\.start and market\.end"):
+        market.load(Market(source="files", start=dt.date(2019, 1, 1)))
 
 
 def test_symbols_of_a_package_that_are_not_asked_for_are_counted_too():

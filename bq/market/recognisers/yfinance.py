@@ -25,7 +25,10 @@ def recognise(table: Table) -> Table | None:
         return _read(table, table.scan.with_row_index("row", 1).collect(), pairs, table.names)
     if len(table.names) < 2 or bare(table.names[0]) not in FIRST:
         return None
-    head = table.scan.head(2).collect()
+    try:
+        head = table.scan.head(2).collect()
+    except pl.exceptions.PolarsError:  # damaged: whoever reads all of it says so
+        return None
     if head.is_empty() or any(dtype != pl.String for dtype in head.dtypes):
         return None
     second, third = ([cell or "" for cell in row] for row in (*head.rows(), ("",) * len(head.columns))[:2])

@@ -184,11 +184,20 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     found = match(table.names, table.columns)
     named = None if "symbol" in found else table.stem
     if named is not None and settings.symbols is not None and named not in settings.symbols:
-        rows = table.scan.select(pl.len()).collect(engine="streaming").item()
-        return Part(name, Batch(ROWS.to_frame(), FINDINGS.to_frame(), not_asked(name, named, rows)))
+        return Part(name, _not_asked(table, path, name))
     rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
     wanted, left_out = selected(rows, settings)
     return Part(name, Batch(wanted, pl.concat([*_layout(table, name), findings]), left_out), named)
+
+
+def _not_asked(table: Table, path: Path, name: str) -> Batch:
+    """Of a file about a symbol that is not asked for: how many rows it has, and no refusal whatever they are."""
+    try:
+        rows = table.scan.select(pl.len()).collect(engine="streaming").item()
+    except UNFIT as error:
+        rule, detail = refusal(error, path, name)
+        return Batch(ROWS.to_frame(), about(name, "flagged", rule, f"not asked for, and {detail}"))
+    return Batch(ROWS.to_frame(), FINDINGS.to_frame(), not_asked(name, table.stem, rows))
 
 
 def _layout(table: Table, file: str) -> list[pl.DataFrame]:
