@@ -199,7 +199,7 @@ def describe_market(run: Run, data: MarketData) -> None:
         run.record.warnings.append(
             f"{screen.count(counts['len'].sum(), 'row')} quarantined ({cases}{', …' if len(counts) > 5 else ''})"
         )
-    run.info["warnings"].extend(_jumps(data.findings))
+    run.record.warnings.extend(_jumps(data.findings))
 
 
 def _jumps(findings: pl.DataFrame) -> list[str]:

@@ -18,9 +18,9 @@ def warned(tmp_path, monkeypatch):
     def write(*closes: float) -> list[str]:
         rows = [f"A,2020-01-{day:02},{close}" for day, close in zip((2, 3, 6, 7), closes, strict=True)]
         (tmp_path / "data/raw/bars/all.csv").write_text("\n".join(["symbol,date,close", *rows]))
-        run = SimpleNamespace(info={"warnings": []})
+        run = SimpleNamespace(record=SimpleNamespace(warnings=[]))
         describe_market(run, market.load(Market(source="files", max_quarantine_share=1.0)))
-        return run.info["warnings"]
+        return run.record.warnings
 
     return write
 

@@ -166,11 +166,10 @@ def test_symbols_that_differ_by_letter_case_alone_are_flagged(bars_folder):
     assert found["symbol"].to_list() == ["AAPL", "SPX", "^SPX", "aapl"]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_is_not_utf_8_shows_what_it_can(bars_folder, encoding):
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(bars_folder):
     (bars_folder / "all.csv").write_text("symbol,date,close\nНефть,2020-01-02,1\n", encoding="utf-8")
     asked = "market.source=files market.start=null market.end=null market.symbols=null"
-    environment = os.environ | {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": encoding, "SET": asked}
+    environment = os.environ | {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "SET": asked}
     done = subprocess.run([sys.executable, "-m", "bq", "check-data"], env=environment, capture_output=True, check=True)
     assert b"1 file, 1 rows read: 1 kept" in done.stdout and b"\\u041d" in done.stdout and not done.stderr
 
