@@ -8,6 +8,13 @@ from bq.core.errors import BadData
 from bq.core.settings import Market
 
 
+@pytest.fixture(autouse=True)
+def few_calendars(monkeypatch):
+    """To compute all seventy takes seconds."""
+    names = ["24/7", "XLON", "XNYS", "XPAR", "XTKS"]
+    monkeypatch.setattr(exchange_calendars, "get_calendar_names", lambda include_aliases: names)
+
+
 def write(folder, calendar, *, without=(), symbols="ABC"):
     """Bars of three symbols on the sessions of a year of a calendar."""
     days = exchange_calendars.get_calendar(calendar, start="2019-01-02", end="2019-12-31").sessions.date
@@ -19,7 +26,7 @@ def said(data):
     return data.findings.filter(rule="other_calendar")["detail"].to_list()
 
 
-@pytest.mark.parametrize("calendar", ["XTKS", "24/7"])
+@pytest.mark.parametrize("calendar", ["XLON", "XTKS", "24/7"])
 def test_the_calendar_whose_sessions_the_bars_have_is_proposed_once(bars_folder, calendar):
     write(bars_folder, calendar)
     data = market.read(Market(source="files", max_quarantine_share=1.0))
