@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bq.analysis.engines import Engine, as_windows, check_engine
-from bq.stats.year import TRADING_DAYS
 
 MIN_RETURNS = 50
 
@@ -41,14 +40,14 @@ def fit_garch(returns_pct: ArrayLike, *, engine: Engine = "compiled") -> GarchFi
 
 
 def garch_volatility(
-    returns_pct: ArrayLike, *, horizon: int = 30, periods_per_year: int = TRADING_DAYS, engine: Engine = "compiled"
+    returns_pct: ArrayLike, *, periods_per_year: int, horizon: int = 30, engine: Engine = "compiled"
 ) -> np.ndarray:
     """Forecast volatility over the next `horizon` days, one value a window.
 
     returns_pct : array of shape (m, n), n >= 50, returns × 100, oldest first. A row uses nothing but itself, so a value
         depends on data up to the row's last return only.
     Returns array of shape (m,): square root of the mean forecast variance over the horizon, annualised by
-    √periods_per_year, as a decimal (0.20 is 20%). NaN where `fit_garch` gives NaN.
+    √periods_per_year (of the market's calendar), as a decimal (0.20 is 20%). NaN where `fit_garch` gives NaN.
     engine : "compiled" or "reference" (arch, the same likelihood).
 
     Raises BadData for windows of another shape.

@@ -3,35 +3,34 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bq.stats.year import TRADING_DAYS
-
 Array = NDArray[np.float64]
 
-HORIZON = 21  # sessions: thirty calendar days, as the VIX
+HORIZON_DAYS = 30  # calendar days, as the VIX
 LAGS = (1, 5, 22, 66)  # sessions
 MIN_PAIRS = 252
 
 
-def har_volatility(closes: Array, *, periods_per_year: int = TRADING_DAYS) -> Array:
-    """Expected volatility of the next 21 sessions, annualised decimal, at every bar.
+def har_volatility(closes: Array, *, periods_per_year: int) -> Array:
+    """Expected volatility of the sessions of the next thirty days, annualised decimal, at every bar.
 
-    closes : array of shape (n_bars,), continuous through splits. Returns shape (n_bars,); NaN until 252 forecasts
-    could have been checked (about 340 bars). The value at t uses closes up to t.
+    closes : array of shape (n_bars,), continuous through splits. periods_per_year : sessions, of the market's calendar.
+    Returns shape (n_bars,); NaN until 252 forecasts could have been checked (about 340 bars). The value at t uses
+    closes up to t.
 
     A heterogeneous autoregression (Corsi 2009, doi:10.1093/jjfinec/nbp001) on root mean squared daily returns over
     1, 5, 22 and 66 sessions, its coefficients re-estimated at every bar on all pairs that had matured by then.
     """
-    n = len(closes)
+    n, horizon = len(closes), horizon_sessions(periods_per_year)
     forecast = np.full(n, np.nan)
     squared = np.square(np.diff(np.log(closes), prepend=np.nan))
     features = np.column_stack([np.ones(n), *(np.sqrt(_mean_of_last(squared, lag)) for lag in LAGS)])
     realised = np.full(n, np.nan)
-    realised[:-HORIZON] = np.sqrt(_mean_of_last(squared, HORIZON))[HORIZON:]
+    realised[:-horizon] = np.sqrt(_mean_of_last(squared, horizon))[horizon:]
     usable = np.isfinite(features).all(axis=1) & np.isfinite(realised)
     x, y = np.where(usable[:, None], features, 0.0), np.where(usable, realised, 0.0)
     gram = np.cumsum(x[:, :, None] * x[:, None, :], axis=0)
     moment = np.cumsum(x * y[:, None], axis=0)
-    matured = np.arange(n) - HORIZON  # the newest pair known at t started 21 sessions ago
+    matured = np.arange(n) - horizon  # the newest pair known at t started a horizon ago
     known = (
         (matured >= 0) & (np.cumsum(usable)[np.maximum(matured, 0)] >= MIN_PAIRS) & np.isfinite(features).all(axis=1)
     )
@@ -43,13 +42,23 @@ def har_volatility(closes: Array, *, periods_per_year: int = TRADING_DAYS) -> Ar
     return forecast
 
 
-def iv_proxy(closes: Array, quoted_iv: Array, *, premium: float) -> Array:
+def horizon_sessions(periods_per_year: int) -> int:
+    """Sessions in thirty days of a calendar.
+
+    >>> horizon_sessions(252), horizon_sessions(365)
+    (21, 30)
+    """
+    return round(HORIZON_DAYS / 365 * periods_per_year)
+
+
+def iv_proxy(closes: Array, quoted_iv: Array, *, premium: float, periods_per_year: int) -> Array:
     """Thirty-day at-the-money implied volatility, annualised decimal, at every bar.
 
     The market's own figure where there is one (`quoted_iv`, NaN elsewhere), else `har_volatility` × `premium`, the
     ratio at which implied volatility stands to that forecast. The value at t uses data up to t.
     """
-    return np.where(np.isfinite(quoted_iv), quoted_iv, har_volatility(closes) * premium)
+    forecast = har_volatility(closes, periods_per_year=periods_per_year)
+    return np.where(np.isfinite(quoted_iv), quoted_iv, forecast * premium)
 
 
 def trailing_percentile(values: Array, *, window: int = 252) -> Array:

@@ -175,8 +175,8 @@ def _series(p, high, low, v, series):
 
 
 @njit(cache=True, error_model="numpy")
-def _factors_of(p, v, rolled, f):
-    """Fill `f` (23, n_sessions) from the rolling figures of one symbol."""
+def _factors_of(p, v, rolled, annual, f):
+    """Fill `f` (23, n_sessions) from the rolling figures of one symbol; annual : √sessions a year."""
     for t in range(p.size):
         if p[t] != p[t]:
             f[:, t] = np.nan
@@ -199,15 +199,15 @@ def _factors_of(p, v, rolled, f):
         f[15, t] = _change(p, t, 5, 63)  # momentum_63
         f[16, t] = _change(p, t, 5, 126)  # momentum_126
         f[17, t] = _change(p, t, 5, 252)  # momentum_252
-        f[18, t] = rolled[2, t] * np.sqrt(252.0)  # volatility_20
-        f[19, t] = rolled[4, t] * np.sqrt(252.0)  # volatility_60
+        f[18, t] = rolled[2, t] * annual  # volatility_20
+        f[19, t] = rolled[4, t] * annual  # volatility_60
         f[20, t] = v[t] / _above(rolled[6, t], 1e-6)  # volume_ratio_20
         f[21, t] = v[t] / _above(rolled[7, t], 1e-6)  # volume_ratio_60
         f[22, t] = rolled[16, t]  # market_beta_60
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill(close, high, low, volume, market, out):
+def _fill(close, high, low, volume, market, annual, out):
     """Factors of each symbol, one after the other."""
     sessions = close.shape[1]
     series, rolled = np.empty((7, sessions)), np.empty((17, sessions))
@@ -231,22 +231,30 @@ def _fill(close, high, low, volume, market, out):
         _mean(series[6], 14, rolled[14])
         _mean(series[5], 20, rolled[15])
         _beta(returns, market, 60, rolled[16])
-        _factors_of(p, v, rolled, out[:, s])
+        _factors_of(p, v, rolled, annual, out[:, s])
 
 
 def alpha_factors(
-    close: Array, high: Array, low: Array, volume: Array, market: Array, *, threads: int = 1
+    close: Array,
+    high: Array,
+    low: Array,
+    volume: Array,
+    market: Array,
+    *,
+    periods_per_year: int,
+    threads: int = 1,
 ) -> NDArray[np.float32]:
     """All factors, float32 of shape (23, n_symbols, n_sessions), in the order of `_factors_of`; NaN where missing.
 
     close, high, low : float64 (n_symbols, n_sessions), continuous through splits, NaN where there is no bar or no such
     value. volume : in the shares that `close` is the price of, so that close × volume is the turnover. market : float64
-    (n_sessions,), returns of the market. threads : symbols are shared out among so many.
+    (n_sessions,), returns of the market. periods_per_year : sessions, by which volatilities are annualised. threads :
+    symbols are shared out among so many.
     """
-    out = np.empty((23, *close.shape), np.float32)
+    out, annual = np.empty((23, *close.shape), np.float32), np.sqrt(float(periods_per_year))
     parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(len(close)), threads) if len(rows)]
     with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(lambda p: _fill(close[p], high[p], low[p], volume[p], market, out[:, p]), parts)
+        done = pool.map(lambda p: _fill(close[p], high[p], low[p], volume[p], market, annual, out[:, p]), parts)
         list(done)  # raises what a thread raised
     return out
 

@@ -8,6 +8,8 @@ import polars as pl
 from bq.core.errors import BadParameters, did_you_mean
 
 FIRST_DAY = dt.date(1985, 1, 1)  # sessions are computed from here, or from where the calendar itself begins
+AHEAD_DAYS = 360  # from today that sessions are needed for: more than any horizon
+RECENT = 60  # sessions by which the weekdays and the hour of closing are known
 
 
 @lru_cache(maxsize=8)
@@ -16,30 +18,25 @@ def _calendar(calendar: str):
     from exchange_calendars.errors import InvalidCalendarName
 
     try:
-        kind = type(exchange_calendars.get_calendar(calendar))
+        earliest = type(exchange_calendars.get_calendar(calendar)).bound_min()
+        start = max(FIRST_DAY, earliest.date()) if earliest is not None else FIRST_DAY
+        return exchange_calendars.get_calendar(calendar, start=start)
     except InvalidCalendarName:
         hint = did_you_mean(calendar, exchange_calendars.get_calendar_names())
         raise BadParameters(
             f"`market.calendar` must be a calendar of exchange_calendars, but got {calendar!r}; {hint}"
         ) from None
-    earliest = kind.bound_min()
-    start = max(FIRST_DAY, earliest.date()) if earliest is not None else FIRST_DAY
-    return exchange_calendars.get_calendar(calendar, start=start)
+    except (NotImplementedError, ValueError) as error:  # what pandas raises for holidays it cannot compute
+        raise BadParameters(
+            "`market.calendar` must be a calendar that exchange_calendars can compute with the pandas installed here, "
+            f"but {calendar!r} it cannot ({str(error)[:60]}…). Set that of a market that is open on nearly the same "
+            "days; bars of the days on which it is closed are set aside and counted."
+        ) from None
 
 
 @lru_cache(maxsize=8)
-def sessions(calendar: str) -> pl.DataFrame:
-    """All sessions of a calendar from 1985 (or its own beginning) to about a year from now, sorted.
-
-    Returns DataFrame of shape (n_sessions, 2): `session` Date in the exchange's own calendar, `close_utc`
-    Datetime(us, UTC), half-days honoured. The frame is cached and shared.
-
-    Raises BadParameters for a name that exchange_calendars does not know.
-
-    >>> import datetime as dt
-    >>> sessions("XNYS").row(by_predicate=pl.col("session") == dt.date(2019, 11, 29))[1].hour  # a half-day
-    18
-    """
+def _known(calendar: str) -> pl.DataFrame:
+    """The sessions that the calendar itself knows, columns as of `sessions`."""
     closes = _calendar(calendar).closes
     return pl.DataFrame(
         {
@@ -49,6 +46,36 @@ def sessions(calendar: str) -> pl.DataFrame:
             .dt.replace_time_zone("UTC"),
         }
     )
+
+
+@lru_cache(maxsize=8)
+def sessions(calendar: str) -> pl.DataFrame:
+    """All sessions of a calendar from 1985 (or its own beginning) to about a year from now, sorted.
+
+    Holidays of some exchanges are known to the end of this year only. From there on every weekday on which the exchange
+    usually opens stands in, so that what is decided near that end has a due date; where the exchange turns out to be
+    closed, an outcome is known a session later than this says.
+
+    Returns DataFrame of shape (n_sessions, 2): `session` Date in the exchange's own calendar, `close_utc`
+    Datetime(us, UTC), half-days honoured. The frame is cached and shared.
+
+    Raises BadParameters for a name that exchange_calendars does not know, or cannot compute.
+
+    >>> import datetime as dt
+    >>> sessions("XNYS").row(by_predicate=pl.col("session") == dt.date(2019, 11, 29))[1].hour  # a half-day
+    18
+    """
+    known = _known(calendar)
+    end, wanted = known["session"][-1], dt.date.today() + dt.timedelta(days=AHEAD_DAYS)
+    if end >= wanted:
+        return known
+    zone, recent = time_zone(calendar), known.tail(RECENT)
+    weekdays = recent["session"].dt.weekday().unique().implode()
+    clock = recent["close_utc"].dt.convert_time_zone(zone).dt.time().mode().max()
+    days = pl.date_range(end + dt.timedelta(days=1), wanted, eager=True).alias("session")
+    close = pl.col("session").dt.combine(pl.lit(clock)).dt.replace_time_zone(zone).dt.convert_time_zone("UTC")
+    later = days.to_frame().filter(pl.col("session").dt.weekday().is_in(weekdays)).with_columns(close_utc=close)
+    return pl.concat([known, later])
 
 
 def longest_span(calendar: str, count: int) -> int:
@@ -66,7 +93,7 @@ def periods_per_year(calendar: str) -> int:
     >>> periods_per_year("XNYS"), periods_per_year("24/7")
     (252, 365)
     """
-    days = sessions(calendar)["session"]
+    days = _known(calendar)["session"]
     return round(365.25 * (len(days) - 1) / (days[-1] - days[0]).days)
 
 

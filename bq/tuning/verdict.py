@@ -143,9 +143,11 @@ def _table(found: Found, outcome: str) -> dict[str, Any]:
         ]
         for part in found.parts
     ]
-    folds = found.windows.folds
+    from bq.market.calendars import periods_per_year
+
+    folds, year = found.windows.folds, periods_per_year(found.settings.market.calendar)
     note = (
-        f"Validation: mean of {len(folds)} folds, each from fresh capital. Annual ratios from daily returns (252 "
+        f"Validation: mean of {len(folds)} folds, each from fresh capital. Annual ratios from daily returns ({year} "
         f"sessions, risk-free rate 0); expectancy in {outcome}, after costs. Nothing is chosen by the training part."
     )
     return {

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bq.analysis.garch import fit_garch, garch_volatility
+from bq.analysis import garch
+from bq.analysis.garch import fit_garch
 from bq.core.errors import BadData, BadParameters
 
 ENGINES = ("compiled", "reference")
+garch_volatility = partial(garch.garch_volatility, periods_per_year=252)
 
 
 def simulated(*, omega: float, alpha: float, beta: float, days: int, freedom: float | None = None, seed: int = 0):

@@ -38,7 +38,8 @@ def errors():
     premium = settings().structure.iv_premium_stock
     found = {}
     for symbol in quoted.columns[1:]:
-        proxy = closes.select("Date", proxy=pl.Series(har_volatility(closes[symbol].to_numpy()) * premium))
+        forecast = har_volatility(closes[symbol].to_numpy(), periods_per_year=252)
+        proxy = closes.select("Date", proxy=pl.Series(forecast * premium))
         both = quoted.select("Date", iv=symbol).join(proxy, on="Date").fill_nan(None).drop_nulls()
         both = both.filter(pl.col("iv") > 0)
         found[symbol] = np.log(both.select("iv", "proxy").to_numpy())

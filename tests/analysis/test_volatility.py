@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bq.analysis.volatility import HORIZON, MIN_PAIRS, har_volatility, iv_proxy, trailing_percentile
+from bq.analysis import volatility
+from bq.analysis.volatility import MIN_PAIRS, trailing_percentile
+
+HORIZON = 21  # sessions in thirty days of an exchange
+har_volatility = partial(volatility.har_volatility, periods_per_year=252)
+iv_proxy = partial(volatility.iv_proxy, periods_per_year=252)
 
 FIRST = 66 + HORIZON + MIN_PAIRS - 1  # bar of the first forecast: 66 returns, then 252 pairs of which the last matured
 

@@ -22,7 +22,7 @@ def garch_refit(plan: Plan) -> Row:
     some = _spread(windows, plan.n(full=50, quick=20, tiny=2))
     times = pair(
         lambda: _arch(some),
-        lambda: garch_volatility(windows),
+        lambda: garch_volatility(windows, periods_per_year=252),
         peer_n=len(some),
         ours_n=dates,
         repeats=plan.n(full=7, quick=3, tiny=1),

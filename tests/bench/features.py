@@ -54,7 +54,9 @@ def _rolling(
     theirs: list[NDArray] = []
     times = pair(
         lambda: theirs.__setitem__(slice(None), [peer(frame)]),
-        lambda: out.__setitem__(slice(None), [alpha_factors(*bars.values(), market_return, threads=workers())]),
+        lambda: out.__setitem__(
+            slice(None), [alpha_factors(*bars.values(), market_return, periods_per_year=252, threads=workers())]
+        ),
         peer_n=len(frame) * len(FACTORS),
         ours_n=len(FACTORS) * symbols * sessions,
         repeats=plan.n(full=3, quick=3, tiny=1),

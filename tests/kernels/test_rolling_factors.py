@@ -1,15 +1,19 @@
 """The alpha factors against their definitions written in pandas, float64."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bq.kernels.rolling import alpha_factors, decayed
+from bq.kernels import rolling
+from bq.kernels.rolling import decayed
 from bq.strategies.forecast.features import FACTORS
 
 SESSIONS = 420
+alpha_factors = partial(rolling.alpha_factors, periods_per_year=252)
 
 
 def enough(window):

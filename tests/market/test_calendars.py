@@ -70,3 +70,37 @@ def test_sessions_are_sorted_and_computed_once():
 def test_unknown_calendar_is_refused_with_the_nearest_name():
     with pytest.raises(BadParameters, match=r"market.calendar.*'XNYZ'.*did you mean"):
         sessions("XNYZ")
+
+
+def test_sessions_go_on_on_weekdays_where_a_calendar_ends(monkeypatch):
+    from bq.market import calendars
+
+    until = dt.date.today() - dt.timedelta(days=30)
+    known = calendars._known("XSHG").filter(pl.col("session") <= until)
+    monkeypatch.setattr(calendars, "_known", lambda name: known)
+    calendars.sessions.cache_clear()
+    try:
+        found = sessions("XSHG")
+    finally:
+        calendars.sessions.cache_clear()
+    later = found.filter(pl.col("session") > until)
+    assert found["session"].is_sorted() and found["session"].is_unique().all()
+    assert set(later["session"].dt.weekday()) == {1, 2, 3, 4, 5}
+    assert set(later["close_utc"].dt.hour()) == {7}  # Shanghai closes at 15:00, eight hours before UTC
+    assert later["session"].max() >= dt.date.today() + dt.timedelta(days=355)
+
+
+@pytest.mark.parametrize(
+    "every_calendar",
+    # known to the end of a year only; a market that never closes; others; those that pandas cannot compute here
+    [*("XSHG", "XSES", "XBOM", "XSAU"), "24/7", "XTSE", "XPHS", *("ASEX", "XBSE", "XBEL", "XCYS", "XTAE")],
+)
+def test_every_calendar_has_sessions_of_the_coming_months_or_says_in_one_sentence_that_it_cannot(every_calendar):
+    try:
+        found = sessions(every_calendar)["session"]
+    except BadParameters as error:
+        assert str(error).startswith("`market.calendar` must be a calendar that exchange_calendars can")
+        assert "\n" not in str(error) and len(str(error)) < 450
+    else:
+        assert found.max() >= dt.date.today() + dt.timedelta(days=350)
+        assert 240 <= periods_per_year(every_calendar) <= 366

@@ -44,7 +44,7 @@ def path(level: np.ndarray) -> History:
     n = len(level)
     none = np.full(n, np.nan)
     return History(
-        "TOY", calendar[:n], level, level, none, np.ones(n), np.full(n, 0.2), none, calendar, calendar[n - 1]
+        "TOY", calendar[:n], level, level, none, np.ones(n), np.full(n, 0.2), none, calendar, calendar[n - 1], 252
     )
 
 

@@ -66,7 +66,18 @@ def history(**changes) -> History:
     calendar = days(400).to_numpy().astype("datetime64[D]")
     level = 100.0 + 0.1 * np.arange(60)
     none = np.full(60, np.nan)
-    values = (calendar[:60], level, level, level - 3.0, np.ones(60), np.full(60, 0.2), none, calendar, calendar[59])
+    values = (
+        calendar[:60],
+        level,
+        level,
+        level - 3.0,
+        np.ones(60),
+        np.full(60, 0.2),
+        none,
+        calendar,
+        calendar[59],
+        252,
+    )
     return History("TOY", *values)._replace(**changes)
 
 

@@ -30,7 +30,7 @@ def history(*, bars: int = 120, missing: tuple[int, ...] = (), market_ends: int 
     level = 100.0 + 0.1 * kept
     last = CALENDAR[FIRST + (bars - 1 if market_ends is None else market_ends)]
     flat, none = np.full(n, 0.2), np.full(n, np.nan)
-    made = History("TOY", CALENDAR[FIRST + kept], level, level, none, np.ones(n), flat, none, CALENDAR, last)
+    made = History("TOY", CALENDAR[FIRST + kept], level, level, none, np.ones(n), flat, none, CALENDAR, last, 252)
     return made._replace(**changes)
 
 

@@ -78,14 +78,14 @@ def _stratified(bars: pl.DataFrame, settings: ButterflySettings) -> list[dt.date
 
 def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> Built:
     """The events of the wanted sessions of each symbol."""
-    from bq.market.calendars import sessions
+    from bq.market.calendars import periods_per_year, sessions
 
-    calendar = sessions(market.calendar)
+    calendar, year = sessions(market.calendar)["session"].to_numpy(), periods_per_year(market.calendar)
     last = market.bars["session"].max()
     bars = {symbol: frame for (symbol,), frame in market.bars.group_by("symbol", maintain_order=True)}
     quotes = {symbol: frame for (symbol,), frame in market.quotes.group_by("underlying", maintain_order=True)}
     jobs = [(bars[symbol], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates]
-    work = partial(_build_one, calendar=calendar["session"].to_numpy(), last=last, settings=settings)
+    work = partial(_build_one, calendar=calendar, last=last, periods_per_year=year, settings=settings)
     parts = parallel_map(work, jobs, description="butterfly events")
     if not parts:
         raise ValueError("at least one session must be wanted")
@@ -99,6 +99,7 @@ def _build_one(
     *,
     calendar: NDArray,
     last: dt.date,
+    periods_per_year: int,
     settings: ButterflySettings,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Events of one symbol: from its quotes where a session has them, else from the model."""
@@ -109,7 +110,7 @@ def _build_one(
 
     bars, quotes, dates = job
     solved = None if quotes is None else surface(quotes, rate=settings.structure.rate)
-    h = history(bars, solved, calendar, last, settings)
+    h = history(bars, solved, calendar, last, settings, periods_per_year=periods_per_year)
     at = np.flatnonzero(np.isin(h.session, np.array(dates, "datetime64[D]")))
     pricers = {"modelled": (Modelled(h, settings), at)}
     if quotes is not None:

@@ -53,7 +53,7 @@ def read(h: History, at: Index, s: ButterflySettings) -> Reading:
         period_strength=fourier.period_strength,
         forecast=arima.price,
         width_pct=arima.width_pct,
-        garch_vol=garch_volatility(returns, engine=s.analysis.engine),
+        garch_vol=garch_volatility(returns, periods_per_year=h.periods_per_year, engine=s.analysis.engine),
         iv=h.iv[at],
         iv_percentile=trailing_percentile(h.iv)[at],
         momentum_7d=np.clip(prices[:, -1] / prices[:, -8] - 1.0, -1.0, 1.0),

@@ -7,6 +7,7 @@ import polars as pl
 
 from bq.analysis.volatility import har_volatility
 from bq.core import params, paths
+from bq.market.bars import continuous
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Exhibit
 
@@ -19,6 +20,8 @@ COMPONENTS = ("price_match", "price_match_v2", "vol_mispricing", "stability", "f
 
 def exhibits(events: pl.DataFrame, market: "MarketData", settings: ButterflySettings) -> list[Exhibit]:
     """The tables of a feature exploration that are about butterflies."""
+    from bq.market.calendars import periods_per_year
+
     ripe = events.filter(pl.col("outcome").is_not_null())
     return [
         Exhibit(
@@ -41,7 +44,7 @@ def exhibits(events: pl.DataFrame, market: "MarketData", settings: ButterflySett
             "How far these prices can be trusted",
             "Where no chain is quoted, implied volatility is a forecast times a premium. Beside what the market "
             "published: mean and standard deviation of the logarithm of proxy over published.",
-            proxy_error(market.bars, settings),
+            proxy_error(market.bars, settings, periods_per_year=periods_per_year(market.calendar)),
         ),
         Exhibit(
             "The same rules where there is nothing to find",
@@ -102,7 +105,7 @@ def score_shares(events: pl.DataFrame, settings: ButterflySettings) -> pl.DataFr
     return pl.DataFrame({"component": names, "weight": weights, "share of variance": shares})
 
 
-def proxy_error(bars: pl.DataFrame, settings: ButterflySettings) -> pl.DataFrame:
+def proxy_error(bars: pl.DataFrame, settings: ButterflySettings, *, periods_per_year: int) -> pl.DataFrame:
     """The proxy beside published implied volatility, for each symbol that has one.
 
     Returns symbol, sessions, first, last, mean_error (mean log of proxy / published), sd (of that log), correlation.
@@ -113,7 +116,9 @@ def proxy_error(bars: pl.DataFrame, settings: ButterflySettings) -> pl.DataFrame
         index = symbol in rules.index_symbols
         published = group["iv"].fill_null(np.nan).to_numpy() * (rules.vix_to_atm if index else 1.0)
         premium = rules.iv_premium_index if index else rules.iv_premium_stock
-        proxy = har_volatility((group["close"] * group["adj"]).to_numpy()) * premium
+        proxy = premium * har_volatility(
+            group.select(continuous()).to_series().to_numpy(), periods_per_year=periods_per_year
+        )
         both = np.isfinite(proxy) & np.isfinite(published)
         if both.sum() < 30:
             continue

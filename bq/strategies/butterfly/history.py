@@ -29,6 +29,7 @@ class History(NamedTuple):
     skew: Array  # NaN where no chain is quoted
     calendar: NDArray[np.datetime64]  # every session of the exchange, past and to come
     last: np.datetime64  # newest session of the whole market: what has happened by then has happened
+    periods_per_year: int  # sessions, of the exchange
 
 
 def history(
@@ -37,6 +38,8 @@ def history(
     calendar: NDArray[np.datetime64],
     last: dt.date,
     s: ButterflySettings,
+    *,
+    periods_per_year: int,
 ) -> History:
     """Arrays of one symbol's bars (the bar contract, sorted by session).
 
@@ -61,10 +64,11 @@ def history(
         quoted=bars["close"].to_numpy() if bars["quoted"][0] else None,
         opens=optional["open"].to_numpy(),
         volume=optional["volume"].to_numpy(),
-        iv=iv_proxy(level, optional["iv"].to_numpy(), premium=premium),
+        iv=iv_proxy(level, optional["iv"].to_numpy(), premium=premium, periods_per_year=periods_per_year),
         skew=optional["skew"].to_numpy(),
         calendar=calendar,
         last=np.datetime64(last, "D"),
+        periods_per_year=periods_per_year,
     )
 
 

@@ -52,16 +52,16 @@ def build(market: "MarketData", settings: ForecastSettings, wanted: Mapping[str,
     Raises BadData where less than `alignment.coverage_threshold` of the rows with history can become events, counted
     from `events.first` to the newest bar whatever is wanted: an update by one thin session goes on.
     """
-    from bq.market.calendars import sessions
+    from bq.market.calendars import periods_per_year, sessions
     from bq.strategies.forecast.factors import columns
 
-    calendar = sessions(market.calendar)
+    calendar, year = sessions(market.calendar), periods_per_year(market.calendar)
     p = bar_matrix(market.bars, days_between(market.bars, calendar))
     found = outcomes(p, horizon=settings.temporal.prediction_horizon_days)
     _enough(p, _rows(p, found, settings, p.has_bar & (p.sessions >= np.datetime64(settings.events.first))), settings)
     rows = _rows(p, found, settings, _asked(p, wanted))
     index = next((p.symbols.index(name) for name in settings.events.index_symbols if name in p.symbols), None)
-    table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events))
+    table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events, periods_per_year=year))
     _say_what_is_missing(table)
     refused = _refused(p, rows, settings)
     if not rows.events.any() and len(refused):

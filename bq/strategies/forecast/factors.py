@@ -15,7 +15,7 @@ that of T+1. So one session lies between the newest bar in a feature and the out
 - atr_pct_14: mean true range / P. amihud_20: mean of |return| / turnover × 10⁶ (Amihud 2002,
   doi:10.1016/S1386-4181(01)00024-6).
 - momentum_n of 21 to 252: P[−5] / P[−n] − 1, the newest week skipped. volatility_n: standard deviation of returns ×
-  √252. volume_ratio_n: volume / its mean. market_beta_60: slope on the market's returns.
+  √sessions a year. volume_ratio_n: volume / its mean. market_beta_60: slope on the market's returns.
 """
 
 from collections.abc import Iterator
@@ -71,11 +71,12 @@ def lagged(values: Float32, lag: int) -> Float32:
 
 
 def columns(
-    p: BarMatrix, s: ForecastSettings, *, index: int | None, members: Mask, rows: Mask
+    p: BarMatrix, s: ForecastSettings, *, index: int | None, members: Mask, rows: Mask, periods_per_year: int
 ) -> Iterator[tuple[str, Float32]]:
     """Name and values of each feature column at `rows`, in order of session, then symbol.
 
     members, rows : (n_symbols, n_sessions); ranks are among the members of a session, `rows` are the ones returned.
+    periods_per_year : sessions, of the market's calendar.
     """
     sessions = rows.any(axis=0)
     chosen, outside = rows.T[sessions], ~members.T[sessions]
@@ -86,7 +87,8 @@ def columns(
         table[outside] = np.nan
         return table
 
-    values = alpha_factors(p.close, p.high, p.low, p.continuous_volume, market, threads=workers())
+    bars = (p.close, p.high, p.low, p.continuous_volume)
+    values = alpha_factors(*bars, market, periods_per_year=periods_per_year, threads=workers())
     marks = {factor: mark for mark, factor in WITHOUT.items()}
     for name, now in zip(FACTORS, values, strict=True):
         raw = lagged(now, s.temporal.extra_lag)
