@@ -31,7 +31,7 @@ def measures(bars: BarMatrix, benchmark: Array) -> Measures:
     )
 
     def measure(symbols: slice) -> None:
-        inputs = (values.T[:, symbols] for values in (bars.high, bars.low, bars.close, bars.volume, bars.quoted))
+        inputs = (values.T[:, symbols] for values in (bars.high, bars.low, bars.close, bars.turnover))
         kernel.measure_into(*inputs, benchmark, Measures(*(values[:, symbols] for values in out)))
 
     _shared_out(measure, len(bars.symbols))
@@ -50,7 +50,7 @@ def moving_average(m: Measures, length: int) -> tuple[Array, Array]:
 
 
 def volume_ratio(m: Measures, volume: Array) -> Array:
-    """Volume of each bar, unknown being 0, over the mean of the symbol's 20 bars before."""
+    """Continuous volume of each bar, unknown being 0, over the mean of the symbol's 20 bars before."""
     (ratio,) = _blank(volume.shape, 1)
     kernel.volume_ratio_into(volume, m.present, ratio)
     return ratio

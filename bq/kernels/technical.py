@@ -139,16 +139,16 @@ def _measure_symbol(i, at, high, low, close, dollars, benchmark, out):
 
 
 @njit(cache=True)
-def _traded(volume):
-    """Volumes, 0 where unknown."""
-    return np.where(volume == volume, volume, 0.0)
+def _traded(amount):
+    """What was traded, 0 where unknown."""
+    return np.where(amount == amount, amount, 0.0)
 
 
 @njit(cache=True, nogil=True)
-def measure_into(high, low, close, volume, quoted, benchmark, out):
+def measure_into(high, low, close, turnover, benchmark, out):
     """Fill `out`, beyond `present`, `open` and `low`, from bars of shape (n_sessions, n_symbols), NaN where none is.
 
-    volume : NaN counts as 0. benchmark : level of shape (n_sessions,), NaN where unknown.
+    turnover : NaN counts as 0. benchmark : level of shape (n_sessions,), NaN where unknown.
     """
     for i in range(close.shape[1]):
         at = np.flatnonzero(out.present[:, i])
@@ -157,7 +157,7 @@ def measure_into(high, low, close, volume, quoted, benchmark, out):
             number += out.present[t, i]
             out.bars[t, i] = number
             out.returns[t, i] = 0.0
-        dollars = _traded(volume[:, i][at]) * quoted[:, i][at]
+        dollars = _traded(turnover[:, i][at])
         _measure_symbol(i, at, high[:, i][at], low[:, i][at], close[:, i][at], dollars, benchmark, out)
 
 

@@ -14,7 +14,7 @@ SCHEMA = pl.Schema(
         "high": pl.Float64(),
         "low": pl.Float64(),
         "close": pl.Float64(),  # as quoted at the time, > 0
-        "volume": pl.Float64(),  # null where the source has none
+        "volume": pl.Float64(),  # shares as traded at the time, to be read with `adj`; null where the source has none
         "adj": pl.Float64(),  # > 0; close × adj is continuous through splits and dividends; only ratios mean anything
         "iv": pl.Float64(),  # 30-day implied volatility as a decimal, where the market publishes it; else null
         "quoted": pl.Boolean(),  # false: the source has back-adjusted prices only, absolute levels mean nothing
@@ -51,6 +51,15 @@ class Rejected(BadData):
 def continuous(name: str = "close") -> pl.Expr:
     """A price of bars made continuous through splits and dividends; only ratios of it mean anything."""
     return pl.col(name) * pl.col("adj")
+
+
+def continuous_volume() -> pl.Expr:
+    """Volume of bars in the shares that `continuous` prices are of: ten old shares where one became ten.
+
+    Continuous price × continuous volume is the turnover as quoted. `adj` does not tell splits from dividends, so that a
+    dividend of 1% moves this volume by 1% too; a ratio of volumes within weeks hardly notices.
+    """
+    return pl.col("volume") / pl.col("adj")
 
 
 def rows(frame: pl.DataFrame, *, file: str) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.market.bars import continuous
+from bq.market.bars import continuous, continuous_volume
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -18,7 +18,7 @@ class BarMatrix(NamedTuple):
     """Matrices of shape (n_symbols, n_sessions), C order, NaN where a symbol has no bar or its bar has no such value.
 
     open, high, low, close : continuous through splits and dividends; only ratios of them mean anything.
-    volume, quoted : shares and close as quoted. adj : what turns quoted prices into continuous ones.
+    volume : in the shares that these prices are of. quoted : close as quoted. turnover : that × shares as traded.
     """
 
     symbols: tuple[str, ...]  # sorted
@@ -29,17 +29,12 @@ class BarMatrix(NamedTuple):
     close: Array
     volume: Array
     quoted: Array
-    adj: Array
+    turnover: Array
 
     @property
     def has_bar(self) -> Mask:
         """Where a symbol has a bar."""
         return np.isfinite(self.close)
-
-    @property
-    def continuous_volume(self) -> Array:
-        """Volume in the shares that the continuous prices are of: close × it is the turnover as quoted."""
-        return self.volume / self.adj
 
 
 def bar_matrix(bars: pl.DataFrame, days: Days) -> BarMatrix:
@@ -47,7 +42,8 @@ def bar_matrix(bars: pl.DataFrame, days: Days) -> BarMatrix:
     runs = bars["symbol"].rle().struct.unnest()
     row = np.repeat(np.arange(len(runs)), runs["len"].to_numpy())
     column = np.searchsorted(days, bars["session"].to_numpy().astype("datetime64[D]"))
-    values = bars.select(*(continuous(name) for name in PRICES), "volume", "adj", quoted="close")
+    shares = {"volume": continuous_volume(), "quoted": pl.col("close"), "turnover": pl.col("close") * pl.col("volume")}
+    values = bars.select(*(continuous(name) for name in PRICES), **shares)
     matrices = {name: np.full((len(runs), len(days)), np.nan) for name in values.columns}
     for name, matrix in matrices.items():
         matrix[row, column] = values[name].cast(pl.Float64).fill_null(np.nan).to_numpy()

@@ -39,12 +39,14 @@ def test_the_days_are_every_session_from_the_first_bar_to_the_last(laid):
     assert laid.sessions[[0, 3, 4, -1]].tolist() == [FIRST, dt.date(2019, 11, 29), dt.date(2019, 12, 2), LAST]
 
 
-@pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume", "quoted", "adj"])
+@pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume", "quoted", "turnover"])
 def test_each_matrix_is_the_pivot_of_its_column(bars, laid, field):
     column = {"quoted": "close"}.get(field, field)
     frame = bars.to_pandas()
     if field in ("open", "high", "low", "close"):
         frame[column] = frame[column] * frame["adj"]
+    frame["turnover"] = frame["close"] * frame["volume"] if field == "turnover" else np.nan
+    frame["volume"] /= frame["adj"]
     wide = frame.pivot(index="symbol", columns="session", values=column)
     wide = wide.reindex(columns=wide.columns.union(laid.sessions))
     np.testing.assert_array_equal(getattr(laid, field), wide.to_numpy(float))
@@ -58,7 +60,7 @@ def test_a_symbol_without_a_bar_on_a_day_has_none_there(laid):
 
 
 def test_continuous_price_times_continuous_volume_is_the_turnover_as_quoted(laid):
-    np.testing.assert_allclose(laid.close * laid.continuous_volume, laid.quoted * laid.volume, rtol=1e-12)
+    np.testing.assert_allclose(laid.close * laid.volume, laid.turnover, rtol=1e-12)
 
 
 def test_no_bars_lie_on_no_symbols(bars):

@@ -55,7 +55,7 @@ class Prepared:
     momentum: Array  # C order, like the next
     diversification: Array  # 1 − mean correlation with all others
     high: Array
-    volume: Array
+    volume: Array  # continuous through splits, as the prices
     close: Array  # NaN where there is no bar; in `measures` the last known
     quoted: Array  # as quoted; NaN where there is no bar
     candidates: Candidates

@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.analysis.volatility import iv_proxy
+from bq.market.bars import continuous, continuous_volume
 from bq.strategies.butterfly.settings import ButterflySettings
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ class History(NamedTuple):
     level: Array  # continuous through splits; only ratios of it mean anything
     quoted: Array | None  # close as quoted; None where the source has back-adjusted prices only
     opens: Array  # as quoted, NaN where there is none
-    volume: Array
+    volume: Array  # in the shares that `level` is the price of
     iv: Array  # quoted or proxy, annualised decimal
     skew: Array  # NaN where no chain is quoted
     calendar: NDArray[np.datetime64]  # every session of the exchange, past and to come
@@ -46,7 +47,8 @@ def history(
     surface : session, iv, skew as solved from its quotes, None where there are none; it comes before any other IV.
     """
     symbol = bars["symbol"][0]
-    level = (bars["close"] * bars["adj"]).to_numpy()
+    level = bars.select(continuous()).to_series().to_numpy()
+    bars = bars.with_columns(volume=continuous_volume())
     structure = s.structure
     index = symbol in structure.index_symbols
     premium = structure.iv_premium_index if index else structure.iv_premium_stock

@@ -87,7 +87,7 @@ def columns(
         table[outside] = np.nan
         return table
 
-    bars = (p.close, p.high, p.low, p.continuous_volume)
+    bars = (p.close, p.high, p.low, p.volume)
     values = alpha_factors(*bars, market, periods_per_year=periods_per_year, threads=workers())
     marks = {factor: mark for mark, factor in WITHOUT.items()}
     for name, now in zip(FACTORS, values, strict=True):
