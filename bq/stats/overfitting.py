@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bq.core.errors import BadData, BadParameters
-from bq.stats.sharpe import Trials
+from bq.stats.sharpe import Trials, varies
 
 SAME_TRIAL = 0.9  # mean correlation of returns from which trials count as one
 BATCH = 5_000_000  # numbers held at once
@@ -122,9 +122,8 @@ def expected_best(returns: ArrayLike) -> float:
 
 def _at_equal_risk(values: Array) -> Array:
     """The trials that vary, each at standard deviation 1."""
-    largest = np.abs(values).max(axis=0)
-    varies = np.ptp(values, axis=0) > 1e-12 * largest
-    values = values[:, varies] / largest[varies]
+    values = values[:, [varies(column) for column in values.T]]
+    values = values / np.abs(values).max(axis=0)
     return values / values.std(axis=0)
 
 

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bq.core.errors import BadData, BadParameters
 
+STILL = 1e-9  # of the largest value: a spread that is not wider is rounding, as is one of returns below the next
+ROUNDING = 1e-14  # of a return, which is a ratio of two levels of wealth less 1
 BELOW_A_PERIOD = 1.0  # a ratio of 1 a session is one of 16 a year: what reaches it was annualised
 
 
@@ -50,15 +52,38 @@ def track(returns: ArrayLike) -> Track:
     """
     values = series(returns)
     deviations = values - values.mean()
-    spread = float(values.std(ddof=1))
     z = deviations / values.std()
     return Track(
-        sharpe_per_period=float(values.mean()) / spread,
+        sharpe_per_period=ratio(values),
         n=len(values),
         skew=float((z**3).mean()),
         kurtosis=float((z**4).mean()),
         autocorrelation=float((z[1:] * z[:-1]).sum() / len(z)),
     )
+
+
+def ratio(returns: ArrayLike) -> float:
+    """Mean over standard deviation (ddof 1) of returns, shape (n_periods,); NaN where they do not vary."""
+    values = np.asarray(returns, np.float64)
+    return over(float(values.mean()), float(values.std(ddof=1)), of=values) if len(values) > 1 else math.nan
+
+
+def over(value: float, risk: float, *, of: ArrayLike) -> float:
+    """A figure of returns over their risk; NaN where the risk is nothing but rounding.
+
+    of : the returns. A treasury bill's curve has no Sharpe ratio, and none of 10¹³.
+    """
+    return float(value / risk) if risk > _least(of) else math.nan
+
+
+def varies(returns: ArrayLike) -> bool:
+    """Whether returns, shape (n_periods,), differ by more than rounding."""
+    values = np.asarray(returns, np.float64)
+    return len(values) > 1 and bool(values.std(ddof=1) > _least(values))
+
+
+def _least(returns: ArrayLike) -> float:
+    return max(STILL * float(np.abs(returns).max(initial=0.0)), ROUNDING)
 
 
 def probabilistic(track: Track, *, benchmark: float = 0.0) -> Both:
@@ -122,7 +147,7 @@ def series(returns: ArrayLike) -> NDArray[np.float64]:
             f"position), but got shape {values.shape} with {int((~np.isfinite(values)).sum())} that are not finite. "
             "A Sharpe ratio alone is not enough."
         )
-    if np.ptp(values) <= 1e-12 * np.abs(values).max():
+    if not varies(values):
         raise BadData(f"returns must vary, but all {len(values)} are {values[0]:g}: they have no Sharpe ratio.")
     return values
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import polars as pl
 
 from bq.stats.rank_ic import SMALLEST_CROSS_SECTION
+from bq.stats.sharpe import STILL
 
 WINSOR = 3.0  # standard deviations beyond which a z-score is cut
 
@@ -38,5 +39,6 @@ class Task(NamedTuple):
             index = pl.sum_horizontal(*[(outcome >= edge).cast(pl.Int64) for edge in self.edges])
             return pl.when(outcome.is_not_null()).then(index)
         spread = outcome.std().over("session")
-        enough = (outcome.count().over("session") >= SMALLEST_CROSS_SECTION) & (spread > 0)
+        still = STILL * outcome.abs().max().over("session")
+        enough = (outcome.count().over("session") >= SMALLEST_CROSS_SECTION) & (spread > still)
         return pl.when(enough).then(((outcome - outcome.mean().over("session")) / spread).clip(-WINSOR, WINSOR))

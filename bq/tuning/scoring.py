@@ -26,7 +26,9 @@ def feasible(made: Score, spans: Sequence[Span], *, min_trades: int) -> Score:
         raise Infeasible(f"{made.trades} trades closed, fewer than tuning.min_trades ({min_trades})")
     without = [span for span, value in zip(spans, made.folds, strict=True) if not np.isfinite(value)]
     if without:
-        raise Infeasible(f"the objective has no value from {without[0].start} to {without[0].end}: too little traded")
+        raise Infeasible(
+            f"the objective has no value from {without[0].start} to {without[0].end}: too little traded or varied"
+        )
     return made
 
 

@@ -16,7 +16,9 @@ from bq.stats.sharpe import (
     expected_maximum,
     minimum_track_record,
     probabilistic,
+    ratio,
     track,
+    varies,
 )
 from bq.stats.sharpe_difference import sharpe_difference
 
@@ -237,3 +239,38 @@ def test_series_that_cannot_be_compared_are_refused(first, second, block):
         sharpe_difference(
             random.standard_normal(first), random.standard_normal(second), block=block, alpha=0.05, draws=99, seed=1
         )
+
+
+BILL = 100.0 * 1.00016 ** np.arange(1000)  # a treasury bill's curve: 4.1% a year, every day
+
+
+@pytest.mark.parametrize(
+    "returns",
+    [
+        pytest.param(BILL[1:] / BILL[:-1] - 1.0, id="treasury-bill"),
+        pytest.param(
+            (1e6 * 1.0000001 ** np.arange(500.0))[1:] / (1e6 * 1.0000001 ** np.arange(499.0)) - 1.0, id="tiny"
+        ),
+        pytest.param(np.full(300, -0.1) * (1.0 + 1e-15 * np.arange(300)), id="constant-loss"),
+        pytest.param(np.random.default_rng(0).standard_normal(400) * 1e-17, id="difference-of-equal-curves"),
+        pytest.param(np.zeros(50), id="nothing"),
+        pytest.param(np.array([0.01]), id="one"),
+    ],
+)
+def test_returns_that_vary_by_rounding_alone_have_no_ratio(returns):
+    assert math.isnan(ratio(returns))
+    assert not varies(returns)
+    with pytest.raises(BadData):
+        track(returns)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-2, 1e3], ids="{:g}".format)
+def test_the_ratio_is_that_of_numpy_whatever_the_unit(size):
+    returns = size * (0.05 + np.random.default_rng(3).standard_normal(250))
+    assert ratio(returns) == pytest.approx(np.mean(returns) / np.std(returns, ddof=1), rel=1e-12)
+
+
+def test_a_little_variation_is_a_ratio():
+    """A bill whose yield changes by a basis point a year now and then: large, and true."""
+    returns = np.where(np.arange(500) % 50 < 25, 1.6e-4, 1.6e-4 + 1e-4 / 252)
+    assert ratio(returns) == pytest.approx(returns.mean() / returns.std(ddof=1), rel=1e-12)

@@ -99,3 +99,12 @@ def test_a_signal_followed_on_its_own_takes_the_same_way_as_the_trade_that_was_m
     assert (alone.reasons[taken] == ours.made.reasons[taken]).all()
     assert np.nanmax(np.abs(alone.numbers[taken, 3] - ours.made.numbers[taken, 3])) < 0.05  # size of the slippage alone
     assert DECISIONS.index("taken") == kernel.TAKEN
+
+
+@pytest.mark.parametrize("rate", [1.6e-4, 1e-7, 0.0], ids=["bill", "tiny", "nothing"])
+def test_a_curve_that_rises_evenly_has_a_return_and_no_ratio(rate):
+    from bq.strategies.breakout.performance import _of_curve
+
+    found = _of_curve(1e5 * (1.0 + rate) ** np.arange(900), 252)
+    assert found["annual_return"] == pytest.approx((1.0 + rate) ** 252 - 1.0, rel=1e-6, abs=1e-12)
+    assert all(np.isnan(found[name]) for name in ("sharpe_ratio", "sortino_ratio", "calmar_ratio"))

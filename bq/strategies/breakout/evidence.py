@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
+from bq.stats import sharpe
 from bq.stats.blocks import block_length, mean_block
 from bq.stats.bootstrap import Interval, bootstrap_means
 from bq.strategies.breakout import quality
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SHARES = ("return", "volatility", "drawdown", "rate", "exposure")  # last words of figures that are shares
 CONVENTIONS = (
     "Daily returns of equity at the close, {annual} sessions a year, risk-free rate 0, standard deviation with ddof 1; "
+    "a ratio of what does not vary is left out; "
     "R = (exit − entry) / (entry − initial stop), net of fees and slippage; turnover is notional traded both ways in a "
     "year over mean equity. Buy and hold is equal money in every symbol with a bar on the first session, never touched."
 )
@@ -242,8 +244,8 @@ def _figures(result: Backtest) -> Figures:
     days = pl.Series(np.arange(result.first, result.last + 1))
     at = pl.Series(result.made.when[_closed(result), 0])
     r, change = pl.Series(result.r), returns(result.equity)
-    standard = (change - change.mean()) / change.std(ddof=1) if change.std() > 0 else np.full(len(change), np.nan)
-    ratio = change.mean() / change.std(ddof=1) if change.std() > 0 else np.nan
+    standard = (change - change.mean()) / change.std(ddof=1) if sharpe.varies(change) else np.full(len(change), np.nan)
+    ratio = sharpe.ratio(change)
     varying = ratio + standard - ratio / 2.0 * (standard**2 - (standard**2).mean())  # its influence function
     return Figures(
         _spread((r > 0).cast(pl.Float64), at, days)[1:],

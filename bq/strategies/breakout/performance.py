@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bq.stats import drawdown
+from bq.stats import drawdown, sharpe
 from bq.strategies.breakout.backtest import Backtest
 from bq.strategies.breakout.prepare import Array
 
 
 class Performance(NamedTuple):
-    """Figures of one equity curve and its trades; NaN where one is not defined."""
+    """Figures of one equity curve and its trades; NaN where one is not defined, as a ratio without variation."""
 
     total_return: float  # share of the capital
     annual_return: float  # compounded
@@ -82,12 +82,8 @@ def _of_curve(equity: Array, periods_per_year: int) -> dict[str, float]:
         "total_return": float(grown - 1.0),
         "annual_return": float(compounded),
         "annual_volatility": float(deviation * np.sqrt(periods_per_year)),
-        "sharpe_ratio": _ratio(mean, deviation) * np.sqrt(periods_per_year),
-        "sortino_ratio": _ratio(mean, downside) * np.sqrt(periods_per_year),
+        "sharpe_ratio": sharpe.ratio(change) * np.sqrt(periods_per_year),
+        "sortino_ratio": sharpe.over(mean, downside, of=change) * np.sqrt(periods_per_year),
         "max_drawdown": lost,
-        "calmar_ratio": _ratio(compounded, lost),
+        "calmar_ratio": sharpe.over(compounded, lost, of=change),
     }
-
-
-def _ratio(above: float, below: float) -> float:
-    return float(above / below) if below > 0 else np.nan

@@ -63,7 +63,8 @@ def results(predictions: pl.DataFrame, settings: "ForecastSettings", market: "Ma
     """The table of a training about what could be held, day by day."""
     text = (
         "Net of costs, of daily returns, ratios a year: the portfolio by the model beside the one by the rule score, "
-        "equal weight of all names, and the index, which pays nothing. The information ratio is against equal weight."
+        "equal weight of all names, and the index, which pays nothing. The information ratio is against equal weight. "
+        "A ratio of returns that do not vary is empty."
     )
     unlimited = sectors.unlimited(predictions, settings.portfolio)
     text += f" Here {unlimited}." if unlimited else ""

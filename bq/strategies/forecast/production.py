@@ -65,7 +65,7 @@ def ratio(returns: ArrayLike, *, periods_per_year: float, alpha: float, draws: i
     variance = drawn[:, 1] - (drawn[:, 0] - values.mean()) ** 2
     ratios = drawn[:, 0] / np.sqrt(np.maximum(variance, 1e-18) * n / (n - 1.0))
     low, high = np.quantile(ratios, [alpha, 1.0 - alpha])
-    middle = values.mean() / values.std(ddof=1)
+    middle = sharpe.ratio(values)
     return Interval(*(float(x * scale) for x in (middle, low, high)), n, n / block)
 
 
@@ -74,8 +74,9 @@ def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "Ma
 
     Returns held, return_a_year (compounded), volatility_a_year, sharpe, information_ratio (against equal weight, null
     for itself), drawdown, turnover (mean of a rebalance, the first left out), days. Ratios as in `Figures`, of daily
-    returns. The overnight return before a rebalance is bought is left out, as labels leave it out. The index, the first
-    of `events.index_symbols` that has bars, is held over the same sessions, without costs; without bars, no row.
+    returns, null where those do not vary. The overnight return before a rebalance is bought is left out, as labels
+    leave it out. The index, the first of `events.index_symbols` that has bars, is held over the same sessions, without
+    costs; without bars, no row.
     """
     from bq.market.calendars import periods_per_year, sessions
 
@@ -102,8 +103,8 @@ def _row(name: str, days: pl.DataFrame, turnover: float | None, *, periods_per_y
         "held": name,
         "return_a_year": float(np.prod(1.0 + own) ** (periods_per_year / len(own)) - 1.0),
         "volatility_a_year": float(own.std(ddof=1) * year),
-        "sharpe": float(own.mean() / own.std(ddof=1) * year),
-        "information_ratio": float(ahead.mean() / ahead.std(ddof=1) * year) if ahead.any() else None,
+        "sharpe": _or_none(sharpe.ratio(own) * year),
+        "information_ratio": _or_none(sharpe.ratio(ahead) * year),
         "drawdown": _drawdown(own),
         "turnover": turnover,
         "days": len(own),
@@ -195,6 +196,10 @@ def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSetti
             sessions=sr.n,
         ),
     ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _drawdown(returns: ArrayLike) -> float:
