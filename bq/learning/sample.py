@@ -42,7 +42,8 @@ class Bounds(NamedTuple):
         """Bounds of the finite values; 0 for a feature that is missing everywhere.
 
         regimes : how many of the last columns are probabilities of regimes. For them the mean stands in for the
-        median: means of probabilities add up to 1.
+        median: means of probabilities add up to 1. Where no regime is known all are equally likely: an early window
+        may lie before the first that is, and no event of it then weighs more than another.
         """
         found = np.zeros((3, x.shape[1]), np.float32)
         for column, values in enumerate(x.T):
@@ -51,6 +52,8 @@ class Bounds(NamedTuple):
                 probability = column >= x.shape[1] - regimes
                 middle = known.mean(dtype=np.float64) if probability else np.median(known)
                 found[:, column] = known.min(), known.max(), middle
+            elif column >= x.shape[1] - regimes:
+                found[:, column] = 1.0 / regimes
         return Bounds(*found)
 
     def apply(self, x: Float32) -> Float32:

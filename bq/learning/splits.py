@@ -187,11 +187,14 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     last, first = events["t0"].max(), events["t0"].min()
     spanned, wanted = (last - first).days, settings.folds * settings.test_days
     if spanned <= wanted:
-        fit = max(int(spanned * 0.7 / settings.test_days), 1)
+        fit, shorter = int(spanned * 0.7 / settings.test_days), max(int(spanned * 0.7 / settings.folds), 1)
+        fewer = (
+            f"learning.folds to {fit} or shorter learning.test_days" if fit >= 2 else f"learning.test_days to {shorter}"
+        )
         raise BadData(
             f"{settings.folds} folds of {settings.test_days} days must lie within the events and leave some to train "
             f"on before them, but the events span {spanned} days ({first:%Y-%m-%d} to {last:%Y-%m-%d}). "
-            f"Bring more history, or set learning.folds to {fit} or shorter learning.test_days."
+            f"Bring more history, or set {fewer}."
         )
     line = Timeline.of(events)
     edges = [last - dt.timedelta(days=settings.test_days * back) for back in range(settings.folds, -1, -1)]

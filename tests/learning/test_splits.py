@@ -1,6 +1,7 @@
 """Purged walk-forward: what may train, for the block it is tested on."""
 
 import datetime as dt
+import re
 from unittest import mock
 
 import numpy as np
@@ -287,3 +288,21 @@ def test_more_groups_than_moments_are_refused():
 def test_a_split_without_training_is_a_temporal_overlap():
     with pytest.raises(TemporalOverlap, match=r"split 1: some event must end before or start after"):
         crossed(daily(100, horizon=200), groups=4, tested=1)
+
+
+@pytest.mark.parametrize(
+    ("days", "advice"),
+    [(250, "set learning.folds to 5 or shorter learning.test_days"), (60, "set learning.test_days to 7.")],
+    ids=["fewer-folds", "shorter-blocks"],
+)
+def test_what_is_advised_for_a_short_history_is_allowed_and_enough(days, advice):
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    t0 = pl.datetime_range(start, start + dt.timedelta(days=days), "6h", time_zone="UTC", eager=True)
+    events = pl.DataFrame({"t0": t0, "t1_due": t0 + dt.timedelta(days=2)})
+    asked = Learning(features="any", model="any", folds=9 if days > 100 else 6, test_days=30)
+    with pytest.raises(BadData) as caught:
+        splits.purged_walk_forward(events, asked)
+    assert advice in str(caught.value)
+    number = int(re.search(r"to (\d+)(?: or shorter|\.)", advice)[1])
+    taken = {"folds": number} if "folds" in advice else {"test_days": number}
+    assert len(splits.purged_walk_forward(events, asked.model_copy(update=taken))) >= 2

@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from scipy.stats import binom, t
 
 from bq.core.errors import BadData
-from bq.learning import layers, model, splits, stacking
+from bq.learning import layers, model, regime_layer, splits, stacking
 from bq.learning.layers import CLASSIFICATION, REGRESSION, Layer
-from bq.learning.sample import Sample
+from bq.learning.sample import Bounds, Sample
 from bq.serving import onnx
 from bq.stats.blocks import Blocks, block_length
 
@@ -268,6 +268,21 @@ def test_a_window_too_short_for_inner_folds_is_averaged_and_says_why(small):
 def test_how_regimes_enter_is_recorded(small, stack, what):
     notes = fit(small.sample, stack={**SMALL, "min_regime_dates": 20, **stack}).notes
     assert next(note.what for note in notes if note.layer.startswith("regimes")) == what
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("least", [20, 1000], ids=["models", "weights"])
+def test_an_early_window_of_which_no_regime_is_known_weighs_its_events_alike(small, least):
+    """Probabilities begin years after the first bar: an inner fold may end before them."""
+    x = small.sample.x.copy()
+    x[: len(x) // 2, -STATES:] = np.nan
+    fitted = fit(small.sample._replace(x=x), stack={**SMALL, "min_regime_dates": least})
+    assert not [note for note in fitted.notes if note.what == "left out"]
+    assert np.isfinite(fitted.predict(x, small.sample.category, small.sample.size).expected).all()
+    none = Bounds.of(x[:50], regimes=STATES)
+    ready = none.apply(x[:50])[:, -STATES:]
+    np.testing.assert_allclose(ready, 1.0 / STATES)
+    np.testing.assert_array_equal(regime_layer.sample_weights(ready), np.ones(50, np.float32))
 
 
 def test_a_regime_with_too_few_dates_has_the_general_model(small):
