@@ -22,7 +22,7 @@ from bq.serving.candidate import Candidate
 from bq.serving.model_records import Bundle, Card
 from bq.strategies import store, turned
 from bq.strategies.contract import Strategy
-from bq.strategies.events import Built
+from bq.strategies.events import Built, in_order
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
@@ -133,13 +133,15 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
 
     Parameters
     ----------
-    events : from `events`. settings : the same as of the events, default those of parameters/<strategy>.yaml.
+    events : from `events`, in any order. settings : the same as of the events, default those of
+        parameters/<strategy>.yaml.
 
     Returns
     -------
     Training with `.oos` (one row a model and event, out of sample), `.folds` and the artefact.
 
-    Raises BadData or TemporalOverlap where history is too short for the folds.
+    Raises BadData where an event stands there twice, and BadData or TemporalOverlap where history is too short for the
+    folds.
 
     Examples
     --------
@@ -149,7 +151,7 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
     >>> training.folds.select("fold", "train", "purged", "test").rows()
     [(1, 6420, 50, 534), (2, 6985, 19, 601)]
     """
-    strategy, settings = _of(events, settings)
+    events, strategy, settings = _of(events, settings)
     return walkforward.train(events, strategy, settings)
 
 
@@ -175,7 +177,7 @@ def cross_validate(
     >>> paths.columns, len(paths)
     (['path', 'sessions', 'model', 'baseline', 'uplift'], 1)
     """
-    strategy, settings = _of(events, settings)
+    events, strategy, settings = _of(events, settings)
     return paths_of(events, strategy, settings, groups=groups, tested=tested)
 
 
@@ -191,7 +193,7 @@ def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Tra
     >>> bq.train_success(bq.events(settings), settings) is None
     True
     """
-    strategy, settings = _of(events, settings)
+    events, strategy, settings = _of(events, settings)
     if strategy.success is None:
         return None
     alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
@@ -209,7 +211,7 @@ def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFram
     >>> decided.select("symbol", "should_trade", "model").rows()
     [('SIM11', True, 'rule score'), ('SIM06', True, 'rule score')]
     """
-    strategy, settings = _of(events, settings)
+    events, strategy, settings = _of(events, settings)
     answer = decide.decide(events, strategy, settings)
     reasons = decisions.reasons(answer, strategy, settings, whole=True).own
     return answer.with_columns(reason=pl.Series(reasons, dtype=pl.String))
@@ -284,7 +286,7 @@ def save(training: Training, success: Training | None, events: pl.DataFrame, set
     """
     if not run_dir:
         return "Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both."
-    strategy, settings = _of(events, settings)
+    events, strategy, settings = _of(events, settings)
     made = candidates.save(training, success, events, Path(run_dir), strategy=strategy, settings=settings)
     return f"Saved candidate {made.artefact.model_id}."
 
@@ -304,7 +306,7 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
     """
     if run_dir and (Path(run_dir) / candidates.RECORD).is_file():
         return candidates.load(Path(run_dir))
-    strategy, settings = _of(events, settings)
+    events, strategy, settings = _of(events, settings)
     return candidates.make(
         walkforward.train(events, strategy, settings), None, events, strategy=strategy, settings=settings
     )
@@ -359,6 +361,7 @@ def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection
     return store.collect(strategies.get(settings.strategy), settings, market.load(settings.market))
 
 
-def _of(events: pl.DataFrame, settings: Settings | None) -> tuple[Strategy, Settings]:
+def _of(events: pl.DataFrame, settings: Settings | None) -> tuple[pl.DataFrame, Strategy, Settings]:
+    """The events in order, none twice, their strategy, and its settings."""
     name = events["strategy"][0]
-    return strategies.get(name), settings or params(name)
+    return in_order(events), strategies.get(name), settings or params(name)

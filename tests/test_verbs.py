@@ -1,9 +1,11 @@
 """What the verbs of `import bq` give back."""
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import bq
-from bq.core.errors import BadParameters
+from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace
 from bq.serving import registry
 from tests import stored
@@ -25,3 +27,14 @@ def test_a_backtest_of_another_strategy_is_refused():
         BadParameters, match="must have settings of a strategy with a backtester, but forecast has none"
     ):
         bq.backtest("forecast")
+
+
+def test_every_verb_on_events_takes_them_in_any_order_and_none_twice():
+    settings = bq.params("breakout", "parameters/simulated/breakout.yaml", folds=2)
+    events = bq.events(settings).tail(60)
+    shuffled = events.sample(fraction=1.0, shuffle=True, seed=2)
+    assert_frame_equal(bq.score(shuffled, settings), bq.score(events, settings))
+    twice = pl.concat([events, events.tail(1)])
+    for verb in (bq.train, bq.train_success, bq.score, bq.cross_validate):
+        with pytest.raises(BadData, match="event ids must be unique"):
+            verb(twice, settings)

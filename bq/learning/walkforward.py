@@ -14,7 +14,7 @@ from bq.core.settings import Learning, Settings
 from bq.learning import layers, splits
 from bq.learning.model import FittedModel, Prediction, Sample, fit
 from bq.strategies.contract import Strategy
-from bq.strategies.events import FeatureSet, matured
+from bq.strategies.events import FeatureSet, in_order, matured
 from bq.strategies.task import Task
 
 CARRIED = ("event_id", "symbol", "session", "t0", "t1", "t1_due", "score", "outcome", "label")
@@ -53,8 +53,11 @@ def check(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> None:
 
 
 def ripe_events(events: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """The events matured by the newest outcome, labelled. Raises BadData where they are too few to train on."""
-    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))))
+    """The events matured by the newest outcome, labelled, sorted by (t0, symbol), whatever their order was.
+
+    Raises BadData where they are too few to train on, or one stands there twice.
+    """
+    ripe = matured(in_order(events).with_columns(label=task.label(pl.col("outcome"))))
     if ripe.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
     if len(ripe) < splits.MIN_TRAINING_EVENTS:
@@ -83,7 +86,7 @@ def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sa
 def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> Training:
     """Walk forward with every model of the settings, then fit the candidate without the newest window.
 
-    events : the event contract with the strategy's own columns, sorted by (t0, symbol). Only events whose `t1_due`
+    events : the event contract with the strategy's own columns, in any order. Only events whose `t1_due`
     lies at or before the newest `t1` in the table take part, whether or not they closed early.
 
     task : what to learn, default the strategy's own; its `success` gives the model of the second tier.

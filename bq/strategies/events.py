@@ -181,6 +181,21 @@ def average_uniqueness(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDA
     return ((cumulative[last - start + 1] - cumulative[first - start]) / (last - first + 1)).astype(np.float32)
 
 
+def in_order(events: pl.DataFrame) -> pl.DataFrame:
+    """The events sorted by (t0, symbol): an answer must not depend on the order in which rows come.
+
+    Raises BadData where an id repeats: an event that stands there twice would count twice.
+    """
+    again = events["event_id"].is_duplicated()
+    if again.any():
+        first = events.filter(again).row(0, named=True)
+        raise BadData(
+            f"event ids must be unique, but {again.sum()} events share theirs, the first is {first['event_id']} "
+            f"({first['symbol']}, {first['session']}). Take the copies out: events.unique('event_id')."
+        )
+    return events.sort("t0", "symbol", "event_id")
+
+
 def conform(events: pl.DataFrame, features: FeatureSet, task: Task) -> pl.DataFrame:
     """Return the events with the contract's columns, order and types, sorted by (t0, symbol).
 
@@ -192,12 +207,11 @@ def conform(events: pl.DataFrame, features: FeatureSet, task: Task) -> pl.DataFr
     missing = [name for name in schema if name not in events.columns]
     if missing:
         raise BadData(f"events must hold every column of the contract, but lack: {', '.join(missing)}.")
-    frame = events.select(_cast(events[name], kind) for name, kind in schema.items()).sort("t0", "symbol")
+    frame = events.select(_cast(events[name], kind) for name, kind in schema.items())
     nulls = [name for name in NEVER_NULL if _missing(frame[name])]
     if nulls:
         raise BadData(f"events must have no missing {', '.join(nulls)}.")
-    if frame["event_id"].is_duplicated().any():
-        raise BadData(f"event ids must be unique, but {frame['event_id'].is_duplicated().sum()} events share theirs.")
+    frame = in_order(frame)
     infinite = [name for name in (*features.columns, "score", "outcome") if frame[name].is_infinite().any()]
     if infinite:
         raise BadData(f"numbers must be finite or missing, but are infinite: {', '.join(infinite)}.")

@@ -19,7 +19,7 @@ from bq.serving import gates, ledger
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
 from bq.strategies.contract import Strategy
-from bq.strategies.events import matured
+from bq.strategies.events import in_order, matured
 from bq.strategies.task import Task
 from bq.tuning import results, study
 from bq.tuning.parameters import applied, values_of
@@ -88,7 +88,7 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
 def training_part(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
     """The matured events that ended before the first outer test block and before the newest window."""
     task = strategy.task(settings)
-    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))))
+    ripe = matured(in_order(events).with_columns(label=task.label(pl.col("outcome"))))
     outer = splits.purged_walk_forward(ripe, settings.learning)[0].train
     return ripe[np.intersect1d(outer, splits.newest_window(ripe, settings.learning)[0])]
 

@@ -248,3 +248,24 @@ def test_what_comes_later_changes_no_earlier_prediction_of_a_stack(events, stand
     turned = {name: pl.when(later).then(-3.0 * pl.col(name)).otherwise(pl.col(name)) for name in ("signal", "outcome")}
     spoilt = walkforward.train(events.with_columns(**turned).cast({"signal": pl.Float32}), STANDINGS, stacked())
     assert_frame_equal(first, spoilt.oos.filter(pl.col("fold") == 1), check_exact=True)
+
+
+@pytest.mark.parametrize("order", ["reversed", "shuffled", "by symbol"])
+def test_the_order_of_rows_changes_no_prediction(events, training, order):
+    rows = {
+        "reversed": events.reverse(),
+        "shuffled": events.sample(fraction=1.0, shuffle=True, seed=4),
+        "by symbol": events.sort("symbol", "t0"),
+    }[order]
+    again = walkforward.train(rows, TOY, toy_settings())
+    assert_frame_equal(again.oos, training.oos)
+    assert_frame_equal(again.newest, training.newest)
+    assert_frame_equal(again.folds, training.folds)
+
+
+def test_an_event_that_stands_there_twice_is_refused(events):
+    twice = pl.concat([events, events.sample(3, seed=1)])
+    with pytest.raises(BadData, match=r"event ids must be unique, but 6 events share theirs.*unique\('event_id'\)"):
+        walkforward.train(twice, TOY, toy_settings())
+    with pytest.raises(BadData, match="event ids must be unique"):
+        walkforward.check(twice, TOY, toy_settings())
