@@ -14,6 +14,7 @@ from bq.kernels.technical import CORRELATION, Array, median_up_to, standardised
 
 OPEN, LAPSED, STOP, AVERAGE, HOLDING, DELISTED = range(6)  # how a trade ended
 TAKEN, HELD, FILTERED, SLOTS, EXPOSURE, GUARD, UNSEEN = range(7)  # what became of a signal: the first that holds
+DUST = 1e-6  # of an order: less is no fill
 ABSENT_SESSIONS = 10  # without a bar: the position is closed at the last known close
 IMPACT_SHARE = 0.005  # of a day's dollar volume: an order of this size doubles the slippage
 SCALE_WINDOW, SCALE_LEAST, SCALE_FLOOR = 252, 60, 0.33
@@ -179,9 +180,26 @@ def _crowded(returns, t, i, rules, book):
 
 
 @njit(inline="always")  # a call costs more than its work: every array is handed over piece by piece
-def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
-    """Fill the orders of the last close, take out what leaves today; returns cash earned and notional traded."""
+def _room_at_open(bars, sessions, symbols, rules, t, cash, book, trades):
+    """What may be bought at the open of session t: of the most that may be held by then, what is not held already."""
+    value = 0.0
+    for slot in range(book.count[0]):
+        i = symbols[book.signals[slot]]
+        if sessions[book.signals[slot]] < t - 1:
+            price = bars.open[t, i] if bars.present[t, i] else bars.close[t, i]
+            value += trades.numbers[book.signals[slot], 0] * price
+    return rules.max_exposure * (cash + value) - value
+
+
+@njit(inline="always")  # as above
+def _morning(bars, average, sessions, symbols, rules, t, end, cash, book, trades):
+    """Fill the orders of the last close, take out what leaves today; returns cash earned and notional traded.
+
+    An order was sized at the close. Where the market opens so much higher that it does not fit any more, only what fits
+    is bought, older orders first; where nothing does, the order lapses.
+    """
     earned = traded = 0.0
+    room = _room_at_open(bars, sessions, symbols, rules, t, cash, book, trades)
     kept = 0
     for slot in range(book.count[0]):
         signal = book.signals[slot]
@@ -193,6 +211,13 @@ def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
             if course.entry < 0:
                 continue
             fills = _fills(bars, t - 1, i, course, trades.numbers[signal, 0], rules)
+            if trades.numbers[signal, 0] * fills[0] > room:
+                if room < DUST * trades.numbers[signal, 0] * fills[0]:
+                    trades.when[signal], trades.reasons[signal] = -1, LAPSED
+                    continue
+                trades.numbers[signal, 0] = room / fills[0]
+                fills = _fills(bars, t - 1, i, course, trades.numbers[signal, 0], rules)
+            room -= trades.numbers[signal, 0] * fills[0]
             trades.numbers[signal, 1], trades.numbers[signal, 2], trades.numbers[signal, 3] = fills
             paid = trades.numbers[signal, 0] * fills[0]
             traded += paid
@@ -246,7 +271,7 @@ def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
     cash = rules.capital
     k = 0
     for t in range(start, end + 1):
-        earned, traded = _morning(bars, average, sessions, symbols, rules, t, end, book, trades)
+        earned, traded = _morning(bars, average, sessions, symbols, rules, t, end, cash, book, trades)
         cash += earned
         value = 0.0
         for slot in range(book.count[0]):

@@ -167,9 +167,17 @@ class PlainPortfolio:
     def morning(self, t):
         orders, self.orders = self.orders, []
         earned, kept = 0.0, []
+        held = sum(p["units"] * self.at_open(t, p["i"]) for p in self.positions)
+        room = self.s.risk.max_exposure * (self.cash + held) - held
         for p in self.positions + [order for order in orders if self.m.present[t, order["i"]]]:
             if "entry" not in p:
                 self.enter(p, t)
+                if p["units"] * p["entry_price"] > room:
+                    if room < 1e-6 * p["units"] * p["entry_price"]:
+                        continue
+                    p["units"] = room / p["entry_price"]
+                    self.enter(p, t)
+                room -= p["units"] * p["entry_price"]
                 self.traded += p["units"] * p["entry_price"]
                 earned -= p["units"] * p["entry_price"] * (1.0 + self.s.costs.fee_bps / 1e4)
             if self.leaves(p, t):
@@ -180,6 +188,9 @@ class PlainPortfolio:
                 kept.append(p)
         self.positions = kept
         self.cash += earned
+
+    def at_open(self, t, i):
+        return float(self.m.open[t, i] if self.m.present[t, i] else self.m.close[t, i])
 
     def enter(self, p, t):
         i = p["i"]

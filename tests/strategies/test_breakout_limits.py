@@ -66,6 +66,40 @@ def test_exposure_stays_within_its_share_and_what_does_not_fit_is_refused_whole(
     assert result.days["exposure"][1] == pytest.approx(0.75, abs=0.01)
 
 
+def gap(frame, by):
+    """The frame from the session after SIGNAL on at prices higher by a share."""
+    later = pl.int_range(pl.len()) > SIGNAL
+    return frame.with_columns(
+        pl.when(later).then(pl.col(name) * (1.0 + by)).otherwise(name).alias(name) for name in FIELDS[:4]
+    )
+
+
+def test_exposure_stays_within_its_share_where_the_market_opens_far_above_the_close():
+    """Three orders of a quarter each fit under .80 at the close. All open 60% higher: at .25 × 1.6 = .40 of the equity
+    each, two of them fill whole and nothing is left for the third; without the limit 1.2 of it would be spent."""
+    risk = {"max_notional": 0.25, "max_exposure": 0.8, "risk_per_trade": 0.05}
+    frames = {name: gap(jumper(i, after=0.0, volume=1e8), 0.6) for i, name in enumerate("ABC")}
+    _, result = run(frames, risk=risk)
+    ordered = result.signals.filter(pl.col("session") == DAYS[SIGNAL])
+    assert ordered["decision"].to_list() == ["taken"] * 3
+    first = result.trades.filter(pl.col("entry_session") == DAYS[SIGNAL + 1])
+    assert (first["quantity"] * first["entry_price"]).to_list() == pytest.approx([0.4e6, 0.4e6])
+    assert result.days["exposure"][1] == pytest.approx(0.8, abs=1e-6)
+
+
+def test_an_order_that_fits_in_part_at_the_open_is_cut_and_one_that_fits_is_not():
+    """Opens at +20%: .25 × 1.2 = .30 twice, and .20 of the third."""
+    risk = {"max_notional": 0.25, "max_exposure": 0.8, "risk_per_trade": 0.05}
+    frames = {name: gap(jumper(i, after=0.0, volume=1e8), 0.2) for i, name in enumerate("ABC")}
+    _, result = run(frames, risk=risk)
+    first = result.trades.filter(pl.col("entry_session") == DAYS[SIGNAL + 1])
+    paid = sorted((first["quantity"] * first["entry_price"]).to_list())
+    assert paid == pytest.approx([0.2e6, 0.3e6, 0.3e6])
+    _, free = run(frames, risk={**risk, "max_exposure": 1.0})
+    whole = free.trades.filter(pl.col("entry_session") == DAYS[SIGNAL + 1])
+    assert (whole["quantity"] * whole["entry_price"]).to_list() == pytest.approx([0.3e6] * 3)
+
+
 def scale(frame):
     """Median of the last 252 twenty-session volatilities over the present one, by pandas."""
     volatility = np.log(frame["close"].to_pandas()).diff().rolling(20).std(ddof=0)[: SIGNAL + 1]

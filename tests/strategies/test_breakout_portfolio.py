@@ -16,6 +16,7 @@ CASES = {
     "small volume": {"risk": {"max_adv_share": 0.0005, "capital": 1e8}},
     "risky": {"risk": {"risk_per_trade": 0.05, "max_notional": 0.5}, "exit": {"hard_stop_atr_mult": 1.0}},
     "short holding": {"exit": {"max_holding_days": 5, "exit_ma": 20}, "eligibility": {"trend_ma": 20}},
+    "full": {"risk": {"risk_per_trade": 0.05, "max_notional": 0.2, "max_exposure": 0.5}},
     "left by a shorter average": {"exit": {"exit_ma": 20}, "eligibility": {"trend_ma": 100}},
     "left by a longer average": {"exit": {"exit_ma": 50}, "eligibility": {"trend_ma": 20}},
 }

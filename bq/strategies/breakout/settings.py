@@ -59,7 +59,10 @@ class Risk(Section):
     risk_per_trade: float = Field(default=0.0075, gt=0, le=0.05, description="of equity, from the entry to the stop")
     max_positions: int = Field(default=8, ge=1, le=100, description="at a time")
     max_exposure: float = Field(
-        default=0.80, gt=0, le=1, description="of equity, all positions; an order that does not fit is refused"
+        default=0.80,
+        gt=0,
+        le=1,
+        description="of equity, all positions; an order that does not fit is refused, at the open cut to what fits",
     )
     max_notional: float = Field(default=0.15, gt=0, le=1, description="of equity, one order")
     max_adv_share: float = Field(
