@@ -12,8 +12,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from bq.kernels.running import largest, spoilt
+
 Array = NDArray[np.float64]
 
+AWAY = 1e6  # times the sum of squares about the mean: so far from the values is the level that they are taken from
 NOTHING = 1e-16  # variance of returns, and the like, below which a window is constant
 
 
@@ -26,7 +29,8 @@ def _needed(window):
 @njit(cache=True, error_model="numpy")
 def _mean(x, window, out):
     """Rolling mean."""
-    total, count = 0.0, 0
+    total = peak = 0.0
+    count = 0
     for t in range(x.size):
         if x[t] == x[t]:
             total += x[t]
@@ -34,6 +38,13 @@ def _mean(x, window, out):
         if t >= window and x[t - window] == x[t - window]:
             total -= x[t - window]
             count -= 1
+        peak = largest(peak, total)
+        if spoilt(peak, total):
+            total = 0.0
+            for k in range(max(t + 1 - window, 0), t + 1):
+                if x[k] == x[k]:
+                    total += x[k]
+            peak = abs(total)
         out[t] = total / count if count >= _needed(window) else np.nan
 
 
@@ -43,7 +54,7 @@ def _moments(x, window, mean, deviation, skew):
 
     x : of mean near zero.
     """
-    s1 = s2 = s3 = 0.0
+    s1 = s2 = s3 = peak = 0.0
     n = 0
     for t in range(x.size):
         if x[t] == x[t]:
@@ -58,6 +69,16 @@ def _moments(x, window, mean, deviation, skew):
             s2 -= old * old
             s3 -= old * old * old
             n -= 1
+        peak = largest(peak, s2)  # bounds what the others were
+        if spoilt(peak, s2):
+            s1 = s2 = s3 = 0.0
+            for k in range(max(t + 1 - window, 0), t + 1):
+                if x[k] == x[k]:
+                    square = x[k] * x[k]
+                    s1 += x[k]
+                    s2 += square
+                    s3 += square * x[k]
+            peak = s2
         mean[t] = deviation[t] = np.nan
         if n >= _needed(window):
             m = s1 / n
@@ -73,22 +94,38 @@ def _moments(x, window, mean, deviation, skew):
 
 @njit(cache=True, error_model="numpy")
 def _trend_r2(y, window, out):
-    """R² of the straight line through the window."""
+    """R² of the straight line through the window.
+
+    Values are taken from a level, first 0. Where that is so far away that rounding would show, the sums are made anew
+    from the level of the present one.
+    """
     n = 0
-    st = stt = sy = syy = sty = 0.0
+    st = stt = sy = syy = sty = level = peak = 0.0
     for t in range(y.size):
         for at, sign in ((t, 1), (t - window, -1)):
             if at >= 0 and y[at] == y[at]:
+                value = y[at] - level
                 n += sign
                 st += sign * at
                 stt += sign * at * at
-                sy += sign * y[at]
-                syy += sign * y[at] * y[at]
-                sty += sign * at * y[at]
+                sy += sign * value
+                syy += sign * value * value
+                sty += sign * at * value
         out[t] = np.nan
+        peak = largest(peak, syy)
+        square = syy - sy * sy / max(n, 1)
+        if not peak <= AWAY * square and y[t] == y[t]:  # also where one is not finite
+            level = y[t]
+            sy = syy = sty = 0.0
+            for k in range(max(t + 1 - window, 0), t + 1):
+                if y[k] == y[k]:
+                    sy += y[k] - level
+                    syy += (y[k] - level) ** 2
+                    sty += k * (y[k] - level)
+            peak = syy
+            square = syy - sy * sy / max(n, 1)
         if n >= _needed(window):
             spread, rise = stt - st * st / n, sty - st * sy / n
-            square = syy - sy * sy / n
             if square > n * NOTHING * 100.0:
                 out[t] = min(rise * rise / (spread * square), 1.0)
 
@@ -115,7 +152,7 @@ def _highest(x, window, queue, out):
 def _beta(r, market, window, out):
     """Rolling slope of returns on the market's, over the sessions that have both."""
     n = 0
-    sr = sm = srm = smm = 0.0
+    sr = sm = srm = smm = peak_r = peak_rm = peak_mm = 0.0
     for t in range(r.size):
         for at, sign in ((t, 1), (t - window, -1)):
             if at >= 0 and r[at] == r[at] and market[at] == market[at]:
@@ -124,6 +161,16 @@ def _beta(r, market, window, out):
                 sm += sign * market[at]
                 srm += sign * r[at] * market[at]
                 smm += sign * market[at] * market[at]
+        peak_r, peak_rm, peak_mm = largest(peak_r, sr), largest(peak_rm, srm), largest(peak_mm, smm)
+        if spoilt(peak_r, sr) or spoilt(peak_rm, srm) or spoilt(peak_mm, smm):
+            sr = sm = srm = smm = 0.0
+            for k in range(max(t + 1 - window, 0), t + 1):
+                if r[k] == r[k] and market[k] == market[k]:
+                    sr += r[k]
+                    sm += market[k]
+                    srm += r[k] * market[k]
+                    smm += market[k] * market[k]
+            peak_r, peak_rm, peak_mm = abs(sr), abs(srm), smm
         spread = smm - sm * sm / max(n, 1)
         out[t] = (srm - sr * sm / n) / spread if n >= _needed(window) and spread > n * NOTHING else np.nan
 

@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from bq.kernels.running import LOST, largest, spoilt
+
 FAST, SLOW = 20, 55  # sessions of the highs that a breakout exceeds
 SLOPE = 20  # bars over which an average's slope is taken
 ATR, ATR_MEAN = 14, 60
@@ -44,11 +46,17 @@ class Measures(NamedTuple):
 def _mean(x, length, out):
     """Mean of the last `length` values."""
     out[:] = np.nan
-    total = 0.0
+    total = peak = 0.0
     for t in range(x.size):
         total += x[t]
+        peak = largest(peak, total)
         if t >= length:
             total -= x[t - length]
+            if spoilt(peak, total):
+                total = 0.0
+                for k in range(t - length + 1, t + 1):
+                    total += x[k]
+                peak = abs(total)
         if t >= length - 1:
             out[t] = total / length
 
@@ -73,13 +81,20 @@ def _highest_before(x, length, out):
 def _deviation(x, length, out):
     """Standard deviation (ddof 0) of the last `length` values, the first value of all left out."""
     out[:] = np.nan
-    total = squares = 0.0
+    total = squares = peak = 0.0
     for t in range(1, x.size):
         total += x[t]
         squares += x[t] * x[t]
+        peak = largest(peak, squares)
         if t > length:
             total -= x[t - length]
             squares -= x[t - length] * x[t - length]
+            if spoilt(peak, squares):
+                total = squares = 0.0
+                for k in range(t - length + 1, t + 1):
+                    total += x[k]
+                    squares += x[k] * x[k]
+                peak = squares
         if t >= length:
             mean = total / length
             out[t] = np.sqrt(max(squares / length - mean * mean, 0.0))
@@ -253,8 +268,11 @@ def standardised(returns, t, out):
 
 
 @njit(cache=True)
-def _move(sums, squares, by_session, t):
-    """Sums of returns and of their squares over the 60 sessions up to t, from those up to t − 1; anew at times."""
+def _move(sums, squares, returns, by_session, t):
+    """Sums of returns and of their squares over the 60 sessions up to t, from those up to t − 1; anew at times.
+
+    A symbol's are made anew too where what leaves is so large that its rounding would stay.
+    """
     anew = t % CORRELATION == 0
     if anew:
         sums[:] = 0.0
@@ -268,6 +286,12 @@ def _move(sums, squares, by_session, t):
     for i in range(0 if anew else gone.size):
         sums[i] -= gone[i]
         squares[i] -= gone[i] * gone[i]
+    for i in range(0 if anew else gone.size):
+        if gone[i] * gone[i] > LOST * abs(squares[i]):
+            sums[i] = squares[i] = 0.0
+            for k in range(t + 1 - CORRELATION, t + 1):
+                sums[i] += returns[k, i]
+                squares[i] += returns[k, i] * returns[k, i]
 
 
 @njit(cache=True)
@@ -290,7 +314,7 @@ def average_correlation(returns, by_session, bars, begin, end, out):
     total, counts = np.zeros(CORRELATION), np.zeros(symbols, np.bool_)
     for t in range(max(begin - begin % CORRELATION, CORRELATION), end):  # sums are made anew there: no matter the begin
         first = t + 1 - CORRELATION
-        _move(sums, squares, by_session, t)
+        _move(sums, squares, returns, by_session, t)
         total[:] = 0.0
         product[:] = 0.0
         for i in range(symbols):
