@@ -196,6 +196,17 @@ def test_a_split_after_entry_does_not_move_the_outcome():
     assert returns(split, 10, flies(1)) == returns(whole, 10, flies(1))
 
 
+def test_an_option_is_priced_on_the_path_as_quoted_which_pays_no_dividend():
+    """Dividends of 1% at bars 12 and 15: `level` grows by them, the price that the option is on does not."""
+    quoted = 100.0 + 0.1 * np.arange(120)
+    paid = 1.01 ** (np.searchsorted([12, 15], np.arange(120), side="right"))
+    dividends, plain = history(quoted=quoted, level=quoted * paid), history(quoted=quoted, level=quoted)
+    assert returns(dividends, 10, flies(1)) == returns(plain, 10, flies(1))
+    assert returns(dividends, 10, flies(1))["exit_spot"] == quoted[planned(plain, 10)]
+    back_adjusted = history(quoted=None, level=quoted * paid)
+    assert returns(back_adjusted, 10, flies(1))["exit_spot"] > 102.0  # 101.7 or so and the dividends
+
+
 def test_without_quoted_prices_only_ratios_to_the_price_at_t0_matter():
     whole = history(quoted=None)
     other = history(quoted=None, level=whole.level * 0.013)

@@ -42,7 +42,8 @@ def exhibits(events: pl.DataFrame, market: "MarketData", settings: ButterflySett
         ),
         Exhibit(
             "How far these prices can be trusted",
-            "Where no chain is quoted, implied volatility is a forecast times a premium. Beside what the market "
+            "Where no chain is quoted, implied volatility is a forecast times a premium, and where a source has "
+            "back-adjusted prices only, modelled exits hold the dividends since t0. Beside what the market "
             "published: mean and standard deviation of the logarithm of proxy over published.",
             proxy_error(market.bars, settings, periods_per_year=periods_per_year(market.calendar)),
         ),

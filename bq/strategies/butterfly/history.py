@@ -14,6 +14,7 @@ from bq.strategies.butterfly.settings import ButterflySettings
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+SPLIT = 0.10  # a change of the adjustment factor above what dividends make between t0 and expiry
 UNQUOTED_SPOT = 100.0  # back-adjusted prices have no level of their own: spot at t0 is set to 100
 
 
@@ -75,6 +76,19 @@ def history(
 
 
 def in_units_of_t0(h: History, at: Index, position: Index) -> Array:
-    """Price at `position`, continuous through splits, in units of the price quoted at `at`."""
-    base = h.quoted[at] if h.quoted is not None else UNQUOTED_SPOT
-    return h.level[position] * (base / h.level[at])
+    """Price at `position` in units of the price quoted at `at`: what an option struck there is worth by.
+
+    As quoted, where that is known: an option pays no dividend. Where a split lies between, or the source has
+    back-adjusted prices only, by the continuous price, which holds the dividends between.
+    """
+    if h.quoted is None:
+        return h.level[position] * (UNQUOTED_SPOT / h.level[at])
+    return np.where(
+        split_between(h, at, position), h.level[position] * (h.quoted[at] / h.level[at]), h.quoted[position]
+    )
+
+
+def split_between(h: History, at: Index, position: Index) -> NDArray[np.bool_]:
+    """Whether prices as quoted have split between two bars: their adjustment changed by more than dividends make."""
+    before, after = (h.level[place] / h.quoted[place] for place in (at, position))
+    return np.abs(np.log(after / before)) >= np.log(1.0 + SPLIT)

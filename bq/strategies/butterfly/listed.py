@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from bq.analysis import chain
 from bq.strategies.butterfly import pricing
-from bq.strategies.butterfly.history import Array, History, Index
+from bq.strategies.butterfly.history import Array, History, Index, split_between
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.butterfly.structure import IS_CALL, QUANTITY, Reading, Structure, choose
 
 WIDTH_REACH = 2.0  # a listed wing may be up to so many times wider or narrower than the one wanted
-SPLIT = 0.10  # a change of the adjustment factor above what dividends make between t0 and expiry
 
 
 class Board(NamedTuple):
@@ -121,7 +120,7 @@ class Listed(NamedTuple):
         """
         mid, half = np.full(len(at), np.nan), np.full(len(at), np.nan)
         days, starts = self.h.session[position].tolist(), self.h.session[at].tolist()
-        same = np.abs(np.log(self._adjustment(position) / self._adjustment(at))) < np.log(1.0 + SPLIT)
+        same = ~split_between(self.h, at, position)
         for i in np.flatnonzero(same & np.isfinite(structure.body)):
             expiry = starts[i] + dt.timedelta(days=int(structure.dte_days[i]))
             strikes, calls = structure.strikes[i], IS_CALL[structure.type[i]]
@@ -135,9 +134,6 @@ class Listed(NamedTuple):
                 bid, ask = np.array(found).T
                 mid[i], half[i] = float(QUANTITY @ (bid + ask)) / 2.0, float((ask - bid).sum()) / 2.0
         return pricing.Quote(mid, half)
-
-    def _adjustment(self, position: Index) -> Array:
-        return self.h.level[position] / self.h.quoted[position]
 
     def _settled(self, root: str, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> float:
         """Intrinsic value at the settlement price: the open where the root settles in the morning, else the close."""
