@@ -20,7 +20,7 @@ from bq.market.rules import shown
 from bq.runs.folder import finished
 from bq.runs.read import read
 from bq.serving import registry
-from bq.strategies import store
+from bq.strategies import event_set
 from bq.workbench import report as html
 from bq.workbench import screen
 
@@ -58,13 +58,13 @@ def _fault(check: Callable[[], object]) -> str | None:
 def _event_table(path: Path) -> None:
     """Raise BadData where a table is not the one that was saved with the state beside it."""
     try:
-        hashes = dict(zip(store.TABLES, files.read_json(path.with_name(store.STATE))["tables"], strict=True))
+        hashes = dict(zip(event_set.TABLES, files.read_json(path.with_name(event_set.STATE))["tables"], strict=True))
         reason = "" if files.sha256(path) == hashes[path.name] else "it has another"
     except (OSError, ValueError, TypeError, LookupError) as error:
         reason = f"that cannot be read ({type(error).__name__}: {error})"
     if reason:
         raise BadData(
-            f"{path}: must have the hash in {store.STATE}, but {reason}. Remove its folder: the next run builds it."
+            f"{path}: must have the hash in {event_set.STATE}, but {reason}. Remove its folder: the next run builds it."
         )
 
 

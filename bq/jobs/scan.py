@@ -15,7 +15,7 @@ from bq.market import MarketData
 from bq.monitoring import records
 from bq.monitoring.records import Scan
 from bq.serving import quality, registry, support
-from bq.strategies import store
+from bq.strategies import event_set, store
 from bq.strategies.events import NOTICES, weakest_source
 from bq.workbench import plots, report, screen
 
@@ -101,7 +101,7 @@ def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, reques
         decided_utc=dt.datetime.now(dt.UTC),
         parameters=request.settings.model_dump(mode="json"),
         data_hash=data.data_hash,
-        code_digest=store.code_digest(),
+        code_digest=event_set.code_digest(),
         champion_id=ids[0],
         second_id=ids[1],
     )

@@ -11,7 +11,7 @@ from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.serving import registry
-from bq.strategies import store
+from bq.strategies import event_set
 from bq.strategies.events import matured
 from bq.workbench import screen
 
@@ -50,13 +50,13 @@ def _standing(namespace: Namespace) -> str:
 def _events() -> list[str]:
     """A line for each stored set of events: whose it is, how many, how many have ended, and whether it is in use."""
     found = sorted((paths.home() / "data" / "events").glob("*/*/events.parquet"))
-    code = store.code_digest() if found else ""
+    code = event_set.code_digest() if found else ""
     return [_store(path, code) for path in found] or ["events      none yet: `make retrain` builds them"]
 
 
 def _store(path: Path, code: str) -> str:
     try:
-        through = dt.date.fromisoformat(files.read_json(path.with_name(store.STATE))["through"])
+        through = dt.date.fromisoformat(files.read_json(path.with_name(event_set.STATE))["through"])
         events = files.read_parquet(path, columns=COLUMNS).rename({"outcome": "label"})  # known together
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
         why = str(error).partition("\n")[0]

@@ -56,11 +56,11 @@ class Trades(NamedTuple):
 
 
 class Book(NamedTuple):
-    """What is held or ordered: the first `count` entries, oldest first."""
+    """What is held or ordered: the first `number` entries, oldest first."""
 
     signals: NDArray[np.int64]
     symbols: NDArray[np.int64]
-    count: NDArray[np.int64]  # of shape (1,)
+    number: NDArray[np.int64]  # of shape (1,)
     together: Array  # (1,): mean correlation of these; NaN where it is not yet known
     total: Array  # (60,): sum of their standardised returns, where `together` is known
 
@@ -161,7 +161,7 @@ def _crowded(returns, t, i, rules, book):
 
     Correlations are products of standardised windows, and sums of them products with the sum of the windows.
     """
-    count, window = book.count[0], np.empty(min(CORRELATION, t + 1))
+    count, window = book.number[0], np.empty(min(CORRELATION, t + 1))
     if count < rules.guard_positions:
         return False
     total = book.total[: window.size]
@@ -183,7 +183,7 @@ def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
     """Fill the orders of the last close, take out what leaves today; returns cash earned and notional traded."""
     earned = traded = 0.0
     kept = 0
-    for slot in range(book.count[0]):
+    for slot in range(book.number[0]):
         signal = book.signals[slot]
         i = symbols[signal]
         if sessions[signal] == t - 1:  # ordered at the last close
@@ -204,14 +204,14 @@ def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
             continue
         book.signals[kept], book.symbols[kept] = signal, i
         kept += 1
-    book.count[0], book.together[0] = kept, np.nan
+    book.number[0], book.together[0] = kept, np.nan
     return earned, traded
 
 
 @njit(inline="always")  # as above
 def _decide(bars, t, i, priority, equity, room, rules, book):
     """What becomes of a signal, and the units to order."""
-    count = book.count[0]
+    count = book.number[0]
     for slot in range(count):
         if book.symbols[slot] == i:
             return HELD, np.nan
@@ -249,11 +249,11 @@ def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
         earned, traded = _morning(bars, average, sessions, symbols, rules, t, end, book, trades)
         cash += earned
         value = 0.0
-        for slot in range(book.count[0]):
+        for slot in range(book.number[0]):
             value += trades.numbers[book.signals[slot], 0] * bars.close[t, book.symbols[slot]]
         equity = cash + value
         days[t - start, 0], days[t - start, 1] = equity, value / equity
-        days[t - start, 2], days[t - start, 3] = traded, book.count[0]
+        days[t - start, 2], days[t - start, 3] = traded, book.number[0]
         room = rules.max_exposure * equity - value
         first = k
         while k < n and sessions[k] == t:
@@ -262,8 +262,8 @@ def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
             decisions[j], trades.numbers[j, 0] = _decide(bars, t, symbols[j], priority[j], equity, room, rules, book)
             if decisions[j] == TAKEN:
                 room -= trades.numbers[j, 0] * bars.close[t, symbols[j]]
-                book.signals[book.count[0]], book.symbols[book.count[0]] = j, symbols[j]
-                book.count[0] += 1
+                book.signals[book.number[0]], book.symbols[book.number[0]] = j, symbols[j]
+                book.number[0] += 1
                 book.together[0] = np.nan
     return decisions, trades, days
 

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from bq.core.scalars import number_or_none
+
 
 def below_peak_of_sum(total: pl.Expr) -> pl.Expr:
     """Distance of a running sum to its highest point so far, which starts at 0: 0 or less, in its unit; null stays."""
@@ -26,7 +28,7 @@ def maximum_of_sum(values: pl.Series) -> float:
     2.0
     """
     fallen = values.fill_null(0.0).cum_sum().to_frame("total").select(below_peak_of_sum(pl.col("total"))).to_series()
-    return 0.0 - float(fallen.min() or 0.0)  # no fall is 0, not -0
+    return 0.0 - (number_or_none(fallen.min()) or 0.0)  # no fall is 0, not -0
 
 
 def maximum_of_wealth(levels: ArrayLike) -> float:
@@ -43,4 +45,4 @@ def maximum_of_wealth(levels: ArrayLike) -> float:
 
 def compounded(returns: ArrayLike) -> NDArray[np.float64]:
     """What 1 becomes by simple returns of shape (n_periods,): shape (n_periods + 1,), the start first."""
-    return np.cumprod(1.0 + np.concatenate([[0.0], np.asarray(returns, np.float64)]))
+    return np.cumprod(1.0 + np.concatenate([[0.0], np.asarray(returns, np.float64)]), dtype=np.float64)

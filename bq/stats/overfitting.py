@@ -77,7 +77,7 @@ def different_trials(returns: ArrayLike) -> Array:
     values = _at_equal_risk(_trials(returns))
     if values.shape[1] < 2:
         return values
-    apart = 1.0 - np.corrcoef(values, rowvar=False)
+    apart = 1.0 - np.atleast_2d(np.corrcoef(values, rowvar=False))
     tree = linkage(np.maximum(apart[np.triu_indices(len(apart), 1)], 0.0), "average")
     group = fcluster(tree, 1.0 - SAME_TRIAL, "distance")
     return np.column_stack([values[:, group == name].mean(axis=1) for name in np.unique(group)])

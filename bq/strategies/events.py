@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData, BadParameters
 from bq.core.files import digest
+from bq.core.scalars import count
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def refuse_leaks(features: FeatureSet) -> FeatureSet:
 
 def weakest_source(events: pl.DataFrame) -> str:
     """The source that a statement about all of these events must name: simulated before modelled before real."""
-    return SOURCES[int(events["source"].cast(pl.Enum(SOURCES)).to_physical().max())]
+    return SOURCES[count(events["source"].cast(pl.Enum(SOURCES)).to_physical().max())]
 
 
 def event_id(strategy: str, symbol: str, t0: str, variant: str) -> str:
@@ -232,10 +233,10 @@ def _refuse(wrong: pl.DataFrame, must: str) -> None:
         )
 
 
-def matured(events: pl.DataFrame, *, cut: object = None) -> pl.DataFrame:
+def matured(events: pl.DataFrame, *, cut: dt.datetime | None = None) -> pl.DataFrame:
     """Events that may train, count or be monitored at `cut`: `t1_due` <= cut, whether or not they closed early.
 
     cut : None is the newest end of an event (`t1`): by then it is known what all of these came to.
     """
-    known = pl.col("t1").max() if cut is None else cut
+    known = pl.col("t1").max() if cut is None else pl.lit(cut)
     return events.filter((pl.col("t1_due") <= known) & pl.col("label").is_not_null())

@@ -20,7 +20,7 @@ class Timeline(NamedTuple):
     """The regimes of a market, session by session."""
 
     frame: pl.DataFrame  # session, close, the measures of analysis.regimes, a probability for each regime, regime
-    index: str  # which series stands for the market
+    market: str  # which series stands for the market
     periods_per_year: int  # sessions, of the market's calendar
 
     @property
@@ -62,7 +62,7 @@ def attach(events: pl.DataFrame, market: "MarketData", settings: Settings) -> pl
     line = timeline(market, settings.learning.regimes or Regimes())
     found = joined(events, line)
     unknown = found[line.columns[0]].null_count()
-    log.info("regimes of %s: none known yet at %d of %d events", line.index, unknown, len(found))
+    log.info("regimes of %s: none known yet at %d of %d events", line.market, unknown, len(found))
     return found
 
 

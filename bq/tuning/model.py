@@ -17,7 +17,7 @@ from bq.learning import layers, metrics, splits, walkforward
 from bq.learning.layers import STACK
 from bq.serving import gates, ledger
 from bq.stats.bootstrap import Interval
-from bq.strategies import store
+from bq.strategies import event_set
 from bq.strategies.contract import Strategy
 from bq.strategies.events import matured
 from bq.strategies.task import Task
@@ -136,7 +136,7 @@ def study_name(part: pl.DataFrame, settings: Settings, ranges: Ranges) -> str:
     """One name for one search: other events, parameters, ranges or code make another."""
     beside = {"tuning": {"trials", "objective"}, "run": True, "gate": True, "market": True, "learning": {"compare"}}
     content = part.select("event_id", "label", "outcome").write_ipc(None).getvalue()
-    given = [settings.model_dump(mode="json", exclude=beside), files.sha256(content), store.code_digest()]
+    given = [settings.model_dump(mode="json", exclude=beside), files.sha256(content), event_set.code_digest()]
     digest = files.digest([*given, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
     return f"{settings.namespace}_{KIND}_{settings.learning.model}_{digest}"
 

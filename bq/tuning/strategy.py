@@ -10,7 +10,7 @@ from bq.core import files
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import ledger
-from bq.strategies import store
+from bq.strategies import event_set
 from bq.strategies.backtester import Range
 from bq.strategies.contract import Strategy
 from bq.tuning import evidence, study, verdict
@@ -76,6 +76,6 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
 def study_name(settings: Settings, data: MarketData, ranges: Ranges) -> str:
     """One name for one search: other data, parameters, ranges or code make another."""
     beside = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
-    parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, store.code_digest()]
+    parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, event_set.code_digest()]
     digest = files.digest([*parts, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
     return f"{settings.namespace}_{KIND}_{settings.tuning.objective}_{digest}"

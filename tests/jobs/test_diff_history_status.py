@@ -284,9 +284,9 @@ def test_history_of_nothing_says_so(home, monkeypatch, capsys):
 
 
 def event_store(home, name, *, through="2020-03-01", code=None):
-    from bq.strategies import store
+    from bq.strategies import event_set
 
-    folder = home / "data/events/butterfly" / f"{code or store.code_digest()}-{name}"
+    folder = home / "data/events/butterfly" / f"{code or event_set.code_digest()}-{name}"
     folder.mkdir(parents=True)
     rows = [("A", 1, True), ("A", 2, True), ("B", 1, False)]  # symbol, month, whether it has ended
     pl.DataFrame(

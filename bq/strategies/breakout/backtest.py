@@ -186,7 +186,7 @@ def backtest(
     found = signals(prepared, settings)
     weighed = priorities(found, probability, settings)
     inside = slice(*np.searchsorted(found.session, (first, last + 1)))
-    found, weighed = Signals(*(part[inside] for part in found)), weighed[inside]
+    found, weighed = Signals._make(part[inside] for part in found), weighed[inside]
     average = prepared.average(settings.exit.exit_ma).level
     decision, made, by_day = kernel.portfolio(
         prepared.measures, average, found.session, found.symbol, weighed, rules(settings), first, last

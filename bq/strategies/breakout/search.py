@@ -33,7 +33,7 @@ OBJECTIVES = {  # of `tuning.objective`: the figure of a backtest
 }
 
 
-def scorer(market: "MarketData", settings: BreakoutSettings) -> Scorer:
+def scorer(market: "MarketData", settings: BreakoutSettings) -> Scorer[BreakoutSettings]:
     """A market whose backtests are scored. Raises BadParameters where a model would act in them."""
     if settings.ml.enabled:
         raise BadParameters(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bq.core.log import log
 from bq.market.bars import continuous
+from bq.strategies.events import UTC
 from bq.strategies.forecast import sectors
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class _Asked:
 def _run(asked: _Asked) -> Backtest:
     by, p = asked.by, asked.portfolio
     held: dict[str, float] = {}
-    periods, weights, gave_way = [], [], Counter()
+    periods: list[dict[str, object]] = []
+    weights: list[pl.DataFrame] = []
+    gave_way: Counter[str] = Counter()
     for (session,), rows in asked.rows.group_by("session", maintain_order=True):
         book = _book(rows, by, p)
         end = rows["t1_due"].max()
@@ -192,7 +195,7 @@ def _equal(book: Book) -> Array:
     return np.full(len(book.symbols), 1.0 / len(book.symbols))
 
 
-def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_way: Counter) -> Array:
+def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_way: Counter[str]) -> Array:
     """Weights of one rebalance; limits that cannot hold give way as far as they must, and are counted."""
     n = len(book.symbols)
     cap, room = p.max_position, max(2.0 * p.max_turnover - gone, 0.0)
@@ -284,8 +287,10 @@ def _prior() -> type:
 
 
 def _periods(rows: list[dict]) -> pl.DataFrame:
-    numbers = dict.fromkeys(("gross", "cost", "net", "turnover"), pl.Float64)
-    schema = {"session": pl.Date, "end": pl.Datetime("us", "UTC"), **numbers, "names": pl.Int64, "largest": pl.Float64}
+    numbers = dict.fromkeys(("gross", "cost", "net", "turnover"), pl.Float64())
+    schema = pl.Schema(
+        {"session": pl.Date(), "end": UTC, **numbers, "names": pl.Int64(), "largest": pl.Float64()},
+    )
     return pl.DataFrame([{**dict.fromkeys(schema), **row} for row in rows], schema=schema)
 
 

@@ -95,7 +95,7 @@ def _since(line: regime.Timeline, events: pl.DataFrame) -> pl.DataFrame:
 def regime_timeline(events: pl.DataFrame, line: regime.Timeline) -> Told:
     """The market, coloured by the regime that stood."""
     frame = _since(line, events)
-    titles = {"title": f"Regimes on {line.index}", "y_title": "close, logarithmic"}
+    titles = {"title": f"Regimes on {line.market}", "y_title": "close, logarithmic"}
     figure = plots.timeline(frame, "session", "close", "regime", states=line.names, **titles)
     return Told(figure, reading.regimes(frame, line.names), frame)
 
