@@ -76,7 +76,7 @@ def _engine(url: sa.URL) -> sa.Engine:
         made = sa.create_engine(url, pool_pre_ping=True)
         if sqlite:
             sa.event.listen(made, "connect", _configure_sqlite)
-        sa.event.listen(made, "before_cursor_execute", _blot, retval=True)
+        sa.event.listen(made, "before_cursor_execute", _redact, retval=True)
         _migrate(made)
         sa.event.listen(made, "handle_error", _say)
         if not sqlite:  # from here on; a first connection that fails is a mistake in the URL
@@ -86,7 +86,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     return made
 
 
-def _blot(*call: Any) -> tuple[str, Any]:
+def _redact(*call: Any) -> tuple[str, Any]:
     """What is sent to the database, without secrets."""
     _, _, statement, values, *_ = call
     return statement, secrets.redacted(values)[0]
@@ -133,7 +133,7 @@ def connect_patiently(dialect: sa.Dialect, _: object, arguments: list, named: di
         except dialect.loaded_dbapi.OperationalError:
             if left <= 0:
                 raise
-            log.warning("the database cannot be reached: trying again for %.0f s", left)
+            log.warning("the database cannot be reached; it is tried again for up to %.0f s", left)
             time.sleep(pause)
             left, pause = left - pause, pause * 2
 

@@ -94,16 +94,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically, secrets blotted out."""
-    content, count = secrets.blot(content)
-    tell_blotted(path, count)
+    """Write UTF-8 text atomically, secrets redacted."""
+    content, count = secrets.redact_and_count(content)
+    warn_of_redacted(path, count)
     write_bytes(path, content.encode("utf-8"))
 
 
-def tell_blotted(path: Path, count: int) -> None:
+def warn_of_redacted(path: Path, count: int) -> None:
     """Log how many secrets a file would have held: how many, never which."""
     if count:
-        log.warning("%s: secrets of the environment were blotted out in %d places", path.name, count)
+        log.warning("%s: secrets of the environment were redacted in %d places", path.name, count)
 
 
 def canonical_json(value: Any) -> str:
@@ -112,11 +112,11 @@ def canonical_json(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write canonical JSON atomically, secrets blotted out of its texts."""
+    """Write canonical JSON atomically, secrets redacted of its texts."""
     content = canonical_json(value)
-    if secrets.blot(content)[1]:  # by text, so that it stays JSON
+    if secrets.redact_and_count(content)[1]:  # by text, so that it stays JSON
         value, count = secrets.redacted(json.loads(content))
-        tell_blotted(path, count)
+        warn_of_redacted(path, count)
         content = canonical_json(value)
     write_bytes(path, content.encode("utf-8"))
 

@@ -51,7 +51,7 @@ class Record(Facts):
 
     @classmethod
     def of(cls, content: Any, *, what: str, remedy: str = "") -> Self:
-        """The record that this JSON value is.
+        """The record in a JSON value.
 
         what : whose it is, for the message. remedy : what to do where it is none. Raises BadData in one sentence.
         """

@@ -171,7 +171,7 @@ def deflate(own: pl.DataFrame, trials: pl.DataFrame, *, least: float) -> Deflate
         sharpe=track.sharpe_per_period,
         attempts=len(tuned) - sum(tuned),
         tuned=sum(tuned),
-        trials=overfitting.different_trials(matrix).shape[1],
+        trials=overfitting.distinct_trials(matrix).shape[1],
         sessions=track.n,
         needed=max(sharpe.minimum_track_record(track, benchmark=best, alpha=1.0 - least)),
     )

@@ -1,4 +1,4 @@
-"""How far a curve has fallen below its highest point so far. Two conventions, which are not mixed.
+"""Drawdown: how far a curve has fallen below its highest point so far. Two conventions, which are not mixed.
 
 Of a running sum, where each value is earned on a fixed capital: in the values' unit, the highest point starting at 0.
 Of wealth, which is compounded: as a share of the highest level so far.
@@ -22,7 +22,7 @@ def below_peak_of_wealth(level: pl.Expr) -> pl.Expr:
 
 
 def maximum_of_sum(values: pl.Series) -> float:
-    """Largest fall of the running sum of a series, in its unit, positive; a null adds nothing.
+    """Maximum drawdown of the running sum of a series, in its unit, positive; a null adds nothing.
 
     >>> maximum_of_sum(pl.Series([-1.0, 3.0, None, -2.0]))
     2.0
@@ -32,7 +32,7 @@ def maximum_of_sum(values: pl.Series) -> float:
 
 
 def maximum_of_wealth(levels: ArrayLike) -> float:
-    """Largest share lost from a peak by a series of levels above 0, positive; NaN where one is not known.
+    """Maximum drawdown of a series of levels above 0, as a share of the peak, positive; NaN where one is not known.
 
     >>> maximum_of_wealth([100.0, 120.0, 60.0, 140.0])
     0.5

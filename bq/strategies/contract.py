@@ -1,5 +1,5 @@
-"""What a strategy is to the rest of the house, in parts: its event table, its task, what choosing earns, what it shows,
-and, where its rules are backtested as a portfolio, the backtester.
+"""What a strategy is to the rest of the package, in parts: its event table, its task, what choosing earns, what it
+shows, and, where its rules are backtested as a portfolio, the backtester.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -130,7 +130,7 @@ class Views(Generic[S]):
 
 @dataclass(frozen=True)
 class Strategy(Generic[S]):
-    """Everything the rest of the house knows about a strategy."""
+    """Everything the rest of the package knows about a strategy."""
 
     name: str
     settings: type[S]

@@ -66,7 +66,7 @@ def _whole(folder: Path) -> Stored:
             return Stored(content, dt.date.fromisoformat(state["through"]), dict(state["symbols"]), tables)
     except (OSError, ValueError, TypeError, LookupError):
         pass
-    log.warning("the stored events in %s are damaged: built again", folder)
+    log.warning("the stored events in %s are damaged: they are computed again", folder)
     return Stored(content)
 
 
@@ -81,7 +81,7 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except (Timeout, OSError, NotImplementedError) as error:  # held, not ours to write, a disk without locks
-        log.debug("no lock of %s: %s", folder, error)
+        log.debug("%s cannot be locked: %s", folder, error)
         yield False
         return
     try:
@@ -103,10 +103,12 @@ def save(folder: Path, stored: Built, market: MarketData, *, instead_of: Stored)
     }
     with _locked(folder) as alone:
         if not alone:
-            log.warning("the events built now are not stored: %s cannot be locked, or is held by another", folder)
+            log.warning(
+                "the events computed now are not saved: %s is locked by another process, or cannot be locked", folder
+            )
             return
         if _state_of(folder) != instead_of.state:
-            log.info("the events built now are not stored: another process stored this set meanwhile")
+            log.info("the events computed now are not saved: another process saved this event set first")
             return
         for name, table in zip(TABLES, tables, strict=True):
             files.write_bytes(folder / name, table)

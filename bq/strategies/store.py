@@ -36,9 +36,9 @@ class Collection(NamedTuple):
 
 
 def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Collection:
-    """The events of `settings`' schedule: those stored that still hold, and the missing ones built now.
+    """The events of `settings`' schedule: the stored ones that are still valid, and the missing ones computed now.
 
-    A stored event holds while its symbol's bars up to the store's last session are unchanged; an open one only until
+    A stored event is valid while its symbol's bars up to the store's last session are unchanged; an open one only until
     there are newer bars. Ids do not depend on when an event was built.
     """
     wanted = strategy.table.schedule(market, settings)
@@ -58,7 +58,7 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
         event_set.save(folder, stored, market, instead_of=found)
     new = len(stored.events) - kept
     stored = _scheduled(stored, wanted)
-    log.info("events: %d, of which %d built now", len(stored.events), new)
+    log.info("%d events, %d of them computed now", len(stored.events), new)
     return finished(strategy, settings, market, stored, new)
 
 
@@ -147,7 +147,7 @@ def _content(column: pl.Series) -> bytes:
 
 
 def _holding(found: event_set.Stored, market: MarketData, *, whole: bool) -> Built:
-    """What is stored and still holds: events and refused dates of symbols whose history is unchanged; of events that
+    """What is stored and still valid: events and refused dates of symbols whose history is unchanged; of events that
     are open only where no bar is newer.
 
     whole : one symbol's change makes all events stale.
@@ -158,17 +158,21 @@ def _holding(found: event_set.Stored, market: MarketData, *, whole: bool) -> Bui
         return nothing
     newest = day(market.bars["session"].max())
     if newest < last:
-        log.info("the stored events know bars up to %s, these end before: built again", last)
+        log.info(
+            "the stored events were computed from bars up to %s, but the bars read now end earlier: "
+            "all are computed again",
+            last,
+        )
         return nothing
     present = set(market.bars["symbol"].unique())
     known = {symbol: digest for symbol, digest in found.symbols.items() if symbol in present}
     good = [symbol for symbol, digest in known.items() if market.content(symbol, last) == digest]
     changed = sorted(set(known) - set(good))
     if whole and (changed or set(found.symbols) != present):
-        log.info("the cross-section changed: built again")
+        log.info("the symbols or their history changed: all events of the cross-section are computed again")
         return nothing
     if changed:
-        log.warning("history changed, events rebuilt: %s", ", ".join(changed))
+        log.warning("the history of some symbols changed, and their events are computed again: %s", ", ".join(changed))
     events, refused = (files.read_parquet(table).filter(pl.col("symbol").is_in(good)) for table in found.tables)
     return Built(events if newest == last else events.filter(pl.col("t1").is_not_null()), refused)
 
@@ -201,6 +205,6 @@ def _nothing(strategy: Strategy, refused: pl.DataFrame) -> str:
     reasons = refused.group_by("reason").len().sort("len", descending=True).rows() if len(refused) else []
     why = "; ".join(f"{count} dates: {reason}" for reason, count in reasons) or "no date is scheduled"
     return (
-        f"{strategy.name}: at least one event must come of the bars, but none did ({why}). "
-        "Bring more history or more dates."
+        f"{strategy.name}: the bars must give at least one event, but gave none ({why}). "
+        "Bring a longer history or schedule more dates."
     )

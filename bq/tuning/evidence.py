@@ -38,7 +38,7 @@ def judge(own: pl.DataFrame, study: pl.DataFrame, tried: pl.DataFrame) -> Eviden
     deflated = ledger.deflate(own, tried, least=LEAST_PROBABILITY)
     sharpe = gates.deflated(deflated, LEAST_PROBABILITY)
     trials = study.drop("session").to_numpy()
-    different = overfitting.different_trials(trials)
+    different = overfitting.distinct_trials(trials)
     if different.shape[1] < 2:
         return Evidence(deflated, None, [sharpe, _no_choice(trials.shape[1])])
     share, apart = (overfitting.backtest_overfitting(of) for of in (different, trials))

@@ -61,7 +61,12 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     assert "verdict     Deployed" in go(retrain.main, **optimised)
     assert runs.latest(NAMESPACE, job="retrain").record.triggers[0].kind == Cause.FIRST_ATTEMPT
     report = runs.latest(NAMESPACE, job="retrain").report.read_text()
-    for told in ("What the portfolio earned", "How trades ended", "What became of the signals", "Taken against all"):
+    for told in (
+        "What the portfolio earned",
+        "How trades ended",
+        "Signals by decision",
+        "Signals taken and all signals",
+    ):
         assert told in report
     assert "AUC of P(Win)" in report
 

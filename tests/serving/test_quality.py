@@ -136,7 +136,7 @@ def test_what_the_champion_would_say_in_sample_is_not_shown(home, trained):
     assert answer["expected"].null_count() == answer["confidence"].null_count() == len(answer)
     assert set(answer["tier"]) == {3} and set(answer["model"]) == {"rule score"}
     assert set(answer["why_not_champion"]) == {"in_sample"}
-    assert set(words(answer, settings)) == {"no probability is out of sample"}
+    assert set(words(answer, settings)) == {"no out-of-sample probability is known"}
 
 
 def test_a_model_that_is_not_enabled_is_not_asked(home, trained):
@@ -146,7 +146,7 @@ def test_a_model_that_is_not_enabled_is_not_asked(home, trained):
     assert set(answer["tier"]) == {3} and answer["probability"].null_count() == len(answer)
     assert answer["priority"].to_list() == answer["score"].to_list()
     assert set(answer["why_not_champion"]) == {"not_asked"}
-    assert set(words(answer, settings_of())) == {"ml.enabled is false: no model is asked"}
+    assert set(words(answer, settings_of())) == {"no model is used (ml.enabled is false)"}
 
 
 def test_enabling_a_model_makes_no_new_recipe_and_no_new_events(trained, home):

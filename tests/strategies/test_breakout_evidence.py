@@ -51,7 +51,7 @@ def answers(sample):
 
 def test_every_trade_and_every_signal_is_counted_once(shown):
     tables, events, portfolio = shown
-    reasons, decisions = tables["How trades ended"].table, tables["What became of the signals"].table
+    reasons, decisions = tables["How trades ended"].table, tables["Signals by decision"].table
     assert reasons["trades"].sum() == len(portfolio.r) and reasons["share"].sum() == pytest.approx(1.0)
     assert (reasons["mean_R"] * reasons["trades"]).sum() == pytest.approx(portfolio.r.sum())
     assert decisions["events"].sum() == len(events)
@@ -123,7 +123,7 @@ def test_curves_are_the_levels_that_the_figures_are_of(shown, sample, answers):
 
 def test_means_of_taken_and_all_are_over_events_and_inside_their_intervals(shown):
     tables, events, _ = shown
-    rows = {row["which"]: row for row in tables["Taken against all"].table.iter_rows(named=True)}
+    rows = {row["which"]: row for row in tables["Signals taken and all signals"].table.iter_rows(named=True)}
     closed = events.filter(pl.col("outcome").is_not_null())
     assert rows["all"]["mean_R"] == pytest.approx(closed["outcome"].mean())
     assert rows["taken"]["mean_R"] == pytest.approx(closed.filter("taken")["outcome"].mean())

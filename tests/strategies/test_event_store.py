@@ -128,7 +128,7 @@ def test_a_changed_history_rebuilds_that_symbol_only(collect, bars, spied, messa
     before = collect(bars)
     touched = (pl.col("symbol") == "TWO") & (pl.col("session") == dt.date(2016, 3, 1))
     after = collect(bars.with_columns(pl.when(touched).then(pl.col("close") * 1.01).otherwise("close").alias("close")))
-    assert "history changed, events rebuilt: TWO" in messages
+    assert "the history of some symbols changed, and their events are computed again: TWO" in messages
     closed = before.events.filter(pl.col("t1").is_not_null(), pl.col("symbol") == "ONE")["session"].to_list()
     assert not set(closed) & set(spied[1].get("ONE", []))
     assert len(spied[1]["TWO"]) == len(before.events.filter(pl.col("symbol") == "TWO"))

@@ -203,7 +203,7 @@ def test_too_short_a_history_says_so():
 
 
 def test_a_model_that_may_have_seen_the_sessions_is_refused():
-    with pytest.raises(BadParameters, match=r"`ml\.enabled` must be false in a tuning"):
+    with pytest.raises(BadParameters, match=r"`ml\.enabled` must be false while rules are tuned"):
         tuned(settings(more="ml.enabled=true"))
 
 

@@ -140,9 +140,9 @@ def signals(prepared: Prepared, settings: BreakoutSettings) -> Signals:
     session, symbol = c.session[chosen], c.symbol[chosen]
     weights = settings.score
     score = (
-        weights.distance * kernel.standing(average.distance, session, symbol)
-        + weights.momentum * kernel.standing(prepared.momentum, session, symbol)
-        + weights.diversification * kernel.standing(prepared.diversification, session, symbol)
+        weights.distance * kernel.percentile(average.distance, session, symbol)
+        + weights.momentum * kernel.percentile(prepared.momentum, session, symbol)
+        + weights.diversification * kernel.percentile(prepared.diversification, session, symbol)
     )
     return Signals(session, symbol, fast[chosen], score)
 

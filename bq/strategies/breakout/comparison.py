@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Figures(NamedTuple):
-    """What is said of one portfolio with an interval: arrays of shape (n_sessions,) whose means are the figures."""
+    """Figures of one portfolio that get an interval: arrays of shape (n_sessions,) whose means are the figures."""
 
     win_rate: Array
     expectancy: Array
@@ -53,7 +53,7 @@ def evaluation(
         f"sessions, mean block {block:.0f}."
     )
     mode = settings.ml.prediction_mode
-    beside = "Shown, not to choose from: the best of several looks better than it is."
+    beside = "For information only: a mode chosen because it was the best of several would look better than it is."
     return [
         Exhibit(
             f"{title}: ML off and on ({mode})",
@@ -76,12 +76,12 @@ def conclusion(difference: Interval, off: Backtest, on: Backtest, settings: Brea
         more = math.ceil(months * (least / max(difference.blocks, 1e-9) - 1.0))
         return (
             f"This sample proves nothing: {difference.n} sessions are {difference.blocks:.0f} independent blocks, "
-            f"where {least} are asked for (about {more} more months); {sizes}."
+            f"but {least} are needed (about {more} more months); {sizes}."
         )
-    said = f"expectancy differs by {difference} R; {sizes}."
+    figures = f"expectancy differs by {difference} R; {sizes}."
     if difference.low <= 0.0 <= difference.high:
-        return f"This sample proves no difference: {said}"
-    return f"ML {'helped' if difference.low > 0 else 'hurt'} beyond chance: {said}"
+        return f"This sample proves no difference: {figures}"
+    return f"ML {'helped' if difference.low > 0 else 'hurt'} beyond chance: {figures}"
 
 
 def _block(*results: Backtest) -> float:

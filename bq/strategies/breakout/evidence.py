@@ -1,4 +1,4 @@
-"""What there is to know about breakouts: what a portfolio earned, how trades end, what was not taken, what ML adds."""
+"""Exhibits of breakouts: what the portfolio earned, how its trades ended, and what the signals not taken became."""
 
 import math
 from typing import TYPE_CHECKING
@@ -36,28 +36,30 @@ def exhibits(made: Built, market: "MarketData", settings: BreakoutSettings) -> l
     return [
         Exhibit(
             "What the portfolio earned",
-            f"The rules without a model, {first} to {last}, beside the benchmark and buy and hold; symbols chosen "
-            "because they survived flatter both. " + CONVENTIONS.format(annual=result.prepared.periods_per_year),
+            f"The rules without a model from {first} to {last}, compared with the benchmark and with buy and hold. "
+            "Symbols that were chosen because they survived flatter all three. "
+            + CONVENTIONS.format(annual=result.prepared.periods_per_year),
             figures(result),
             curves(result, breakout=result.equity),
         ),
         Exhibit(
             "How trades ended",
-            "Closed positions of the portfolio. stop: about 1 R is lost, more where the open gaps through it; average: "
-            "a close below the exit average; holding: the longest holding time; delisted: no bars any more.",
+            "Closed positions of the portfolio by exit reason. stop: the loss is about 1 R, and more where the open "
+            "gaps through the stop; average: a close fell below the exit average; holding: the longest holding time "
+            "was reached; delisted: the bars ended.",
             by_reason(result),
         ),
         Exhibit(
-            "What became of the signals",
-            "Every signal is followed as a trade of its own, whatever the portfolio decided: held (the symbol is in "
-            "the portfolio), slots, exposure and guard are what the limits refused.",
+            "Signals by decision",
+            "Every signal is followed as a trade of its own, whatever the portfolio decided. held: the symbol was in "
+            "the portfolio already; slots, exposure, guard: that limit refused the order.",
             by_decision(made.events),
         ),
         Exhibit(
-            "Taken against all",
-            "Mean net R of the trade that each signal became. A model that learns from the taken alone sees what the "
-            f"rules like. {percent} intervals by stationary bootstrap over sessions, blocks of 1.5 holding "
-            "times.",
+            "Signals taken and all signals",
+            "Mean net R of the trade that each signal became. A model that learned from those taken alone would "
+            f"see what the rules prefer. {percent} intervals by stationary bootstrap over sessions, blocks of 1.5 "
+            "holding times.",
             by_taken(made.events, settings),
         ),
     ]

@@ -55,13 +55,13 @@ def reason(decision: Mapping[str, Any], settings: BreakoutSettings) -> list[str]
     """What decided on a signal, in clauses; decision : score, probability, predicted_by and priority."""
     score, by, ml = f"rule score {decision['score']:.3f}", decision["predicted_by"], settings.ml
     if not ml.enabled:
-        return [score, "ml.enabled is false: no model is asked"]
+        return [score, "no model is used (ml.enabled is false)"]
     if by is None:
-        return [score, "no probability is out of sample"]
+        return [score, "no out-of-sample probability is known"]
     chance = f"P(R > 0) {decision['probability']:.3f} ({by})"
     if decision["priority"] is None:
         return [f"{chance}, below the {ml.confidence_threshold:g} threshold: not traded"]
-    return [f"{chance}, {score}, by {ml.prediction_mode}"]
+    return [f"{chance}, {score}, mode {ml.prediction_mode}"]
 
 
 def with_mode(settings: BreakoutSettings, mode: str) -> BreakoutSettings:

@@ -155,8 +155,8 @@ def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
         return []
     enough = f"set gate.top_k={most // 2} or lower" if most > 1 else "bring more symbols"
     return [
-        f"gate.top_k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: model and rule score "
-        f"choose the same, and nothing can be shown; {enough}"
+        f"gate.top_k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: the model and the "
+        f"rule score then pick the same, and cannot be compared; {enough}"
     ]
 
 

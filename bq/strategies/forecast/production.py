@@ -32,7 +32,7 @@ class Figures(NamedTuple):
     sharpe: Interval
     information_ratio: Interval  # of the difference to equal weight
     probability: float  # that the true Sharpe ratio is above 0, one trial (`stats.sharpe.probabilistic`)
-    drawdown: float  # largest fall of the compounded returns from their height so far, seen at the ends of periods
+    drawdown: float  # maximum drawdown of the compounded returns, seen at the ends of periods
 
 
 def figures(
