@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bq.core.errors import BadData, TemporalOverlap
+from bq.core.scalars import moment
 from bq.core.settings import Learning
 from bq.learning import layers, regime_layer, splits
 from bq.learning.layers import CLASSIFICATION, Kind
@@ -146,7 +147,7 @@ class Builder(NamedTuple):
     def out_of_fold(self, train: Sample, names: Sequence[str], mode: str) -> tuple[OutOfFold | None, list[Note]]:
         """Answers to later events of `train` by layers fitted on earlier ones; what fails in a fold is dropped."""
         settings, t0 = self.learning.stack, train.events["t0"]
-        days = max(int((t0.max() - t0.min()).days * settings.inner_share / settings.inner_folds), 1)
+        days = max(int((moment(t0.max()) - moment(t0.min())).days * settings.inner_share / settings.inner_folds), 1)
         inner = self.learning.model_copy(update={"folds": settings.inner_folds, "test_days": days})
         try:
             folds = splits.purged_walk_forward(train.events, inner)

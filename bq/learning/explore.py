@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from bq.core.scalars import number_or_none
 from bq.strategies.task import Task
 
 DUST = 1e-9
@@ -71,7 +72,7 @@ def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFr
         {
             "feature": name,
             "missing": values[name].null_count() / max(len(values), 1),
-            "mean": _without_dust(values[name].mean()),
+            "mean": _without_dust(number_or_none(values[name].mean())),
             "sd": values[name].std(),
             "5%": values[name].quantile(0.05),
             "median": values[name].median(),
@@ -90,5 +91,5 @@ def _without_dust(value: float | None) -> float | None:
 def rank_correlation(events: pl.DataFrame, columns: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
     """Names and Spearman matrix of the columns that vary; a missing value counts as the middle rank."""
     values = events.select(pl.col(columns).fill_nan(None))
-    known = [name for name in columns if values[name].n_unique() > 2 or (values[name].std() or 0) > 0]
+    known = [name for name in columns if values[name].n_unique() > 2 or (number_or_none(values[name].std()) or 0.0) > 0]
     return known, values.select(pl.col(known).rank()).fill_null(strategy="mean").corr()

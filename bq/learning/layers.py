@@ -16,7 +16,8 @@ from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Learning
 
 Kind = Literal["classification", "regression"]
-CLASSIFICATION, REGRESSION = "classification", "regression"
+CLASSIFICATION: Literal["classification"] = "classification"
+REGRESSION: Literal["regression"] = "regression"
 STACK = "stack"  # the name under which learning/stacking combines several
 META = "meta"  # the name under which hyperparameters of its meta-learner are set
 ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.learning.auc import auc_by_session
 from bq.learning.model import FittedModel
@@ -69,7 +70,8 @@ def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.
 def calibration_error(predictions: pl.DataFrame, task: Task) -> float:
     """Expected calibration error: |predicted − observed| over the bins of `calibration`, weighted by their size."""
     table = calibration(predictions, task)
-    return float(((table["predicted"] - table["observed"]).abs() * table["n"]).sum() / table["n"].sum())
+    distance = (table["predicted"] - table["observed"]).abs()
+    return number((distance * table["n"]).sum()) / number(table["n"].sum())
 
 
 def table(

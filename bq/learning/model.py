@@ -111,7 +111,7 @@ class FittedModel(NamedTuple):
         found = {}
         for name, base in (stack.bases if stack else {self.name: self.base}).items():
             own = layers.importance(base, n if columns is None else len(columns))
-            found[name] = own if columns is None else np.bincount(columns, own, n)
+            found[name] = own if columns is None else np.bincount(columns, own, n).astype(np.float64, copy=False)
         return found
 
     def _prediction(self, said: NDArray[Any], category: NDArray[np.int64], size: Float32) -> Prediction:

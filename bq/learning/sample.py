@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.core.settings import Learning
+from bq.core.scalars import count
+from bq.core.settings import Learning, Selection
 
 Float32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -27,7 +28,16 @@ class Sample(NamedTuple):
 
     def rows(self, index: Rows) -> "Sample":
         """The rows of `index`."""
-        return Sample(*(part[index] for part in self[:-1]), self.names)
+        return Sample(
+            x=self.x[index],
+            label=self.label[index],
+            outcome=self.outcome[index],
+            weight=self.weight[index],
+            category=self.category[index],
+            size=self.size[index],
+            events=self.events[index],
+            names=self.names,
+        )
 
 
 class Bounds(NamedTuple):
@@ -72,7 +82,7 @@ class Preparation(NamedTuple):
         if learning.select is None:
             return Preparation(bounds, None)
         own = train.x.shape[1] - regimes
-        chosen = _selected(train, learning, own=own)
+        chosen = _selected(train, learning, learning.select, own=own)
         if not len(chosen):  # nothing stood out: a model of all of them says so better than none
             chosen = np.arange(own)
         return Preparation(bounds, np.append(chosen, np.arange(own, own + regimes)))
@@ -83,7 +93,7 @@ class Preparation(NamedTuple):
         return ready if self.columns is None else ready[:, self.columns]
 
 
-def _selected(train: Sample, learning: Learning, *, own: int) -> Rows:
+def _selected(train: Sample, learning: Learning, settings: Selection, *, own: int) -> Rows:
     """The best of the first `own` columns; of a feature with lags only the lag that stays takes part."""
     from bq.learning import selection
 
@@ -91,16 +101,16 @@ def _selected(train: Sample, learning: Learning, *, own: int) -> Rows:
     lags = selection.lag_variants(train.names[:own])
     if lags:
         how = {"horizon": overlap(train.events), "seed": learning.seed}
-        stays = selection.choose_lags(x, train.label, session, lags, learning.select, **how)
+        stays = selection.choose_lags(x, train.label, session, lags, settings, **how)
         x = x[:, stays]
-    return stays[selection.select(x, train.label, session, learning.select)]
+    return stays[selection.select(x, train.label, session, settings)]
 
 
 def overlap(events: pl.DataFrame) -> int:
     """Sessions of `events` that a label spans, the longest one's."""
     starts = events["t0"].unique().sort()
     spans = starts.search_sorted(events["t1_due"]) - starts.search_sorted(events["t0"])
-    return int(spans.max())
+    return count(spans.max())
 
 
 def count_regimes(learning: Learning) -> int:
@@ -117,8 +127,8 @@ def decayed(train: Sample, half_life_days: float | None) -> Sample:
     """
     if half_life_days is None:
         return train
-    t0 = train.events["t0"]
-    half_lives = (t0.max() - t0).dt.total_seconds().to_numpy() / 86_400.0 / half_life_days
+    age = train.events.select(pl.col("t0").max() - pl.col("t0")).to_series()
+    half_lives = age.dt.total_seconds().to_numpy() / 86_400.0 / half_life_days
     decay = 0.5**half_lives
     counting = decay.sum() ** 2 / (len(decay) * (decay**2).sum())
     weight = train.weight * decay

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.core.errors import BadData, BadParameters, TemporalOverlap
+from bq.core.scalars import moment
 from bq.core.settings import Learning
 
 MIN_TRAINING_EVENTS = 50
@@ -184,7 +185,7 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     (0, 84) [90, 119] []
     (0, 114) [120, 149] [95, 96]
     """
-    last, first = events["t0"].max(), events["t0"].min()
+    last, first = moment(events["t0"].max()), moment(events["t0"].min())
     spanned, wanted = (last - first).days, settings.folds * settings.test_days
     if spanned <= wanted:
         fit = max(int(spanned * 0.7 / settings.test_days), 1)
@@ -213,7 +214,7 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
 def newest_window(events: pl.DataFrame, settings: Learning) -> tuple[Rows, Rows]:
     """Training rows that ended before the newest `newest_days` of matured events, and the rows of that window."""
     line = Timeline.of(events)
-    first = line.before(_stamp(events["t0"].max() - dt.timedelta(days=settings.newest_days)), equal=True)
+    first = line.before(_stamp(moment(events["t0"].max()) - dt.timedelta(days=settings.newest_days)), equal=True)
     start = _moment(line.t0[first])
     train = _training(line, start=start, settings=settings, earlier=[])
     _enough(train, "the artefact", start)

@@ -44,9 +44,10 @@ class Stack(NamedTuple):
 
         Of classes the mean of absolute ones; None where it has none.
         """
-        if not hasattr(self.meta, "steps"):
+        steps = getattr(self.meta, "steps", None)
+        if steps is None:
             return None
-        (_, scaler), (_, last) = self.meta.steps
+        (_, scaler), (_, last) = steps
         found = np.abs(np.atleast_2d(last.coef_) / (1.0 if scaler.scale_ is None else scaler.scale_))
         return found[:, : len(self.centre)].reshape(len(found), len(self.weights), -1).mean(axis=(0, 2))
 
@@ -58,7 +59,7 @@ class Stack(NamedTuple):
         """The layers' answers averaged by `weights`."""
         return sum(weight * part for weight, part in zip(self.weights, columns.values(), strict=True))
 
-    def inputs(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def inputs(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """What the meta-learner sees: the layers' answers (of classes: their logarithms) times their weights by regime,
         and the regime probabilities."""
         said = np.hstack(list(columns.values()))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData
 from bq.core.parallel import parallel_map
+from bq.core.scalars import moment
 from bq.core.settings import Learning, Settings
 from bq.learning import layers, splits
 from bq.learning.model import FittedModel, Prediction, Sample, fit
@@ -113,7 +114,7 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
         folds=_fold_table(ripe, folds),
         artefact=artefact.model,
         newest=rows_of(kept, jobs[-1], artefact, 0, task=task),
-        trained_through=ripe["t1_due"].gather(last_train).max(),
+        trained_through=moment(ripe["t1_due"].gather(last_train).max()),
         layers=pl.concat([pl.DataFrame(schema=LAYERS), *(_layer_rows(kept, *one) for one in done)]),
         notes=pl.DataFrame(
             [row for one in [*done, (jobs[-1], artefact, 0)] for row in _note_rows(*one, features)],

@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from bq.core.scalars import day
 from bq.core.settings import Gate
 from bq.stats.bootstrap import Interval
 from bq.strategies.component import Component, Kind, Missing, of_interval
@@ -19,7 +20,7 @@ def bound(
 
     facts : further ones of the component.
     """
-    days = (sample["session"].max() - sample["session"].min()).days
+    days = (day(sample["session"].max()) - day(sample["session"].min())).days
     enough = interval.blocks >= settings.min_blocks
     missing = distance(interval, threshold, days) if enough else more_blocks(interval, threshold, days, settings)
     found = of_interval(interval) | {"threshold": threshold, "least_blocks": settings.min_blocks} | facts

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import polars.selectors as cs
@@ -114,12 +114,13 @@ def make(
         weights=anatomy.weights(training.artefact, regime_columns(regimes.states) if regimes else ()),
         parity=parity,
     )
-    if success is None:
+    task = strategy.success
+    if success is None or task is None:
         return made
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
-    figures = tables(alone, strategy, settings, task=strategy.success)
-    card = _card(figures, success.artefact.name, gates.success_values(alone, strategy.success), settings)
-    second, second_parity = _export(success, strategy.success, events, strategy, settings, card)
+    figures = tables(alone, strategy, settings, task=task)
+    card = _card(figures, success.artefact.name, gates.success_values(alone, task), settings)
+    second, second_parity = _export(success, task, events, strategy, settings, card)
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 
@@ -225,18 +226,14 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: T
 def load(folder: Path) -> Candidate:
     """Read what `save` wrote; every hash is checked."""
     known = Saved.read(folder / RECORD, what=f"{folder.name}: {RECORD}", remedy="Train again.")
-    made = Candidate(
-        artefact=registry.load(folder / MODELS / known.model_id),
-        parity=_parity(known.parity),
-        **{name: _read_table(folder, name, known) for name in TABLES},
-    )
+    found: dict[str, Any] = {name: _read_table(folder, name, known) for name in TABLES}
+    artefact = registry.load(folder / MODELS / known.model_id)
+    made = Candidate(artefact=artefact, parity=_parity(known.parity), **found)
     if known.success_id is None or known.success_parity is None:
         return made
-    return made._replace(
-        success=registry.load(folder / MODELS / known.success_id),
-        success_parity=_parity(known.success_parity),
-        **{name: _read_table(folder, name, known) for name in SUCCESS_TABLES},
-    )
+    second: dict[str, Any] = {name: _read_table(folder, name, known) for name in SUCCESS_TABLES}
+    success = registry.load(folder / MODELS / known.success_id)
+    return made._replace(success=success, success_parity=_parity(known.success_parity), **second)
 
 
 def _parity(stored: ParityRecord) -> Parity:

@@ -8,12 +8,13 @@ opposite, and a recipe has shown what it earns already.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Tier
+from bq.core.scalars import day, number
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
 from bq.serving import bounds, ledger
@@ -80,12 +81,18 @@ def decide_success(found: Evidence, standing: Standing | None, *, strategy: Stra
     Each event out of sample is beside the threshold that its fold's training chose.
     """
     task, oos = strategy.success, found.oos
+    if task is None:
+        raise BadParameters(f"{strategy.name}: must have a second tier to be judged, but has none.")
     rule = strategy.value.earned(oos, "score", settings).rename({"value": "baseline"})
     ours = success_values(oos, task).rename({"value": "model"})
     pairs = ours.join(rule, on="session", how="left", maintain_order="left")
     traded = oos[task.probability] >= oos["threshold"]
     net = blocks(oos, settings).mean(pairs["model"].to_numpy())
-    sample = {"baseline": oos["outcome"].mean(), "events": len(oos), "more": {"traded": int(traded.sum())}}
+    sample: dict[str, Any] = {
+        "baseline": oos["outcome"].mean(),
+        "events": len(oos),
+        "more": {"traded": int(traded.sum())},
+    }
     shown = [bounds.bound(Kind.NET_OF_TRADES, net, 0.0, settings.gate, oos, **sample)]
     found = found._replace(newest=_by_probability(found.newest, task))
     if standing is not None and standing.newest is not None:
@@ -120,14 +127,14 @@ def _judge(
     pairs : what it and the rule score earned: session, model, baseline. shown : what only its own tier is asked for.
     """
     gate, oos = settings.gate, found.oos
-    changed = standing is not None and standing.recipe != found.recipe
+    changed = None if standing is None or standing.recipe == found.recipe else standing
     components = [
         *_sample(oos, gate),
         *shown,
-        *([_changed(oos, pairs, standing, settings)] if changed else []),
+        *([] if changed is None else [_changed(oos, pairs, changed, settings)]),
         *_drawdown(pairs, gate),
         *_deflated(pairs, found.trials, gate),
-        artefact(found.newest, standing, settings, changed=changed),
+        artefact(found.newest, standing, settings, changed=changed is not None),
         *_calibration(oos, task, gate),
         _parity(found.parity),
     ]
@@ -135,7 +142,7 @@ def _judge(
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
-    days, events = (oos["session"].max() - oos["session"].min()).days, len(oos)
+    days, events = (day(oos["session"].max()) - day(oos["session"].min())).days, len(oos)
     least, fewest = settings.min_oos_days, settings.min_events
     months = (least - days) / bounds.DAYS_A_MONTH
     return [
@@ -148,7 +155,8 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
 
 def _recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
     uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
-    gate, beside = settings.gate, {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}
+    gate = settings.gate
+    beside: dict[str, Any] = {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}
     return [
         bounds.bound(Kind.UPLIFT, uplift, gate.margin, gate, oos, of=name, **beside),
         bounds.bound(Kind.NET, net, 0.0, gate, oos, of=name),
@@ -161,7 +169,7 @@ def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, standing: Standing, setting
     theirs = ours.clear() if standing.values is None else standing.values
     both = ours.join(theirs, on="session", suffix="_champion").sort("session")
     difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
-    beside = {"baseline": both["value_champion"].mean(), "against": standing.tier}
+    beside: dict[str, Any] = {"baseline": both["value_champion"].mean(), "against": standing.tier}
     if not difference.n:
         return Component.asked(Kind.CHANGED_RECIPE, None, sessions=0, **beside)
     return bounds.bound(Kind.CHANGED_RECIPE, difference, settings.gate.margin, settings.gate, both, **beside)
@@ -172,7 +180,13 @@ def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
     if most is None:
         return []
     ours, rule = (drawdown.maximum_of_sum(pairs[name]) for name in ("model", "baseline"))
-    facts = {"value": ours, "threshold": most * rule, "baseline": rule, "against": Tier.RULE, "more": {"ratio": most}}
+    facts: dict[str, Any] = {
+        "value": ours,
+        "threshold": most * rule,
+        "baseline": rule,
+        "against": Tier.RULE,
+        "more": {"ratio": most},
+    }
     return [Component.asked(Kind.DRAWDOWN, ours <= most * rule, Missing(by=ours - most * rule), **facts)]
 
 
@@ -190,7 +204,12 @@ def _deflated(pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate) -> list
 def deflated(found: ledger.Deflated, least: float) -> Component:
     """The probability of a deflated Sharpe ratio, by the published formula and by its revision, against the least."""
     probability = min(found.probability, found.revised)
-    facts = {"value": probability, "threshold": least, "sessions": found.sessions, "more": found._asdict()}
+    facts: dict[str, Any] = {
+        "value": probability,
+        "threshold": least,
+        "sessions": found.sessions,
+        "more": found._asdict(),
+    }
     return Component.asked(
         Kind.DEFLATED_SHARPE, probability >= least, Missing(sessions=found.needed - found.sessions), **facts
     )
@@ -214,12 +233,12 @@ def artefact(newest: pl.DataFrame, standing: Standing | None, settings: Settings
     ranks = _orders(both, by)
     ours, difference = blocks(newest, settings, ranks["session"]).means(ranks.select("ours", "uplift").to_numpy())
     kind, gate = Kind.ARTEFACT, settings.gate
-    window = {"first": newest["session"].min(), "last": newest["session"].max(), "against": against}
+    window: dict[str, Any] = {"first": newest["session"].min(), "last": newest["session"].max(), "against": against}
     if standing is not None and not changed and gate.same_recipe == "superior":
         return bounds.bound(kind, difference, 0.0, gate, newest, more={"difference": True}, **window)
     if math.isnan(ours.mean):
         return Component.asked(kind, None, sessions=0, **window)
-    replaced = ranks["theirs"].mean()
+    replaced = number(ranks["theirs"].mean())
     least = max(replaced, 0.0) - gate.artefact_margin
     found = of_interval(ours) | {"threshold": least, "baseline": replaced} | window
     return Component.asked(kind, ours.mean >= least, Missing(by=least - ours.mean), **found)
@@ -244,10 +263,15 @@ def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> list[Componen
     if most is None or not task.classes:
         return []
     error = metrics.calibration_error(oos, task)
-    facts = {"value": error, "threshold": most, "events": len(oos), "more": {"classes": list(task.classes)}}
+    facts: dict[str, Any] = {
+        "value": error,
+        "threshold": most,
+        "events": len(oos),
+        "more": {"classes": list(task.classes)},
+    }
     return [Component.asked(Kind.CALIBRATION, error <= most, Missing(by=error - most), **facts)]
 
 
 def _parity(parity: Parity) -> Component:
-    facts = {"value": parity.largest_difference, "threshold": TOLERANCE}
+    facts: dict[str, Any] = {"value": parity.largest_difference, "threshold": TOLERANCE}
     return Component.asked(Kind.PARITY, parity.holds, **facts, more={"flips": parity.flips, "rows": parity.rows})

@@ -170,4 +170,6 @@ def _cells(model: FittedModel, n: int, *, seed: int) -> tuple[NDArray[np.int64],
     edges = model.class_means.edges
     category = rng.integers(len(edges) + 1, size=n)
     steps = [np.nextafter(edges, np.float32(side)).ravel() for side in (-np.inf, np.inf)]
-    return category, rng.choice(np.concatenate([edges.ravel(), *steps, np.float32([np.nan, np.inf, -np.inf])]), n)
+    return category, rng.choice(
+        np.concatenate([edges.ravel(), *steps, np.array([np.nan, np.inf, -np.inf], np.float32)]), n
+    )

@@ -29,7 +29,7 @@ class Predictor(StrEnum):
     WALK_FORWARD = "walk-forward"
 
 
-ANSWERS = {"event_id": pl.String, "probability": pl.Float32, "predicted_by": pl.String}
+ANSWERS = pl.Schema({"event_id": pl.String, "probability": pl.Float32, "predicted_by": pl.String})
 IN_SAMPLE = ("predicted_class", "class_probabilities", "expected", "confidence")  # of a champion, taken back in sample
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from bq.core.namespace import Tier
 from bq.runs.verdict import Part
@@ -144,7 +145,8 @@ def _deflated_sharpe(c: Component) -> Said:
     name, better = "deflated Sharpe ratio", "a higher mean or a steadier one"
     if c.reason:
         return name, c.reason, "results that vary"
-    found = Deflated(**{key: math.nan if value is None else value for key, value in c.more.items()})
+    known: dict[str, Any] = {key: math.nan if value is None else value for key, value in c.more.items()}
+    found = Deflated(**known)
     more = c.missing.sessions if c.missing else None
     needed = better if more is None else f"about {math.ceil(more):,} more sessions like these, or {better}"
     return name, f"{found}; at least {c.threshold:g}", needed

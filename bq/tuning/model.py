@@ -12,6 +12,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from bq.core import files
 from bq.core.errors import BadData
+from bq.core.scalars import moment, number_or_none
 from bq.core.settings import Settings
 from bq.learning import layers, metrics, splits, walkforward
 from bq.learning.layers import STACK
@@ -40,8 +41,8 @@ class Score(NamedTuple):
     @property
     def value(self) -> float:
         """Mean over sessions."""
-        mean = self.by_session["figure"].mean()
-        return np.nan if mean is None else float(mean)
+        mean = number_or_none(self.by_session["figure"].mean())
+        return np.nan if mean is None else mean
 
 
 def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: bool) -> Tuned:
@@ -97,7 +98,7 @@ def inner_settings(part: pl.DataFrame, settings: Settings) -> Settings:
     """The settings of a walk-forward inside the training part: the inner folds of a stack, over its share of events."""
     stack = settings.learning.stack
     begin = part["t0"].sort()[int(len(part) * (1.0 - stack.inner_share))]
-    days = max((part["t0"].max() - begin).days // stack.inner_folds, 1)
+    days = max((moment(part["t0"].max()) - begin).days // stack.inner_folds, 1)
     inner = {"folds": stack.inner_folds, "test_days": days, "newest_days": days, "compare": []}
     return settings.model_copy(update={"learning": settings.learning.model_copy(update=inner)})
 
@@ -125,16 +126,24 @@ def search_space(strategy: Strategy, settings: Settings) -> tuple[Ranges, Values
     defaults: dict[str, Any] = {}
     for layer in [*settings.learning.stack.models, layers.META] if chosen == STACK else [chosen]:
         for key, (default, low, high, log) in known.get(layer, {}).items():
-            whole = isinstance(low, int) and isinstance(high, int)
             name = f"learning.hyperparameters.{layer}.{key}"
-            ranges[name] = (IntDistribution if whole else FloatDistribution)(low, high, log=log)
+            if isinstance(low, int) and isinstance(high, int):
+                ranges[name] = IntDistribution(low, high, log=log)
+            else:
+                ranges[name] = FloatDistribution(low, high, log=log)
             defaults[name] = default
     return ranges, defaults | values_of(settings, ranges)
 
 
 def study_name(part: pl.DataFrame, settings: Settings, ranges: Ranges) -> str:
     """One name for one search: other events, parameters, ranges or code make another."""
-    beside = {"tuning": {"trials", "objective"}, "run": True, "gate": True, "market": True, "learning": {"compare"}}
+    beside: dict[str, Any] = {
+        "tuning": {"trials", "objective"},
+        "run": True,
+        "gate": True,
+        "market": True,
+        "learning": {"compare"},
+    }
     content = part.select("event_id", "label", "outcome").write_ipc(None).getvalue()
     given = [settings.model_dump(mode="json", exclude=beside), files.sha256(content), store.code_digest()]
     digest = files.digest([*given, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
@@ -173,7 +182,7 @@ def _verdict(
             f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
         ]
     ]
-    means = [f"{one['value'].mean():+.4f}" for one in (winner.series, before.series)]
+    means = [f"{number(one['value'].mean()):+.4f}" for one in (winner.series, before.series)]
     rows.append([strategy.value.name(settings), *means, ""])
     return {
         "decision": "done",

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bq.core import files
 from bq.core.errors import BadData
+from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.tuning import parameters
 from bq.tuning.study import Study
@@ -87,7 +88,7 @@ def importances(study: optuna.Study) -> list[tuple[str, float]]:
 
     Empty where fewer than four trials are feasible or all are worth the same.
     """
-    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    values = [number(trial.value) for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     if len(values) < 4 or np.ptp(values) == 0:
         return []
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)

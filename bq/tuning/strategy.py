@@ -4,14 +4,17 @@ A trial is worth the mean of its objective over the folds. Bars of the holdout a
 is known; it alone is scored there.
 """
 
+from typing import Any
+
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bq.core import files
+from bq.core.errors import BadParameters
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import ledger
 from bq.strategies import store
-from bq.strategies.backtester import Range
+from bq.strategies.backtester import Backtester, Range
 from bq.strategies.contract import Strategy
 from bq.tuning import evidence, study, verdict
 from bq.tuning.parameters import applied, values_of
@@ -24,14 +27,21 @@ from bq.tuning.windows import divide
 
 def ranges_of(strategy: Strategy) -> Ranges:
     """What a search tries, by dotted name, as Optuna takes it."""
-    return {name: _distribution(of) for name, of in strategy.backtester.ranges.items()}
+    return {name: _distribution(of) for name, of in _backtester(strategy).ranges.items()}
+
+
+def _backtester(strategy: Strategy) -> Backtester:
+    if strategy.backtester is None:
+        raise BadParameters(f"TARGET=strategy must be of a strategy with a backtester, but {strategy.name} has none.")
+    return strategy.backtester
 
 
 def _distribution(of: Range | tuple) -> BaseDistribution:
     if not isinstance(of, Range):
         return CategoricalDistribution(of)
-    whole = all(isinstance(part, int) for part in of)
-    return (IntDistribution if whole else FloatDistribution)(of.low, of.high, step=of.step)
+    if isinstance(of.low, int) and isinstance(of.high, int) and isinstance(of.step, int):
+        return IntDistribution(of.low, of.high, step=of.step)
+    return FloatDistribution(of.low, of.high, step=of.step)
 
 
 def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool) -> Tuned:
@@ -43,9 +53,10 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     Raises BadData where no trial is feasible or history is too short, BadParameters where a model would judge sessions
     that it may have been trained on.
     """
-    ranges, whole = ranges_of(strategy), strategy.backtester.scorer(data, settings)
+    ranges, scorer = ranges_of(strategy), _backtester(strategy).scorer
+    whole = scorer(data, settings)
     windows = divide(whole.sessions, settings.tuning)
-    seen = strategy.backtester.scorer(until(data, windows.validation.end), settings)
+    seen = scorer(until(data, windows.validation.end), settings)
     name = study_name(settings, data, ranges) if keep else None
     under_way = study.begin(name, ranges, seed=settings.tuning.seed, first=values_of(settings, ranges))
     scores = Scores(seen, settings, windows, name)
@@ -75,7 +86,7 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
 
 def study_name(settings: Settings, data: MarketData, ranges: Ranges) -> str:
     """One name for one search: other data, parameters, ranges or code make another."""
-    beside = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
+    beside: dict[str, Any] = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
     parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, store.code_digest()]
     digest = files.digest([*parts, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
     return f"{settings.namespace}_{KIND}_{settings.tuning.objective}_{digest}"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import optuna
 import sqlalchemy as sa
 from filelock import FileLock
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bq.core import db, files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import log, progress
+from bq.core.scalars import number
 from bq.core.secrets import redact
 
 Ranges = dict[str, BaseDistribution]
@@ -124,7 +125,9 @@ def _suggest(trial: optuna.Trial, name: str, of: BaseDistribution) -> Any:
         return trial.suggest_categorical(name, of.choices)
     if isinstance(of, FloatDistribution):
         return trial.suggest_float(name, of.low, of.high, step=of.step, log=of.log)
-    return trial.suggest_int(name, of.low, of.high, step=of.step, log=of.log)
+    if isinstance(of, IntDistribution):
+        return trial.suggest_int(name, of.low, of.high, step=of.step, log=of.log)
+    raise TypeError(f"`{name}` must be a choice or a range of numbers, but got {of}")
 
 
 def _until(study: Study, trials: int) -> Iterator[int]:
@@ -141,7 +144,7 @@ def _sampler(study: Study) -> optuna.samplers.BaseSampler:
 def _say(study: Study, done: int, trials: int) -> None:
     """Plain lines where no bar is drawn."""
     if not sys.stderr.isatty() and (done % max(trials // LINES, 1) == 0 or done == trials):
-        values = [trial.value for trial in study.trials if trial.state == TrialState.COMPLETE]
+        values = [number(trial.value) for trial in study.trials if trial.state == TrialState.COMPLETE]
         log.info("tuning: %d of %d trials, best %s", done, trials, f"{max(values):.3f}" if values else "none yet")
 
 
@@ -176,7 +179,7 @@ def _journal(name: str) -> JournalFileBackend:
     """The journal file, without the half line that a kill may have left at its end."""
     path = paths.home() / "data" / "tuning" / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = _ProcessLock(path.with_suffix(".lock"))
+    lock: Any = _ProcessLock(path.with_suffix(".lock"))  # Optuna exports no type for it
     whole = path.read_bytes() if path.is_file() else b""
     if whole and not whole.endswith(b"\n"):
         files.write_bytes(path, whole[: whole.rfind(b"\n") + 1])
