@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 from bq.core.settings import Learning
 from bq.learning import layers, stacking
-from bq.learning.base_layer import Note
 from bq.learning.layers import CLASSIFICATION, REGRESSION, Kind
 from bq.learning.sample import Bounds, Float32, Preparation, Rows, Sample, decayed
+from bq.learning.stack_layers import Note
 from bq.learning.stacking import SMALLEST, Stack
 
 SHRINKAGE = 50.0  # events' worth of weight that the pooled class means have in every cell

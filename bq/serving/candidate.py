@@ -12,7 +12,7 @@ from bq.core import files
 from bq.core.errors import BadData, BadParameters
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
-from bq.learning import anatomy, metrics
+from bq.learning import layer_diagnostics, metrics
 from bq.learning.walkforward import Training
 from bq.runs.folder import table as table_file
 from bq.serving import gates, onnx, registry, support
@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     folds: pl.DataFrame  # see walkforward.Training, as the next two
     layers: pl.DataFrame
     notes: pl.DataFrame
-    importances: pl.DataFrame  # see anatomy, as the next
+    importances: pl.DataFrame  # see layer_diagnostics, as the next
     weights: pl.DataFrame
     parity: Parity
     success: Artefact | None = None  # the success-probability model, where the strategy has a second tier
@@ -110,8 +110,8 @@ def make(
         folds=training.folds,
         layers=training.layers,
         notes=training.notes,
-        importances=anatomy.importances(training.artefact, features),
-        weights=anatomy.weights(training.artefact, regime_columns(regimes.states) if regimes else ()),
+        importances=layer_diagnostics.importances(training.artefact, features),
+        weights=layer_diagnostics.weights(training.artefact, regime_columns(regimes.states) if regimes else ()),
         parity=parity,
     )
     task = strategy.success

@@ -16,8 +16,8 @@ from onnx import TensorProto
 from bq.core.errors import BadData
 from bq.learning.model import SMALLEST, FittedModel, Prediction
 from bq.learning.stacking import Stack
-from bq.serving import graph
-from bq.serving.graph import Nodes
+from bq.serving import onnx_graph
+from bq.serving.onnx_graph import Nodes
 
 TOLERANCE = 1e-5
 
@@ -40,9 +40,9 @@ def export(model: FittedModel) -> bytes:
     n, to = len(model.bounds.low), Nodes()
     inputs: dict[str, tuple] = {"features": (TensorProto.FLOAT, [None, n])}
     outputs: dict[str, tuple] = {"expected": (TensorProto.FLOAT, [None])}
-    x = graph.prepare(to, model.preparation, "features")
+    x = onnx_graph.prepare(to, model.preparation, "features")
     columns = model.preparation.columns
-    said = graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
+    said = onnx_graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
     if model.class_means is None:
         to.add("Squeeze", [said, to.constant("axis", [1], np.int64)], "expected")
     else:
@@ -51,7 +51,7 @@ def export(model: FittedModel) -> bytes:
         clipped = to.add("Clip", [said, to.constant("smallest", SMALLEST), to.constant("one", 1.0)], "p_clipped")
         sharpness = to.constant("sharpness", 1.0 / model.temperature)
         tempered = to.add("Mul", [to.add("Log", [clipped], "logits"), sharpness], "tempered")
-        graph.outcome(to, to.add("Softmax", [tempered], "probabilities", axis=1), model.class_means)
+        onnx_graph.outcome(to, to.add("Softmax", [tempered], "probabilities", axis=1), model.class_means)
     whole = to.whole(inputs, outputs)
     onnx.checker.check_model(whole, full_check=True)
     return whole.SerializeToString(deterministic=True)

@@ -8,7 +8,7 @@ import polars as pl
 from optuna.trial import FrozenTrial
 
 from bq.core.settings import Settings
-from bq.serving import words
+from bq.serving import verdict_text
 from bq.strategies.backtester import Score, Span
 from bq.tuning import results
 from bq.tuning.evidence import LEAST_PROBABILITY, MOST_OVERFITTING, Evidence
@@ -81,7 +81,7 @@ def _anew(found: Found) -> dict[str, float]:
 
 
 def _verdict(found: Found, whole: dict[str, Any], outcome: str) -> dict[str, Any]:
-    passed, parts = found.evidence.passed, [words.part(component) for component in found.evidence.components]
+    passed, parts = found.evidence.passed, [verdict_text.part(component) for component in found.evidence.components]
     return {
         "decision": "passed" if passed else "rejected",
         "headline": _headline(found.evidence),

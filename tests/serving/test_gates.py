@@ -12,7 +12,7 @@ from toy_strategy import SUCCESS, TOY, toy_settings
 
 from bq.core.namespace import Tier
 from bq.core.settings import Gate
-from bq.serving import bounds, gates, words
+from bq.serving import bounds, gates, verdict_text
 from bq.serving.gates import Standing, Verdict
 from bq.serving.onnx import Parity
 from bq.strategies.component import Component, Kind
@@ -57,7 +57,7 @@ def component(verdict: Verdict, kind: Kind) -> Component:
 def test_a_planted_improvement_deploys():
     verdict = decide()
     assert verdict.deploy
-    assert words.headline(verdict) == (
+    assert verdict_text.headline(verdict) == (
         "better than the rule score out of sample, and not worse than the rule score on the newest window"
     )
     assert [c.kind for c in verdict.components] == [
@@ -70,7 +70,7 @@ def test_a_planted_improvement_deploys():
         CALIBRATION,
         PARITY,
     ]
-    assert not any(c.missing or words.part(c).needed for c in verdict.components)
+    assert not any(c.missing or verdict_text.part(c).needed for c in verdict.components)
     assert component(verdict, ARTEFACT).against == Tier.RULE
 
 
@@ -103,13 +103,13 @@ def test_each_component_holds_fails_or_is_inconclusive(name, given, state):
     verdict = decide(**given)
     found = component(verdict, name)
     assert found.holds is state
-    said = words.part(found)
+    said = verdict_text.part(found)
     assert (said.needed == "") is (found.missing is None) is (state is True), "what is needed, where it does not hold"
     if state is not True:
         assert not verdict.deploy
-        mark, headline = "inconclusive" if state is None else "not proven", words.headline(verdict)
+        mark, headline = "inconclusive" if state is None else "not proven", verdict_text.headline(verdict)
         named = f"{mark}: {said.name}" in headline
-        assert named or (verdict.failed.index(found) >= words.NAMED and "more" in headline)
+        assert named or (verdict.failed.index(found) >= verdict_text.NAMED and "more" in headline)
 
 
 def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
@@ -119,13 +119,13 @@ def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
     found = component(decide(short), UPLIFT)
     assert found.holds is None
     assert (found.sessions, found.least_blocks) == (59, 20) and found.blocks < 20 and 0 < found.missing.months < 1
-    assert words.part(found).statement.endswith("59 sessions, 20 blocks (at least 20)")
-    assert words.part(found).needed == "about 1 more month"
+    assert verdict_text.part(found).statement.endswith("59 sessions, 20 blocks (at least 20)")
+    assert verdict_text.part(found).needed == "about 1 more month"
     assert not decide(short).deploy
 
 
 def test_the_uplift_component_says_value_interval_threshold_and_sample():
-    text = words.part(component(decide(), UPLIFT)).statement
+    text = verdict_text.part(component(decide(), UPLIFT)).statement
     number = r"[+-]\d\.\d{3}"
     pattern = (
         rf"^{number} \[{number}, {number}\], rule score {number}; lower bound must exceed \+0\.000; "
@@ -141,14 +141,14 @@ def test_what_a_failing_uplift_needs_is_time_or_a_higher_mean():
     assert found.missing.months > 0 and found.missing.by == pytest.approx(found.threshold - found.low)
     assert re.match(
         r"^(about \d+ more months?|more than 10 more years) at this mean, or the mean must rise by 0\.\d{3}$",
-        words.part(found).needed,
+        verdict_text.part(found).needed,
     )
 
 
 def test_a_mean_below_the_threshold_is_not_cured_by_time():
     found = component(decide(stream(model_skill=0.0, seed=3)), UPLIFT)
     assert found.missing.months is None
-    assert re.match(r"^the mean must rise by 0\.\d{3}$", words.part(found).needed)
+    assert re.match(r"^the mean must rise by 0\.\d{3}$", verdict_text.part(found).needed)
 
 
 def test_more_time_is_estimated_from_the_width_of_the_interval():
@@ -158,10 +158,10 @@ def test_more_time_is_estimated_from_the_width_of_the_interval():
     interval = Interval(0.05, -0.05, 0.15, 100, 30.0)
     halved = bounds.distance(interval, 0.0, days=100)
     assert (halved.months, halved.by) == (pytest.approx(300 / bounds.DAYS_A_MONTH), pytest.approx(0.05))
-    assert words.more_time(halved.months) == "about 10 more months"
+    assert verdict_text.more_time(halved.months) == "about 10 more months"
     quartered = bounds.distance(interval, 0.025, days=365)
     assert (quartered.months, quartered.by) == (pytest.approx(15 * 365 / bounds.DAYS_A_MONTH), pytest.approx(0.075))
-    assert words.more_time(quartered.months) == "more than 10 more years"
+    assert verdict_text.more_time(quartered.months) == "more than 10 more years"
 
 
 @pytest.mark.parametrize(
@@ -176,11 +176,11 @@ def test_the_same_recipe_deploys_unless_it_is_worse_by_the_margin(skill, deploys
     assert found.against == Tier.CHAMPION
     assert found.threshold == pytest.approx(found.baseline - GATE.artefact_margin)
     assert (found.sessions, str(found.first), str(found.last)) == (26, "2015-01-02", "2015-06-26")
-    said = words.part(found)
+    said = verdict_text.part(found)
     assert said.name == "newest window against the champion"
     assert said.statement.endswith("26 sessions, 2015-01-02 to 2015-06-26")
     if deploys:
-        assert words.headline(verdict).endswith("not worse than the champion on the newest window")
+        assert verdict_text.headline(verdict).endswith("not worse than the champion on the newest window")
 
 
 CHANGED = {
@@ -200,11 +200,11 @@ def test_a_changed_recipe_must_be_better_than_the_champions_out_of_sample(skill,
     found = component(verdict, CHANGED_RECIPE)
     assert found.holds is state
     assert (found.against, found.threshold) == (Tier.CHAMPION, 0.0)
-    assert "changed recipe" in words.part(found).statement
+    assert "changed recipe" in verdict_text.part(found).statement
     assert found.sessions == sessions, "only the sessions that both were judged on count"
     if state is True:
         assert verdict.deploy
-        assert "better than the champion's recipe" in words.headline(verdict)
+        assert "better than the champion's recipe" in verdict_text.headline(verdict)
     else:
         assert not verdict.deploy
 
@@ -261,7 +261,7 @@ def test_a_drawdown_much_larger_than_the_rules_keeps_the_champion():
     assert found.holds is False
     assert found.missing.by == pytest.approx(found.value - found.threshold)
     assert found.threshold == pytest.approx(GATE.max_drawdown_ratio * found.baseline)
-    assert words.part(found).needed == f"maximum drawdown must be {found.missing.by:.3f} smaller"
+    assert verdict_text.part(found).needed == f"maximum drawdown must be {found.missing.by:.3f} smaller"
 
 
 def test_champion_and_candidate_are_compared_on_the_same_events():
@@ -357,7 +357,7 @@ def test_the_success_model_is_asked_the_same_as_the_champion(name, given, state)
 def test_a_success_model_whose_trades_earn_more_than_their_costs_deploys():
     verdict = decide_success()
     assert verdict.deploy, verdict.components
-    assert words.headline(verdict) == (
+    assert verdict_text.headline(verdict) == (
         "its trades earn more than their costs out of sample, and not worse than the rule score on the newest window"
     )
 
@@ -368,7 +368,7 @@ def test_a_success_model_that_orders_events_worse_than_the_standing_one_is_refus
     known = gates.Standing("ours", newest, None, Tier.SECOND)
     kept = component(decide_success(newest=newest, standing=known), ARTEFACT)
     assert kept.holds is True
-    assert words.part(kept).name == "newest window against the standing success-probability model"
+    assert verdict_text.part(kept).name == "newest window against the standing success-probability model"
     assert component(decide_success(newest=worse, standing=known), ARTEFACT).holds is False
 
 
@@ -386,7 +386,7 @@ def test_the_success_model_is_judged_on_its_trades_session_by_session():
     trades = oos.filter(pl.col("p_Success") >= 0.4)
     by_session = [part["outcome"].mean() for _, part in trades.group_by("session")]
     assert (found.value, found.sessions) == (pytest.approx(np.mean(by_session)), len(by_session))
-    assert f"{len(trades)} of {len(oos)} events traded" in words.part(found).statement
+    assert f"{len(trades)} of {len(oos)} events traded" in verdict_text.part(found).statement
 
 
 FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it

@@ -15,7 +15,7 @@ from scipy.stats import binom
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.core.settings import Gate
-from bq.serving import gates, ledger, words
+from bq.serving import gates, ledger, verdict_text
 from bq.serving.ledger import GATE, Deflated, Trial
 from bq.stats import sharpe
 
@@ -220,7 +220,7 @@ def test_a_tuning_whose_ratios_spread_widely_is_not_passed_and_stops_no_retrain(
     assert alone_passes.holds is True
     assert found.holds is False
     assert found.missing.sessions is None, "no number of sessions is enough"
-    assert words.part(found).needed == "a higher mean or a steadier one"
+    assert verdict_text.part(found).needed == "a higher mean or a steadier one"
 
 
 def test_the_best_of_fifty_useless_trials_is_not_taken_for_skill(home):

@@ -13,7 +13,7 @@ from bq.learning.walkforward import CARRIED, fit_and_predict, ripe_events, rows_
 from bq.strategies.contract import Strategy
 
 
-def paths(
+def backtest_paths(
     events: pl.DataFrame, strategy: Strategy, settings: Settings, *, groups: int = 6, tested: int = 2
 ) -> pl.DataFrame:
     """What the candidate's way of training earns on each path of combinatorial purged cross-validation.
