@@ -20,7 +20,7 @@ from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.serving import candidate, decide, gates, ledger, registry, verdict_text
 from bq.serving.candidate import Candidate
-from bq.serving.gates import Evidence, Standing, Verdict
+from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.events import weakest_source
@@ -123,7 +123,7 @@ def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) ->
 
 def _standing(
     newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
-) -> Standing | None:
+) -> Incumbent | None:
     """The champion, or the second tier's, as the gate asks it; None where there is none, or it is damaged.
 
     A disk that fails to read it is no statement about it: that OSError ends the run, and the champion stays.
@@ -138,13 +138,13 @@ def _standing(
         return None
     if artefact is None:
         return None
-    recipe, values = candidate.standing_recipe(artefact, strategy), candidate.values_of(artefact)
+    recipe, values = candidate.incumbent_recipe(artefact, strategy), candidate.values_of(artefact)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
-        return Standing(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values, tier)
+        return Incumbent(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values, tier)
     except BadData as error:  # of another schema: its recipe can still be compared
         run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
-        return Standing(recipe, None, values, tier)
+        return Incumbent(recipe, None, values, tier)
 
 
 def _remember(run: Run, made: Candidate, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""What a training leaves in its run folder, for the gate to judge: the artefact, its predictions, its parity."""
+"""A candidate in its run folder, for the gate to judge: the artefact, its predictions and its ONNX parity."""
 
 import math
 from pathlib import Path
@@ -27,7 +27,7 @@ from bq.strategies.task import Task
 MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
 SUCCESS_TABLES = ("success_oos", "success_newest")
-RECORD = "candidate.json"  # what is known of them, written last
+RECORD = "candidate.json"  # model ids, parity and hashes of the tables; written last
 
 
 class Candidate(NamedTuple):
@@ -55,18 +55,18 @@ class Candidate(NamedTuple):
 
 
 def recipe_digest(settings: Settings) -> str:
-    """Digest of the way of training: a change of it is a new recipe, to be judged against the champion's.
+    """Digest of a recipe: a changed recipe is judged against the champion's.
 
-    What is only shown beside the candidate, and how it is judged or tuned, is no part of it.
+    Parameters that affect only what is shown, judged or tuned are not part of it.
     """
     return files.digest(part(settings, Affects.RECIPE))
 
 
-def standing_recipe(artefact: Artefact, strategy: Strategy) -> str:
-    """The digest of how a model was trained, as today's code computes it from the parameters on its card.
+def incumbent_recipe(artefact: Artefact, strategy: Strategy) -> str:
+    """Digest of the recipe of a stored model, as today's code computes it from the parameters on its card.
 
-    So a change of how it is computed, or a parameter that came since with a default, makes no champion a changed
-    recipe. Where the parameters are none of today's the digest is the one stored with the model.
+    So neither a change of the computation nor a new parameter with a default makes a champion's recipe a changed one.
+    Where today's code does not know the parameters, it is the digest stored with the model.
     """
     try:
         stored = files.canonical_json(artefact.card.parameters)  # as JSON, where a date is text
@@ -95,7 +95,7 @@ def make(
 ) -> Candidate:
     """Export the artefacts and measure their parity.
 
-    training : of the strategy's task. success : of its second tier's, where it has one.
+    training : for the strategy's task. success : for that of its second tier, where it has one.
     """
     table = tables(training.oos, strategy, settings)
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
@@ -125,7 +125,7 @@ def make(
 
 
 def _card(table: pl.DataFrame, model: str, values: pl.DataFrame, settings: Settings) -> Card:
-    """Parameters and figures of a model, and what its recipe earned."""
+    """Parameters and figures of a model, and the out-of-sample result of its recipe."""
     own = _plain(table).filter(pl.col("model") == model).drop("model")
     return Card(
         parameters=settings.model_dump(mode="json"),
@@ -152,7 +152,7 @@ def _write(made: Candidate, folder: Path) -> None:
 
 
 def _write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
-    """Write a table; the hash of its bytes."""
+    """Write a table and return the hash of its bytes."""
     content = files.parquet(table)
     files.write_bytes(table_file(folder, name), content)
     return files.sha256(content)
@@ -164,14 +164,14 @@ def _read_table(folder: Path, name: str, known: Saved) -> pl.DataFrame:
     expected = known.tables.get(name)  # version 0.1 kept none
     if expected not in (None, files.sha256(content)):
         raise BadData(
-            f"{folder / name}.parquet: must hold what the training wrote, by its hash in {RECORD}, but was changed "
-            "since. Run it again."
+            f"{folder / name}.parquet: must have the hash that {RECORD} records, but was changed after the training. "
+            "Run it again."
         )
     return files.read_parquet(content)
 
 
 def values_of(artefact: Artefact) -> pl.DataFrame | None:
-    """What an artefact's recipe earned out of sample: session, value; None for a model stored without."""
+    """Out-of-sample result of an artefact's recipe: session, value; None for a model stored without it."""
     rows = artefact.card.oos_values
     if rows is None:
         return None
@@ -211,7 +211,7 @@ def _export(
 def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> pl.DataFrame:
     """`metrics.table` of every model in an out-of-sample stream, with the column `model` in front.
 
-    task : what they learned, default the strategy's own.
+    task : of the models, default the strategy's own.
     """
     task = task or strategy.task(settings)
     parts = [
@@ -224,7 +224,7 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: T
 
 
 def load(folder: Path) -> Candidate:
-    """Read what `save` wrote; every hash is checked."""
+    """Read what `save` wrote, checking every hash."""
     known = Saved.read(folder / RECORD, what=f"{folder.name}: {RECORD}", remedy="Train again.")
     found: dict[str, Any] = {name: _read_table(folder, name, known) for name in TABLES}
     artefact = registry.load(folder / MODELS / known.model_id)
@@ -237,6 +237,6 @@ def load(folder: Path) -> Candidate:
 
 
 def _parity(stored: ParityRecord) -> Parity:
-    """JSON has no infinity: a difference that is none is read as one."""
+    """JSON has no infinity: a missing difference is infinite."""
     difference = math.inf if stored.largest_difference is None else stored.largest_difference
     return Parity(stored.rows, difference, stored.flips)

@@ -42,13 +42,13 @@ def export(model: FittedModel) -> bytes:
     outputs: dict[str, tuple] = {"expected": (TensorProto.FLOAT, [None])}
     x = onnx_graph.prepare(to, model.preparation, "features")
     columns = model.preparation.columns
-    said = onnx_graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
+    predicted = onnx_graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
     if model.class_means is None:
-        to.add("Squeeze", [said, to.constant("axis", [1], np.int64)], "expected")
+        to.add("Squeeze", [predicted, to.constant("axis", [1], np.int64)], "expected")
     else:
         inputs |= {"category": (TensorProto.INT64, [None]), "size": (TensorProto.FLOAT, [None])}
         outputs = {"probabilities": (TensorProto.FLOAT, [None, len(model.prior)]), **outputs}
-        clipped = to.add("Clip", [said, to.constant("smallest", SMALLEST), to.constant("one", 1.0)], "p_clipped")
+        clipped = to.add("Clip", [predicted, to.constant("smallest", SMALLEST), to.constant("one", 1.0)], "p_clipped")
         sharpness = to.constant("sharpness", 1.0 / model.temperature)
         tempered = to.add("Mul", [to.add("Log", [clipped], "logits"), sharpness], "tempered")
         onnx_graph.outcome(to, to.add("Softmax", [tempered], "probabilities", axis=1), model.class_means)

@@ -1,7 +1,7 @@
-"""`TARGET=model`: hyperparameters of `learning.model` on inner purged folds, before anything the gate looks at.
+"""`TARGET=model`: search the hyperparameters of `learning.model` on inner purged folds, before what the gate judges.
 
-The events are those that every outer fold may train on: they ended before the first outer test block and before the
-newest window. What wins here still has to pass the gate of a retrain.
+Its events are those that every outer fold may train on: they ended before the first outer test block and before the
+newest window. The best trial still has to pass the gate of a retrain.
 """
 
 from typing import Any, NamedTuple
@@ -32,10 +32,10 @@ PART = "inner validation"
 
 
 class Score(NamedTuple):
-    """What one set of hyperparameters did on the inner folds."""
+    """Score of one set of hyperparameters on the inner folds."""
 
     by_session: pl.DataFrame  # session, figure; higher is better
-    series: pl.DataFrame  # session, value: what deciding by it would have earned
+    series: pl.DataFrame  # session, value: result of deciding by it
     oos: pl.DataFrame
 
     @property
@@ -61,7 +61,7 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
     def evaluate(number: int, values: Values) -> tuple[float, Values]:
         made = score(part, strategy, applied(inner, values))
         if not np.isfinite(made.value):
-            raise Infeasible("no session of validation has a figure: too few events in each")
+            raise Infeasible("no validation session has a figure: too few events in each")
         if name:
             trial = ledger.Trial(KIND, name, number, values, made.series, part["symbol"].unique())
             ledger.record(settings.namespace, [trial])
@@ -89,9 +89,9 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
 def training_part(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
     """The matured events that ended before the first outer test block and before the newest window."""
     task = strategy.task(settings)
-    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))))
-    outer = splits.purged_walk_forward(ripe, settings.learning)[0].train
-    return ripe[np.intersect1d(outer, splits.newest_window(ripe, settings.learning)[0])]
+    known = matured(events.with_columns(label=task.label(pl.col("outcome"))))
+    outer = splits.purged_walk_forward(known, settings.learning)[0].train
+    return known[np.intersect1d(outer, splits.newest_window(known, settings.learning)[0])]
 
 
 def inner_settings(part: pl.DataFrame, settings: Settings) -> Settings:
@@ -110,14 +110,14 @@ def _check(part: pl.DataFrame, inner: Settings) -> None:
     except BadData as error:
         raise BadData(
             f"tuning: the training part ({len(part)} events before the first test block) must have room for "
-            f"{inner.learning.folds} inner folds (learning.stack.inner_folds, inner_share), but: {error}"
+            f"{inner.learning.folds} inner folds (learning.stack.inner_folds, inner_share), but {error}"
         ) from None
 
 
 def search_space(strategy: Strategy, settings: Settings) -> tuple[Ranges, Values]:
-    """Ranges of the candidate's hyperparameters by dotted name, and those given.
+    """Search ranges of the candidate's hyperparameters by dotted name, and their given values.
 
-    Of a stack those of its base models and of its meta-learner.
+    For a stack: those of its base models and of its meta-learner.
     """
     kind = layers.kind_of(len(strategy.task(settings).classes))
     layers.check(settings.learning, kind)
@@ -136,7 +136,7 @@ def search_space(strategy: Strategy, settings: Settings) -> tuple[Ranges, Values
 
 
 def study_name(part: pl.DataFrame, settings: Settings, ranges: Ranges) -> str:
-    """One name for one search: other events, parameters, ranges or code make another."""
+    """Name of the study: it changes with events, parameters, ranges and code."""
     beside: dict[str, Any] = {
         "tuning": {"trials", "objective"},
         "run": True,
@@ -162,7 +162,7 @@ def score(part: pl.DataFrame, strategy: Strategy, settings: Settings) -> Score:
 
 
 def objective(task: Task) -> str:
-    """What is maximised, for people."""
+    """Name of the objective, for people."""
     return "log-likelihood per event [nats]" if task.classes else "rank IC"
 
 
@@ -186,10 +186,10 @@ def _verdict(
     rows.append([strategy.value.name(settings), *means, ""])
     return {
         "decision": "done",
-        "headline": f"Best of {trials} trials is trial {number}; it still has to pass the gate of a retrain",
+        "headline": f"Trial {number} is the best of {trials}; it still has to pass the gate of a retrain",
         "reasons": [
             f"{found['objective']} {winner.value:+.4f}, as given {before.value:+.4f}; difference {gain}. The "
-            f"interval does not know that the best of {trials} was chosen: only the gate, on later events, does.",
+            f"interval ignores that the best of {trials} trials was chosen; the gate judges it on later events.",
             f"Inner validation: {len(winner.oos):,} events of {gain.n:,} sessions, "
             f"{settings.learning.stack.inner_folds} purged folds before the first test block of the walk-forward.",
         ],

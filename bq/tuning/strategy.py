@@ -1,7 +1,7 @@
-"""`TARGET=strategy`: which parameters of a strategy's rules did best on validation folds, and how much that proves.
+"""`TARGET=strategy`: search the parameters of a strategy's rules on validation folds, and judge the best trial.
 
-A trial is worth the mean of its objective over the folds. Bars of the holdout are not looked at before the best trial
-is known; it alone is scored there.
+The score of a trial is the mean of its objective over the folds. The bars of the holdout are not read before the best
+trial is known; it alone is scored there.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from bq.tuning.windows import divide
 
 
 def ranges_of(strategy: Strategy) -> Ranges:
-    """What a search tries, by dotted name, as Optuna takes it."""
+    """Search ranges by dotted name, as Optuna distributions."""
     return {name: _distribution(of) for name, of in _backtester(strategy).ranges.items()}
 
 
@@ -48,10 +48,10 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     """Search, then score the best trial on the holdout and judge it; for a strategy with a backtester.
 
     keep : whether the study and its trials are kept; an existing study with the same data, parameters and code is
-    resumed. Without it nothing is written, for a look by hand, which is judged among all that was kept before.
+    resumed. Otherwise nothing is written; the trials are judged together with all kept ones.
 
-    Raises BadData where no trial is feasible or history is too short, BadParameters where a model would judge sessions
-    that it may have been trained on.
+    Raises BadData where no trial is feasible or history is too short, BadParameters where a model would be asked about
+    sessions that it may have been trained on.
     """
     ranges, scorer = ranges_of(strategy), _backtester(strategy).scorer
     whole = scorer(data, settings)
@@ -75,7 +75,7 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     if name:
         trial = ledger.Trial(HOLDOUT, name, best.number, best.params, held_out, whole.symbols)
         ledger.record(settings.namespace, [trial])
-    else:  # what is not kept was tried all the same
+    else:  # trials that are not kept count all the same
         tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")
     kept = ledger.on(settings.namespace, held_out["session"], whole.symbols).columns
     looks = sum(column.startswith(f"{HOLDOUT}/") for column in kept) + (name is None)
@@ -85,7 +85,7 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
 
 
 def study_name(settings: Settings, data: MarketData, ranges: Ranges) -> str:
-    """One name for one search: other data, parameters, ranges or code make another."""
+    """Name of the study: it changes with data, parameters, ranges and code."""
     beside: dict[str, Any] = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
     parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, store.code_digest()]
     digest = files.digest([*parts, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)

@@ -67,7 +67,9 @@ def test_a_stack_that_loses_to_a_part_beyond_chance_is_told():
     assert layer_diagnostics.sides(ic) == (["bad", "rule score"], ["good"], ["alike"])
     weights = pl.DataFrame({"layer": ["good", "alike"], "bear: fitted": [1.0, 0.0], "bull: fitted": [1.0, 0.0]})
     lost, dropped = layer_diagnostics.notices(ic, weights)
-    assert lost.startswith("the stack ranks worse out of sample than parts of it (rank IC less theirs, 200 sessions)")
+    assert lost.startswith(
+        "the stack has a lower rank IC out of sample than some of its layers (stack − layer, 200 sessions)"
+    )
     assert "good -0." in lost and "bad" not in lost and "alike" not in lost
     assert dropped == "the artefact's stack gives no weight to alike; see the table of weights"
 

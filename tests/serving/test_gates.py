@@ -13,7 +13,7 @@ from toy_strategy import SUCCESS, TOY, toy_settings
 from bq.core.namespace import Tier
 from bq.core.settings import Gate
 from bq.serving import bounds, gates, verdict_text
-from bq.serving.gates import Standing, Verdict
+from bq.serving.gates import Incumbent, Verdict
 from bq.serving.onnx import Parity
 from bq.strategies.component import Component, Kind
 
@@ -34,20 +34,20 @@ def toy(gate: Gate):
     return toy_settings().model_copy(update={"gate": gate})
 
 
-def decide(oos=None, newest=None, standing=None, parity=WHOLE, *, settings=GATE, trials=None) -> Verdict:
+def decide(oos=None, newest=None, incumbent=None, parity=WHOLE, *, settings=GATE, trials=None) -> Verdict:
     oos = better() if oos is None else oos
     newest = better(sessions=26, seed=1) if newest is None else newest
     trials = oos.select("session").unique().sort("session") if trials is None else trials
     found = gates.Evidence(oos, newest, parity, "ours", trials)
-    return gates.decide(found, standing, strategy=TOY, settings=toy(settings))
+    return gates.decide(found, incumbent, strategy=TOY, settings=toy(settings))
 
 
-def standing(newest, *, recipe: str, skill: float = 2.0, oos=None, seed: int = 99) -> Standing:
+def incumbent(newest, *, recipe: str, skill: float = 2.0, oos=None, seed: int = 99) -> Incumbent:
     """A champion of that skill on the newest window; its recipe's own stream is made from `oos` likewise."""
     values = None
     if oos is not None:
         values = TOY.value.earned(champion_of(oos, skill=skill, seed=seed), "expected", toy(GATE))
-    return Standing(recipe, champion_of(newest, skill=skill, seed=seed), values)
+    return Incumbent(recipe, champion_of(newest, skill=skill, seed=seed), values)
 
 
 def component(verdict: Verdict, kind: Kind) -> Component:
@@ -170,7 +170,7 @@ def test_more_time_is_estimated_from_the_width_of_the_interval():
 )
 def test_the_same_recipe_deploys_unless_it_is_worse_by_the_margin(skill, deploys):
     newest = better(sessions=26, seed=1, model_skill=2.0 if deploys else 0.5)
-    verdict = decide(newest=newest, standing=standing(newest, recipe="ours", skill=skill))
+    verdict = decide(newest=newest, incumbent=incumbent(newest, recipe="ours", skill=skill))
     found = component(verdict, ARTEFACT)
     assert found.holds is deploys is verdict.deploy
     assert found.against == Tier.CHAMPION
@@ -194,7 +194,7 @@ CHANGED = {
 @pytest.mark.parametrize(("skill", "sessions", "state"), CHANGED.values(), ids=CHANGED)
 def test_a_changed_recipe_must_be_better_than_the_champions_out_of_sample(skill, sessions, state):
     oos, newest = better(model_skill=3.0), better(sessions=26, seed=1, model_skill=3.0)
-    theirs = standing(newest, recipe="theirs", skill=skill, oos=oos)
+    theirs = incumbent(newest, recipe="theirs", skill=skill, oos=oos)
     first = oos["session"].unique().sort()[sessions - 1]
     verdict = decide(oos, newest, theirs._replace(values=theirs.values.filter(pl.col("session") <= first)))
     found = component(verdict, CHANGED_RECIPE)
@@ -211,7 +211,9 @@ def test_a_changed_recipe_must_be_better_than_the_champions_out_of_sample(skill,
 
 def test_a_changed_recipe_whose_artefact_is_worse_than_the_champion_keeps_it():
     oos, newest = better(), better(sessions=26, seed=1, model_skill=0.2)
-    strong = Standing("theirs", champion_of(newest, skill=30.0), standing(newest, recipe="", skill=0.0, oos=oos).values)
+    strong = Incumbent(
+        "theirs", champion_of(newest, skill=30.0), incumbent(newest, recipe="", skill=0.0, oos=oos).values
+    )
     verdict = decide(oos, newest, strong)
     assert component(verdict, CHANGED_RECIPE).holds is True
     assert component(verdict, ARTEFACT).holds is False
@@ -221,16 +223,16 @@ def test_a_changed_recipe_whose_artefact_is_worse_than_the_champion_keeps_it():
 @pytest.mark.parametrize("values", ["none", "other-times"])
 def test_a_changed_recipe_that_shares_no_session_with_the_champions_is_inconclusive(values):
     newest = better(sessions=26, seed=1)
-    past = standing(newest, recipe="theirs", skill=0.0, oos=better()).values
+    past = incumbent(newest, recipe="theirs", skill=0.0, oos=better()).values
     past = None if values == "none" else past.with_columns(pl.col("session").dt.offset_by("-20y"))
-    verdict = decide(newest=newest, standing=Standing("theirs", champion_of(newest, skill=0.0), past))
+    verdict = decide(newest=newest, incumbent=Incumbent("theirs", champion_of(newest, skill=0.0), past))
     assert component(verdict, CHANGED_RECIPE).holds is None
     assert not verdict.deploy
 
 
 def test_a_champion_of_another_schema_is_still_judged_by_its_recipe():
     oos, newest = better(), better(sessions=26, seed=1)
-    equal = standing(newest, recipe="theirs", skill=2.0, oos=oos)._replace(newest=None)
+    equal = incumbent(newest, recipe="theirs", skill=2.0, oos=oos)._replace(newest=None)
     verdict = decide(oos, newest, equal)
     assert component(verdict, CHANGED_RECIPE).holds is False
     assert component(verdict, ARTEFACT).holds is True
@@ -239,10 +241,10 @@ def test_a_champion_of_another_schema_is_still_judged_by_its_recipe():
 
 def test_a_retrain_of_the_same_recipe_must_be_better_where_the_parameters_ask_for_it():
     newest = better(sessions=150, seed=1)
-    same = standing(newest, recipe="ours", skill=2.0)
-    assert decide(newest=newest, standing=same).deploy
+    same = incumbent(newest, recipe="ours", skill=2.0)
+    assert decide(newest=newest, incumbent=same).deploy
     asked = GATE.model_copy(update={"same_recipe": "superior"})
-    verdict = decide(newest=newest, standing=same, settings=asked)
+    verdict = decide(newest=newest, incumbent=same, settings=asked)
     assert component(verdict, ARTEFACT).holds is False
     assert not verdict.deploy
 
@@ -267,7 +269,7 @@ def test_a_drawdown_much_larger_than_the_rules_keeps_the_champion():
 def test_champion_and_candidate_are_compared_on_the_same_events():
     newest = better(sessions=26, seed=1)
     half = champion_of(newest, skill=0.0).filter(pl.col("session") < newest["session"].unique().sort()[13])
-    found = component(decide(newest=newest, standing=Standing("ours", half, None)), ARTEFACT)
+    found = component(decide(newest=newest, incumbent=Incumbent("ours", half, None)), ARTEFACT)
     assert found.sessions == 13
 
 
@@ -275,7 +277,7 @@ def test_a_champion_that_answers_none_of_the_events_is_inconclusive():
     newest = better(sessions=26, seed=1)
     stranger = champion_of(newest, skill=0.0).with_columns(event_id=pl.lit("x") + pl.col("event_id"))
     for recipe in ("ours", "theirs"):
-        verdict = decide(newest=newest, standing=Standing(recipe, stranger, None))
+        verdict = decide(newest=newest, incumbent=Incumbent(recipe, stranger, None))
         assert component(verdict, ARTEFACT).holds is None
         assert not verdict.deploy
 
@@ -312,12 +314,12 @@ def success_stream(*, net: float, share: float = 0.5, sessions: int = 200, sign:
     )
 
 
-def decide_success(oos=None, *, newest=None, standing=None, parity=WHOLE, settings=GATE, trials=None) -> Verdict:
+def decide_success(oos=None, *, newest=None, incumbent=None, parity=WHOLE, settings=GATE, trials=None) -> Verdict:
     oos = success_stream(net=0.1) if oos is None else oos
     newest = success_stream(net=0.1, sessions=26) if newest is None else newest
     trials = oos.select("session").unique().sort("session") if trials is None else trials
     found = gates.Evidence(oos, newest, parity, "ours", trials)
-    return gates.decide_success(found, standing, strategy=TOY, settings=toy(settings))
+    return gates.decide_success(found, incumbent, strategy=TOY, settings=toy(settings))
 
 
 TRADES = Kind.NET_OF_TRADES
@@ -365,18 +367,18 @@ def test_a_success_model_whose_trades_earn_more_than_their_costs_deploys():
 def test_a_success_model_that_orders_events_worse_than_the_standing_one_is_refused():
     newest = success_stream(net=0.1, sessions=26)
     worse = newest.with_columns(p_Success=pl.col("p_Success") + np.random.default_rng(0).standard_normal(len(newest)))
-    known = gates.Standing("ours", newest, None, Tier.SECOND)
-    kept = component(decide_success(newest=newest, standing=known), ARTEFACT)
+    known = gates.Incumbent("ours", newest, None, Tier.SECOND)
+    kept = component(decide_success(newest=newest, incumbent=known), ARTEFACT)
     assert kept.holds is True
-    assert verdict_text.part(kept).name == "newest window against the standing success-probability model"
-    assert component(decide_success(newest=worse, standing=known), ARTEFACT).holds is False
+    assert verdict_text.part(kept).name == "newest window against the deployed success-probability model"
+    assert component(decide_success(newest=worse, incumbent=known), ARTEFACT).holds is False
 
 
 def test_a_changed_success_recipe_must_earn_more_than_the_standing_one():
     oos, newest = success_stream(net=0.1), success_stream(net=0.1, sessions=26)
     same = gates.success_values(oos, SUCCESS)
     for values, deploys in ((same, False), (same.with_columns(pl.col("value") - 0.05), True)):
-        verdict = decide_success(oos, newest=newest, standing=Standing("theirs", newest, values, Tier.SECOND))
+        verdict = decide_success(oos, newest=newest, incumbent=Incumbent("theirs", newest, values, Tier.SECOND))
         assert component(verdict, CHANGED_RECIPE).holds is deploys is verdict.deploy
 
 
@@ -410,7 +412,7 @@ def test_changed_recipes_that_are_no_better_than_the_champion_rarely_deploy(nois
     deployed = []
     for seed in range(EQUAL):
         oos, newest = better(sessions=120, seed=1000 + seed), better(sessions=26, seed=500 + seed)
-        equal = standing(newest, recipe="theirs", skill=2.0, oos=oos, seed=2000 + seed)
+        equal = incumbent(newest, recipe="theirs", skill=2.0, oos=oos, seed=2000 + seed)
         added = noise * np.random.default_rng(3000 + seed).standard_normal(len(oos))
         deployed.append(decide(oos.with_columns(pl.col("expected") + added), newest, equal).deploy)
     assert sum(deployed) <= MOST
@@ -430,7 +432,7 @@ def test_artefacts_of_the_same_recipe_that_are_worse_are_refused():
     refused = []
     for seed in range(EQUAL // 2):
         newest = better(sessions=26, seed=seed)
-        worse = standing(newest, recipe="ours", skill=2.0, seed=99).newest
+        worse = incumbent(newest, recipe="ours", skill=2.0, seed=99).newest
         spoilt = newest.with_columns(expected=-pl.col("signal"))
-        refused.append(not decide(newest=spoilt, standing=Standing("ours", worse, None)).deploy)
+        refused.append(not decide(newest=spoilt, incumbent=Incumbent("ours", worse, None)).deploy)
     assert all(refused)

@@ -140,6 +140,6 @@ def stack_findings(layers: Told, made: Candidate) -> Reading:
         f"Rank IC of the whole: {said}.",
         f"It is better by its lower bound than {reading.listed(sides.better, nothing='none of its parts')}, worse by "
         f"its upper bound than {reading.listed(sides.worse, nothing='none')}; inconclusive: "
-        f"{reading.listed(sides.untold, nothing='none')}.",
+        f"{reading.listed(sides.inconclusive, nothing='none')}.",
         *(f"Note that {notice}." for notice in layer_diagnostics.notices(layers.table, made.weights)),
     )
