@@ -57,8 +57,8 @@ class Run(NamedTuple):
 def load(run_id: str, *, variable: str = "RUN") -> Run:
     """A run by its id, by the beginning of one, or `latest` (the newest that did not fail).
 
-    variable : named in the error message. Raises BadParameters unless exactly one run matches, BadData where its run.json
-    cannot be read. Only names of folders in outputs/ are compared, so a path matches nothing.
+    variable : named in the error message. Raises BadParameters unless exactly one run matches, BadData where its
+    run.json cannot be read. Only names of folders in outputs/ are compared, so a path matches nothing.
     """
     if run_id == names.LATEST and names.latest().is_symlink():
         run_id = names.latest().readlink().name

@@ -12,7 +12,7 @@ from bq.stats.overfitting import SAME_TRIAL
 from bq.strategies.component import Component, Kind
 
 NAMED = 2  # failed components named in a headline
-EARNED = {Tier.CHAMPION: "better than the rule score", Tier.SECOND: "its trades are profitable after costs"}
+EARNED = {Tier.CHAMPION: "better than the rule score", Tier.SECOND: "its trades earn more than their costs"}
 AGAINST = {
     Tier.CHAMPION: "champion",
     Tier.SECOND: f"deployed {Tier.SECOND.label}",

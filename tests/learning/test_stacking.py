@@ -216,14 +216,14 @@ def test_fewer_base_models_than_asked_for_are_averaged_and_it_is_said(small, mon
     fitted = fit(train, stack={"models": ["lightgbm", "bad"], "regime_model": None})
     assert fitted.base.meta is None and fitted.base.weights.tolist() == [1.0]
     assert fitted.notes[-1][:2] == ("meta", "performance weights")
-    assert "1 base models are left, and stack.min_base_models asks for 2" in fitted.notes[-1].why
+    assert "1 base models could be fitted, fewer than stack.min_base_models (2)" in fitted.notes[-1].why
     alone = fitted.base.bases["lightgbm"].predict(fitted.preparation.apply(test.x))
     assert said(fitted, test) == pytest.approx(alone, abs=1e-6)
 
 
 def test_without_any_base_model_the_reasons_are_given(small, monkeypatch):
     monkeypatch.setitem(layers.LAYERS, ("bad", REGRESSION), broken(ValueError("no luck today")))
-    with pytest.raises(BadData, match=r"none is \(bad: no luck today\)"):
+    with pytest.raises(BadData, match=r"none could be \(bad: no luck today\)"):
         fit(small.sample, stack={"models": ["bad"], "regime_model": None})
 
 

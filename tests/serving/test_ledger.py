@@ -130,7 +130,7 @@ def test_the_same_recipe_trained_again_costs_nothing_and_is_counted(home):
     after = ledger.deflate(own, ledger.on(TOY, own["session"], SYMBOLS), least=0.95)
     assert (after.probability, after.revised) == pytest.approx((before.probability, before.revised))
     assert (after.attempts, after.tuned, after.trials) == (5, 3, 1)
-    assert str(after).endswith("beside it 5 gate attempts and 3 tuning trials, 1 different")
+    assert str(after).endswith("deflated for 5 gate attempts and 3 tuning trials (1 effectively distinct)")
 
 
 def tried(own: np.ndarray, *, correlation: float, attempts: int, seed: int, kind: str = GATE) -> pl.DataFrame:
@@ -220,7 +220,7 @@ def test_a_tuning_whose_ratios_spread_widely_is_not_passed_and_stops_no_retrain(
     assert alone_passes.holds is True
     assert found.holds is False
     assert found.missing.sessions is None, "no number of sessions is enough"
-    assert verdict_text.part(found).needed == "a higher mean or a steadier one"
+    assert verdict_text.part(found).needed == "a higher mean or a lower variance"
 
 
 def test_the_best_of_fifty_useless_trials_is_not_taken_for_skill(home):

@@ -213,11 +213,11 @@ def test_shrinkage_is_the_share_of_the_validation_that_the_holdout_lacks():
     assert found["shrinkage"] == pytest.approx(1 - holdout / validation)
 
 
-def test_choosing_anew_before_each_fold_uses_the_folds_before_it_alone():
+def test_selecting_again_before_each_fold_uses_earlier_folds_alone():
     found = tuned()
     folds = np.array([row["folds"] for row in found["trials"] if row["state"] == "feasible"])
     picked = [folds[np.argmax(folds[:, :k].mean(axis=1)), k] for k in range(1, folds.shape[1])]
-    assert found["anew"]["anew"] == pytest.approx(np.mean(picked))
+    assert found["reselected"]["reselected"] == pytest.approx(np.mean(picked))
 
 
 def test_a_verdict_says_why_and_what_would_be_needed():
