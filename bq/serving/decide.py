@@ -18,7 +18,7 @@ from bq.serving.model_records import Bundle
 from bq.serving.onnx import Session
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
-from bq.strategies.events import UTC, FeatureSet
+from bq.strategies.events import UTC
 
 SHOWN = ("event_id", "symbol", "session", "source", "score")
 ANSWER = {  # columns of an answer behind those; what a tier has nothing to say of is null
@@ -59,7 +59,6 @@ class Champion(NamedTuple):
     model_id: str
     bundle: Bundle
     session: Session
-    features: FeatureSet
     run_id: str = ""  # of the run that made it
 
     @property
@@ -105,16 +104,13 @@ def _load(strategy: Strategy, namespace: Namespace) -> Loaded:
         artefact = registry.champion(namespace)
         return Loaded(None, WhyNot.NOT_DEPLOYED) if artefact is None else Loaded(ready(artefact, strategy))
     except OtherSchema as error:
-        return _failed(WhyNot.OTHER_SCHEMA, error)
+        why, fault = WhyNot.OTHER_SCHEMA, error
     except BadData as error:
-        return _failed(WhyNot.DAMAGED, error)
+        why, fault = WhyNot.DAMAGED, error
     except OSError as error:
-        return _failed(WhyNot.UNREADABLE, error)
-
-
-def _failed(why: WhyNot, error: Exception) -> Loaded:
-    log.error("%s", error)
-    return Loaded(None, why, str(error))
+        why, fault = WhyNot.UNREADABLE, error
+    log.error("%s", fault)
+    return Loaded(None, why, str(fault))
 
 
 def ready(artefact: Artefact, strategy: Strategy) -> Champion:
@@ -127,12 +123,12 @@ def ready(artefact: Artefact, strategy: Strategy) -> Champion:
             f"model {artefact.model_id}: its features must be those of {artefact.bundle.features}, but missing: "
             f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain."
         )
-    return Champion(artefact.model_id, artefact.bundle, Session(artefact.graph), features, artefact.card.run_id)
+    return Champion(artefact.model_id, artefact.bundle, Session(artefact.graph), artefact.card.run_id)
 
 
 def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.DataFrame:
     """The events with the model's columns: expected, and of a classifier predicted and p_<class>."""
-    x = model.features.matrix(events)
+    x = strategy.feature_set(model.bundle.features).matrix(events)
     answer = model.session.predict(x, *strategy.table.cells(events))
     answered = events.with_columns(pl.Series("expected", answer.expected))
     if not model.bundle.classes:
@@ -157,7 +153,6 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings, models:
     champion, second = models or load(strategy, settings)
     if champion.model is not None:
         return _by_model(champion.model, events, strategy, tier=Tier.CHAMPION)
-    second = second or Loaded(None, WhyNot.NOT_ASKED)
     if second.model is not None:
         answer = _by_model(second.model, events, strategy, tier=Tier.SECOND)
     else:
@@ -189,7 +184,7 @@ def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier
     by = "expected" if first else model.probability
     threshold = model.bundle.trade_above if first else model.bundle.threshold
     classes = dict(enumerate(model.bundle.classes))
-    answered = predict(model, events, strategy).with_columns(outside_support=_outside(model, events))
+    answered = predict(model, events, strategy).with_columns(outside_support=_outside(model, events, strategy))
     return _answer(
         answered.sort([by, "event_id"], descending=[True, False]),
         **(_chances(classes) if classes else {}),
@@ -220,13 +215,14 @@ def _answer(events: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:
     return events.select(*SHOWN, **columns)
 
 
-def _outside(model: Champion, events: pl.DataFrame) -> pl.Series:
-    """Of each event the features outside the training support.
+def _outside(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Series:
+    """Features of each event that lie outside the training support.
 
     Logs a warning where the share of such events is above `support.ALERT_ABOVE`.
     """
-    outside = support.outside(model.bundle.support, model.features, model.features.matrix(events))
-    names = [[name for name, out in zip(model.features.columns, row, strict=True) if out] for row in outside]
+    features = strategy.feature_set(model.bundle.features)
+    outside = support.outside(model.bundle.support, features, features.matrix(events))
+    names = [[name for name, out in zip(features.columns, row, strict=True) if out] for row in outside]
     share = float(outside.any(axis=1).mean()) if len(outside) else 0.0
     if share > support.ALERT_ABOVE:
         log.warning("model %s: %.0f%% of the events lie outside its training support", model.model_id, 100 * share)

@@ -1,4 +1,4 @@
-"""Explanation of a decision: contributions of the features (Shapley values), and the nearest past events."""
+"""Why a decision came out as it did: contributions of the features, and the nearest past events."""
 
 import numpy as np
 import polars as pl
@@ -7,7 +7,7 @@ from bq.serving.decide import Champion
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
 
-BACKGROUND = 60  # past events over which an unknown feature is averaged
+BACKGROUND = 60  # past events that stand for "not knowing" a feature
 
 
 def contributions(
@@ -21,7 +21,7 @@ def contributions(
     """
     import shap
 
-    features = model.features
+    features = strategy.feature_set(model.bundle.features)
     category, size = strategy.table.cells(event)
 
     def expected(x: np.ndarray) -> np.ndarray:
@@ -37,9 +37,9 @@ def contributions(
 
 
 def nearest(event: pl.DataFrame, past: pl.DataFrame, features: FeatureSet, *, count: int = 8) -> pl.DataFrame:
-    """The most similar past events: rows of `past` with their distance, nearest first.
+    """The past events most like this one: `past`'s rows with their distance, nearest first.
 
-    Euclidean distance between ranks within `past` (each feature in [0, 1]); a missing value counts as 0.5.
+    Euclidean distance between ranks within `past` (each feature in [0, 1]); a missing value counts as the middle.
     """
     ordered = np.sort(features.matrix(past), axis=0)  # NaN last
 

@@ -27,7 +27,7 @@ def champion(request) -> Champion:
     )
     fitted = model.fit(request.param, sample, n_classes=3, learning=toy_learning())
     bundle = stored.artefact(features=FEATURES.name, classes=["Loss", "Small", "Good"]).bundle
-    return Champion("m", bundle, onnx.Session(onnx.export(fitted)), TOY.feature_set(bundle.features))
+    return Champion("m", bundle, onnx.Session(onnx.export(fitted)))
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +156,7 @@ def test_a_model_with_regime_columns_is_explained_by_them_too(past, today):
         for frame, chance in ((past, rng.uniform(size=len(past))), (today[:1], np.array([0.9])))
     )
     bundle = stored.artefact(features=f"{FEATURES.name}{REGIMES}2", classes=[]).bundle
-    asked = Champion("m", bundle, ByTheLastFeature(), TOY.feature_set(bundle.features))
-    table = explained(asked, event, known)
+    table = explained(Champion("m", bundle, ByTheLastFeature()), event, known)
     assert table["feature"].to_list()[0] == bull and set(table["feature"]) == {*FEATURES.columns, bear, bull}
     assert table["contribution"][0] == pytest.approx(
         0.9 - known.sample(explain.BACKGROUND, seed=7)[bull].mean(), abs=1e-4
