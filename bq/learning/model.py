@@ -68,9 +68,7 @@ class FittedModel(NamedTuple):
     temperature: float = 1.0
     class_means: ClassMeans | None = None
     prior: Float32 = np.zeros(0, np.float32)  # training class frequencies, (n_classes,): the baseline of log-loss
-    threshold: float | None = (
-        None  # of the best class's probability: trading from it on earned most in the calibration part
-    )
+    threshold: float | None = None  # of the best class's probability, the most profitable in the calibration part
 
     @property
     def kind(self) -> Kind:

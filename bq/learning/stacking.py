@@ -63,10 +63,9 @@ class Stack(NamedTuple):
         """Inputs of the meta-learner: the layers' predictions (log-probabilities for classes) times their weights by
         regime, and the regime probabilities."""
         predicted = np.hstack(list(columns.values()))
-        predicted = (np.log(np.clip(predicted, SMALLEST, 1.0)) if self.kind == CLASSIFICATION else predicted).astype(
-            np.float32
-        )
-        predicted = predicted - self.centre
+        if self.kind == CLASSIFICATION:
+            predicted = np.log(np.clip(predicted, SMALLEST, 1.0))
+        predicted = predicted.astype(np.float32) - self.centre
         if self.table is None:
             return predicted
         p = x[:, -len(self.table) :]
@@ -122,7 +121,7 @@ def fit(train: Sample, preparation: Preparation, *, kind: Kind, n_classes: int, 
         return stack._replace(
             notes=(
                 *notes,
-                Note("meta", "equal weights", "there are no out-of-fold predictions to fit a meta-learner on"),
+                Note("meta", "equal weights", "there are no out-of-fold predictions to fit it on"),
             )
         )
     inner = inner._replace(columns={name: inner.columns[name] for name in names})
@@ -160,9 +159,7 @@ def _combined(stack: Stack, inner: OutOfFold, learning: Learning) -> tuple[Stack
         meta = _meta(stack, inner, learning)
     except failures() as error:
         return stack, Note("meta", f"{settings.fallback} weights", reason(error))
-    return stack._replace(meta=meta), Note(
-        "meta", settings.meta, f"fitted on out-of-fold predictions of {len(own.label)} events"
-    )
+    return stack._replace(meta=meta), Note("meta", settings.meta, f"fitted on {len(own.label)} out-of-fold events")
 
 
 def _meta(stack: Stack, inner: OutOfFold, learning: Learning) -> Any:
