@@ -88,7 +88,7 @@ def every(namespace: str | None = None, *, job: str | None = None) -> list[Run]:
 
 
 def each() -> list[tuple[Path, Run | BadData]]:
-    """Every folder of a finished run with the run, newest first; with the error where it cannot be read."""
+    """Every folder of a finished run with what is in it, newest first; a fault in place of an unreadable one."""
     found: list[tuple[Path, Run | BadData]] = []
     for folder in names.finished():
         try:

@@ -34,7 +34,7 @@ def into_place(folder: Path, record: RunRecord) -> Path:
 
 
 def move_latest(folder: Path) -> None:
-    """Point the link `latest` at a run."""
+    """Let the link `latest` point at a run."""
     temporary = paths.outputs() / f".latest.{os.getpid()}.link.tmp"  # a name that `files.clean` knows
     temporary.symlink_to(folder.name)
     temporary.replace(names.latest())

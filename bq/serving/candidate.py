@@ -27,7 +27,7 @@ from bq.strategies.task import Task
 MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
 SUCCESS_TABLES = ("success_oos", "success_newest")
-RECORD = "candidate.json"  # model ids, parity and hashes of the tables; written last
+RECORD = "candidate.json"  # what is known of them, written last
 
 
 class Candidate(NamedTuple):

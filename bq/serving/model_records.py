@@ -16,7 +16,7 @@ class Bundle(Record):
     features: str  # name of the feature set
     schema_hash: str
     columns: list[str]
-    classes: list[str]  # empty for a regression
+    classes: list[str]  # empty of a regression
     edges: list[float]
     trade_above: float
     threshold: Number  # of a probability, chosen in training

@@ -191,7 +191,7 @@ def decides(namespace: Namespace) -> Decider:
 
 def to_roll_back(namespace: Namespace) -> Namespace:
     """The tier that a rollback applies to: the first with a damaged model, else the first with a model."""
-    tiers = [tier for tier in (namespace.champion, namespace.second) if _deployed(tier)]
+    tiers = [tier for tier in (namespace.champion, namespace.second) if _standing(tier)]
     return next((tier for tier in tiers if not _whole(tier)), tiers[0] if tiers else namespace)
 
 
@@ -213,7 +213,7 @@ def rollback(namespace: Namespace) -> str:
 
     Raises BQError where no model is deployed. A model that fails its hash check is never pointed at.
     """
-    current = _deployed(namespace)
+    current = _standing(namespace)
     arrivals = [
         row
         for row in history(namespace)
@@ -235,8 +235,8 @@ def history(namespace: Namespace) -> list[dict[str, Any]]:
     return journal.changes(namespace)
 
 
-def _deployed(namespace: Namespace) -> str | None:
-    """Id of the deployed model; by the journal where the pointer is missing or cannot be read."""
+def _standing(namespace: Namespace) -> str | None:
+    """Id of the model that decides, or did by the journal where the pointer is gone or cannot be read."""
     found = None
     with contextlib.suppress(BadData):
         pointed = _pointed(namespace)
@@ -249,7 +249,7 @@ def _point(namespace: Namespace, model_id: str, kind: Change, reason: str, run_i
     """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more."""
     from bq.serving import journal
 
-    previous = _deployed(namespace)  # None: the rule score
+    previous = _standing(namespace)  # None: the rule score
     now = dt.datetime.now(dt.UTC)
     row = {"kind": kind.value, "run_id": run_id, "model_id": model_id, "previous": previous, "reason": reason}
     journal.enter(namespace, at_utc=now, **row)
