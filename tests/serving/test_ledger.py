@@ -133,6 +133,20 @@ def test_the_same_recipe_trained_again_costs_nothing_and_is_counted(home):
     assert str(after).endswith("deflated for 5 gate attempts and 3 tuning trials (1 effectively distinct)")
 
 
+@pytest.mark.parametrize(
+    ("attempts", "tuned", "end"),
+    [
+        pytest.param(1, 8, "deflated for 1 gate attempt and 8 tuning trials (6 effectively distinct)", id="both"),
+        pytest.param(2, 1, "deflated for 2 gate attempts and 1 tuning trial (6 effectively distinct)", id="singular"),
+        pytest.param(0, 0, "no earlier trial on these sessions", id="none"),
+    ],
+)
+def test_a_deflated_ratio_tells_what_it_is_deflated_for(attempts, tuned, end):
+    own = series(noise(1, mean=0.02))
+    found = ledger.deflate(own, alone(own), least=0.95)._replace(attempts=attempts, tuned=tuned, trials=6)
+    assert str(found).endswith(f"sessions, {end}")
+
+
 def tried(own: np.ndarray, *, correlation: float, attempts: int, seed: int, kind: str = GATE) -> pl.DataFrame:
     """Sessions and trials whose noise correlates with that of `own`, and with each other's, at so much."""
     random = np.random.default_rng(seed)
