@@ -13,9 +13,9 @@ from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
-from bq.serving import decide, gates, quality
+from bq.serving import decide, gates, out_of_sample
 from bq.serving.decide import Champion
-from bq.serving.quality import Predictor
+from bq.serving.out_of_sample import Predictor
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
 from bq.strategies.contract import Exhibit
@@ -40,7 +40,7 @@ def main(request: Request) -> None:
     """
     strategy, settings = request.strategy, request.settings
     data = market.load(settings.market)
-    champion = quality.champion(strategy, settings)
+    champion = out_of_sample.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events
     window = untouched(events, champion)
     found = [model_alone(window, champion, request)]
@@ -129,7 +129,7 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
 def _portfolio(events: pl.DataFrame, data: MarketData, champion: Champion, request: Request) -> list[Exhibit]:
     """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
     strategy, settings = request.strategy, request.settings
-    said = quality.probabilities(events, strategy, settings, champion)
+    said = out_of_sample.probabilities(events, strategy, settings, champion)
     own = said.with_columns(probability=pl.when(pl.col("predicted_by") == Predictor.CHAMPION.value).then("probability"))
     known = said.filter(pl.col("probability").is_not_null())
     window, later = "The untouched window", _day_after(champion.trained_through)

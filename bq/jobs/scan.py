@@ -14,7 +14,7 @@ from bq.jobs.run import notify
 from bq.market import MarketData
 from bq.monitoring import records
 from bq.monitoring.records import Scan
-from bq.serving import quality, registry, support
+from bq.serving import out_of_sample, registry, support
 from bq.strategies import event_set, store
 from bq.strategies.events import NOTICES, weakest_source
 from bq.workbench import plots, report, screen
@@ -29,11 +29,11 @@ def main(request: Request) -> None:
     data = market.load(settings.market)
     session = request.date or data.bars["session"].max()
     events = store.at(strategy, settings, data, session)
-    models = quality.load(strategy, settings)  # a champion that is needed and absent is said also without signals
+    models = out_of_sample.load(strategy, settings)  # a champion that is needed and absent is said also without signals
     if events.is_empty():
         screen.show(f"{settings.namespace} · {session}: nothing to decide{_last_with_events(request, data, session)}")
         return
-    answer = quality.decide(events, data, strategy, settings, models)
+    answer = out_of_sample.decide(events, data, strategy, settings, models)
     if strategy.value.sizes:
         answer = _sized(answer, events, request)
     target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"

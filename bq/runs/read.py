@@ -1,4 +1,4 @@
-"""The runs that were made, for reading: `bq.runs.latest()`, `bq.runs.load(run_id)`, `bq.runs.table()`."""
+"""Finished runs, for reading: `bq.runs.latest()`, `bq.runs.load(run_id)`, `bq.runs.table()`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from bq.runs import folder as names
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 
-NONE_YET = "a run must exist, but outputs/ holds none yet. Start one with `make retrain`."
+NONE_YET = "a finished run must exist, but outputs/ has none. Start one with `make retrain`."
 REMEDY = "Remove the folder."
 
 
@@ -38,7 +38,7 @@ class Run(NamedTuple):
         if not path.is_file():
             known = [found.stem for found in names.tables(self.folder)]
             raise BadParameters(
-                f"run {self.folder.name}: must hold a table {name!r}, but does not; {did_you_mean(name, known)}"
+                f"run {self.folder.name}: must have a table {name!r}, but does not; {did_you_mean(name, known)}"
             )
         try:
             return read_parquet(path)
@@ -47,7 +47,7 @@ class Run(NamedTuple):
 
     @property
     def verdict(self) -> Verdict | None:
-        """What the gate decided and why; None where no gate was asked (a run that failed, or is no retrain)."""
+        """Decision of the gate and its reasons; None for a run without a gate (it failed, or is no retrain)."""
         path = self.folder / names.VERDICT
         if not path.is_file():
             return None
@@ -57,8 +57,8 @@ class Run(NamedTuple):
 def load(run_id: str, *, variable: str = "RUN") -> Run:
     """A run by its id, by the beginning of one, or `latest` (the newest that did not fail).
 
-    variable : what the message names. Raises BadParameters unless exactly one run is meant, BadData where its run.json
-    cannot be read. Only names of folders in outputs/ are compared: a path leads nowhere.
+    variable : named in the error message. Raises BadParameters unless exactly one run matches, BadData where its
+    run.json cannot be read. Only names of folders in outputs/ are compared, so a path matches nothing.
     """
     if run_id == names.LATEST and names.latest().is_symlink():
         run_id = names.latest().readlink().name
@@ -71,13 +71,13 @@ def load(run_id: str, *, variable: str = "RUN") -> Run:
     newest = ", ".join(known[:3])
     hint = did_you_mean(run_id, known) if not meant and len(known) < 10 else f"the newest are {newest}"
     raise BadParameters(
-        f"{variable} must be `latest` or the beginning of one run's id (a folder of outputs/), but {run_id!r} is that "
-        f"of {len(meant)}; {hint}"
+        f"{variable} must be `latest` or the beginning of one run's id (a folder of outputs/), but {run_id!r} "
+        f"matches {len(meant)}; {hint}"
     )
 
 
 def every(namespace: str | None = None, *, job: str | None = None) -> list[Run]:
-    """All finished runs, newest first, of one namespace or job if given; an unreadable one is logged and left out."""
+    """All finished runs, newest first, of one namespace or job if given; unreadable runs are logged and left out."""
     found = []
     for _, run in each():
         if isinstance(run, BadData):

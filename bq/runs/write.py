@@ -1,4 +1,4 @@
-"""Writing a run: its record while it is under way, then the folder under its final name."""
+"""Writing a run: its record while it runs, then the folder under its final name."""
 
 import os
 import shutil
@@ -11,17 +11,17 @@ from bq.runs.verdict import Verdict
 
 
 def note(folder: Path, record: RunRecord, *, during: str) -> None:
-    """What the record says should the process be killed in this phase."""
+    """Write the record as it must read if the process is killed in this phase."""
     record.model_copy(update={"status": Status.RUNNING, "during": during}).write(folder / names.RECORD)
 
 
 def verdict(folder: Path, found: Verdict) -> None:
-    """Write what was decided."""
+    """Write the verdict."""
     found.write(folder / names.VERDICT)
 
 
 def into_place(folder: Path, record: RunRecord) -> Path:
-    """Write the record with each table's hash, drop half-written files, give the folder its name; return it."""
+    """Write the record with each table's hash, remove half-written files, rename the folder; return it."""
     tables = {path.name: files.sha256(path) for path in names.tables(folder)}
     record.model_copy(update={"tables": tables}).write(folder / names.RECORD)
     for hidden in folder.glob(".*"):

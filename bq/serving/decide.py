@@ -1,4 +1,4 @@
-"""The answer for an event: champion, success-probability model or rule score; facts in columns, no words.
+"""Decisions on events, by champion, success-probability model or rule score; facts in columns, no text.
 
 Models are loaded once, with every hash checked (`load`), and then decide as often as they are asked.
 """
@@ -21,14 +21,14 @@ from bq.strategies.contract import Strategy
 from bq.strategies.events import UTC
 
 SHOWN = ("event_id", "symbol", "session", "source", "score")
-ANSWER = {  # columns of an answer behind those; what a tier has nothing to say of is null
+ANSWER = {  # columns of a decision after those; null where a tier does not know them
     "predicted_class": pl.String(),
     "class_probabilities": pl.List(pl.Float32()),
     "confidence": pl.Float64(),
     "expected": pl.Float64(),
     "percentile": pl.Float64(),
     "should_trade": pl.Boolean(),
-    "threshold": pl.Float64(),  # on what is expected, on the probability of success, or on the rule score
+    "threshold": pl.Float64(),  # of the expected outcome, of the probability of success, or of the rule score
     "tier": pl.Int32(),
     "model": pl.String(),
     "trained_through": UTC,  # latest end of an event that the model was trained on
@@ -88,7 +88,7 @@ class Models(NamedTuple):
 
 
 def load(strategy: Strategy, settings: Settings) -> Models:
-    """The models that decide by these settings, from disk."""
+    """Load the models that decide by these settings."""
     asked = settings.asks_model
     champion = _load(strategy, settings.namespace) if asked else Loaded(None, WhyNot.NOT_ASKED)
     if champion.model is not None:
@@ -210,13 +210,13 @@ def _chances(classes: dict[int, str]) -> dict[str, pl.Expr]:
 
 
 def _answer(events: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:
-    """The columns of an answer: what is known, and null for the rest."""
+    """The columns of a decision: those known, null for the rest."""
     columns = {name: known.get(name, pl.lit(None)).cast(kind) for name, kind in ANSWER.items()}
     return events.select(*SHOWN, **columns)
 
 
 def _outside(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Series:
-    """Of each event the features outside the training support.
+    """Features of each event that lie outside the training support.
 
     Logs a warning where the share of such events is above `support.ALERT_ABOVE`.
     """

@@ -1,4 +1,4 @@
-"""What is stored beside a graph, and what points at it: bundle.json, card.json, champion.json, candidate.json."""
+"""Records stored with a model, and the pointers to it: bundle.json, card.json, champion.json, candidate.json."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from bq.runs.verdict import Part
 
 
 class Bundle(Record):
-    """What a graph needs to be used. The id of a model is made of its text as stored, in whatever version."""
+    """What a graph needs to be used. A model's id is a digest of this text as stored, whatever its schema version."""
 
     schema_version: int = 2
     strategy: str
@@ -20,7 +20,7 @@ class Bundle(Record):
     edges: list[float]
     trade_above: float
     threshold: Number  # of a probability, chosen in training
-    recipe: str  # digest of the way of training, by the code that trained it: see `candidate.standing_recipe`
+    recipe: str  # digest of the recipe, by the code that trained it: see `candidate.incumbent_recipe`
     source: str  # of the outcomes: real, modelled or simulated
     events_hash: str
     trained_events: int
@@ -30,12 +30,12 @@ class Bundle(Record):
 
 
 class Card(Record):
-    """What is known of a model; from its deployment on also of the run that made it."""
+    """Evidence for a model; after deployment also the run that made it."""
 
     schema_version: int = 2
     parameters: dict[str, Any] = {}
     metrics_oos: list[dict[str, Any]] = []
-    oos_values: list[tuple[str, Number]] | None = None  # session, and what the recipe earned on it out of sample
+    oos_values: list[tuple[str, Number]] | None = None  # session, out-of-sample result of the recipe
     run_id: str = ""
     packages: dict[str, str] = {}
     git: Git = Git()
@@ -45,7 +45,7 @@ class Card(Record):
 
 
 class Pointer(Record):
-    """Which model decides."""
+    """Pointer to the deployed model."""
 
     schema_version: int = 2
     model_id: str
@@ -63,11 +63,11 @@ class ParityRecord(Facts):
 
 
 class Saved(Record):
-    """The candidates in a run folder: of the strategy's task, and of its second tier where it has one."""
+    """The candidates in a run folder: for the strategy's task, and for its second tier where it has one."""
 
     schema_version: int = 2
     model_id: str
     parity: ParityRecord
     success_id: str | None = None
     success_parity: ParityRecord | None = None
-    tables: dict[str, str] = {}  # name: SHA-256; empty of version 0.1
+    tables: dict[str, str] = {}  # name: SHA-256; empty in version 0.1

@@ -16,14 +16,14 @@ from onnx import TensorProto
 from bq.core.errors import BadData
 from bq.learning.model import SMALLEST, FittedModel, Prediction
 from bq.learning.stacking import Stack
-from bq.serving import graph
-from bq.serving.graph import Nodes
+from bq.serving import onnx_graph
+from bq.serving.onnx_graph import Nodes
 
 TOLERANCE = 1e-5
 
 
 class Parity(NamedTuple):
-    """Graph against fitted model on the same rows."""
+    """Differences between graph and fitted model on the same rows."""
 
     rows: int
     largest_difference: float  # over probabilities and expected outcome
@@ -31,27 +31,27 @@ class Parity(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the graph may stand for the model."""
+        """Whether the graph may replace the model."""
         return self.largest_difference <= TOLERANCE and self.flips == 0
 
 
 def export(model: FittedModel) -> bytes:
-    """The whole model as one serialised graph, the same bytes for the same model."""
+    """The model as one serialised graph; the same model gives the same bytes."""
     n, to = len(model.bounds.low), Nodes()
     inputs: dict[str, tuple] = {"features": (TensorProto.FLOAT, [None, n])}
     outputs: dict[str, tuple] = {"expected": (TensorProto.FLOAT, [None])}
-    x = graph.prepare(to, model.preparation, "features")
+    x = onnx_graph.prepare(to, model.preparation, "features")
     columns = model.preparation.columns
-    said = graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
+    predicted = onnx_graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
     if model.class_means is None:
-        to.add("Squeeze", [said, to.constant("axis", [1], np.int64)], "expected")
+        to.add("Squeeze", [predicted, to.constant("axis", [1], np.int64)], "expected")
     else:
         inputs |= {"category": (TensorProto.INT64, [None]), "size": (TensorProto.FLOAT, [None])}
         outputs = {"probabilities": (TensorProto.FLOAT, [None, len(model.prior)]), **outputs}
-        clipped = to.add("Clip", [said, to.constant("smallest", SMALLEST), to.constant("one", 1.0)], "p_clipped")
+        clipped = to.add("Clip", [predicted, to.constant("smallest", SMALLEST), to.constant("one", 1.0)], "p_clipped")
         sharpness = to.constant("sharpness", 1.0 / model.temperature)
         tempered = to.add("Mul", [to.add("Log", [clipped], "logits"), sharpness], "tempered")
-        graph.outcome(to, to.add("Softmax", [tempered], "probabilities", axis=1), model.class_means)
+        onnx_graph.outcome(to, to.add("Softmax", [tempered], "probabilities", axis=1), model.class_means)
     whole = to.whole(inputs, outputs)
     onnx.checker.check_model(whole, full_check=True)
     return whole.SerializeToString(deterministic=True)
@@ -78,7 +78,7 @@ class Session:
 
 
 def _refuse_other_files(graph: bytes) -> None:
-    """A tensor may lie in another file, by any path: what the manifest hashes would not be what decides."""
+    """A tensor stored in another file is not covered by the hash in the manifest."""
     try:
         parsed = onnx.load_from_string(graph)
         if not parsed.HasField("graph"):
@@ -104,7 +104,7 @@ def _tensors(message: Message) -> Iterator[TensorProto]:
 def adversarial_rows(
     model: FittedModel, x: NDArray[np.float32], *, seed: int, count: int = 2000
 ) -> NDArray[np.float32]:
-    """Rows that find differences: real ones, noise, on split thresholds and one float beside, NaN, ±inf, extremes."""
+    """Rows that reveal differences: real ones, noise, split thresholds and the next floats, NaN, ±inf, extremes."""
     rng = np.random.default_rng(seed)
     real = x[rng.choice(len(x), min(count, len(x)), replace=False)]
     noise = rng.uniform(model.bounds.low, model.bounds.high, (count, x.shape[1])).astype(np.float32)
@@ -163,11 +163,13 @@ def parity(model: FittedModel, graph: bytes, x: NDArray[np.float32], *, trade_ab
 
 
 def _cells(model: FittedModel, n: int, *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Categories, one that training did not have among them, and sizes on and beside the edges of terciles."""
+    """Categories (one not seen in training among them), and sizes on and next to the edges of the terciles."""
     rng = np.random.default_rng(seed)
     if model.class_means is None:
         return np.zeros(n, np.int64), np.zeros(n, np.float32)
     edges = model.class_means.edges
     category = rng.integers(len(edges) + 1, size=n)
     steps = [np.nextafter(edges, np.float32(side)).ravel() for side in (-np.inf, np.inf)]
-    return category, rng.choice(np.concatenate([edges.ravel(), *steps, np.float32([np.nan, np.inf, -np.inf])]), n)
+    return category, rng.choice(
+        np.concatenate([edges.ravel(), *steps, np.array([np.nan, np.inf, -np.inf], np.float32)]), n
+    )

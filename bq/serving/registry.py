@@ -30,7 +30,7 @@ REMEDY = "`make rollback` or retrain."
 
 
 class Change(StrEnum):
-    """What a change of a champion pointer was."""
+    """Kind of a change of a champion pointer."""
 
     DEPLOYED = "deployed"
     ROLLED_BACK = "rolled_back"
@@ -38,7 +38,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Artefact:
-    """A model as stored: the graph, what it needs to be used, and what is known about it."""
+    """A model as stored: the graph, what it needs to be used, and its evidence."""
 
     graph: bytes
     stored: str  # text of bundle.json, which the id is made of
@@ -61,7 +61,7 @@ class Artefact:
 
 
 class Decider(NamedTuple):
-    """What decides now."""
+    """The tier that decides, and its model."""
 
     tier: Tier
     model_id: str = ""
@@ -83,7 +83,7 @@ def store(artefact: Artefact, folder: Path) -> Path:
             load(final)
             return final
         except BadData as error:
-            log.warning("%s It is written anew.", error)
+            log.warning("%s It is written again.", error)
             shutil.rmtree(final)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
     try:
@@ -106,7 +106,7 @@ def store(artefact: Artefact, folder: Path) -> Path:
 
 
 def _checked(path: Path) -> dict[str, bytes]:
-    """What the files of a stored model hold. Raises BadData unless each is there and has the hash of its manifest."""
+    """Contents of the files of a stored model. Raises BadData unless each is there and has the hash of its manifest."""
     manifest = path / "manifest.json"
     if not manifest.is_file():
         raise BadData(f"model {path.name}: must have a manifest.json, but {path} has none. `make rollback` or retrain.")
@@ -146,13 +146,13 @@ def namespaces() -> list[Namespace]:
 
 
 def pointer(namespace: Namespace) -> Pointer | None:
-    """What champion.json says, or None where no model is deployed."""
+    """The content of champion.json, or None where no model is deployed."""
     found = _pointed(namespace)
     return None if found is None or found.model_id == NONE else found
 
 
 def _pointed(namespace: Namespace) -> Pointer | None:
-    """Like `pointer`, with NONE where it says so; None where it was never written."""
+    """Like `pointer`, but with model id NONE after a rollback to the rule score; None where it was never written."""
     path = paths.models(namespace) / POINTER
     return Pointer.read(path, what=f"{path}:", remedy=REMEDY) if path.is_file() else None
 
@@ -190,7 +190,7 @@ def decides(namespace: Namespace) -> Decider:
 
 
 def to_roll_back(namespace: Namespace) -> Namespace:
-    """Which tier of a namespace a rollback is of: the first that is damaged, else the first with a model."""
+    """The tier that a rollback applies to: the first with a damaged model, else the first with a model."""
     tiers = [tier for tier in (namespace.champion, namespace.second) if _standing(tier)]
     return next((tier for tier in tiers if not _whole(tier)), tiers[0] if tiers else namespace)
 
@@ -209,7 +209,7 @@ def deploy(namespace: Namespace, artefact: Artefact, *, reason: str, run_id: str
 
 
 def rollback(namespace: Namespace) -> str:
-    """Point the champion at what decided before it; return that model's id, or NONE where it was the rule score.
+    """Point the champion at the model before it; return that model's id, or NONE where the rule score decided.
 
     Raises BQError where no model is deployed. A model that fails its hash check is never pointed at.
     """
@@ -258,7 +258,7 @@ def _point(namespace: Namespace, model_id: str, kind: Change, reason: str, run_i
 
 
 def clean(namespace: Namespace) -> None:
-    """Remove what a killed deployment left behind: hidden folders, and pointers that were never put in place."""
+    """Remove leftovers of a killed deployment: hidden folders, and pointers that were never put in place."""
     for folder in paths.models(namespace).glob(".tmp-*"):
         shutil.rmtree(folder, ignore_errors=True)
     for file in paths.models(namespace).glob(f".{POINTER}.*.tmp"):

@@ -23,7 +23,7 @@ class Reasons(NamedTuple):
 def reasons(
     answer: pl.DataFrame, strategy: Strategy, settings: Settings, *, whole: bool = False, numbers: bool = True
 ) -> Reasons:
-    """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.quality.decide`.
+    """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.out_of_sample.decide`.
 
     whole : every decision keeps its whole reason. numbers : whether what decided is said, which has columns too.
     """

@@ -11,7 +11,7 @@ from bq.core import params, paths
 from bq.core.errors import BadParameters
 from bq.jobs import collect, evaluate, history, request, retrain, scan, status, tune
 from bq.runs.record import Cause
-from bq.serving import quality
+from bq.serving import out_of_sample
 from bq.strategies.breakout import STRATEGY
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
@@ -102,7 +102,7 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
 def _busiest_session(settings) -> dt.date:
     """A session after the champion's training on which there are many signals."""
     events = surface.events(settings)
-    through = quality.champion(STRATEGY, settings).trained_through
+    through = out_of_sample.champion(STRATEGY, settings).trained_through
     late = events.filter(pl.col("t0") > through).group_by("session").len().sort("len", "session")
     assert late["len"][-1] > 1
     return late["session"][-1]

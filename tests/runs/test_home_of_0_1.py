@@ -126,20 +126,20 @@ def standing(home) -> registry.Artefact:
 def test_the_same_parameters_are_no_changed_recipe(home, changed):
     """Also where only sections differ that are no part of a recipe."""
     settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=changed)
-    assert candidate.standing_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings)
+    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings)
 
 
 def test_other_ways_of_training_are(home):
     settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides="learning.folds=4")
-    assert candidate.standing_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings)
+    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings)
 
 
 def test_a_recipe_is_computed_as_today_from_the_parameters_on_the_card(home, monkeypatch):
     monkeypatch.setattr(candidate, "recipe_digest", lambda settings: f"{settings.learning.folds} folds")
-    assert candidate.standing_recipe(standing(home), BUTTERFLY) == "5 folds"
+    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == "5 folds"
 
 
 def test_where_they_are_no_parameters_of_today_the_stored_digest_stands(home):
     old = standing(home)
     card = old.card.model_copy(update={"parameters": old.card.parameters | {"gone": 1}})
-    assert candidate.standing_recipe(replace(old, card=card), BUTTERFLY) == old.bundle.recipe == "952987c88fbffb4b"
+    assert candidate.incumbent_recipe(replace(old, card=card), BUTTERFLY) == old.bundle.recipe == "952987c88fbffb4b"
