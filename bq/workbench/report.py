@@ -27,6 +27,7 @@ from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
+from bq.workbench.glossary import Linker
 from bq.workbench.sanitize import clean
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -59,6 +60,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
             verdict=verdict,
             bodies=bodies,
             contents=contents,
+            terms=Linker(),
             failures=shown.failures,
             unreadable=shown.unreadable,
             figures=[_inline_json(figure) for figure in shown.figures],
@@ -87,7 +89,8 @@ def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[A
     template = environment().get_template("page.html.j2")
     figures = [_inline_json(figure) for figure in shown.figures]
     notice = NOTICES.get(source)
-    text = template.render(title=title, notice=notice, bodies=bodies, contents=contents, figures=figures, **_scripts())
+    shown_on = {"title": title, "notice": notice, "bodies": bodies, "contents": contents, "figures": figures}
+    text = template.render(**shown_on, terms=Linker(), **_scripts())
     _write(target, text)
 
 
