@@ -6,6 +6,7 @@ traceback (`BQ_LOG=DEBUG` shows it too).
 """
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -55,6 +56,8 @@ def guarded(work: Callable[[], None]) -> int:
     """Do the work; return its exit code, what can be foreseen said in one sentence."""
     log.configure()
     signals.handle(signal.default_int_handler)  # all leave through the same clean-up
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: not every terminal has every character
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # worker processes are the unit of parallelism
     try:
         work()

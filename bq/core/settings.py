@@ -55,6 +55,12 @@ class Market(Section):
         default=None, description="last bar read; null: the newest"
     )
     calendar: str = Field(default="XNYS", description="exchange_calendars name; 24/7 for markets that never close")
+    columns: Annotated[dict[str, str], BelongsTo("source"), Affects.RUNNING] = Field(
+        default={}, description="of your files: {close: PRC} where they call the close PRC"
+    )
+    dates: Annotated[Literal["dmy", "mdy"] | None, BelongsTo("source"), Affects.RUNNING] = Field(
+        default=None, description="dmy or mdy, where the dates of your files read both ways"
+    )
     max_quarantine_share: Annotated[Share, Affects.RUNNING] = Field(
         default=0.02, description="share of bad rows above which a run fails"
     )

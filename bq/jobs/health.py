@@ -21,7 +21,8 @@ def counters(
     """Lines of what, count, of and why; `why` is empty where nothing was left out."""
     events, features = collection.events, strategy.features(settings)
     ready = events.filter(pl.col("label").is_not_null())
-    rows, lost = int(data.counts["read"].sum()), data.findings.filter(pl.col("action").is_in(LOST))
+    judged = pl.col("read") - pl.col("outside") - pl.col("not_asked")
+    rows, lost = int(data.counts.select(judged.sum()).item()), data.findings.filter(pl.col("action").is_in(LOST))
     dates, waiting = len(collection.refused) + len(events), len(events) - len(ready)
     empty = [name for name in features.columns if events[name].is_null().all() or events[name].is_nan().all()]
     shares = made.importances.group_by("feature").agg(pl.col("share").sum())

@@ -13,7 +13,9 @@ from bq.core.log import printable
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
-from bq.market.check import summary
+from bq.market import MarketData
+from bq.market.chains import ChainData
+from bq.market.check import by_rule, gravest, summary
 from bq.market.rules import shown
 from bq.runs.folder import finished
 from bq.runs.read import read
@@ -23,6 +25,7 @@ from bq.workbench import report as html
 from bq.workbench import screen
 
 REASON_WIDTH = 160
+SHOWN_LINES = 20  # of files and symbols; of more, the gravest, and the rules that they broke
 
 
 def verify(request: Request) -> None:
@@ -109,12 +112,21 @@ def check_data(request: Request) -> None:
     """What became of every file, symbol and row. Raises BadData where a run would refuse the data."""
     settings = request.settings.market
     found = market.read(settings)
-    kinds = {"bars": found, **({"chains": found.chain_data} if found.chain_data else {})}
+    kinds: dict[str, MarketData | ChainData] = {"bars": found}
+    if found.chain_data:
+        kinds["chains"] = found.chain_data
     target = paths.outputs() / "check_data"
     for kind, data in kinds.items():
-        path = target / f"{kind}_findings.csv"
-        files.write_text(path, data.findings.with_columns(shown(pl.col(pl.String))).write_csv())
-        screen.show(f"{_table(summary(data))}\nevery finding about {kind} with its row: {screen.shown(path)}")
+        lines = summary(data)
+        tables = {"findings": data.findings, "summary": lines}
+        paths_of = {name: target / f"{kind}_{name}.csv" for name in tables}
+        for name, path in paths_of.items():
+            files.write_text(path, tables[name].with_columns(shown(pl.col(pl.String))).write_csv())
+        screen.show(_table(gravest(lines, SHOWN_LINES)))
+        if (more := len(lines) - SHOWN_LINES) > 0:
+            screen.show(f"… and {more:,} more lines: {screen.shown(paths_of['summary'])}\n\n{_rules(by_rule(data))}")
+        screen.show(f"{kind:<12}{_totals(data)}")
+        screen.show(f"every finding about {kind} with its row: {screen.shown(paths_of['findings'])}")
     reasons = market.refusals(found, settings)
     if reasons:
         raise BadData(reasons)
@@ -122,14 +134,42 @@ def check_data(request: Request) -> None:
 
 def _table(found: pl.DataFrame) -> str:
     lines = [
-        f"{'file':<28}{'symbol':<10}{'read':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}"
+        f"{'file':<28}{'symbol':<10}{'read':>8}{'outside':>8}{'other':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}"
         f"  {'first':<11}{'last':<11} reasons"
     ]
     for row in found.iter_rows(named=True):
         row |= {name: printable(text, keep="") for name, text in row.items() if isinstance(text, str)}
         lines.append(
-            f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}{row['kept']:>8,}{row['quarantined']:>7}"
+            f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}"
+            f"{row['outside']:>8,}{row['not_asked']:>8,}{row['kept']:>8,}{row['quarantined']:>7}"
             f"{row['repaired']:>6}{row['flagged']:>6}  {row['first'] or ''!s:<11}{row['last'] or ''!s:<11} "
             f"{row['reasons'][:REASON_WIDTH]}"
         )
     return "\n".join(lines)
+
+
+def _rules(found: pl.DataFrame) -> str:
+    lines = [f"{'action':<13}{'rule':<23}{'times':>9}{'symbols':>9}{'files':>8}  first case"]
+    for row in found.iter_rows(named=True):
+        case = printable(row["case"], keep="")[:REASON_WIDTH]
+        lines.append(
+            f"{row['action']:<13}{row['rule']:<23}{row['times']:>9,}{row['symbols']:>9,}{row['files']:>8,}  {case}"
+        )
+    return "\n".join(lines)
+
+
+def _totals(data: MarketData | ChainData) -> str:
+    """What became of all rows."""
+    names = {
+        "outside": "outside the dates",
+        "not_asked": "not asked for or without bars",
+        "no_quote": "without a quote",
+        "quarantined": "quarantined",
+        "copies": "dropped as copies",
+        "kept": "kept",
+    }
+    totals = data.counts.select(pl.col(pl.UInt32).sum()).row(0, named=True)
+    parts = ", ".join(
+        f"{totals[name]:,} {words}" for name, words in names.items() if totals.get(name) or name == "kept"
+    )
+    return f"{screen.count(data.counts['file'].n_unique(), 'file')}, {totals['read']:,} rows read: {parts}"

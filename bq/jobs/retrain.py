@@ -199,6 +199,20 @@ def describe_market(run: Run, data: MarketData) -> None:
         run.record.warnings.append(
             f"{screen.count(counts['len'].sum(), 'row')} quarantined ({cases}{', …' if len(counts) > 5 else ''})"
         )
+    run.record.warnings.extend(_jumps(data.findings))
+
+
+def _jumps(findings: pl.DataFrame) -> list[str]:
+    """A warning of prices that jump by what no adjustment explains; none where none does."""
+    jumps = findings.filter(pl.col("rule").is_in(["jump", "split_like"])).sort("symbol", "session")
+    if jumps.is_empty():
+        return []
+    split = int((jumps["rule"] == "split_like").sum())
+    cases = ", ".join(f"{symbol} {day}" for symbol, day in jumps.select("symbol", "session").head(5).rows())
+    return [
+        f"{screen.count(len(jumps), 'price jump')}, {split} like a split that is not adjusted "
+        f"({cases}{', …' if len(jumps) > 5 else ''})"
+    ]
 
 
 def describe_events(run: Run, collection: store.Collection) -> None:

@@ -17,12 +17,14 @@ import polars as pl
 from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.files import digest, sha256
 from bq.core.settings import Market
-from bq.market import chains, quarantine, sources
+from bq.market import calendars, chains, columns, quarantine, sources
 from bq.market.bars import content_hash, findings, rejections
+from bq.market.chains import columns as chain_columns
+from bq.market.closed_days import another_calendar
 from bq.market.sources import bundled, files, simulated
 from bq.market.validation import Validated, validate
 
-Source = Callable[[Market], tuple[pl.DataFrame, pl.DataFrame]]  # rows (`bars.ROWS`) and findings (`bars.FINDINGS`)
+Source = Callable[[Market], sources.Batch]
 
 SOURCES: dict[str, Source] = {
     "bundled": bundled.read,
@@ -30,6 +32,17 @@ SOURCES: dict[str, Source] = {
     "simulated": simulated.read,
     "files": files.read,
 }
+
+
+COUNTS = pl.Schema(
+    {
+        "file": pl.String(),
+        "symbol": pl.String(),
+        **dict.fromkeys(("read", "outside", "not_asked", "quarantined", "copies", "kept"), pl.UInt32()),
+        "first": pl.Date(),  # session kept
+        "last": pl.Date(),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,8 @@ class MarketData:
     quotes : DataFrame with the columns of `chains.quotes.SCHEMA`, sorted; empty unless chains were asked for, in which
     case `chain_data` holds what was found about them.
     findings : DataFrame with the columns of `bars.FINDINGS`; `file` and `row` say where.
-    counts : DataFrame `file, symbol, read, kept, first, last`: rows read and kept.
+    counts : DataFrame of the columns `COUNTS`: of the rows read, those outside the dates, not asked for, quarantined,
+    dropped as copies and kept, which add up.
     source : "simulated" bars are no evidence about a market. calendar : exchange_calendars name.
     data_hash : SHA-256 of the content of `bars`, `quotes` and `sectors`.
     sectors : of the symbols of which the source says it, by their newest row that does.
@@ -85,24 +99,34 @@ def refusals(data: MarketData, settings: Market) -> str:
     rejected = rejections(data.findings, *([data.chain_data.findings] if data.chain_data else []))
     if rejected:
         return rejected
-    lost = set(settings.symbols or data.counts["symbol"].drop_nulls()) - set(data.bars["symbol"])
+    asked = data.counts.filter(pl.col("read") > pl.col("not_asked") + pl.col("outside"))["symbol"].drop_nulls()
+    lost = set(settings.symbols or asked) - set(data.bars["symbol"])
     if (settings.symbols and lost) or data.bars.is_empty():
         named = ", ".join(sorted(lost)) or "all"
-        return f"market: each symbol asked for must have a bar that holds, but these have none: {named}."
+        outside, read = (data.counts[name].sum() for name in ("outside", "read"))
+        dates = f" ({outside:,} of {read:,} rows lie outside market.start and market.end.)" if outside else ""
+        return f"market: each symbol asked for must have a bar that holds, but these have none: {named}.{dates}"
+    constant = data.findings.filter(pl.col("rule") == "constant")["symbol"].n_unique()
+    if constant == data.bars["symbol"].n_unique():
+        return "market: prices must move, but the close of every symbol is the same in all its sessions."
     return ""
 
 
 def read(settings: Market) -> MarketData:
     """Like `load`, but what is to be refused is a finding `rejected` instead of an error (for `make check-data`)."""
-    rows, found = SOURCES[settings.source](settings)
-    rows = rows.filter(sources.wanted(settings))
-    _refuse_unknown(rows, found, settings)
+    _refuse_unknown_columns(settings)
+    batch = SOURCES[settings.source](settings)
+    rows, left_out = batch.rows, batch.left_out
+    _refuse_unknown(rows, batch.findings, left_out, settings)
     checked = validate(rows, calendar=settings.calendar)
-    found = pl.concat([found, checked.findings, _too_many(checked, len(rows), settings.max_quarantine_share)])
+    other = another_calendar(rows, checked.findings, calendar=settings.calendar)
+    advice = " ".join(other["detail"])
+    too_many = _too_many(checked, len(rows), settings.max_quarantine_share, advice=advice)
+    early = _before_calendar(left_out, settings.calendar)
+    found = pl.concat([batch.findings, *early, other, checked.findings, too_many])
     chain_data = None
     if settings.chains:
-        underlyings = checked.bars["symbol"].unique().to_list()
-        chain_data = chains.read_chains(calendar=settings.calendar, underlyings=underlyings)
+        chain_data = chains.read_chains(settings, bars=checked.bars)
     quotes = chain_data.quotes if chain_data else chains.quotes.SCHEMA.to_frame()
     sectors = _sectors(rows)
     contents = content_hash(checked.bars) + chains.quotes.content_hash(quotes) + (digest(sectors) if sectors else "")
@@ -110,7 +134,7 @@ def read(settings: Market) -> MarketData:
         bars=checked.bars,
         quotes=quotes,
         findings=found,
-        counts=checked.counts,
+        counts=_all_counts(checked.counts, left_out),
         source="simulated" if settings.source == "simulated" else "real",
         calendar=settings.calendar,
         data_hash=sha256(contents.encode()),
@@ -126,24 +150,58 @@ def _sectors(rows: pl.DataFrame) -> dict[str, str]:
     return dict(newest.with_columns(pl.col("sector").cast(pl.String)).sort("symbol").rows())
 
 
-def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, settings: Market) -> None:
+def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, left_out: pl.DataFrame, settings: Market) -> None:
     """Raise if a symbol asked for is in no row. (While files are rejected it may be in one of those.)"""
     unknown = sorted(set(settings.symbols or []) - set(rows["symbol"]))
     if not unknown or len(found.filter(pl.col("action") == "rejected")):
         return
-    everything, _ = SOURCES[settings.source](settings.model_copy(update={"symbols": None}))
-    known = everything.filter(sources.wanted(settings.model_copy(update={"symbols": None})))["symbol"].unique()
+    known = {*rows["symbol"].drop_nulls(), *left_out["symbol"].drop_nulls()} - set(unknown)
     raise BadParameters(
         f"`market.symbols` must be symbols of source {settings.source!r} with bars between "
         f"{settings.start or 'the first session'} and {settings.end or 'the last'}, but {unknown[0]!r} has none; "
-        f"{did_you_mean(unknown[0], known.drop_nulls())}"
+        f"{did_you_mean(unknown[0], known)}"
     )
 
 
-def _too_many(checked: Validated, read: int, limit: float) -> pl.DataFrame:
-    """A finding `rejected` if the share of quarantined rows is above the limit."""
+def _refuse_unknown_columns(settings: Market) -> None:
+    """Raise for places in `market.columns` that neither bars nor quotes have."""
+    known = {*columns.ALIASES, *chain_columns.ALIASES}
+    for name in settings.columns:
+        if name not in known:
+            raise BadParameters(
+                f"`market.columns` must name columns of bars or quotes, but got {name!r}; {did_you_mean(name, known)}"
+            )
+
+
+def _before_calendar(left_out: pl.DataFrame, calendar: str) -> list[pl.DataFrame]:
+    """A finding where rows lie before the sessions that are known of a calendar."""
+    early = left_out.filter(pl.col("before_calendar") > 0)
+    if early.is_empty():
+        return []
+    detail = (
+        f"{early['before_calendar'].sum():,} rows of {early['symbol'].n_unique():,} symbols lie before "
+        f"{calendars.sessions(calendar)['session'][0]}, where the sessions of {calendar} begin here; not used"
+    )
+    return [files.about("all files", "flagged", "before_calendar", detail)]
+
+
+def _all_counts(checked: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
+    """`COUNTS` of rows that were judged and of those that were not."""
+    gone = pl.sum_horizontal("not_asked", "before_calendar", "outside")
+    left = left_out.select(
+        "file", "symbol", "not_asked", outside=pl.col("before_calendar") + pl.col("outside"), read=gone
+    )
+    both = pl.concat([checked, left], how="diagonal_relaxed")
+    numbers = [name for name, dtype in COUNTS.items() if dtype == pl.UInt32]
+    summed = both.group_by("file", "symbol").agg(pl.col(numbers).sum(), pl.col("first").min(), pl.col("last").max())
+    return summed.select(pl.col(name).cast(dtype) for name, dtype in COUNTS.items()).sort("file", "symbol")
+
+
+def _too_many(checked: Validated, read: int, limit: float, *, advice: str) -> pl.DataFrame:
+    """A finding `rejected` if the share of quarantined rows is above the limit. advice : what else is to be said."""
     quarantined = checked.findings.filter(pl.col("action") == "quarantined")
     of = {"of": "the rows", "setting": "market.max_quarantine_share", "symbols": "symbols"}
     detail = quarantine.excess(quarantined, read, limit=limit, **of)
     frame = pl.DataFrame({"file": ["all rows"] if detail else []}, schema={"file": pl.String})
+    detail = f"{detail} {advice}".strip()
     return findings(frame, action="rejected", rule="quarantine_share", detail=detail)

@@ -85,6 +85,11 @@ def rejections(*found: pl.DataFrame) -> str:
     return "\n".join(reasons[:10] + ([f"… and {len(reasons) - 10} more"] if len(reasons) > 10 else []))
 
 
+def folded(symbol: str) -> str:
+    """A symbol as it is compared with others that may be the same: without case and the `^` of an index."""
+    return symbol.lstrip("^").lower()
+
+
 def content_hash(bars: pl.DataFrame) -> str:
     """SHA-256 in hex of the content of bars, whatever the order of their rows.
 

@@ -5,21 +5,24 @@ from typing import Any
 import polars as pl
 
 from bq.market import MarketData
+from bq.market.chains import ChainData
 
 ACTIONS = ("rejected", "quarantined", "repaired", "flagged")  # the gravest first
 SHOWN = ("rejected", "quarantined", "dropped", "repaired", "flagged")  # those of quotes too
+ROWS = ("read", "outside", "not_asked", "kept")  # numbers of rows
 CASES = 3  # of a rule, shown with their file and row
 LINES = 100  # of the table in a report
 
 
-def summary(data: MarketData) -> pl.DataFrame:
+def summary(data: MarketData | ChainData) -> pl.DataFrame:
     """One row for each (file, symbol); `symbol` is null where the findings are about a whole file.
 
     data : from `bq.market.read`, which reports what `bq.market.load` refuses.
 
-    Returns DataFrame with columns `file, symbol, read, kept` (rows), `rejected, quarantined, repaired, flagged`
-    (numbers of findings), `first, last` (sessions kept) and `reasons` (each rule, how often, and its first case).
-    Sorted by file and symbol. The sum of `read` is all rows; those of a rejected file were not read.
+    Returns DataFrame with columns `file, symbol, read, outside, not_asked, kept` (rows: read, outside the dates, of
+    symbols not asked for, kept), `rejected, quarantined, repaired, flagged` (numbers of findings), `first, last`
+    (sessions kept) and `reasons` (each rule, how often, and its first case). Sorted by file and symbol. The sum of
+    `read` is all rows; those of a rejected file were not read.
     """
     by = ["file", "symbol"]
     by_rule = (
@@ -32,10 +35,37 @@ def summary(data: MarketData) -> pl.DataFrame:
         reasons=pl.format("{} ×{} ({})", "rule", "times", "case").str.join("; "),
     )
     return (
-        data.counts.join(found, on=by, how="full", coalesce=True, nulls_equal=True)
-        .with_columns(pl.col("read", "kept", *ACTIONS).fill_null(0), pl.col("reasons").fill_null(""))
-        .select(*by, "read", "kept", *ACTIONS, "first", "last", "reasons")
+        data.counts.drop("quarantined")
+        .join(found, on=by, how="full", coalesce=True, nulls_equal=True)
+        .with_columns(pl.col(*ROWS, *ACTIONS).fill_null(0), pl.col("reasons").fill_null(""))
+        .select(*by, *ROWS, *ACTIONS, "first", "last", "reasons")
         .sort(by)
+    )
+
+
+def gravest(lines: pl.DataFrame, count: int) -> pl.DataFrame:
+    """At most `count` lines of a summary, in its order: those with the most rejected, then quarantined, and so on."""
+    ranked = lines.with_row_index("place").sort(*ACTIONS, "place", descending=[*[True] * len(ACTIONS), False])
+    return ranked.head(count).sort("place").drop("place")
+
+
+def by_rule(data: MarketData | ChainData) -> pl.DataFrame:
+    """One row for each action and rule: `action, rule, times, symbols, files, case` (its first), the gravest first."""
+    rows = pl.col("rows").fill_null(1) if "rows" in data.findings.columns else pl.lit(1)
+    found = data.findings.with_columns(
+        pl.col("action").cast(pl.String),
+        rows=rows,
+        case=_case(pl.col("file"), pl.format("row {}", "row"), pl.col("session")),
+    )
+    return (
+        found.group_by("action", "rule", maintain_order=True)
+        .agg(
+            times=pl.col("rows").sum(),
+            symbols=pl.col("symbol").n_unique(),
+            files=pl.col("file").n_unique(),
+            case=pl.col("case").first(),
+        )
+        .sort(pl.col("action").cast(pl.Enum(SHOWN)), "times", "rule", descending=[False, True, False])
     )
 
 
@@ -48,8 +78,9 @@ def _case(*places: pl.Expr) -> pl.Expr:
 def table(data: MarketData) -> dict[str, Any]:
     """The findings as the record and the report of a run keep them: plain values, the gravest and most frequent first.
 
-    Returns `read` and `kept` (rows of bars), `lines` (`action, symbol, rule, times, cases`: at most LINES of them, each
-    with its first CASES as "file, row, session: why") and `more` (lines left out). Quotes are among the lines.
+    Returns `read`, `outside`, `not_asked` and `kept` (rows of bars), `lines` (`action, symbol, rule, times, cases`: at
+    most LINES of them, each with its first CASES as "file, row, session: why") and `more` (lines left out). Quotes are
+    among the lines.
     """
     found = data.findings.with_columns(rows=pl.lit(1, pl.UInt32), action=pl.col("action").cast(pl.String))
     if data.chain_data:
@@ -63,6 +94,8 @@ def table(data: MarketData) -> dict[str, Any]:
     )
     return {
         "read": data.counts["read"].sum(),
+        "outside": data.counts["outside"].sum(),
+        "not_asked": data.counts["not_asked"].sum(),
         "kept": data.counts["kept"].sum(),
         "lines": lines.head(LINES).to_dicts(),
         "more": max(len(lines) - LINES, 0),

@@ -9,7 +9,9 @@ import polars as pl
 from bq.market import calendars
 from bq.market.bars import NUMBERS, ROWS, Rejected, findings
 from bq.market.dates import to_sessions
+from bq.market.tables import ROW, DateOrder, Table, bare
 
+Columns = Mapping[str, str]  # {contract name: a file's name of it}, as the user states them
 Aliases = Mapping[str, Sequence[str]]  # of a column of the contract: the names that files give it
 ALIASES: Aliases = {
     "symbol": ("symbol", "ticker"),
@@ -20,20 +22,26 @@ ALIASES: Aliases = {
     "iv": ("iv", "impliedvolatility"),
     "sector": ("sector",),
 }
+NAMED = {
+    "symbol": ("actsymbol", "tic", "stocksymbol", "stock", "instrument", "permno", "name")
+}  # where none of ALIASES is
 EMPTY = ("", "-", "null", "none", "na", "n/a", "#n/a")  # texts that mean: no value
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
-def by_alias(names: list[str], aliases: Aliases) -> dict[str, str]:
+def by_alias(names: list[str], aliases: Aliases, columns: Columns | None = None) -> dict[str, str]:
     """`{contract name: file's name}` of the columns that have a place; case, spaces and punctuation do not matter.
 
+    columns : places that the user has stated; they go before the aliases.
     Raises Rejected if two columns claim the same place.
     """
     place = {alias: name for name, known in aliases.items() for alias in known}
-    found: dict[str, str] = {}
+    found = {name: column for name, column in (columns or {}).items() if name in aliases and column in names}
+    stated = dict(found)
     for name in names:
-        bare = re.sub(r"_duplicated_\d+$", "", name).casefold()
-        canonical = place.get(re.sub(r"[\W_]", "", bare))
+        canonical = place.get(bare(name))
+        if canonical in stated or name in stated.values():
+            continue
         if canonical in found:
             both = f"{found[canonical]!r} and {name!r}"
             raise Rejected("two_columns", f"one column may hold `{canonical}`, but {both} do. Rename or remove one.")
@@ -42,54 +50,70 @@ def by_alias(names: list[str], aliases: Aliases) -> dict[str, str]:
     return found
 
 
-def missing(name: str, names: list[str], aliases: Aliases) -> Rejected:
-    """The refusal of a file without a column that it needs."""
-    must = f"a column {' or '.join(f'`{alias}`' for alias in aliases[name])} must be there"
-    return Rejected("missing_column", f"{must}, but the columns are: {', '.join(map(repr, names[:20]))}.")
+def missing(absent: Sequence[str], names: list[str], aliases: Aliases) -> Rejected:
+    """The refusal of a file without the columns that it needs."""
+    others = {name: [alias for alias in aliases[name] if alias != name] for name in absent}
+    must = " and ".join(f"`{name}`" + (f" ({', '.join(others[name])})" if others[name] else "") for name in absent)
+    columns = "a column" if len(absent) == 1 else "columns"
+    if names and all(re.search(r"\d", name) for name in names):
+        return Rejected(
+            "missing_column",
+            f"the first line must name the columns, among them {must}, but reads {', '.join(names[:5])}. Add one.",
+        )
+    shown = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    stated = ", ".join(f"{name}: <its name>" for name in absent)
+    return Rejected(
+        "missing_column",
+        f"{columns} {must} must be there, but the columns are: {shown}. If one of them is it, say so by "
+        f"`market.columns: {{{stated}}}`.",
+    )
 
 
-def match(names: list[str]) -> dict[str, str]:
+def match(names: list[str], columns: Columns | None = None) -> dict[str, str]:
     """Which of a file's columns holds which column of the contract: `{contract name: file's name}`.
 
-    Case, spaces and punctuation do not matter. Raises Rejected if a required column (session, close) is absent, or if
-    two columns claim the same place.
+    Case, spaces and punctuation do not matter. columns : places that the user has stated. Raises Rejected if a required
+    column (session, close) is absent, or if two columns claim the same place.
 
     >>> match(["Date", "Adj Close", "Close", "Exchange"])
     {'session': 'Date', 'adj_close': 'Adj Close', 'close': 'Close'}
     """
-    found = by_alias(names, ALIASES)
-    for name in ("session", "close"):
-        if name not in found:
-            raise missing(name, names, ALIASES)
+    found = by_alias(names, ALIASES, columns)
+    absent = [name for name in ("session", "close") if name not in found]
+    if absent:
+        raise missing(absent, names, ALIASES)
+    known = {bare(name): name for name in names if name not in found.values()}
+    for place, others in NAMED.items():
+        if place not in found and (other := next((name for name in others if name in known), None)):
+            found[place] = known[other]
     return found
 
 
 def typed(
-    scan: pl.LazyFrame, *, file: str, symbol: str, calendar: str, today: dt.date, decimal_comma: bool = False
+    table: Table, found: Mapping[str, str], *, file: str, calendar: str, today: dt.date
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     """Give a file's columns the names and types of the contract.
 
-    scan : the file, columns as found. file, symbol : origin for findings; symbol of the rows if no column says it.
+    table : the file as a recogniser gives it (with a decimal comma no number in the file may hold a point).
+    found : from `match`. file : origin for findings.
     calendar : its time zone turns timestamps into sessions. today : no session may be later.
-    decimal_comma : text may read 1,5 for 1.5 (then no number in the file may hold a point).
 
     Returns the lazy rows (`bars.ROWS`; adj = adj_close / close where the file has adj_close and no adj; adj = 1 and
     quoted = true where it has no such columns) and the findings about columns that are ignored.
 
     Raises Rejected for what makes the whole file unfit.
     """
-    schema = scan.collect_schema()
-    found = match(schema.names())
+    found, decimal_comma = dict(found), table.decimal_comma
     if "adj" in found:
         found.pop("adj_close", None)
-    rows = scan.select(pl.col(name).alias(canonical) for canonical, name in found.items()).with_row_index("row", 1)
+    rows = numbered(table, found)
     types = rows.collect_schema()
     _check_numbers(rows, types, decimal_comma=decimal_comma)
     numbers = [name for name in found if name in (*NUMBERS, "adj_close")]
     columns = {name: _number(name, types[name], decimal_comma=decimal_comma) for name in numbers}
-    days = _days(rows, calendar=calendar, today=today)
+    days = _days(rows, calendar=calendar, today=today, order=table.dates)
     columns["session"] = pl.col("day")
-    columns["symbol"] = _ticker() if "symbol" in found else pl.lit(symbol)
+    columns["symbol"] = ticker("symbol", types["symbol"]) if "symbol" in found else pl.lit(table.stem)
     columns["row"] = pl.col("row")
     columns["sector"] = _text(pl.col("sector")) if "sector" in found else pl.lit(None)
     columns["quoted"] = _truth(rows) if "quoted" in found else pl.lit(True)
@@ -98,19 +122,32 @@ def typed(
         columns["adj"] = columns["adj_close"] / columns["close"] if "adj_close" in found else pl.lit(1.0)
     rows = rows.join(days, on="session", how="left", maintain_order="left")
     rows = rows.select(columns.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in ROWS.items())
-    return rows, _ignored(schema.names(), found, file=file)
+    return rows, _ignored(table.names, found, file=file)
+
+
+def numbered(table: Table, found: Mapping[str, str]) -> pl.LazyFrame:
+    """The columns that have a place, under the contract's names, and `row`: that of the file, from 1."""
+    rows = table.scan.select(
+        *([pl.col(ROW).alias("row")] if ROW in table.names else []),
+        *(pl.col(name).alias(canonical) for canonical, name in found.items()),
+    )
+    return rows if ROW in table.names else rows.with_row_index("row", 1)
 
 
 def _ignored(names: list[str], found: dict[str, str], *, file: str) -> pl.DataFrame:
-    extra = [name for name in names if name not in found.values()]
+    extra = [name for name in names if name not in (*found.values(), ROW)]
     frame = pl.DataFrame({"file": [file] if extra else []}, schema={"file": pl.String})
     return findings(frame, action="repaired", rule="extra_columns", detail=f"ignored: {', '.join(extra)}")
 
 
-def _ticker() -> pl.Expr:
-    """Symbols as written (`NA` is one), without surrounding blanks; null where there is nothing."""
-    ticker = pl.col("symbol").cast(pl.String).str.strip_chars()
-    return pl.when(ticker != "").then(ticker)
+def ticker(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Symbols as written (`NA` is one), without surrounding blanks; null where there is nothing.
+
+    Whole numbers that a missing value has made fractions of (10107.0) are whole again.
+    """
+    column = pl.col(name).cast(pl.Int64, strict=False) if dtype.is_float() else pl.col(name)
+    text = column.cast(pl.String).str.strip_chars()
+    return pl.when(text != "").then(text)
 
 
 def _text(column: pl.Expr) -> pl.Expr:
@@ -159,7 +196,7 @@ def _refuse_text(rows: pl.LazyFrame, name: str) -> None:
         raise Rejected("wrong_dtype", f"row {row}: {name} must be a plain number (1234.5), but reads {text!r}.")
 
 
-def _days(rows: pl.LazyFrame, *, calendar: str, today: dt.date) -> pl.LazyFrame:
+def _days(rows: pl.LazyFrame, *, calendar: str, today: dt.date, order: DateOrder | None) -> pl.LazyFrame:
     """The trading session `day` for each different value of the column `session`, as found.
 
     A table to join: the streaming engine does not stream a long `replace_strict`, and a file has few different days.
@@ -168,7 +205,7 @@ def _days(rows: pl.LazyFrame, *, calendar: str, today: dt.date) -> pl.LazyFrame:
     text = pl.col("as_found") if found["as_found"].dtype.is_temporal() else _text(pl.col("as_found"))
     found = found.with_columns(value=text).drop_nulls().sort("value")
     try:
-        sessions = to_sessions(found["value"], zone=calendars.time_zone(calendar))
+        sessions = to_sessions(found["value"], zone=calendars.time_zone(calendar), order=order)
         late = found["value"].filter(sessions > today)
         if len(late):
             raise Rejected("future_session", f"no session may be later than today, {today}, but one is.", late[0])

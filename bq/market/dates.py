@@ -1,22 +1,33 @@
 """From the dates and times that files hold to trading sessions, refusing what could mean two things."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import polars as pl
 
 from bq.market.bars import Rejected
+from bq.market.tables import DateOrder
 
-DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
-TIMESTAMP = r"^(?<day>\S+?)(?:[T ](?<clock>\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(?<offset>Z|[+-]\d{2}:?\d{2})?)?$"
+DATE_FORMATS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%Y"),
+    *("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y"),
+    *("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"),
+)
+ORDERS: dict[DateOrder, tuple[str, ...]] = {"mdy": ("%m/%d/%Y", "%m-%d-%Y"), "dmy": ("%d/%m/%Y", "%d-%m-%Y")}
+DAY = r"[A-Za-z]{3,9} \d{1,2}, \d{4}|\d{1,2} [A-Za-z]{3} \d{4}|\S+?"
+TIMESTAMP = (
+    rf"^(?<day>{DAY})(?:[T ](?<clock>\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?) ?(?<offset>Z|[+-]\d{{2}}:?\d{{2}})?)?$"
+)
 MIDNIGHT = r"^00:00(:00(\.0+)?)?$"
 ADVICE = "Write plain dates (2020-01-31) or times with their UTC offset (2020-01-31T16:00:00-05:00)."
 
 
-def to_sessions(values: pl.Series, *, zone: str) -> pl.Series:
+def to_sessions(values: pl.Series, *, zone: str, order: DateOrder | None = None) -> pl.Series:
     """The session date of each value, in the exchange's own time zone.
 
     values : dates, timestamps, or text of either, without nulls. Timestamps with a zone are converted to `zone`; those
     without one are taken as dates if all of them are at midnight. zone : IANA name.
+    order : of day and month, for text that reads both ways.
 
     Raises Rejected (a BadData) for what is no date, for a time of day without a zone, for mixed zones, for text whose
     day and month cannot be told apart, and for midnight UTC where that is the evening before at the exchange.
@@ -26,7 +37,7 @@ def to_sessions(values: pl.Series, *, zone: str) -> pl.Series:
     [datetime.date(2020, 1, 3), datetime.date(2020, 1, 4)]
     """
     if values.dtype == pl.String:
-        values = _parse(values, zone=zone)
+        values = _parse(values, zone=zone, order=order)
     if values.dtype == pl.Date:
         return values
     if not isinstance(values.dtype, pl.Datetime):
@@ -55,10 +66,24 @@ def _local(stamps: pl.Series, *, zone: str) -> pl.Series:
     return local.dt.date()
 
 
-def _parse(texts: pl.Series, *, zone: str) -> pl.Series:
+def order_of(values: pl.Series) -> DateOrder | None:
+    """Which of day and month comes first in text that cannot be read otherwise; None where nothing says it."""
+    if values.dtype != pl.String:
+        return None
+    days = values.str.extract_groups(TIMESTAMP).struct.field("day")
+    fit: list[DateOrder] = [order for order in ORDERS if len(values) and _fitting(days, ORDERS[order])]
+    return fit[0] if len(fit) == 1 else None
+
+
+def _fitting(days: pl.Series, formats: Sequence[str]) -> list[pl.Series]:
+    readings = (days.str.to_date(form, strict=False) for form in formats)
+    return [reading for reading in readings if not reading.has_nulls()]
+
+
+def _parse(texts: pl.Series, *, zone: str, order: DateOrder | None) -> pl.Series:
     """Text to Date, or to Datetime in UTC where it carries offsets."""
     parts = texts.str.extract_groups(TIMESTAMP).struct.unnest()
-    days = _parse_days(parts["day"], texts)
+    days = _parse_days(parts["day"], texts, order=order)
     offsets = parts["offset"]
     if offsets.is_null().all():
         timed = texts.filter((~parts["clock"].str.contains(MIDNIGHT)).fill_null(False))
@@ -79,16 +104,19 @@ def _parse(texts: pl.Series, *, zone: str) -> pl.Series:
     return instants
 
 
-def _parse_days(days: pl.Series, texts: pl.Series) -> pl.Series:
+def _parse_days(days: pl.Series, texts: pl.Series, *, order: DateOrder | None) -> pl.Series:
     """The one reading of all days that fits."""
-    readings = [days.str.to_date(form, strict=False) for form in DATE_FORMATS]
-    fitting = [reading for reading in readings if not reading.has_nulls()]
+    other = [form for name, forms in ORDERS.items() if order and name != order for form in forms]
+    forms = [form for form in DATE_FORMATS if form not in other]
+    fitting = _fitting(days, forms)
     if not fitting:
-        best = min(readings, key=pl.Series.null_count)
+        best = min((days.str.to_date(form, strict=False) for form in forms), key=pl.Series.null_count)
         _refuse_first(texts, best.is_null(), "session must hold dates")
     if any(not reading.equals(fitting[0]) for reading in fitting):
         raise Rejected(
-            "ambiguous_dates", f"day and month must be told apart, but {texts[0]!r} reads both ways. {ADVICE}"
+            "ambiguous_dates",
+            f"day and month must be told apart, but {texts[0]!r} reads both ways. Set `market.dates: dmy` or `mdy`, or "
+            "write plain dates (2020-01-31).",
         )
     return fitting[0]
 

@@ -12,6 +12,10 @@ NEEDED = ("symbol", "session", "close", "adj", "quoted")
 POSITIVE = ("open", "high", "low", "close", "adj", "iv")
 ROUNDING = 1e-4  # relative: how far open and close may print outside [low, high], for vendors that round prices
 UNPRINTABLE = r"[\p{C}\p{Zl}\p{Zp}]"  # control, format and unassigned characters, line and paragraph separators
+ABSURD = 1e20  # above it no price and no volume of any market; sums of it swallow everything else
+FAR = 1e9  # times a symbol's median close or adj, or a fraction of it, that no history spans …
+FAR_VOLUME = 1e6  # … times its median volume: a day of that …
+FAR_IN_DAY = 1e4  # … times the close of its own session: erroneous trades have printed some thousand times it
 MAX_IV = 5.0  # 500%: above it the column holds percent, not decimals
 
 
@@ -24,8 +28,8 @@ class Rule(NamedTuple):
 
 
 def row_rules(*, calendar: str, now_utc: dt.datetime) -> list[Rule]:
-    """All rules for rows that have the columns of `ROWS`, `day` and `close_utc` of the session, and `shares_key`."""
-    return [*_values(), *_ranges(), *_sessions(calendar=calendar, now_utc=now_utc)]
+    """All rules for rows with the columns of `ROWS` and `TYPICAL`, with `day`, `close_utc` and `shares_key`."""
+    return [*_values(), *_ranges(), *_absurd(), *_sessions(calendar=calendar, now_utc=now_utc)]
 
 
 def _values() -> list[Rule]:
@@ -69,6 +73,48 @@ def _ranges() -> list[Rule]:
         Rule("high_below_low", high < low, pl.format("high must be >= low, but high is {} and low {}", high, low)),
         outside("open"),
         outside("close"),
+    ]
+
+
+TYPICAL = ("close", "adj", "volume")  # columns `typical_…`: the symbol's own median, of what is > 0 and finite
+
+
+def typical(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the columns `typical_…`: the lower median of a symbol's values, which a few absurd ones cannot move."""
+    usable = {name: pl.col(name).filter(pl.col(name) > 0, pl.col(name) <= ABSURD) for name in TYPICAL}
+    medians = rows.group_by("symbol").agg(
+        values.quantile(0.5, interpolation="lower").alias(f"typical_{name}") for name, values in usable.items()
+    )
+    return rows.join(medians, on="symbol", how="left", nulls_equal=True, maintain_order="left")
+
+
+def _absurd() -> list[Rule]:
+    """Finite values that are no prices or volumes of their symbol: one in a running sum, and the rest of it is lost."""
+
+    def beyond(name: str) -> Rule:
+        usual = pl.col(f"typical_{name}")
+        broken = (pl.col(name) > usual * FAR) | (pl.col(name) < usual / FAR)
+        text = pl.format(f"{name} must be within {FAR:.0e} times the symbol's median, {{}}, but is {{}}", usual, name)
+        return Rule("absurd_value", broken, text)
+
+    def above_close(name: str) -> Rule:
+        text = f"{name} must be below {FAR_IN_DAY:,.0f} times the close, but is {{}} with close {{}}"
+        return Rule("absurd_value", pl.col(name) > pl.col("close") * FAR_IN_DAY, pl.format(text, name, "close"))
+
+    usual = pl.col("typical_volume")
+    volume = f"volume must be below {FAR_VOLUME:,.0f} times the symbol's median, {{}}, but is {{}}"
+    return [
+        *(
+            Rule(
+                "absurd_value",
+                pl.col(name) > ABSURD,
+                pl.format(f"{name} must be below {ABSURD:.0e}, but is {{}}", name),
+            )
+            for name in NUMBERS
+        ),
+        *(beyond(name) for name in ("close", "adj")),
+        *(above_close(name) for name in ("open", "high")),
+        Rule("absurd_value", pl.col("volume") > usual * FAR_VOLUME, pl.format(volume, usual, "volume")),
     ]
 
 

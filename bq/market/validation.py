@@ -9,7 +9,7 @@ from bq.market import calendars
 from bq.market.bars import SCHEMA, findings
 from bq.market.copies import shares_key, without_copies
 from bq.market.flags import flags
-from bq.market.rules import row_rules
+from bq.market.rules import row_rules, typical
 
 KEY = ("symbol", "session")
 
@@ -37,12 +37,12 @@ def validate(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime | None =
     ordered, unsorted = _ordered(rows)
     unique, copies = _without_copies(ordered)
     days = calendars.sessions(calendar).with_row_index("day")
-    judged = unique.with_columns(shares_key(KEY)).join(days, on="session", how="left", maintain_order="left")
+    judged = typical(unique.with_columns(shares_key(KEY))).join(days, on="session", how="left", maintain_order="left")
     kept, quarantined = _judged(judged, calendar=calendar, now_utc=now_utc)
     return Validated(
         bars=kept.select(SCHEMA.names()),
         findings=pl.concat([unsorted, copies, quarantined, flags(kept)]),
-        counts=_counts(rows, kept),
+        counts=_counts(rows, kept, pl.concat([copies, quarantined])),
     )
 
 
@@ -70,9 +70,14 @@ def _judged(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime) -> tuple
     return rows.filter(pl.col("rule").is_null()), findings(broken, action="quarantined", detail=detail)
 
 
-def _counts(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
-    """Rows read and kept, first and last session kept, for each (file, symbol)."""
+def _counts(rows: pl.DataFrame, kept: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """Rows read, quarantined, dropped as copies and kept, first and last session kept, for each (file, symbol)."""
     by = ["file", "symbol"]
     of_kept = kept.group_by(by).agg(kept=pl.len(), first=pl.col("session").min(), last=pl.col("session").max())
-    counts = rows.group_by(by).agg(read=pl.len()).join(of_kept, on=by, how="left", nulls_equal=True)
-    return counts.with_columns(pl.col("kept").fill_null(0)).sort(by)
+    of_gone = gone.group_by(by).agg(
+        quarantined=(pl.col("action") == "quarantined").sum(), copies=(pl.col("action") == "repaired").sum()
+    )
+    counts = rows.group_by(by).agg(read=pl.len())
+    for more in (of_gone, of_kept):
+        counts = counts.join(more, on=by, how="left", nulls_equal=True)
+    return counts.with_columns(pl.col("quarantined", "copies", "kept").fill_null(0)).sort(by)

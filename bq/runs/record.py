@@ -85,9 +85,11 @@ class Finding(Facts):
 
 
 class Findings(Facts):
-    """Rows of bars read and kept, and what was found in them."""
+    """What became of the rows of bars, and what was found in them."""
 
     read: int = 0
+    outside: int = 0  # the dates
+    not_asked: int = 0  # of symbols that are not asked for
     kept: int = 0
     lines: list[Finding] = []
     more: int = 0  # lines left out

@@ -21,8 +21,8 @@ def main() -> None:
 
     def work(run: protocol.Run) -> None:
         with run.phase(where, stoppable=where != "deployment"):
-            files.write_text(ready, run.run_id)
             tempfile.mkstemp()
+            files.write_text(ready, run.run_id)
             end = time.monotonic() + SECONDS
             while not go_on.exists() and time.monotonic() < end:
                 time.sleep(0.02)

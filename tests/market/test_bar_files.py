@@ -142,7 +142,7 @@ def test_back_adjusted_closes_can_be_declared(bars_folder):
 
 
 UNFIT = {
-    "no-bytes": ("unreadable", b""),
+    "no-bytes": ("empty", b""),
     "no-rows": ("empty", b"date,close\n"),
     "no-close": ("missing_column", b"date,price\n2020-01-02,1\n"),
     "no-date": ("missing_column", b"close,volume\n1,1\n"),
@@ -231,9 +231,10 @@ def test_a_half_empty_file_fails_the_run_with_its_counts(bars_folder):
 
 
 def test_the_same_bars_in_two_files_are_used_once_and_contradictions_not_at_all(bars_folder):
-    (bars_folder / "AAPL.csv").write_text(PLAIN)
+    named = PLAIN.replace("date", "symbol,date").replace("2020-", "AAPL,2020-")
+    (bars_folder / "AAPL.csv").write_text(named)
     (bars_folder / "again").mkdir()
-    (bars_folder / "again" / "AAPL.csv").write_text(PLAIN.replace(",200", ",201"))
+    (bars_folder / "again" / "AAPL.csv").write_text(named.replace(",200", ",201"))
     data = read(max_quarantine_share=1.0)
     assert data.bars["session"].to_list() == [dt.date(2020, 1, 2)]
     conflicts = data.findings.filter(pl.col("rule") == "conflicting_duplicate")

@@ -97,7 +97,8 @@ def test_a_symbol_names_no_file(home, tmp_path, monkeypatch, symbol):
     before = set(everything(tmp_path))
     monkeypatch.setenv("SET", "market.source=files")
     housekeeping.check_data(request.read())
-    assert set(everything(tmp_path)) - before == {str(home / "outputs/check_data/bars_findings.csv")}
+    written = {str(home / f"outputs/check_data/bars_{name}.csv") for name in ("findings", "summary")}
+    assert set(everything(tmp_path)) - before == written
 
 
 def test_no_file_is_named_by_what_data_says():

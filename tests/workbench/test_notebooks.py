@@ -6,6 +6,7 @@ from workbench_sample import write_notebook
 from bq.core import files
 from bq.core.errors import BadParameters
 from bq.workbench import notebooks, report
+from tests.stored import run_record
 
 PARAMETERS = (
     "parameters",
@@ -65,7 +66,7 @@ def test_the_kernel_opens_no_tcp_port(execute):
         pytest.param(SLEEP, "Timeout", {"deadline_seconds": 8}, id="run deadline"),
     ],
 )
-def test_every_kind_of_failure_is_raised_and_still_gives_a_report(execute, run, tmp_path, capfd, source, ename, limits):
+def test_every_kind_of_failure_is_raised_and_still_gives_a_report(execute, tmp_path, capfd, source, ename, limits):
     with pytest.raises(notebooks.NotebookFailed) as caught:
         execute("print('before it')", source, "print('never')", **limits)
     failure = caught.value
@@ -76,7 +77,7 @@ def test_every_kind_of_failure_is_raised_and_still_gives_a_report(execute, run, 
     assert saved.cells[2].source == source
     assert [cell.metadata.papermill.status for cell in saved.cells] == ["completed", "completed", "failed", "pending"]
     target = tmp_path / "report.html"
-    report.render([execute.output], target, run=run | {"status": "failed", "error": str(failure)}, verdict=None)
+    report.render([execute.output], target, run=run_record(status="failed", error=str(failure)), verdict=None)
     page = target.read_text()
     assert "This run failed." in page
     assert 'href="#cell-0-2"' in page

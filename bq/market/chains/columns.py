@@ -2,6 +2,8 @@
 
 import datetime as dt
 import re
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import polars as pl
 
@@ -9,15 +11,16 @@ from bq.market import calendars
 from bq.market.bars import Rejected
 from bq.market.chains.conventions import underlying_of
 from bq.market.chains.quotes import NUMBERS, ROWS, findings
-from bq.market.columns import EMPTY, by_alias, missing
-from bq.market.dates import to_sessions
+from bq.market.columns import EMPTY, Columns, by_alias, missing, numbered, ticker
+from bq.market.dates import order_of, to_sessions
+from bq.market.tables import ROW, DateOrder, Table
 
 ALIASES = {
-    "underlying": ("underlying", "underlyingsymbol", "symbol", "ticker"),
+    "underlying": ("underlying", "underlyingsymbol", "symbol", "ticker", "actsymbol"),
     "root": ("root",),
     "contract": ("contract", "optionroot", "contractsymbol", "optionsymbol", "occsymbol"),
     "session": ("session", "quotedate", "date", "tradedate", "datadate"),
-    "expiry": ("expiry", "expiration", "expirationdate", "expirydate", "expiredate"),
+    "expiry": ("expiry", "expiration", "expirationdate", "expirydate", "expiredate", "exdate"),
     "right": ("right", "type", "optiontype", "callput", "putcall", "cp", "cpflag"),
     "strike": ("strike",),  # not `strike_price`: a well-known vendor multiplies that by 1000
     "bid": ("bid", "bidprice", "bideod", "bestbid"),
@@ -40,42 +43,43 @@ WORDS = {
 ASKED_OF = (*NUMBERS, "vendor_iv")
 
 
-def match(names: list[str]) -> dict[str, str]:
+def match(names: list[str], columns: Columns | None = None, *, spot: bool = True) -> dict[str, str]:
     """Which of a file's columns holds which column of the contract: `{contract name: file's name}`.
 
-    Case, spaces and punctuation do not matter. Raises Rejected if a required column is absent and no OCC id stands in
-    for it, or if two columns claim the same place.
+    Case, spaces and punctuation do not matter. columns : places that the user has stated. spot : whether there must be
+    a column of it. Raises Rejected if a required column is absent and no OCC id stands in for it, or if two columns
+    claim the same place.
 
     >>> match(["quotedate", "underlying_last", "optionroot", "bid", "ask", "delta"])["spot"]
     'underlying_last'
     """
-    found = by_alias(names, ALIASES)
-    for name in REQUIRED:
-        if name not in found and not ("contract" in found and name in IN_CONTRACT):
-            raise missing(name, names, ALIASES)
+    found = by_alias(names, ALIASES, columns)
+    stands_in = IN_CONTRACT if "contract" in found else ()
+    absent = [name for name in REQUIRED if name not in found and name not in stands_in and (spot or name != "spot")]
+    if absent:
+        raise missing(absent, names, ALIASES)
     if all(name in found for name in IN_CONTRACT):
         found.pop("contract", None)
     return found
 
 
 def typed(
-    scan: pl.LazyFrame, *, file: str, stem: str, calendar: str, today: dt.date
+    table: Table, found: Mapping[str, str], *, file: str, calendar: str, today: dt.date
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     """Give a file's columns the names and types of the contract; columns that it does not know are never read.
 
-    scan : the file, columns as found. file : origin for findings. stem : the underlying where no column says it.
+    table : the file as a recogniser gives it. found : from `match`. file : origin for findings.
     calendar : its time zone turns timestamps into sessions. today : no session may be later.
 
     Returns the lazy rows (`quotes.ROWS`) and the findings about columns that are ignored.
     Raises Rejected for what makes the whole file unfit.
     """
-    names = scan.collect_schema().names()
-    found = match(names)
-    rows = scan.select(pl.col(name).alias(canonical) for canonical, name in found.items()).with_row_index("row", 1)
-    rows = _from_contract(_plain(rows), found)
+    comma = table.decimal_comma
+    rows = _from_contract(_plain(numbered(table, found)), found)
     types = rows.collect_schema()
-    dates = _judged(rows, types, zone=calendars.time_zone(calendar), today=today)
-    columns = {name: _number(name, types[name]) for name in ASKED_OF if name in types}
+    reading = _Reading(calendars.time_zone(calendar), today, table.dates, comma)
+    dates = _judged(rows, types, reading)
+    columns = {name: _number(name, types[name], comma=comma) for name in ASKED_OF if name in types}
     columns |= {
         name: _text(name).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.String)
         for name, words in WORDS.items()
@@ -85,9 +89,9 @@ def typed(
         name: _dated(name, types[name]).replace_strict(values, days, default=None, return_dtype=pl.Date)
         for name, (values, days) in dates.items()
     }
-    columns |= _named(types, stem=stem) | {"row": pl.col("row"), "file": pl.lit(file)}
+    columns |= _named(types, stem=table.stem) | {"row": pl.col("row"), "file": pl.lit(file)}
     rows = rows.select(columns.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in ROWS.items())
-    return rows, _ignored(names, found, file=file)
+    return rows, _ignored(table.names, found, file=file)
 
 
 def _plain(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -97,7 +101,7 @@ def _plain(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.with_columns(pl.col(texts).cast(pl.String)) if texts else rows
 
 
-def _from_contract(rows: pl.LazyFrame, found: dict[str, str]) -> pl.LazyFrame:
+def _from_contract(rows: pl.LazyFrame, found: Mapping[str, str]) -> pl.LazyFrame:
     """Rows with what the OCC id says in columns of its own, where the file has no such columns."""
     if "contract" not in found:
         return rows
@@ -113,34 +117,42 @@ def _from_contract(rows: pl.LazyFrame, found: dict[str, str]) -> pl.LazyFrame:
 
 def _named(types: pl.Schema, *, stem: str) -> dict[str, pl.Expr]:
     """The columns `underlying` and `root`, each from the other where the file has one of them."""
-    root = _text("root", keep_words=True) if "root" in types else None
+    root = ticker("root", types["root"]) if "root" in types else None
     if "underlying" in types:
-        underlying = _text("underlying", keep_words=True)
+        underlying = ticker("underlying", types["underlying"])
     else:
         underlying = pl.lit(stem) if root is None else underlying_of(root)
     return {"underlying": underlying, "root": underlying if root is None else root}
 
 
-def _text(name: str, *, keep_words: bool = False) -> pl.Expr:
-    """Text without surrounding blanks, null where it says that there is no value (`keep_words`: NA is a ticker)."""
+def _text(name: str) -> pl.Expr:
+    """Text without surrounding blanks, null where it says that there is no value."""
     text = pl.col(name).cast(pl.String).str.strip_chars()
-    return pl.when(text != "" if keep_words else ~text.str.to_lowercase().is_in(EMPTY)).then(text)
+    return pl.when(~text.str.to_lowercase().is_in(EMPTY)).then(text)
 
 
 def _dated(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name) if dtype.is_temporal() else _text(name)
 
 
-def _number(name: str, dtype: pl.DataType) -> pl.Expr:
+def _number(name: str, dtype: pl.DataType, *, comma: bool) -> pl.Expr:
     """A column as numbers; text that is none becomes null."""
     if dtype != pl.String:
         return pl.col(name).cast(pl.Float64)
-    return pl.col(name).str.strip_chars().cast(pl.Float64, strict=False)
+    text = pl.col(name).str.strip_chars()
+    return (text.str.replace(",", ".", literal=True) if comma else text).cast(pl.Float64, strict=False)
 
 
-def _judged(
-    rows: pl.LazyFrame, types: pl.Schema, *, zone: str, today: dt.date
-) -> dict[str, tuple[pl.Series, pl.Series]]:
+class _Reading(NamedTuple):
+    """How a file's text is read: `zone` of the exchange, its `today`, `order` of day and month, `comma` for a point."""
+
+    zone: str
+    today: dt.date
+    order: DateOrder | None
+    comma: bool
+
+
+def _judged(rows: pl.LazyFrame, types: pl.Schema, reading: _Reading) -> dict[str, tuple[pl.Series, pl.Series]]:
     """The values that `session` and `expiry` take, each with its date.
 
     Raises Rejected for a file without rows and for columns that do not hold what they must. One pass over the file.
@@ -150,27 +162,37 @@ def _judged(
         if types[name] not in (pl.String, pl.Null) and not types[name].is_numeric():
             raise Rejected("wrong_dtype", f"{name} must hold numbers, but holds {types[name]}.")
     unread = {
-        name: _number(name, types[name]).is_null() & _text(name).is_not_null()
+        name: _number(name, types[name], comma=reading.comma).is_null() & _text(name).is_not_null()
         for name in numbers
         if types[name] == pl.String
     }
     values = {name: _text(name).str.to_lowercase() for name in WORDS if name in types}
     values |= {name: _dated(name, types[name]) for name in ("session", "expiry")}
-    values |= {name: _text(name, keep_words=True) for name in ("underlying",) if name in types}
+    values |= {name: ticker(name, types[name]) for name in ("underlying",) if name in types}
     facts = {name: value.unique().implode() for name, value in values.items()}
+    texts = [name for name in numbers if types[name] == pl.String]
+    if reading.comma and texts:
+        facts |= {mark: pl.any_horizontal(pl.col(texts).str.contains(mark, literal=True)).any() for mark in ",."}
     seen = rows.select(len=pl.len(), **{name: wrong.any() for name, wrong in unread.items()}, **facts).collect(
         engine="streaming"
     )
     if not seen["len"].item():
         raise Rejected("empty", "a file must hold rows, but this one has none.")
+    if "," in seen and seen[","].item() and seen["."].item():
+        raise Rejected(
+            "mixed_decimals", "numbers must use one decimal mark and no other, but the file has `,` and `.`."
+        )
     for name, wrong in unread.items():
         if seen[name].item():
             row, text = rows.filter(wrong).select("row", name).head(1).collect(engine="streaming").row(0)
             raise Rejected("wrong_dtype", f"row {row}: {name} must be a plain number (1234.5), but reads {text!r}.")
     distinct = {name: seen[name].item().drop_nulls().sort() for name in values}
     _refuse_words(distinct)
+    orders = {order for name in ("session", "expiry") if (order := order_of(distinct[name]))}
+    if reading.order is None and len(orders) == 1:
+        reading = reading._replace(order=orders.pop())
     return {
-        name: (distinct[name], _to_dates(rows, values[name], distinct[name], name=name, zone=zone, today=today))
+        name: (distinct[name], _to_dates(rows, values[name], distinct[name], name=name, reading=reading))
         for name in ("session", "expiry")
     }
 
@@ -189,15 +211,15 @@ def _refuse_words(distinct: dict[str, pl.Series]) -> None:
             )
 
 
-def _to_dates(
-    rows: pl.LazyFrame, as_found: pl.Expr, values: pl.Series, *, name: str, zone: str, today: dt.date
-) -> pl.Series:
+def _to_dates(rows: pl.LazyFrame, as_found: pl.Expr, values: pl.Series, *, name: str, reading: _Reading) -> pl.Series:
     """The date of each distinct value of `session` or `expiry`."""
     try:
-        days = to_sessions(values, zone=zone)
-        late = values.filter(days > today) if name == "session" else values.clear()
+        days = to_sessions(values, zone=reading.zone, order=reading.order)
+        late = values.filter(days > reading.today) if name == "session" else values.clear()
         if len(late):
-            raise Rejected("future_session", f"no session may be later than today, {today}, but one is.", late[0])
+            raise Rejected(
+                "future_session", f"no session may be later than today, {reading.today}, but one is.", late[0]
+            )
     except Rejected as refusal:
         if refusal.value is None:
             raise Rejected(refusal.rule, f"column `{name}`: {refusal.detail}") from None
@@ -206,8 +228,8 @@ def _to_dates(
     return days
 
 
-def _ignored(names: list[str], found: dict[str, str], *, file: str) -> pl.DataFrame:
-    extra = [name for name in names if name not in found.values()]
+def _ignored(names: list[str], found: Mapping[str, str], *, file: str) -> pl.DataFrame:
+    extra = [name for name in names if name not in (*found.values(), ROW)]
     frame = pl.DataFrame({"file": [file] if extra else []}, schema={"file": pl.String})
     detail = f"ignored: {', '.join(extra)}"
     return findings(frame, action="repaired", rule="extra_columns", rows=pl.lit(None), detail=detail)

@@ -15,8 +15,11 @@ AM_ROOTS = ("VIX", "VIXW")  # at the open of every expiry
 
 
 def underlying_of(root: pl.Expr) -> pl.Expr:
-    """The underlying of a root: the index of a weekly root, a stock's ticker without an adjusted contract's digit."""
-    return root.replace(WEEKLY_ROOTS).str.replace(r"\d$", "")
+    """The underlying of a root: the index of a weekly root, a stock's ticker without an adjusted contract's digit.
+
+    The digit of an adjusted contract follows letters (AAPL1); those of a ticker that is a number are its own (700).
+    """
+    return root.replace(WEEKLY_ROOTS).str.replace(r"^([A-Z]+)\d$", "$1")
 
 
 def settled(rows: pl.DataFrame, *, calendar: str) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from bq.market import calendars
+from bq.market.chains.against import CLOSE, SNAPSHOT, held_against
 from bq.market.chains.conventions import settled
 from bq.market.chains.flags import flags
 from bq.market.chains.quotes import KEY, SCHEMA, findings
 from bq.market.chains.rules import NO_QUOTE, row_rules
 from bq.market.copies import shares_key, without_copies
 
-SNAPSHOT = ("underlying", "session")
 REPEAT_CONTRACTS = 10  # fewer can agree by chance from one session to the next
 REPEAT_SHARE = 0.5  # of a snapshot's contracts that the previous one has too
 
@@ -25,15 +25,17 @@ class Validated:
     counts: pl.DataFrame
 
 
-def validate(rows: pl.DataFrame, *, calendar: str) -> Validated:
+def validate(rows: pl.DataFrame, *, calendar: str, close: pl.DataFrame | None = None) -> Validated:
     """Repair what can be repaired, set aside what cannot be used, flag what looks odd.
 
     rows : DataFrame with the columns of `quotes.ROWS`, in the order read. calendar : exchange_calendars name.
+    close : `against.CLOSE`, the bars' closes as quoted, against which spots are held.
 
     Every row becomes a quote or has its share in one finding: `quarantined` (one each, with the first rule that it
     breaks), `dropped` (no bid or no ask: one finding a snapshot) or `repaired` (an exact copy). Of rows with one
     contract and session and different values, all are quarantined; so is a whole snapshot that repeats the one before
-    it, as vendors write on holidays. Findings `flagged` are about rows that are kept.
+    it, as vendors write on holidays, and one whose spot or strikes are in another unit than the bars or each other.
+    Findings `flagged` are about rows that are kept.
 
     A snapshot may be of a session that is not over yet: unlike a bar, a quote is complete when it is made.
     """
@@ -44,8 +46,9 @@ def validate(rows: pl.DataFrame, *, calendar: str) -> Validated:
     )
     good, gone = _judged(judged, calendar=calendar)
     same_spot, spots = _one_spot(good)
-    kept, repeats = _without_repeats(same_spot)
-    found = pl.concat([moved, copies, *gone, repeats, spots, flags(kept)])
+    agreeing, against = held_against(same_spot, CLOSE.to_frame() if close is None else close)
+    kept, repeats = _without_repeats(agreeing)
+    found = pl.concat([moved, copies, *gone, against, repeats, spots, flags(kept)])
     return Validated(quotes=kept.select(SCHEMA.names()), findings=found, counts=_counts(rows, kept, found))
 
 
@@ -123,7 +126,7 @@ def _without_repeats(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _counts(rows: pl.DataFrame, kept: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    """Rows read, kept, without a quote and quarantined, first and last session kept, for each (file, symbol)."""
+    """What became of the rows of each (file, symbol), and the first and last session kept."""
     by = ["file", "symbol"]
     of_kept = kept.group_by("file", symbol="underlying").agg(
         kept=pl.len(), first=pl.col("session").min(), last=pl.col("session").max()
@@ -131,9 +134,10 @@ def _counts(rows: pl.DataFrame, kept: pl.DataFrame, found: pl.DataFrame) -> pl.D
     of_gone = found.group_by(by).agg(
         no_quote=pl.col("rows").filter(pl.col("action") == "dropped").sum(),
         quarantined=pl.col("rows").filter(pl.col("action") == "quarantined").sum(),
+        copies=pl.col("rows").filter(pl.col("rule") == "exact_duplicate").sum(),
     )
     counts = rows.group_by("file", symbol="underlying").agg(read=pl.len())
     for more in (of_kept, of_gone):
         counts = counts.join(more, on=by, how="left", nulls_equal=True)
-    numbers = ("kept", "no_quote", "quarantined")
+    numbers = ("kept", "no_quote", "quarantined", "copies")
     return counts.with_columns(pl.col(numbers).fill_null(0)).select(*by, "read", *numbers, "first", "last").sort(by)

@@ -23,7 +23,8 @@ import polars as pl
 from bq.core.errors import BadData
 from bq.core.files import read_csv
 from bq.core.settings import Market
-from bq.market.bars import FINDINGS, rows
+from bq.market.bars import rows
+from bq.market.sources import Batch, picked
 
 FILES = {  # package, path inside it, form of its dates
     "stocks": ("skfolio", "datasets/data/sp500_dataset.csv.gz", "%Y-%m-%d"),
@@ -36,24 +37,24 @@ FILES = {  # package, path inside it, form of its dates
 AGREEMENT = 1e-4  # relative difference of closes up to which two sources describe the same bar
 
 
-def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """All bundled rows (`bars.ROWS`), and no findings. Reading all is quicker than looking at `settings` first."""
+def read(settings: Market) -> Batch:
+    """The bundled rows asked for, and no findings. Reading all is quicker than looking at `settings` first."""
     parts = [
         rows(_stocks(), file="skfolio sp500_dataset"),
         rows(_spx(), file="skfolio sp500_index"),
         rows(_ixic(), file="arch nasdaq"),
     ]
-    return pl.concat(parts), FINDINGS.to_frame()
+    return picked(pl.concat(parts), settings)
 
 
-def read_bars(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """All bundled rows with open, high, low and volume, and the indices."""
+def read_bars(settings: Market) -> Batch:
+    """The bundled rows asked for with open, high, low and volume, and the indices."""
     parts = [
         rows(_stock_bars(), file="bokeh_sampledata stocks"),
         rows(_spx(), file="skfolio sp500_index"),
         rows(_ixic(), file="arch nasdaq"),
     ]
-    return pl.concat(parts), FINDINGS.to_frame()
+    return picked(pl.concat(parts), settings)
 
 
 def _stock_bars() -> pl.DataFrame:

@@ -3,9 +3,11 @@
 import datetime as dt
 import gzip
 import os
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -14,12 +16,14 @@ from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.files import scan_csv, scan_parquet
 from bq.core.settings import Market
-from bq.market import calendars
+from bq.market import calendars, recognisers
 from bq.market.bars import FINDINGS, ROWS, Rejected, findings
 from bq.market.columns import match, typed
-from bq.market.sources import wanted
+from bq.market.recognisers import recognised
+from bq.market.sources import Batch, not_asked, selected
+from bq.market.tables import DateOrder, Table
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")
+ENDINGS = (".csv", ".csv.gz", ".txt", ".txt.gz", ".parquet")
 NOT_READ = f"only files {', '.join(ENDINGS)} are read, and no folder from within itself"
 DAMAGED = (  # what reading a damaged file raises; polars panics on some damage inside Parquet files
     pl.exceptions.PolarsError,
@@ -87,13 +91,22 @@ def readable(path: Path) -> str | None:
     return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
 
 
-def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows (`bars.ROWS`) of the symbols and sessions asked for, and findings, from all files of the folder.
+class Part(NamedTuple):
+    """What became of one file. `named` : the symbol that its name alone says; None where a column does."""
+
+    file: str
+    batch: Batch
+    named: str | None = None
+
+
+def read(settings: Market) -> Batch:
+    """Rows of the symbols and sessions asked for, findings, and what is left out, from all files of the folder.
 
     A file that is unfit as a whole gives no rows and one finding `rejected`. A file without a symbol column is about
-    the symbol that its name says (`AAPL.csv`, `AAPL.csv.gz`, `AAPL.parquet`).
+    the symbol that its name says (`AAPL.csv`, `AAPL.csv.gz`, `AAPL.parquet`), and about no other file's.
 
-    Raises BadData if the folder holds no file of bars.
+    Raises BadData if the folder holds no file of bars, BadParameters for a place in `market.columns` that bars do not
+    have.
     """
     folder = paths.raw_bars()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
@@ -103,41 +116,120 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
             "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
             "data/raw/bars/README.md says what they hold."
         )
-    all_rows, found = zip(*parts, strict=True)
-    return pl.concat(all_rows), pl.concat(found)
+    shared = shared_names([(part.file, part.named) for part in parts])
+    batches = [
+        _unfit(part.file, *not_unique(part.named, shared)) if part.named in shared else part.batch for part in parts
+    ]
+    own = {part.named: part.file for part in reversed(parts) if part.named is not None and part.named not in shared}
+    said = [about("all files", "flagged", "symbol_from_name", names_said(own))] if own else []
+    return Batch(
+        rows=pl.concat(batch.rows for batch in batches),
+        findings=pl.concat([*(batch.findings for batch in batches), *said]),
+        left_out=pl.concat(batch.left_out for batch in batches),
+    )
 
 
-def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows and findings of one file, whatever is wrong with it."""
+def shared_names(parts: Sequence[tuple[str, str | None]]) -> dict[str, list[str]]:
+    """The symbols that several files have from their names alone, each with those files.
+
+    parts : (file, symbol from its name or None). `2019/AAPL.csv` and `2020/AAPL.csv` are one symbol: folders of digits
+    alone are dates.
+    """
+    files: dict[str, list[str]] = {}
+    for file, named in parts:
+        if named is not None:
+            files.setdefault(named, []).append(file)
+    return {symbol: names for symbol, names in files.items() if len({_home(name) for name in names}) > 1}
+
+
+def not_unique(symbol: str, shared: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """Rule and detail of the refusal of a file whose name says another file's symbol too."""
+    detail = (
+        f"a symbol from a file's name must be one file's alone, but {symbol!r} would be that of "
+        f"{', '.join(shared[symbol][:3])}. Name each file after its symbol, or give it a column `symbol`."
+    )
+    return "symbol_not_unique", detail
+
+
+def _home(file: str) -> tuple[str, ...]:
+    """The folders of a file that are not dates."""
+    return tuple(part for part in Path(file).parts[:-1] if not re.fullmatch(r"[\d._-]+", part))
+
+
+def names_said(own: Mapping[str, str]) -> str:
+    """What is said of symbols from the names of files. own : `{symbol: file}`."""
+    cases = [f"{symbol} from {own[symbol]}" for symbol in sorted(own)]
+    shown = ", ".join(cases[:3]) + (", …" if len(own) > 3 else "")
+    return f"symbols taken from the names of files without a symbol column: {len(own):,} ({shown})"
+
+
+def _read(path: Path, folder: Path, settings: Market, *, today: dt.date) -> Part:
+    """What became of one file, whatever is wrong with it."""
     name = name_below(path, folder)
     try:
-        return _rows(path, name, settings, today=today)
+        return _part(path, name, settings, today=today)
     except UNFIT as error:
-        return ROWS.to_frame(), _about(name, "rejected", *refusal(error, path, name))
+        return Part(name, _unfit(name, *refusal(error, path, name)))
 
 
-def _rows(path: Path, name: str, settings: Market, *, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _unfit(name: str, rule: str, detail: str) -> Batch:
+    return Batch(ROWS.to_frame(), about(name, "rejected", rule, detail))
+
+
+def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     ending = readable(path)
     if ending is None:
-        return ROWS.to_frame(), _about(name, "flagged", "not_read", NOT_READ)
-    scan, decimal_comma = (scan_parquet(path), False) if ending == ".parquet" else _scan_csv(path)
-    symbol = path.name[: -len(ending)]
-    one_symbol = "symbol" not in match(scan.collect_schema().names())
-    if one_symbol and settings.symbols is not None and symbol not in settings.symbols:
-        return ROWS.to_frame(), FINDINGS.to_frame()
-    rows, found = typed(
-        scan, file=name, symbol=symbol, calendar=settings.calendar, today=today, decimal_comma=decimal_comma
-    )
-    return rows.filter(wanted(settings)).collect(engine="streaming"), found
+        return Part(name, Batch(ROWS.to_frame(), about(name, "flagged", "not_read", NOT_READ)))
+    table = recognised(opened(path, ending, settings.columns, settings.dates), recognisers.BARS)
+    found = match(table.names, table.columns)
+    named = None if "symbol" in found else table.stem
+    if named is not None and settings.symbols is not None and named not in settings.symbols:
+        return Part(name, _not_asked(table, path, name))
+    rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
+    wanted, left_out = selected(rows, settings)
+    return Part(name, Batch(wanted, pl.concat([*_layout(table, name), findings]), left_out), named)
 
 
-def _scan_csv(path: Path) -> tuple[pl.LazyFrame, bool]:
-    """All columns of a CSV file as text, and whether its numbers may have a decimal comma."""
+def _not_asked(table: Table, path: Path, name: str) -> Batch:
+    """Of a file about a symbol that is not asked for: how many rows it has, and no refusal whatever they are."""
+    try:
+        rows = table.scan.select(pl.len()).collect(engine="streaming").item()
+    except UNFIT as error:
+        rule, detail = refusal(error, path, name)
+        return Batch(ROWS.to_frame(), about(name, "flagged", rule, f"not asked for, and {detail}"))
+    return Batch(ROWS.to_frame(), FINDINGS.to_frame(), not_asked(name, table.stem, rows))
+
+
+def _layout(table: Table, file: str) -> list[pl.DataFrame]:
+    """A finding that says which vendor's layout a file has, where it has one."""
+    return [about(file, "repaired", "layout", layout_of(table))] if table.layout else []
+
+
+def layout_of(table: Table) -> str:
+    """What is said of a recognised layout."""
+    return f"read as {table.layout}" + (f": {table.said}" if table.said else "")
+
+
+def opened(path: Path, ending: str, columns: Mapping[str, str], dates: DateOrder | None) -> Table:
+    """The file, columns as found: as text in CSV. columns, dates : as the user states them."""
+    stem = path.name[: -len(ending)]
+    if ending == ".parquet":
+        return Table(scan_parquet(path), stem=stem, columns=columns, dates=dates)
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         header = file.readline(100_000).decode("utf-8-sig")
-    separator = max(",;\t", key=header.count)
-    return scan_csv(path, separator=separator, infer_schema=False), separator != ","
+    if not header:
+        raise Rejected("empty", "a file must hold rows, but this one is empty.")
+    if "\r" in header.rstrip("\r\n"):
+        raise Rejected(
+            "unreadable",
+            "lines must end as Unix or Windows ends them, but this file's end with carriage returns alone. Save it "
+            "again as CSV (UTF-8).",
+        )
+    separator = max(",;\t|", key=header.count)
+    scan = scan_csv(path, separator=separator, infer_schema=False)
+    return Table(scan, stem=stem, columns=columns, dates=dates, decimal_comma=separator in ";\t")
 
 
-def _about(file: str, action: str, rule: str, detail: str) -> pl.DataFrame:
+def about(file: str, action: str, rule: str, detail: str) -> pl.DataFrame:
+    """A finding about a whole file."""
     return findings(pl.DataFrame({"file": [file]}), action=action, rule=rule, detail=detail)

@@ -6,16 +6,17 @@ import polars as pl
 
 from bq.core.errors import BadParameters
 from bq.core.settings import Market
-from bq.market.bars import FINDINGS, rows
+from bq.market.bars import rows
 from bq.market.calendars import sessions
+from bq.market.sources import Batch, picked
 from bq.simulate.breakouts import FIELDS, breakout_market
 from bq.simulate.panel import panel_market
 from bq.simulate.pinned import pinned_market
 from bq.simulate.strata import strata_market
 
 
-def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """All rows of the market that `settings.simulation` describes (`bars.ROWS`), and no findings."""
+def read(settings: Market) -> Batch:
+    """The rows asked for of the market that `settings.simulation` describes, and no findings."""
     plan = settings.simulation
     if plan is None:
         raise BadParameters(
@@ -48,4 +49,4 @@ def read(settings: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
         )
         for i, name in enumerate(names)
     ]
-    return rows(pl.concat(frames), file="simulated"), FINDINGS.to_frame()
+    return picked(rows(pl.concat(frames), file="simulated"), settings)
