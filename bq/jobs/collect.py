@@ -11,6 +11,7 @@ from bq.strategies import store
 from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.store import Collection
 from bq.workbench import plots, screen
+from bq.workbench.phrases import counted
 
 ROWS = 30  # symbols shown
 
@@ -37,18 +38,18 @@ def describe(collection: Collection, namespace: Namespace) -> str:
         else f"Insufficient samples: {ripe} < {MIN_TRAINING_EVENTS}: bring more history or more symbols"
     )
     lines = [
-        f"{screen.BOLD}{namespace} · {screen.count(len(events), 'event')} of {screen.count(len(table), 'symbol')} · "
+        f"{screen.BOLD}{namespace} · {counted(len(events), 'event')} of {counted(len(table), 'symbol')} · "
         f"{first} to {last} · {source}{screen.PLAIN}",
         *([f"{screen.RED}{NOTICES[source]}{screen.PLAIN}"] if source in NOTICES else []),
         f"built now   {collection.built:,}; the other {max(len(events) - collection.built, 0):,} were stored and hold",
         f"matured     {ripe:,}{f' by {ended:%Y-%m-%d}' if ended else ''}; {enough}",
         f"taken       {taken:,}, and {len(events) - taken:,} shadow events, followed all the same",
-        f"refused     {screen.count(len(collection.refused), 'date')} gave no event",
+        f"refused     {counted(len(collection.refused), 'date')} gave no event",
         "",
         repr(plots.table(table.head(ROWS))),
     ]
     more = len(table) - ROWS
-    return "\n".join([*lines, *([f"and {screen.count(more, 'more symbol')}"] if more > 0 else [])])
+    return "\n".join([*lines, *([f"and {counted(more, 'more symbol')}"] if more > 0 else [])])
 
 
 def by_symbol(events: pl.DataFrame) -> pl.DataFrame:

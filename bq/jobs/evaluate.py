@@ -18,6 +18,7 @@ from bq.serving.decide import Champion
 from bq.serving.quality import Predictor
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
+from bq.strategies.backtester import Backtester
 from bq.strategies.contract import Exhibit
 from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.task import SMALLEST_CROSS_SECTION
@@ -45,7 +46,7 @@ def main(request: Request) -> None:
     window = untouched(events, champion)
     found = [model_alone(window, champion, request)]
     if strategy.backtester is not None:
-        found += _portfolio(events, data, champion, request)
+        found += _portfolio(strategy.backtester, events, data, champion, request)
     target = paths.outputs() / "evaluations" / f"{settings.namespace}_{champion.model_id}.html"
     title = f"{settings.namespace} · champion {champion.model_id} since its training"
     source = weakest_source(window)
@@ -126,16 +127,18 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
     )
 
 
-def _portfolio(events: pl.DataFrame, data: MarketData, champion: Champion, request: Request) -> list[Exhibit]:
+def _portfolio(
+    backtester: Backtester, events: pl.DataFrame, data: MarketData, champion: Champion, request: Request
+) -> list[Exhibit]:
     """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
     strategy, settings = request.strategy, request.settings
     said = quality.probabilities(events, strategy, settings, champion)
     own = said.with_columns(probability=pl.when(pl.col("predicted_by") == Predictor.CHAMPION.value).then("probability"))
     known = said.filter(pl.col("probability").is_not_null())
     window, later = "The untouched window", _day_after(champion.trained_through)
-    found = strategy.backtester.evaluation(data, settings, own, start=later, title=window)
+    found = backtester.evaluation(data, settings, own, start=later, title=window)
     start, title = known["session"].min(), "All time out of sample"
-    whole = strategy.backtester.evaluation(data, settings, said, start=start, title=title)
+    whole = backtester.evaluation(data, settings, said, start=start, title=title)
     return [*found, *(one._replace(note=f"{one.note} {OF_THE_RECIPE}") for one in whole[:1]), *whole[1:]]
 
 

@@ -1,5 +1,8 @@
 """`make explain EVENT=…`: a page with everything behind one event."""
 
+from typing import Any
+
+import plotly.graph_objects as go
 import polars as pl
 
 from bq import market
@@ -34,10 +37,10 @@ def main(request: Request) -> None:
     answer = quality.decide(event, data, strategy, settings, models)
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
-    parts = [
+    parts: list[tuple[str, list[Any]]] = [
         ("The decision", [plots.table(decision)]),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
-        *([("Pay-off", [_diagram(sketch)])] if sketch.payoff is not None else []),
+        *([("Pay-off", [_diagram(sketch, sketch.payoff)])] if sketch.payoff is not None else []),
         ("What the model made of it", _contributions(event, past, request, models)),
         ("The nearest past events", _precedents(event, past, request)),
     ]
@@ -119,8 +122,8 @@ def _text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _diagram(sketch: Sketch) -> object:
-    curves, titles = sketch.payoff, {"x_title": sketch.unit, "y_title": f"profit after entry [{sketch.unit}]"}
+def _diagram(sketch: Sketch, curves: pl.DataFrame) -> go.Figure:
+    titles = {"x_title": sketch.unit, "y_title": f"profit after entry [{sketch.unit}]"}
     return plots.lines(curves, "spot", curves.columns[1:], title=f"Profit per share: {sketch.caption}", **titles)
 
 

@@ -96,7 +96,7 @@ def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[A
 
 def _write(target: Path, text: str) -> None:
     """Write a page, secrets blotted out of all but what is ours in every page: changed, its policy would refuse it."""
-    ours = (environment().globals["style"], _scripts()["plotly"], _scripts()["draw"])
+    ours = (str(environment().globals["style"]), _scripts()["plotly"], _scripts()["draw"])
     parts = [text]
     for own in ours:
         parts += parts.pop().partition(own)
@@ -139,8 +139,8 @@ def _read(notebooks: list[Path]) -> _Shown:
 
 
 def _show(notebook: nbformat.NotebookNode, shown: _Shown, *, number: int) -> None:
-    resources = {"prefix": f"cell-{number}", "figures": shown.figures}
-    body, resources = _exporter().from_notebook_node(notebook, resources)
+    given = {"prefix": f"cell-{number}", "figures": shown.figures}  # the preprocessor adds to a copy
+    body, resources = _exporter().from_notebook_node(notebook, given)
     shown.figures = resources["figures"]
     shown.bodies.append(body)
 

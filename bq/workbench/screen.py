@@ -64,15 +64,6 @@ def nothing_new(attempt: dict[str, Any], report: Path) -> str:
     )
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(1, "date"), count(1200, "date")
-    ('1 date', '1,200 dates')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def shown(path: Path) -> str:
     """A path as a user of this folder types it."""
     here = Path.cwd()

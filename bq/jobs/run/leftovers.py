@@ -38,7 +38,8 @@ def _end_processes(folder: Path) -> None:
 
     The trackers that loky leaves beside its workers free their shared memory and end with them: killed only if not.
     """
-    workers, trackers = [], []
+    workers: list[psutil.Process] = []
+    trackers: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARK) == str(folder):
