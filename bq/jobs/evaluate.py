@@ -25,12 +25,13 @@ from bq.strategies.task import SMALLEST_CROSS_SECTION
 from bq.workbench import exhibits, plots, report, screen
 
 LOOKED_AT = (
-    "The champion was trained without these events. The gate has looked at the window when it deployed it, and whoever "
-    "chose features and parameters may have seen the walk-forward of that time: it is untouched by the training alone."
+    "The champion was trained without these events. The gate saw part of this window when it deployed the champion, "
+    "and whoever chose features and parameters may have seen walk-forward results of this time: only the training did "
+    "not."
 )
 OF_THE_RECIPE = (
-    "Before the champion's training ended, the walk-forward models of its run are asked, each trained on earlier "
-    "events alone: this is about the way of training more than about this model."
+    "Before the champion's training ended, the probabilities come from the walk-forward models of its run, each "
+    "trained on earlier events only: this judges the way of training more than this one model."
 )
 
 
@@ -80,7 +81,7 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
     sessions = metrics.versus(said, strategy, settings)
     named = {
         f"{strategy.value.name(settings)}, by the champion": "model",
-        "the same by the rule score": "baseline",
+        f"{strategy.value.name(settings)}, by the rule score": "baseline",
         "all events": "everything",
         "uplift over the rule score": "uplift",
     }
@@ -110,9 +111,9 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
 def _proves(uplift: Interval, least: int) -> str:
     if not uplift.blocks >= least:
         blocks = 0 if math.isnan(uplift.blocks) else uplift.blocks
-        return f"This sample proves nothing: {blocks:.0f} independent blocks, where {least} are asked for."
+        return f"This sample proves nothing: it has {blocks:.0f} independent blocks, and at least {least} are needed."
     if uplift.low <= 0.0 <= uplift.high:
-        return "This sample proves no difference: the uplift's interval holds 0."
+        return "This sample proves no difference: the interval of the uplift includes 0."
     return f"The champion is {'better' if uplift.low > 0 else 'worse'} than the rule score beyond chance."
 
 

@@ -41,7 +41,7 @@ def main(request: Request) -> None:
         ("The decision", [plots.table(decision)]),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
         *([("Pay-off", [_diagram(sketch, sketch.payoff)])] if sketch.payoff is not None else []),
-        ("What the model made of it", _contributions(event, past, request, models)),
+        ("Contribution of each feature", _contributions(event, past, request, models)),
         ("The nearest past events", _precedents(event, past, request)),
     ]
     target = paths.outputs() / "explanations" / f"{row['event_id']}.html"
@@ -132,7 +132,7 @@ def _contributions(event: pl.DataFrame, past: pl.DataFrame, request: Request, mo
     if model is None:
         return ["No champion answered: see the reason above."]
     if len(past) < explain.BACKGROUND:
-        return [f"Only {len(past)} events had ended before this one: too few to compare it with."]
+        return [f"Only {len(past)} events had ended before this one: too few for a comparison."]
     table = explain.contributions(model, event, past, request.strategy, seed=request.settings.learning.seed)
     of = f"expected {request.strategy.task(request.settings).expected}"
     text = f"Shapley values: how much each feature moved the {of} away from that of past events."

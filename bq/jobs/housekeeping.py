@@ -43,7 +43,7 @@ def verify(request: Request) -> None:
     if faults:
         raise BadData("\n".join(faults))
     counts = ", ".join(counted(len(kind), name) for name, kind in checks.items())
-    screen.show(f"verified    {counts}: all whole; {_now(request.settings.namespace)}")
+    screen.show(f"verified    {counts}: all intact; {_now(request.settings.namespace)}")
     if old := sum(run.record.tables is None for run in runs.every()):
         screen.show(f"unchecked   the tables of {counted(old, 'run')}, recorded without their hashes")
 
@@ -60,7 +60,7 @@ def _event_table(path: Path) -> None:
     """Raise BadData where a table is not the one that was saved with the state beside it."""
     try:
         hashes = dict(zip(store.TABLES, files.read_json(path.with_name(store.STATE))["tables"], strict=True))
-        reason = "" if files.sha256(path) == hashes[path.name] else "it has another"
+        reason = "" if files.sha256(path) == hashes[path.name] else "its hash is another"
     except (OSError, ValueError, TypeError, LookupError) as error:
         reason = f"that cannot be read ({type(error).__name__}: {error})"
     if reason:
@@ -75,7 +75,7 @@ def _run(folder: Path) -> None:
     _ = run.verdict
     for name, expected in sorted((run.record.tables or {}).items()):
         try:
-            reason = "" if files.sha256(run.folder / name) == expected else "it has another"
+            reason = "" if files.sha256(run.folder / name) == expected else "its hash is another"
         except OSError as error:
             reason = f"it cannot be read: {error.strerror}"
         if reason:

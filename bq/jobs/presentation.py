@@ -17,7 +17,7 @@ def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, 
     if request.quick:
         would = "would deploy" if ours.deploy else "would deploy nothing"
         decision = Decision.QUICK_LOOK
-        headline = f"Quick look, nothing is deployed or recorded; the gate {would} ({why})"
+        headline = f"Quick look: nothing is deployed or recorded; the gate {would} ({why})"
     elif ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {why}"
     else:

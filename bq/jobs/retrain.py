@@ -241,7 +241,7 @@ def _changes(run: Run) -> None:
     record = run.record
     earlier = runs.every(record.namespace, job=Job.RETRAIN)
     if not earlier:
-        record.changes.append("first run of this strategy")
+        record.changes.append("first run of this namespace")
         return
     before = earlier[0].record
     for name in ("title", "data_hash", "git", "packages", "seed"):

@@ -58,7 +58,7 @@ def _last_with_events(request: Request, data: MarketData, session: dt.date) -> s
     except BadData:  # no session has any
         return ", no event was found"
     last = events.filter(pl.col("session") < session)["session"].max()
-    return f"; the last session before it with events is {last}: DATE={last}" if last else ", nor before it"
+    return f"; the last earlier session with events is {last}: DATE={last}" if last else "; no earlier session has any"
 
 
 def _alert(answer: pl.DataFrame, page: Path) -> None:

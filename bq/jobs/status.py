@@ -75,9 +75,9 @@ def _store(path: Path, code: str) -> str:
 
 
 def _by_symbol(events: pl.DataFrame) -> str:
-    ripe = dict(matured(events)["symbol"].value_counts().rows())
+    known = dict(matured(events)["symbol"].value_counts().rows())
     each = events["symbol"].value_counts().sort("count", "symbol", descending=[True, False]).rows()
-    named = ", ".join(f"{symbol} {ripe.get(symbol, 0):,}/{count:,}" for symbol, count in each[:SYMBOLS])
+    named = ", ".join(f"{symbol} {known.get(symbol, 0):,}/{count:,}" for symbol, count in each[:SYMBOLS])
     return named + (f", … and {len(each) - SYMBOLS} more" if len(each) > SYMBOLS else "")
 
 

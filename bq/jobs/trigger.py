@@ -66,8 +66,8 @@ def told(trigger: Trigger) -> str:
     if trigger.kind == Cause.AGE:
         return f"the champion's training ended {trigger.value or 0:.0f} days ago"
     if trigger.kind == Cause.EVENTS:
-        enough = "" if trigger.holds else f" ({trigger.threshold or 0:.0f} would be enough by themselves)"
-        return f"{counted(int(trigger.value or 0), 'matured event')} new since the last attempt{enough}"
+        enough = "" if trigger.holds else f" ({trigger.threshold or 0:.0f} alone would trigger a retrain)"
+        return f"{counted(int(trigger.value or 0), 'new matured event')} since the last attempt{enough}"
     return WORDS[trigger.kind]
 
 

@@ -65,5 +65,5 @@ def _why_not(why: str | None, fault: str | None, label: str) -> str:
     if why is None or why == WhyNot.NO_SECOND_TIER:
         return ""
     if why == WhyNot.NOT_ASKED:
-        return f"the parameters ask no {label}"
+        return f"the parameters ask for no {label}"
     return f"no {label} is deployed" if fault is None else f"the {label} cannot answer: {fault.rstrip('.')}"

@@ -59,7 +59,7 @@ def nothing_new(attempt: dict[str, Any], report: Path) -> str:
             _line("", "data, parameters and code are the same"),
             _line("verdict", attempt["verdict"]["headline"]),
             _line("report", shown(report)),
-            _line("", "run it all the same with FORCE=1"),
+            _line("", "FORCE=1 runs it anyway"),
         ]
     )
 

@@ -71,7 +71,7 @@ def _bury(folder: Path) -> None:
     if record.status != Status.RUNNING:  # it had come to its end, all but the name of its folder
         publish.into_place(folder, record)
         return
-    record.error = f"its process ended without a word during {record.during}: it was killed, or the power failed"
+    record.error = f"its process ended without a message during {record.during}: it was killed, or the machine stopped"
     record.status, record.headline = Status.KILLED, f"killed: {record.error}"
     log.warning("%s: %s", record.run_id, record.headline)
     try:

@@ -119,7 +119,7 @@ def rank_ics(table: pl.DataFrame, *, label: str, score_ic: float | None = None) 
 
 
 def correlations(names: Sequence[str], matrix: np.ndarray) -> str:
-    """Of a square matrix of rank correlations: which two are most alike, and how many say about the same."""
+    """Of a square matrix of rank correlations: which two are most correlated, and how many are nearly the same."""
     values = np.asarray(matrix, dtype=float)
     rows, columns = np.triu_indices(len(names), 1)
     pairs = values[rows, columns] if len(rows) else np.empty(0)
@@ -128,6 +128,6 @@ def correlations(names: Sequence[str], matrix: np.ndarray) -> str:
     place = int(np.nanargmax(np.abs(pairs)))
     alike = int((np.abs(pairs) >= ALIKE).sum())
     return (
-        f"{names[rows[place]]} and {names[columns[place]]} are most alike ({pairs[place]:+.2f}); {alike} of "
-        f"{counted(len(pairs), 'pair')} correlate by {ALIKE} or more in size."
+        f"{names[rows[place]]} and {names[columns[place]]} are the most correlated ({pairs[place]:+.2f}); {alike} of "
+        f"{counted(len(pairs), 'pair')} have a rank correlation of {ALIKE} or more in size."
     )

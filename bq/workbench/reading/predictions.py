@@ -98,7 +98,7 @@ def second_tier(table: pl.DataFrame) -> str:
     said = {row["traded"]: row for row in table.iter_rows(named=True)}
     if len(said) < 2:
         share = "all" if True in said else "none"
-        return f"The threshold parts nothing: {share} of the events would be traded."
+        return f"The threshold separates nothing: {share} of the events would be traded."
     return (
         f"Events above the threshold earned {signed(said[True]['mean_outcome'])} on average ({said[True]['events']:,}, "
         f"{said[True]['win_rate']:.0%} above 0), the others {signed(said[False]['mean_outcome'])} "

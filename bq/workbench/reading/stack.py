@@ -27,8 +27,8 @@ def shares_by_layer(table: pl.DataFrame, columns: Sequence[str]) -> str:
     if not known:
         return "No layer has importances."
     tops = [(name, table.sort(name, descending=True, nulls_last=True).row(0, named=True)) for name in known]
-    parts = [f"{name} by {row['feature']} ({row[name]:.0%})" for name, row in tops]
-    return f"Each layer is led by one feature: {listed(parts)}."
+    parts = [f"{row['feature']} in {name} ({row[name]:.0%})" for name, row in tops]
+    return f"The most important feature of each layer: {listed(parts)}."
 
 
 def weights(table: pl.DataFrame) -> str:
@@ -41,7 +41,8 @@ def weights(table: pl.DataFrame) -> str:
     best = fitted.sort("mean", descending=True).row(0, named=True)
     dropped = fitted.filter(pl.col("mean") == 0.0)["layer"].to_list()
     rest = f"{listed(dropped)} {'has' if len(dropped) == 1 else 'have'} no weight" if dropped else "all have a weight"
-    return f"The meta-learner leans most on {best['layer']} ({best['mean']:.0%} on average over the regimes); {rest}."
+    most = f"{best['layer']} ({best['mean']:.0%} on average over the regimes)"
+    return f"The meta-learner gives most weight to {most}; {rest}."
 
 
 def regime_growths(table: pl.DataFrame) -> str:
@@ -49,10 +50,8 @@ def regime_growths(table: pl.DataFrame) -> str:
     known = table.filter(pl.col("regime").is_not_null(), pl.col("growth").is_not_null())
     if known.is_empty():
         return "There is too little history for a regime to be known."
-    parts = [
-        f"{row['regime']} by {row['growth']:+.0%} ({row['expected_stay']:.0f} sessions)" for row in known.to_dicts()
-    ]
-    return f"While it stood the market grew a year, in {listed(parts)}; in brackets the mean stay."
+    parts = [f"{row['regime']} {row['growth']:+.0%} ({row['expected_stay']:.0f} sessions)" for row in known.to_dicts()]
+    return f"Growth of the market a year by regime: {listed(parts)}; in brackets the mean stay."
 
 
 def regimes(frame: pl.DataFrame, states: Sequence[str]) -> str:
@@ -86,4 +85,4 @@ def probabilities(frame: pl.DataFrame, states: Sequence[str]) -> str:
         return "There is too little history for probabilities of regimes."
     sure = (known.max_horizontal() > 0.9).mean()
     last = listed([f"{name} {known[name][-1]:.0%}" for name in states])
-    return f"In {sure:.0%} of sessions one regime has more than 90%; at the end: {last}."
+    return f"In {sure:.0%} of sessions one regime has a probability above 90%; at the end: {last}."

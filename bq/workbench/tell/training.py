@@ -127,7 +127,7 @@ def confusion(training: Training, settings: Settings) -> Told:
     """Predicted against actual class."""
     task = strategies.get(settings.strategy).task(settings)
     if not task.classes:
-        return Told(None, "There are no classes to confuse: the model predicts cross-sectional z-scores.")
+        return Told(None, "There is no confusion matrix: the model predicts cross-sectional z-scores and no classes.")
     matrix = metrics.confusion(_own(training, settings), task)
     majority = matrix.sum(axis=1).max(initial=0) / max(matrix.sum(), 1)
     figure = plots.confusion(matrix, task.classes, majority_share=majority, title="Predicted against actual class")
