@@ -90,12 +90,12 @@ bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUIC
 	@$(VENV)/bin/python -m tests.bench
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
-calibrate: $(READY) ## the full form of every claim of so many of so many (long; the tests hold small forms)
+calibrate: $(READY) ## the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
 	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py
-lint: $(READY) ## ruff over code and notebooks
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint: $(READY) ## ruff over code and notebooks, mypy over the package
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 lock: ## resolve requirements.lock again (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml \
 	  --output-file requirements.lock --custom-compile-command "make lock"

@@ -312,7 +312,7 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
 
 
 def tune(settings: Settings, run_dir: str = "") -> "Tuned":
-    """A search of a strategy's own rules in memory, judged among all that was kept before: of itself nothing is kept.
+    """Search a strategy's own rules in memory, judged together with every trial kept before; nothing of it is kept.
 
     run_dir : the folder of a `make tune`, whose results are read instead.
     Raises BadData where no trial is feasible or history is too short.

@@ -10,6 +10,7 @@ from bq.runs import Run
 from bq.runs.verdict import Figure, Verdict
 from bq.serving import journal, ledger, registry
 from bq.workbench import screen
+from bq.workbench.phrases import counted
 
 
 class Entry(NamedTuple):
@@ -51,7 +52,7 @@ def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> En
     parts = (
         row["run_id"],
         f"({_why(run, causes) if run else 'its folder is gone'})",
-        screen.count(row["events"], "event"),
+        counted(row["events"], "event"),
         _told(verdict.figure) if verdict and verdict.figure else "",
         verdict.headline if verdict else "",
     )

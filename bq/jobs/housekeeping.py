@@ -23,6 +23,7 @@ from bq.serving import registry
 from bq.strategies import event_set
 from bq.workbench import report as html
 from bq.workbench import screen
+from bq.workbench.phrases import counted
 
 REASON_WIDTH = 160
 SHOWN_LINES = 20  # of files and symbols; of more, the gravest, and the rules that they broke
@@ -32,7 +33,7 @@ def verify(request: Request) -> None:
     """Check every model, pointer, event table and run record of all namespaces. Raises BadData with all faults."""
     models = [path for path in (paths.home() / "models").glob("*/*/") if not path.name.startswith(".")]
     tables = (paths.home() / "data" / "events").glob("*/*/*.parquet")
-    checks = {
+    checks: dict[str, list[Callable[[], object]]] = {
         "model": [partial(registry.load, path) for path in sorted(models)],
         "pointer": [partial(registry.champion, namespace) for namespace in registry.namespaces()],
         "event table": [partial(_event_table, path) for path in sorted(tables)],
@@ -41,10 +42,10 @@ def verify(request: Request) -> None:
     faults = [fault for kind in checks.values() for check in kind if (fault := _fault(check))]
     if faults:
         raise BadData("\n".join(faults))
-    counts = ", ".join(screen.count(len(kind), name) for name, kind in checks.items())
-    screen.show(f"verified    {counts}: all whole; {_now(request.settings.namespace)}")
+    counts = ", ".join(counted(len(kind), name) for name, kind in checks.items())
+    screen.show(f"verified    {counts}: all intact; {_now(request.settings.namespace)}")
     if old := sum(run.record.tables is None for run in runs.every()):
-        screen.show(f"unchecked   the tables of {screen.count(old, 'run')}, recorded without their hashes")
+        screen.show(f"unchecked   the tables of {counted(old, 'run')}, recorded without their hashes")
 
 
 def _fault(check: Callable[[], object]) -> str | None:
@@ -59,7 +60,7 @@ def _event_table(path: Path) -> None:
     """Raise BadData where a table is not the one that was saved with the state beside it."""
     try:
         hashes = dict(zip(event_set.TABLES, files.read_json(path.with_name(event_set.STATE))["tables"], strict=True))
-        reason = "" if files.sha256(path) == hashes[path.name] else "it has another"
+        reason = "" if files.sha256(path) == hashes[path.name] else "its hash is another"
     except (OSError, ValueError, TypeError, LookupError) as error:
         reason = f"that cannot be read ({type(error).__name__}: {error})"
     if reason:
@@ -74,7 +75,7 @@ def _run(folder: Path) -> None:
     _ = run.verdict
     for name, expected in sorted((run.record.tables or {}).items()):
         try:
-            reason = "" if files.sha256(run.folder / name) == expected else "it has another"
+            reason = "" if files.sha256(run.folder / name) == expected else "its hash is another"
         except OSError as error:
             reason = f"it cannot be read: {error.strerror}"
         if reason:
@@ -172,4 +173,4 @@ def _totals(data: MarketData | ChainData) -> str:
     parts = ", ".join(
         f"{totals[name]:,} {words}" for name, words in names.items() if totals.get(name) or name == "kept"
     )
-    return f"{screen.count(data.counts['file'].n_unique(), 'file')}, {totals['read']:,} rows read: {parts}"
+    return f"{counted(data.counts['file'].n_unique(), 'file')}, {totals['read']:,} rows read: {parts}"

@@ -17,7 +17,7 @@ def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, 
     if request.quick:
         would = "would deploy" if ours.deploy else "would deploy nothing"
         decision = Decision.QUICK_LOOK
-        headline = f"Quick look, nothing is deployed or recorded; the gate {would} ({why})"
+        headline = f"Quick look: nothing is deployed or recorded; the gate {would} ({why})"
     elif ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {why}"
     else:
@@ -61,8 +61,8 @@ def _figure(ours: gates.Verdict) -> Figure | None:
     net, uplift = ours.part(Kind.NET), ours.part(Kind.UPLIFT)
     if net is None or uplift is None:
         return None
-    baseline = {"baseline": uplift.baseline, "baseline_is": Tier.RULE.label}
-    return Figure(name=net.of, value=net.value, low=net.low, high=net.high, **baseline)
+    found = Figure(name=net.of, value=net.value, low=net.low, high=net.high)
+    return found.model_copy(update={"baseline": uplift.baseline, "baseline_is": Tier.RULE.label})
 
 
 def _table(made: Candidate, request: Request) -> Table:

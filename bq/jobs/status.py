@@ -14,6 +14,7 @@ from bq.serving import registry
 from bq.strategies import event_set
 from bq.strategies.events import matured
 from bq.workbench import screen
+from bq.workbench.phrases import counted
 
 RUNS = 5
 SYMBOLS = 8  # named
@@ -64,8 +65,8 @@ def _store(path: Path, code: str) -> str:
     used = "" if path.parent.name.startswith(code) else "; made by other code, built again when next asked for"
     shadow = len(events) - events["taken"].sum()
     said = (
-        f"{screen.count(len(events), 'event')} of {screen.count(events['symbol'].n_unique(), 'symbol')} on "
-        f"{screen.count(events['session'].n_unique(), 'session')}, "
+        f"{counted(len(events), 'event')} of {counted(events['symbol'].n_unique(), 'symbol')} on "
+        f"{counted(events['session'].n_unique(), 'session')}, "
         f"{len(matured(events)):,} matured{f', {shadow:,} not taken' if shadow else ''}; {events['session'].min()} to "
         f"{events['session'].max()}, bars to {through}; {' + '.join(events['source'].cast(pl.String).unique().sort())}"
     )
@@ -74,9 +75,9 @@ def _store(path: Path, code: str) -> str:
 
 
 def _by_symbol(events: pl.DataFrame) -> str:
-    ripe = dict(matured(events)["symbol"].value_counts().rows())
+    known = dict(matured(events)["symbol"].value_counts().rows())
     each = events["symbol"].value_counts().sort("count", "symbol", descending=[True, False]).rows()
-    named = ", ".join(f"{symbol} {ripe.get(symbol, 0):,}/{count:,}" for symbol, count in each[:SYMBOLS])
+    named = ", ".join(f"{symbol} {known.get(symbol, 0):,}/{count:,}" for symbol, count in each[:SYMBOLS])
     return named + (f", … and {len(each) - SYMBOLS} more" if len(each) > SYMBOLS else "")
 
 

@@ -52,7 +52,7 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     first, again = go(collect.main, **optimised), go(collect.main, **optimised)
     counted = re.search(r"· ([\d,]+) events of 24 symbols · \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d · simulated", first)
     assert f"built now   {counted[1]};" in first
-    assert counted[0] in again and f"the other {counted[1]} were stored and hold" in again
+    assert counted[0] in again and f"{counted[1]} stored ones are still valid" in again
     assert "shadow events, followed all the same" in again and "enough to train" in again
     for asked in (evaluate.main, scan.main):
         with pytest.raises(BadParameters, match=r"^ML model does not exist: train first with `make retrain STRATEGY="):

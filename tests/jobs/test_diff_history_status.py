@@ -350,7 +350,7 @@ def test_status_imports_neither_models_nor_notebooks():
 
 def test_verify_counts_each_kind_and_names_every_fault(made, monkeypatch, capsys):
     housekeeping.verify(asked(monkeypatch))
-    assert "0 models, 0 pointers, 0 event tables, 3 runs: all whole" in capsys.readouterr().out
+    assert "0 models, 0 pointers, 0 event tables, 3 runs: all intact" in capsys.readouterr().out
     (paths.outputs() / NEW / "run.json").write_text("{")
     event_store(made, "aaaa")
     next(made.glob("data/events/*/*/events.parquet")).write_bytes(b"PAR1")
@@ -368,15 +368,15 @@ def test_verify_names_each_table_that_was_changed(made, monkeypatch, capsys):
     (run_folder / "run.json").write_text(json.dumps(recorded))
     housekeeping.verify(asked(monkeypatch))
     said = capsys.readouterr().out
-    assert "2 event tables, 3 runs: all whole" in said and "unchecked   the tables of 2 runs" in said
+    assert "2 event tables, 3 runs: all intact" in said and "unchecked   the tables of 2 runs" in said
     events = next(made.glob("data/events/*/*/events.parquet"))
     for path, column, value in ((events, "outcome", 9.0), (oos, "expected", 0.0)):
         pl.read_parquet(path).with_columns(pl.lit(value).alias(column)).write_parquet(path)
     with pytest.raises(BadData) as caught:
         housekeeping.verify(asked(monkeypatch))
     faults = str(caught.value).splitlines()
-    assert len(faults) == 2 and "events.parquet: must have the hash in state.json, but it has another" in faults[0]
-    assert f"run {NEW}: oos.parquet must have the hash in run.json, but it has another" in faults[1]
+    assert len(faults) == 2 and "events.parquet: must have the hash in state.json, but its hash is another" in faults[0]
+    assert f"run {NEW}: oos.parquet must have the hash in run.json, but its hash is another" in faults[1]
     oos.unlink()
     with pytest.raises(BadData, match=r"oos.parquet must have the hash in run.json, but it cannot be read: No such"):
         housekeeping.verify(asked(monkeypatch))

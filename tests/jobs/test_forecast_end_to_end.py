@@ -66,7 +66,7 @@ def test_the_layers_beside_the_whole_and_what_was_used_are_kept(folder):
 
 def test_the_record_counts_what_was_done_and_left_out(folder):
     lines = {line["what"]: line for line in json.loads((folder / "run.json").read_text())["health"]}
-    assert (lines["folds done"]["count"], lines["folds done"]["of"]) == (3, 3)
+    assert (lines["folds trained"]["count"], lines["folds trained"]["of"]) == (3, 3)
     assert lines["models left out"]["count"] == 0 == lines["rows refused"]["count"]
     assert lines["dates without an event"]["of"] > 0
     older = lines["outcomes that end at a stale price (no bar in the exit session)"]

@@ -98,7 +98,7 @@ def test_status_and_verify_find_everything_whole(home, monkeypatch, capsys):
     status.main(asking)
     assert f"champion    {NAMESPACE}: {CHAMPION} since 2026-11-29 05:32 UTC: better than" in capsys.readouterr().out
     housekeeping.verify(asking)
-    assert "4 models, 2 pointers, 0 event tables, 4 runs: all whole" in capsys.readouterr().out
+    assert "4 models, 2 pointers, 0 event tables, 4 runs: all intact" in capsys.readouterr().out
 
 
 def test_models_keep_their_ids(home):

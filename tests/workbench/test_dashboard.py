@@ -65,4 +65,4 @@ def test_an_empty_home_says_what_to_do(home):
     dashboard.write_index([])
     page = (home / "outputs" / "index.html").read_text()
     assert "make retrain" in page
-    assert "no champion yet" in page
+    assert 'There is no <a class="term" href="#term-champion"' in page and '<dt id="term-champion">' in page

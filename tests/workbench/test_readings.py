@@ -68,7 +68,7 @@ def deciles(*means: float) -> pl.DataFrame:
         ),
         pytest.param(
             lambda: reading.correlations(["a", "b", "c"], [[1, -0.95, 0.1], [-0.95, 1, 0.2], [0.1, 0.2, 1]]),
-            "a and b are most alike (-0.95); 1 of 3 pairs correlate by 0.9 or more in size.",
+            "a and b are the most correlated (-0.95); 1 of 3 pairs have a rank correlation of 0.9 or more in size.",
             id="correlations",
         ),
         pytest.param(
@@ -127,7 +127,7 @@ def deciles(*means: float) -> pl.DataFrame:
             lambda: reading.weights(
                 pl.DataFrame({"layer": ["a", "b"], "bear: fitted": [0.7, 0.3], "bull: fitted": [0.9, 0.1]})
             ),
-            "The meta-learner leans most on a (80% on average over the regimes); all have a weight.",
+            "The meta-learner gives most weight to a (80% on average over the regimes); all have a weight.",
             id="weights",
         ),
         pytest.param(

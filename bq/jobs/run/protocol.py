@@ -78,7 +78,7 @@ def cancellable(run: "Run") -> Iterator[None]:
     def cancel(number: int, _: object) -> None:
         name = signal.Signals(number).name
         if not run.stoppable:
-            log.warning("%s: the run is at its end and goes on to it", name)
+            log.warning("%s: ignored, the run is already finishing", name)
             return
         run.stoppable = False
         raise Cancelled(name)

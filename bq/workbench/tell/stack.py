@@ -1,9 +1,8 @@
 """Notebook 03: what each layer of a stack is worth, and the market regimes that weigh them."""
 
-import datetime as dt
-
 import polars as pl
 
+from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.learning import layer_diagnostics
 from bq.serving import gates
@@ -88,8 +87,7 @@ def regimes(events: pl.DataFrame, line: regime.Timeline) -> Told:
 
 def _since(line: regime.Timeline, events: pl.DataFrame) -> pl.DataFrame:
     """The timeline from the first event on."""
-    first: dt.date = events["session"].min()
-    return line.frame.filter(pl.col("session") >= first)
+    return line.frame.filter(pl.col("session") >= day(events["session"].min()))
 
 
 def regime_timeline(events: pl.DataFrame, line: regime.Timeline) -> Told:

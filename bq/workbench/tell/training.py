@@ -3,6 +3,7 @@
 import polars as pl
 
 from bq import market, strategies
+from bq.core.scalars import count
 from bq.core.settings import Settings
 from bq.learning import direct_regression, metrics, summaries
 from bq.learning.walkforward import Training
@@ -34,7 +35,7 @@ def folds(training: Training) -> Told:
     )
     sentence = (
         f"{reading.counted(len(table), 'fold')} from {table['test_from'].min()} to {table['test_to'].max()} predict "
-        f"{reading.counted(table['test'].sum(), 'event')}; {left}."
+        f"{reading.counted(count(table['test'].sum()), 'event')}; {left}."
     )
     return Told(plots.table(table), sentence, table)
 
@@ -90,8 +91,8 @@ def rank_ic(training: Training, settings: Settings) -> Told:
     score = ic_by_session(own, by="score").rename({"ic": "rule score"})
     both = ic_by_session(own, by="expected").rename({"ic": model}).join(score, on="session").drop_nulls()
     if len(both) < WINDOW:
-        count = reading.counted(len(both), "session")
-        few = f"{count} with a rank IC: too few for a rolling mean of {WINDOW}, so none is drawn."
+        sessions = reading.counted(len(both), "session")
+        few = f"{sessions} with a rank IC: too few for a rolling mean of {WINDOW}, so none is drawn."
         return Told(None, few, both)
     table = both.sort("session").with_columns(pl.col(model, "rule score").rolling_mean(WINDOW))
     titles = {"title": f"Rank IC, mean of {WINDOW} sessions", "x_title": "session"}
@@ -126,7 +127,7 @@ def confusion(training: Training, settings: Settings) -> Told:
     """Predicted against actual class."""
     task = strategies.get(settings.strategy).task(settings)
     if not task.classes:
-        return Told(None, "There are no classes to confuse: the model predicts cross-sectional z-scores.")
+        return Told(None, "There is no confusion matrix: the model predicts cross-sectional z-scores and no classes.")
     matrix = metrics.confusion(_own(training, settings), task)
     majority = matrix.sum(axis=1).max(initial=0) / max(matrix.sum(), 1)
     figure = plots.confusion(matrix, task.classes, majority_share=majority, title="Predicted against actual class")
@@ -176,7 +177,7 @@ def importance(training: Training, settings: Settings) -> Told:
         "x_title": "share of the total gain or coefficient size",
     }
     table = pl.DataFrame({"feature": used, "share": share})
-    return Told(plots.importance(used, share, **titles), reading.importances(used, share, of="feature"), table)
+    return Told(plots.importance(used, share, **titles), reading.importances(used, share.tolist(), of="feature"), table)
 
 
 def chosen(training: Training, settings: Settings) -> str:
