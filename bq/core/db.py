@@ -4,6 +4,8 @@ It has the newest schema whenever it is used: `engine` migrates what is older (`
 """
 
 import datetime as dt
+import json
+import math
 import os
 import sqlite3
 import time
@@ -73,7 +75,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     try:
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        made = sa.create_engine(url, pool_pre_ping=True)
+        made = sa.create_engine(url, pool_pre_ping=True, json_serializer=_json)
         if sqlite:
             sa.event.listen(made, "connect", _configure_sqlite)
         sa.event.listen(made, "before_cursor_execute", _redact, retval=True)
@@ -84,6 +86,27 @@ def _engine(url: sa.URL) -> sa.Engine:
     except (ArgumentError, DBAPIError, ImportError, OSError, sqlite3.Error) as error:
         raise _unusable(url, error.orig if isinstance(error, DBAPIError) else error) from None
     return made
+
+
+def _json(value: Any) -> str:
+    """A JSON column: no NaN and no infinity, which PostgreSQL refuses, but null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def close() -> None:
+    """Let go of every database, as where its file is replaced."""
+    _engine.cache_clear()
 
 
 def _redact(*call: Any) -> tuple[str, Any]:

@@ -14,8 +14,8 @@ from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
 from bq.serving import decide, gates, out_of_sample
-from bq.serving.decide import Champion
 from bq.serving.out_of_sample import Predictor
+from bq.serving.ready import Champion
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
 from bq.strategies.backtester import Backtester
@@ -122,8 +122,11 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
     calibration = ""
     if task.classes:
         calibration = f"; expected calibration error {metrics.calibration_error(said, task):.3f}"
+    unanswered = len(window) - len(said)
+    left_out = f" ({unanswered:,} of them left out: no finite answer)" if unanswered else ""
+    first, last = window["session"].min(), window["session"].max()
     return (
-        f"{len(window):,} matured events, {window['session'].min()} to {window['session'].max()}{calibration}. "
+        f"{len(window):,} matured events{left_out}, {first} to {last}{calibration}. "
         f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, {metrics.BLOCKS}."
     )
 

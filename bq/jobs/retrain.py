@@ -20,7 +20,7 @@ from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
-from bq.serving import candidate, decide, gates, ledger, registry, verdict_text
+from bq.serving import candidate, decide, gates, ledger, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
@@ -136,16 +136,18 @@ def _standing(
     tier, name = namespace.tier, verdict_text.AGAINST[namespace.tier]
     try:
         artefact = registry.champion(namespace)
+        if artefact is None:
+            return None
+        ready.belongs(artefact, strategy, namespace)
     except BadData as error:
         run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
-        return None
-    if artefact is None:
         return None
     recipe, values = candidate.incumbent_recipe(artefact, strategy), candidate.values_of(artefact)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
-        return Incumbent(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values, tier)
-    except BadData as error:  # of another schema: its recipe can still be compared
+        model = ready.ready(artefact, strategy, namespace)
+        return Incumbent(recipe, decide.predict(model, window, strategy), values, tier)
+    except BadData as error:  # of another schema, say: its recipe can still be compared
         run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
         return Incumbent(recipe, None, values, tier)
 

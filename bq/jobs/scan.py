@@ -13,7 +13,7 @@ from bq.core.scalars import day, number
 from bq.core.settings import Settings
 from bq.jobs import view
 from bq.jobs.request import Request
-from bq.jobs.run import notify
+from bq.jobs.run import notify, order
 from bq.market import MarketData
 from bq.monitoring import records
 from bq.monitoring.records import Scan
@@ -97,12 +97,14 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
 
 def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, request: Request) -> None:
     namespace, when = request.settings.namespace, ("event_id", "t0", "t1_due", "variant")
+    now = dt.datetime.now(dt.UTC)
+    order.clock_went_back(now, also=records.last_decided())
     deployed = [registry.pointer_or_none(tier) for tier in (namespace, namespace.second)]
     ids = [None if pointer is None else pointer.model_id for pointer in deployed]
     scan = Scan(
         namespace,
         session=answer["session"][0],
-        decided_utc=dt.datetime.now(dt.UTC),
+        decided_utc=now,
         parameters=request.settings.model_dump(mode="json"),
         data_hash=data.data_hash,
         code_digest=event_set.code_digest(),

@@ -8,6 +8,7 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 import polars as pl
+import polars.selectors as cs
 import sqlalchemy as sa
 
 from bq.core import db
@@ -131,10 +132,17 @@ def enter(scan: Scan, made: pl.DataFrame) -> int:
     known = made.rename(NAMES, strict=False).with_columns(
         model_id=pl.when(pl.col("tier") != Tier.RULE.value).then("model_id")
     )
-    rows = known.select(column.name for column in decisions.c if column.name in known.columns).to_dicts()
+    finite = known.with_columns(pl.when(cs.float().is_finite()).then(cs.float()).name.keep())
+    rows = finite.select(column.name for column in decisions.c if column.name in known.columns).to_dicts()
     faults = {name: made[name].drop_nulls().first() for name in FAULTS if name in made.columns}
     whole = {**scan._asdict(), "namespace": str(scan.namespace), **faults}
     with db.engine().begin() as connection:
         scan_id = connection.execute(scans.insert().values(whole).returning(scans.c.scan_id)).scalar_one()
         connection.execute(decisions.insert(), [{"scan_id": scan_id, **row} for row in rows])
     return scan_id
+
+
+def last_decided() -> dt.datetime | None:
+    """When the newest scan, by its number, was made."""
+    with db.engine().connect() as connection:
+        return connection.execute(sa.select(scans.c.decided_utc).order_by(scans.c.scan_id.desc()).limit(1)).scalar()

@@ -53,7 +53,18 @@ def notebooks(folder: Path) -> list[Path]:
 def finished() -> list[Path]:
     """Folders of finished runs, newest first: runs under way are hidden, `latest` is a link."""
     found = [path.parent for path in paths.outputs().glob(f"[!.]*/{RECORD}") if not path.parent.is_symlink()]
-    return sorted(found, reverse=True)
+    return sorted((folder for folder in found if folder.name != LATEST), reverse=True)
+
+
+def unrecorded() -> list[Path]:
+    """Folders of finished runs, by their names, that hold no record any more."""
+    found = [path for path in paths.outputs().glob("[0-9]*Z_*/") if not path.is_symlink()]
+    return [path for path in found if not (path / RECORD).exists()]
+
+
+def hidden_ones() -> list[Path]:
+    """Folders of runs under way, and of those that were killed."""
+    return [path.parent for path in paths.outputs().glob(f".*/{RECORD}")]
 
 
 def under_way(namespace: Namespace) -> list[Path]:

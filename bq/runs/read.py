@@ -88,14 +88,29 @@ def every(namespace: str | None = None, *, job: str | None = None) -> list[Run]:
 
 
 def each() -> list[tuple[Path, Run | BadData]]:
-    """Every folder of a finished run with what is in it, newest first; a fault in place of an unreadable one."""
-    found: list[tuple[Path, Run | BadData]] = []
-    for folder in names.finished():
-        try:
-            found.append((folder, read(folder)))
-        except BadData as error:
-            found.append((folder, error))
-    return found
+    """Every folder of a finished run with what is in it, newest first; a fault in place of an unreadable one.
+
+    By the runs' sequence, whatever the clock said. What was recorded without one is older, in the order of the ids.
+    """
+    return sorted(map(_looked_into, names.finished()), key=_sequence, reverse=True)
+
+
+def _looked_into(folder: Path) -> tuple[Path, Run | BadData]:
+    try:
+        return folder, read(folder)
+    except BadData as error:
+        return folder, error
+
+
+def _sequence(found: tuple[Path, Run | BadData]) -> tuple[int, str]:
+    folder, run = found
+    return (run.record.sequence if isinstance(run, Run) else 0), folder.name
+
+
+def begun() -> list[RunRecord]:
+    """The records of all runs, also of those under way and of those that were killed; unreadable ones are left out."""
+    found = (_looked_into(folder)[1] for folder in (*names.finished(), *names.hidden_ones()))
+    return [run.record for run in found if isinstance(run, Run)]
 
 
 def read(folder: Path) -> Run:

@@ -128,6 +128,7 @@ class RunRecord(Record):
     status: Status
     error: str | None  # that stopped it
     during: str = ""  # the phase it is in, while it is running
+    sequence: int = 0  # in the order in which runs were begun, whatever the clock says; 0: recorded without
     started_utc: Moment | None = None
     finished_utc: Moment | None = None
     title: str = ""

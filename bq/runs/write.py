@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from bq.core import files, paths
+from bq.core.log import log
 from bq.runs import folder as names
 from bq.runs.record import RunRecord, Status
 from bq.runs.verdict import Verdict
@@ -35,6 +36,9 @@ def into_place(folder: Path, record: RunRecord) -> Path:
 
 def move_latest(folder: Path) -> None:
     """Let the link `latest` point at a run."""
+    if os.path.lexists(names.latest()) and not names.latest().is_symlink():
+        log.warning("%s must be a link to the newest run, but is a file or a folder: move it away", names.latest())
+        return
     temporary = paths.outputs() / f".latest.{os.getpid()}.link.tmp"  # a name that `files.clean` knows
     temporary.symlink_to(folder.name)
     temporary.replace(names.latest())

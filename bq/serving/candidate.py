@@ -4,19 +4,24 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 import polars.selectors as cs
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bq.core import files
 from bq.core.errors import BadData, BadParameters
+from bq.core.namespace import Tier
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
 from bq.learning import layer_diagnostics, metrics
+from bq.learning.model import FittedModel
+from bq.learning.sample import Float32
 from bq.learning.walkforward import Training
 from bq.runs.folder import table as table_file
 from bq.serving import gates, onnx, registry, support
-from bq.serving.model_records import Bundle, Card, ParityRecord, Saved
+from bq.serving.model_records import Bundle, Card, ParityRecord, Probe, Saved
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
@@ -28,6 +33,7 @@ MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
 SUCCESS_TABLES = ("success_oos", "success_newest")
 RECORD = "candidate.json"  # what is known of them, written last
+PROBES = 8  # rows with known answers that are stored with a model
 
 
 class Candidate(NamedTuple):
@@ -101,7 +107,7 @@ def make(
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
     card = _card(table, training.artefact.name, strategy.value.earned(oos, "expected", settings), settings)
     features, regimes = strategy.features(settings), settings.learning.regimes
-    artefact, parity = _export(training, strategy.task(settings), events, strategy, settings, card)
+    artefact, parity = _export(training, Tier.CHAMPION, events, strategy, settings, card)
     made = Candidate(
         artefact=artefact,
         oos=training.oos,
@@ -120,7 +126,7 @@ def make(
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
     figures = tables(alone, strategy, settings, task=task)
     card = _card(figures, success.artefact.name, gates.success_values(alone, task), settings)
-    second, second_parity = _export(success, task, events, strategy, settings, card)
+    second, second_parity = _export(success, Tier.SECOND, events, strategy, settings, card)
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 
@@ -160,7 +166,7 @@ def _write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
 
 def _read_table(folder: Path, name: str, known: Saved) -> pl.DataFrame:
     """Read a table that `_write_table` wrote. Raises BadData where it holds something else."""
-    content = table_file(folder, name).read_bytes()
+    content = files.read_bytes(table_file(folder, name))
     expected = known.tables.get(name)  # version 0.1 kept none
     if expected not in (None, files.sha256(content)):
         raise BadData(
@@ -180,9 +186,10 @@ def values_of(artefact: Artefact) -> pl.DataFrame | None:
 
 
 def _export(
-    training: Training, task: Task, events: pl.DataFrame, strategy: Strategy, settings: Settings, card: Card
+    training: Training, tier: Tier, events: pl.DataFrame, strategy: Strategy, settings: Settings, card: Card
 ) -> tuple[Artefact, Parity]:
-    features = strategy.features(settings)
+    features, second = strategy.features(settings), strategy.success if tier == Tier.SECOND else None
+    task = second or strategy.task(settings)
     graph = onnx.export(training.artefact)
     known = matured(events, cut=training.trained_through)
     x, seed = features.matrix(known), settings.learning.seed
@@ -204,8 +211,25 @@ def _export(
         trained_through=training.trained_through,
         support=support.describe(features, x),
         seed=seed,
+        tier=tier,
+        probe=_probe(training.artefact, x, *strategy.table.cells(known)),
     )
     return Artefact.of(graph, bundle, card), parity
+
+
+def _probe(model: FittedModel, x: Float32, category: NDArray[np.int64], size: Float32) -> Probe:
+    """Rows of the training evenly apart, every other value missing in the last but one, all in the last."""
+    rows = np.linspace(0, len(x) - 1, PROBES).astype(int)
+    asked, category, size = x[rows].copy(), category[rows].astype(np.int64), size[rows].astype(np.float32)
+    asked[-2, ::2] = asked[-1] = np.nan
+    answer = model.predict(asked, category, size)
+    return Probe(
+        features=asked.tolist(),
+        category=category.tolist(),
+        size=size.tolist(),
+        expected=answer.expected.tolist(),
+        probabilities=answer.probabilities.tolist(),
+    )
 
 
 def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> pl.DataFrame:

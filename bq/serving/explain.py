@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from bq.serving.decide import Champion
+from bq.serving.ready import Champion
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
 

@@ -105,6 +105,12 @@ def every_attempt() -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(sa.select(attempts).order_by(attempts.c.number)).mappings()]
 
 
+def of_gates() -> set[str]:
+    """The runs whose gate attempts are among the trials."""
+    with db.engine().connect() as connection:
+        return set(connection.execute(sa.select(trials.c.study).where(trials.c.kind == GATE)).scalars())
+
+
 def last_attempt(namespace: Namespace) -> dict[str, Any] | None:
     """The newest attempt of a namespace."""
     of = attempts.c.namespace == str(namespace)

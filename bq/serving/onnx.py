@@ -5,6 +5,7 @@ Outputs: `probabilities` float32 (n, n_classes); `expected` float32 (n,). A regr
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ from bq.serving import onnx_graph
 from bq.serving.onnx_graph import Nodes
 
 TOLERANCE = 1e-5
+Cells = dict[
+    str, tuple[str, int]
+]  # name of an input or output: its kind, and how many values it has of a row; 0: unknown
 
 
 class Parity(NamedTuple):
@@ -58,7 +62,7 @@ def export(model: FittedModel) -> bytes:
 
 
 class Session:
-    """A graph ready to answer. Raises BadData for one that is no graph or that names other files."""
+    """A graph ready to answer. Raises BadData for one that names other files or that the runtime cannot load."""
 
     def __init__(self, graph: bytes) -> None:
         import onnxruntime
@@ -66,15 +70,45 @@ class Session:
         _refuse_other_files(graph)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4
+        with _said("must be a graph that onnxruntime can load"):
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._of_classes = len(self._session.get_outputs()) > 1
 
+    @property
+    def cells(self) -> Cells:
+        """What the graph takes and gives for a row."""
+        ends = [*self._session.get_inputs(), *self._session.get_outputs()]
+        return {end.name: (end.type, _width(end.shape)) for end in ends}
+
     def predict(self, x: NDArray[np.float32], category: NDArray[np.int64], size: NDArray[np.float32]) -> Prediction:
-        """Answer for rows of features, as `FittedModel.predict`."""
-        if not self._of_classes:
-            return Prediction(np.zeros((len(x), 0), np.float32), self._session.run(None, {"features": x})[0])
-        return Prediction(*self._session.run(None, {"features": x, "category": category, "size": size}))
+        """Answer for rows of features, as `FittedModel.predict`. Raises BadData where the runtime cannot."""
+        with _said("must answer"):
+            if not self._of_classes:
+                return Prediction(
+                    np.zeros((len(x), 0), np.float32), self._session.run(["expected"], {"features": x})[0]
+                )
+            rows = {"features": x, "category": category, "size": size}
+            return Prediction(*self._session.run(["probabilities", "expected"], rows))
+
+
+def _width(shape: list[Any]) -> int:
+    """Values of a row, whose number is the first dimension."""
+    widths = [*shape[1:], 1]
+    return widths[0] if len(shape) in (1, 2) and isinstance(widths[0], int) else 0
+
+
+@contextmanager
+def _said(must: str) -> Iterator[None]:
+    """Turn whatever the runtime raises into BadData: its errors have no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    own = tuple(kind for kind in vars(runtime).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    try:
+        yield
+    except (*own, RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadData(f"model.onnx: {must}, but: {type(error).__name__}: {reason}. Retrain.") from None
 
 
 def _refuse_other_files(graph: bytes) -> None:

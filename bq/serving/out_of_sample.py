@@ -17,7 +17,8 @@ from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import decide as tiers
 from bq.serving import ledger, registry
-from bq.serving.decide import Champion, Loaded, Models, WhyNot
+from bq.serving.decide import Loaded, Models
+from bq.serving.ready import Champion, WhyNot, ready
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 
@@ -54,7 +55,7 @@ def champion(strategy: Strategy, settings: Settings) -> Champion:
             f"ML model does not exist: train first with `make retrain STRATEGY={strategy.name}` (and the same PARAMS)"
             f"{without}.{_why_none(settings.namespace)}"
         )
-    return tiers.ready(artefact, strategy)
+    return ready(artefact, strategy, settings.namespace)
 
 
 def _why_none(namespace: Namespace) -> str:
@@ -100,7 +101,7 @@ def _walk_forward(model: Champion) -> pl.DataFrame:
         found = made.select(
             "event_id", probability=model.probability, predicted_by=pl.lit(Predictor.WALK_FORWARD.value)
         )
-        return found.cast(ANSWERS)
+        return found.cast(ANSWERS).filter(pl.col("probability").is_finite())
     except (OSError, pl.exceptions.PolarsError) as error:
         log.warning(
             "events before the end of the champion's training have no probability: %s cannot be read (%s)", path, error
@@ -127,7 +128,10 @@ def decide(
         )
     priority = strategy.backtester.priority(market, settings, known)
     both = answer.join(known.drop("symbol", "session"), on="event_id", how="left", maintain_order="left").join(
-        priority, on=["session", "symbol"], how="left", maintain_order="left"
+        priority.with_columns(pl.when(pl.col("priority").is_finite()).then("priority").alias("priority")),
+        on=["session", "symbol"],
+        how="left",
+        maintain_order="left",
     )
     return _by_priority(both)
 

@@ -1,7 +1,6 @@
 """An event set as it lies on the disk: two tables, and a state that says of which bars they are."""
 
 import datetime as dt
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -60,8 +59,8 @@ def read(folder: Path) -> Stored:
 def _whole(folder: Path) -> Stored:
     content = b""
     try:
-        content = (folder / STATE).read_bytes()
-        state, tables = json.loads(content), tuple((folder / name).read_bytes() for name in TABLES)
+        content = files.read_bytes(folder / STATE)
+        state, tables = files.parse_json(content), tuple(files.read_bytes(folder / name) for name in TABLES)
         if [files.sha256(table) for table in tables] == state["tables"]:
             return Stored(content, dt.date.fromisoformat(state["through"]), dict(state["symbols"]), tables)
     except (OSError, ValueError, TypeError, LookupError):
@@ -124,5 +123,5 @@ def save(folder: Path, stored: Built, market: MarketData, *, instead_of: Stored)
 def _state_of(folder: Path) -> bytes:
     """The state as it stands; empty where there is none."""
     with suppress(FileNotFoundError):
-        return (folder / STATE).read_bytes()
+        return files.read_bytes(folder / STATE)
     return b""

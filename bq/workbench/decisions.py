@@ -7,7 +7,7 @@ import polars as pl
 
 from bq.core.namespace import Tier
 from bq.core.settings import Settings
-from bq.serving.decide import WhyNot
+from bq.serving.ready import WhyNot
 from bq.strategies.contract import Strategy
 
 TIERS = {"champion": Tier.CHAMPION.label, "second": Tier.SECOND.label}  # by the end of their columns

@@ -40,7 +40,7 @@ def test_the_bundle_holds_what_a_decision_needs(saved, training, events):
     assert bundle.schema_hash == FEATURES.schema_hash
     assert bundle.columns == list(FEATURES.columns)
     assert bundle.classes == list(TASK.classes)
-    assert bundle.source == "simulated"
+    assert bundle.source == "real"
     assert bundle.trained_through == training.trained_through
     trained = events.filter(pl.col("t1_due") <= training.trained_through, pl.col("outcome").is_not_null())
     assert bundle.trained_events == len(trained)
