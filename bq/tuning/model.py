@@ -12,7 +12,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from bq.core import files
 from bq.core.errors import BadData
-from bq.core.scalars import moment, number_or_none
+from bq.core.scalars import moment, number, number_or_none
 from bq.core.settings import Settings
 from bq.learning import layers, metrics, splits, walkforward
 from bq.learning.layers import STACK
@@ -173,7 +173,7 @@ def _verdict(
     blocks = gates.blocks(winner.oos, settings)
     blocks = blocks if strategy.task(settings).classes else blocks.of_ic
     gain: Interval = blocks.mean((pairs["figure"] - pairs["figure_given"]).to_numpy())
-    number, trials = found["winner"]["number"], len(found["trials"])
+    best, trials = found["winner"]["number"], len(found["trials"])
     rows = [
         [
             found["objective"],
@@ -186,7 +186,7 @@ def _verdict(
     rows.append([strategy.value.name(settings), *means, ""])
     return {
         "decision": "done",
-        "headline": f"Trial {number} is the best of {trials}; it still has to pass the gate of a retrain",
+        "headline": f"Trial {best} is the best of {trials}; it still has to pass the gate of a retrain",
         "reasons": [
             f"{found['objective']} {winner.value:+.4f}, as given {before.value:+.4f}; difference {gain}. The "
             f"interval ignores that the best of {trials} trials was chosen; the gate judges it on later events.",
@@ -197,7 +197,7 @@ def _verdict(
         "components": [],
         "second_tier": [],
         "table": {
-            "columns": ["figure", f"winner (trial {number})", "as given", "difference"],
+            "columns": ["figure", f"winner (trial {best})", "as given", "difference"],
             "rows": rows,
             "note": "Mean over sessions; intervals by stationary bootstrap over sessions.",
         },

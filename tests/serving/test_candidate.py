@@ -77,7 +77,7 @@ def test_a_table_that_the_training_did_not_write_is_refused(training, success, e
     candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
     path = tmp_path / f"{name}.parquet"
     files.write_parquet(path, files.read_parquet(path).reverse())
-    with pytest.raises(BadData, match=rf"{name}\.parquet: must hold what the training wrote"):
+    with pytest.raises(BadData, match=rf"{name}\.parquet: must have the hash that candidate"):
         candidate.load(tmp_path)
 
 

@@ -102,7 +102,7 @@ def test_where_the_run_is_gone_only_the_champion_speaks(trained, home, monkeypat
     monkeypatch.setattr(registry, "champion", lambda namespace: elsewhere)
     found = out_of_sample.probabilities(trained[2], STRATEGY, settings_of())
     assert set(found["predicted_by"].drop_nulls()) == {Predictor.CHAMPION}
-    assert "no probability before the champion's training ended" in caplog.text
+    assert "events before the end of the champion's training have no probability" in caplog.text
 
 
 def test_without_a_champion_the_document_s_words_say_what_to_do(trained, tmp_path, monkeypatch):
