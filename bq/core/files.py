@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from bq.core import secrets
 from bq.core.log import log
@@ -124,7 +124,7 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
-def regular(path: Path) -> BinaryIO:
+def regular(path: Path) -> io.BufferedReader:
     """Open a file of our own for reading; whatever lies in its place does not block.
 
     Raises OSError where it cannot be read, also for a folder, a pipe, a socket or a device.

@@ -52,9 +52,7 @@ def backup(request: Request) -> None:
         if content := _database():  # last: it then knows of every deployment that a pointer is of
             hashes[DATABASE] = _add(archive, DATABASE, content)
         _add(archive, MANIFEST, Manifest(hashes=hashes).text().encode())
-    screen.show(
-        f"backup      {counted(len(hashes), 'file')}, {target.stat().st_size:,} bytes: {screen.shown(target)}"
-    )
+    screen.show(f"backup      {counted(len(hashes), 'file')}, {target.stat().st_size:,} bytes: {screen.shown(target)}")
     if _sqlite() is None:
         screen.show("missing     the database: it is in PostgreSQL, back it up with `pg_dump`")
 
@@ -155,7 +153,8 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> str:
 
 def _unpack(source: Path, target: Path) -> int:
     """Write the members below `target`, each with the hash of the manifest; how many. Raises BadData."""
-    room, hashes = shutil.disk_usage(target).free, {}
+    room = shutil.disk_usage(target).free
+    hashes: dict[str, str] = {}
     try:
         with files.regular(source) as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
             for member in archive:

@@ -6,7 +6,7 @@ from bq.core.namespace import Namespace, Tier
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.runs.verdict import Decision, Figure, Part, Table, Verdict
-from bq.serving import gates, registry, verdict_text
+from bq.serving import gates, ready, verdict_text
 from bq.serving.candidate import Candidate
 from bq.strategies.component import EARNINGS, Kind
 
@@ -36,7 +36,7 @@ def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, 
 
 def _kept(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, namespace: Namespace) -> str:
     """What decides instead; what would be needed where a bound on what the candidate earns keeps the champion."""
-    now, why = registry.decides(namespace), verdict_text.headline(ours)
+    now, why = ready.decides(namespace), verdict_text.headline(ours)
     if now.tier != Tier.CHAMPION and second and second.deploy and made.success:
         return f"Champion not deployed; the {Tier.SECOND.label} {made.success.model_id} decides instead ({why})"
     if now.tier != Tier.CHAMPION:

@@ -62,7 +62,7 @@ class Stack(NamedTuple):
     def inputs(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """Inputs of the meta-learner: the layers' predictions (log-probabilities for classes) times their weights by
         regime, and the regime probabilities."""
-        predicted = np.hstack(list(columns.values()))
+        predicted: NDArray[np.floating[Any]] = np.hstack(list(columns.values()))
         if self.kind == CLASSIFICATION:
             predicted = np.log(np.clip(predicted, SMALLEST, 1.0))
         predicted = predicted.astype(np.float32) - self.centre

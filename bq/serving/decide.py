@@ -70,19 +70,20 @@ def _second(strategy: Strategy, settings: Settings) -> Loaded:
 
 def _load(strategy: Strategy, namespace: Namespace) -> Loaded:
     """The deployed model of a namespace, or why it cannot answer: then the next tier does."""
+    why, fault = WhyNot.DAMAGED, ""
     try:
         artefact = registry.champion(namespace)
         if artefact is None:
             return Loaded(None, WhyNot.NOT_DEPLOYED)
         return Loaded(ready(artefact, strategy, namespace))
     except CannotAnswer as error:
-        why, fault = error.why, error
+        why, fault = error.why, str(error)
     except BadData as error:
-        why, fault = WhyNot.DAMAGED, error
+        fault = str(error)
     except OSError as error:
-        why, fault = WhyNot.UNREADABLE, error
+        why, fault = WhyNot.UNREADABLE, str(error)
     log.error("%s", fault)
-    return Loaded(None, why, str(fault))
+    return Loaded(None, why, fault)
 
 
 def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.DataFrame:
@@ -91,7 +92,7 @@ def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Dat
     An event for which an answer is not finite is left out: NaN ranks above every number, and would be traded first.
     Raises CannotAnswer where the runtime fails.
     """
-    x = strategy.feature_set(model.bundle.features).matrix(events)
+    x = model.features.matrix(events)
     try:
         answer = model.session.predict(x, *strategy.table.cells(events))
     except BadData as error:
@@ -118,7 +119,9 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings, models:
     tier was needed and did not answer, `champion_fault` and `second_fault` the error's sentence where there is one.
     """
     champion, second = models or load(strategy, settings)
-    parts, refusals, left = [], {}, events
+    parts: list[pl.DataFrame] = []
+    refusals: dict[str, WhyNot | str | None] = {}
+    left = events
     for tier, name, loaded in ((Tier.CHAMPION, "champion", champion), (Tier.SECOND, "second", second)):
         known = loaded or _second(strategy, settings)
         made, why_not, fault = _asked(known, left, strategy, tier)
@@ -177,7 +180,7 @@ def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier
     threshold = model.bundle.trade_above if first else model.bundle.threshold
     classes = dict(enumerate(model.bundle.classes))
     answered = predict(model, events, strategy)
-    answered = answered.with_columns(outside_support=_outside(model, answered, strategy))
+    answered = answered.with_columns(outside_support=_outside(model, answered))
     return _answer(
         answered.sort([by, "event_id"], descending=[True, False]),
         **(_chances(classes) if classes else {}),
@@ -208,14 +211,13 @@ def _answer(events: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:
     return events.select(*SHOWN, **columns)
 
 
-def _outside(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Series:
+def _outside(model: Champion, events: pl.DataFrame) -> pl.Series:
     """Features of each event that lie outside the training support.
 
     Logs a warning where the share of such events is above `support.ALERT_ABOVE`.
     """
-    features = strategy.feature_set(model.bundle.features)
-    outside = support.outside(model.bundle.support, features, features.matrix(events))
-    names = [[name for name, out in zip(features.columns, row, strict=True) if out] for row in outside]
+    outside = support.outside(model.bundle.support, model.features, model.features.matrix(events))
+    names = [[name for name, out in zip(model.features.columns, row, strict=True) if out] for row in outside]
     share = float(outside.any(axis=1).mean()) if len(outside) else 0.0
     if share > support.ALERT_ABOVE:
         log.warning("model %s: %.0f%% of the events lie outside its training support", model.model_id, 100 * share)

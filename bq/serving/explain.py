@@ -21,7 +21,7 @@ def contributions(
     """
     import shap
 
-    features = strategy.feature_set(model.bundle.features)
+    features = model.features
     category, size = strategy.table.cells(event)
 
     def expected(x: np.ndarray) -> np.ndarray:

@@ -103,10 +103,12 @@ def _said(must: str) -> Iterator[None]:
     """Turn whatever the runtime raises into BadData: its errors have no base of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-    own = tuple(kind for kind in vars(runtime).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    kinds = (kind for kind in vars(runtime).values() if isinstance(kind, type))
+    own = [kind for kind in kinds if issubclass(kind, Exception)]
+    raised: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError, TypeError, IndexError)
     try:
         yield
-    except (*own, RuntimeError, ValueError, TypeError, IndexError) as error:
+    except raised as error:
         reason = " ".join(str(error).split())[:300]
         raise BadData(f"model.onnx: {must}, but: {type(error).__name__}: {reason}. Retrain.") from None
 

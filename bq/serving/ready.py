@@ -23,6 +23,7 @@ from bq.serving.model_records import Bundle, Probe
 from bq.serving.onnx import TOLERANCE, Cells, Session
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
+from bq.strategies.events import FeatureSet
 
 SIMULATED = "simulated"
 REMEDY = "`make rollback` or retrain."
@@ -62,6 +63,7 @@ class Champion(NamedTuple):
     model_id: str
     bundle: Bundle
     session: Session
+    features: FeatureSet  # what it asks of an event
     run_id: str = ""  # of the run that made it
 
     @property
@@ -78,8 +80,8 @@ class Champion(NamedTuple):
 def ready(artefact: Artefact, strategy: Strategy, namespace: Namespace) -> Champion:
     """The model as one that may answer in this namespace. Raises CannotAnswer."""
     belongs(artefact, strategy, namespace)
-    _same_schema(artefact, strategy)
-    return Champion(artefact.model_id, artefact.bundle, answering(artefact), artefact.card.run_id)
+    features = _same_schema(artefact, strategy)
+    return Champion(artefact.model_id, artefact.bundle, answering(artefact), features, artefact.card.run_id)
 
 
 def belongs(artefact: Artefact, strategy: Strategy, namespace: Namespace) -> None:
@@ -128,17 +130,17 @@ def _incomplete(artefact: Artefact) -> str:
     return ""
 
 
-def _same_schema(artefact: Artefact, strategy: Strategy) -> None:
+def _same_schema(artefact: Artefact, strategy: Strategy) -> FeatureSet:
     bundle = artefact.bundle
     features = strategy.feature_set(bundle.features)
-    same = features is not None and features.schema_hash == bundle.schema_hash
-    if not same or list(features.columns) != bundle.columns:
-        known, theirs = set(features.columns) if features else set(), set(bundle.columns)
-        raise CannotAnswer(
-            WhyNot.OTHER_SCHEMA,
-            f"model {artefact.model_id}: its features must be those of {bundle.features}, but missing: "
-            f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain.",
-        )
+    if features and features.schema_hash == bundle.schema_hash and list(features.columns) == bundle.columns:
+        return features
+    known, theirs = set(features.columns) if features else set(), set(bundle.columns)
+    raise CannotAnswer(
+        WhyNot.OTHER_SCHEMA,
+        f"model {artefact.model_id}: its features must be those of {bundle.features}, but missing: "
+        f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain.",
+    )
 
 
 def answering(artefact: Artefact) -> Session:
