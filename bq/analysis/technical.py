@@ -31,8 +31,10 @@ def measures(bars: BarMatrix, benchmark: Array) -> Measures:
     )
 
     def measure(symbols: slice) -> None:
-        inputs = (values.T[:, symbols] for values in (bars.high, bars.low, bars.close, bars.turnover))
-        kernel.measure_into(*inputs, benchmark, Measures(*(values[:, symbols] for values in out)))
+        inputs = (bars.high, bars.low, bars.close, bars.turnover)
+        high, low, close, turnover = (values.T[:, symbols] for values in inputs)
+        part = Measures._make(values[:, symbols] for values in out)
+        kernel.measure_into(high, low, close, turnover, benchmark, part)
 
     _shared_out(measure, len(bars.symbols))
     return out

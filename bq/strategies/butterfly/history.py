@@ -83,12 +83,11 @@ def in_units_of_t0(h: History, at: Index, position: Index) -> Array:
     """
     if h.quoted is None:
         return h.level[position] * (UNQUOTED_SPOT / h.level[at])
-    return np.where(
-        split_between(h, at, position), h.level[position] * (h.quoted[at] / h.level[at]), h.quoted[position]
-    )
+    continuous = h.level[position] * (h.quoted[at] / h.level[at])
+    return np.where(split_between(h, h.quoted, at, position), continuous, h.quoted[position])
 
 
-def split_between(h: History, at: Index, position: Index) -> NDArray[np.bool_]:
+def split_between(h: History, quoted: Array, at: Index, position: Index) -> NDArray[np.bool_]:
     """Whether prices as quoted have split between two bars: their adjustment changed by more than dividends make."""
-    before, after = (h.level[place] / h.quoted[place] for place in (at, position))
+    before, after = (h.level[place] / quoted[place] for place in (at, position))
     return np.abs(np.log(after / before)) >= np.log(1.0 + SPLIT)

@@ -120,7 +120,7 @@ class Listed(NamedTuple):
         """
         mid, half = np.full(len(at), np.nan), np.full(len(at), np.nan)
         days, starts = self.h.session[position].tolist(), self.h.session[at].tolist()
-        same = ~split_between(self.h, at, position)
+        same = ~split_between(self.h, self._quoted, at, position)
         for i in np.flatnonzero(same & np.isfinite(structure.body)):
             expiry = starts[i] + dt.timedelta(days=int(structure.dte_days[i]))
             strikes, calls = structure.strikes[i], IS_CALL[structure.type[i]]
@@ -135,10 +135,17 @@ class Listed(NamedTuple):
                 mid[i], half[i] = float(QUANTITY @ (bid + ask)) / 2.0, float((ask - bid).sum()) / 2.0
         return pricing.Quote(mid, half)
 
+    @property
+    def _quoted(self) -> Array:
+        """Closes as quoted; `covers` is false everywhere without them."""
+        if self.h.quoted is None:
+            raise ValueError("listed structures must be priced from bars with quoted closes, but these have none")
+        return self.h.quoted
+
     def _settled(self, root: str, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> float:
         """Intrinsic value at the settlement price: the open where the root settles in the morning, else the close."""
         place = int(np.searchsorted(self.h.session, np.datetime64(expiry)))
         if place >= len(self.h.session) or self.h.session[place] != np.datetime64(expiry):
             return np.nan
-        price = self.h.opens[place] if (root, expiry) in self.board.morning else self.h.quoted[place]
+        price = self.h.opens[place] if (root, expiry) in self.board.morning else self._quoted[place]
         return float(QUANTITY @ np.maximum(np.where(calls, price - strikes, strikes - price), 0.0))
