@@ -183,7 +183,7 @@ def _crowded(returns, t, i, rules, book):
 def _room_at_open(bars, sessions, symbols, rules, t, cash, book, trades):
     """What may be bought at the open of session t: of the most that may be held by then, what is not held already."""
     value = 0.0
-    for slot in range(book.count[0]):
+    for slot in range(book.number[0]):
         i = symbols[book.signals[slot]]
         if sessions[book.signals[slot]] < t - 1:
             price = bars.open[t, i] if bars.present[t, i] else bars.close[t, i]
