@@ -13,9 +13,9 @@ from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
-from bq.serving import decide, gates, quality
-from bq.serving.decide import Champion
-from bq.serving.quality import Predictor
+from bq.serving import decide, gates, out_of_sample
+from bq.serving.out_of_sample import Predictor
+from bq.serving.ready import Champion
 from bq.stats.bootstrap import Interval
 from bq.strategies import store
 from bq.strategies.backtester import Backtester
@@ -42,7 +42,7 @@ def main(request: Request) -> None:
     """
     strategy, settings = request.strategy, request.settings
     data = market.load(settings.market)
-    champion = quality.champion(strategy, settings)
+    champion = out_of_sample.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events
     window = untouched(events, champion)
     found = [model_alone(window, champion, request)]
@@ -122,8 +122,11 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
     calibration = ""
     if task.classes:
         calibration = f"; expected calibration error {metrics.calibration_error(said, task):.3f}"
+    unanswered = len(window) - len(said)
+    left_out = f" ({unanswered:,} of them left out: no finite answer)" if unanswered else ""
+    first, last = window["session"].min(), window["session"].max()
     return (
-        f"{len(window):,} matured events, {window['session'].min()} to {window['session'].max()}{calibration}. "
+        f"{len(window):,} matured events{left_out}, {first} to {last}{calibration}. "
         f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, {metrics.BLOCKS}."
     )
 
@@ -133,7 +136,7 @@ def _portfolio(
 ) -> list[Exhibit]:
     """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
     strategy, settings = request.strategy, request.settings
-    said = quality.probabilities(events, strategy, settings, champion)
+    said = out_of_sample.probabilities(events, strategy, settings, champion)
     own = said.with_columns(probability=pl.when(pl.col("predicted_by") == Predictor.CHAMPION.value).then("probability"))
     known = said.filter(pl.col("probability").is_not_null())
     window, later = "The untouched window", _day_after(champion.trained_through)

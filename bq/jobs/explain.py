@@ -12,7 +12,7 @@ from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.market import MarketData
-from bq.serving import explain, quality
+from bq.serving import explain, out_of_sample
 from bq.serving.decide import Models
 from bq.strategies import store
 from bq.strategies.contract import Sketch
@@ -33,8 +33,8 @@ def main(request: Request) -> None:
     event = _find(events, request, data)
     row = event.to_dicts()[0]
     past = events.filter(pl.col("t1_due") < row["t0"], pl.col("outcome").is_not_null())
-    models = quality.load(strategy, settings)
-    answer = quality.decide(event, data, strategy, settings, models)
+    models = out_of_sample.load(strategy, settings)
+    answer = out_of_sample.decide(event, data, strategy, settings, models)
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
     parts: list[tuple[str, list[Any]]] = [

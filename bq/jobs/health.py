@@ -34,7 +34,7 @@ def counters(
         _line("features that the candidate does not use", len(unused), len(features.columns), _some(unused)),
         _line("dates without an event", len(collection.refused), dates, _reasons(collection.refused["reason"])),
         _line("events without a label: no outcome yet, or too few names in their session", waiting, len(events), ""),
-        *(_line(one.what, one.count, one.of, _some(one.why)) for one in strategy.views.counters(events)),
+        *(_line(one.what, one.number, one.of, _some(one.why)) for one in strategy.views.counters(events)),
         _line("rows refused", rows - len(data.bars), rows, _reasons(lost["rule"])),
     ]
 

@@ -6,14 +6,14 @@ from bq.core.namespace import Namespace, Tier
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.runs.verdict import Decision, Figure, Part, Table, Verdict
-from bq.serving import gates, registry, words
+from bq.serving import gates, ready, verdict_text
 from bq.serving.candidate import Candidate
 from bq.strategies.component import EARNINGS, Kind
 
 
 def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, request: Request) -> Verdict:
     """The verdict as the report and the terminal show it."""
-    why, decision = words.headline(ours), Decision.DEPLOYED if ours.deploy else Decision.KEPT
+    why, decision = verdict_text.headline(ours), Decision.DEPLOYED if ours.deploy else Decision.KEPT
     if request.quick:
         would = "would deploy" if ours.deploy else "would deploy nothing"
         decision = Decision.QUICK_LOOK
@@ -22,11 +22,11 @@ def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, 
         headline = f"Deployed {made.artefact.model_id}: {why}"
     else:
         headline = _kept(ours, second, made, request.settings.namespace)
-    seconds = [words.part(component) for component in second.components] if second else []
+    seconds = [verdict_text.part(component) for component in second.components] if second else []
     return Verdict(
         decision=decision,
         headline=headline,
-        components=[words.part(component) for component in ours.components],
+        components=[verdict_text.part(component) for component in ours.components],
         second_tier=_second_tier(second, seconds, request),
         second_components=seconds,
         table=_table(made, request),
@@ -36,12 +36,12 @@ def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, 
 
 def _kept(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, namespace: Namespace) -> str:
     """What decides instead; what would be needed where a bound on what the candidate earns keeps the champion."""
-    now, why = registry.decides(namespace), words.headline(ours)
+    now, why = ready.decides(namespace), verdict_text.headline(ours)
     if now.tier != Tier.CHAMPION and second and second.deploy and made.success:
         return f"Champion not deployed; the {Tier.SECOND.label} {made.success.model_id} decides instead ({why})"
     if now.tier != Tier.CHAMPION:
         return f"Not deployed; the {now} stays in use ({why})"
-    below = [words.part(component) for component in ours.failed if component.kind in EARNINGS]
+    below = [verdict_text.part(component) for component in ours.failed if component.kind in EARNINGS]
     if not below:
         return f"Kept the champion {now.model_id} ({why})"
     needed = f"; needed: {below[0].needed}" if below[0].needed else ""
@@ -52,7 +52,7 @@ def _second_tier(second: gates.Verdict | None, parts: list[Part], request: Reque
     if second is None:
         return []
     done = ("would be " if request.quick else "") + ("deployed" if second.deploy else "refused")
-    decided = f"{Tier.SECOND.label} {done}: {words.headline(second)}"
+    decided = f"{Tier.SECOND.label} {done}: {verdict_text.headline(second)}"
     return [decided, *(f"{part.mark} · {part.name}: {part.statement}" for part in parts)]
 
 

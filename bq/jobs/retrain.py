@@ -15,14 +15,14 @@ from bq.jobs import health, presentation, trades, trigger
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
-from bq.learning import anatomy, layers, walkforward
+from bq.learning import layer_diagnostics, layers, walkforward
 from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
-from bq.serving import candidate, decide, gates, ledger, registry, words
+from bq.serving import candidate, decide, gates, ledger, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
-from bq.serving.gates import Evidence, Standing, Verdict
+from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.events import weakest_source
@@ -88,8 +88,8 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
                 "the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?"
             )
         if settings.learning.model == layers.STACK:
-            ic = anatomy.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
-            run.record.warnings.extend(anatomy.notices(ic, made.weights))
+            ic = layer_diagnostics.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
+            run.record.warnings.extend(layer_diagnostics.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
         ours, second = _judge(run, made, collection.events, request)
         shown = run.verdict = presentation.present(ours, second, made, request)
@@ -126,28 +126,30 @@ def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) ->
 
 def _standing(
     newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
-) -> Standing | None:
+) -> Incumbent | None:
     """The champion, or the second tier's, as the gate asks it; None where there is none, or it is damaged.
 
     A disk that fails to read it is no statement about it: that OSError ends the run, and the champion stays.
     """
     namespace, strategy = request.settings.namespace, request.strategy
     namespace = namespace.second if second else namespace
-    tier, name = namespace.tier, words.AGAINST[namespace.tier]
+    tier, name = namespace.tier, verdict_text.AGAINST[namespace.tier]
     try:
         artefact = registry.champion(namespace)
+        if artefact is None:
+            return None
+        ready.belongs(artefact, strategy, namespace)
     except BadData as error:
         run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
         return None
-    if artefact is None:
-        return None
-    recipe, values = candidate.standing_recipe(artefact, strategy), candidate.values_of(artefact)
+    recipe, values = candidate.incumbent_recipe(artefact, strategy), candidate.values_of(artefact)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
-        return Standing(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values, tier)
-    except BadData as error:  # of another schema: its recipe can still be compared
+        model = ready.ready(artefact, strategy, namespace)
+        return Incumbent(recipe, decide.predict(model, window, strategy), values, tier)
+    except BadData as error:  # of another schema, say: its recipe can still be compared
         run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
-        return Standing(recipe, None, values, tier)
+        return Incumbent(recipe, None, values, tier)
 
 
 def _remember(run: Run, made: Candidate, request: Request) -> None:
@@ -167,9 +169,12 @@ def _remember(run: Run, made: Candidate, request: Request) -> None:
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:
     """Deploy an artefact with the card of this run."""
     made_by = {name: getattr(run.record, name) for name in ("run_id", "packages", "git", "data_hash")}
-    said = {"verdict": words.headline(why), "components": [words.part(component) for component in why.components]}
+    said = {
+        "verdict": verdict_text.headline(why),
+        "components": [verdict_text.part(component) for component in why.components],
+    }
     whole = replace(artefact, card=artefact.card.model_copy(update={**made_by, **said}))
-    run.record.deployed.append(registry.deploy(namespace, whole, reason=words.headline(why), run_id=run.run_id))
+    run.record.deployed.append(registry.deploy(namespace, whole, reason=verdict_text.headline(why), run_id=run.run_id))
 
 
 def _execute(run: Run, ours: Verdict, shown: Presented, made: Candidate, fingerprint: str, events: int) -> None:
@@ -179,7 +184,7 @@ def _execute(run: Run, ours: Verdict, shown: Presented, made: Candidate, fingerp
         _deploy(run, made.artefact, run.settings.namespace, ours)
     run.record.status = Status.DEPLOYED if ours.deploy else Status.KEPT
     also = f"; {shown.second_tier[0]}" if len(run.record.deployed) > ours.deploy else ""
-    run.record.headline = words.headline(ours) + also
+    run.record.headline = verdict_text.headline(ours) + also
     ledger.attempt(
         run.settings.namespace,
         run_id=run.run_id,
@@ -190,7 +195,7 @@ def _execute(run: Run, ours: Verdict, shown: Presented, made: Candidate, fingerp
         events=events,
         verdict=shown.plain(),
     )
-    log.info("%s: %s", run.record.status, words.headline(ours))
+    log.info("%s: %s", run.record.status, verdict_text.headline(ours))
 
 
 def describe_market(run: Run, data: MarketData) -> None:

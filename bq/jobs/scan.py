@@ -13,12 +13,12 @@ from bq.core.scalars import day, number
 from bq.core.settings import Settings
 from bq.jobs import view
 from bq.jobs.request import Request
-from bq.jobs.run import notify
+from bq.jobs.run import notify, order
 from bq.market import MarketData
 from bq.monitoring import records
 from bq.monitoring.records import Scan
-from bq.serving import quality, registry, support
-from bq.strategies import store
+from bq.serving import out_of_sample, registry, support
+from bq.strategies import event_set, store
 from bq.strategies.events import NOTICES, weakest_source
 from bq.workbench import plots, report, screen
 from bq.workbench.phrases import counted
@@ -34,11 +34,11 @@ def main(request: Request) -> None:
     data = market.load(settings.market)
     session = request.date or day(data.bars["session"].max())
     events = store.at(strategy, settings, data, session)
-    models = quality.load(strategy, settings)  # a champion that is needed and absent is said also without signals
+    models = out_of_sample.load(strategy, settings)  # a champion that is needed and absent is said also without signals
     if events.is_empty():
         screen.show(f"{settings.namespace} · {session}: nothing to decide{_last_with_events(request, data, session)}")
         return
-    answer = quality.decide(events, data, strategy, settings, models)
+    answer = out_of_sample.decide(events, data, strategy, settings, models)
     if strategy.value.sizes is not None:
         answer = _sized(answer, events, request, strategy.value.sizes)
     target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"
@@ -97,15 +97,17 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
 
 def _record(answer: pl.DataFrame, events: pl.DataFrame, data: MarketData, request: Request) -> None:
     namespace, when = request.settings.namespace, ("event_id", "t0", "t1_due", "variant")
+    now = dt.datetime.now(dt.UTC)
+    order.clock_went_back(now, also=records.last_decided())
     deployed = [registry.pointer_or_none(tier) for tier in (namespace, namespace.second)]
     ids = [None if pointer is None else pointer.model_id for pointer in deployed]
     scan = Scan(
         namespace,
         session=answer["session"][0],
-        decided_utc=dt.datetime.now(dt.UTC),
+        decided_utc=now,
         parameters=request.settings.model_dump(mode="json"),
         data_hash=data.data_hash,
-        code_digest=store.code_digest(),
+        code_digest=event_set.code_digest(),
         champion_id=ids[0],
         second_id=ids[1],
     )

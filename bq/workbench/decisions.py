@@ -7,7 +7,7 @@ import polars as pl
 
 from bq.core.namespace import Tier
 from bq.core.settings import Settings
-from bq.serving.decide import WhyNot
+from bq.serving.ready import WhyNot
 from bq.strategies.contract import Strategy
 
 TIERS = {"champion": Tier.CHAMPION.label, "second": Tier.SECOND.label}  # by the end of their columns
@@ -23,7 +23,7 @@ class Reasons(NamedTuple):
 def reasons(
     answer: pl.DataFrame, strategy: Strategy, settings: Settings, *, whole: bool = False, numbers: bool = True
 ) -> Reasons:
-    """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.quality.decide`.
+    """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.out_of_sample.decide`.
 
     whole : every decision keeps its whole reason. numbers : whether what decided is said, which has columns too.
     """

@@ -95,14 +95,14 @@ def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[A
 
 
 def _write(target: Path, text: str) -> None:
-    """Write a page, secrets blotted out of all but what is ours in every page: changed, its policy would refuse it."""
+    """Write a page, secrets redacted of all but what is ours in every page: changed, its policy would refuse it."""
     ours = (str(environment().globals["style"]), _scripts()["plotly"], _scripts()["draw"])
     parts = [text]
     for own in ours:
         parts += parts.pop().partition(own)
-    blotted = [(part, 0) if part in ours else secrets.blot(part) for part in parts]
-    files.tell_blotted(target, sum(count for _, count in blotted))
-    files.write_bytes(target, "".join(part for part, _ in blotted).encode("utf-8"))
+    redacted = [(part, 0) if part in ours else secrets.redact_and_count(part) for part in parts]
+    files.warn_of_redacted(target, sum(count for _, count in redacted))
+    files.write_bytes(target, "".join(part for part, _ in redacted).encode("utf-8"))
 
 
 def _cell(content: Any) -> nbformat.NotebookNode:

@@ -15,7 +15,7 @@ RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
 def show(text: str) -> None:
-    """Write to standard output, secrets blotted out; colours only on a terminal.
+    """Write to standard output, secrets redacted; colours only on a terminal.
 
     Any other control character came with data: replaced.
     """

@@ -284,9 +284,9 @@ def test_history_of_nothing_says_so(home, monkeypatch, capsys):
 
 
 def event_store(home, name, *, through="2020-03-01", code=None):
-    from bq.strategies import store
+    from bq.strategies import event_set
 
-    folder = home / "data/events/butterfly" / f"{code or store.code_digest()}-{name}"
+    folder = home / "data/events/butterfly" / f"{code or event_set.code_digest()}-{name}"
     folder.mkdir(parents=True)
     rows = [("A", 1, True), ("A", 2, True), ("B", 1, False)]  # symbol, month, whether it has ended
     pl.DataFrame(
@@ -312,7 +312,12 @@ def event_store(home, name, *, through="2020-03-01", code=None):
 
 
 def test_status_shows_every_namespace_and_explains_the_stored_events(made, monkeypatch, capsys):
-    pointer = {"model_id": "m1", "previous": None, "since_utc": "2026-01-04T00:00:00+00:00", "reason": "better"}
+    pointer = {
+        "model_id": "1234567890abcdef",
+        "previous": None,
+        "since_utc": "2026-01-04T00:00:00+00:00",
+        "reason": "better",
+    }
     for namespace, content in {"butterfly-simulated": json.dumps(pointer), "butterfly-success": "{"}.items():
         (made / "models" / namespace).mkdir(parents=True)
         (made / "models" / namespace / "champion.json").write_text(content)
@@ -321,7 +326,7 @@ def test_status_shows_every_namespace_and_explains_the_stored_events(made, monke
     status.main(asked(monkeypatch))
     lines = capsys.readouterr().out.splitlines()
     assert "champion    butterfly: none, decisions come from the rule score" in lines
-    told = "champion    butterfly-simulated: m1 since 2026-01-04 00:00 UTC: better"
+    told = "champion    butterfly-simulated: 1234567890abcdef since 2026-01-04 00:00 UTC: better"
     assert f"{told}; decisions come from the rule score" in lines, "there is no such model"
     broken = [line for line in lines if line.startswith("champion    butterfly-success: ")]
     assert len(broken) == 1 and "must hold a JSON object" in broken[0]

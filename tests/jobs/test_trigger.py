@@ -128,7 +128,7 @@ def test_collecting_counts_events_by_symbol_and_says_what_is_missing_to_train():
 
 def test_collecting_counts_what_training_takes_where_trades_closed_before_they_were_due():
     early = events(80, open_ones=8).with_columns(pl.col("t1") - dt.timedelta(days=4))  # all closed after a day
-    ripe = walkforward.ripe_events(early, TOY.task(toy_settings()))
+    ripe = walkforward.matured_events(early, TOY.task(toy_settings()))
     assert early["outcome"].count() == 72
     assert collect.by_symbol(early)["matured"].sum() == len(ripe) == 68  # not yet due when the newest closed: 4
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bq.learning import explore
+from bq.learning import summaries
 from bq.workbench import reading
 
 KINDS = {"kind": ["fast", "slow"], "events": [1200, 300], "closed": [1100, 290]}
@@ -212,7 +212,7 @@ def test_a_table_without_data_gives_a_sentence_that_says_why(said, why):
 
 def test_the_deciles_that_are_read_are_those_that_are_drawn():
     frame = pl.DataFrame({"score": [float(i) for i in range(100)], "outcome": [i / 100 for i in range(100)]})
-    table = explore.deciles(frame, by="score", means=["outcome"])
+    table = summaries.deciles(frame, by="score", means=["outcome"])
     assert reading.deciles(table, "score").startswith(
         "The top decile of the score earned +0.94 on average, the lowest +0.04"
     )

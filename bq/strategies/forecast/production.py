@@ -1,13 +1,15 @@
 """What the portfolio of out-of-sample forecasts must show before a model is deployed: figures, and what is missing."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
 from bq.core.errors import BadData
+from bq.core.scalars import day, number_or_none
 from bq.stats import drawdown, sharpe
 from bq.stats.blocks import IC_HOLDINGS, mean_block
 from bq.stats.bootstrap import Interval, bootstrap_mean
@@ -30,7 +32,7 @@ class Figures(NamedTuple):
     sharpe: Interval
     information_ratio: Interval  # of the difference to equal weight
     probability: float  # that the true Sharpe ratio is above 0, one trial (`stats.sharpe.probabilistic`)
-    drawdown: float  # largest fall of the compounded returns from their height so far, seen at the ends of periods
+    drawdown: float  # maximum drawdown of the compounded returns, seen at the ends of periods
 
 
 def figures(
@@ -41,10 +43,10 @@ def figures(
     Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
     """
     ours, theirs = sharpe.series(net), np.asarray(equal_weight, np.float64)
-    how = {"periods_per_year": periods_per_year, "alpha": alpha, "draws": draws, "seed": seed}
+    ratio_of = partial(ratio, periods_per_year=periods_per_year, alpha=alpha, draws=draws, seed=seed)
     return Figures(
-        sharpe=ratio(ours, **how),
-        information_ratio=ratio(ours - theirs, **how),
+        sharpe=ratio_of(ours),
+        information_ratio=ratio_of(ours - theirs),
         probability=min(sharpe.probabilistic(sharpe.track(ours))),
         drawdown=_drawdown(ours),
     )
@@ -66,7 +68,7 @@ def ratio(returns: ArrayLike, *, periods_per_year: float, alpha: float, draws: i
     ratios = drawn[:, 0] / np.sqrt(np.maximum(variance, 1e-18) * n / (n - 1.0))
     low, high = np.quantile(ratios, [alpha, 1.0 - alpha])
     middle = values.mean() / values.std(ddof=1)
-    return Interval(*(float(x * scale) for x in (middle, low, high)), n, n / block)
+    return Interval(float(middle * scale), float(low * scale), float(high * scale), n, n / block)
 
 
 def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> pl.DataFrame:
@@ -82,7 +84,7 @@ def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "Ma
     calendar, year = sessions(market.calendar), periods_per_year(market.calendar)
     runs = {name: backtest(predictions, by, settings) for name, by in HELD.items()}
     rows = {name: daily(run.weights, run.periods, market.bars, calendar) for name, run in runs.items()}
-    turnover = {name: run.periods["turnover"].slice(1).mean() for name, run in runs.items()}
+    turnover = {name: number_or_none(run.periods["turnover"].slice(1).mean()) for name, run in runs.items()}
     listed = market.bars["symbol"].unique()
     index = next((symbol for symbol in settings.events.index_symbols if symbol in listed), None)
     if index is not None:
@@ -120,8 +122,8 @@ def requirements(predictions: pl.DataFrame, settings: "ForecastSettings") -> lis
 
 
 def _months(predictions: pl.DataFrame, settings: "ForecastSettings") -> Component:
-    first, last = predictions["session"].min(), predictions["session"].max()
-    months, least = (last - first).days / MONTH_DAYS if first else 0.0, settings.production.min_months
+    sessions, least = predictions["session"], settings.production.min_months
+    months = (day(sessions.max()) - day(sessions.min())).days / MONTH_DAYS if len(sessions) else 0.0
     missing = Missing(months=least - months)
     return Component.asked(Kind.SAMPLE_MONTHS, months >= least, missing, value=months, threshold=least)
 
@@ -147,8 +149,8 @@ def _rolling(ic: pl.Series, settings: "ForecastSettings") -> Component:
     limits = settings.production
     window = max(round(limits.rolling_sessions / settings.events.every_sessions), 1)
     rolled = ic.rolling_mean(window).drop_nulls()
-    share, least = (rolled >= 0.0).mean(), limits.min_rolling_share
-    facts = {"threshold": least, "more": {"windows": len(rolled), "window_sessions": window}}
+    share, least = number_or_none((rolled >= 0.0).mean()), limits.min_rolling_share
+    facts: dict[str, Any] = {"threshold": least, "more": {"windows": len(rolled), "window_sessions": window}}
     if share is None:
         return Component.asked(Kind.ROLLING_RANK_IC, None, **facts)
     return Component.asked(Kind.ROLLING_RANK_IC, share >= least, Missing(by=least - share), value=share, **facts)
@@ -161,9 +163,9 @@ def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSetti
     limits, gate = settings.production, settings.gate
     a_year = periods_per_year(settings.market.calendar) / settings.temporal.prediction_horizon_days
     net, theirs = (run["net"].fill_null(0.0).to_numpy() for run in (ours, equal))  # without a position: 0
-    draws = {"alpha": gate.alpha, "draws": gate.draws, "seed": settings.learning.seed}
+    seed = settings.learning.seed
     try:
-        found = figures(net, theirs, periods_per_year=a_year, **draws)
+        found = figures(net, theirs, periods_per_year=a_year, alpha=gate.alpha, draws=gate.draws, seed=seed)
     except BadData as error:
         kinds = (Kind.INFORMATION_RATIO, Kind.SHARPE, Kind.PORTFOLIO_DRAWDOWN)
         return [Component.asked(kind, None, reason=str(error)) for kind in kinds]

@@ -105,7 +105,7 @@ def features(table: pl.DataFrame) -> str:
 
 
 def rank_ics(table: pl.DataFrame, *, label: str, score_ic: float | None = None) -> str:
-    """Of rows with a rank IC and its interval: `metrics.feature_ic` without the score, or `anatomy.layer_ic`."""
+    """Of rows with a rank IC and its interval: `metrics.feature_ic` without score, or `layer_diagnostics.layer_ic`."""
     known = table.filter(pl.col("ic").is_not_null()).sort(pl.col("ic").abs(), descending=True)
     if known.is_empty():
         return "No session has the five events that a rank IC needs; more symbols would give one."

@@ -8,7 +8,7 @@ from bq.workbench.phrases import counted, interval, listed
 
 
 def layers(table: pl.DataFrame) -> str:
-    """Of `anatomy.layer_ic`: the whole beside its best part."""
+    """Of `layer_diagnostics.layer_ic`: the whole beside its best part."""
     known = table.filter(pl.col("ic").is_not_null())
     whole, parts = known.filter(pl.col("layer") == "stack"), known.filter(pl.col("layer") != "stack")
     if whole.is_empty() or parts.is_empty():
@@ -32,7 +32,7 @@ def shares_by_layer(table: pl.DataFrame, columns: Sequence[str]) -> str:
 
 
 def weights(table: pl.DataFrame) -> str:
-    """Of `anatomy.weights`: the largest mean fitted weight, and what was dropped."""
+    """Of `layer_diagnostics.weights`: the largest mean fitted weight, and what was dropped."""
     if table.is_empty():
         return "The model is no stack, so it has no weights."
     fitted = table.select("layer", mean=pl.mean_horizontal("^.*fitted$")).drop_nulls()

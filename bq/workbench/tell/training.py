@@ -5,7 +5,7 @@ import polars as pl
 from bq import market, strategies
 from bq.core.scalars import count
 from bq.core.settings import Settings
-from bq.learning import explore, metrics, regression
+from bq.learning import direct_regression, metrics, summaries
 from bq.learning.walkforward import Training
 from bq.serving import candidate, gates
 from bq.stats.rank_ic import rank_ic as ic_by_session
@@ -137,7 +137,7 @@ def confusion(training: Training, settings: Settings) -> Told:
 def expected_deciles(training: Training, settings: Settings) -> Told:
     """Mean outcome by decile of the expectation, beside the expectation itself where it is in the outcome's unit."""
     own, task = _own(training, settings), strategies.get(settings.strategy).task(settings)
-    table = explore.deciles(own, by="expected", means=["expected", "outcome"])
+    table = summaries.deciles(own, by="expected", means=["expected", "outcome"])
     shown = table.with_columns(pl.col("decile").cast(pl.String)).rename({"outcome": "realised"})
     figure = plots.bars(
         shown,
@@ -155,8 +155,8 @@ def against_direct(events: pl.DataFrame, training: Training, settings: Settings)
     strategy = strategies.get(settings.strategy)
     if not strategy.task(settings).classes:
         return Told(None, "The model is a regression on the outcome already: there is nothing to compare.")
-    both = _own(training, settings).join(regression.direct(events, strategy, settings), on="event_id")
-    table = explore.deciles(both, by="direct", means=["direct", "expected", "outcome"])
+    both = _own(training, settings).join(direct_regression.direct(events, strategy, settings), on="event_id")
+    table = summaries.deciles(both, by="direct", means=["direct", "expected", "outcome"])
     return Told(plots.table(table), reading.beside(table, "direct", "expected"), table)
 
 
@@ -165,7 +165,7 @@ def second_tier(success: Training | None, settings: Settings) -> Told:
     task = strategies.get(settings.strategy).success
     if success is None or task is None:
         return Told(None, NO_SECOND)
-    table = explore.second_tier(success.oos, task)
+    table = summaries.second_tier(success.oos, task)
     return Told(plots.table(table), reading.second_tier(table), table)
 
 
