@@ -1,8 +1,8 @@
-"""The one door: what a model must be, in the place it was found, before it answers anything.
+"""Checks that every stored model must pass before it predicts anything.
 
-Whether its files are whole is `registry.load`'s to say. Behind it come whose model it is, what it needs and gives,
-whether the graph can be loaded, and whether it still answers the rows that were stored with it (`Probe`) as it did when
-it was made.
+`registry.load` checks that its files are undamaged. Checked here: strategy, market and tier of the model, its features,
+inputs and outputs, that the graph can be loaded, and that it still predicts the rows stored with it (`Probe`) as it did
+after its training.
 """
 
 import datetime as dt

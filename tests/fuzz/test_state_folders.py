@@ -187,4 +187,4 @@ def test_what_is_not_changed_is_whole(base, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BQ_HOME", str(home))
     monkeypatch.setenv("PARAMS", str(home / "parameters.yaml"))
     housekeeping.verify(request.read())
-    assert "4 models, 2 pointers, 2 event tables, 4 runs: all whole" in capsys.readouterr().out
+    assert "4 models, 2 pointers, 2 event tables, 4 runs: all intact" in capsys.readouterr().out

@@ -57,7 +57,7 @@ def test_what_was_backed_up_decides_and_is_remembered_as_before(home, tmp_path, 
     capsys.readouterr()
     housekeeping.verify(request.read())
     said = capsys.readouterr().out
-    assert "4 models, 2 pointers, 0 event tables, 4 runs: all whole" in said and "missing" not in said
+    assert "4 models, 2 pointers, 0 event tables, 4 runs: all intact" in said and "missing" not in said
     assert registry.rollback(NAMESPACE) == BEFORE
 
 

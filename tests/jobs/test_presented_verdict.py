@@ -12,7 +12,7 @@ from bq.jobs.run.protocol import Run
 from bq.runs import verdict as runs_verdict
 from bq.runs.record import Job, Status
 from bq.runs.verdict import Table
-from bq.serving import registry
+from bq.serving import ready, registry
 from bq.serving.gates import Verdict
 from bq.strategies.butterfly import STRATEGY
 from bq.strategies.component import Component, Kind
@@ -30,6 +30,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     monkeypatch.setattr(presentation, "_table", lambda made, request: Table())
+    monkeypatch.setattr(ready, "ready", lambda found, strategy, namespace: found)  # a graph that no one asks
     return tmp_path
 
 
@@ -38,8 +39,10 @@ def presented(second: Verdict | None, *, quick: bool = False) -> runs_verdict.Ve
     return presentation.present(KEPT, second, SimpleNamespace(success=NEW), request)
 
 
-def standing(namespace: Namespace) -> str:
-    return registry.deploy(namespace, stored.artefact(str(namespace).encode()), reason="test")
+def deployed(monkeypatch, tier: Tier) -> str:
+    """Let a model of a tier decide; its id."""
+    monkeypatch.setattr(presentation.ready, "decides", lambda namespace: registry.Decider(tier, "b1f0"))
+    return "b1f0"
 
 
 def test_without_any_model_the_rule_score_goes_on_deciding(home):
@@ -56,13 +59,13 @@ def test_a_success_model_deployed_without_a_champion_is_said_to_decide(home):
     ]
 
 
-def test_a_standing_success_model_goes_on_deciding(home):
-    known = standing(NAMESPACE.second)
+def test_a_deployed_success_model_stays_in_use(home, monkeypatch):
+    known = deployed(monkeypatch, Tier.SECOND)
     assert f"the success-probability model {known} stays in use" in presented(KEPT).headline
 
 
-def test_beside_a_champion_the_second_tier_does_not_decide(home):
-    known = standing(NAMESPACE)
+def test_beside_a_champion_the_second_tier_does_not_decide(home, monkeypatch):
+    known = deployed(monkeypatch, Tier.CHAMPION)
     assert presented(DEPLOYED).headline == f"Kept the champion {known} ({WHY})"
 
 

@@ -89,7 +89,7 @@ def test_a_tier_that_cannot_answer_is_named_with_its_fault():
 
 WEIGHED = {"tier": 1, "model": "m1", "score": 0.78, "priority": 0.6, "probability": 0.403, "predicted_by": "champion"}
 BACKTESTED = {
-    "weighed": ("", {}, "P(R > 0) 0.403 (champion), rule score 0.780, by score_enhancement"),
+    "weighed": ("", {}, "P(R > 0) 0.403 (champion), rule score 0.780, mode score_enhancement"),
     "dropped": (
         "ml.prediction_mode=filter",
         {"priority": None},

@@ -132,7 +132,7 @@ def test_nothing_in_the_index_runs_that_came_with_a_run(tmp_path, browse, monkey
         (folder / "report.html").write_text("")
         whole = run_record(**dict.fromkeys(texts, SYMBOL)).plain()
         (folder / "run.json").write_text(json.dumps(whole | changes))
-    champion = Pointer(model_id=SYMBOL, previous=None, since_utc=dt.datetime(2026, 1, 1), reason=SYMBOL)
+    champion = Pointer.model_construct(model_id=SYMBOL, previous=None, since_utc=dt.datetime(2026, 1, 1), reason=SYMBOL)
     dashboard.write_index([(SYMBOL, champion)])
     document = browse(outputs / "index.html")
     assert not ran(document)

@@ -27,7 +27,7 @@ def champion(request) -> Champion:
     )
     fitted = model.fit(request.param, sample, n_classes=3, learning=toy_learning())
     bundle = stored.artefact(features=FEATURES.name, classes=["Loss", "Small", "Good"]).bundle
-    return Champion("m", bundle, onnx.Session(onnx.export(fitted)))
+    return Champion("m", bundle, onnx.Session(onnx.export(fitted)), FEATURES)
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +155,9 @@ def test_a_model_with_regime_columns_is_explained_by_them_too(past, today):
         frame.with_columns(pl.Series(bear, 1 - chance), pl.Series(bull, chance))
         for frame, chance in ((past, rng.uniform(size=len(past))), (today[:1], np.array([0.9])))
     )
-    bundle = stored.artefact(features=f"{FEATURES.name}{REGIMES}2", classes=[]).bundle
-    table = explained(Champion("m", bundle, ByTheLastFeature()), event, known)
+    name = f"{FEATURES.name}{REGIMES}2"
+    model = Champion("m", stored.artefact(features=name, classes=[]).bundle, ByTheLastFeature(), TOY.feature_set(name))
+    table = explained(model, event, known)
     assert table["feature"].to_list()[0] == bull and set(table["feature"]) == {*FEATURES.columns, bear, bull}
     assert table["contribution"][0] == pytest.approx(
         0.9 - known.sample(explain.BACKGROUND, seed=7)[bull].mean(), abs=1e-4

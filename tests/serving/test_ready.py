@@ -17,7 +17,7 @@ from bq.core.errors import BadData
 from bq.core.namespace import Namespace, Tier
 from bq.jobs import housekeeping, request
 from bq.learning.model import Prediction
-from bq.serving import candidate, decide, quality, ready, registry
+from bq.serving import candidate, decide, out_of_sample, ready, registry
 from bq.serving.decide import Loaded, Models
 from bq.serving.ready import CannotAnswer, WhyNot
 from bq.serving.registry import Artefact
@@ -197,8 +197,8 @@ def test_a_rule_score_that_is_no_number_ranks_last_and_does_not_trade(home, even
 
 def test_no_probability_that_is_no_number_reaches_the_backtester(home, made, events, monkeypatch):
     model = models(made, lambda session: Spoilt(session, np.nan)).champion.model
-    monkeypatch.setattr(quality, "_walk_forward", lambda model: pl.DataFrame(schema=quality.ANSWERS))
-    said = quality.probabilities(events, TOY, SETTINGS, model)
+    monkeypatch.setattr(out_of_sample, "_walk_forward", lambda model: pl.DataFrame(schema=out_of_sample.ANSWERS))
+    said = out_of_sample.probabilities(events, TOY, SETTINGS, model)
     assert said["probability"].drop_nulls().is_finite().all() and said["probability"].null_count()
     assert (said["probability"].is_null() == said["predicted_by"].is_null()).all()
 

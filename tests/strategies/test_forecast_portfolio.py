@@ -207,7 +207,7 @@ def test_too_few_names_for_the_largest_position_may_hold_twice_an_equal_weight_a
     few = portfolio.backtest(forecasts(names=20, count=21), "expected", settings("portfolio.max_turnover=1.0"))
     assert few.periods["largest"].max() == pytest.approx(0.1, abs=1e-6)
     assert "too few names for a largest position of 3.0%" in few.notices[0]
-    assert "(3 ×)" in few.notices[0]
+    assert "(3 times)" in few.notices[0]
 
 
 def test_names_that_leave_are_sold_whatever_the_turnover_limit_and_it_is_said():

@@ -40,7 +40,7 @@ def test_it_is_taken_by_every_part(settings):
     training = surface.train(events, settings)
     made = candidate.make(training, None, events, strategy=STRATEGY, settings=settings)
     found = gates.Evidence(made.own_oos, made.newest, made.parity, "r", made.own_oos.select("session").unique())
-    names = [component.name for component in gates.decide(found, None, strategy=STRATEGY, settings=settings).components]
-    assert any(name.startswith("net outcome of the top 2") for name in names)
+    components = gates.decide(found, None, strategy=STRATEGY, settings=settings).components
+    assert any(component.of == "net outcome of the top 2" for component in components)
     today = store.at(STRATEGY, settings, data, events["session"].max())
     assert set(surface.score(today, settings)["tier"]) == {3}

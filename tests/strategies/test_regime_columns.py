@@ -60,8 +60,8 @@ def test_columns_attached_before_are_replaced(bars):
 
 def test_without_the_index_the_equal_weight_of_all_stands_for_the_market_and_is_named(bars):
     alone = regime.timeline(market_of(bars.filter(pl.col("symbol") != "SPX")), Regimes())
-    assert alone.index == "equal weight of 2 symbols"
-    assert regime.timeline(market_of(bars), Regimes()).index == "SPX"
+    assert alone.market == "equal weight of 2 symbols"
+    assert regime.timeline(market_of(bars), Regimes()).market == "SPX"
 
 
 def test_events_without_probabilities_are_counted_in_the_log(bars, caplog):
