@@ -18,7 +18,7 @@ from bq.learning import anatomy, layers, walkforward
 from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
-from bq.serving import candidate, decide, gates, ledger, registry, words
+from bq.serving import candidate, contributors, decide, gates, ledger, registry, words
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Standing, Verdict
 from bq.serving.registry import Artefact
@@ -89,7 +89,8 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             run.record.warnings.extend(anatomy.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
         ours, second = _judge(run, made, collection.events, request)
-        run.verdict = presentation.present(ours, second, made, request)
+        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings)
+        run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
         run.record.downloads.append(Download(label=label, file=names.TRADES))
@@ -101,6 +102,11 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         if second and second.deploy:
             _deploy(run, made.success, settings.namespace.second, second)
         _execute(run, ours, made, fingerprint, len(collection.events))
+
+
+def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
+    kinds = events.select("event_id", kind=request.strategy.table.kind)
+    return oos.drop("kind", strict=False).join(kinds, on="event_id", how="left", maintain_order="left")
 
 
 def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) -> tuple[Verdict, Verdict | None]:

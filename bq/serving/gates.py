@@ -68,7 +68,7 @@ def decide(found: Evidence, standing: Standing | None, *, strategy: Strategy, se
     A retrain of the champion's recipe need not be better than it, a changed one must.
     """
     pairs = metrics.versus(found.oos, strategy, settings)
-    shown = _recipe(found.oos, pairs, strategy.value.name(settings), settings)
+    shown = recipe(found.oos, pairs, strategy.value.name(settings), settings)
     shown += strategy.value.requirements(found.oos, settings)
     task = strategy.task(settings)
     return _judge(found, standing, pairs, shown, Tier.CHAMPION, task=task, settings=settings)
@@ -146,7 +146,11 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
     ]
 
 
-def _recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
+def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
+    """Uplift over the rule score and net result.
+
+    pairs : what model and rule score earned of the predictions: session, model, baseline, uplift. name : of that.
+    """
     uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
     gate, beside = settings.gate, {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}
     return [

@@ -92,12 +92,15 @@ class Value:
     session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all.
     requirements : what this strategy's gate asks beside the common ones. sizes : of a session's decisions, the column
     decided by and the settings; the weight of each in the strategy's portfolio. None: a decision has no weight.
+    contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
+    earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
 
     earned: Callable[[pl.DataFrame, str | None, Settings], pl.DataFrame] = best_of_session
     name: Callable[[Settings], str] = lambda settings: f"net outcome of the top {settings.gate.top_k}"  # for people
     requirements: Callable[[pl.DataFrame, Settings], list[Component]] = lambda predictions, settings: []
     sizes: Callable[[pl.DataFrame, str, Settings], pl.Series] | None = None
+    contributions: Callable[[pl.DataFrame, str, Settings], pl.DataFrame] | None = None
 
 
 def by_symbol(event: dict[str, Any], settings: Settings) -> Sketch:

@@ -27,6 +27,7 @@ from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
+from bq.workbench import hangs
 from bq.workbench.sanitize import clean
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -57,6 +58,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
         .render(
             run=run,
             verdict=verdict,
+            hangs=hangs,
             bodies=bodies,
             contents=contents,
             failures=shown.failures,

@@ -13,7 +13,7 @@ from bq.analysis.volatility import trailing_percentile
 from bq.strategies.butterfly import pricing, score
 from bq.strategies.butterfly.course import Pricer, course, outcomes
 from bq.strategies.butterfly.features import butterfly_v2, butterfly_v3
-from bq.strategies.butterfly.history import UNQUOTED_SPOT, Array, History, Index
+from bq.strategies.butterfly.history import UNQUOTED_SPOT, History, Index
 from bq.strategies.butterfly.settings import ButterflySettings, Costs
 from bq.strategies.butterfly.structure import IRON, TYPES, Reading, Structure
 
