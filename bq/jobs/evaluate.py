@@ -17,6 +17,7 @@ from bq.serving import decide, gates, quality
 from bq.serving.decide import Champion
 from bq.serving.quality import Predictor
 from bq.stats.bootstrap import Interval
+from bq.stats.rank_ic import mean_rank_ic
 from bq.strategies import store
 from bq.strategies.contract import Exhibit
 from bq.strategies.events import NOTICES, matured, weakest_source
@@ -92,12 +93,9 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
         areas = auc_by_session(said, by=champion.probability)
         by_day = gates.blocks(said, settings, areas["session"])
         intervals[f"AUC of P({last}); 0.5 is chance"] = by_day.mean(areas["auc"].to_numpy())
-    ranks = metrics.rank_ic(said, by="expected")
-    if len(ranks):
-        by_day = gates.blocks(said, settings, ranks["session"])
-        intervals[f"rank IC within a session of {SMALLEST_CROSS_SECTION} events or more"] = by_day.of_ic.mean(
-            ranks["ic"].to_numpy()
-        )
+    ranks = mean_rank_ic(said, by="expected", blocks=gates.blocks(said, settings))
+    if ranks.n:
+        intervals[f"rank IC within a session of {SMALLEST_CROSS_SECTION} events or more"] = ranks
     rows = [
         {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
     ]

@@ -88,7 +88,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             ic = anatomy.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
             run.record.warnings.extend(anatomy.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
-        ours, second = _judge(run, made, collection.events, request)
+        ours, second = _judge(run, made, collection.events, data, request)
         without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings)
         run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
@@ -109,7 +109,9 @@ def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.
     return oos.drop("kind", strict=False).join(kinds, on="event_id", how="left", maintain_order="left")
 
 
-def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) -> tuple[Verdict, Verdict | None]:
+def _judge(
+    run: Run, made: Candidate, events: pl.DataFrame, data: MarketData, request: Request
+) -> tuple[Verdict, Verdict | None]:
     """What the gate says of the candidate, and of the success-probability model beside it, where there is one."""
     strategy, settings = request.strategy, request.settings
     standing, trials = (
@@ -117,7 +119,7 @@ def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) ->
         ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique()),
     )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
-    ours = gates.decide(found, standing, strategy=strategy, settings=settings)
+    ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
     if made.success is None:
         return ours, None
     oos, newest = made.success_oos, made.success_newest

@@ -8,7 +8,7 @@ opposite, and a recipe has shown what it earns already.
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -24,6 +24,9 @@ from bq.stats.rank_ic import spearman
 from bq.strategies.component import Component, Kind, Missing, of_interval
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
 
 
 class Verdict(NamedTuple):
@@ -62,14 +65,22 @@ class Standing(NamedTuple):
     tier: Tier = Tier.CHAMPION
 
 
-def decide(found: Evidence, standing: Standing | None, *, strategy: Strategy, settings: Settings) -> Verdict:
+def decide(
+    found: Evidence,
+    standing: Standing | None,
+    *,
+    strategy: Strategy,
+    settings: Settings,
+    market: "MarketData | None" = None,
+) -> Verdict:
     """Judge a candidate against the champion, None where there is none, and against the rule score.
 
-    A retrain of the champion's recipe need not be better than it, a changed one must.
+    A retrain of the champion's recipe need not be better than it, a changed one must. market : for a strategy whose
+    requirements look at bars.
     """
     pairs = metrics.versus(found.oos, strategy, settings)
     shown = recipe(found.oos, pairs, strategy.value.name(settings), settings)
-    shown += strategy.value.requirements(found.oos, settings)
+    shown += strategy.value.requirements(found.oos, settings, market)
     task = strategy.task(settings)
     return _judge(found, standing, pairs, shown, Tier.CHAMPION, task=task, settings=settings)
 

@@ -84,13 +84,18 @@ def best_of_session(predictions: pl.DataFrame, by: str | None, settings: Setting
     return top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
 
 
+def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData") -> list[Component]:
+    """Nothing beside what the gate asks of every strategy."""
+    return []
+
+
 @dataclass(frozen=True)
 class Value:
     """What choosing earns: by it the gate compares a model with the rule score.
 
     earned : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
     session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all.
-    requirements : what this strategy's gate asks beside the common ones. sizes : of a session's decisions, the column
+    requirements : of predictions, settings and market; what this strategy's gate asks beside the common ones. sizes : of a session's decisions, the column
     decided by and the settings; the weight of each in the strategy's portfolio. None: a decision has no weight.
     contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
@@ -98,7 +103,7 @@ class Value:
 
     earned: Callable[[pl.DataFrame, str | None, Settings], pl.DataFrame] = best_of_session
     name: Callable[[Settings], str] = lambda settings: f"net outcome of the top {settings.gate.top_k}"  # for people
-    requirements: Callable[[pl.DataFrame, Settings], list[Component]] = lambda predictions, settings: []
+    requirements: Callable[[pl.DataFrame, Settings, "MarketData"], list[Component]] = nothing_more
     sizes: Callable[[pl.DataFrame, str, Settings], pl.Series] | None = None
     contributions: Callable[[pl.DataFrame, str, Settings], pl.DataFrame] | None = None
 

@@ -139,9 +139,11 @@ class Production(Section):
 
     affects: ClassVar = Affects.JUDGING
     min_rank_ic: float = Field(default=0.02, description="and above 0 by its lower bound")
-    min_information_ratio: float = Field(default=0.5, description="net, against equal weight, a year")
-    min_sharpe: float = Field(default=1.0, description="net, a year")
-    max_drawdown: Share = Field(default=0.20, description="net")
+    min_information_ratio: float = Field(
+        default=0.5, description="of daily net returns less those of equal weight, a year"
+    )
+    min_sharpe: float = Field(default=1.0, description="of daily net returns, a year")
+    max_drawdown: Share = Field(default=0.20, description="of daily net returns, compounded")
     rolling_sessions: int = Field(default=63, ge=5, description="of one window of the rank IC …")
     min_rolling_share: Share = Field(
         default=0.5, description="… and the share of them in which its mean is not negative"
