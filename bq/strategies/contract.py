@@ -95,8 +95,9 @@ class Value:
 
     earned : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
     session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all.
-    requirements : of predictions, settings and market; what this strategy's gate asks beside the common ones. sizes : of a session's decisions, the column
-    decided by and the settings; the weight of each in the strategy's portfolio. None: a decision has no weight.
+    requirements : of predictions, settings and market; what this strategy's gate asks beside the common ones.
+    sizes : of a session's decisions, the column decided by and the settings; the weight of each in the strategy's
+    portfolio. None: a decision has no weight.
     contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
