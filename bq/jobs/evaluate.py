@@ -9,11 +9,12 @@ import polars as pl
 from bq import market
 from bq.core import paths
 from bq.core.errors import BadData
+from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
-from bq.serving import decide, gates, quality
+from bq.serving import decide, gates, quality, registry
 from bq.serving.decide import Champion
 from bq.serving.quality import Predictor
 from bq.stats.bootstrap import Interval
@@ -44,17 +45,19 @@ def main(request: Request) -> None:
     champion = quality.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events
     window = untouched(events, champion)
-    found = [model_alone(window, champion, request)]
+    found, decides = [model_alone(window, champion, request)], who_decides(settings.namespace)
     if strategy.backtester is not None:
         found += _portfolio(events, data, champion, request)
     target = paths.outputs() / "evaluations" / f"{settings.namespace}_{champion.model_id}.html"
     title = f"{settings.namespace} · champion {champion.model_id} since its training"
     source = weakest_source(window)
-    parts = [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
+    parts = [("Who decides", [decides])]
+    parts += [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
     report.page(target, title=title, source=source, parts=parts)
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:
         screen.show(f"{screen.RED}{NOTICES[source]}{screen.PLAIN}")
+    screen.show(decides)
     for one in found:
         if not one.page_only:
             screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{one.text}\n{plots.table(one.table)!r}")
@@ -71,6 +74,18 @@ def untouched(events: pl.DataFrame, champion: Champion) -> pl.DataFrame:
             f"but none has (parameters and bars that end {events['session'].max()}). Bring later bars, or retrain."
         )
     return found
+
+
+def who_decides(namespace: Namespace) -> str:
+    """By which rule the champion is deployed, and that a worse result here does not change it."""
+    pointer = registry.pointer(namespace)
+    if pointer is None:  # rolled back meanwhile
+        return f"{registry.decides(namespace)} decides."
+    return (
+        f"The champion decides: deployed {pointer.since_utc:%Y-%m-%d} ({pointer.reason}). What follows informs. Where "
+        "the champion is worse here than the rule score, or than no model, it goes on deciding until the gate of a "
+        "retrain or `make rollback` replaces it."
+    )
 
 
 def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> Exhibit:

@@ -114,15 +114,25 @@ def by_symbol(event: dict[str, Any], settings: Settings) -> Sketch:
     return Sketch(event["symbol"], {})
 
 
+def nothing_against(event: Mapping[str, Any], trade: bool, settings: Settings) -> list[str]:
+    """Nothing."""
+    return []
+
+
 @dataclass(frozen=True)
 class Views:
-    """What a strategy has to show of its own; by default nothing."""
+    """What a strategy has to show of its own; by default nothing.
+
+    against : of an event and whether it is traded; what of it reads as the opposite, and that it does not decide, in
+    clauses for people.
+    """
 
     exhibits: Callable[[Built, "MarketData", Settings], list[Exhibit]] = lambda made, market, settings: []
     results: Callable[[pl.DataFrame, Settings, "MarketData"], list[Exhibit]] = lambda predictions, settings, market: []
     sketch: Callable[[dict[str, Any], Settings], Sketch] = by_symbol  # what an event is made of, and its pay-off
     notices: Callable[[pl.DataFrame, Settings], list[str]] = lambda events, settings: []  # what a run warns of
     counters: Callable[[pl.DataFrame], list[Counter]] = lambda events: []  # of events, for a run's health
+    against: Callable[[Mapping[str, Any], bool, Settings], list[str]] = nothing_against
 
 
 @dataclass(frozen=True)

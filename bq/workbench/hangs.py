@@ -5,6 +5,7 @@ from typing import NamedTuple
 from bq.runs.verdict import Split, Table, Verdict, Without
 from bq.strategies.component import Component, Kind
 
+NAMED = 3  # groups that a sentence names
 NAMES = {Kind.UPLIFT: "uplift", Kind.NET: "net"}
 HOW = (
     "Each row is the verdict's figures without that group. Without a symbol or a kind, the choice is made again among "
@@ -64,9 +65,14 @@ def turns(verdict: Verdict) -> list[str]:
         for figure in _turned(one, verdict):
             found.setdefault((one.called, figure.kind), []).append(f"{one.group} ({_interval(figure)}, {_now(figure)})")
     return [
-        f"{verdict.part(kind).name} holds, but hangs on one {called}: without {' or without '.join(groups)} it does not"
+        f"{verdict.part(kind).name} holds, but hangs on one {called}: without {_some(groups)} it does not"
         for (called, kind), groups in found.items()
     ]
+
+
+def _some(groups: list[str]) -> str:
+    more = f", or {len(groups) - NAMED} more," if len(groups) > NAMED else ""
+    return " or without ".join(groups[:NAMED]) + more
 
 
 def _turned(one: Without, verdict: Verdict) -> list[Component]:
