@@ -82,7 +82,8 @@ def _bound_needed(c: Component) -> str:
         return "picks that differ: model and baseline made identical picks on every session"
     better = f"the mean must rise by {_by(c)}"
     if c.holds is None:
-        return more_time(missing.months)
+        rise = "" if missing.by is None else f", and the mean must rise by {_by(c)} or more"
+        return f"{more_time(missing.months)}{rise}"
     return better if missing.months is None else f"{more_time(missing.months)} at this mean, or {better}"
 
 

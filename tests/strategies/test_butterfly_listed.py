@@ -347,6 +347,23 @@ def test_a_price_outside_its_no_arbitrage_bounds_is_refused_with_the_reason(shif
     assert made.refused["reason"].to_list() == ["mid price outside its no-arbitrage bounds"]
 
 
+def test_a_listed_structure_whose_spreads_cost_too_much_of_its_risk_is_refused():
+    """Four legs quoted ±h are bought and sold for 8 h in all."""
+    half, costly = 0.6, "costs of the way in and out above 40% of the risk"
+    strict, lax = (build(whole_chain(half=half), COVERED, f"{SHORT} costs.max_cost_share={s}") for s in (0.4, 1.0))
+    refused = strict.refused.filter(pl.col("reason") == costly)["session"].to_list()
+    risk = dict(lax.events.select("session", "max_loss").iter_rows())
+    assert {day for day, most in risk.items() if 8 * half > 0.4 * most} == set(refused) != set()
+    assert set(strict.events["session"]) == set(risk) - set(refused) != set()
+
+
+def test_a_listed_wing_is_no_narrower_than_the_least():
+    narrow = build(whole_chain(vol=0.6), COVERED).events.filter(pl.col("source") == "real")
+    assert len(narrow) > 0 and (narrow["wing_sigmas"] >= 0.25).all()
+    none = build(whole_chain(vol=0.6), COVERED, f"{SHORT} structure.min_wing_sigmas=20.0")
+    assert none.events.is_empty()
+
+
 def test_the_credit_of_an_iron_fly_is_above_zero_and_below_its_width(built):
     iron = built.events.filter(pl.col("structure") == "IRON", pl.col("source") == "real")
     assert len(iron) >= 1
