@@ -8,10 +8,11 @@ from gate_streams import stream
 from toy_strategy import TOY, toy_settings
 
 from bq.learning import metrics
+from bq.runs.record import Job, RunRecord, Status
 from bq.runs.verdict import Decision, Split, Verdict
 from bq.serving import contributors, gates, words
 from bq.strategies.component import Kind
-from bq.workbench import hangs
+from bq.workbench import hangs, report, screen
 
 SETTINGS = toy_settings(gate={"top_k": 1, "draws": 1000})
 T0 = [dt.datetime(2020, 12, 18, 21, tzinfo=dt.UTC), dt.datetime(2021, 1, 8, 21, tzinfo=dt.UTC)]
@@ -110,6 +111,19 @@ def test_the_tables_name_every_group_and_its_contribution():
     assert symbols.rows[0][3] == f"{whole - row.figures[0].value:+.3f}"
     assert symbols.rows[0][-1] == "uplift fails"
     assert {len(line) for line in symbols.rows} == {len(symbols.columns)}
+
+
+def test_the_report_and_the_terminal_say_what_a_verdict_hangs_on(tmp_path):
+    found = verdict(planted(everywhere=False))
+    run = RunRecord(run_id="r", namespace="toy", job=Job.RETRAIN, status=Status.KEPT, error=None)
+    report.render([], tmp_path / "report.html", run=run, verdict=found)
+    for text in ((tmp_path / "report.html").read_text(), screen.verdict(run, found, tmp_path / "report.html")):
+        assert hangs.largest(found) in text
+        assert all(told in text for told in hangs.turns(found))
+    page = (tmp_path / "report.html").read_text()
+    assert "Without one symbol" in page and "<td>S07</td>" in page
+    older = found.model_copy(update={"without": []})
+    assert "argest contributor" not in screen.verdict(run, older, tmp_path / "report.html")
 
 
 def test_only_the_largest_contributors_are_judged_again(monkeypatch):

@@ -348,13 +348,20 @@ def test_a_price_outside_its_no_arbitrage_bounds_is_refused_with_the_reason(shif
 
 
 def test_a_listed_structure_whose_spreads_cost_too_much_of_its_risk_is_refused():
-    """Four legs quoted ±h are bought and sold for 8 h in all."""
-    half, costly = 0.6, "costs of the way in and out above 40% of the risk"
-    strict, lax = (build(whole_chain(half=half), COVERED, f"{SHORT} costs.max_cost_share={s}") for s in (0.4, 1.0))
-    refused = strict.refused.filter(pl.col("reason") == costly)["session"].to_list()
-    risk = dict(lax.events.select("session", "max_loss").iter_rows())
-    assert {day for day, most in risk.items() if 8 * half > 0.4 * most} == set(refused) != set()
-    assert set(strict.events["session"]) == set(risk) - set(refused) != set()
+    """In and out each of four legs costs its whole spread once."""
+    quotes = whole_chain(half=0.1)
+    every = build(quotes, COVERED, f"{SHORT} costs.max_cost_share=1.0").events
+    spreads = {row[:5]: row[6] - row[5] for row in _by_contract(quotes)}
+    share = {
+        event["session"]: _mid(spreads, event, quantities=(1, 1, 1, 1)) / event["max_loss"]
+        for event in every.iter_rows(named=True)
+    }
+    limit = float(np.median(list(share.values())))
+    strict = build(quotes, COVERED, f"{SHORT} costs.max_cost_share={limit}")
+    too_much = {day for day, own in share.items() if own > limit + 1e-9}
+    assert 3 <= len(too_much) < len(share)
+    assert set(strict.refused["session"]) == too_much and set(strict.events["session"]) == set(share) - too_much
+    assert set(strict.refused["reason"]) == {f"costs of the way in and out above {limit:.0%} of the risk"}
 
 
 def test_a_listed_wing_is_no_narrower_than_the_least():
@@ -421,10 +428,10 @@ def _by_contract(quotes: pl.DataFrame):
     return quotes.select("session", "root", "expiry", pl.col("right").cast(pl.String), "strike", "bid", "ask").rows()
 
 
-def _mid(prices: dict, event: dict, root: str = "TOY") -> float:
+def _mid(prices: dict, event: dict, root: str = "TOY", quantities: tuple = (1, -1, -1, 1)) -> float:
     lower, body, upper = (event[name] for name in ("lower", "body", "upper"))
     rights = {"CALL": ("call",) * 4, "PUT": ("put",) * 4, "IRON": ("put", "put", "call", "call")}[event["structure"]]
-    strikes, quantities = (lower, body, body, upper), (1, -1, -1, 1)
+    strikes = (lower, body, body, upper)
     return sum(
         quantity * prices[(event["session"], root, event["expiry"], right, strike)]
         for quantity, right, strike in zip(quantities, rights, strikes, strict=True)
