@@ -115,7 +115,7 @@ def test_scan_answers_from_the_champion(home, first):
 def test_the_real_market_has_no_champion_and_scan_says_that_the_rule_score_decides(home, first):
     done = run(home, "scan", PARAMS="", SET="market.symbols=[AAPL,KO] market.start=2015-01-01")
     assert done.returncode == 0, done.stderr
-    assert "(tier 3)" in done.stdout and "no model was deployed yet" in done.stdout
+    assert "(tier 3)" in done.stdout and "no champion is deployed" in done.stdout
     assert "option prices are modelled" in done.stdout
 
 

@@ -153,18 +153,18 @@ def unread(settings: Settings) -> Settings:
 
 def test_no_builder_of_events_reads_what_affects_none():
     bars = panel_bars()
-    built = FORECAST.build(market_of(bars), unread(forecast_settings()), {"N0": [bars["session"][300]]})
+    built = FORECAST.table.build(market_of(bars), unread(forecast_settings()), {"N0": [bars["session"][300]]})
     assert len(built.events)
     plan = unread(butterfly_settings("events.first=2016-06-01"))
     market, of = market_of(walk("ONE", 600, seed=1)), strategies.get("butterfly")
-    assert len(of.build(market, plan, {"ONE": of.schedule(market, plan)["ONE"][-3:-2]}).events)
+    assert len(of.table.build(market, plan, {"ONE": of.table.schedule(market, plan)["ONE"][-3:-2]}).events)
     frames = {
         "A": walk("A", 300, seed=1)
         .drop("symbol")
         .with_columns(**dict.fromkeys(("open", "high", "low"), pl.col("close")))
     }
     rules, market = unread(breakout_settings()), breakout_market(frames)
-    breakout.STRATEGY.build(market, rules, breakout.STRATEGY.schedule(market, rules) or {"A": []})
+    breakout.STRATEGY.table.build(market, rules, breakout.STRATEGY.table.schedule(market, rules) or {"A": []})
 
 
 def test_a_section_that_does_not_say_what_it_affects_is_no_part_of_settings():
