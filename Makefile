@@ -3,7 +3,7 @@
 
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
-VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET
+VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -76,6 +76,10 @@ diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default:
 	@$(BQ) diff
 verify: $(READY) ## check every model, event table and run folder against its hashes
 	@$(BQ) verify
+backup: $(READY) ## models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
+	@$(BQ) backup
+restore: $(READY) ## bring them back: ARCHIVE=backup.tar.gz (FORCE=1: also over models and runs, which are kept beside)
+	@$(BQ) restore
 rollback: $(READY) ## back to the model deployed before: of the champion, then of the second tier
 	@$(BQ) rollback
 params: $(READY) ## the parameters that take effect, each with where it comes from (a valid parameter file)
@@ -90,16 +94,16 @@ bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUIC
 	@$(VENV)/bin/python -m tests.bench
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
-calibrate: $(READY) ## the full form of every claim of so many of so many (long; the tests hold small forms)
+calibrate: $(READY) ## the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
 	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py
-lint: $(READY) ## ruff over code and notebooks
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint: $(READY) ## ruff over code and notebooks, mypy over the package
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 lock: ## resolve requirements.lock again (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml \
 	  --output-file requirements.lock --custom-compile-command "make lock"
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect evaluate explore train stack report scan explain status history diff verify rollback params check-data tune lab bench test calibrate crash lint lock clean
+.PHONY: help retrain collect evaluate explore train stack report scan explain status history diff verify backup restore rollback params check-data tune lab bench test calibrate crash lint lock clean

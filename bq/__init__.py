@@ -5,9 +5,9 @@
     events = bq.events("butterfly")          # one row a decision, as a polars frame
     training = bq.train(events)              # purged walk-forward; .oos and .folds are frames
     bq.score(events)                         # what the champion (or the rule score) decides
-    bq.champion("butterfly")                 # the deployed model, or None
+    bq.champion("butterfly")                 # the record of the deployed model, or None
     bq.runs.latest().report                  # the newest run
-    bq.tell.score_deciles(events, settings)  # a figure, the sentence that reads it, and `.table`, what it was made of
+    bq.tell.score_deciles(events)            # a figure, the sentence that reads it, and `.table`, what it was made of
 
 Names are loaded when first used, so that `import bq` is cheap.
 """

@@ -8,6 +8,7 @@ traceback (`BQ_LOG=DEBUG` shows it too).
 import importlib
 import io
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from bq.core import files, log, signals
 from bq.core.errors import BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
+    "backup": ("backup", "backup"),
     "check-data": ("housekeeping", "check_data"),
     "collect": ("collect", "main"),
     "diff": ("diff", "main"),
@@ -25,6 +27,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "history": ("history", "main"),
     "params": ("params", "main"),
     "report": ("housekeeping", "report"),
+    "restore": ("backup", "restore"),
     "retrain": ("retrain", "main"),
     "rollback": ("housekeeping", "rollback"),
     "scan": ("scan", "main"),
@@ -34,6 +37,8 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "tune": ("tune", "main"),
     "verify": ("housekeeping", "verify"),
 }
+
+FEW_FILES = 256
 
 
 def main(arguments: list[str]) -> int:
@@ -71,11 +76,24 @@ def guarded(work: Callable[[], None]) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (MemoryError, ImportError, RuntimeError) as error:  # the last two: libraries that can load nothing more
+        if not isinstance(error, MemoryError) and not _limited():
+            raise
+        log.log.error("the process may hold no more memory or files: raise `ulimit -v` and `ulimit -n` (%s)", error)
+        log.log.debug("", exc_info=True)
+        return 1
     except OSError as error:
         log.log.error("%s: %s", type(error).__name__, files.explain(error))
         log.log.debug("", exc_info=True)
         return 1
     return 0
+
+
+def _limited() -> bool:
+    """Whether the shell limits memory, or open files to fewer than libraries need."""
+    memory, _ = resource.getrlimit(resource.RLIMIT_AS)
+    files_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return memory != resource.RLIM_INFINITY or files_open < FEW_FILES
 
 
 if __name__ == "__main__":

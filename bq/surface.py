@@ -14,10 +14,10 @@ from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace
 from bq.core.settings import Regimes, Settings
 from bq.learning import layers, walkforward
-from bq.learning.paths import paths as paths_of
+from bq.learning.combinatorial import backtest_paths
 from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
-from bq.serving import decide, quality, registry
+from bq.serving import decide, out_of_sample, registry
 from bq.serving.candidate import Candidate
 from bq.serving.model_records import Bundle, Card
 from bq.strategies import store, turned
@@ -176,7 +176,7 @@ def cross_validate(
     (['path', 'sessions', 'model', 'baseline', 'uplift'], 1)
     """
     strategy, settings = _of(events, settings)
-    return paths_of(events, strategy, settings, groups=groups, tested=tested)
+    return backtest_paths(events, strategy, settings, groups=groups, tested=tested)
 
 
 def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training | None:
@@ -218,7 +218,8 @@ def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFram
 def backtest(settings: Settings | str = "breakout") -> "Backtest":
     """The breakout portfolio on its market: `.trades`, `.signals`, `.days`, `.equity`; see bq.strategies.breakout.
 
-    With `ml.enabled` the champion's probabilities act as the settings say, each out of sample; see bq.serving.quality.
+    With `ml.enabled` the champion's probabilities act as the settings say, each out of sample
+    (`bq.serving.out_of_sample`).
     Raises BadParameters for a strategy whose rules trade no portfolio.
 
     Examples
@@ -236,7 +237,7 @@ def backtest(settings: Settings | str = "breakout") -> "Backtest":
             "trade no portfolio."
         )
     data = market.load(settings.market)
-    return strategy.backtester.run(data, settings, quality.of_market(data, strategy, settings))
+    return strategy.backtester.run(data, settings, out_of_sample.of_market(data, strategy, settings))
 
 
 class Deployed(NamedTuple):
@@ -311,7 +312,7 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
 
 
 def tune(settings: Settings, run_dir: str = "") -> "Tuned":
-    """A search of a strategy's own rules in memory, judged among all that was kept before: of itself nothing is kept.
+    """Search a strategy's own rules in memory, judged together with every trial kept before; nothing of it is kept.
 
     run_dir : the folder of a `make tune`, whose results are read instead.
     Raises BadData where no trial is feasible or history is too short.

@@ -88,9 +88,14 @@ def solve_iv(quotes: pl.DataFrame, rate: Rate) -> pl.DataFrame:
         rate="rate",
         is_call=call,
     )
-    arguments = {name: columns[name].to_numpy() for name in columns.columns}
+    spot, strike, years, rates, is_call = (column.to_numpy() for column in columns)
     implied = {
-        name: pl.Series(name, implied_volatility(solved.select(price).to_series().to_numpy(), **arguments))
+        name: pl.Series(
+            name,
+            implied_volatility(
+                solved.select(price).to_series().to_numpy(), spot, strike, years, rate=rates, is_call=is_call
+            ),
+        )
         for name, price in PRICES.items()
     }
     return solved.with_columns(series.fill_nan(None) for series in implied.values())

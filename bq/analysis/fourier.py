@@ -60,7 +60,7 @@ def _rolling_vwap(prices: Array, volumes: Array | None, window: int) -> Array:
 
 def _periods(n: int) -> Array:
     with np.errstate(divide="ignore"):
-        return 1.0 / np.fft.rfftfreq(n)
+        return np.divide(1.0, np.fft.rfftfreq(n), dtype=np.float64)
 
 
 def _band(series: Array, *, shortest: float, longest: float) -> Array:

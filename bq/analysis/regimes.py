@@ -87,7 +87,7 @@ def filtered_probabilities(index: pl.DataFrame, *, states: int, min_sessions: in
     starts from equal groups of sessions by volatility and each later one from the one before: nothing is drawn at
     random.
 
-    What tells states apart is their variance. The standard errors of means are for years as large as what lies between
+    States are told apart by their variance. The standard errors of means are for years as large as what lies between
     them, so that an order by means turns over from one January to the next, while that by variance stays; only states
     of about the same variance may change places. Stock markets rise less where their variance is high (Glosten,
     Jagannathan and Runkle 1993, doi:10.1111/j.1540-6261.1993.tb05128.x); of an index that does not, the first state is
@@ -145,10 +145,10 @@ def _filter(returns: NDArray, states: int, parameters: NDArray) -> NDArray[np.fl
 
 
 def held(probabilities: NDArray[np.float64], *, probability: float, sessions: int) -> NDArray[np.int64]:
-    """The state that stands at each session: it changes when another had `probability` for `sessions` in a row.
+    """The current state at each session: it changes when another had `probability` for `sessions` in a row.
 
-    probabilities : shape (n_sessions, states), NaN rows where unknown. Returns shape (n_sessions,); −1 until a first
-    state stands; where probabilities are unknown the last one goes on standing, and the count begins again.
+    probabilities : shape (n_sessions, states), NaN rows where unknown. Returns shape (n_sessions,); −1 until there
+    is a first; where probabilities are unknown the last state is kept, and the count begins again.
 
     >>> p = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
     >>> held(p, probability=0.6, sessions=2)
@@ -157,11 +157,11 @@ def held(probabilities: NDArray[np.float64], *, probability: float, sessions: in
     states = np.full(len(probabilities), -1)
     best = np.where(np.isfinite(probabilities[:, 0]), np.nan_to_num(probabilities).argmax(axis=1), -1)
     sure = (best >= 0) & (np.nan_to_num(probabilities).max(axis=1) >= probability)
-    standing, candidate, run = -1, -1, 0
+    current, candidate, run = -1, -1, 0
     for t in range(len(states)):
         run = (run + 1 if best[t] == candidate else 1) if sure[t] else 0
         candidate = best[t]
         if run >= sessions:
-            standing = candidate
-        states[t] = standing
+            current = candidate
+        states[t] = current
     return states

@@ -31,8 +31,10 @@ def measures(bars: BarMatrix, benchmark: Array) -> Measures:
     )
 
     def measure(symbols: slice) -> None:
-        inputs = (values.T[:, symbols] for values in (bars.high, bars.low, bars.close, bars.volume, bars.quoted))
-        kernel.measure_into(*inputs, benchmark, Measures(*(values[:, symbols] for values in out)))
+        inputs = (bars.high, bars.low, bars.close, bars.volume, bars.quoted)
+        high, low, close, volume, quoted = (values.T[:, symbols] for values in inputs)
+        part = Measures._make(values[:, symbols] for values in out)
+        kernel.measure_into(high, low, close, volume, quoted, benchmark, part)
 
     _shared_out(measure, len(bars.symbols))
     return out

@@ -4,6 +4,8 @@ It has the newest schema whenever it is used: `engine` migrates what is older (`
 """
 
 import datetime as dt
+import json
+import math
 import os
 import sqlite3
 import time
@@ -73,10 +75,10 @@ def _engine(url: sa.URL) -> sa.Engine:
     try:
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        made = sa.create_engine(url, pool_pre_ping=True)
+        made = sa.create_engine(url, pool_pre_ping=True, json_serializer=_json)
         if sqlite:
             sa.event.listen(made, "connect", _configure_sqlite)
-        sa.event.listen(made, "before_cursor_execute", _blot, retval=True)
+        sa.event.listen(made, "before_cursor_execute", _redact, retval=True)
         _migrate(made)
         sa.event.listen(made, "handle_error", _say)
         if not sqlite:  # from here on; a first connection that fails is a mistake in the URL
@@ -86,7 +88,28 @@ def _engine(url: sa.URL) -> sa.Engine:
     return made
 
 
-def _blot(*call: Any) -> tuple[str, Any]:
+def _json(value: Any) -> str:
+    """A JSON column: no NaN and no infinity, which PostgreSQL refuses, but null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def close() -> None:
+    """Let go of every database, as where its file is replaced."""
+    _engine.cache_clear()
+
+
+def _redact(*call: Any) -> tuple[str, Any]:
     """What is sent to the database, without secrets."""
     _, _, statement, values, *_ = call
     return statement, secrets.redacted(values)[0]
@@ -133,7 +156,7 @@ def connect_patiently(dialect: sa.Dialect, _: object, arguments: list, named: di
         except dialect.loaded_dbapi.OperationalError:
             if left <= 0:
                 raise
-            log.warning("the database cannot be reached: trying again for %.0f s", left)
+            log.warning("the database cannot be reached; it is tried again for up to %.0f s", left)
             time.sleep(pause)
             left, pause = left - pause, pause * 2
 

@@ -33,10 +33,6 @@ class BadData(BQError):
     exit_code = 5
 
 
-class OtherSchema(BadData):
-    """A model was trained on other features than those it is asked with."""
-
-
 class TemporalOverlap(BadParameters):
     """The temporal settings would let training labels reach into a test block."""
 

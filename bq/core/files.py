@@ -6,10 +6,11 @@ import io
 import json
 import os
 import re
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from bq.core import secrets
@@ -27,7 +28,10 @@ WAYS_OUT = {
     errno.EPERM: "Give this user the right to it, or set BQ_HOME to another place. ",
     errno.EMFILE: "Too many files are open: raise `ulimit -n`. ",
 }
-LEFTOVER = re.compile(r"\.(\d{1,9})\.\w+\.tmp$")  # process, then what mkstemp drew
+LEFTOVER = re.compile(r"\.(\d{1,9})\.\w+\.tmp$")  # process, then what was drawn
+DEEPEST = 100  # levels of nesting in JSON: a record of ours has a dozen
+NO_FILE = "it is no regular file (a folder, a pipe or a device)"
+NO_FILES = (errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)  # as reading what is no file fails, for good
 
 
 def explain(error: OSError) -> str:
@@ -52,14 +56,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success it replaces `path` atomically, on failure `path` stays as it was.
 
     A full disk or a kill in between leaves the old file whole. What a kill leaves beside it names its process: `clean`.
+    Others may read the file unless the user's umask says no.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{token_hex(4)}.tmp"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
     try:
         yield temporary
-        temporary.chmod(0o644)
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
@@ -94,16 +97,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically, secrets blotted out."""
-    content, count = secrets.blot(content)
-    tell_blotted(path, count)
+    """Write UTF-8 text atomically, secrets redacted."""
+    content, count = secrets.redact_and_count(content)
+    warn_of_redacted(path, count)
     write_bytes(path, content.encode("utf-8"))
 
 
-def tell_blotted(path: Path, count: int) -> None:
+def warn_of_redacted(path: Path, count: int) -> None:
     """Log how many secrets a file would have held: how many, never which."""
     if count:
-        log.warning("%s: secrets of the environment were blotted out in %d places", path.name, count)
+        log.warning("%s: secrets of the environment were redacted in %d places", path.name, count)
 
 
 def canonical_json(value: Any) -> str:
@@ -112,18 +115,54 @@ def canonical_json(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write canonical JSON atomically, secrets blotted out of its texts."""
+    """Write canonical JSON atomically, secrets redacted of its texts."""
     content = canonical_json(value)
-    if secrets.blot(content)[1]:  # by text, so that it stays JSON
+    if secrets.redact_and_count(content)[1]:  # by text, so that it stays JSON
         value, count = secrets.redacted(json.loads(content))
-        tell_blotted(path, count)
+        warn_of_redacted(path, count)
         content = canonical_json(value)
     write_bytes(path, content.encode("utf-8"))
 
 
+def regular(path: Path) -> io.BufferedReader:
+    """Open a file of our own for reading; whatever lies in its place does not block.
+
+    Raises OSError where it cannot be read, also for a folder, a pipe, a socket or a device.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, NO_FILE, str(path))
+    return file
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file of our own holds. Raises OSError as `regular`."""
+    with regular(path) as file:
+        return file.read()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises ValueError, also for one that is nested too deeply to be one of ours."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+        if not level:
+            return value
+    raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+
+
+def _inside(outer: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(outer.values()) if isinstance(outer, dict) else outer
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text("utf-8"))
+    """Read a JSON file. Raises OSError as `regular`, ValueError as `parse_json`."""
+    return parse_json(read_bytes(path))
 
 
 def parquet(frame: "pl.DataFrame") -> bytes:
@@ -147,7 +186,7 @@ def read_parquet(source: Path | bytes, *, columns: list[str] | None = None) -> "
 
     if isinstance(source, bytes):
         return pl.read_parquet(io.BytesIO(source), columns=columns)
-    with source.open("rb") as file:
+    with regular(source) as file:
         return pl.read_parquet(file, columns=columns)
 
 
@@ -155,6 +194,7 @@ def scan_parquet(path: Path) -> "pl.LazyFrame":
     """Read one Parquet file lazily, its path taken as it stands."""
     import polars as pl
 
+    regular(path).close()
     return pl.scan_parquet(path, glob=False)
 
 
@@ -162,6 +202,7 @@ def read_csv(path: Path, **options: Any) -> "pl.DataFrame":
     """Read one CSV file (also packed with gzip), its path taken as it stands. options : those of polars."""
     import polars as pl
 
+    regular(path).close()
     return pl.read_csv(path, glob=False, **options)
 
 
@@ -169,6 +210,7 @@ def scan_csv(path: Path, **options: Any) -> "pl.LazyFrame":
     """Read one CSV file lazily, its path taken as it stands. options : those of polars."""
     import polars as pl
 
+    regular(path).close()
     return pl.scan_csv(path, glob=False, **options)
 
 
@@ -176,7 +218,7 @@ def sha256(content: bytes | Path) -> str:
     """SHA-256 in hex of bytes or of a file's content."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as file:
+    with regular(content) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

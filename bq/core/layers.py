@@ -67,7 +67,7 @@ class Layers(NamedTuple):
         return next((layer for layer in self.files if layer.says(name)), None)
 
     def where(self, name: Sequence[str | int]) -> str:
-        """The variable, or else the file, in which a fault of this name is to be mended."""
+        """The variable, or else the file, in which a fault of this name is to be corrected."""
         if variable := self.variable(name, partly=self.file(name) is None):
             return variable
         for length in range(len(name), 0, -1):
@@ -79,8 +79,8 @@ class Layers(NamedTuple):
     def whole(self) -> str:
         """The file and what was overridden, for a rule across several values."""
         by_variable = {variable: sorted(n for n, v in self.given.items() if v == variable) for variable in self._said}
-        said = " and ".join(f"{variable} of {', '.join(names)}" for variable, names in by_variable.items())
-        return f"{self.files[0].path} with {said}" if said else str(self.files[0].path)
+        variables = " and ".join(f"{variable} of {', '.join(names)}" for variable, names in by_variable.items())
+        return f"{self.files[0].path} with {variables}" if variables else str(self.files[0].path)
 
     @property
     def _said(self) -> list[str]:
@@ -117,8 +117,8 @@ def _with_belongings(low: dict, high: dict, model: type[BaseModel] | None) -> di
         section, value = section_of(model, name), high.get(name)
         if section and isinstance(value, dict):
             found[name] = _with_belongings(_inside(low, name, model), value, section)
-        for said in field.metadata:
-            replaced = isinstance(said, BelongsTo) and said.other in high and high[said.other] != low.get(said.other)
+        for mark in field.metadata:
+            replaced = isinstance(mark, BelongsTo) and mark.other in high and high[mark.other] != low.get(mark.other)
             if replaced and name not in high:
                 found[name] = field.get_default()
     return found

@@ -19,7 +19,7 @@ class _Plain(logging.Formatter):
     """Lines without secrets and without what a terminal obeys."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line as the formatter makes it, secrets blotted out."""
+        """The line as the formatter makes it, secrets redacted."""
         return printable(redact(super().format(record)))
 
 
@@ -41,7 +41,7 @@ def configure() -> None:
     level = os.environ.get("BQ_LOG", "").upper()
     log.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
     log.propagate = False
-    for library in ("papermill", "asyncio", "traitlets"):  # what they say on a killed kernel we say ourselves
+    for library in ("papermill", "asyncio", "traitlets"):  # a killed kernel is reported by us
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 

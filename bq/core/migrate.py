@@ -46,7 +46,7 @@ def upgrade(engine: sa.Engine) -> None:
         copy = _copy(connection) if sa.inspect(connection).get_table_names() else None
         _run(connection, known)
     if copy:
-        log.info("the database was brought to schema %s; as it was it stays in %s", db.HEAD, copy)
+        log.info("the database was migrated to schema %s; a copy from before is kept at %s", db.HEAD, copy)
 
 
 @contextmanager

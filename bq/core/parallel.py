@@ -35,7 +35,13 @@ def fitting(count: int) -> int:
     mine = psutil.Process().memory_info().rss / 2**20
     least = max(min(count, int(float(target) / mine) - 1), 1)
     if least < count:
-        log.warning("memory: %d of %d workers, each may hold %.0f MiB and the target is %s", least, count, mine, target)
+        log.warning(
+            "only %d of %d workers run: each may hold %.0f MiB, and the memory target is %s MiB",
+            least,
+            count,
+            mine,
+            target,
+        )
     return least
 
 
@@ -54,8 +60,8 @@ def parallel_map(function: Callable[..., T], items: Iterable[Any], *, descriptio
             return list(progress(results, total=len(items), description=description))
         except TerminatedWorkerError:
             raise BQError(
-                f"{description}: every worker must live to its end, but one of {count} was killed, most likely because "
-                "the machine ran out of memory. Try BQ_WORKERS=1, or fewer symbols."
+                f"{description}: every worker process must run to its end, but one of {count} was killed, most "
+                "likely because the machine ran out of memory. Try BQ_WORKERS=1, or fewer symbols."
             ) from None
 
 

@@ -67,7 +67,7 @@ def _ordered(model: type[Settings]) -> list[str]:
 def _block(name: tuple[str, ...], value: Any, section: type[BaseModel] | None, comment: Comment) -> list[str]:
     """The lines of a value, or of a section and all in it."""
     indent, key = "  " * (len(name) - 1), name[-1]
-    said = comment(name)
+    note = comment(name)
     if section is not None and isinstance(value, Mapping):
         inner = [
             line
@@ -75,12 +75,12 @@ def _block(name: tuple[str, ...], value: Any, section: type[BaseModel] | None, c
             if own in value
             for line in _block((*name, own), value[own], section_of(section, own), comment)
         ]
-        return [_line(f"{indent}{key}:", said), *inner] if inner else [_line(f"{indent}{key}: {{}}", said)]
-    flat = _line(f"{indent}{key}: {flow(value)}", said)
+        return [_line(f"{indent}{key}:", note), *inner] if inner else [_line(f"{indent}{key}: {{}}", note)]
+    flat = _line(f"{indent}{key}: {flow(value)}", note)
     if len(flat) <= WIDTH or not (isinstance(value, Mapping) and value):
         return [flat]
     inner = [f"{indent}  {flow(own)}: {flow(held)}" for own, held in value.items()]
-    return [_line(f"{indent}{key}:", said), *inner]
+    return [_line(f"{indent}{key}:", note), *inner]
 
 
 def _line(text: str, comment: str) -> str:
@@ -110,7 +110,7 @@ def flow(value: Any) -> str:
 def _quoted(text: str) -> str:
     """Between double quotes, with escapes for all that would not stay on the line."""
     yaml, stream = YAML(typ="safe", pure=True), StringIO()
-    yaml.default_style, yaml.width = '"', 1_000_000  # type: ignore[assignment]
+    yaml.default_style, yaml.width = '"', 1_000_000  # type: ignore[assignment]  # ruamel types both as None
     yaml.dump(text, stream)
     return stream.getvalue().removesuffix("...\n").strip("\n")
 

@@ -1,7 +1,6 @@
 """What is kept as JSON: typed, with the version of its schema; what an older version wrote is read too."""
 
 import datetime as dt
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -51,7 +50,7 @@ class Record(Facts):
 
     @classmethod
     def of(cls, content: Any, *, what: str, remedy: str = "") -> Self:
-        """The record that this JSON value is.
+        """The record in a JSON value.
 
         what : whose it is, for the message. remedy : what to do where it is none. Raises BadData in one sentence.
         """
@@ -72,15 +71,21 @@ class Record(Facts):
     def parse(cls, text: str | bytes, *, what: str, remedy: str = "") -> Self:
         """The record in a text of JSON. Raises BadData as `of`."""
         try:
-            content = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            content = files.parse_json(text)
+        except ValueError as error:
             raise BadData(f"{what} must hold a JSON object, but cannot be read: {error}. {remedy}".rstrip()) from None
         return cls.of(content, what=what, remedy=remedy)
 
     @classmethod
     def read(cls, path: Path, *, what: str, remedy: str = "") -> Self:
-        """The record in a file. Raises BadData as `of`, OSError where the file cannot be read."""
-        return cls.parse(path.read_bytes(), what=what, remedy=remedy)
+        """The record in a file. Raises BadData as `of` and where it is no file, OSError where it cannot be read."""
+        try:
+            content = files.read_bytes(path)
+        except OSError as error:
+            if error.errno in files.NO_FILES:
+                raise BadData(f"{what} must be a regular file, but: {error.strerror}. {remedy}".rstrip()) from None
+            raise
+        return cls.parse(content, what=what, remedy=remedy)
 
     def text(self) -> str:
         """The record as it is stored."""

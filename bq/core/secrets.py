@@ -1,7 +1,7 @@
-"""Secrets come from the environment and stay there: what is kept, shown or logged has them blotted out.
+"""Secrets come from the environment and stay there: what is kept, shown or logged has them redacted.
 
 A secret is found by the name of its variable, by its shape (a password in an address, a key of a known format), or
-because `BQ_SECRET_NAMES="A,B"` names its variable. It is blotted out as it is, and as it stands in JSON, HTML, a
+because `BQ_SECRET_NAMES="A,B"` names its variable. It is redacted as it is, and as it stands in JSON, HTML, a
 printed `dict`, an address or base64.
 """
 
@@ -36,7 +36,7 @@ SHORTEST_NAMED = 3  # of a variable in BQ_SECRET_NAMES
 STRONG, LONG = 8, 16  # of so many characters: found inside longer words too; between these, unless a word or a number
 LONG_LINE = 20  # of a value of many lines: a secret by itself
 LARGE = 50_000  # characters of a text that polars searches for all at once: several times as fast
-BLOT = "•••"
+MARK = "•••"
 ALONE = r"(?<![A-Za-z0-9_-]{})"
 SHAPES = {  # of keys, behind the text that each begins with, in this order for speed
     **{kind: rf"{kind}{ALONE.format(kind)}[0-9A-Z]{{16}}(?![0-9A-Za-z])" for kind in ("AKIA", "ASIA")},
@@ -57,21 +57,21 @@ BEGINNINGS = tuple(COMPILED)
 KEYWORD = re.compile(r"\b(?:password|passwd|pwd)\s*=\s*'?([^\s';&]+)", re.I)  # of a database, in place of an address
 
 
-class _Blotter(NamedTuple):
+class _Redactor(NamedTuple):
     """What is replaced, the longest first."""
 
     texts: tuple[str, ...]
     words: dict[str, re.Pattern]  # not inside a longer word
 
-    def blot(self, text: str) -> tuple[str, int]:
+    def redact_and_count(self, text: str) -> tuple[str, int]:
         """The text without secrets, and how many were replaced."""
         count = 0
         for part in _present(self.texts, text):
             count += text.count(part)
-            text = text.replace(part, BLOT)
+            text = text.replace(part, MARK)
         patterns = [self.words[part] for part in _present(tuple(self.words), text)]
         for pattern in [*patterns, *(COMPILED[begins] for begins in _present(BEGINNINGS, text))]:
-            text, replaced = pattern.subn(_blotted, text)
+            text, replaced = pattern.subn(_marked, text)
             count += replaced
         return text, count
 
@@ -87,31 +87,31 @@ def _present(parts: tuple[str, ...], text: str) -> list[str]:
     return [part for part in parts if part in text]
 
 
-def _blotted(match: re.Match[str]) -> str:
-    return (match.groupdict().get("before") or "") + BLOT
+def _marked(match: re.Match[str]) -> str:
+    return (match.groupdict().get("before") or "") + MARK
 
 
 def redact(text: str) -> str:
     """The text without secrets."""
-    return blot(text)[0]
+    return redact_and_count(text)[0]
 
 
-def blot(text: str) -> tuple[str, int]:
-    """The text without secrets, and how many places were blotted out."""
-    return _of(tuple(os.environ.items())).blot(text)
+def redact_and_count(text: str) -> tuple[str, int]:
+    """The text without secrets, and how many places were redacted."""
+    return _of(tuple(os.environ.items())).redact_and_count(text)
 
 
 def redacted(value: Any) -> tuple[Any, int]:
-    """JSON-like values with no secret in any text of theirs, and how many places were blotted out.
+    """JSON-like values with no secret in any text of theirs, and how many places were redacted.
 
     Numbers stay: one that happens to have a secret's digits would be no number any more.
     """
-    blotter, count = _of(tuple(os.environ.items())), 0
+    redactor, count = _of(tuple(os.environ.items())), 0
 
     def walk(value: Any) -> Any:
         nonlocal count
         if isinstance(value, str):
-            text, replaced = blotter.blot(value)
+            text, replaced = redactor.redact_and_count(value)
             count += replaced
             return text if replaced else value
         if isinstance(value, dict):
@@ -124,12 +124,12 @@ def redacted(value: Any) -> tuple[Any, int]:
 
 
 @lru_cache(maxsize=8)
-def _of(environment: tuple[tuple[str, str], ...]) -> _Blotter:
+def _of(environment: tuple[tuple[str, str], ...]) -> _Redactor:
     secrets = _known(dict(environment))
     forms = {form: _is_word(secret) for secret in secrets for form in _forms(secret)}
     ordered = sorted(forms, key=len, reverse=True)
     words = {form: re.compile(rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])") for form in ordered if forms[form]}
-    return _Blotter(tuple(form for form in ordered if not forms[form]), words)
+    return _Redactor(tuple(form for form in ordered if not forms[form]), words)
 
 
 def _is_word(secret: str) -> bool:

@@ -55,9 +55,9 @@ def declared(model: type[BaseModel], name: str) -> list[FieldInfo]:
 def affected(model: type[BaseModel], name: str) -> Affects | None:
     """What a field affects: as its annotation says, or that of the class it comes from, or else its section."""
     for field in declared(model, name):
-        for said in field.metadata:
-            if isinstance(said, Affects):
-                return said
+        for mark in field.metadata:
+            if isinstance(mark, Affects):
+                return mark
     section = section_of(model, name)
     return section.affects if section else None
 

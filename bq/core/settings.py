@@ -21,20 +21,28 @@ Weights = Annotated[list[float], Field(min_length=1)]
 class Simulation(Section):
     """A simulated market, for source: simulated; see parameters/simulated/."""
 
-    kind: Literal["pinned", "strata", "breakouts", "panel"] = Field(default="pinned", description="what is planted")
-    symbols: int = Field(ge=1, le=1000, description="how many")
-    sessions: int = Field(ge=600, description="how many; 252 are a year")
+    kind: Literal["pinned", "strata", "breakouts", "panel"] = Field(
+        default="pinned", description="which signal is planted"
+    )
+    symbols: int = Field(ge=1, le=1000, description="number of symbols")
+    sessions: int = Field(ge=600, description="number of sessions; 252 are a year")
     pinned_share: float = Field(
-        default=0.0, ge=0, le=0.9, description="of kind pinned: strength of the signal; 0: none"
+        default=0.0,
+        ge=0,
+        le=0.9,
+        description="kind pinned: share of time that a price is pinned, the planted signal; 0: no signal",
     )
     oracle_ic: float = Field(
-        default=0.0, ge=0, le=0.3, description="of kind panel: rank IC of who knows the truth; 0: none"
+        default=0.0, ge=0, le=0.3, description="kind panel: rank IC of a perfect forecast; 0: no signal"
     )
     edge: float = Field(
-        default=0.0, ge=0, le=1, description="of kind breakouts: drift of good spells, in deviations; 0: none"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="kind breakouts: daily drift in good spells, in standard deviations; 0: no signal",
     )
     first: dt.date = Field(default=dt.date(2010, 1, 4), description="first session")
-    seed: Seed = Field(default=1, description="of all that is drawn")
+    seed: Seed = Field(default=1, description="random seed of the simulated market")
 
 
 class Market(Section):
@@ -45,9 +53,9 @@ class Market(Section):
         default="bundled",
         description="bundled: prices that ship with libraries; files: yours, in data/raw/bars/; simulated",
     )
-    simulation: Simulation | None = Field(default=None, description="of source simulated; see parameters/simulated/")
+    simulation: Simulation | None = Field(default=None, description="for source: simulated; see parameters/simulated/")
     chains: bool = Field(default=False, description="true: option quotes in data/raw/chains/ are read too")
-    symbols: list[str] | None = Field(default=None, description="null: all that the source has")
+    symbols: list[str] | None = Field(default=None, description="symbols that are read; null: all that the source has")
     start: Annotated[dt.date | None, BelongsTo("source")] = Field(
         default=None, description="first bar read; null: the first there is"
     )
@@ -76,31 +84,40 @@ class Regimes(Section):
     """Filtered probabilities of market regimes, as features of every event."""
 
     index: str | None = Field(
-        default="SPX", description="symbol that is the market; null, or without bars: mean of all symbols"
+        default="SPX", description="symbol that stands for the market; null, or without bars: the mean of all symbols"
     )
-    states: int = Field(default=3, ge=2, le=5, description="bear, neutral, bull by falling volatility")
+    states: int = Field(
+        default=3, ge=2, le=5, description="number of regimes; 3: bear, neutral, bull, by falling volatility"
+    )
     min_sessions: int = Field(
-        default=378, ge=252, description="before the first January from which there are probabilities"
+        default=378, ge=252, description="sessions before the first January from which there are probabilities"
     )
     switch_probability: float = Field(
-        default=0.6, ge=0.5, lt=1, description="the named regime follows a state above it …"
+        default=0.6,
+        ge=0.5,
+        lt=1,
+        description="the named regime changes once another state's probability is above this …",
     )
-    switch_sessions: Count = Field(default=5, description="… for so many sessions in a row")
+    switch_sessions: Count = Field(default=5, description="… for this many sessions in a row")
 
 
 class Selection(Section):
     """Which features a fold trains on, judged inside its training window."""
 
-    features: Count = Field(default=20, description="so many")
-    degraded_features: Count = Field(default=12, description="with fewer labelled events than the next …")
-    degraded_below: Count = Field(default=300, description="… this")
-    window_sessions: int = Field(default=63, ge=5, description="of one rolling IC")
-    min_spread: NotNegative = Field(default=1e-3, description="mean deviation of a feature's ranks within a session")
-    max_correlation: float = Field(
-        default=0.9, gt=0, le=1, description="with a better feature, above which the worse one goes"
+    features: Count = Field(default=20, description="number of features that are kept")
+    degraded_features: Count = Field(default=12, description="number that are kept with fewer labelled events than …")
+    degraded_below: Count = Field(default=300, description="… this many")
+    window_sessions: int = Field(default=63, ge=5, description="sessions of one rolling IC")
+    min_spread: NotNegative = Field(
+        default=1e-3, description="least mean deviation of a feature's ranks within a session"
     )
-    lag_gain: NotNegative = Field(default=0.02, description="IC that a lag must gain over the newest value")
-    lag_alpha: float = Field(default=0.05, gt=0, lt=0.5, description="one-sided, shared by the lags tried")
+    max_correlation: float = Field(
+        default=0.9, gt=0, le=1, description="with a better feature, above which the worse one is dropped"
+    )
+    lag_gain: NotNegative = Field(default=0.02, description="IC that a lag must gain over the unlagged value")
+    lag_alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="one-sided significance level, shared by the lags that are tried"
+    )
 
 
 class Stack(Section):
@@ -114,23 +131,27 @@ class Stack(Section):
         default="blend",
         description="blend: average moved by events; elastic_net, lightgbm; weights: best ones out of fold",
     )
-    inner_folds: int = Field(default=3, ge=2, description="walk-forward inside a training window, for the meta-learner")
-    inner_share: float = Field(
-        default=0.6, gt=0, lt=1, description="of a training window's time that the inner folds test"
+    inner_folds: int = Field(
+        default=3, ge=2, description="walk-forward folds inside a training window, for the meta-learner"
     )
-    min_base_models: Count = Field(default=2, description="with fewer there is no meta-learner, but …")
+    inner_share: float = Field(
+        default=0.6, gt=0, lt=1, description="share of a training window's time that the inner folds test"
+    )
+    min_base_models: Count = Field(
+        default=2, description="with fewer working base models there is no meta-learner, but …"
+    )
     fallback: Literal["performance", "equal"] = Field(
-        default="performance", description="… weights by what they did out of fold, or equal ones"
+        default="performance", description="… weights by out-of-fold performance, or equal weights"
     )
     regime_weights: dict[str, Weights] = Field(
         default={"elastic_net": [0.8, 0.5, 0.3], "xgboost": [0.5, 0.5, 0.5], "lightgbm": [0.3, 0.5, 0.8]},
-        description="of each base model, from the worst regime to the best",
+        description="weights of each base model, from the worst regime to the best",
     )
     regime_model: str | None = Field(
-        default="elastic_net", description="fitted on each regime alone (null: none), where that has …"
+        default="elastic_net", description="base model also fitted on each regime alone (null: none), where that has …"
     )
-    min_regime_events: Count = Field(default=300, description="… so many events …")
-    min_regime_dates: Count = Field(default=60, description="… on so many dates")
+    min_regime_events: Count = Field(default=300, description="… this many events …")
+    min_regime_dates: Count = Field(default=60, description="… on this many dates")
 
 
 class Learning(Section):
@@ -142,7 +163,7 @@ class Learning(Section):
     compare: Annotated[list[str], Affects.RUNNING] = Field(
         default=[], description="further models, shown beside the candidate, never deployed"
     )
-    folds: int = Field(default=6, ge=2, description="of the walk-forward")
+    folds: int = Field(default=6, ge=2, description="number of walk-forward folds")
     test_days: int = Field(default=365, ge=30, description="calendar days that a test block spans")
     gap_days: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="calendar days before a test block; null: each label is purged by its own end"
@@ -151,27 +172,29 @@ class Learning(Section):
         default=0, ge=0, description="calendar days after a test block, where later folds train again"
     )
     calibration_share: float = Field(
-        default=0.2, gt=0, lt=0.5, description="newest part of a training window, for calibration"
+        default=0.2, gt=0, lt=0.5, description="newest share of a training window, kept for calibration"
     )
     newest_days: int = Field(
-        default=183, ge=30, description="kept out of the deployed model's training, for the artefact gate"
+        default=183, ge=30, description="calendar days kept out of the deployed model's training, for the artefact gate"
     )
     regimes: Regimes | None = Field(
         default=None, description="or {states: 3}: probabilities of market regimes as features"
     )
     select: Selection | None = Field(
-        default=None, description="or {features: 20}: so many, chosen inside each fold; null: all"
+        default=None, description="or {features: 20}: number of features chosen inside each fold; null: all"
     )
     stack: Stack = Stack()
     hyperparameters: dict[str, dict[str, int | float]] = Field(
         default={},
-        description="by base model, meta: of the meta-learner; what is not named stays the library's or ours",
+        description="by base model, or meta for the meta-learner; what is not named keeps its default",
     )
     half_life_days: Positive | None = Field(
-        default=None, description="calendar days, of an event's training weight; null: none"
+        default=None, description="calendar days after which an event's training weight is halved; null: never"
     )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="cuda: XGBoost on a graphics card")
-    seed: Seed = Field(default=7, description="of training, of draws of dates and of the gate's bootstrap")
+    seed: Seed = Field(
+        default=7, description="random seed of training, of dates that are drawn and of the gate's bootstrap"
+    )
 
 
 class Gate(Section):
@@ -186,21 +209,21 @@ class Gate(Section):
         default="non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
     )
     artefact_margin: NotNegative = Field(
-        default=0.05, description="rank IC that it may lose to what it replaces, on the newest window"
+        default=0.05, description="rank IC by which it may be worse than what it replaces, on the newest window"
     )
-    alpha: float = Field(default=0.025, gt=0, lt=0.5, description="one-sided")
-    draws: int = Field(default=10_000, ge=1000, description="of the stationary bootstrap")
-    min_blocks: Count = Field(default=20, description="fewer blocks of 1.5 holding times are inconclusive")
-    min_oos_days: Count = Field(default=365, description="out of sample")
-    min_events: Count = Field(default=200, description="out of sample")
+    alpha: float = Field(default=0.025, gt=0, lt=0.5, description="one-sided significance level")
+    draws: int = Field(default=10_000, ge=1000, description="resamples of the stationary bootstrap")
+    min_blocks: Count = Field(default=20, description="with fewer blocks of 1.5 holding times the gate is inconclusive")
+    min_oos_days: Count = Field(default=365, description="days out of sample")
+    min_events: Count = Field(default=200, description="events out of sample")
     max_calibration_error: Share | None = Field(
-        default=0.10, description="of the classes' probabilities; null: not asked"
+        default=0.10, description="of the classes' probabilities; null: not required"
     )
     max_drawdown_ratio: Positive | None = Field(
-        default=1.5, description="maximum drawdown over that of the rule score; null: not asked"
+        default=1.5, description="maximum drawdown over that of the rule score; null: not required"
     )
     min_deflated_probability: Share | None = Field(
-        default=None, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not asked"
+        default=None, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not required"
     )
 
 
@@ -211,14 +234,16 @@ class Tuning(Section):
     objective: Literal["sharpe_ratio", "calmar_ratio", "sortino", "expectancy"] = Field(
         default="sharpe_ratio", description="or calmar_ratio, sortino, expectancy"
     )
-    trials: Count = Field(default=50, description="of a study")
+    trials: Count = Field(default=50, description="number of trials of a study")
     train_share: float = Field(
-        default=0.25, ge=0.05, le=0.8, description="of the time, before the first validation fold"
+        default=0.25, ge=0.05, le=0.8, description="share of the time before the first validation fold"
     )
-    holdout_share: float = Field(default=0.2, ge=0.05, le=0.5, description="of the time, scored once")
-    folds: int = Field(default=4, ge=2, description="of the validation between the two")
-    min_trades: Count = Field(default=30, description="closed ones over all folds; with fewer a trial is infeasible")
-    seed: Seed = Field(default=7, description="of the search")
+    holdout_share: float = Field(
+        default=0.2, ge=0.05, le=0.5, description="share of the time that is scored once, at the end"
+    )
+    folds: int = Field(default=4, ge=2, description="validation folds between the two")
+    min_trades: Count = Field(default=30, description="closed trades over all folds; with fewer a trial is infeasible")
+    seed: Seed = Field(default=7, description="random seed of the search")
 
     @model_validator(mode="after")
     def _leaves_a_validation(self) -> Self:
@@ -234,10 +259,13 @@ class Run(Section):
     """How a run is executed."""
 
     affects: ClassVar = Affects.RUNNING
-    cell_timeout_seconds: Count = Field(default=900, description="of one notebook cell")
-    run_timeout_seconds: Count = Field(default=3600, description="of the whole run")
+    cell_timeout_seconds: Count = Field(default=900, description="limit of one notebook cell")
+    run_timeout_seconds: Count = Field(default=3600, description="limit of the whole run")
     memory_ceiling_share: float = Field(
-        default=0.8, gt=0, le=1, description="of the machine: above it a run stops; above 7/8 of it fewer workers"
+        default=0.8,
+        gt=0,
+        le=1,
+        description="share of the machine's memory: above it a run stops; above 7/8 of it fewer workers run",
     )
 
 

@@ -12,9 +12,9 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def handle(handler: Handler) -> dict[signal.Signals, Any]:
-    """Let a handler have them; what had them before.
+    """Install a handler for them; returns the handlers before it.
 
-    Who starts a process with SIGINT or SIGHUP ignored (`nohup`, a script in the background) means it to go on: they
+    Who starts a process with SIGINT or SIGHUP ignored (`nohup`, a script in the background) means it to continue: they
     stay ignored.
     """
 
@@ -39,7 +39,7 @@ def handled(handler: Handler) -> Iterator[None]:
 
 
 def _leave_terminal() -> None:
-    """Let what is still to be said go nowhere, where it went to a terminal that was closed: writing to it fails."""
+    """Discard further output where it went to a terminal that was closed: writing to it fails."""
     for descriptor in (0, 1, 2):
         try:
             gone = stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor)

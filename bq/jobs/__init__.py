@@ -1,1 +1,5 @@
-"""What a make target runs; each module is one target or a family of them."""
+"""What `make` does: a module a target (`bq.__main__.TARGETS`), which reads a `request`, works and shows its end.
+
+Beside them stand parts of one target: `health`, `presentation`, `trades` and `trigger` of retrain, `view` of scan.
+`run` is what all have in common that leave a run folder.
+"""

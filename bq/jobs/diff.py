@@ -13,6 +13,7 @@ from bq.runs import folder as names
 from bq.runs.verdict import Part
 from bq.strategies.events import SOURCES
 from bq.workbench import report, screen
+from bq.workbench.phrases import counted
 from bq.workbench.table import Table, table
 
 SHOWN = 20  # decisions and trades of each kind
@@ -157,7 +158,7 @@ def _predictions(a: Run, b: Run) -> list[Any]:
     first, second = _own(a), _own(b)
     columns = ["event_id", "expected", "outcome"]
     both = first.join(second.select(columns), on="event_id", suffix="_b", maintain_order="left")
-    counts = f"{screen.count(len(first), 'event')} in A, {len(second):,} in B, {len(both):,} in both."
+    counts = f"{counted(len(first), 'event')} in A, {len(second):,} in B, {len(both):,} in both."
     if both.is_empty():
         return [f"{counts} Event ids differ with the rules that make events, their parameters or their dates."]
     both = both.with_columns((pl.col("expected_b") - pl.col("expected")).alias("B − A"))
@@ -181,7 +182,7 @@ def _decisions(a: Run, b: Run) -> list[Any]:
     if absent:
         return [absent]
     first, second = (_trades(run) for run in (a, b))
-    contents = []
+    contents: list[Any] = []
     for side, own, other in (("A", first, second), ("B", second, first)):
         alone = own.join(other, on="event_id", how="anti", maintain_order="left")
         mean = "" if alone.is_empty() else f", mean outcome {alone['outcome'].mean():+.3f}"

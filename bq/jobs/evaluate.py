@@ -14,24 +14,26 @@ from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
-from bq.serving import decide, gates, quality, registry
-from bq.serving.decide import Champion
-from bq.serving.quality import Predictor
+from bq.serving import decide, gates, out_of_sample, ready, registry
+from bq.serving.out_of_sample import Predictor
+from bq.serving.ready import Champion
 from bq.stats.bootstrap import Interval
 from bq.stats.rank_ic import mean_rank_ic
 from bq.strategies import store
+from bq.strategies.backtester import Backtester
 from bq.strategies.contract import Exhibit
 from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.task import SMALLEST_CROSS_SECTION
 from bq.workbench import exhibits, plots, report, screen
 
 LOOKED_AT = (
-    "The champion was trained without these events. The gate has looked at the window when it deployed it, and whoever "
-    "chose features and parameters may have seen the walk-forward of that time: it is untouched by the training alone."
+    "The champion was trained without these events. The gate saw part of this window when it deployed the champion, "
+    "and whoever chose features and parameters may have seen walk-forward results of this time: only the training did "
+    "not."
 )
 OF_THE_RECIPE = (
-    "Before the champion's training ended, the walk-forward models of its run are asked, each trained on earlier "
-    "events alone: this is about the way of training more than about this model."
+    "Before the champion's training ended, the probabilities come from the walk-forward models of its run, each "
+    "trained on earlier events only: this judges the way of training more than this one model."
 )
 
 
@@ -42,12 +44,12 @@ def main(request: Request) -> None:
     """
     strategy, settings = request.strategy, request.settings
     data = market.load(settings.market)
-    champion = quality.champion(strategy, settings)
+    champion = out_of_sample.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events
     window = untouched(events, champion)
     found, decides = [model_alone(window, champion, request)], who_decides(settings.namespace)
     if strategy.backtester is not None:
-        found += _portfolio(events, data, champion, request)
+        found += _portfolio(strategy.backtester, events, data, champion, request)
     target = paths.outputs() / "evaluations" / f"{settings.namespace}_{champion.model_id}.html"
     title = f"{settings.namespace} · champion {champion.model_id} since its training"
     source = weakest_source(window)
@@ -80,7 +82,7 @@ def who_decides(namespace: Namespace) -> str:
     """By which rule the champion is deployed, and that a worse result here does not change it."""
     pointer = registry.pointer(namespace)
     if pointer is None:  # rolled back meanwhile
-        return f"{registry.decides(namespace)} decides."
+        return f"{ready.decides(namespace)} decides."
     return (
         f"The champion decides: deployed {pointer.since_utc:%Y-%m-%d} ({pointer.reason}). What follows informs. Where "
         "the champion is worse here than the rule score, or than no model, it goes on deciding until the gate of a "
@@ -95,7 +97,7 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
     sessions = metrics.versus(said, strategy, settings)
     named = {
         f"{strategy.value.name(settings)}, by the champion": "model",
-        "the same by the rule score": "baseline",
+        f"{strategy.value.name(settings)}, by the rule score": "baseline",
         "all events": "everything",
         "uplift over the rule score": "uplift",
     }
@@ -122,9 +124,9 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
 def _proves(uplift: Interval, least: int) -> str:
     if not uplift.blocks >= least:
         blocks = 0 if math.isnan(uplift.blocks) else uplift.blocks
-        return f"This sample proves nothing: {blocks:.0f} independent blocks, where {least} are asked for."
+        return f"This sample proves nothing: it has {blocks:.0f} independent blocks, and at least {least} are needed."
     if uplift.low <= 0.0 <= uplift.high:
-        return "This sample proves no difference: the uplift's interval holds 0."
+        return "This sample proves no difference: the interval of the uplift includes 0."
     return f"The champion is {'better' if uplift.low > 0 else 'worse'} than the rule score beyond chance."
 
 
@@ -133,22 +135,27 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
     calibration = ""
     if task.classes:
         calibration = f"; expected calibration error {metrics.calibration_error(said, task):.3f}"
+    unanswered = len(window) - len(said)
+    left_out = f" ({unanswered:,} of them left out: no finite answer)" if unanswered else ""
+    first, last = window["session"].min(), window["session"].max()
     return (
-        f"{len(window):,} matured events, {window['session'].min()} to {window['session'].max()}{calibration}. "
+        f"{len(window):,} matured events{left_out}, {first} to {last}{calibration}. "
         f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, {metrics.BLOCKS}."
     )
 
 
-def _portfolio(events: pl.DataFrame, data: MarketData, champion: Champion, request: Request) -> list[Exhibit]:
+def _portfolio(
+    backtester: Backtester, events: pl.DataFrame, data: MarketData, champion: Champion, request: Request
+) -> list[Exhibit]:
     """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
     strategy, settings = request.strategy, request.settings
-    said = quality.probabilities(events, strategy, settings, champion)
+    said = out_of_sample.probabilities(events, strategy, settings, champion)
     own = said.with_columns(probability=pl.when(pl.col("predicted_by") == Predictor.CHAMPION.value).then("probability"))
     known = said.filter(pl.col("probability").is_not_null())
     window, later = "The untouched window", _day_after(champion.trained_through)
-    found = strategy.backtester.evaluation(data, settings, own, start=later, title=window)
+    found = backtester.evaluation(data, settings, own, start=later, title=window)
     start, title = known["session"].min(), "All time out of sample"
-    whole = strategy.backtester.evaluation(data, settings, said, start=start, title=title)
+    whole = backtester.evaluation(data, settings, said, start=start, title=title)
     return [*found, *(one._replace(note=f"{one.note} {OF_THE_RECIPE}") for one in whole[:1]), *whole[1:]]
 
 

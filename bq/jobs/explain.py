@@ -1,5 +1,8 @@
 """`make explain EVENT=…`: a page with everything behind one event."""
 
+from typing import Any
+
+import plotly.graph_objects as go
 import polars as pl
 
 from bq import market
@@ -9,7 +12,7 @@ from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.market import MarketData
-from bq.serving import explain, quality
+from bq.serving import explain, out_of_sample
 from bq.serving.decide import Models
 from bq.strategies import store
 from bq.strategies.contract import Sketch
@@ -30,15 +33,15 @@ def main(request: Request) -> None:
     event = _find(events, request, data)
     row = event.to_dicts()[0]
     past = events.filter(pl.col("t1_due") < row["t0"], pl.col("outcome").is_not_null())
-    models = quality.load(strategy, settings)
-    answer = quality.decide(event, data, strategy, settings, models)
+    models = out_of_sample.load(strategy, settings)
+    answer = out_of_sample.decide(event, data, strategy, settings, models)
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
-    parts = [
+    parts: list[tuple[str, list[Any]]] = [
         ("The decision", [plots.table(decision)]),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
-        *([("Pay-off", [_diagram(sketch)])] if sketch.payoff is not None else []),
-        ("What the model made of it", _contributions(event, past, request, models)),
+        *([("Pay-off", [_diagram(sketch, sketch.payoff)])] if sketch.payoff is not None else []),
+        ("Contribution of each feature", _contributions(event, past, request, models)),
         ("The nearest past events", _precedents(event, past, request)),
     ]
     target = paths.outputs() / "explanations" / f"{row['event_id']}.html"
@@ -120,8 +123,8 @@ def _text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _diagram(sketch: Sketch) -> object:
-    curves, titles = sketch.payoff, {"x_title": sketch.unit, "y_title": f"profit after entry [{sketch.unit}]"}
+def _diagram(sketch: Sketch, curves: pl.DataFrame) -> go.Figure:
+    titles = {"x_title": sketch.unit, "y_title": f"profit after entry [{sketch.unit}]"}
     return plots.lines(curves, "spot", curves.columns[1:], title=f"Profit per share: {sketch.caption}", **titles)
 
 
@@ -130,7 +133,7 @@ def _contributions(event: pl.DataFrame, past: pl.DataFrame, request: Request, mo
     if model is None:
         return ["No champion answered: see the reason above."]
     if len(past) < explain.BACKGROUND:
-        return [f"Only {len(past)} events had ended before this one: too few to compare it with."]
+        return [f"Only {len(past)} events had ended before this one: too few for a comparison."]
     table = explain.contributions(model, event, past, request.strategy, seed=request.settings.learning.seed)
     of = f"expected {request.strategy.task(request.settings).expected}"
     text = f"Shapley values: how much each feature moved the {of} away from that of past events."

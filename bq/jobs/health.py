@@ -28,13 +28,13 @@ def counters(
     shares = made.importances.group_by("feature").agg(pl.col("share").sum())
     unused = sorted(name for name, share in shares.rows() if not share)
     return [
-        _line("folds done", len(made.folds), settings.learning.folds, ""),
+        _line("folds trained", len(made.folds), settings.learning.folds, ""),
         *_models(made, settings),
         _line("features with no value", len(empty), len(features.columns), _some(empty)),
         _line("features that the candidate does not use", len(unused), len(features.columns), _some(unused)),
         _line("dates without an event", len(collection.refused), dates, _reasons(collection.refused["reason"])),
-        _line("events that wait for their outcome, or of a session too small for a z-score", waiting, len(events), ""),
-        *(_line(one.what, one.count, one.of, _some(one.why)) for one in strategy.views.counters(events)),
+        _line("events without a label: no outcome yet, or too few names in their session", waiting, len(events), ""),
+        *(_line(one.what, one.number, one.of, _some(one.why)) for one in strategy.views.counters(events)),
         _line("rows refused", rows - len(data.bars), rows, _reasons(lost["rule"])),
     ]
 

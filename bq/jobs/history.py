@@ -10,6 +10,9 @@ from bq.runs import Run
 from bq.runs.verdict import Figure, Verdict
 from bq.serving import journal, ledger, registry
 from bq.workbench import screen
+from bq.workbench.phrases import counted
+
+Place = tuple[Any, ...]  # sorts: a time, and numbers where the clock says nothing
 
 
 class Entry(NamedTuple):
@@ -40,10 +43,30 @@ def entries() -> list[Entry]:
     unrecorded = [run for run in made if run.record.run_id not in recorded]
     folders = {run.record.run_id: run for run in made}
     causes = _causes(made)
-    found = [_attempt(row, folders.get(name), causes) for name, row in recorded.items()]
-    found += [_ended(run, causes) for run in unrecorded]
-    found += [_change(row) for row in journal.changes()]
-    return sorted(found, key=lambda entry: entry.at, reverse=True)
+    ended = {run.record.run_id: _ended(run, causes) for run in unrecorded}
+    tried = {name: _attempt(row, folders.get(name), causes) for name, row in recorded.items()}
+    every = ended | tried
+    places = _places({run.record.run_id: every[run.record.run_id].at for run in reversed(made)}, {})
+    places |= _places({name: entry.at for name, entry in tried.items()}, places)
+    changes = {row["id"]: row for row in reversed(journal.changes())}
+    made_by = {number: (*places[row["run_id"]], number) for number, row in changes.items() if row["run_id"] in places}
+    moved = _places({number: row["at_utc"] for number, row in changes.items()}, made_by)
+    found = [(places[name], entry) for name, entry in every.items()]
+    found += [(moved[number], _change(row)) for number, row in changes.items()]
+    return [entry for _, entry in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def _places(moments: dict[Any, dt.datetime], known: dict[Any, Place]) -> dict[Any, Place]:
+    """Where each record of one kind belongs, given in their order: none before the last, whatever the clock said.
+
+    known : the places of some of them, by records of another kind.
+    """
+    found: dict[Any, Place] = {}
+    last: Place = (dt.datetime.min.replace(tzinfo=dt.UTC), 0)
+    for name, moment in moments.items():
+        after = (moment, 0) if moment > last[0] else (*last[:-1], last[-1] + 1)
+        found[name] = last = known.get(name, after)
+    return found
 
 
 def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> Entry:
@@ -51,7 +74,7 @@ def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> En
     parts = (
         row["run_id"],
         f"({_why(run, causes) if run else 'its folder is gone'})",
-        screen.count(row["events"], "event"),
+        counted(row["events"], "event"),
         _told(verdict.figure) if verdict and verdict.figure else "",
         verdict.headline if verdict else "",
     )

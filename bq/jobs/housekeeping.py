@@ -6,23 +6,25 @@ from pathlib import Path
 
 import polars as pl
 
-from bq import market, runs
+from bq import market, runs, strategies
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import printable
 from bq.core.namespace import Namespace
+from bq.jobs import missing
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.market import MarketData
 from bq.market.chains import ChainData
 from bq.market.check import by_rule, gravest, summary
 from bq.market.rules import shown
-from bq.runs.folder import finished
+from bq.runs.folder import finished, unrecorded
 from bq.runs.read import read
-from bq.serving import registry
-from bq.strategies import store
+from bq.serving import ready, registry
+from bq.strategies import event_set
 from bq.workbench import report as html
 from bq.workbench import screen
+from bq.workbench.phrases import counted
 
 REASON_WIDTH = 160
 SHOWN_LINES = 20  # of files and symbols; of more, the gravest, and the rules that they broke
@@ -31,20 +33,26 @@ SHOWN_LINES = 20  # of files and symbols; of more, the gravest, and the rules th
 def verify(request: Request) -> None:
     """Check every model, pointer, event table and run record of all namespaces. Raises BadData with all faults."""
     models = [path for path in (paths.home() / "models").glob("*/*/") if not path.name.startswith(".")]
-    tables = (paths.home() / "data" / "events").glob("*/*/*.parquet")
-    checks = {
-        "model": [partial(registry.load, path) for path in sorted(models)],
-        "pointer": [partial(registry.champion, namespace) for namespace in registry.namespaces()],
+    unproven: list[str] = []
+    stores = {path.parent for path in (paths.home() / "data" / "events").glob("*/*/[!.]*")}
+    tables = [folder / name for folder in stores for name in event_set.TABLES]
+    checks: dict[str, list[Callable[[], object]]] = {
+        "model": [partial(_model, path, unproven) for path in sorted(models)],
+        "pointer": [partial(_pointer, namespace) for namespace in registry.namespaces()],
         "event table": [partial(_event_table, path) for path in sorted(tables)],
-        "run": [partial(_run, folder) for folder in reversed(finished())],
+        "run": [partial(_run, folder) for folder in sorted({*finished(), *unrecorded()})],
     }
     faults = [fault for kind in checks.values() for check in kind if (fault := _fault(check))]
     if faults:
         raise BadData("\n".join(faults))
-    counts = ", ".join(screen.count(len(kind), name) for name, kind in checks.items())
-    screen.show(f"verified    {counts}: all whole; {_now(request.settings.namespace)}")
+    counts = ", ".join(counted(len(kind), name) for name, kind in checks.items())
+    screen.show(f"verified    {counts}: all intact; {_now(request.settings.namespace)}")
     if old := sum(run.record.tables is None for run in runs.every()):
-        screen.show(f"unchecked   the tables of {screen.count(old, 'run')}, recorded without their hashes")
+        screen.show(f"unchecked   the tables of {counted(old, 'run')}, recorded without their hashes")
+    if unproven:
+        screen.show(f"unchecked   the answers of {counted(len(unproven), 'model')}: no probe stored")
+    for sentence in missing.told(runs.every()):
+        screen.show(f"missing     {sentence}")
 
 
 def _fault(check: Callable[[], object]) -> str | None:
@@ -52,19 +60,45 @@ def _fault(check: Callable[[], object]) -> str | None:
         check()
     except BQError as error:
         return str(error)
+    except OSError as error:
+        return files.explain(error)
     return None
+
+
+def _model(path: Path, unproven: list[str]) -> None:
+    """Raise BadData unless a stored model is whole, belongs where it lies, and answers as it did when it was made.
+
+    It may be of other features than today's: then it is an old one. unproven : gets the ids of those without a probe.
+    """
+    namespace = Namespace.of_folder(path.parent.name)
+    if namespace is None:
+        raise BadData(f"{path}: a model must lie in the folder of a namespace, but {path.parent.name!r} is none.")
+    if path.parent.is_symlink() or path.is_symlink():
+        raise BadData(f"{path}: a model must lie in a folder of its own, but a link leads elsewhere.")
+    artefact = registry.load(path)
+    ready.belongs(artefact, strategies.get(namespace.strategy), namespace)
+    ready.answering(artefact)
+    if artefact.bundle.probe is None:
+        unproven.append(artefact.model_id)
+
+
+def _pointer(namespace: Namespace) -> None:
+    """Raise BadData where the model that is pointed at cannot answer."""
+    found = registry.champion(namespace)
+    if found is not None:
+        ready.ready(found, strategies.get(namespace.strategy), namespace)
 
 
 def _event_table(path: Path) -> None:
     """Raise BadData where a table is not the one that was saved with the state beside it."""
     try:
-        hashes = dict(zip(store.TABLES, files.read_json(path.with_name(store.STATE))["tables"], strict=True))
-        reason = "" if files.sha256(path) == hashes[path.name] else "it has another"
+        hashes = dict(zip(event_set.TABLES, files.read_json(path.with_name(event_set.STATE))["tables"], strict=True))
+        reason = "" if files.sha256(path) == hashes[path.name] else "its hash is another"
     except (OSError, ValueError, TypeError, LookupError) as error:
         reason = f"that cannot be read ({type(error).__name__}: {error})"
     if reason:
         raise BadData(
-            f"{path}: must have the hash in {store.STATE}, but {reason}. Remove its folder: the next run builds it."
+            f"{path}: must have the hash in {event_set.STATE}, but {reason}. Remove its folder: the next run builds it."
         )
 
 
@@ -73,8 +107,10 @@ def _run(folder: Path) -> None:
     run = read(folder)
     _ = run.verdict
     for name, expected in sorted((run.record.tables or {}).items()):
+        if Path(name).name != name:
+            raise BadData(f"run {folder.name}: run.json must give hashes of the run's own files, but names {name!r}.")
         try:
-            reason = "" if files.sha256(run.folder / name) == expected else "it has another"
+            reason = "" if files.sha256(run.folder / name) == expected else "its hash is another"
         except OSError as error:
             reason = f"it cannot be read: {error.strerror}"
         if reason:
@@ -97,7 +133,7 @@ def rollback(request: Request) -> None:
 
 def _now(namespace: Namespace) -> str:
     """Who decides now."""
-    return f"{namespace}: the {registry.decides(namespace)} decides"
+    return f"{namespace}: the {ready.decides(namespace)} decides"
 
 
 def report(request: Request) -> None:
@@ -172,4 +208,4 @@ def _totals(data: MarketData | ChainData) -> str:
     parts = ", ".join(
         f"{totals[name]:,} {words}" for name, words in names.items() if totals.get(name) or name == "kept"
     )
-    return f"{screen.count(data.counts['file'].n_unique(), 'file')}, {totals['read']:,} rows read: {parts}"
+    return f"{counted(data.counts['file'].n_unique(), 'file')}, {totals['read']:,} rows read: {parts}"

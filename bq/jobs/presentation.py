@@ -7,7 +7,7 @@ from bq.core.namespace import Namespace, Tier
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.runs.verdict import Decision, Figure, Part, Table, Verdict, Without
-from bq.serving import gates, registry, words
+from bq.serving import gates, ready, verdict_text
 from bq.serving.candidate import Candidate
 from bq.strategies.component import EARNINGS, Kind
 
@@ -24,20 +24,20 @@ def present(
 
     without : what the figures hang on (`bq.serving.contributors.of`).
     """
-    why, decision = words.headline(ours), Decision.DEPLOYED if ours.deploy else Decision.KEPT
+    why, decision = verdict_text.headline(ours), Decision.DEPLOYED if ours.deploy else Decision.KEPT
     if request.quick:
         would = "would deploy" if ours.deploy else "would deploy nothing"
         decision = Decision.QUICK_LOOK
-        headline = f"Quick look, nothing is deployed or recorded; the gate {would} ({why})"
+        headline = f"Quick look: nothing is deployed or recorded; the gate {would} ({why})"
     elif ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {why}"
     else:
         headline = _kept(ours, second, made, request.settings.namespace)
-    seconds = [words.part(component) for component in second.components] if second else []
+    seconds = [verdict_text.part(component) for component in second.components] if second else []
     return Verdict(
         decision=decision,
         headline=headline,
-        components=[words.part(component) for component in ours.components],
+        components=[verdict_text.part(component) for component in ours.components],
         second_tier=_second_tier(second, seconds, request),
         second_components=seconds,
         table=_table(made, request),
@@ -48,12 +48,12 @@ def present(
 
 def _kept(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, namespace: Namespace) -> str:
     """What decides instead; what would be needed where a bound on what the candidate earns keeps the champion."""
-    now, why = registry.decides(namespace), words.headline(ours)
+    now, why = ready.decides(namespace), verdict_text.headline(ours)
     if now.tier != Tier.CHAMPION and second and second.deploy and made.success:
         return f"Champion not deployed; the {Tier.SECOND.label} {made.success.model_id} decides instead ({why})"
     if now.tier != Tier.CHAMPION:
         return f"Not deployed; the {now} stays in use ({why})"
-    below = [words.part(component) for component in ours.failed if component.kind in EARNINGS]
+    below = [verdict_text.part(component) for component in ours.failed if component.kind in EARNINGS]
     if not below:
         return f"Kept the champion {now.model_id} ({why})"
     needed = f"; needed: {below[0].needed}" if below[0].needed else ""
@@ -64,7 +64,7 @@ def _second_tier(second: gates.Verdict | None, parts: list[Part], request: Reque
     if second is None:
         return []
     done = ("would be " if request.quick else "") + ("deployed" if second.deploy else "refused")
-    decided = f"{Tier.SECOND.label} {done}: {words.headline(second)}"
+    decided = f"{Tier.SECOND.label} {done}: {verdict_text.headline(second)}"
     return [decided, *(f"{part.mark} · {part.name}: {part.statement}" for part in parts)]
 
 
@@ -73,8 +73,8 @@ def _figure(ours: gates.Verdict) -> Figure | None:
     net, uplift = ours.part(Kind.NET), ours.part(Kind.UPLIFT)
     if net is None or uplift is None:
         return None
-    baseline = {"baseline": uplift.baseline, "baseline_is": Tier.RULE.label}
-    return Figure(name=net.of, value=net.value, low=net.low, high=net.high, **baseline)
+    found = Figure(name=net.of, value=net.value, low=net.low, high=net.high)
+    return found.model_copy(update={"baseline": uplift.baseline, "baseline_is": Tier.RULE.label})
 
 
 def _table(made: Candidate, request: Request) -> Table:

@@ -28,6 +28,7 @@ class Request(NamedTuple):
     a: str | None  # of `diff`: the two runs
     b: str | None
     target: str | None  # of `tune`
+    archive: str | None  # of `backup` and `restore`
     parameters: Path  # the file that the settings were read from
     layers: Layers  # where each of them comes from
 
@@ -52,6 +53,7 @@ def read() -> Request:
         a=_value("A"),
         b=_value("B"),
         target=_value("TARGET"),
+        archive=_value("ARCHIVE"),
         parameters=path,
         layers=layers,
     )

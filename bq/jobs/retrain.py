@@ -10,21 +10,24 @@ from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace
+from bq.core.scalars import count
 from bq.jobs import health, presentation, trades, trigger
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
-from bq.learning import anatomy, layers, walkforward
+from bq.learning import layer_diagnostics, layers, walkforward
 from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
-from bq.serving import candidate, contributors, decide, gates, ledger, registry, words
+from bq.runs.verdict import Verdict as Presented
+from bq.serving import candidate, contributors, decide, gates, ledger, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
-from bq.serving.gates import Evidence, Standing, Verdict
+from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.events import weakest_source
 from bq.workbench import screen
+from bq.workbench.phrases import counted
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
 STACKING = "03_stacking"  # of a stack alone
@@ -85,23 +88,23 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
                 "the notebook must train on the events of this run, but trained on others; was data/ changed meanwhile?"
             )
         if settings.learning.model == layers.STACK:
-            ic = anatomy.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
-            run.record.warnings.extend(anatomy.notices(ic, made.weights))
+            ic = layer_diagnostics.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
+            run.record.warnings.extend(layer_diagnostics.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
         ours, second = _judge(run, made, collection.events, data, request)
         without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings)
-        run.verdict = presentation.present(ours, second, made, request, without=without)
+        shown = run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
         run.record.downloads.append(Download(label=label, file=names.TRADES))
     if request.quick:
-        run.record.headline = run.verdict.headline
+        run.record.headline = shown.headline
         return
     with run.phase("deployment", stoppable=False):
         _remember(run, made, request)
-        if second and second.deploy:
+        if made.success and second and second.deploy:
             _deploy(run, made.success, settings.namespace.second, second)
-        _execute(run, ours, made, fingerprint, len(collection.events))
+        _execute(run, ours, shown, made, fingerprint, len(collection.events))
 
 
 def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
@@ -120,39 +123,41 @@ def _judge(
     )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
     ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
-    if made.success is None:
+    oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
+    if made.success is None or oos is None or newest is None or parity is None:
         return ours, None
-    oos, newest = made.success_oos, made.success_newest
     standing = _standing(newest, events, request, run, second=True)
     trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, made.success_parity, made.success.bundle.recipe, trials)
+    found = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
     return ours, gates.decide_success(found, standing, strategy=strategy, settings=settings)
 
 
 def _standing(
     newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
-) -> Standing | None:
+) -> Incumbent | None:
     """The champion, or the second tier's, as the gate asks it; None where there is none, or it is damaged.
 
     A disk that fails to read it is no statement about it: that OSError ends the run, and the champion stays.
     """
     namespace, strategy = request.settings.namespace, request.strategy
     namespace = namespace.second if second else namespace
-    tier, name = namespace.tier, words.AGAINST[namespace.tier]
+    tier, name = namespace.tier, verdict_text.AGAINST[namespace.tier]
     try:
         artefact = registry.champion(namespace)
+        if artefact is None:
+            return None
+        ready.belongs(artefact, strategy, namespace)
     except BadData as error:
         run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
         return None
-    if artefact is None:
-        return None
-    recipe, values = candidate.standing_recipe(artefact, strategy), candidate.values_of(artefact)
+    recipe, values = candidate.incumbent_recipe(artefact, strategy), candidate.values_of(artefact)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
-        return Standing(recipe, decide.predict(decide.ready(artefact, strategy), window, strategy), values, tier)
-    except BadData as error:  # of another schema: its recipe can still be compared
+        model = ready.ready(artefact, strategy, namespace)
+        return Incumbent(recipe, decide.predict(model, window, strategy), values, tier)
+    except BadData as error:  # of another schema, say: its recipe can still be compared
         run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
-        return Standing(recipe, None, values, tier)
+        return Incumbent(recipe, None, values, tier)
 
 
 def _remember(run: Run, made: Candidate, request: Request) -> None:
@@ -160,28 +165,34 @@ def _remember(run: Run, made: Candidate, request: Request) -> None:
     namespace = request.settings.namespace
     tiers = ((namespace, made.artefact, made.own_oos), (namespace.second, made.success, made.success_oos))
     for tier, artefact, oos in tiers:
-        if artefact is not None:
-            parameters = {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model}
-            values, symbols = candidate.values_of(artefact), oos["symbol"].unique()
+        values = None if artefact is None else candidate.values_of(artefact)
+        if artefact is not None and oos is not None and values is not None:
+            parameters, symbols = (
+                {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model},
+                oos["symbol"].unique(),
+            )
             ledger.record(tier, [ledger.Trial(ledger.GATE, run.run_id, 0, parameters, values, symbols)])
 
 
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:
     """Deploy an artefact with the card of this run."""
     made_by = {name: getattr(run.record, name) for name in ("run_id", "packages", "git", "data_hash")}
-    said = {"verdict": words.headline(why), "components": [words.part(component) for component in why.components]}
+    said = {
+        "verdict": verdict_text.headline(why),
+        "components": [verdict_text.part(component) for component in why.components],
+    }
     whole = replace(artefact, card=artefact.card.model_copy(update={**made_by, **said}))
-    run.record.deployed.append(registry.deploy(namespace, whole, reason=words.headline(why), run_id=run.run_id))
+    run.record.deployed.append(registry.deploy(namespace, whole, reason=verdict_text.headline(why), run_id=run.run_id))
 
 
-def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events: int) -> None:
+def _execute(run: Run, ours: Verdict, shown: Presented, made: Candidate, fingerprint: str, events: int) -> None:
     """Deploy if the gate says so, then record the attempt."""
     model_id = made.artefact.model_id
     if ours.deploy:
         _deploy(run, made.artefact, run.settings.namespace, ours)
     run.record.status = Status.DEPLOYED if ours.deploy else Status.KEPT
-    also = f"; {run.verdict.second_tier[0]}" if len(run.record.deployed) > ours.deploy else ""
-    run.record.headline = words.headline(ours) + also
+    also = f"; {shown.second_tier[0]}" if len(run.record.deployed) > ours.deploy else ""
+    run.record.headline = verdict_text.headline(ours) + also
     ledger.attempt(
         run.settings.namespace,
         run_id=run.run_id,
@@ -190,9 +201,9 @@ def _execute(run: Run, ours: Verdict, made: Candidate, fingerprint: str, events:
         decision=run.record.status.value,
         model_id=model_id if ours.deploy else None,
         events=events,
-        verdict=run.verdict.plain(),
+        verdict=shown.plain(),
     )
-    log.info("%s: %s", run.record.status, words.headline(ours))
+    log.info("%s: %s", run.record.status, verdict_text.headline(ours))
 
 
 def describe_market(run: Run, data: MarketData) -> None:
@@ -205,7 +216,7 @@ def describe_market(run: Run, data: MarketData) -> None:
     if len(counts):
         cases = ", ".join(f"{symbol}: {n} {rule}" for symbol, rule, n in counts.head(5).rows())
         run.record.warnings.append(
-            f"{screen.count(counts['len'].sum(), 'row')} quarantined ({cases}{', …' if len(counts) > 5 else ''})"
+            f"{counted(count(counts['len'].sum()), 'row')} quarantined ({cases}{', …' if len(counts) > 5 else ''})"
         )
     run.record.warnings.extend(_jumps(data.findings))
 
@@ -218,7 +229,7 @@ def _jumps(findings: pl.DataFrame) -> list[str]:
     split = int((jumps["rule"] == "split_like").sum())
     cases = ", ".join(f"{symbol} {day}" for symbol, day in jumps.select("symbol", "session").head(5).rows())
     return [
-        f"{screen.count(len(jumps), 'price jump')}, {split} like a split that is not adjusted "
+        f"{counted(len(jumps), 'price jump')}, {split} like a split that is not adjusted "
         f"({cases}{', …' if len(jumps) > 5 else ''})"
     ]
 
@@ -234,7 +245,7 @@ def describe_events(run: Run, collection: store.Collection) -> None:
     if len(collection.refused):
         reasons = collection.refused.group_by("reason").len().sort("len", descending=True)
         text = "; ".join(f"{n:,} {reason}" for reason, n in reasons.rows())
-        run.record.warnings.append(f"{screen.count(len(collection.refused), 'date')} gave no event: {text}")
+        run.record.warnings.append(f"{counted(len(collection.refused), 'date')} gave no event: {text}")
     _changes(run)
 
 
@@ -243,7 +254,7 @@ def _changes(run: Run) -> None:
     record = run.record
     earlier = runs.every(record.namespace, job=Job.RETRAIN)
     if not earlier:
-        record.changes.append("first run of this strategy")
+        record.changes.append("first run of this namespace")
         return
     before = earlier[0].record
     for name in ("title", "data_hash", "git", "packages", "seed"):

@@ -9,11 +9,13 @@ from bq import runs
 from bq.core import files, paths
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
+from bq.jobs import missing
 from bq.jobs.request import Request
-from bq.serving import registry
-from bq.strategies import store
+from bq.serving import ready, registry
+from bq.strategies import event_set
 from bq.strategies.events import matured
 from bq.workbench import screen
+from bq.workbench.phrases import counted
 
 RUNS = 5
 SYMBOLS = 8  # named
@@ -23,7 +25,8 @@ COLUMNS = ["variant", "source", "symbol", "session", "taken", "t1", "t1_due", "o
 def main(request: Request) -> None:
     """Where things stand on every namespace: champions, stored events, newest runs."""
     made = runs.every()
-    screen.show("\n".join([*_namespaces(request, made), *_events(), *_runs(made)]))
+    lost = [f"missing     {sentence}" for sentence in missing.told(made)]
+    screen.show("\n".join([*_namespaces(request, made), *_events(), *_runs(made), *lost]))
 
 
 def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
@@ -35,12 +38,14 @@ def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
             lines.append(f"champion    {namespace}: {_standing(namespace)}")
         except BadData as error:
             lines.append(f"champion    {namespace}: {error}")
+        except OSError as error:
+            lines.append(f"champion    {namespace}: {files.explain(error)}")
     return lines
 
 
 def _standing(namespace: Namespace) -> str:
     """The model of a namespace; where it does not decide, what does."""
-    now, standing = registry.decides(namespace), registry.pointer(namespace)
+    now, standing = ready.decides(namespace), registry.pointer(namespace)
     if not standing:
         return f"none, decisions come from the {now}"
     told = f"{standing.model_id} since {standing.since_utc:%Y-%m-%d %H:%M} UTC: {standing.reason}"
@@ -50,13 +55,13 @@ def _standing(namespace: Namespace) -> str:
 def _events() -> list[str]:
     """A line for each stored set of events: whose it is, how many, how many have ended, and whether it is in use."""
     found = sorted((paths.home() / "data" / "events").glob("*/*/events.parquet"))
-    code = store.code_digest() if found else ""
+    code = event_set.code_digest() if found else ""
     return [_store(path, code) for path in found] or ["events      none yet: `make retrain` builds them"]
 
 
 def _store(path: Path, code: str) -> str:
     try:
-        through = dt.date.fromisoformat(files.read_json(path.with_name(store.STATE))["through"])
+        through = dt.date.fromisoformat(files.read_json(path.with_name(event_set.STATE))["through"])
         events = files.read_parquet(path, columns=COLUMNS).rename({"outcome": "label"})  # known together
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
         why = str(error).partition("\n")[0]
@@ -64,8 +69,8 @@ def _store(path: Path, code: str) -> str:
     used = "" if path.parent.name.startswith(code) else "; made by other code, built again when next asked for"
     shadow = len(events) - events["taken"].sum()
     said = (
-        f"{screen.count(len(events), 'event')} of {screen.count(events['symbol'].n_unique(), 'symbol')} on "
-        f"{screen.count(events['session'].n_unique(), 'session')}, "
+        f"{counted(len(events), 'event')} of {counted(events['symbol'].n_unique(), 'symbol')} on "
+        f"{counted(events['session'].n_unique(), 'session')}, "
         f"{len(matured(events)):,} matured{f', {shadow:,} not taken' if shadow else ''}; {events['session'].min()} to "
         f"{events['session'].max()}, bars to {through}; {' + '.join(events['source'].cast(pl.String).unique().sort())}"
     )
@@ -74,9 +79,9 @@ def _store(path: Path, code: str) -> str:
 
 
 def _by_symbol(events: pl.DataFrame) -> str:
-    ripe = dict(matured(events)["symbol"].value_counts().rows())
+    known = dict(matured(events)["symbol"].value_counts().rows())
     each = events["symbol"].value_counts().sort("count", "symbol", descending=[True, False]).rows()
-    named = ", ".join(f"{symbol} {ripe.get(symbol, 0):,}/{count:,}" for symbol, count in each[:SYMBOLS])
+    named = ", ".join(f"{symbol} {known.get(symbol, 0):,}/{count:,}" for symbol, count in each[:SYMBOLS])
     return named + (f", … and {len(each) - SYMBOLS} more" if len(each) > SYMBOLS else "")
 
 

@@ -1,4 +1,4 @@
-"""The decisions behind the figures: who would have traded what, and what came of it at which fill."""
+"""The decisions behind the figures: what the candidate and the rule score would have traded, and what it earned."""
 
 from pathlib import Path
 

@@ -5,11 +5,12 @@ import polars as pl
 from bq import runs
 from bq.core.errors import BQError
 from bq.core.namespace import Namespace
+from bq.core.scalars import day, moment
 from bq.jobs.request import Request
 from bq.runs.record import GOOD, Cause, Known, RunRecord, Trigger
 from bq.serving import registry
 from bq.strategies.events import matured
-from bq.workbench import screen
+from bq.workbench.phrases import counted
 
 ENOUGH_EVENTS = 500  # matured ones that the last attempt did not know
 OLD_DAYS = 365  # since the champion's training ended, by the newest session
@@ -34,7 +35,9 @@ WORDS = {
 
 def known(events: pl.DataFrame) -> Known:
     """What the next attempt must know of this one's events: rule sets, and until when they had matured."""
-    return Known(variants=events["variant"].unique().sort().to_list(), matured_by=events["t1"].max())
+    ends = events["t1"].drop_nulls()
+    by = moment(ends.max()) if len(ends) else None
+    return Known(variants=events["variant"].unique().sort().to_list(), matured_by=by)
 
 
 def held(request: Request, record: RunRecord, events: pl.DataFrame) -> list[Trigger]:
@@ -63,8 +66,8 @@ def told(trigger: Trigger) -> str:
     if trigger.kind == Cause.AGE:
         return f"the champion's training ended {trigger.value or 0:.0f} days ago"
     if trigger.kind == Cause.EVENTS:
-        enough = "" if trigger.holds else f" ({trigger.threshold or 0:.0f} would be enough by themselves)"
-        return f"{screen.count(int(trigger.value or 0), 'matured event')} new since the last attempt{enough}"
+        enough = "" if trigger.holds else f" ({trigger.threshold or 0:.0f} alone would trigger a retrain)"
+        return f"{counted(int(trigger.value or 0), 'new matured event')} since the last attempt{enough}"
     return WORDS[trigger.kind]
 
 
@@ -84,7 +87,7 @@ def _of_champion(request: Request, events: pl.DataFrame) -> list[Trigger]:
     found = []
     if champion.bundle.schema_hash != request.strategy.features(request.settings).schema_hash:
         found.append(Trigger(kind=Cause.SCHEMA))
-    age = (events["session"].max() - champion.bundle.trained_through.date()).days
+    age = (day(events["session"].max()) - champion.bundle.trained_through.date()).days
     old = OLD_DAYS + request.settings.learning.newest_days
     return [*found, *([Trigger(kind=Cause.AGE, value=age, threshold=old)] if age > old else [])]
 

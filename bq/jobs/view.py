@@ -27,7 +27,7 @@ def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
     said = [f"Decided by {by}{''.join(f'; {clause}' for clause in shared)}."]
     if portfolio:
         said.append(_portfolio(answer["weight"]))
-    every = {
+    every: dict[str, str | pl.Expr | pl.Series | None] = {
         "event": pl.col("event_id").str.slice(0, ID),
         "symbol": "symbol",
         "rank": "rank",

@@ -9,7 +9,7 @@ statsmodels' exact likelihood finds.
 
 import numpy as np
 from numba import float64, int64, njit
-from numba.types import Array
+from numba.core.types import Array
 
 from bq.kernels.linear import solve
 

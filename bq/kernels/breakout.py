@@ -37,7 +37,7 @@ class Rules(NamedTuple):
     capital: float
 
 
-class Course(NamedTuple):
+class TradePath(NamedTuple):
     """A trade before costs; sessions are −1 and prices NaN where they have not come."""
 
     entry: int
@@ -56,18 +56,18 @@ class Trades(NamedTuple):
 
 
 class Book(NamedTuple):
-    """What is held or ordered: the first `count` entries, oldest first."""
+    """What is held or ordered: the first `number` entries, oldest first."""
 
     signals: NDArray[np.int64]
     symbols: NDArray[np.int64]
-    count: NDArray[np.int64]  # of shape (1,)
+    number: NDArray[np.int64]  # of shape (1,)
     together: Array  # (1,): mean correlation of these; NaN where it is not yet known
     total: Array  # (60,): sum of their standardised returns, where `together` is known
 
 
 @njit(cache=True)
 def follow(bars, average, signal, i, rules, end):
-    """Course of the trade that a signal at the close of session `signal` asks for, as known at the close of `end`.
+    """Path of the trade that a signal at the close of session `signal` asks for, as known at the close of `end`.
 
     Filled at the next session's open; without a bar there the order lapses. The stop, 2.5 ATR (`stop_multiple`) below
     that open, is live from the entry bar on and fills at min(open, stop); it comes before everything else. A close
@@ -75,9 +75,9 @@ def follow(bars, average, signal, i, rules, end):
     """
     entry, due = signal + 1, signal + rules.max_holding
     if entry > end:
-        return Course(-1, -1, np.nan, np.nan, OPEN)
+        return TradePath(-1, -1, np.nan, np.nan, OPEN)
     if not bars.present[entry, i]:
-        return Course(-1, -1, np.nan, np.nan, LAPSED)
+        return TradePath(-1, -1, np.nan, np.nan, LAPSED)
     price = bars.open[entry, i]
     stop = price - rules.stop_multiple * bars.atr[signal, i]
     leaving, absent = False, 0
@@ -86,15 +86,15 @@ def follow(bars, average, signal, i, rules, end):
             absent = 0
             opened = bars.open[t, i]
             if leaving and opened > stop:
-                return Course(entry, t, price, opened, AVERAGE)
+                return TradePath(entry, t, price, opened, AVERAGE)
             if bars.low[t, i] <= stop or opened <= stop:
-                return Course(entry, t, price, min(opened, stop), STOP)
+                return TradePath(entry, t, price, min(opened, stop), STOP)
             leaving = bars.close[t, i] < average[t, i]
         else:
             absent += 1
         if t == due or absent == ABSENT_SESSIONS:
-            return Course(entry, t, price, bars.close[t, i], HOLDING if t == due else DELISTED)
-    return Course(entry, -1, price, np.nan, OPEN)
+            return TradePath(entry, t, price, bars.close[t, i], HOLDING if t == due else DELISTED)
+    return TradePath(entry, -1, price, np.nan, OPEN)
 
 
 @njit(cache=True)
@@ -128,14 +128,14 @@ def size_of(bars, t, i, equity, scale, rules):
 
 
 @njit(cache=True)
-def _fills(bars, signal, i, course, quantity, rules):
+def _fills(bars, signal, i, path, quantity, rules):
     """Entry and exit price with slippage, R net of slippage and fees; NaN where they have not come."""
     lost = slippage_of(bars, signal, i, quantity * bars.close[signal, i], rules)
-    entry = course.entry_price * (1.0 + lost)
-    if course.exit < 0:
+    entry = path.entry_price * (1.0 + lost)
+    if path.exit < 0:
         return entry, np.nan, np.nan
-    before = course.exit - 1
-    leave = course.exit_price * (1.0 - slippage_of(bars, before, i, quantity * bars.close[before, i], rules))
+    before = path.exit - 1
+    leave = path.exit_price * (1.0 - slippage_of(bars, before, i, quantity * bars.close[before, i], rules))
     earned = leave * (1.0 - rules.fee) - entry * (1.0 + rules.fee)
     return entry, leave, earned / (rules.stop_multiple * bars.atr[signal, i])
 
@@ -147,11 +147,11 @@ def follow_all(bars, average, sessions, symbols, rules, end):
     when, numbers, reasons = np.full((n, 2), -1), np.full((n, 4), np.nan), np.zeros(n, np.int64)
     for k in range(n):
         t, i = sessions[k], symbols[k]
-        course = follow(bars, average, t, i, rules, end)
-        when[k, 0], when[k, 1], reasons[k] = course.entry, course.exit, course.reason
+        path = follow(bars, average, t, i, rules, end)
+        when[k, 0], when[k, 1], reasons[k] = path.entry, path.exit, path.reason
         numbers[k, 0] = size_of(bars, t, i, rules.capital, scale_of(bars.volatility, t, i), rules)
-        if course.entry >= 0:
-            numbers[k, 1], numbers[k, 2], numbers[k, 3] = _fills(bars, t, i, course, numbers[k, 0], rules)
+        if path.entry >= 0:
+            numbers[k, 1], numbers[k, 2], numbers[k, 3] = _fills(bars, t, i, path, numbers[k, 0], rules)
     return Trades(when, numbers, reasons)
 
 
@@ -161,7 +161,7 @@ def _crowded(returns, t, i, rules, book):
 
     Correlations are products of standardised windows, and sums of them products with the sum of the windows.
     """
-    count, window = book.count[0], np.empty(min(CORRELATION, t + 1))
+    count, window = book.number[0], np.empty(min(CORRELATION, t + 1))
     if count < rules.guard_positions:
         return False
     total = book.total[: window.size]
@@ -183,16 +183,16 @@ def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
     """Fill the orders of the last close, take out what leaves today; returns cash earned and notional traded."""
     earned = traded = 0.0
     kept = 0
-    for slot in range(book.count[0]):
+    for slot in range(book.number[0]):
         signal = book.signals[slot]
         i = symbols[signal]
         if sessions[signal] == t - 1:  # ordered at the last close
-            course = follow(bars, average, t - 1, i, rules, end)
-            trades.when[signal, 0], trades.when[signal, 1] = course.entry, course.exit
-            trades.reasons[signal] = course.reason
-            if course.entry < 0:
+            path = follow(bars, average, t - 1, i, rules, end)
+            trades.when[signal, 0], trades.when[signal, 1] = path.entry, path.exit
+            trades.reasons[signal] = path.reason
+            if path.entry < 0:
                 continue
-            fills = _fills(bars, t - 1, i, course, trades.numbers[signal, 0], rules)
+            fills = _fills(bars, t - 1, i, path, trades.numbers[signal, 0], rules)
             trades.numbers[signal, 1], trades.numbers[signal, 2], trades.numbers[signal, 3] = fills
             paid = trades.numbers[signal, 0] * fills[0]
             traded += paid
@@ -204,14 +204,14 @@ def _morning(bars, average, sessions, symbols, rules, t, end, book, trades):
             continue
         book.signals[kept], book.symbols[kept] = signal, i
         kept += 1
-    book.count[0], book.together[0] = kept, np.nan
+    book.number[0], book.together[0] = kept, np.nan
     return earned, traded
 
 
 @njit(inline="always")  # as above
 def _decide(bars, t, i, priority, equity, room, rules, book):
     """What becomes of a signal, and the units to order."""
-    count = book.count[0]
+    count = book.number[0]
     for slot in range(count):
         if book.symbols[slot] == i:
             return HELD, np.nan
@@ -249,11 +249,11 @@ def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
         earned, traded = _morning(bars, average, sessions, symbols, rules, t, end, book, trades)
         cash += earned
         value = 0.0
-        for slot in range(book.count[0]):
+        for slot in range(book.number[0]):
             value += trades.numbers[book.signals[slot], 0] * bars.close[t, book.symbols[slot]]
         equity = cash + value
         days[t - start, 0], days[t - start, 1] = equity, value / equity
-        days[t - start, 2], days[t - start, 3] = traded, book.count[0]
+        days[t - start, 2], days[t - start, 3] = traded, book.number[0]
         room = rules.max_exposure * equity - value
         first = k
         while k < n and sessions[k] == t:
@@ -262,14 +262,14 @@ def portfolio(bars, average, sessions, symbols, priority, rules, start, end):
             decisions[j], trades.numbers[j, 0] = _decide(bars, t, symbols[j], priority[j], equity, room, rules, book)
             if decisions[j] == TAKEN:
                 room -= trades.numbers[j, 0] * bars.close[t, symbols[j]]
-                book.signals[book.count[0]], book.symbols[book.count[0]] = j, symbols[j]
-                book.count[0] += 1
+                book.signals[book.number[0]], book.symbols[book.number[0]] = j, symbols[j]
+                book.number[0] += 1
                 book.together[0] = np.nan
     return decisions, trades, days
 
 
 @njit(cache=True)
-def standing(values, sessions, symbols):
+def percentile(values, sessions, symbols):
     """Mid-rank in (0, 1] of values[session, symbol] among all symbols' of the session; .5 where it is NaN.
 
     values : (n_sessions, n_symbols) in C order.

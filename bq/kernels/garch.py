@@ -7,7 +7,7 @@ the convention of Fiorentini, Calzolari and Panattoni (1996).
 
 import numpy as np
 from numba import float64, int64, njit
-from numba.types import Array
+from numba.core.types import Array
 
 from bq.kernels.linear import solve
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 def auc_by_session(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
     """session, auc: numbers whose mean over sessions is the AUC of column `by` for label 1 against 0.
 
-    Each is the area plus what the session's events deviate from it, every event by the share of those of the other
-    label that it stands right of (ties half): a mean over them varies as the area does. NaN with one label alone.
+    Each is the area plus the session's deviation from it, where every event counts by the share of events of the other
+    label that it ranks correctly against (ties half): their mean varies as the area does. NaN with one label alone.
     DeLong, DeLong & Clarke-Pearson 1988, doi:10.2307/2531595.
     """
     deviation = _deviations(predictions[by].to_numpy(), predictions["label"].to_numpy() == 1)
@@ -18,16 +18,16 @@ def auc_by_session(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
     return sums.select("session", auc=deviation[1] + pl.col("deviation") * len(sums))
 
 
-def _deviations(said: NDArray, won: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
-    """What each event adds to the area beyond its even part (they add to 0), and the area."""
+def _deviations(predicted: NDArray, won: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Each event's deviation from its even share of the area (they add up to 0), and the area."""
     from scipy.stats import rankdata
 
     wins, losses = int(won.sum()), int((~won).sum())
     if not wins or not losses:
-        return np.full(len(said), np.nan), np.nan
-    rank = rankdata(said)
-    right = np.empty(len(said))
-    right[won] = (rank[won] - rankdata(said[won])) / losses
-    right[~won] = 1.0 - (rank[~won] - rankdata(said[~won])) / wins
+        return np.full(len(predicted), np.nan), np.nan
+    rank = rankdata(predicted)
+    right = np.empty(len(predicted))
+    right[won] = (rank[won] - rankdata(predicted[won])) / losses
+    right[~won] = 1.0 - (rank[~won] - rankdata(predicted[~won])) / wins
     area = float(right[won].mean())
     return (right - area) / np.where(won, wins, losses), area

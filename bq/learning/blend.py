@@ -1,9 +1,9 @@
-"""A meta-learner that is the layers' average unless the events say otherwise.
+"""A meta-learner that shrinks towards the equally weighted average of the layers.
 
-One weight a layer, not negative (Breiman 1996, doi:10.1007/BF00117832), all drawn towards each other: with an infinite
-penalty it is the equally weighted average, which is hard to beat where layers say much the same (Timmermann 2006,
-doi:10.1016/S1574-0706(05)01004-9). A lasso there keeps one of them and drops the rest by the noise of the folds.
-Of classes the answers are log-probabilities, and the blend is their logarithmic pool (Genest & Zidek 1986,
+One weight per layer, not negative (Breiman 1996, doi:10.1007/BF00117832), with a penalty on their differences: an
+infinite penalty gives the equally weighted average, which is hard to beat where layers predict much the same
+(Timmermann 2006, doi:10.1016/S1574-0706(05)01004-9). There a lasso keeps one layer, chosen by the noise of the folds.
+For classes the inputs are log-probabilities, and the blend is their logarithmic pool (Genest & Zidek 1986,
 doi:10.1214/ss/1177013825).
 """
 
@@ -21,42 +21,42 @@ Array = NDArray[np.float64]
 
 
 class Blend(BaseEstimator):
-    """Weights of the answers of layers, as an estimator of scikit-learn; on inputs whose columns have mean 0.
+    """Weights of the layers' predictions, as a scikit-learn estimator; on inputs whose columns have mean 0.
 
-    layers : how many there are. width : columns of each, the first of the input; behind them come regime probabilities,
-    whose coefficients are drawn towards 0. shrinkage : the penalty on weights that differ, in variances of the answers.
+    layers : their number. width : columns of each layer; these come first in the input, then the regime probabilities,
+    whose coefficients are shrunk towards 0. shrinkage : penalty on unequal weights, in variances of the predictions.
     """
 
     def __init__(self, *, layers: int, width: int, shrinkage: float) -> None:
         self.layers, self.width, self.shrinkage = layers, width, shrinkage
 
     def _parts(self, x: NDArray[Any], sample_weight: NDArray[Any]) -> tuple[Array, Array, Array, Array]:
-        """Answers (n, layers, width), the other columns (n, others), each event's share, and the penalty's matrix."""
+        """Predictions (n, layers, width), the other columns (n, others), each event's share, and the penalty matrix."""
         own = self.layers * self.width
         share = np.asarray(sample_weight, np.float64) / np.sum(sample_weight, dtype=np.float64)
-        said, others = x[:, :own].astype(np.float64), x[:, own:].astype(np.float64)
-        spread = [float((share @ part**2).mean()) if part.size else 0.0 for part in (said, others)]
+        predicted, others = x[:, :own].astype(np.float64), x[:, own:].astype(np.float64)
+        spread = [float((share @ part**2).mean()) if part.size else 0.0 for part in (predicted, others)]
         matrix = np.zeros((self.layers + others.shape[1],) * 2)
         matrix[: self.layers, : self.layers] = spread[0] * (np.eye(self.layers) - 1.0 / self.layers)
         matrix[self.layers :, self.layers :] = spread[1] * np.eye(others.shape[1])
-        return said.reshape(-1, self.layers, self.width), others, share, self.shrinkage * matrix
+        return predicted.reshape(-1, self.layers, self.width), others, share, self.shrinkage * matrix
 
     def _least(self, others: int) -> list[tuple[float | None, None]]:
         return [(0.0, None)] * self.layers + [(None, None)] * others
 
 
 def centred(model: Blend) -> Pipeline:
-    """The model on inputs less their means: what it asks for, and what every linear model here has before it."""
+    """The model behind a step that centres its inputs, as it requires."""
     return make_pipeline(StandardScaler(with_std=False), model)
 
 
 class BlendRegressor(Blend):
-    """Least squares with the penalty."""
+    """Penalised least squares."""
 
     def fit(self, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any]) -> Self:
-        """Fit on inputs of shape (n_events, layers + regimes). Raises LinAlgError where no answer varies."""
-        said, others, share, penalty = self._parts(x, sample_weight)
-        inputs = np.hstack([said[:, :, 0], others])
+        """Fit on inputs of shape (n_events, layers + regimes). Raises LinAlgError where no prediction varies."""
+        predicted, others, share, penalty = self._parts(x, sample_weight)
+        inputs = np.hstack([predicted[:, :, 0], others])
         mean, level = share @ inputs, float(share @ y)
         centred = inputs - mean
         root = np.linalg.cholesky((centred.T * share) @ centred + penalty)
@@ -72,22 +72,22 @@ class BlendRegressor(Blend):
 
 
 class BlendClassifier(Blend):
-    """Maximum likelihood with the penalty; beside the weights each class has a level, and one for each regime."""
+    """Penalised maximum likelihood; each class also has an intercept, and a coefficient for each regime."""
 
     def fit(self, x: NDArray[Any], y: NDArray[np.int64], sample_weight: NDArray[Any]) -> Self:
         """Fit on inputs of shape (n_events, layers × width + regimes), classes 0 to width - 1."""
-        said, others, share, penalty = self._parts(x, sample_weight)
+        predicted, others, share, penalty = self._parts(x, sample_weight)
         k, n = self.width, others.shape[1]
         came = np.eye(k)[y]
         square, level = penalty[: self.layers, : self.layers], float(penalty[-1, -1]) if n else 0.0
 
         def loss(flat: Array) -> tuple[float, Array]:
             c, d, a = flat[: self.layers], flat[self.layers : -k].reshape(n, k), flat[-k:]
-            score = np.einsum("njk,j->nk", said, c) + others @ d + a
+            score = np.einsum("njk,j->nk", predicted, c) + others @ d + a
             away = (softmax(score, axis=1) - came) * share[:, None]
             value = -share @ (came * log_softmax(score, axis=1)).sum(axis=1)
             value += 0.5 * (c @ square @ c + level * (d**2).sum())
-            slopes = [np.einsum("nk,njk->j", away, said) + square @ c, (others.T @ away + level * d).ravel()]
+            slopes = [np.einsum("nk,njk->j", away, predicted) + square @ c, (others.T @ away + level * d).ravel()]
             return float(value), np.concatenate([*slopes, away.sum(axis=0)])
 
         first = np.concatenate([np.ones(self.layers), np.zeros(n * k + k)])

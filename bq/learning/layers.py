@@ -1,6 +1,7 @@
 """Base models by name, for outcomes in classes and for targets that are numbers.
 
-A new one is a function and an entry in `LAYERS` (or `METAS`, of meta-learners), with what is set and tuned how far.
+A new one is a function and an entry in `LAYERS` (or `METAS`, for meta-learners) with its hyperparameters: the default
+and the range in which each is tuned.
 """
 
 import re
@@ -16,14 +17,15 @@ from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Learning
 
 Kind = Literal["classification", "regression"]
-CLASSIFICATION, REGRESSION = "classification", "regression"
+CLASSIFICATION: Literal["classification"] = "classification"
+REGRESSION: Literal["regression"] = "regression"
 STACK = "stack"  # the name under which learning/stacking combines several
 META = "meta"  # the name under which hyperparameters of its meta-learner are set
 ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold
 
 
 class Range(NamedTuple):
-    """A hyperparameter: what it is, and between which values it is tuned."""
+    """A hyperparameter: its default, and the range in which it is tuned."""
 
     default: float
     low: float
@@ -34,7 +36,7 @@ class Range(NamedTuple):
 class Layer(NamedTuple):
     """A base model: called with `seed` and its hyperparameters, `make` returns a scikit-learn estimator.
 
-    That of a meta-learner is also told how many `layers` there are, and the `width` of their answers.
+    That of a meta-learner also gets the number of `layers` and the `width` of their predictions.
     """
 
     make: Callable[..., Any]
@@ -96,7 +98,7 @@ def _mlp(estimator: str) -> Callable[..., Any]:
 
 
 def _blend(estimator: str) -> Callable[..., Any]:
-    """The layers' average, moved as far from equal weights as events out of fold have shown."""
+    """The layers' average, moved from equal weights as far as out-of-fold events support."""
 
     def make(seed: int, **hyperparameters: float) -> Any:
         from bq.learning import blend
@@ -106,8 +108,8 @@ def _blend(estimator: str) -> Callable[..., Any]:
     return make
 
 
-def _untold(make: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
-    """A base model as a meta-learner: layers are features like others to it."""
+def _as_meta(make: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
+    """A base model as a meta-learner, for which the layers' predictions are features like others."""
     return lambda seed, layers, width, **hyperparameters: make(seed, **fixed, **hyperparameters)
 
 
@@ -145,7 +147,7 @@ LAYERS: dict[tuple[str, str], Layer] = {
     ("xgboost", REGRESSION): Layer(_xgboost("XGBRegressor"), XGBOOST),
 }
 
-FEW_TREES = {  # few bins: rounding rarely decides on which side a row falls
+FEW_TREES = {  # few bins: rounding rarely decides on which side of a split a row falls
     "n_estimators": Range(50, 20, 200, log=True),
     "num_leaves": Range(8, 4, 16, log=True),
     "max_depth": Range(3, 2, 5),
@@ -156,10 +158,12 @@ BLEND = {"shrinkage": Range(0.1, 0.01, 10.0, log=True)}  # 0.1: level with the b
 METAS: dict[tuple[str, str], Layer] = {
     ("blend", CLASSIFICATION): Layer(_blend("BlendClassifier"), BLEND),
     ("blend", REGRESSION): Layer(_blend("BlendRegressor"), BLEND),
-    ("elastic_net", CLASSIFICATION): Layer(_untold(logistic_elastic_net), LAYERS["elastic_net", CLASSIFICATION].ranges),
-    ("elastic_net", REGRESSION): Layer(_untold(elastic_net, positive=True), LAYERS["elastic_net", REGRESSION].ranges),
-    ("lightgbm", CLASSIFICATION): Layer(_untold(_lightgbm("LGBMClassifier")), FEW_TREES),
-    ("lightgbm", REGRESSION): Layer(_untold(_lightgbm("LGBMRegressor")), FEW_TREES),
+    ("elastic_net", CLASSIFICATION): Layer(
+        _as_meta(logistic_elastic_net), LAYERS["elastic_net", CLASSIFICATION].ranges
+    ),
+    ("elastic_net", REGRESSION): Layer(_as_meta(elastic_net, positive=True), LAYERS["elastic_net", REGRESSION].ranges),
+    ("lightgbm", CLASSIFICATION): Layer(_as_meta(_lightgbm("LGBMClassifier")), FEW_TREES),
+    ("lightgbm", REGRESSION): Layer(_as_meta(_lightgbm("LGBMRegressor")), FEW_TREES),
 }
 
 
@@ -181,7 +185,7 @@ def settable(learning: Learning, kind: Kind) -> dict[str, Mapping[str, Range]]:
 
 
 def check(learning: Learning, kind: Kind) -> None:
-    """Raise BadParameters for a model, a hyperparameter or a device that there is not."""
+    """Raise BadParameters for a model, a hyperparameter or a device that does not exist."""
     known = names(kind)
     combined = [*known, STACK]
     wanted = {
@@ -240,7 +244,7 @@ def make(name: str, kind: Kind, learning: Learning) -> Any:
 
 
 def make_meta(kind: Kind, learning: Learning, *, layers: int, width: int) -> Any:
-    """The unfitted meta-learner of the settings, for so many layers whose answers have `width` columns."""
+    """The unfitted meta-learner of the settings, for `layers` layers whose predictions have `width` columns each."""
     layer = METAS[learning.stack.meta, kind]
     return layer.make(seed=learning.seed, layers=layers, width=width, **_values(layer, learning, META))
 
@@ -258,8 +262,8 @@ def fit(model: Any, x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.
     return model
 
 
-def answer(model: Any, x: NDArray[np.float32], kind: Kind) -> NDArray[Any]:
-    """What a fitted model says of each row: probabilities (n_events, n_classes), or the target (n_events, 1)."""
+def predict(model: Any, x: NDArray[np.float32], kind: Kind) -> NDArray[Any]:
+    """Predictions of a fitted model: probabilities (n_events, n_classes), or the target (n_events, 1)."""
     return model.predict(x)[:, None] if kind == REGRESSION else model.predict_proba(x)
 
 

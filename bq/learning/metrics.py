@@ -1,10 +1,11 @@
-"""How good predictions are, each figure beside its baseline, with its interval, sample size and convention."""
+"""Figures of merit of predictions, each with its baseline, interval, sample size and convention."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
+from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.learning.auc import auc_by_session
 from bq.learning.model import FittedModel
@@ -14,14 +15,14 @@ from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
 from bq.strategies.task import Task
 
-BLOCKS = f"mean block {HOLDINGS:g} holding times, of rank ICs {IC_HOLDINGS:g}"  # in words
-EACH = "mean of the sessions decided on"
+BLOCKS = f"mean block {HOLDINGS:g} holding times, of rank ICs {IC_HOLDINGS:g}"  # for people
+EACH = "mean over sessions with a decision"
 
 
 def versus(
     predictions: pl.DataFrame, strategy: Strategy, settings: Settings, *, baseline: str = "score"
 ) -> pl.DataFrame:
-    """What deciding by the model earns in each session, beside deciding by the baseline and not choosing at all.
+    """What deciding by the model earns in each session, by the baseline, and by taking every event.
 
     Returns session, model, baseline, everything, uplift, by the strategy's `value` of the same events.
     """
@@ -34,7 +35,7 @@ def versus(
 
 
 def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl.Series:
-    """Negative log-probability of the class that came, per row."""
+    """Negative log-probability of the class that occurred, per row."""
     chosen = predictions.select(pl.col(f"{prefix}{name}") for name in task.classes).to_numpy()
     return pl.Series(
         "log_loss", -np.log(np.maximum(chosen[np.arange(len(predictions)), predictions["label"].to_numpy()], 1e-7))
@@ -44,7 +45,7 @@ def log_loss(predictions: pl.DataFrame, task: Task, *, prefix: str = "p_") -> pl
 def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.DataFrame:
     """Reliability of all class probabilities together: bin, predicted, observed, low, high (95% Wilson), n.
 
-    Of two classes the last alone: the other only mirrors it. Without a row for a task without classes.
+    Of two classes the last alone, as the other mirrors it. No row for a task without classes.
     """
     if not task.classes:
         names = ("predicted", "observed", "low", "high")
@@ -69,7 +70,8 @@ def calibration(predictions: pl.DataFrame, task: Task, *, bins: int = 10) -> pl.
 def calibration_error(predictions: pl.DataFrame, task: Task) -> float:
     """Expected calibration error: |predicted − observed| over the bins of `calibration`, weighted by their size."""
     table = calibration(predictions, task)
-    return float(((table["predicted"] - table["observed"]).abs() * table["n"]).sum() / table["n"].sum())
+    distance = (table["predicted"] - table["observed"]).abs()
+    return number((distance * table["n"]).sum()) / number(table["n"].sum())
 
 
 def table(
@@ -78,9 +80,9 @@ def table(
     """The figures a reviewer asks for, of one model's out-of-sample predictions.
 
     Returns metric, value, low, high, baseline, baseline_is, sessions, events, convention. Every figure is a mean over
-    sessions, each session weighing the same; intervals by stationary bootstrap over sessions; NaN where none has it.
+    sessions of equal weight; intervals by stationary bootstrap over sessions; NaN where no session has the figure.
     """
-    by_session, figures = _of_classes(predictions, task) if task.classes else _of_standings(predictions)
+    by_session, figures = _of_classes(predictions, task) if task.classes else _of_regression(predictions)
     sessions = (
         by_session.join(rank_ic(predictions, by="expected"), on="session", how="left")
         .join(rank_ic(predictions, by="score").rename({"ic": "score_ic"}), on="session", how="left")
@@ -90,12 +92,12 @@ def table(
     ranks: Figures = [("rank IC", "ic", "score_ic", "rule score", several)]  # metric, columns, baseline, convention
     name = strategy.value.name(settings)
     values = [
-        (name, "model", "baseline", "rule score's", EACH),
-        (name, "model", "everything", "all events", "the same against not choosing"),
+        (name, "model", "baseline", "rule score", EACH),
+        (name, "model", "everything", "all events", "mean over sessions, against taking every event"),
         ("uplift over rule score", "uplift", None, "none", "difference of the two"),
     ]
     decided = versus(predictions, strategy, settings)
-    rarer = blocks._replace(block=block_length(predictions, decided["session"]))  # not every session need decide
+    rarer = blocks._replace(block=block_length(predictions, decided["session"]))  # not every session has a decision
     found = [
         *_intervals(sessions, figures, blocks),
         *_intervals(sessions, ranks, blocks.of_ic),
@@ -147,7 +149,7 @@ def _of_classes(predictions: pl.DataFrame, task: Task) -> tuple[pl.DataFrame, Fi
     if len(task.classes) == 2:
         last = task.classes[-1]
         by_session = by_session.join(auc_by_session(predictions, by=f"p_{last}"), on="session")
-        areas = [(f"AUC of P({last})", "auc", None, "none", "events weigh the same; 0.5 is chance")]
+        areas = [(f"AUC of P({last})", "auc", None, "none", "every event weighs the same; 0.5 is chance")]
     return by_session, [
         *areas,
         ("accuracy", "hit", "majority", "majority class of training", "share of events"),
@@ -156,7 +158,7 @@ def _of_classes(predictions: pl.DataFrame, task: Task) -> tuple[pl.DataFrame, Fi
     ]
 
 
-def _of_standings(predictions: pl.DataFrame) -> tuple[pl.DataFrame, Figures]:
+def _of_regression(predictions: pl.DataFrame) -> tuple[pl.DataFrame, Figures]:
     error = (pl.col("expected") - pl.col("label")) ** 2
     by_session = predictions.group_by("session").agg(error=error.mean(), spread=(pl.col("label") ** 2).mean())
     return by_session, [("squared error", "error", "spread", "predicting 0", "of the z-score, lower is better")]
@@ -165,7 +167,7 @@ def _of_standings(predictions: pl.DataFrame) -> tuple[pl.DataFrame, Figures]:
 def feature_ic(events: pl.DataFrame, columns: Sequence[str], *, blocks: Blocks) -> pl.DataFrame:
     """Mean rank IC of each column with the outcome, with its interval: feature, ic, low, high, sessions.
 
-    Within each session of at least 5 events that have the feature; where it does not vary it has no IC.
+    Within each session of at least 5 events that have the feature; a session in which it does not vary has no IC.
     """
     known = events.filter(pl.col("outcome").is_not_null())
     sessions = known.group_by("session").agg(spearman(name).alias(name) for name in columns).sort("session")

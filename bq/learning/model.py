@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 from bq.core.settings import Learning
 from bq.learning import layers, stacking
-from bq.learning.base_layer import Note
 from bq.learning.layers import CLASSIFICATION, REGRESSION, Kind
 from bq.learning.sample import Bounds, Float32, Preparation, Rows, Sample, decayed
+from bq.learning.stack_layers import Note
 from bq.learning.stacking import SMALLEST, Stack
 
 SHRINKAGE = 50.0  # events' worth of weight that the pooled class means have in every cell
 
 
 class Prediction(NamedTuple):
-    """Answer for each event."""
+    """Prediction for each event."""
 
-    probabilities: Float32  # (n_events, n_classes); of a regression (n_events, 0)
+    probabilities: Float32  # (n_events, n_classes); for a regression (n_events, 0)
     expected: Float32  # (n_events,), the outcome's unit
 
 
@@ -28,7 +28,7 @@ class ClassMeans(NamedTuple):
     """Mean outcome of each class by cell (category × size tercile), shrunk to the pool, from training events only."""
 
     edges: Float32  # (n_categories + 1, 2) size terciles
-    means: Float32  # ((n_categories + 1) * 3, n_classes); the last category stands for all that training did not have
+    means: Float32  # ((n_categories + 1) * 3, n_classes); the last category: any not seen in training
 
     @staticmethod
     def of(s: Sample, n_classes: int) -> "ClassMeans":
@@ -59,7 +59,7 @@ def _cell(category: NDArray[np.int64], size: Float32, edges: Float32) -> NDArray
 class FittedModel(NamedTuple):
     """Everything a decision needs; the same steps, in the same order, are exported to ONNX.
 
-    A model of classes has all fields. A regression answers with `expected` alone: its target, by `base`.
+    A classifier has all fields. A regression predicts `expected` alone: its target, by `base`.
     """
 
     name: str  # of the base model, or `stack`
@@ -68,7 +68,7 @@ class FittedModel(NamedTuple):
     temperature: float = 1.0
     class_means: ClassMeans | None = None
     prior: Float32 = np.zeros(0, np.float32)  # training class frequencies, (n_classes,): the baseline of log-loss
-    threshold: float | None = None  # of the best class's probability: trading from it on earned most in calibration
+    threshold: float | None = None  # of the best class's probability, the most profitable in the calibration part
 
     @property
     def kind(self) -> Kind:
@@ -86,11 +86,11 @@ class FittedModel(NamedTuple):
         return self.base.notes if isinstance(self.base, Stack) else ()
 
     def predict(self, x: Float32, category: NDArray[np.int64], size: Float32) -> Prediction:
-        """Answer to each row of features (float32, NaN where missing)."""
-        return self._prediction(layers.answer(self.base, self.preparation.apply(x), self.kind), category, size)
+        """Prediction for each row of features (float32, NaN where missing)."""
+        return self._prediction(layers.predict(self.base, self.preparation.apply(x), self.kind), category, size)
 
     def by_layer(self, x: Float32, category: NDArray[np.int64], size: Float32) -> tuple[Prediction, dict[str, Float32]]:
-        """`predict`, and what each layer of a stack would expect by itself, with `average`, their weighted mean."""
+        """`predict`, and the expected outcome by each layer of a stack alone and by `average`, their weighted mean."""
         if not isinstance(self.base, Stack):
             return self.predict(x, category, size), {}
         ready = self.preparation.apply(x)
@@ -98,12 +98,12 @@ class FittedModel(NamedTuple):
         whole = self._prediction(self.base.combine(columns, ready), category, size)
         alone = {**columns, "average": self.base.average(columns)}
         plain = self._replace(temperature=1.0)
-        return whole, {name: plain._prediction(said, category, size).expected for name, said in alone.items()}
+        return whole, {name: plain._prediction(column, category, size).expected for name, column in alone.items()}
 
     def importance(self) -> dict[str, NDArray[np.float64]]:
         """Share of each feature in each layer (of the gain, or of the absolute coefficients), shape (n_features,).
 
-        NaN in a layer that has no importances; 0 for what it was not shown.
+        NaN in a layer that has no importances; 0 for a feature that was not selected.
         """
         stack = self.base if isinstance(self.base, Stack) else None
         columns = self.preparation.columns
@@ -111,13 +111,13 @@ class FittedModel(NamedTuple):
         found = {}
         for name, base in (stack.bases if stack else {self.name: self.base}).items():
             own = layers.importance(base, n if columns is None else len(columns))
-            found[name] = own if columns is None else np.bincount(columns, own, n)
+            found[name] = own if columns is None else np.bincount(columns, own, n).astype(np.float64, copy=False)
         return found
 
-    def _prediction(self, said: NDArray[Any], category: NDArray[np.int64], size: Float32) -> Prediction:
+    def _prediction(self, predicted: NDArray[Any], category: NDArray[np.int64], size: Float32) -> Prediction:
         if self.class_means is None:
-            return Prediction(np.zeros((len(said), 0), np.float32), said[:, 0].astype(np.float32))
-        probabilities = _tempered(said, self.temperature).astype(np.float32)
+            return Prediction(np.zeros((len(predicted), 0), np.float32), predicted[:, 0].astype(np.float32))
+        probabilities = _tempered(predicted, self.temperature).astype(np.float32)
         return Prediction(probabilities, (probabilities * self.class_means.of_events(category, size)).sum(axis=1))
 
 
@@ -133,10 +133,10 @@ def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> Fitt
     n_classes : 0 for a regression, which has neither calibration nor class means.
 
     One temperature is chosen on the newest part of `train`, with a first model fitted on what ended before it (Guo et
-    al. 2017, doi:10.48550/arXiv.1706.04599). The model kept is then fitted on all of `train`. The computation takes
+    al. 2017, doi:10.48550/arXiv.1706.04599). The model kept is then fitted on all of `train`. The computation uses
     one core.
 
-    Raises BadData where a class has no training event, or where a stack has no base model left.
+    Raises BadData where a class has no training event, or where no base model of a stack can be fitted.
     """
     from threadpoolctl import threadpool_limits
 
@@ -149,7 +149,7 @@ def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> Fitt
         _refuse_absent(train.label, n_classes, "the training window")
         second = decayed(whole.rows(inner[1]), learning.half_life_days)
         preparation, trial = _base(name, whole.rows(inner[0]), n_classes, learning)
-        unseen = layers.answer(trial, preparation.apply(second.x), CLASSIFICATION)
+        unseen = layers.predict(trial, preparation.apply(second.x), CLASSIFICATION)
         temperature = _temperature(unseen, second)
         frequency = np.bincount(train.label, weights=train.weight, minlength=n_classes)
         return FittedModel(
@@ -171,14 +171,14 @@ def _base(name: str, train: Sample, n_classes: int, learning: Learning) -> tuple
 
 
 def calibration_split(events: pl.DataFrame, share: float) -> tuple[Rows, Rows]:
-    """Rows of those events that ended before the newest `share` of them began, and rows of that share."""
+    """Rows of the events that ended before the newest `share` began, and rows of that newest share."""
     start = events["t0"][int(len(events) * (1.0 - share))]
     second = np.flatnonzero((events["t0"] >= start).to_numpy())
     first = np.flatnonzero((events["t1_due"] < start).to_numpy())
     if not len(first):
         raise BadData(
-            f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does; "
-            "use longer windows."
+            f"training events must end before the calibration part starts ({start:%Y-%m-%d}), but none does. "
+            "Use longer windows."
         )
     return first, second
 
@@ -187,8 +187,8 @@ def _refuse_absent(label: NDArray[np.int64], n_classes: int, what: str) -> None:
     absent = sorted(set(range(n_classes)) - set(label.tolist()))
     if absent:
         raise BadData(
-            f"{what} must hold events of every class, but has none of class {absent}; "
-            "use longer windows or other edges."
+            f"{what} must hold events of every class, but has none of class {absent}. "
+            "Use longer windows or other edges."
         )
 
 
@@ -203,7 +203,7 @@ def _temperature(probabilities: NDArray[Any], s: Sample) -> float:
 
 
 def _threshold(probability: NDArray[Any], s: Sample) -> float:
-    """The probability from which on the weighted sum of outcomes was largest; 1 where trading none was best."""
+    """The probability threshold with the largest weighted sum of outcomes; 1 where not trading at all was best."""
     order = np.argsort(-probability, kind="stable")
     last_of_ties = np.append(np.diff(probability[order]) != 0, True)  # equal probabilities trade together or not at all
     earned = np.where(last_of_ties, np.cumsum((s.weight * s.outcome)[order]), -np.inf)

@@ -12,15 +12,15 @@ from bq.learning import layers
 from bq.learning.layers import Kind
 
 REGIMES = "regimes"  # name of the layer
-PLAIN_WEIGHT = 0.5  # of what the settings' table of weights does not name
+PLAIN_WEIGHT = 0.5  # of a layer that `stack.regime_weights` does not name
 Probabilities = NDArray[np.float32]  # (n_events, n_regimes)
 
 
 def enough(p: Probabilities, sessions: pl.Series, settings: Stack, *, part: float = 1.0) -> NDArray[np.bool_]:
-    """Whether each regime has the events and the dates that a model of its own needs, shape (n_regimes,).
+    """Whether each regime has enough events and dates for a model of its own, shape (n_regimes,).
 
-    An event belongs to its most likely regime. part : of a training window that these events are, which needs as much
-    less: otherwise inner folds would judge a layer that is not the one of the whole window.
+    An event belongs to its most likely regime. part : share of a training window that these events are;
+    the minimum is scaled by it, so that inner folds judge the same layers as the whole window has.
     """
     counts = (
         pl.DataFrame({"regime": p.argmax(axis=1), "session": sessions})
@@ -43,11 +43,11 @@ def sample_weights(p: Probabilities) -> NDArray[np.float32]:
     return (weight / weight.mean()).astype(np.float32)
 
 
-def answer(experts: Sequence[Any], x: NDArray[np.float32], kind: Kind) -> NDArray[np.float64]:
-    """Answers of the models of the regimes, weighted by the probabilities in the last columns of `x`."""
-    said = {id(model): layers.answer(model, x, kind) for model in experts}
+def predict(experts: Sequence[Any], x: NDArray[np.float32], kind: Kind) -> NDArray[np.float64]:
+    """Predictions of the regimes' models, weighted by the regime probabilities in the last columns of `x`."""
+    predicted = {id(model): layers.predict(model, x, kind) for model in experts}
     p = x[:, -len(experts) :]
-    return sum(p[:, [i]] * said[id(model)] for i, model in enumerate(experts))
+    return sum(p[:, [i]] * predicted[id(model)] for i, model in enumerate(experts))
 
 
 def soft_weights(names: Sequence[str], settings: Stack, *, regimes: int, width: int) -> NDArray[np.float32]:

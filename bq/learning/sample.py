@@ -1,4 +1,4 @@
-"""What a model is trained on, and what is done to features before a base model sees them."""
+"""Training samples, and the preparation of features before a base model sees them."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bq.core.settings import Learning
+from bq.core.scalars import count
+from bq.core.settings import Learning, Selection
 
 Float32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -14,20 +15,29 @@ FORGOTTEN = 10.0  # half-lives after which an event no longer trains
 
 
 class Sample(NamedTuple):
-    """What a model is trained on, row by row in time order; see `sample` in walkforward."""
+    """What a model is trained on, row by row in time order; made by `bq.learning.walkforward.sample`."""
 
     x: Float32  # (n_events, n_features), NaN where missing; columns of regimes last
     label: NDArray[Any]  # class index (int64), or the target of a regression (float64)
     outcome: NDArray[np.float64]
     weight: Float32
-    category: NDArray[np.int64]  # structure, for instance: class means are kept apart by it
+    category: NDArray[np.int64]  # such as the option structure: class means are separate for each
     size: Float32
     events: pl.DataFrame  # session, t0, t1_due
-    names: tuple[str, ...] = ()  # of the columns of `x`; without them no lags are known
+    names: tuple[str, ...] = ()  # of the columns of `x`; needed to recognise lags
 
     def rows(self, index: Rows) -> "Sample":
         """The rows of `index`."""
-        return Sample(*(part[index] for part in self[:-1]), self.names)
+        return Sample(
+            x=self.x[index],
+            label=self.label[index],
+            outcome=self.outcome[index],
+            weight=self.weight[index],
+            category=self.category[index],
+            size=self.size[index],
+            events=self.events[index],
+            names=self.names,
+        )
 
 
 class Bounds(NamedTuple):
@@ -41,8 +51,8 @@ class Bounds(NamedTuple):
     def of(x: Float32, *, regimes: int = 0) -> "Bounds":
         """Bounds of the finite values; 0 for a feature that is missing everywhere.
 
-        regimes : how many of the last columns are probabilities of regimes. For them the mean stands in for the
-        median: means of probabilities add up to 1.
+        regimes : how many of the last columns are probabilities of regimes. For them the mean replaces the
+        median, as means of probabilities add up to 1.
         """
         found = np.zeros((3, x.shape[1]), np.float32)
         for column, values in enumerate(x.T):
@@ -54,26 +64,26 @@ class Bounds(NamedTuple):
         return Bounds(*found)
 
     def apply(self, x: Float32) -> Float32:
-        """Clip to the bounds (infinities too), then put the median where a value is missing."""
+        """Clip to the bounds (infinities too), then replace missing values by the median."""
         return np.where(np.isnan(x), self.median, np.clip(x, self.low, self.high))
 
 
 class Preparation(NamedTuple):
-    """What is learnt about features alone, or about which of them to use, in one training window."""
+    """Feature bounds and selected features, learnt in one training window."""
 
     bounds: Bounds
-    columns: Rows | None  # of those the base models see, in this order; None: all
+    columns: Rows | None  # that the base models see, in this order; None: all
 
     @staticmethod
     def of(train: Sample, learning: Learning) -> "Preparation":
-        """Bounds and selected columns of `train`; columns of regimes are never selected away."""
+        """Bounds and selected columns of `train`; regime columns always stay."""
         regimes = count_regimes(learning)
         bounds = Bounds.of(train.x, regimes=regimes)
         if learning.select is None:
             return Preparation(bounds, None)
         own = train.x.shape[1] - regimes
-        chosen = _selected(train, learning, own=own)
-        if not len(chosen):  # nothing stood out: a model of all of them says so better than none
+        chosen = _selected(train, learning, learning.select, own=own)
+        if not len(chosen):  # no feature stood out: train on all rather than on none
             chosen = np.arange(own)
         return Preparation(bounds, np.append(chosen, np.arange(own, own + regimes)))
 
@@ -83,24 +93,24 @@ class Preparation(NamedTuple):
         return ready if self.columns is None else ready[:, self.columns]
 
 
-def _selected(train: Sample, learning: Learning, *, own: int) -> Rows:
-    """The best of the first `own` columns; of a feature with lags only the lag that stays takes part."""
+def _selected(train: Sample, learning: Learning, settings: Selection, *, own: int) -> Rows:
+    """The best of the first `own` columns; a feature with lags takes part with its chosen lag alone."""
     from bq.learning import selection
 
     x, session, stays = train.x[:, :own], train.events["session"].to_numpy(), np.arange(own)
     lags = selection.lag_variants(train.names[:own])
     if lags:
         how = {"horizon": overlap(train.events), "seed": learning.seed}
-        stays = selection.choose_lags(x, train.label, session, lags, learning.select, **how)
+        stays = selection.choose_lags(x, train.label, session, lags, settings, **how)
         x = x[:, stays]
-    return stays[selection.select(x, train.label, session, learning.select)]
+    return stays[selection.select(x, train.label, session, settings)]
 
 
 def overlap(events: pl.DataFrame) -> int:
-    """Sessions of `events` that a label spans, the longest one's."""
+    """Largest number of sessions of `events` that a label spans."""
     starts = events["t0"].unique().sort()
     spans = starts.search_sorted(events["t1_due"]) - starts.search_sorted(events["t0"])
-    return int(spans.max())
+    return count(spans.max())
 
 
 def count_regimes(learning: Learning) -> int:
@@ -117,8 +127,8 @@ def decayed(train: Sample, half_life_days: float | None) -> Sample:
     """
     if half_life_days is None:
         return train
-    t0 = train.events["t0"]
-    half_lives = (t0.max() - t0).dt.total_seconds().to_numpy() / 86_400.0 / half_life_days
+    age = train.events.select(pl.col("t0").max() - pl.col("t0")).to_series()
+    half_lives = age.dt.total_seconds().to_numpy() / 86_400.0 / half_life_days
     decay = 0.5**half_lives
     counting = decay.sum() ** 2 / (len(decay) * (decay**2).sum())
     weight = train.weight * decay

@@ -19,12 +19,12 @@ Columns = NDArray[np.int64]
 
 LAG = re.compile(r"^(?P<newest>.+)_lag(?P<lag>\d+)$")
 FEWEST_WINDOWS = 3  # of rolling ICs
-BLOCKS = 4  # of the training window, in which a lag is judged by what earlier ones say
+BLOCKS = 4  # of the training window; in each a lag is judged with the sign that earlier ones show
 DRAWS = 1000
 
 
-class Standings(NamedTuple):
-    """Ranks within sessions. Rows are the labelled events, sorted by session."""
+class SessionRanks(NamedTuple):
+    """Ranks within sessions, and their rank ICs. Rows are the labelled events, sorted by session."""
 
     ranks: NDArray[np.float32]  # (n_features, n_events), zero where missing; of mean zero in each session
     ic: NDArray[np.float64]  # (n_sessions, n_features), Spearman with the label; NaN where there is none
@@ -34,15 +34,16 @@ class Standings(NamedTuple):
 def select(x: ArrayLike, label: ArrayLike, session: ArrayLike, settings: Selection) -> Columns:
     """Columns of the best features, the best first.
 
-    x : (n_events, n_features), NaN where missing. label : (n_events,), NaN where open, left out. session :
+    x : (n_events, n_features), NaN where missing. label : (n_events,), NaN where open (left out). session :
     (n_events,), anything that sorts by time. Rows in any order.
 
-    Features are ordered by the mean of two places: that of |mean| and that of |mean / standard deviation| of the rank
-    IC of consecutive windows. Left out is what hardly varies within a session, and what is correlated with a better
-    feature above `max_correlation`. A column that is the same for all of a session has no rank IC and is never chosen.
-    Fewer than `degraded_below` labelled events give `degraded_features`. Returns at most so many, perhaps none.
+    Features are ordered by the mean of two ranks: by |mean| and by |mean / standard deviation| of the rank IC over
+    consecutive windows. A feature that hardly varies within a session is left out, and so is one whose correlation with
+    a better feature exceeds `max_correlation`. A column that is constant within each session has no rank IC and is
+    never chosen. Returns at most `features` columns (`degraded_features` with fewer than `degraded_below` labelled
+    events), perhaps none.
     """
-    found = standings(x, label, session)
+    found = session_ranks(x, label, session)
     few = found.ranks.shape[1] < settings.degraded_below
     limit = settings.degraded_features if few else settings.features
     order = _by_strength(_windows(found.ic, settings.window_sessions), found.spread >= settings.min_spread)
@@ -64,16 +65,16 @@ def choose_lags(
     horizon: int,
     seed: int,
 ) -> Columns:
-    """The columns that stay when each feature keeps one of its lags: ascending, those without lags included.
+    """The columns that stay when each feature keeps one of its lags, ascending; features without lags stay.
 
-    variants : column of a newest value → columns of its earlier ones, as from `lag_variants`. horizon : sessions that
-    labels overlap.
+    variants : column of a newest value → columns of its earlier ones, as from `lag_variants`. horizon : sessions over
+    which labels overlap.
 
     A lag replaces the newest value where its out-of-sample IC, on all but the first of four blocks of the window with
     the sign that the earlier ones show, is higher by more than `lag_gain` and that gain is significant: the lower bound
     of the stationary bootstrap over sessions, at `lag_alpha` shared by the feature's lags, is above zero.
     """
-    ic = standings(x, label, session).ic
+    ic = session_ranks(x, label, session).ic
     stays = set(range(ic.shape[1])) - {column for lags in variants.values() for column in lags}
     for newest, lags in variants.items():
         base = _signed(ic[:, newest], horizon)
@@ -107,7 +108,7 @@ def lag_variants(names: Sequence[str]) -> dict[int, list[int]]:
     return found
 
 
-def standings(x: ArrayLike, label: ArrayLike, session: ArrayLike) -> Standings:
+def session_ranks(x: ArrayLike, label: ArrayLike, session: ArrayLike) -> SessionRanks:
     """Rank the features and the label within each session, and correlate them there."""
     from bq.kernels.ranks import rank_rows
 
@@ -138,7 +139,7 @@ def standings(x: ArrayLike, label: ArrayLike, session: ArrayLike) -> Standings:
         size = np.sqrt(square * np.einsum("ij,ij->i", other, other, dtype=np.float64))
         ic[:, column] = np.divide(product, size, out=np.full(len(size), np.nan), where=size > 1e-9)
         spread[column] = np.sqrt(square / np.maximum(counts, 1)).mean() if len(counts) else 0.0
-    return Standings(ranks, ic, spread)
+    return SessionRanks(ranks, ic, spread)
 
 
 def _windows(ic: NDArray[np.float64], sessions: int) -> NDArray[np.float64]:
@@ -153,17 +154,17 @@ def _windows(ic: NDArray[np.float64], sessions: int) -> NDArray[np.float64]:
 
 
 def _by_strength(windows: NDArray[np.float64], varies: NDArray[np.bool_]) -> Columns:
-    """Columns that vary and have an IC in at least two windows, the strongest first."""
+    """Columns that vary and have an IC in at least two windows, strongest first."""
     known = np.isfinite(windows)
     able = np.flatnonzero(varies & (known.sum(axis=0) >= 2))
     mean = np.abs(np.nanmean(windows[:, able], axis=0))
     ratio = mean / np.maximum(np.nanstd(windows[:, able], axis=0, ddof=1), 1e-9)
     places = (-mean).argsort(kind="stable").argsort() + (-ratio).argsort(kind="stable").argsort()
-    return able[np.lexsort((-ratio, places))]  # equal places: the steadier first
+    return able[np.lexsort((-ratio, places))]  # equal ranks: the steadier first
 
 
 def _correlation(ranks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Correlation of the features' ranks, pooled over sessions; a missing rank counts as the middle one."""
+    """Correlation of the features' ranks, pooled over sessions; a missing rank counts as the middle rank."""
     products = (ranks @ ranks.T).astype(np.float64)
     size = np.sqrt(np.maximum(np.diag(products), 1e-12))
     return products / np.outer(size, size)

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.core.errors import BadData, BadParameters, TemporalOverlap
+from bq.core.scalars import moment
 from bq.core.settings import Learning
 
 MIN_TRAINING_EVENTS = 50
@@ -30,7 +31,7 @@ class Fold(NamedTuple):
 
 
 class Split(NamedTuple):
-    """One combination of test groups: positions in the order of t0, as ranges."""
+    """One combination of test groups: positions in order of t0, as ranges."""
 
     tested: tuple[int, ...]  # groups
     train: Ranges
@@ -38,19 +39,19 @@ class Split(NamedTuple):
 
 
 class Combinatorial(NamedTuple):
-    """All combinations of test groups, and how their predictions join to whole histories."""
+    """All combinations of test groups, and how their predictions combine into whole histories."""
 
     splits: list[Split]
-    paths: NDArray[np.int64]  # shape (n_paths, n_groups): the split whose prediction serves the group on the path
+    paths: NDArray[np.int64]  # shape (n_paths, n_groups): the split that predicts the group on the path
     groups: Ranges  # shape (n_groups, 2)
 
 
 class Timeline(NamedTuple):
-    """Events in the order of t0, in microseconds since 1970, and what is looked up in them."""
+    """Events in order of t0, in microseconds since 1970, for fast lookups."""
 
     t0: Rows
     due: Rows
-    latest: Rows  # latest due so far, which ascends also where single labels end before earlier ones
+    latest: Rows  # latest due so far: ascending even where single labels end before earlier ones
     order: Rows | None  # row of the events at each position; None where they are sorted
 
     @classmethod
@@ -68,13 +69,13 @@ class Timeline(NamedTuple):
         return int(np.searchsorted(self.t0, stamp, "right" if equal else "left"))
 
     def dropped(self, start: int, end: int, embargo: int = 0) -> Ranges:
-        """What may not train for a test block [start, end]: intervals that touch it, starts within the embargo after.
+        """Positions that may not train for a test block [start, end]: purged (touching it), or in the embargo after it.
 
-        All that was due before `start` lies before the first position whose latest due does not; from there to the
-        block, single labels may still have ended.
+        All positions before the first whose latest due is not before `start` were due before it; between that and the
+        block, single labels may have ended too.
 
-        Daily events with labels of five days, of which positions 20 to 29 are tested: 15 to 34 cannot train, 80 of 100
-        remain; with an embargo of a day 35 cannot either.
+        Daily events with labels of five days, positions 20 to 29 tested: 15 to 34 may not train, 80 of 100 remain; with
+        an embargo of one day neither may 35.
 
         >>> first, last = dt.datetime(2020, 1, 1), dt.datetime(2020, 4, 9)
         >>> days = pl.datetime_range(first, last, "1d", time_zone="UTC", eager=True)
@@ -122,11 +123,11 @@ def combinatorial(line: Timeline, *, groups: int, tested: int, embargo: dt.timed
     """Combinatorial purged cross-validation: every choice of `tested` of `groups` consecutive groups is a test once.
 
     line : `Timeline.of(events)`; `line.rows(split.train)` gives rows of those events. Groups have about the same number
-    of events; those of one t0 stay together. The training of a split touches none of its test groups'
+    of events; events of the same t0 stay together. The training of a split touches none of its test groups'
     [min t0, max t1_due], and starts outside the embargo after each. A group is tested C(groups − 1, tested − 1) times,
-    which is the number of paths: on each, every event is predicted once. López de Prado 2018, ch. 12.
+    which is the number of paths: on each path every event is predicted once. López de Prado 2018, ch. 12.
 
-    Raises BadParameters where the groups cannot be made, TemporalOverlap where a split has nothing left to train on.
+    Raises BadParameters where the groups cannot be made, TemporalOverlap where a split has no training event left.
 
     >>> days = pl.datetime_range(dt.datetime(2020, 1, 1), dt.datetime(2020, 4, 9), "1d", time_zone="UTC", eager=True)
     >>> line = Timeline.of(pl.DataFrame({"t0": days, "t1_due": days + dt.timedelta(days=5)}))
@@ -143,7 +144,8 @@ def combinatorial(line: Timeline, *, groups: int, tested: int, embargo: dt.timed
     bounds = np.array(list(itertools.pairwise(edges)))
     if (bounds[:, 0] == bounds[:, 1]).any():
         raise BadParameters(
-            f"each of {groups} groups must have a t0 of its own, but {n} events share too few. Use fewer groups."
+            f"each of {groups} groups must have its own t0, but the {n} events have too few different ones. "
+            "Use fewer groups."
         )
     dropped = [line.dropped(int(line.t0[a]), line.end(a, b), _microseconds(embargo)) for a, b in bounds]
     splits, free = [], [0] * groups
@@ -152,8 +154,8 @@ def combinatorial(line: Timeline, *, groups: int, tested: int, embargo: dt.timed
         train = without(n, [dropped[group] for group in chosen])
         if not len(train):
             raise TemporalOverlap(
-                f"split {number + 1}: some event must end before or start after the test groups {chosen} (from 0), but "
-                "none does. Use fewer test groups, a shorter embargo or more events."
+                f"split {number + 1}: training events must end before or start after the test groups {chosen} (from 0)"
+                ", but none does. Use fewer test groups, a shorter embargo or more events."
             )
         splits.append(Split(chosen, train, bounds[list(chosen)]))
         for group in chosen:
@@ -184,13 +186,13 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     (0, 84) [90, 119] []
     (0, 114) [120, 149] [95, 96]
     """
-    last, first = events["t0"].max(), events["t0"].min()
+    last, first = moment(events["t0"].max()), moment(events["t0"].min())
     spanned, wanted = (last - first).days, settings.folds * settings.test_days
     if spanned <= wanted:
         fit = max(int(spanned * 0.7 / settings.test_days), 1)
         raise BadData(
-            f"{settings.folds} folds of {settings.test_days} days must lie within the events and leave some to train "
-            f"on before them, but the events span {spanned} days ({first:%Y-%m-%d} to {last:%Y-%m-%d}). "
+            f"{settings.folds} folds of {settings.test_days} days must lie within the events and leave some before "
+            f"them to train on, but the events span {spanned} days ({first:%Y-%m-%d} to {last:%Y-%m-%d}). "
             f"Bring more history, or set learning.folds to {fit} or shorter learning.test_days."
         )
     line = Timeline.of(events)
@@ -211,9 +213,9 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
 
 
 def newest_window(events: pl.DataFrame, settings: Learning) -> tuple[Rows, Rows]:
-    """Training rows that ended before the newest `newest_days` of matured events, and the rows of that window."""
+    """Rows that ended before the newest `newest_days` of events began, and the rows of that newest window."""
     line = Timeline.of(events)
-    first = line.before(_stamp(events["t0"].max() - dt.timedelta(days=settings.newest_days)), equal=True)
+    first = line.before(_stamp(moment(events["t0"].max()) - dt.timedelta(days=settings.newest_days)), equal=True)
     start = _moment(line.t0[first])
     train = _training(line, start=start, settings=settings, earlier=[])
     _enough(train, "the artefact", start)
@@ -225,7 +227,7 @@ def _training(line: Timeline, *, start: dt.datetime, settings: Learning, earlier
     n, begin = len(line.t0), _stamp(start)
     gap = dt.timedelta(days=settings.gap_days or 0)
     embargo = _microseconds(dt.timedelta(days=settings.embargo_days))
-    out = [line.dropped(begin, int(line.t0[-1]))]  # nothing after the block either
+    out = [line.dropped(begin, int(line.t0[-1]))]  # up to the last event: nothing after the block trains either
     out.append(np.array([[line.before(begin - _microseconds(gap), equal=True), n]]))
     for end in (_stamp(fold.end) for fold in earlier):
         out.append(np.array([[line.before(end, equal=True), line.before(end + embargo, equal=True)]]))

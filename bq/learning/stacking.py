@@ -1,7 +1,7 @@
-"""Several base models as one: their out-of-fold predictions, weighted by regime, teach a meta-learner.
+"""A stack: a meta-learner is fitted on out-of-fold predictions of several base models, weighted by regime.
 
-Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1. An in-sample prediction never reaches the meta-learner: it sees what
-models fitted on earlier events said of later ones, by purged walk-forward inside the training window.
+Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1. The meta-learner never sees an in-sample prediction: its inputs are
+predictions of later events by models fitted on earlier ones, from a purged walk-forward inside the training window.
 """
 
 from typing import Any, NamedTuple
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 from bq.core.settings import Learning
 from bq.learning import layers, regime_layer
-from bq.learning.base_layer import Builder, Columns, Note, OutOfFold, answers, failures, reason
 from bq.learning.layers import CLASSIFICATION, REGRESSION, Kind
 from bq.learning.regime_layer import REGIMES
 from bq.learning.sample import Preparation, Sample, count_regimes
+from bq.learning.stack_layers import Builder, Columns, Note, OutOfFold, failures, layer_predictions, reason
 
 LEAST_WEIGHT = np.float32(1e-6)  # keeps weights defined where all regime probabilities are 0
 SMALLEST = 1e-7  # probabilities below it are raised to it before the logarithm
 
 
 class Stack(NamedTuple):
-    """A fitted stack; like a scikit-learn estimator it answers rows of prepared features."""
+    """A fitted stack; like a scikit-learn estimator it predicts rows of prepared features."""
 
     kind: Kind
     bases: dict[str, Any]  # base models by name, in order
     experts: tuple[Any, ...]  # the model of each regime; empty: none
-    centre: NDArray[np.float32]  # (n_layers × width,), taken from their answers before weighting; 0 for classes
+    centre: NDArray[np.float32]  # (n_layers × width,), subtracted from predictions before weighting; 0 for classes
     table: NDArray[np.float32] | None  # (n_regimes, n_layers × width) soft weights; None: no regimes, all 1
-    meta: Any | None  # None: the answers are averaged by `weights`
-    weights: NDArray[np.float64]  # (n_layers,), sum 1: those that did best out of fold, or equal ones
+    meta: Any | None  # None: predictions are averaged by `weights`
+    weights: NDArray[np.float64]  # (n_layers,), sum 1: the best ones out of fold, or equal ones
     notes: tuple[Note, ...]
 
     @property
@@ -40,44 +40,46 @@ class Stack(NamedTuple):
 
     @property
     def coefficients(self) -> NDArray[np.float64] | None:
-        """What the meta-learner multiplies each layer's weighted answer with, shape (n_layers,).
+        """Coefficient of the meta-learner for each layer's weighted prediction, shape (n_layers,).
 
-        Of classes the mean of absolute ones; None where it has none.
+        For classes the mean of the absolute coefficients; None where the meta-learner has none.
         """
-        if not hasattr(self.meta, "steps"):
+        steps = getattr(self.meta, "steps", None)
+        if steps is None:
             return None
-        (_, scaler), (_, last) = self.meta.steps
+        (_, scaler), (_, last) = steps
         found = np.abs(np.atleast_2d(last.coef_) / (1.0 if scaler.scale_ is None else scaler.scale_))
         return found[:, : len(self.centre)].reshape(len(found), len(self.weights), -1).mean(axis=(0, 2))
 
     def columns(self, x: NDArray[np.float32]) -> Columns:
-        """Answer of each layer."""
-        return answers(self.bases, self.experts, x, self.kind)
+        """Prediction of each layer."""
+        return layer_predictions(self.bases, self.experts, x, self.kind)
 
     def average(self, columns: Columns) -> NDArray[np.float64]:
-        """The layers' answers averaged by `weights`."""
+        """The layers' predictions averaged by `weights`."""
         return sum(weight * part for weight, part in zip(self.weights, columns.values(), strict=True))
 
-    def inputs(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the meta-learner sees: the layers' answers (of classes: their logarithms) times their weights by regime,
-        and the regime probabilities."""
-        said = np.hstack(list(columns.values()))
-        said = (np.log(np.clip(said, SMALLEST, 1.0)) if self.kind == CLASSIFICATION else said).astype(np.float32)
-        said = said - self.centre
+    def inputs(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """Inputs of the meta-learner: the layers' predictions (log-probabilities for classes) times their weights by
+        regime, and the regime probabilities."""
+        predicted: NDArray[np.floating[Any]] = np.hstack(list(columns.values()))
+        if self.kind == CLASSIFICATION:
+            predicted = np.log(np.clip(predicted, SMALLEST, 1.0))
+        predicted = predicted.astype(np.float32) - self.centre
         if self.table is None:
-            return said
+            return predicted
         p = x[:, -len(self.table) :]
         weight = p @ self.table + LEAST_WEIGHT
-        return np.hstack([said * (weight / weight.sum(axis=1, keepdims=True)), p])
+        return np.hstack([predicted * (weight / weight.sum(axis=1, keepdims=True)), p])
 
     def combine(self, columns: Columns, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The stack's answer from those of its layers."""
+        """The stack's prediction from those of its layers."""
         if self.meta is None:
             return self.average(columns)
-        return layers.answer(self.meta, self.inputs(columns, x), self.kind)
+        return layers.predict(self.meta, self.inputs(columns, x), self.kind)
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The target of each row, of a regression."""
+        """Predicted target of each row, for a regression."""
         return self.combine(self.columns(x), x)[:, 0]
 
     def predict_proba(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -88,7 +90,7 @@ class Stack(NamedTuple):
 def fit(train: Sample, preparation: Preparation, *, kind: Kind, n_classes: int, learning: Learning) -> Stack:
     """Fit base models, models of regimes and the meta-learner on `train`.
 
-    preparation : of `train`; inner folds learn their own. Raises BadData where no base model is left.
+    preparation : of `train`; inner folds fit their own. Raises BadData where no base model could be fitted.
     """
     build = Builder(kind, n_classes, learning)
     mode, notes = build.mode(train, preparation)
@@ -99,7 +101,10 @@ def fit(train: Sample, preparation: Preparation, *, kind: Kind, n_classes: int, 
     notes = [*notes, *window.notes, *more]
     if not bases:
         reasons = "; ".join(f"{note.layer}: {note.why}" for note in notes if note.what == "left out")
-        raise BadData(f"at least one base model of the stack must be left, but none is ({reasons}).")
+        raise BadData(
+            f"at least one base model of the stack must be fitted, but none could be ({reasons}). Use longer windows "
+            "or other stack.models."
+        )
     names = [*bases, *([REGIMES] if experts else [])]
     regimes, width = count_regimes(learning), n_classes or 1
     stack = Stack(
@@ -114,7 +119,10 @@ def fit(train: Sample, preparation: Preparation, *, kind: Kind, n_classes: int, 
     )
     if inner is None:
         return stack._replace(
-            notes=(*notes, Note("meta", "equal weights", "there is nothing out of fold to learn from"))
+            notes=(
+                *notes,
+                Note("meta", "equal weights", "there are no out-of-fold predictions to fit it on"),
+            )
         )
     inner = inner._replace(columns={name: inner.columns[name] for name in names})
     stack, note = _combined(stack, inner.decayed(learning.half_life_days), learning)
@@ -122,45 +130,45 @@ def fit(train: Sample, preparation: Preparation, *, kind: Kind, n_classes: int, 
 
 
 def _dropped(stack: Stack) -> list[Note]:
-    """The layers whose answers change nothing."""
+    """Layers that have no weight in the stack's prediction."""
     shares = stack.weights if stack.meta is None else stack.coefficients
     shares = np.ones(len(stack.weights)) if shares is None else shares
     by = "the average" if stack.meta is None else "the meta-learner"
     return [
-        Note(name, "weight 0", f"{by} drops it, by what it said out of fold")
+        Note(name, "weight 0", f"{by} gives it no weight, judged by its out-of-fold predictions")
         for name, share in zip(stack.names, shares, strict=True)
         if share == 0.0
     ]
 
 
 def _combined(stack: Stack, inner: OutOfFold, learning: Learning) -> tuple[Stack, Note]:
-    """The stack with weights and, where one can be had, a meta-learner, both learnt out of fold."""
+    """The stack with weights and, where one can be fitted, a meta-learner, both from out-of-fold predictions."""
     settings, own = learning.stack, inner.sample
     if settings.meta == "weights" or settings.fallback == "performance":
         stack = stack._replace(weights=best_weights(list(inner.columns.values()), own, stack.kind))
     if stack.kind == REGRESSION:
-        said = np.hstack(list(inner.columns.values()))
-        stack = stack._replace(centre=np.average(said, axis=0, weights=own.weight).astype(np.float32))
+        predicted = np.hstack(list(inner.columns.values()))
+        stack = stack._replace(centre=np.average(predicted, axis=0, weights=own.weight).astype(np.float32))
     if settings.meta == "weights":
-        return stack, Note("meta", "performance weights", "stack.meta asks for them")
+        return stack, Note("meta", "performance weights", "stack.meta is `weights`")
     left = len(stack.bases)
     if left < settings.min_base_models:
-        why = f"{left} base models are left, and stack.min_base_models asks for {settings.min_base_models}"
+        why = f"{left} base models could be fitted, fewer than stack.min_base_models ({settings.min_base_models})"
         return stack, Note("meta", f"{settings.fallback} weights", why)
     try:
         meta = _meta(stack, inner, learning)
     except failures() as error:
         return stack, Note("meta", f"{settings.fallback} weights", reason(error))
-    return stack._replace(meta=meta), Note("meta", settings.meta, f"fitted on {len(own.label)} events out of fold")
+    return stack._replace(meta=meta), Note("meta", settings.meta, f"fitted on {len(own.label)} out-of-fold events")
 
 
 def _meta(stack: Stack, inner: OutOfFold, learning: Learning) -> Any:
-    """The fitted meta-learner. Raises ValueError where it answers all events alike, or all of a regime."""
+    """The fitted meta-learner. Raises ValueError where it predicts the same for every event, or weighs no layer."""
     inputs, n = stack.inputs(inner.columns, inner.regimes), len(stack.weights)
     model = layers.make_meta(stack.kind, learning, layers=n, width=len(stack.centre) // n)
     layers.fit(model, inputs, inner.sample.label, inner.sample.weight)
-    if not np.ptp(layers.answer(model, inputs, stack.kind), axis=0).any():
-        raise ValueError("it answers every event alike")
+    if not np.ptp(layers.predict(model, inputs, stack.kind), axis=0).any():
+        raise ValueError("it predicts the same for every event")
     found = stack._replace(meta=model).coefficients
     if found is not None and not found.any():
         raise ValueError("it gives no layer any weight")
@@ -168,9 +176,9 @@ def _meta(stack: Stack, inner: OutOfFold, learning: Learning) -> Any:
 
 
 def best_weights(columns: list[NDArray[np.float64]], events: Sample, kind: Kind) -> NDArray[np.float64]:
-    """Weights >= 0 with sum 1 of the average that did best: by squares, or by likelihood for classes.
+    """Weights >= 0 with sum 1 of the best average of the layers: by least squares, or by likelihood for classes.
 
-    Non-negative least squares on centred answers; expectation-maximisation of the mixture (Dempster et al. 1977).
+    Non-negative least squares on centred predictions; expectation-maximisation of the mixture (Dempster et al. 1977).
     """
     n, share = len(columns), events.weight / events.weight.sum(dtype=np.float64)
     if kind == REGRESSION:
@@ -180,9 +188,9 @@ def best_weights(columns: list[NDArray[np.float64]], events: Sample, kind: Kind)
         both = (both - share @ both) * np.sqrt(share)[:, None]
         found, _ = nnls(both[:, :n], both[:, n])
         return found / found.sum() if found.any() else np.full(n, 1.0 / n)
-    said = np.column_stack([part[np.arange(len(part)), events.label] for part in columns]) + SMALLEST
+    predicted = np.column_stack([part[np.arange(len(part)), events.label] for part in columns]) + SMALLEST
     weights = np.full(n, 1.0 / n)
     for _ in range(200):
-        mixed = said * weights
+        mixed = predicted * weights
         weights = share @ (mixed / mixed.sum(axis=1, keepdims=True))
     return weights

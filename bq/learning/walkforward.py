@@ -1,4 +1,4 @@
-"""Train on the past, predict the next block, move on: the out-of-sample stream, and the model that may be deployed."""
+"""Walk-forward training: out-of-sample predictions fold by fold, and the model that may be deployed."""
 
 import datetime as dt
 from functools import partial
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData
 from bq.core.parallel import parallel_map
+from bq.core.scalars import moment
 from bq.core.settings import Learning, Settings
 from bq.learning import layers, splits
 from bq.learning.model import FittedModel, Prediction, Sample, fit
@@ -21,14 +22,14 @@ CARRIED = ("event_id", "symbol", "session", "t0", "t1", "t1_due", "score", "outc
 
 
 class Training(NamedTuple):
-    """What one training gives."""
+    """Result of one training."""
 
     oos: pl.DataFrame  # one row per (model, event); see `train`
     folds: pl.DataFrame  # fold, test_from, test_to, train, purged, test
     artefact: FittedModel  # trained without the newest window; this and nothing else may be deployed
     newest: pl.DataFrame  # the newest window as the artefact predicts it, columns as `oos`
     trained_through: dt.datetime  # latest t1_due in the artefact's training
-    layers: pl.DataFrame  # of a stack, out of sample: event_id, fold, layer, expected; beside its layers `stack`
+    layers: pl.DataFrame  # of a stack, out of sample: event_id, fold, layer (`stack` among them), expected
     notes: pl.DataFrame  # what was used or left out: model, fold (0: the artefact), layer, what, why
 
 
@@ -37,32 +38,32 @@ NOTES = {"model": pl.String, "fold": pl.Int32, "layer": pl.String, "what": pl.St
 
 
 class Fitted(NamedTuple):
-    """A model of one training window, and what it says of later events."""
+    """A model of one training window, and its predictions of later events."""
 
     model: FittedModel
-    answer: Prediction
-    by_layer: dict[str, NDArray[np.float32]]  # of a stack: what each layer expects by itself
+    prediction: Prediction
+    by_layer: dict[str, NDArray[np.float32]]  # of a stack: expected outcome by each layer alone
 
 
 def check(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> None:
-    """Raise what `train` would raise for want of events, before anything long has run."""
+    """Raise what `train` would raise for lack of events, before anything slow has run."""
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
-    ripe = ripe_events(events, strategy.task(settings))
-    splits.purged_walk_forward(ripe, settings.learning)
-    splits.newest_window(ripe, settings.learning)
+    known = matured_events(events, strategy.task(settings))
+    splits.purged_walk_forward(known, settings.learning)
+    splits.newest_window(known, settings.learning)
 
 
-def ripe_events(events: pl.DataFrame, task: Task) -> pl.DataFrame:
+def matured_events(events: pl.DataFrame, task: Task) -> pl.DataFrame:
     """The events matured by the newest outcome, labelled. Raises BadData where they are too few to train on."""
-    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))))
-    if ripe.is_empty():
+    known = matured(events.with_columns(label=task.label(pl.col("outcome"))))
+    if known.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
-    if len(ripe) < splits.MIN_TRAINING_EVENTS:
+    if len(known) < splits.MIN_TRAINING_EVENTS:
         raise BadData(
-            f"Insufficient samples: {len(ripe)} < {splits.MIN_TRAINING_EVENTS} labelled events that have matured, of "
+            f"Insufficient samples: {len(known)} < {splits.MIN_TRAINING_EVENTS} labelled events that have matured, of "
             f"{len(events)} in all. Bring a longer history or more symbols; `make collect` counts them."
         )
-    return ripe
+    return known
 
 
 def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sample:
@@ -96,24 +97,24 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     learning, task, features = settings.learning, task or strategy.task(settings), strategy.features(settings)
     models = list(dict.fromkeys([learning.model, *learning.compare]))
     layers.check(learning, layers.kind_of(len(task.classes)))
-    ripe = ripe_events(events, task)
-    folds = splits.purged_walk_forward(ripe, learning)
-    last_train, window = splits.newest_window(ripe, learning)
+    known = matured_events(events, task)
+    folds = splits.purged_walk_forward(known, learning)
+    last_train, window = splits.newest_window(known, learning)
     jobs = [(name, fold.train, fold.test) for name in models for fold in folds] + [(learning.model, last_train, window)]
     work = partial(
-        fit_and_predict, data=sample(ripe, strategy, features), learning=learning, n_classes=len(task.classes)
+        fit_and_predict, data=sample(known, strategy, features), learning=learning, n_classes=len(task.classes)
     )
     largest_first = parallel_map(work, jobs[::-1], description="walk-forward")
     artefact, *backwards = largest_first
     fitted, numbers = backwards[::-1], [fold.number for _ in models for fold in folds]
-    kept = ripe.select(*CARRIED, *strategy.table.carried)
+    kept = known.select(*CARRIED, *strategy.table.carried)
     done = list(zip(jobs, fitted, numbers, strict=False))
     return Training(
         oos=pl.concat([rows_of(kept, *one, task=task) for one in done]),
-        folds=_fold_table(ripe, folds),
+        folds=_fold_table(known, folds),
         artefact=artefact.model,
         newest=rows_of(kept, jobs[-1], artefact, 0, task=task),
-        trained_through=ripe["t1_due"].gather(last_train).max(),
+        trained_through=moment(known["t1_due"].gather(last_train).max()),
         layers=pl.concat([pl.DataFrame(schema=LAYERS), *(_layer_rows(kept, *one) for one in done)]),
         notes=pl.DataFrame(
             [row for one in [*done, (jobs[-1], artefact, 0)] for row in _note_rows(*one, features)],
@@ -127,7 +128,7 @@ Job = tuple[str, NDArray[np.int64], NDArray[np.int64]]  # model, rows to train o
 
 
 def fit_and_predict(job: Job, *, data: Sample, learning: Learning, n_classes: int) -> Fitted:
-    """A model of the training rows of `job`, and what it says of the others."""
+    """A model fitted on the training rows of `job`, and its predictions of the test rows."""
     name, train_rows, test_rows = job
     model = fit(name, data.rows(train_rows), n_classes=n_classes, learning=learning)
     test = data.rows(test_rows)
@@ -136,16 +137,16 @@ def fit_and_predict(job: Job, *, data: Sample, learning: Learning, n_classes: in
 
 def rows_of(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int, *, task: Task) -> pl.DataFrame:
     """Out-of-sample predictions of one job, columns as `Training.oos`."""
-    model, answer = fitted.model, fitted.answer
+    model, prediction = fitted.model, fitted.prediction
     rows = kept[job[2]].with_columns(
-        pl.lit(job[0]).alias("model"), pl.lit(number).alias("fold"), pl.Series("expected", answer.expected)
+        pl.lit(job[0]).alias("model"), pl.lit(number).alias("fold"), pl.Series("expected", prediction.expected)
     )
     if not task.classes:
         return rows
-    probabilities = {f"p_{name}": pl.Series(answer.probabilities[:, i]) for i, name in enumerate(task.classes)}
+    probabilities = {f"p_{name}": pl.Series(prediction.probabilities[:, i]) for i, name in enumerate(task.classes)}
     prior = {f"prior_{name}": pl.lit(float(model.prior[i])) for i, name in enumerate(task.classes)}
     return rows.with_columns(
-        pl.Series("predicted", answer.probabilities.argmax(axis=1)),
+        pl.Series("predicted", prediction.probabilities.argmax(axis=1)),
         pl.lit(model.threshold).alias("threshold"),
         **probabilities,
         **prior,
@@ -153,11 +154,11 @@ def rows_of(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int, *, task: 
 
 
 def _layer_rows(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int) -> pl.DataFrame:
-    said = {**fitted.by_layer, job[0]: fitted.answer.expected} if fitted.by_layer else {}
+    predicted = {**fitted.by_layer, job[0]: fitted.prediction.expected} if fitted.by_layer else {}
     ids = kept["event_id"].gather(job[2])
     parts = [
         pl.DataFrame({"event_id": ids, "fold": number, "layer": name, "expected": values}, schema=LAYERS)
-        for name, values in said.items()
+        for name, values in predicted.items()
     ]
     return pl.concat([pl.DataFrame(schema=LAYERS), *parts])
 
@@ -172,13 +173,13 @@ def _note_rows(job: Job, fitted: Fitted, number: int, features: FeatureSet) -> l
     return [(job[0], number, *note) for note in notes]
 
 
-def _fold_table(ripe: pl.DataFrame, folds: list[splits.Fold]) -> pl.DataFrame:
+def _fold_table(known: pl.DataFrame, folds: list[splits.Fold]) -> pl.DataFrame:
     return pl.DataFrame(
         [
             {
                 "fold": fold.number,
                 "test_from": fold.start.date(),
-                "test_to": ripe["t0"][int(fold.test[-1])].date(),
+                "test_to": known["t0"][int(fold.test[-1])].date(),
                 "train": len(fold.train),
                 "purged": int(fold.test[0]) - len(fold.train),
                 "test": len(fold.test),

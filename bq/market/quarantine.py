@@ -17,6 +17,6 @@ def excess(quarantined: pl.DataFrame, count: int, *, limit: float, of: str, sett
     )
     return (
         f"at most {limit:.1%} of {of} may be quarantined ({setting}), but {len(quarantined):,} of {count:,} are "
-        f"({len(quarantined) / count:.1%}): {reasons}; worst {symbols}: {worst}. Mend or remove them, or raise the "
-        "share."
+        f"({len(quarantined) / count:.1%}): {reasons}; worst {symbols}: {worst}. Correct or remove them, or raise "
+        "the share."
     )

@@ -1,36 +1,37 @@
-"""The records of the loop after a decision: scans with their decisions, outcomes, checks, alerts.
+"""Records of monitoring: scans with their decisions, outcomes, checks and alerts.
 
-Append-only, so that one can ask later what decided, on what it was based, and what came of it. Facts are columns;
-sentences are made where they are shown. Null where something is not known.
+Append-only, so that it can be looked up later which model decided, on what data, and with what outcome. Facts are
+columns; sentences are written where they are shown. Null where something is not known.
 """
 
 import datetime as dt
 from typing import Any, NamedTuple
 
 import polars as pl
+import polars.selectors as cs
 import sqlalchemy as sa
 
 from bq.core import db
 from bq.core.namespace import Namespace, Tier
 
-scans = sa.Table(  # a time at which decisions were made
+scans = sa.Table(  # one run of the scan, at which decisions were made
     "scans",
     db.metadata,
-    sa.Column("scan_id", sa.Integer, primary_key=True),  # in their order, whatever the clock says
+    sa.Column("scan_id", sa.Integer, primary_key=True),  # ascending in time, whatever the clock says
     sa.Column("namespace", sa.String, nullable=False, index=True),
     sa.Column("session", sa.Date, nullable=False),
     sa.Column("decided_utc", db.UTC, nullable=False),
-    sa.Column("late", sa.Boolean),  # whether it was too late to be traded, and counts nowhere
+    sa.Column("late", sa.Boolean),  # whether it was too late to be traded: counted in no statistic
     sa.Column("parameters", sa.JSON(none_as_null=True)),
     sa.Column("data_hash", sa.String),
     sa.Column("code_digest", sa.String),
-    sa.Column("champion_id", sa.String),  # deployed at that time, also where it could not answer
+    sa.Column("champion_id", sa.String),  # deployed at that time, even where it could not predict
     sa.Column("second_id", sa.String),
-    sa.Column("champion_fault", sa.String),  # why it could not answer
+    sa.Column("champion_fault", sa.String),  # error that kept it from predicting
     sa.Column("second_fault", sa.String),
 )
 
-decisions = sa.Table(  # an event as decided in a scan
+decisions = sa.Table(  # a decision on an event in a scan
     "decisions",
     db.metadata,
     sa.Column("scan_id", sa.Integer, sa.ForeignKey(scans.c.scan_id), primary_key=True),
@@ -55,10 +56,10 @@ decisions = sa.Table(  # an event as decided in a scan
     sa.Column("why_not_champion", sa.String),
     sa.Column("why_not_second", sa.String),
     sa.Column("track", sa.String),
-    sa.Column("remark", sa.String),  # version 0.1 knew a reason in words alone
+    sa.Column("remark", sa.String),  # reason as text, in version 0.1
 )
 
-outcomes = sa.Table(  # what an event came to; revised history adds a row
+outcomes = sa.Table(  # outcome of an event; a revision adds a row
     "outcomes",
     db.metadata,
     sa.Column("namespace", sa.String, primary_key=True),
@@ -91,7 +92,7 @@ checks = sa.Table(  # one monitoring statistic on one day
     sa.Column("details", sa.JSON, nullable=False),
 )
 
-alerts = sa.Table(  # something a person should know
+alerts = sa.Table(  # something that needs a person's attention
     "alerts",
     db.metadata,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -110,7 +111,7 @@ FAULTS = ("champion_fault", "second_fault")  # of a scan, the same in each of it
 
 
 class Scan(NamedTuple):
-    """What decisions were made by and on, as known before they were made."""
+    """Models, parameters, data and code behind the decisions of one scan."""
 
     namespace: Namespace
     session: dt.date
@@ -123,18 +124,25 @@ class Scan(NamedTuple):
 
 
 def enter(scan: Scan, made: pl.DataFrame) -> int:
-    """Keep a scan and its decisions; return its id.
+    """Record a scan and its decisions; return its id.
 
-    made : DataFrame with one row a decision: event_id, symbol, session, tier, model, score, should_trade, and what else
-    is known of the columns of `scans` and `decisions`.
+    made : DataFrame with one row per decision: event_id, symbol, session, tier, model, score, should_trade, and further
+    columns of `scans` and `decisions` where known.
     """
     known = made.rename(NAMES, strict=False).with_columns(
         model_id=pl.when(pl.col("tier") != Tier.RULE.value).then("model_id")
     )
-    rows = known.select(column.name for column in decisions.c if column.name in known.columns).to_dicts()
+    finite = known.with_columns(pl.when(cs.float().is_finite()).then(cs.float()).name.keep())
+    rows = finite.select(column.name for column in decisions.c if column.name in known.columns).to_dicts()
     faults = {name: made[name].drop_nulls().first() for name in FAULTS if name in made.columns}
     whole = {**scan._asdict(), "namespace": str(scan.namespace), **faults}
     with db.engine().begin() as connection:
         scan_id = connection.execute(scans.insert().values(whole).returning(scans.c.scan_id)).scalar_one()
         connection.execute(decisions.insert(), [{"scan_id": scan_id, **row} for row in rows])
     return scan_id
+
+
+def last_decided() -> dt.datetime | None:
+    """When the newest scan, by its number, was made."""
+    with db.engine().connect() as connection:
+        return connection.execute(sa.select(scans.c.decided_utc).order_by(scans.c.scan_id.desc()).limit(1)).scalar()

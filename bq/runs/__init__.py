@@ -1,4 +1,4 @@
-"""The record of a run, written and read: `bq.runs.latest()`, `bq.runs.load(run_id)`, `bq.runs.table()`."""
+"""Records of runs, written and read: `bq.runs.latest()`, `bq.runs.load(run_id)`, `bq.runs.table()`."""
 
 from bq.runs.read import Run, every, latest, load, table
 

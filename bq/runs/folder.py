@@ -1,4 +1,4 @@
-"""Where a run lies: one folder of outputs/, hidden while the run is under way, and the names of what is in it."""
+"""Paths of a run: one folder of outputs/, hidden while the run is under way, and the names of its files."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from bq.core.namespace import Namespace
 
 RECORD, VERDICT, REPORT = "run.json", "verdict.json", "report.html"
 PARAMETERS, TRADES = "parameters.yaml", "trades.csv"
-LATEST = "latest"  # the link to the newest run that came to its end
+LATEST = "latest"  # link to the newest run that did not fail
 
 
 def final(run_id: str) -> Path:
@@ -21,7 +21,7 @@ def hidden(run_id: str) -> Path:
 
 
 def published(hidden_folder: Path) -> Path:
-    """The folder that a hidden one becomes; by its own name, so that no record leads elsewhere."""
+    """The folder that a hidden one becomes; by its own name, so that no record can lead elsewhere."""
     return final(hidden_folder.name.removeprefix("."))
 
 
@@ -31,7 +31,7 @@ def report(run_id: str) -> Path:
 
 
 def latest() -> Path:
-    """The link to the newest run that came to its end."""
+    """The link to the newest run that did not fail."""
     return paths.outputs() / LATEST
 
 
@@ -53,14 +53,25 @@ def notebooks(folder: Path) -> list[Path]:
 def finished() -> list[Path]:
     """Folders of finished runs, newest first: runs under way are hidden, `latest` is a link."""
     found = [path.parent for path in paths.outputs().glob(f"[!.]*/{RECORD}") if not path.parent.is_symlink()]
-    return sorted(found, reverse=True)
+    return sorted((folder for folder in found if folder.name != LATEST), reverse=True)
+
+
+def unrecorded() -> list[Path]:
+    """Folders of finished runs, by their names, that hold no record any more."""
+    found = [path for path in paths.outputs().glob("[0-9]*Z_*/") if not path.is_symlink()]
+    return [path for path in found if not (path / RECORD).exists()]
+
+
+def hidden_ones() -> list[Path]:
+    """Folders of runs under way, and of those that were killed."""
+    return [path.parent for path in paths.outputs().glob(f".*/{RECORD}")]
 
 
 def under_way(namespace: Namespace) -> list[Path]:
-    """Hidden folders of a namespace's runs: while its lock is held, what killed runs left."""
+    """Hidden folders of a namespace's runs; with its lock held, leftovers of killed runs."""
     return [*paths.outputs().glob(f".*Z_{namespace}"), *paths.outputs().glob(f".*Z_{namespace}__*")]
 
 
 def name(stamp: str, namespace: Namespace, job: str) -> str:
-    """The id of a run: its time, whose it is, and what it does where that is no retrain."""
+    """The id of a run: its time, its namespace, and its job unless that is a retrain."""
     return f"{stamp}_{namespace}{'' if job == 'retrain' else f'__{job}'}"

@@ -1,4 +1,4 @@
-"""The runs that were made, for reading: `bq.runs.latest()`, `bq.runs.load(run_id)`, `bq.runs.table()`."""
+"""Finished runs, for reading: `bq.runs.latest()`, `bq.runs.load(run_id)`, `bq.runs.table()`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from bq.runs import folder as names
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 
-NONE_YET = "a run must exist, but outputs/ holds none yet. Start one with `make retrain`."
+NONE_YET = "a finished run must exist, but outputs/ has none. Start one with `make retrain`."
 REMEDY = "Remove the folder."
 
 
@@ -38,7 +38,7 @@ class Run(NamedTuple):
         if not path.is_file():
             known = [found.stem for found in names.tables(self.folder)]
             raise BadParameters(
-                f"run {self.folder.name}: must hold a table {name!r}, but does not; {did_you_mean(name, known)}"
+                f"run {self.folder.name}: must have a table {name!r}, but does not; {did_you_mean(name, known)}"
             )
         try:
             return read_parquet(path)
@@ -47,7 +47,7 @@ class Run(NamedTuple):
 
     @property
     def verdict(self) -> Verdict | None:
-        """What the gate decided and why; None where no gate was asked (a run that failed, or is no retrain)."""
+        """Decision of the gate and its reasons; None for a run without a gate (it failed, or is no retrain)."""
         path = self.folder / names.VERDICT
         if not path.is_file():
             return None
@@ -57,8 +57,8 @@ class Run(NamedTuple):
 def load(run_id: str, *, variable: str = "RUN") -> Run:
     """A run by its id, by the beginning of one, or `latest` (the newest that did not fail).
 
-    variable : what the message names. Raises BadParameters unless exactly one run is meant, BadData where its run.json
-    cannot be read. Only names of folders in outputs/ are compared: a path leads nowhere.
+    variable : named in the error message. Raises BadParameters unless exactly one run matches, BadData where its
+    run.json cannot be read. Only names of folders in outputs/ are compared, so a path matches nothing.
     """
     if run_id == names.LATEST and names.latest().is_symlink():
         run_id = names.latest().readlink().name
@@ -71,13 +71,13 @@ def load(run_id: str, *, variable: str = "RUN") -> Run:
     newest = ", ".join(known[:3])
     hint = did_you_mean(run_id, known) if not meant and len(known) < 10 else f"the newest are {newest}"
     raise BadParameters(
-        f"{variable} must be `latest` or the beginning of one run's id (a folder of outputs/), but {run_id!r} is that "
-        f"of {len(meant)}; {hint}"
+        f"{variable} must be `latest` or the beginning of one run's id (a folder of outputs/), but {run_id!r} "
+        f"matches {len(meant)}; {hint}"
     )
 
 
 def every(namespace: str | None = None, *, job: str | None = None) -> list[Run]:
-    """All finished runs, newest first, of one namespace or job if given; an unreadable one is logged and left out."""
+    """All finished runs, newest first, of one namespace or job if given; unreadable runs are logged and left out."""
     found = []
     for _, run in each():
         if isinstance(run, BadData):
@@ -88,14 +88,29 @@ def every(namespace: str | None = None, *, job: str | None = None) -> list[Run]:
 
 
 def each() -> list[tuple[Path, Run | BadData]]:
-    """Every folder of a finished run with what is in it, newest first; a fault in place of an unreadable one."""
-    found: list[tuple[Path, Run | BadData]] = []
-    for folder in names.finished():
-        try:
-            found.append((folder, read(folder)))
-        except BadData as error:
-            found.append((folder, error))
-    return found
+    """Every folder of a finished run with what is in it, newest first; a fault in place of an unreadable one.
+
+    By the runs' sequence, whatever the clock said. What was recorded without one is older, in the order of the ids.
+    """
+    return sorted(map(_looked_into, names.finished()), key=_sequence, reverse=True)
+
+
+def _looked_into(folder: Path) -> tuple[Path, Run | BadData]:
+    try:
+        return folder, read(folder)
+    except BadData as error:
+        return folder, error
+
+
+def _sequence(found: tuple[Path, Run | BadData]) -> tuple[int, str]:
+    folder, run = found
+    return (run.record.sequence if isinstance(run, Run) else 0), folder.name
+
+
+def begun() -> list[RunRecord]:
+    """The records of all runs, also of those under way and of those that were killed; unreadable ones are left out."""
+    found = (_looked_into(folder)[1] for folder in (*names.finished(), *names.hidden_ones()))
+    return [run.record for run in found if isinstance(run, Run)]
 
 
 def read(folder: Path) -> Run:

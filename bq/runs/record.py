@@ -1,4 +1,4 @@
-"""What a run says of itself: run.json, from the first second of a run to its end."""
+"""The record of a run, run.json: written when the run starts and updated until it ends."""
 
 from enum import StrEnum
 from typing import Any
@@ -7,10 +7,10 @@ from bq.core.records import Facts, Moment, Number, Record
 
 
 class Job(StrEnum):
-    """What a run was made for."""
+    """Which job a run is of."""
 
     RETRAIN = "retrain"
-    QUICK = "quick"  # a retrain that is only a look
+    QUICK = "quick"  # a retrain that never deploys
     EXPLORE = "explore"
     TRAIN = "train"
     STACK = "stack"
@@ -18,12 +18,12 @@ class Job(StrEnum):
 
 
 class Status(StrEnum):
-    """What became of a run."""
+    """State or result of a run."""
 
     RUNNING = "running"
     DEPLOYED = "deployed"
     KEPT = "kept"
-    DONE = "done"  # nothing was to be judged
+    DONE = "done"  # without a gate
     FAILED = "failed"
     CANCELLED = "cancelled"
     KILLED = "killed"
@@ -33,7 +33,7 @@ GOOD = (Status.DEPLOYED, Status.KEPT, Status.DONE)
 
 
 class Cause(StrEnum):
-    """Why a retrain is run."""
+    """What triggers a retrain."""
 
     FORCED = "forced"
     FIRST_ATTEMPT = "first_attempt"
@@ -41,16 +41,16 @@ class Cause(StrEnum):
     NO_CHAMPION = "no_champion"
     SCHEMA = "schema"  # of the features
     AGE = "age"  # of the champion: days since its training ended
-    EVENTS = "events"  # matured ones that the last attempt did not know
+    EVENTS = "events"  # matured since the last attempt
     DATA = "data"
     PARAMETERS = "parameters"
     CODE = "code"
     PACKAGES = "packages"
-    UNKNOWN = "unknown"  # known by its text alone, as of 0.1
+    UNKNOWN = "unknown"  # known by its text alone (version 0.1)
 
 
 class Trigger(Facts):
-    """One reason to retrain, or its distance where it does not hold."""
+    """One trigger of a retrain, with its distance where it does not hold."""
 
     kind: Cause
     holds: bool = True
@@ -67,7 +67,7 @@ class Git(Facts):
 
 
 class Phase(Facts):
-    """What a part of a run cost."""
+    """Duration and peak memory of one phase of a run."""
 
     name: str
     seconds: float
@@ -75,7 +75,7 @@ class Phase(Facts):
 
 
 class Finding(Facts):
-    """What became of rows, by rule: see `bq.market.check.table`."""
+    """Rows that a rule changed or dropped: see `bq.market.check.table`."""
 
     action: str
     symbol: str | None = None
@@ -85,18 +85,18 @@ class Finding(Facts):
 
 
 class Findings(Facts):
-    """What became of the rows of bars, and what was found in them."""
+    """Rows of bars read and kept, and findings in them."""
 
     read: int = 0
-    outside: int = 0  # the dates
-    not_asked: int = 0  # of symbols that are not asked for
+    outside: int = 0  # the requested dates
+    not_asked: int = 0  # of symbols that were not requested
     kept: int = 0
     lines: list[Finding] = []
     more: int = 0  # lines left out
 
 
 class Health(Facts):
-    """What was done, or left out, of how much, and why."""
+    """How many of a total were done or left out, and why."""
 
     what: str
     count: int
@@ -105,29 +105,30 @@ class Health(Facts):
 
 
 class Download(Facts):
-    """A file in the run folder that a reader may want."""
+    """A file in the run folder offered for download."""
 
     label: str
     file: str
 
 
 class Known(Facts):
-    """What the next attempt must know of this one's events: rule sets, and until when they had matured."""
+    """Events of this attempt, for the triggers of the next one: variants, and until when they had matured."""
 
     variants: list[str] = []
     matured_by: Moment | None = None
 
 
 class RunRecord(Record):
-    """The record of a run. Of version 1 the namespace was `strategy`, the triggers one sentence."""
+    """The record of a run. In version 1 the namespace was `strategy`, and the triggers were one sentence."""
 
     schema_version: int = 2
     run_id: str
     namespace: str  # key of a bq.core.namespace.Namespace
     job: Job
     status: Status
-    error: str | None  # what stopped it
+    error: str | None  # that stopped it
     during: str = ""  # the phase it is in, while it is running
+    sequence: int = 0  # in the order in which runs were begun, whatever the clock says; 0: recorded without
     started_utc: Moment | None = None
     finished_utc: Moment | None = None
     title: str = ""
@@ -164,10 +165,10 @@ class RunRecord(Record):
 
     @property
     def good(self) -> bool:
-        """Whether it came to its end with everything that belongs to it."""
+        """Whether the run finished without an error."""
         return self.status in GOOD and self.error is None
 
     @property
     def why(self) -> str:
-        """The triggers in words."""
+        """The triggers as text."""
         return "; ".join(trigger.text for trigger in self.triggers)

@@ -1,4 +1,4 @@
-"""What a gate decided, as a run keeps it: facts, and the words that they were shown in."""
+"""The verdict of a gate as stored in a run: facts, and the text that they were shown as."""
 
 from enum import StrEnum
 from typing import Any
@@ -8,7 +8,7 @@ from bq.strategies.component import Component, Kind
 
 
 class Decision(StrEnum):
-    """What became of a candidate, or of the best of a tuning."""
+    """Decision on a candidate, or on the best trial of a tuning."""
 
     DEPLOYED = "deployed"
     KEPT = "kept"
@@ -19,7 +19,7 @@ class Decision(StrEnum):
 
 
 class Part(Facts):
-    """A component in words, and its facts: None of version 1, which kept words alone."""
+    """A component as text, and its facts: None in version 1, which stored text alone."""
 
     name: str
     holds: bool | None
@@ -42,7 +42,7 @@ class Table(Facts):
 
 
 class Figure(Facts):
-    """What the gate decides by, of a model and of what it must beat."""
+    """The figure that the gate decides by, for a model and its baseline."""
 
     name: str
     value: Number
@@ -71,7 +71,7 @@ class Without(Facts):
 
 
 class Verdict(Record):
-    """What verdict.json holds."""
+    """The content of verdict.json."""
 
     schema_version: int = 2
     decision: Decision
@@ -87,11 +87,11 @@ class Verdict(Record):
 
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Version 1, of 0.1: a table that there is none of was null."""
+        """Version 1, of 0.1: a missing table was null."""
         if content.get("table", "") is None:
             del content["table"]
         return content
 
     def part(self, kind: Kind) -> Part | None:
-        """The component of a kind; None where it was not asked, or where words alone are known."""
+        """The component of a kind; None where it was not required, or where text alone is known."""
         return next((part for part in self.components if part.facts and part.facts.kind == kind), None)

@@ -1,27 +1,28 @@
-"""Writing a run: its record while it is under way, then the folder under its final name."""
+"""Writing a run: its record while it runs, then the folder under its final name."""
 
 import os
 import shutil
 from pathlib import Path
 
 from bq.core import files, paths
+from bq.core.log import log
 from bq.runs import folder as names
 from bq.runs.record import RunRecord, Status
 from bq.runs.verdict import Verdict
 
 
 def note(folder: Path, record: RunRecord, *, during: str) -> None:
-    """What the record says should the process be killed in this phase."""
+    """Write the record as it must read if the process is killed in this phase."""
     record.model_copy(update={"status": Status.RUNNING, "during": during}).write(folder / names.RECORD)
 
 
 def verdict(folder: Path, found: Verdict) -> None:
-    """Write what was decided."""
+    """Write the verdict."""
     found.write(folder / names.VERDICT)
 
 
 def into_place(folder: Path, record: RunRecord) -> Path:
-    """Write the record with each table's hash, drop half-written files, give the folder its name; return it."""
+    """Write the record with each table's hash, remove half-written files, rename the folder; return it."""
     tables = {path.name: files.sha256(path) for path in names.tables(folder)}
     record.model_copy(update={"tables": tables}).write(folder / names.RECORD)
     for hidden in folder.glob(".*"):
@@ -35,6 +36,9 @@ def into_place(folder: Path, record: RunRecord) -> Path:
 
 def move_latest(folder: Path) -> None:
     """Let the link `latest` point at a run."""
+    if os.path.lexists(names.latest()) and not names.latest().is_symlink():
+        log.warning("%s must be a link to the newest run, but is a file or a folder: move it away", names.latest())
+        return
     temporary = paths.outputs() / f".latest.{os.getpid()}.link.tmp"  # a name that `files.clean` knows
     temporary.symlink_to(folder.name)
     temporary.replace(names.latest())

@@ -1,1 +1,1 @@
-"""From a candidate to a decision: one ONNX graph, a registry of models, the gate, and the answer."""
+"""From a trained candidate to a decision: export to ONNX, gate, model registry, and who decides on an event."""

@@ -1,15 +1,16 @@
-"""A lower bound against a threshold, as a component of the gate: what was found, and how far it is from holding."""
+"""A lower confidence bound against a threshold, as a component of the gate, with its distance from holding."""
 
 from typing import Any
 
 import polars as pl
 
+from bq.core.scalars import day
 from bq.core.settings import Gate
 from bq.stats.bootstrap import Interval
 from bq.strategies.component import Component, Kind, Missing, of_interval
 
 DAYS_A_MONTH = 30.44
-NOISE = 1e-9  # of sums of the same numbers in another order
+NOISE = 1e-9  # rounding error of the same sum in another order
 
 
 def bound(
@@ -19,7 +20,7 @@ def bound(
 
     facts : further ones of the component.
     """
-    days = (sample["session"].max() - sample["session"].min()).days
+    days = (day(sample["session"].max()) - day(sample["session"].min())).days
     enough = interval.blocks >= settings.min_blocks
     missing = distance(interval, threshold, days) if enough else more_blocks(interval, threshold, days, settings)
     found = of_interval(interval) | {"threshold": threshold, "least_blocks": settings.min_blocks} | facts
@@ -41,7 +42,7 @@ def more_blocks(interval: Interval, threshold: float, days: int, settings: Gate)
 
 
 def distance(interval: Interval, threshold: float, days: int) -> Missing:
-    """How much more time would settle it at the same mean, and how much better it would have to be."""
+    """How much more time would make it hold at the same mean, and by how much the mean must rise."""
     if _same(interval, threshold):
         return Missing(identical=True)
     ahead, by = interval.mean - threshold, threshold - interval.low
@@ -52,5 +53,5 @@ def distance(interval: Interval, threshold: float, days: int) -> Missing:
 
 
 def _same(interval: Interval, threshold: float) -> bool:
-    """Whether two series differ by the threshold on every session: no time and no mean tells them apart."""
+    """Whether two series differ by exactly the threshold on every session: more time changes nothing."""
     return max(abs(interval.low - threshold), abs(interval.high - threshold)) < NOISE

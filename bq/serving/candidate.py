@@ -1,22 +1,27 @@
-"""What a training leaves in its run folder, for the gate to judge: the artefact, its predictions, its parity."""
+"""A candidate in its run folder, for the gate to judge: the artefact, its predictions and its ONNX parity."""
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 import polars.selectors as cs
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bq.core import files
 from bq.core.errors import BadData, BadParameters
+from bq.core.namespace import Tier
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
-from bq.learning import anatomy, metrics
+from bq.learning import layer_diagnostics, metrics
+from bq.learning.model import FittedModel
+from bq.learning.sample import Float32
 from bq.learning.walkforward import Training
 from bq.runs.folder import table as table_file
 from bq.serving import gates, onnx, registry, support
-from bq.serving.model_records import Bundle, Card, ParityRecord, Saved
+from bq.serving.model_records import Bundle, Card, ParityRecord, Probe, Saved
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
@@ -28,6 +33,7 @@ MODELS = "candidate"  # folder of the artefacts inside a run folder
 TABLES = ("oos", "newest", "metrics", "folds", "layers", "notes", "importances", "weights")
 SUCCESS_TABLES = ("success_oos", "success_newest")
 RECORD = "candidate.json"  # what is known of them, written last
+PROBES = 8  # rows with known answers that are stored with a model
 
 
 class Candidate(NamedTuple):
@@ -40,7 +46,7 @@ class Candidate(NamedTuple):
     folds: pl.DataFrame  # see walkforward.Training, as the next two
     layers: pl.DataFrame
     notes: pl.DataFrame
-    importances: pl.DataFrame  # see anatomy, as the next
+    importances: pl.DataFrame  # see layer_diagnostics, as the next
     weights: pl.DataFrame
     parity: Parity
     success: Artefact | None = None  # the success-probability model, where the strategy has a second tier
@@ -55,18 +61,18 @@ class Candidate(NamedTuple):
 
 
 def recipe_digest(settings: Settings) -> str:
-    """Digest of the way of training: a change of it is a new recipe, to be judged against the champion's.
+    """Digest of a recipe: a changed recipe is judged against the champion's.
 
-    What is only shown beside the candidate, and how it is judged or tuned, is no part of it.
+    Parameters that affect only what is shown, judged or tuned are not part of it.
     """
     return files.digest(part(settings, Affects.RECIPE))
 
 
-def standing_recipe(artefact: Artefact, strategy: Strategy) -> str:
-    """The digest of how a model was trained, as today's code computes it from the parameters on its card.
+def incumbent_recipe(artefact: Artefact, strategy: Strategy) -> str:
+    """Digest of the recipe of a stored model, as today's code computes it from the parameters on its card.
 
-    So a change of how it is computed, or a parameter that came since with a default, makes no champion a changed
-    recipe. Where the parameters are none of today's the digest is the one stored with the model.
+    So neither a change of the computation nor a new parameter with a default makes a champion's recipe a changed one.
+    Where today's code does not know the parameters, it is the digest stored with the model.
     """
     try:
         stored = files.canonical_json(artefact.card.parameters)  # as JSON, where a date is text
@@ -95,13 +101,13 @@ def make(
 ) -> Candidate:
     """Export the artefacts and measure their parity.
 
-    training : of the strategy's task. success : of its second tier's, where it has one.
+    training : for the strategy's task. success : for that of its second tier, where it has one.
     """
     table = tables(training.oos, strategy, settings)
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
     card = _card(table, training.artefact.name, strategy.value.earned(oos, "expected", settings), settings)
     features, regimes = strategy.features(settings), settings.learning.regimes
-    artefact, parity = _export(training, strategy.task(settings), events, strategy, settings, card)
+    artefact, parity = _export(training, Tier.CHAMPION, events, strategy, settings, card)
     made = Candidate(
         artefact=artefact,
         oos=training.oos,
@@ -110,21 +116,22 @@ def make(
         folds=training.folds,
         layers=training.layers,
         notes=training.notes,
-        importances=anatomy.importances(training.artefact, features),
-        weights=anatomy.weights(training.artefact, regime_columns(regimes.states) if regimes else ()),
+        importances=layer_diagnostics.importances(training.artefact, features),
+        weights=layer_diagnostics.weights(training.artefact, regime_columns(regimes.states) if regimes else ()),
         parity=parity,
     )
-    if success is None:
+    task = strategy.success
+    if success is None or task is None:
         return made
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
-    figures = tables(alone, strategy, settings, task=strategy.success)
-    card = _card(figures, success.artefact.name, gates.success_values(alone, strategy.success), settings)
-    second, second_parity = _export(success, strategy.success, events, strategy, settings, card)
+    figures = tables(alone, strategy, settings, task=task)
+    card = _card(figures, success.artefact.name, gates.success_values(alone, task), settings)
+    second, second_parity = _export(success, Tier.SECOND, events, strategy, settings, card)
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 
 def _card(table: pl.DataFrame, model: str, values: pl.DataFrame, settings: Settings) -> Card:
-    """Parameters and figures of a model, and what its recipe earned."""
+    """Parameters and figures of a model, and the out-of-sample result of its recipe."""
     own = _plain(table).filter(pl.col("model") == model).drop("model")
     return Card(
         parameters=settings.model_dump(mode="json"),
@@ -151,7 +158,7 @@ def _write(made: Candidate, folder: Path) -> None:
 
 
 def _write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
-    """Write a table; the hash of its bytes."""
+    """Write a table and return the hash of its bytes."""
     content = files.parquet(table)
     files.write_bytes(table_file(folder, name), content)
     return files.sha256(content)
@@ -159,18 +166,18 @@ def _write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
 
 def _read_table(folder: Path, name: str, known: Saved) -> pl.DataFrame:
     """Read a table that `_write_table` wrote. Raises BadData where it holds something else."""
-    content = table_file(folder, name).read_bytes()
+    content = files.read_bytes(table_file(folder, name))
     expected = known.tables.get(name)  # version 0.1 kept none
     if expected not in (None, files.sha256(content)):
         raise BadData(
-            f"{folder / name}.parquet: must hold what the training wrote, by its hash in {RECORD}, but was changed "
-            "since. Run it again."
+            f"{folder / name}.parquet: must have the hash that {RECORD} records, but was changed after the training. "
+            "Run it again."
         )
     return files.read_parquet(content)
 
 
 def values_of(artefact: Artefact) -> pl.DataFrame | None:
-    """What an artefact's recipe earned out of sample: session, value; None for a model stored without."""
+    """Out-of-sample result of an artefact's recipe: session, value; None for a model stored without it."""
     rows = artefact.card.oos_values
     if rows is None:
         return None
@@ -179,9 +186,10 @@ def values_of(artefact: Artefact) -> pl.DataFrame | None:
 
 
 def _export(
-    training: Training, task: Task, events: pl.DataFrame, strategy: Strategy, settings: Settings, card: Card
+    training: Training, tier: Tier, events: pl.DataFrame, strategy: Strategy, settings: Settings, card: Card
 ) -> tuple[Artefact, Parity]:
-    features = strategy.features(settings)
+    features, second = strategy.features(settings), strategy.success if tier == Tier.SECOND else None
+    task = second or strategy.task(settings)
     graph = onnx.export(training.artefact)
     known = matured(events, cut=training.trained_through)
     x, seed = features.matrix(known), settings.learning.seed
@@ -203,14 +211,31 @@ def _export(
         trained_through=training.trained_through,
         support=support.describe(features, x),
         seed=seed,
+        tier=tier,
+        probe=_probe(training.artefact, x, *strategy.table.cells(known)),
     )
     return Artefact.of(graph, bundle, card), parity
+
+
+def _probe(model: FittedModel, x: Float32, category: NDArray[np.int64], size: Float32) -> Probe:
+    """Rows of the training evenly apart, every other value missing in the last but one, all in the last."""
+    rows = np.linspace(0, len(x) - 1, PROBES).astype(int)
+    asked, category, size = x[rows].copy(), category[rows].astype(np.int64), size[rows].astype(np.float32)
+    asked[-2, ::2] = asked[-1] = np.nan
+    answer = model.predict(asked, category, size)
+    return Probe(
+        features=asked.tolist(),
+        category=category.tolist(),
+        size=size.tolist(),
+        expected=answer.expected.tolist(),
+        probabilities=answer.probabilities.tolist(),
+    )
 
 
 def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> pl.DataFrame:
     """`metrics.table` of every model in an out-of-sample stream, with the column `model` in front.
 
-    task : what they learned, default the strategy's own.
+    task : of the models, default the strategy's own.
     """
     task = task or strategy.task(settings)
     parts = [
@@ -223,23 +248,19 @@ def tables(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: T
 
 
 def load(folder: Path) -> Candidate:
-    """Read what `save` wrote; every hash is checked."""
+    """Read what `save` wrote, checking every hash."""
     known = Saved.read(folder / RECORD, what=f"{folder.name}: {RECORD}", remedy="Train again.")
-    made = Candidate(
-        artefact=registry.load(folder / MODELS / known.model_id),
-        parity=_parity(known.parity),
-        **{name: _read_table(folder, name, known) for name in TABLES},
-    )
+    found: dict[str, Any] = {name: _read_table(folder, name, known) for name in TABLES}
+    artefact = registry.load(folder / MODELS / known.model_id)
+    made = Candidate(artefact=artefact, parity=_parity(known.parity), **found)
     if known.success_id is None or known.success_parity is None:
         return made
-    return made._replace(
-        success=registry.load(folder / MODELS / known.success_id),
-        success_parity=_parity(known.success_parity),
-        **{name: _read_table(folder, name, known) for name in SUCCESS_TABLES},
-    )
+    second: dict[str, Any] = {name: _read_table(folder, name, known) for name in SUCCESS_TABLES}
+    success = registry.load(folder / MODELS / known.success_id)
+    return made._replace(success=success, success_parity=_parity(known.success_parity), **second)
 
 
 def _parity(stored: ParityRecord) -> Parity:
-    """JSON has no infinity: a difference that is none is read as one."""
+    """JSON has no infinity: a missing difference is infinite."""
     difference = math.inf if stored.largest_difference is None else stored.largest_difference
     return Parity(stored.rows, difference, stored.flips)

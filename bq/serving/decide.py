@@ -1,34 +1,31 @@
-"""The answer for an event: champion, success-probability model or rule score; facts in columns, no words.
+"""Decisions on events, by champion, success-probability model or rule score; facts in columns, no text.
 
 Models are loaded once, with every hash checked (`load`), and then decide as often as they are asked.
 """
 
-import datetime as dt
-from enum import StrEnum
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
-from bq.core.errors import BadData, OtherSchema
+from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
 from bq.serving import registry, support
-from bq.serving.model_records import Bundle
-from bq.serving.onnx import Session
-from bq.serving.registry import Artefact
+from bq.serving.ready import CannotAnswer, Champion, WhyNot, ready
 from bq.strategies.contract import Strategy
 from bq.strategies.events import UTC
 
 SHOWN = ("event_id", "symbol", "session", "source", "score")
-ANSWER = {  # columns of an answer behind those; what a tier has nothing to say of is null
+ANSWER = {  # columns of a decision after those; null where a tier does not know them
     "predicted_class": pl.String(),
     "class_probabilities": pl.List(pl.Float32()),
     "confidence": pl.Float64(),
     "expected": pl.Float64(),
     "percentile": pl.Float64(),
     "should_trade": pl.Boolean(),
-    "threshold": pl.Float64(),  # on what is expected, on the probability of success, or on the rule score
+    "threshold": pl.Float64(),  # of the expected outcome, of the probability of success, or of the rule score
     "tier": pl.Int32(),
     "model": pl.String(),
     "trained_through": UTC,  # latest end of an event that the model was trained on
@@ -41,37 +38,6 @@ ANSWER = {  # columns of an answer behind those; what a tier has nothing to say 
 }
 
 
-class WhyNot(StrEnum):
-    """Why a tier did not answer."""
-
-    NOT_ASKED = "not_asked"
-    NOT_DEPLOYED = "not_deployed"
-    DAMAGED = "damaged"
-    UNREADABLE = "unreadable"
-    OTHER_SCHEMA = "other_schema"
-    IN_SAMPLE = "in_sample"
-    NO_SECOND_TIER = "no_second_tier"
-
-
-class Champion(NamedTuple):
-    """A deployed model ready to answer."""
-
-    model_id: str
-    bundle: Bundle
-    session: Session
-    run_id: str = ""  # of the run that made it
-
-    @property
-    def trained_through(self) -> dt.datetime:
-        """The latest end of an event that it was trained on."""
-        return self.bundle.trained_through
-
-    @property
-    def probability(self) -> str:
-        """Column of its predictions with the probability of the last class."""
-        return f"p_{self.bundle.classes[-1]}"
-
-
 class Loaded(NamedTuple):
     """A tier that was asked for: its model, or why there is none and, where there is one, the error's sentence."""
 
@@ -81,63 +47,65 @@ class Loaded(NamedTuple):
 
 
 class Models(NamedTuple):
-    """Both tiers, ready to decide; the second is None where the champion answers."""
+    """Both tiers, ready to decide; the second is None, and asked when it is needed, where the champion answers."""
 
     champion: Loaded
     second: Loaded | None
 
 
 def load(strategy: Strategy, settings: Settings) -> Models:
-    """The models that decide by these settings, from disk."""
+    """Load the models that decide by these settings."""
     asked = settings.asks_model
     champion = _load(strategy, settings.namespace) if asked else Loaded(None, WhyNot.NOT_ASKED)
     if champion.model is not None:
         return Models(champion, None)
+    return Models(champion, _second(strategy, settings))
+
+
+def _second(strategy: Strategy, settings: Settings) -> Loaded:
     if strategy.success is None:
-        return Models(champion, Loaded(None, WhyNot.NO_SECOND_TIER))
-    return Models(champion, _load(strategy, settings.namespace.second) if asked else Loaded(None, WhyNot.NOT_ASKED))
+        return Loaded(None, WhyNot.NO_SECOND_TIER)
+    return _load(strategy, settings.namespace.second) if settings.asks_model else Loaded(None, WhyNot.NOT_ASKED)
 
 
 def _load(strategy: Strategy, namespace: Namespace) -> Loaded:
     """The deployed model of a namespace, or why it cannot answer: then the next tier does."""
+    why, fault = WhyNot.DAMAGED, ""
     try:
         artefact = registry.champion(namespace)
-        return Loaded(None, WhyNot.NOT_DEPLOYED) if artefact is None else Loaded(ready(artefact, strategy))
-    except OtherSchema as error:
-        why, fault = WhyNot.OTHER_SCHEMA, error
+        if artefact is None:
+            return Loaded(None, WhyNot.NOT_DEPLOYED)
+        return Loaded(ready(artefact, strategy, namespace))
+    except CannotAnswer as error:
+        why, fault = error.why, str(error)
     except BadData as error:
-        why, fault = WhyNot.DAMAGED, error
+        fault = str(error)
     except OSError as error:
-        why, fault = WhyNot.UNREADABLE, error
+        why, fault = WhyNot.UNREADABLE, str(error)
     log.error("%s", fault)
-    return Loaded(None, why, str(fault))
-
-
-def ready(artefact: Artefact, strategy: Strategy) -> Champion:
-    """Load an artefact's graph; OtherSchema where its features are not those of the strategy."""
-    features = strategy.feature_set(artefact.bundle.features)
-    if features is None or features.schema_hash != artefact.bundle.schema_hash:
-        known = set(features.columns) if features else set()
-        theirs = set(artefact.bundle.columns)
-        raise OtherSchema(
-            f"model {artefact.model_id}: its features must be those of {artefact.bundle.features}, but missing: "
-            f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain."
-        )
-    return Champion(artefact.model_id, artefact.bundle, Session(artefact.graph), artefact.card.run_id)
+    return Loaded(None, why, fault)
 
 
 def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.DataFrame:
-    """The events with the model's columns: expected, and of a classifier predicted and p_<class>."""
-    x = strategy.feature_set(model.bundle.features).matrix(events)
-    answer = model.session.predict(x, *strategy.table.cells(events))
+    """The events with the model's columns: expected, and of a classifier predicted and p_<class>.
+
+    An event for which an answer is not finite is left out: NaN ranks above every number, and would be traded first.
+    Raises CannotAnswer where the runtime fails.
+    """
+    x = model.features.matrix(events)
+    try:
+        answer = model.session.predict(x, *strategy.table.cells(events))
+    except BadData as error:
+        raise CannotAnswer(WhyNot.FAILED, f"model {model.model_id}: {error}") from None
     answered = events.with_columns(pl.Series("expected", answer.expected))
-    if not model.bundle.classes:
-        return answered
-    probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(model.bundle.classes)}
-    return answered.with_columns(
-        pl.Series("predicted", answer.probabilities.argmax(axis=1)),
-        **{name: pl.Series(values) for name, values in probabilities.items()},
-    )
+    if model.bundle.classes:
+        probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(model.bundle.classes)}
+        answered = answered.with_columns(
+            pl.Series("predicted", answer.probabilities.argmax(axis=1)),
+            **{name: pl.Series(values) for name, values in probabilities.items()},
+        )
+    finite = np.isfinite(answer.expected) & np.isfinite(answer.probabilities).all(axis=1)
+    return answered.filter(pl.Series(finite))
 
 
 def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings, models: Models | None = None) -> pl.DataFrame:
@@ -145,31 +113,58 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings, models:
 
     models : as from `load`, for one who decides more than once; None loads them.
 
-    Returns the events' event_id, symbol, session, source and score, then the columns of ANSWER, best first.
-    `percentile` is the event's among those of its session by what decided (1 is best). `why_not_champion` and
-    `why_not_second` hold a WhyNot where that tier was needed and did not answer, `champion_fault` and `second_fault`
-    the error's sentence where there is one.
+    Returns the events' event_id, symbol, session, source and score, then the columns of ANSWER, best first; behind them
+    what a later tier decided, where the one before had no finite answer. `percentile` is the event's among those of its
+    session that the same tier decided (1 is best). `why_not_champion` and `why_not_second` hold a WhyNot where that
+    tier was needed and did not answer, `champion_fault` and `second_fault` the error's sentence where there is one.
     """
     champion, second = models or load(strategy, settings)
-    if champion.model is not None:
-        return _by_model(champion.model, events, strategy, tier=Tier.CHAMPION)
-    if second.model is not None:
-        answer = _by_model(second.model, events, strategy, tier=Tier.SECOND)
-    else:
-        answer = _by_rule(events, strategy.task(settings).trade_score)
-    return answer.with_columns(
-        why_not_champion=pl.lit(champion.why_not, pl.String),
-        champion_fault=pl.lit(champion.fault, pl.String),
-        why_not_second=pl.lit(second.why_not, pl.String),
-        second_fault=pl.lit(second.fault, pl.String),
-    )
+    parts: list[pl.DataFrame] = []
+    refusals: dict[str, WhyNot | str | None] = {}
+    left = events
+    for tier, name, loaded in ((Tier.CHAMPION, "champion", champion), (Tier.SECOND, "second", second)):
+        known = loaded or _second(strategy, settings)
+        made, why_not, fault = _asked(known, left, strategy, tier)
+        if made is not None:
+            parts.append(_refused(made, refusals))
+            left = left.join(made, on="event_id", how="anti", maintain_order="left")
+            if left.is_empty():
+                return pl.concat(parts)
+        refusals |= {f"why_not_{name}": why_not, f"{name}_fault": fault}
+    return pl.concat([*parts, _refused(_by_rule(left, strategy.task(settings).trade_score), refusals)])
+
+
+Asked = tuple[pl.DataFrame | None, WhyNot | None, str | None]  # an answer, and why it leaves events out
+
+
+def _asked(loaded: Loaded, events: pl.DataFrame, strategy: Strategy, tier: Tier) -> Asked:
+    """What a tier decides, and why it does not decide on the rest."""
+    if loaded.model is None:
+        return None, loaded.why_not, loaded.fault
+    try:
+        made = _by_model(loaded.model, events, strategy, tier=tier)
+    except CannotAnswer as error:
+        log.error("%s", error)
+        return None, error.why, str(error)
+    fault = None
+    if missing := len(events) - len(made):
+        counts = f"{missing} of {len(events)} events"
+        fault = f"model {loaded.model.model_id}: must answer with finite numbers, but did not for {counts}"
+        log.error("%s", fault)
+    return made, WhyNot.NON_FINITE, fault
+
+
+def _refused(answer: pl.DataFrame, refusals: dict[str, str | None]) -> pl.DataFrame:
+    return answer.with_columns(**{name: pl.lit(value, pl.String) for name, value in refusals.items()})
 
 
 def _by_rule(events: pl.DataFrame, threshold: float) -> pl.DataFrame:
     return _answer(
-        events.sort(["score", "event_id"], descending=[True, False]),
+        events.with_columns(pl.col("score").fill_nan(None)).sort(
+            ["score", "event_id"], descending=[True, False], nulls_last=True
+        ),
         percentile=_percentile("score"),
-        should_trade=pl.col("score") >= threshold,
+        should_trade=(pl.col("score") >= threshold).fill_null(False),
         threshold=pl.lit(threshold),
         tier=pl.lit(Tier.RULE.value),
         model=pl.lit(Tier.RULE.label),
@@ -184,7 +179,8 @@ def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier
     by = "expected" if first else model.probability
     threshold = model.bundle.trade_above if first else model.bundle.threshold
     classes = dict(enumerate(model.bundle.classes))
-    answered = predict(model, events, strategy).with_columns(outside_support=_outside(model, events, strategy))
+    answered = predict(model, events, strategy)
+    answered = answered.with_columns(outside_support=_outside(model, answered))
     return _answer(
         answered.sort([by, "event_id"], descending=[True, False]),
         **(_chances(classes) if classes else {}),
@@ -210,19 +206,18 @@ def _chances(classes: dict[int, str]) -> dict[str, pl.Expr]:
 
 
 def _answer(events: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:
-    """The columns of an answer: what is known, and null for the rest."""
+    """The columns of a decision: those known, null for the rest."""
     columns = {name: known.get(name, pl.lit(None)).cast(kind) for name, kind in ANSWER.items()}
     return events.select(*SHOWN, **columns)
 
 
-def _outside(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Series:
-    """Of each event the features outside the training support.
+def _outside(model: Champion, events: pl.DataFrame) -> pl.Series:
+    """Features of each event that lie outside the training support.
 
     Logs a warning where the share of such events is above `support.ALERT_ABOVE`.
     """
-    features = strategy.feature_set(model.bundle.features)
-    outside = support.outside(model.bundle.support, features, features.matrix(events))
-    names = [[name for name, out in zip(features.columns, row, strict=True) if out] for row in outside]
+    outside = support.outside(model.bundle.support, model.features, model.features.matrix(events))
+    names = [[name for name, out in zip(model.features.columns, row, strict=True) if out] for row in outside]
     share = float(outside.any(axis=1).mean()) if len(outside) else 0.0
     if share > support.ALERT_ABOVE:
         log.warning("model %s: %.0f%% of the events lie outside its training support", model.model_id, 100 * share)

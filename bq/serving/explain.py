@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from bq.serving.decide import Champion
+from bq.serving.ready import Champion
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
 
@@ -21,7 +21,7 @@ def contributions(
     """
     import shap
 
-    features = strategy.feature_set(model.bundle.features)
+    features = model.features
     category, size = strategy.table.cells(event)
 
     def expected(x: np.ndarray) -> np.ndarray:

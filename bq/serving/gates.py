@@ -1,19 +1,20 @@
 """The champion gate: recipe and artefact, kept apart; anything inconclusive keeps what is deployed.
 
-Recipe: does this way of training earn anything? Judged on the walk-forward out-of-sample stream against the rule score,
-and against what the champion's recipe earned on the same sessions where the two recipes differ.
-Artefact: is this fitted model sound? Judged on the newest window, which it never saw, against what it would replace, by
-how well it orders the events of a session: a window is too short for what an order earns to tell a model from its
-opposite, and a recipe has shown what it earns already.
+Recipe: does this way of training earn anything? Judged on its out-of-sample predictions against the rule score, and,
+where the recipe has changed, against what the champion's recipe earned on the same sessions.
+Artefact: is this fitted model sound? Judged on the newest window, which it was not trained on, by rank IC within
+sessions, against the model that it would replace: the window is too short to judge what a model earns, which its recipe
+has shown already.
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Tier
+from bq.core.scalars import day, number
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
 from bq.serving import bounds, ledger
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(NamedTuple):
-    """What the gate decided of a model of a tier, and why."""
+    """Decision of the gate on a model of a tier, and its components."""
 
     deploy: bool
     tier: Tier
@@ -38,16 +39,16 @@ class Verdict(NamedTuple):
 
     @property
     def failed(self) -> list[Component]:
-        """What does not hold, or is inconclusive."""
+        """Components that do not hold or are inconclusive."""
         return [component for component in self.components if not component.holds]
 
     def part(self, kind: Kind) -> Component | None:
-        """The component of a kind, where it was asked."""
+        """The component of a kind, None where it was not required."""
         return next((component for component in self.components if component.kind == kind), None)
 
 
 class Evidence(NamedTuple):
-    """What is known of a candidate."""
+    """Evidence for a candidate."""
 
     oos: pl.DataFrame  # its walk-forward predictions (one model)
     newest: pl.DataFrame  # the newest window as the artefact predicts it
@@ -56,69 +57,75 @@ class Evidence(NamedTuple):
     trials: pl.DataFrame  # series of the ledger, see `ledger.on`
 
 
-class Standing(NamedTuple):
-    """What is deployed, as far as it can still be asked."""
+class Incumbent(NamedTuple):
+    """The deployed model that a candidate would replace, as far as it can still predict."""
 
     recipe: str  # digest of the way it was trained
-    newest: pl.DataFrame | None  # the newest window as it predicts it; None where it cannot answer
-    values: pl.DataFrame | None  # what its recipe earned out of sample: session, value; None where that is not known
+    newest: pl.DataFrame | None  # the newest window as it predicts it; None where it cannot
+    values: pl.DataFrame | None  # out-of-sample result of its recipe: session, value; None where not known
     tier: Tier = Tier.CHAMPION
 
 
 def decide(
     found: Evidence,
-    standing: Standing | None,
+    incumbent: Incumbent | None,
     *,
     strategy: Strategy,
     settings: Settings,
     market: "MarketData | None" = None,
 ) -> Verdict:
-    """Judge a candidate against the champion, None where there is none, and against the rule score.
+    """Judge a candidate against the champion, if there is one, and against the rule score.
 
-    A retrain of the champion's recipe need not be better than it, a changed one must. market : for a strategy whose
+    A retrain of the champion's recipe need not beat the champion; a changed recipe must. market : for a strategy whose
     requirements look at bars.
     """
     pairs = metrics.versus(found.oos, strategy, settings)
     shown = recipe(found.oos, pairs, strategy.value.name(settings), settings)
     shown += strategy.value.requirements(found.oos, settings, market)
     task = strategy.task(settings)
-    return _judge(found, standing, pairs, shown, Tier.CHAMPION, task=task, settings=settings)
+    return _judge(found, incumbent, pairs, shown, Tier.CHAMPION, task=task, settings=settings)
 
 
-def decide_success(found: Evidence, standing: Standing | None, *, strategy: Strategy, settings: Settings) -> Verdict:
-    """Judge the success-probability model against the standing one: what do the trades above its threshold earn?
+def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: Strategy, settings: Settings) -> Verdict:
+    """Judge a success-probability model against the deployed one, by what trades above its threshold earn.
 
-    Each event out of sample is beside the threshold that its fold's training chose.
+    Each out-of-sample event has the threshold that the training of its fold chose.
     """
     task, oos = strategy.success, found.oos
+    if task is None:
+        raise BadParameters(f"{strategy.name}: must have a second tier to be judged, but has none.")
     rule = strategy.value.earned(oos, "score", settings).rename({"value": "baseline"})
     ours = success_values(oos, task).rename({"value": "model"})
     pairs = ours.join(rule, on="session", how="left", maintain_order="left")
     traded = oos[task.probability] >= oos["threshold"]
     net = blocks(oos, settings).mean(pairs["model"].to_numpy())
-    sample = {"baseline": oos["outcome"].mean(), "events": len(oos), "more": {"traded": int(traded.sum())}}
+    sample: dict[str, Any] = {
+        "baseline": oos["outcome"].mean(),
+        "events": len(oos),
+        "more": {"traded": int(traded.sum())},
+    }
     shown = [bounds.bound(Kind.NET_OF_TRADES, net, 0.0, settings.gate, oos, **sample)]
     found = found._replace(newest=_by_probability(found.newest, task))
-    if standing is not None and standing.newest is not None:
-        standing = standing._replace(newest=_by_probability(standing.newest, task))
-    return _judge(found, standing, pairs, shown, Tier.SECOND, task=task, settings=settings)
+    if incumbent is not None and incumbent.newest is not None:
+        incumbent = incumbent._replace(newest=_by_probability(incumbent.newest, task))
+    return _judge(found, incumbent, pairs, shown, Tier.SECOND, task=task, settings=settings)
 
 
 def success_values(oos: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """What the trades at or above their thresholds earned: session, value; null where none was taken."""
+    """Mean outcome of trades at or above their threshold: session, value; null where none was taken."""
     traded = pl.col(task.probability) >= pl.col("threshold")
     net = pl.when(traded).then(pl.col("outcome")).mean()
     return oos.group_by("session").agg(value=net).sort("session")
 
 
 def _by_probability(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """Predictions of success, ordered by its probability instead of what is expected."""
+    """Predictions ordered by the probability of success instead of the expected outcome."""
     return predictions.with_columns(expected=pl.col(task.probability))
 
 
 def _judge(
     found: Evidence,
-    standing: Standing | None,
+    incumbent: Incumbent | None,
     pairs: pl.DataFrame,
     shown: list[Component],
     tier: Tier,
@@ -128,17 +135,17 @@ def _judge(
 ) -> Verdict:
     """The verdict on a model of either tier.
 
-    pairs : what it and the rule score earned: session, model, baseline. shown : what only its own tier is asked for.
+    pairs : results of the model and of the rule score: session, model, baseline. shown : components of its tier alone.
     """
     gate, oos = settings.gate, found.oos
-    changed = standing is not None and standing.recipe != found.recipe
+    changed = None if incumbent is None or incumbent.recipe == found.recipe else incumbent
     components = [
         *_sample(oos, gate),
         *shown,
-        *([_changed(oos, pairs, standing, settings)] if changed else []),
+        *([] if changed is None else [_changed(oos, pairs, changed, settings)]),
         *_drawdown(pairs, gate),
         *_deflated(pairs, found.trials, gate),
-        artefact(found.newest, standing, settings, changed=changed),
+        artefact(found.newest, incumbent, settings, changed=changed is not None),
         *_calibration(oos, task, gate),
         _parity(found.parity),
     ]
@@ -146,7 +153,7 @@ def _judge(
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
-    days, events = (oos["session"].max() - oos["session"].min()).days, len(oos)
+    days, events = (day(oos["session"].max()) - day(oos["session"].min())).days, len(oos)
     least, fewest = settings.min_oos_days, settings.min_events
     months = (least - days) / bounds.DAYS_A_MONTH
     return [
@@ -163,20 +170,21 @@ def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings
     pairs : what model and rule score earned of the predictions: session, model, baseline, uplift. name : of that.
     """
     uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
-    gate, beside = settings.gate, {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}
+    gate = settings.gate
+    beside: dict[str, Any] = {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}
     return [
         bounds.bound(Kind.UPLIFT, uplift, gate.margin, gate, oos, of=name, **beside),
         bounds.bound(Kind.NET, net, 0.0, gate, oos, of=name),
     ]
 
 
-def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, standing: Standing, settings: Settings) -> Component:
-    """A changed recipe against that of what is deployed, on the sessions that both were judged on out of sample."""
+def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, incumbent: Incumbent, settings: Settings) -> Component:
+    """A changed recipe against the deployed model's, on sessions that both have out-of-sample results for."""
     ours = pairs.select("session", value="model")
-    theirs = ours.clear() if standing.values is None else standing.values
+    theirs = ours.clear() if incumbent.values is None else incumbent.values
     both = ours.join(theirs, on="session", suffix="_champion").sort("session")
     difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
-    beside = {"baseline": both["value_champion"].mean(), "against": standing.tier}
+    beside: dict[str, Any] = {"baseline": both["value_champion"].mean(), "against": incumbent.tier}
     if not difference.n:
         return Component.asked(Kind.CHANGED_RECIPE, None, sessions=0, **beside)
     return bounds.bound(Kind.CHANGED_RECIPE, difference, settings.gate.margin, settings.gate, both, **beside)
@@ -187,7 +195,13 @@ def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
     if most is None:
         return []
     ours, rule = (drawdown.maximum_of_sum(pairs[name]) for name in ("model", "baseline"))
-    facts = {"value": ours, "threshold": most * rule, "baseline": rule, "against": Tier.RULE, "more": {"ratio": most}}
+    facts: dict[str, Any] = {
+        "value": ours,
+        "threshold": most * rule,
+        "baseline": rule,
+        "against": Tier.RULE,
+        "more": {"ratio": most},
+    }
     return [Component.asked(Kind.DRAWDOWN, ours <= most * rule, Missing(by=ours - most * rule), **facts)]
 
 
@@ -203,48 +217,53 @@ def _deflated(pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate) -> list
 
 
 def deflated(found: ledger.Deflated, least: float) -> Component:
-    """The probability of a deflated Sharpe ratio, by the published formula and by its revision, against the least."""
+    """Deflated Sharpe ratio: the lower of the published and the revised probability must reach the minimum."""
     probability = min(found.probability, found.revised)
-    facts = {"value": probability, "threshold": least, "sessions": found.sessions, "more": found._asdict()}
+    facts: dict[str, Any] = {
+        "value": probability,
+        "threshold": least,
+        "sessions": found.sessions,
+        "more": found._asdict(),
+    }
     return Component.asked(
         Kind.DEFLATED_SHARPE, probability >= least, Missing(sessions=found.needed - found.sessions), **facts
     )
 
 
 def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None = None) -> Blocks:
-    """How a stream is resampled, or a series on some of its sessions."""
+    """Block bootstrap of a stream of events, or of a series on some of its sessions."""
     gate = settings.gate
     return Blocks(block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
 
 
-def artefact(newest: pl.DataFrame, standing: Standing | None, settings: Settings, *, changed: bool) -> Component:
-    """On the newest window: it orders events not worse than what it would replace, or chance, by more than the margin.
+def artefact(newest: pl.DataFrame, incumbent: Incumbent | None, settings: Settings, *, changed: bool) -> Component:
+    """On the newest window: its rank IC is at most the margin below the incumbent's or 0, whichever is higher.
 
-    Or better, where asked. A session that the other leaves without an order counts as 0 for it.
+    With `gate.same_recipe: superior` it must be higher. A session that the other does not order counts as 0 for it.
     """
     by, against, both = "score", Tier.RULE, newest
-    if standing is not None and standing.newest is not None:
-        by, against = "champion_expected", standing.tier
-        both = newest.join(standing.newest.select("event_id", champion_expected="expected"), on="event_id")
+    if incumbent is not None and incumbent.newest is not None:
+        by, against = "champion_expected", incumbent.tier
+        both = newest.join(incumbent.newest.select("event_id", champion_expected="expected"), on="event_id")
     ranks = _orders(both, by)
     ours, difference = blocks(newest, settings, ranks["session"]).means(ranks.select("ours", "uplift").to_numpy())
     kind, gate = Kind.ARTEFACT, settings.gate
-    window = {"first": newest["session"].min(), "last": newest["session"].max(), "against": against}
-    if standing is not None and not changed and gate.same_recipe == "superior":
+    window: dict[str, Any] = {"first": newest["session"].min(), "last": newest["session"].max(), "against": against}
+    if incumbent is not None and not changed and gate.same_recipe == "superior":
         return bounds.bound(kind, difference, 0.0, gate, newest, more={"difference": True}, **window)
     if math.isnan(ours.mean):
         return Component.asked(kind, None, sessions=0, **window)
-    replaced = ranks["theirs"].mean()
+    replaced = number(ranks["theirs"].mean())
     least = max(replaced, 0.0) - gate.artefact_margin
     found = of_interval(ours) | {"threshold": least, "baseline": replaced} | window
     return Component.asked(kind, ours.mean >= least, Missing(by=least - ours.mean), **found)
 
 
 def _orders(predictions: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Rank correlation with the outcome in each session, by what is expected and by another column.
+    """Rank correlation with the outcome in each session, by the expected outcome and by another column.
 
-    Returns session, ours, theirs, uplift, each weighing as many as it has events beside the first (its variance is one
-    over that), so that the mean over rows is the weighted mean.
+    Returns session, ours, theirs, uplift, weighted by the number of events less one (the inverse of the variance), so
+    that the mean over rows is the weighted mean.
     """
     ours, theirs = (spearman(column, least=2) for column in ("expected", by))
     sessions = predictions.group_by("session").agg(ours=ours, theirs=theirs.fill_null(0.0), weight=pl.len() - 1.0)
@@ -259,10 +278,15 @@ def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> list[Componen
     if most is None or not task.classes:
         return []
     error = metrics.calibration_error(oos, task)
-    facts = {"value": error, "threshold": most, "events": len(oos), "more": {"classes": list(task.classes)}}
+    facts: dict[str, Any] = {
+        "value": error,
+        "threshold": most,
+        "events": len(oos),
+        "more": {"classes": list(task.classes)},
+    }
     return [Component.asked(Kind.CALIBRATION, error <= most, Missing(by=error - most), **facts)]
 
 
 def _parity(parity: Parity) -> Component:
-    facts = {"value": parity.largest_difference, "threshold": TOLERANCE}
+    facts: dict[str, Any] = {"value": parity.largest_difference, "threshold": TOLERANCE}
     return Component.asked(Kind.PARITY, parity.holds, **facts, more={"flips": parity.flips, "rows": parity.rows})

@@ -1,4 +1,4 @@
-"""The journal of deployments: every change of a champion pointer, kept for good."""
+"""The deployment journal: every change of a champion pointer, never deleted."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from bq.core.namespace import Namespace
 deployments = sa.Table(
     "deployments",
     db.metadata,
-    sa.Column("id", sa.Integer, primary_key=True),  # in their order, whatever the clock says
+    sa.Column("id", sa.Integer, primary_key=True),  # ascending in time, whatever the clock says
     sa.Column("namespace", sa.String, nullable=False, index=True),
     sa.Column("kind", sa.String, nullable=False),  # registry.Change
-    sa.Column("run_id", sa.String),  # which run made it; null for one made by hand
-    sa.Column("model_id", sa.String, nullable=False),  # points at it from now on
+    sa.Column("run_id", sa.String),  # that deployed it; null for a change by hand
+    sa.Column("model_id", sa.String, nullable=False),  # deployed from now on
     sa.Column("previous", sa.String),  # null: the rule score
     sa.Column("reason", sa.String, nullable=False),  # for people
     sa.Column("at_utc", db.UTC, nullable=False),
@@ -22,7 +22,7 @@ deployments = sa.Table(
 
 
 def enter(namespace: Namespace, **row: Any) -> None:
-    """Write a change, by the columns of its table."""
+    """Record a change by the columns of its table."""
     with db.engine().begin() as connection:
         connection.execute(deployments.insert().values(namespace=str(namespace), **row))
 

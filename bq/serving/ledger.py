@@ -1,8 +1,8 @@
-"""The trial ledger: every configuration whose result could have been chosen, with what it earned session by session.
+"""The trial ledger: every configuration whose result could have been chosen, with its result session by session.
 
-A gate attempt is a trial, so is each trial of a tuning. What is chosen among many is judged against the best that as
-many useless ones would show. A trial counts for whatever has its strategy and overlaps with it in sessions and symbols:
-another name of the parameter file hides none.
+A gate attempt is a trial, and so is each trial of a tuning. The best of many trials is judged against the best that as
+many trials without skill would show. Trials of a strategy count wherever sessions and symbols overlap, whatever the
+name of the parameter file.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ GATE = "gate"  # the kind of trial that a retrain is; a tuning has the name of i
 attempts = sa.Table(  # every retrain, whatever came of it
     "attempts",
     db.metadata,
-    sa.Column("number", sa.Integer, primary_key=True),  # in their order, whatever the clock says
+    sa.Column("number", sa.Integer, primary_key=True),  # ascending in time, whatever the clock says
     sa.Column("run_id", sa.String, nullable=False),
     sa.Column("namespace", sa.String, nullable=False, index=True),
     sa.Column("finished_utc", db.UTC, nullable=False),
@@ -48,7 +48,7 @@ trials = sa.Table(  # every configuration whose result could have been chosen
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("at_utc", db.UTC, nullable=False),
     sa.Column("parameters", sa.JSON, nullable=False),
-    sa.Column("symbols", sa.JSON(none_as_null=True)),  # null: not known, of version 0.1
+    sa.Column("symbols", sa.JSON(none_as_null=True)),  # null: not known (version 0.1)
     sa.Column("series", sa.LargeBinary, nullable=False),  # Arrow IPC: session, value
     sa.UniqueConstraint("strategy", "name", "simulated", "tier", "kind", "study", "number"),
 )
@@ -62,42 +62,53 @@ class Trial(NamedTuple):
     number: int  # within the study
     parameters: dict[str, Any]
     series: pl.DataFrame  # session, value: net result of each session
-    symbols: Collection[str]  # that it was tried on
+    symbols: Collection[str]  # traded
 
 
 class Deflated(NamedTuple):
-    """How sure a Sharpe ratio is, after what was tried."""
+    """Probability of a Sharpe ratio, deflated by the trials on the same sessions."""
 
-    probability: float  # that the true ratio exceeds what the best of as many useless trials would show
-    revised: float  # the same by the revision of 2025, which sees autocorrelation
+    probability: float  # that the true ratio exceeds the best of as many trials without skill
+    revised: float  # the same by the revision of 2025, which allows for autocorrelation
     undeflated: float  # that it exceeds 0
     sharpe: float  # per session
-    attempts: int  # earlier ones at the gate on these sessions
+    attempts: int  # earlier gate attempts on these sessions
     tuned: int  # trials of tunings on these sessions
     trials: int  # different ones: groups of all of these and this one that move together
     sessions: int
     needed: float  # sessions of such results for a probability of `least`; inf where no number of them is enough
 
     def __str__(self) -> str:
-        tried = f"beside it {self.attempts} gate attempts and {self.tuned} tuning trials, {self.trials} different"
-        if not self.attempts + self.tuned:
-            tried = "nothing else was tried on these sessions"
+        tried = "no earlier trial on these sessions"
+        if self.attempts + self.tuned:
+            counted = f"{_counted(self.attempts, 'gate attempt')} and {_counted(self.tuned, 'tuning trial')}"
+            tried = f"deflated for {counted} ({self.trials} effectively distinct)"
         return (
             f"probability {self.probability:.3f} (2025 revision {self.revised:.3f}, undeflated {self.undeflated:.3f}); "
             f"Sharpe ratio {self.sharpe:+.3f} per session over {self.sessions} sessions, {tried}"
         )
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def attempt(namespace: Namespace, **row: Any) -> None:
-    """Enter an attempt, by the columns of its table; it gets the next number."""
+    """Record an attempt by the columns of its table; it gets the next number."""
     with db.engine().begin() as connection:
         connection.execute(attempts.insert().values(namespace=str(namespace), **row))
 
 
 def every_attempt() -> list[dict[str, Any]]:
-    """The attempts of all namespaces in their order."""
+    """The attempts of all namespaces, in time order."""
     with db.engine().connect() as connection:
         return [dict(row) for row in connection.execute(sa.select(attempts).order_by(attempts.c.number)).mappings()]
+
+
+def of_gates() -> set[str]:
+    """The runs whose gate attempts are among the trials."""
+    with db.engine().connect() as connection:
+        return set(connection.execute(sa.select(trials.c.study).where(trials.c.kind == GATE)).scalars())
 
 
 def last_attempt(namespace: Namespace) -> dict[str, Any] | None:
@@ -125,11 +136,11 @@ def record(namespace: Namespace, made: Sequence[Trial]) -> None:
 
 
 def on(namespace: Namespace, sessions: pl.Series, symbols: Collection[str]) -> pl.DataFrame:
-    """Series of the trials on these sessions and symbols: session and one column a trial, `<kind>/<study>/<number>`.
+    """Series of the trials on these sessions and symbols: session and one column per trial, `<kind>/<study>/<number>`.
 
-    Trials of the namespace's strategy and tier under every name, those on simulated markets for a simulated one alone.
-    Null where a trial has no value; one that shares no session or no symbol is left out, one whose symbols are not
-    known is taken to share them.
+    Trials of the namespace's strategy and tier under every name; trials on simulated markets count for a simulated
+    namespace alone. Null where a trial has no value. A trial without a common session or symbol is left out; one whose
+    symbols are not known counts.
     """
     like = {"strategy": namespace.strategy, "simulated": namespace.simulated, "tier": namespace.tier.value}
     query = sa.select(trials).where(*(trials.c[name] == value for name, value in like.items())).order_by(trials.c.id)
@@ -148,14 +159,14 @@ def on(namespace: Namespace, sessions: pl.Series, symbols: Collection[str]) -> p
 def deflate(own: pl.DataFrame, trials: pl.DataFrame, *, least: float) -> Deflated:
     """The Sharpe ratio of a series against those of the trials before it.
 
-    own : session, value; a session without a decision earned 0. trials : as from `on`. least : the probability that is
-    asked for. Raises BadData where the ratio does not exist.
+    own : session, value; a session without a decision earned 0. trials : as from `on`. least : the required
+    probability. Raises BadData where the ratio does not exist.
 
-    The benchmark is the higher of two: what the best of the tunings' different trials shows by the spread of their
-    ratios, and what the best of all trials and gate attempts shows by how far they move apart, each by itself
-    (`overfitting.expected_best`). The same recipe trained again costs nothing, a changed one what it is worth, and no
-    further attempt ever raises a probability: the revision's smaller variance of a maximum comes from the tunings'
-    different trials alone.
+    The benchmark is the higher of two expected maxima without skill: that of the tunings' effective trials, by the
+    spread of their ratios, and that of all trials and gate attempts, by how their returns correlate
+    (`overfitting.expected_best`). Training the same recipe again costs nothing, a changed recipe costs as much as it
+    differs, and no further attempt ever raises the probability: the revision's smaller variance of a maximum comes from
+    the tunings' effective trials alone.
     """
     track = sharpe.track(own["value"].fill_null(0.0).to_numpy())
     earlier = own.select("session").join(trials, on="session", how="left", maintain_order="left").drop("session")
@@ -171,7 +182,7 @@ def deflate(own: pl.DataFrame, trials: pl.DataFrame, *, least: float) -> Deflate
         sharpe=track.sharpe_per_period,
         attempts=len(tuned) - sum(tuned),
         tuned=sum(tuned),
-        trials=overfitting.different_trials(matrix).shape[1],
+        trials=overfitting.distinct_trials(matrix).shape[1],
         sessions=track.n,
         needed=max(sharpe.minimum_track_record(track, benchmark=best, alpha=1.0 - least)),
     )

@@ -1,41 +1,59 @@
-"""What is stored beside a graph, and what points at it: bundle.json, card.json, champion.json, candidate.json."""
+"""Records stored with a model, and the pointers to it: bundle.json, card.json, champion.json, candidate.json."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, FiniteFloat
+
+from bq.core.namespace import Tier
 from bq.core.records import Facts, Moment, Number, Record
 from bq.runs.record import Git
 from bq.runs.verdict import Part
 
+ID = "[0-9a-f]{16}"  # of a model
+ModelId = Annotated[str, Field(pattern=f"^{ID}$")]  # never a path
+
+
+class Probe(Facts):
+    """Rows with the answers that the model gave when it was made; None is NaN."""
+
+    features: list[list[Number]]  # in the order of the bundle's columns, float32
+    category: list[int]
+    size: list[Number]
+    expected: list[Number]
+    probabilities: list[list[Number]]  # of each class; of a regression none
+
 
 class Bundle(Record):
-    """What a graph needs to be used. The id of a model is made of its text as stored, in whatever version."""
+    """What a graph needs to be used. A model's id is a digest of this text as stored, whatever its schema version."""
 
-    schema_version: int = 2
+    schema_version: int = 3
     strategy: str
     model: str  # the candidate's name among the models of its run
     features: str  # name of the feature set
     schema_hash: str
     columns: list[str]
     classes: list[str]  # empty of a regression
-    edges: list[float]
-    trade_above: float
+    edges: list[FiniteFloat]
+    trade_above: FiniteFloat
     threshold: Number  # of a probability, chosen in training
-    recipe: str  # digest of the way of training, by the code that trained it: see `candidate.standing_recipe`
+    recipe: str  # digest of the recipe, by the code that trained it: see `candidate.incumbent_recipe`
     source: str  # of the outcomes: real, modelled or simulated
     events_hash: str
     trained_events: int
     trained_through: Moment  # the latest end of an event that it was trained on
     support: dict[str, dict[str, Any]]  # see `support.describe`
     seed: int
+    tier: Tier | None = None  # None: stored without, up to version 2, as the next
+    probe: Probe | None = None
 
 
 class Card(Record):
-    """What is known of a model; from its deployment on also of the run that made it."""
+    """Evidence for a model; after deployment also the run that made it."""
 
     schema_version: int = 2
     parameters: dict[str, Any] = {}
     metrics_oos: list[dict[str, Any]] = []
-    oos_values: list[tuple[str, Number]] | None = None  # session, and what the recipe earned on it out of sample
+    oos_values: list[tuple[str, Number]] | None = None  # session, out-of-sample result of the recipe
     run_id: str = ""
     packages: dict[str, str] = {}
     git: Git = Git()
@@ -45,11 +63,11 @@ class Card(Record):
 
 
 class Pointer(Record):
-    """Which model decides."""
+    """Pointer to the deployed model."""
 
     schema_version: int = 2
-    model_id: str
-    previous: str | None  # None: the rule score
+    model_id: Annotated[str, Field(pattern=f"^({ID}|none)$")]  # registry.NONE: the rule score
+    previous: ModelId | None  # what a rollback goes back to; None: the rule score
     since_utc: Moment
     reason: str
 
@@ -63,11 +81,11 @@ class ParityRecord(Facts):
 
 
 class Saved(Record):
-    """The candidates in a run folder: of the strategy's task, and of its second tier where it has one."""
+    """The candidates in a run folder: for the strategy's task, and for its second tier where it has one."""
 
     schema_version: int = 2
-    model_id: str
+    model_id: ModelId
     parity: ParityRecord
-    success_id: str | None = None
+    success_id: ModelId | None = None
     success_parity: ParityRecord | None = None
-    tables: dict[str, str] = {}  # name: SHA-256; empty of version 0.1
+    tables: dict[str, str] = {}  # name: SHA-256; empty in version 0.1

@@ -5,6 +5,7 @@ Outputs: `probabilities` float32 (n, n_classes); `expected` float32 (n,). A regr
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +17,17 @@ from onnx import TensorProto
 from bq.core.errors import BadData
 from bq.learning.model import SMALLEST, FittedModel, Prediction
 from bq.learning.stacking import Stack
-from bq.serving import graph
-from bq.serving.graph import Nodes
+from bq.serving import onnx_graph
+from bq.serving.onnx_graph import Nodes
 
 TOLERANCE = 1e-5
+Cells = dict[
+    str, tuple[str, int]
+]  # name of an input or output: its kind, and how many values it has of a row; 0: unknown
 
 
 class Parity(NamedTuple):
-    """Graph against fitted model on the same rows."""
+    """Differences between graph and fitted model on the same rows."""
 
     rows: int
     largest_difference: float  # over probabilities and expected outcome
@@ -31,34 +35,34 @@ class Parity(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the graph may stand for the model."""
+        """Whether the graph may replace the model."""
         return self.largest_difference <= TOLERANCE and self.flips == 0
 
 
 def export(model: FittedModel) -> bytes:
-    """The whole model as one serialised graph, the same bytes for the same model."""
+    """The model as one serialised graph; the same model gives the same bytes."""
     n, to = len(model.bounds.low), Nodes()
     inputs: dict[str, tuple] = {"features": (TensorProto.FLOAT, [None, n])}
     outputs: dict[str, tuple] = {"expected": (TensorProto.FLOAT, [None])}
-    x = graph.prepare(to, model.preparation, "features")
+    x = onnx_graph.prepare(to, model.preparation, "features")
     columns = model.preparation.columns
-    said = graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
+    predicted = onnx_graph.base(to, model.base, x, model.kind, n=n if columns is None else len(columns))
     if model.class_means is None:
-        to.add("Squeeze", [said, to.constant("axis", [1], np.int64)], "expected")
+        to.add("Squeeze", [predicted, to.constant("axis", [1], np.int64)], "expected")
     else:
         inputs |= {"category": (TensorProto.INT64, [None]), "size": (TensorProto.FLOAT, [None])}
         outputs = {"probabilities": (TensorProto.FLOAT, [None, len(model.prior)]), **outputs}
-        clipped = to.add("Clip", [said, to.constant("smallest", SMALLEST), to.constant("one", 1.0)], "p_clipped")
+        clipped = to.add("Clip", [predicted, to.constant("smallest", SMALLEST), to.constant("one", 1.0)], "p_clipped")
         sharpness = to.constant("sharpness", 1.0 / model.temperature)
         tempered = to.add("Mul", [to.add("Log", [clipped], "logits"), sharpness], "tempered")
-        graph.outcome(to, to.add("Softmax", [tempered], "probabilities", axis=1), model.class_means)
+        onnx_graph.outcome(to, to.add("Softmax", [tempered], "probabilities", axis=1), model.class_means)
     whole = to.whole(inputs, outputs)
     onnx.checker.check_model(whole, full_check=True)
     return whole.SerializeToString(deterministic=True)
 
 
 class Session:
-    """A graph ready to answer. Raises BadData for one that is no graph or that names other files."""
+    """A graph ready to answer. Raises BadData for one that names other files or that the runtime cannot load."""
 
     def __init__(self, graph: bytes) -> None:
         import onnxruntime
@@ -66,19 +70,51 @@ class Session:
         _refuse_other_files(graph)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4
+        with _said("must be a graph that onnxruntime can load"):
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._of_classes = len(self._session.get_outputs()) > 1
 
+    @property
+    def cells(self) -> Cells:
+        """What the graph takes and gives for a row."""
+        ends = [*self._session.get_inputs(), *self._session.get_outputs()]
+        return {end.name: (end.type, _width(end.shape)) for end in ends}
+
     def predict(self, x: NDArray[np.float32], category: NDArray[np.int64], size: NDArray[np.float32]) -> Prediction:
-        """Answer for rows of features, as `FittedModel.predict`."""
-        if not self._of_classes:
-            return Prediction(np.zeros((len(x), 0), np.float32), self._session.run(None, {"features": x})[0])
-        return Prediction(*self._session.run(None, {"features": x, "category": category, "size": size}))
+        """Answer for rows of features, as `FittedModel.predict`. Raises BadData where the runtime cannot."""
+        with _said("must answer"):
+            if not self._of_classes:
+                return Prediction(
+                    np.zeros((len(x), 0), np.float32), self._session.run(["expected"], {"features": x})[0]
+                )
+            rows = {"features": x, "category": category, "size": size}
+            return Prediction(*self._session.run(["probabilities", "expected"], rows))
+
+
+def _width(shape: list[Any]) -> int:
+    """Values of a row, whose number is the first dimension."""
+    widths = [*shape[1:], 1]
+    return widths[0] if len(shape) in (1, 2) and isinstance(widths[0], int) else 0
+
+
+@contextmanager
+def _said(must: str) -> Iterator[None]:
+    """Turn whatever the runtime raises into BadData: its errors have no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    kinds = (kind for kind in vars(runtime).values() if isinstance(kind, type))
+    own = [kind for kind in kinds if issubclass(kind, Exception)]
+    raised: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError, TypeError, IndexError)
+    try:
+        yield
+    except raised as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadData(f"model.onnx: {must}, but: {type(error).__name__}: {reason}. Retrain.") from None
 
 
 def _refuse_other_files(graph: bytes) -> None:
-    """A tensor may lie in another file, by any path: what the manifest hashes would not be what decides."""
+    """A tensor stored in another file is not covered by the hash in the manifest."""
     try:
         parsed = onnx.load_from_string(graph)
         if not parsed.HasField("graph"):
@@ -104,7 +140,7 @@ def _tensors(message: Message) -> Iterator[TensorProto]:
 def adversarial_rows(
     model: FittedModel, x: NDArray[np.float32], *, seed: int, count: int = 2000
 ) -> NDArray[np.float32]:
-    """Rows that find differences: real ones, noise, on split thresholds and one float beside, NaN, ±inf, extremes."""
+    """Rows that reveal differences: real ones, noise, split thresholds and the next floats, NaN, ±inf, extremes."""
     rng = np.random.default_rng(seed)
     real = x[rng.choice(len(x), min(count, len(x)), replace=False)]
     noise = rng.uniform(model.bounds.low, model.bounds.high, (count, x.shape[1])).astype(np.float32)
@@ -163,11 +199,13 @@ def parity(model: FittedModel, graph: bytes, x: NDArray[np.float32], *, trade_ab
 
 
 def _cells(model: FittedModel, n: int, *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Categories, one that training did not have among them, and sizes on and beside the edges of terciles."""
+    """Categories (one not seen in training among them), and sizes on and next to the edges of the terciles."""
     rng = np.random.default_rng(seed)
     if model.class_means is None:
         return np.zeros(n, np.int64), np.zeros(n, np.float32)
     edges = model.class_means.edges
     category = rng.integers(len(edges) + 1, size=n)
     steps = [np.nextafter(edges, np.float32(side)).ravel() for side in (-np.inf, np.inf)]
-    return category, rng.choice(np.concatenate([edges.ravel(), *steps, np.float32([np.nan, np.inf, -np.inf])]), n)
+    return category, rng.choice(
+        np.concatenate([edges.ravel(), *steps, np.array([np.nan, np.inf, -np.inf], np.float32)]), n
+    )

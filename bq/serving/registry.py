@@ -10,18 +10,20 @@ leaves it as it is. A reader checks every hash in the manifest before it loads a
 import contextlib
 import datetime as dt
 import functools
+import os
+import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 from bq.core import files, paths, secrets
 from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
-from bq.serving.model_records import Bundle, Card, Pointer
+from bq.serving.model_records import ID, Bundle, Card, Pointer
 
 NONE = "none"  # in place of a model id: no model, the rule score decides
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
@@ -30,7 +32,7 @@ REMEDY = "`make rollback` or retrain."
 
 
 class Change(StrEnum):
-    """What a change of a champion pointer was."""
+    """Kind of a change of a champion pointer."""
 
     DEPLOYED = "deployed"
     ROLLED_BACK = "rolled_back"
@@ -38,7 +40,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Artefact:
-    """A model as stored: the graph, what it needs to be used, and what is known about it."""
+    """A model as stored: the graph, what it needs to be used, and its evidence."""
 
     graph: bytes
     stored: str  # text of bundle.json, which the id is made of
@@ -61,7 +63,7 @@ class Artefact:
 
 
 class Decider(NamedTuple):
-    """What decides now."""
+    """The tier that decides, and its model."""
 
     tier: Tier
     model_id: str = ""
@@ -83,10 +85,11 @@ def store(artefact: Artefact, folder: Path) -> Path:
             load(final)
             return final
         except BadData as error:
-            log.warning("%s It is written anew.", error)
+            log.warning("%s It is written again.", error)
             shutil.rmtree(final)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
+    temporary = folder / f".tmp-{token_hex(8)}"
     try:
+        temporary.mkdir(0o755)
         contents = {
             "model.onnx": artefact.graph,
             "bundle.json": artefact.stored.encode(),
@@ -96,7 +99,6 @@ def store(artefact: Artefact, folder: Path) -> Path:
         for name, content in {**contents, "manifest.json": files.canonical_json(manifest).encode()}.items():
             (temporary / name).write_bytes(content)
             files.sync(temporary / name)
-        temporary.chmod(0o755)
         files.sync(temporary)
         temporary.rename(final)
         files.sync(folder)
@@ -106,18 +108,20 @@ def store(artefact: Artefact, folder: Path) -> Path:
 
 
 def _checked(path: Path) -> dict[str, bytes]:
-    """What the files of a stored model hold. Raises BadData unless each is there and has the hash of its manifest."""
+    """Contents of the files of a stored model. Raises BadData unless each is there and has the hash of its manifest."""
     manifest = path / "manifest.json"
     if not manifest.is_file():
         raise BadData(f"model {path.name}: must have a manifest.json, but {path} has none. `make rollback` or retrain.")
     hashes, contents = _read(manifest), {}
-    for name in {*CONTENT, "card.json"} | set(hashes):
+    for name in sorted({*CONTENT, "card.json"} | set(hashes)):
+        if Path(name).name != name or not isinstance(hashes.get(name, ""), str):
+            raise BadData(f"model {path.name}: its manifest must give hashes of its own files, but names {name!r}.")
         if name not in hashes or not (path / name).is_file():
             raise BadData(
                 f"model {path.name}: must hold {name} as its manifest says, but it is missing. "
                 "`make rollback` or retrain."
             )
-        contents[name] = (path / name).read_bytes()
+        contents[name] = files.read_bytes(path / name)
         if files.sha256(contents[name]) != hashes[name]:
             raise BadData(
                 f"model {path.name}: {name} must have the hash of its manifest, but was changed. "
@@ -130,7 +134,10 @@ def load(path: Path) -> Artefact:
     """The artefact, from the very bytes whose hashes were checked. Raises BadData for a model that is not whole."""
     contents = _checked(path)
     card = Card.parse(contents["card.json"], what=f"model {path.name}: card.json", remedy=REMEDY)
-    artefact = Artefact(contents["model.onnx"], contents["bundle.json"].decode(), card)
+    try:
+        artefact = Artefact(contents["model.onnx"], contents["bundle.json"].decode(), card)
+    except UnicodeDecodeError:
+        raise BadData(f"model {path.name}: bundle.json must be UTF-8 text, but is none. {REMEDY}") from None
     if artefact.model_id != path.name:
         raise BadData(
             f"model {path.name}: must lie in the folder of its id, but its content has id {artefact.model_id}."
@@ -146,15 +153,15 @@ def namespaces() -> list[Namespace]:
 
 
 def pointer(namespace: Namespace) -> Pointer | None:
-    """What champion.json says, or None where no model is deployed."""
+    """The content of champion.json, or None where no model is deployed."""
     found = _pointed(namespace)
     return None if found is None or found.model_id == NONE else found
 
 
 def _pointed(namespace: Namespace) -> Pointer | None:
-    """Like `pointer`, with NONE where it says so; None where it was never written."""
+    """Like `pointer`, but with model id NONE after a rollback to the rule score; None where it was never written."""
     path = paths.models(namespace) / POINTER
-    return Pointer.read(path, what=f"{path}:", remedy=REMEDY) if path.is_file() else None
+    return Pointer.read(path, what=f"{path}:", remedy=REMEDY) if os.path.lexists(path) else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def pointer_or_none(namespace: Namespace) -> Pointer | None:
     """Like `pointer`, None also where it cannot be read."""
-    with contextlib.suppress(BadData):
+    with contextlib.suppress(BadData, OSError):
         return pointer(namespace)
     return None
 
@@ -176,21 +183,18 @@ def pointer_or_none(namespace: Namespace) -> Pointer | None:
 def champion(namespace: Namespace) -> Artefact | None:
     """The deployed model, hashes checked, or None (a normal state: the rule score then decides)."""
     found = pointer(namespace)
-    return load(paths.models(namespace) / found.model_id) if found else None
+    return load(folder(namespace, found.model_id)) if found else None
 
 
-def decides(namespace: Namespace) -> Decider:
-    """What decides by the pointers: the first of the two tiers whose model is whole, without one the rule score."""
-    for tier in (namespace.champion, namespace.second):
-        with contextlib.suppress(BadData, OSError):
-            found = champion(tier)
-            if found is not None:
-                return Decider(tier.tier, found.model_id)
-    return Decider(Tier.RULE)
+def folder(namespace: Namespace, model_id: str) -> Path:
+    """Where a model lies. Raises BadData for what is no id: a path is never followed."""
+    if not re.fullmatch(ID, model_id):
+        raise BadData(f"{namespace}: the id of a model must be 16 hex digits, but is {model_id[:60]!r}. {REMEDY}")
+    return paths.models(namespace) / model_id
 
 
 def to_roll_back(namespace: Namespace) -> Namespace:
-    """Which tier of a namespace a rollback is of: the first that is damaged, else the first with a model."""
+    """The tier that a rollback applies to: the first with a damaged model, else the first with a model."""
     tiers = [tier for tier in (namespace.champion, namespace.second) if _standing(tier)]
     return next((tier for tier in tiers if not _whole(tier)), tiers[0] if tiers else namespace)
 
@@ -209,23 +213,28 @@ def deploy(namespace: Namespace, artefact: Artefact, *, reason: str, run_id: str
 
 
 def rollback(namespace: Namespace) -> str:
-    """Point the champion at what decided before it; return that model's id, or NONE where it was the rule score.
+    """Point the champion at the model before it; return that model's id, or NONE where the rule score decided.
 
     Raises BQError where no model is deployed. A model that fails its hash check is never pointed at.
     """
     current = _standing(namespace)
-    arrivals = [
-        row
-        for row in history(namespace)
-        if row["model_id"] == current != row["previous"] and row["kind"] == Change.DEPLOYED
-    ]
-    if not arrivals:
+    if current is None:
         raise BQError(f"{namespace}: a model must be deployed to roll back from, but none is. Nothing was changed.")
-    earlier = arrivals[0]["previous"] or NONE
-    if earlier != NONE:
-        load(paths.models(namespace) / earlier)
-    _point(namespace, earlier, Change.ROLLED_BACK, f"rollback from {current}", None)
-    return earlier
+    earlier = before(namespace, current)
+    if earlier is not None:
+        load(folder(namespace, earlier))
+    further = before(namespace, earlier) if earlier else None
+    _point(namespace, earlier or NONE, Change.ROLLED_BACK, f"rollback from {current}", None, further=further)
+    return earlier or NONE
+
+
+def before(namespace: Namespace, model_id: str) -> str | None:
+    """What decided before a model, None for the rule score: by the journal, where that is lost by its pointer."""
+    for row in _known(namespace):
+        if row["model_id"] == model_id != row["previous"] and row["kind"] == Change.DEPLOYED:
+            return None if row["previous"] == NONE else row["previous"]
+    pointed = pointer_or_none(namespace)
+    return pointed.previous if pointed and pointed.model_id == model_id else None
 
 
 def history(namespace: Namespace) -> list[dict[str, Any]]:
@@ -235,30 +244,56 @@ def history(namespace: Namespace) -> list[dict[str, Any]]:
     return journal.changes(namespace)
 
 
+def _known(namespace: Namespace) -> list[dict[str, Any]]:
+    """`history`, empty where the database cannot be asked."""
+    try:
+        return history(namespace)
+    except BQError as error:
+        log.warning("%s: the pointer alone is believed, as the journal cannot be read: %s", namespace, error)
+        return []
+
+
 def _standing(namespace: Namespace) -> str | None:
     """Id of the model that decides, or did by the journal where the pointer is gone or cannot be read."""
     found = None
-    with contextlib.suppress(BadData):
+    with contextlib.suppress(BadData, OSError):
         pointed = _pointed(namespace)
         found = pointed.model_id if pointed else None
-    found = found or next((row["model_id"] for row in history(namespace)), None)
+    found = found or next((row["model_id"] for row in _known(namespace)), None)
     return None if found == NONE else found
 
 
-def _point(namespace: Namespace, model_id: str, kind: Change, reason: str, run_id: str | None) -> None:
-    """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more."""
+def _point(
+    namespace: Namespace,
+    model_id: str,
+    kind: Change,
+    reason: str,
+    run_id: str | None,
+    *,
+    further: str | None = None,
+) -> None:
+    """Journal first, then the pointer: the pointer decides, the journal may know of one attempt more.
+
+    further : of a rollback, what the next one goes back to. A rollback does not need the database.
+    """
     from bq.serving import journal
 
     previous = _standing(namespace)  # None: the rule score
     now = dt.datetime.now(dt.UTC)
     row = {"kind": kind.value, "run_id": run_id, "model_id": model_id, "previous": previous, "reason": reason}
-    journal.enter(namespace, at_utc=now, **row)
+    try:
+        journal.enter(namespace, at_utc=now, **row)
+    except BQError as error:
+        if kind != Change.ROLLED_BACK:
+            raise
+        log.warning("%s: the rollback is not in the journal: %s", namespace, error)
+    previous = further if kind == Change.ROLLED_BACK else previous
     pointer = Pointer(model_id=model_id, previous=previous, since_utc=now.replace(microsecond=0), reason=reason)
     pointer.write(paths.models(namespace) / POINTER)
 
 
 def clean(namespace: Namespace) -> None:
-    """Remove what a killed deployment left behind: hidden folders, and pointers that were never put in place."""
+    """Remove leftovers of a killed deployment: hidden folders, and pointers that were never put in place."""
     for folder in paths.models(namespace).glob(".tmp-*"):
         shutil.rmtree(folder, ignore_errors=True)
     for file in paths.models(namespace).glob(f".{POINTER}.*.tmp"):

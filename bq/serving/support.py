@@ -1,4 +1,4 @@
-"""What a model's training looked like, frozen with it: the bins that drift is measured on, and each feature's range."""
+"""Training support of a model, stored with it: each feature's range, and the bins that drift is measured on."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from bq.strategies.events import FeatureSet
 
 BINS = 10
-ALERT_ABOVE = 0.30  # share of rows outside the training support above which decisions are doubtful
+ALERT_ABOVE = 0.30  # share of rows outside the training support above which decisions are unreliable
 
 Float32 = NDArray[np.float32]
 
 
 def describe(features: FeatureSet, x: Float32) -> dict[str, dict[str, Any]]:
-    """Of each feature: low, high, inner edges of its quantile bins, rows in each bin, rows where it is missing.
+    """For each feature: low, high, inner edges of its quantile bins, rows in each bin, rows where it is missing.
 
-    x : training features of shape (n_events, n_features), NaN where missing. Equal quantiles make one bin.
+    x : training features of shape (n_events, n_features), NaN where missing. Equal quantiles share a bin.
     """
     return {name: _describe(x[:, i]) for i, name in enumerate(features.columns)}
 
@@ -38,7 +38,7 @@ def _describe(column: Float32) -> dict[str, Any]:
 
 
 def outside(reference: dict[str, dict[str, Any]], features: FeatureSet, x: Float32) -> NDArray[np.bool_]:
-    """Whether each feature of each row lies outside its training support, shape as `x`; a missing value does not.
+    """Whether each feature of each row lies outside its training support, shape as `x`; a missing value never does.
 
     reference : as from `describe`, in any order. A feature that training never saw is outside.
     """

@@ -62,7 +62,7 @@ def breakout_market(*, sessions: int, symbols: int, edge: float, seed: int) -> B
     high, low = _extremes(rng, opens, close, np.sqrt(1.0 - OVERNIGHT) * sigma)
     volume = 3e6 * np.exp(0.2 * rng.standard_normal(shape)) * np.where(heralded, SPIKE, 1.0)
     prices = (100.0 * np.exp(part) for part in (opens, high, low, close))
-    return Breakouts(*prices, np.round(volume), heralded, drift)
+    return Breakouts._make((*prices, np.round(volume), heralded, drift))
 
 
 def _shocks(rng: np.random.Generator, shape: tuple[int, int]) -> Array:

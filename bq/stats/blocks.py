@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from bq.core.scalars import number
 from bq.stats.bootstrap import Interval, bootstrap_mean, bootstrap_means
 
 HOLDINGS = 1.5  # holding times in a mean block
@@ -54,4 +55,5 @@ def block_length(events: pl.DataFrame, sessions: pl.Series | None = None) -> flo
     gaps = sessions.unique().sort().diff().drop_nulls().dt.total_seconds()
     if not len(gaps):
         return 1.0
-    return mean_block((events["t1"] - events["t0"]).dt.total_seconds().quantile(0.9), gap=gaps.median())
+    holding = (events["t1"] - events["t0"]).dt.total_seconds().quantile(0.9)
+    return mean_block(number(holding), gap=number(gaps.median()))

@@ -1,4 +1,4 @@
-"""How far a curve has fallen below its highest point so far. Two conventions, which are not mixed.
+"""Drawdown: how far a curve has fallen below its highest point so far. Two conventions, which are not mixed.
 
 Of a running sum, where each value is earned on a fixed capital: in the values' unit, the highest point starting at 0.
 Of wealth, which is compounded: as a share of the highest level so far.
@@ -7,6 +7,8 @@ Of wealth, which is compounded: as a share of the highest level so far.
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
+
+from bq.core.scalars import number_or_none
 
 
 def below_peak_of_sum(total: pl.Expr) -> pl.Expr:
@@ -20,17 +22,17 @@ def below_peak_of_wealth(level: pl.Expr) -> pl.Expr:
 
 
 def maximum_of_sum(values: pl.Series) -> float:
-    """Largest fall of the running sum of a series, in its unit, positive; a null adds nothing.
+    """Maximum drawdown of the running sum of a series, in its unit, positive; a null adds nothing.
 
     >>> maximum_of_sum(pl.Series([-1.0, 3.0, None, -2.0]))
     2.0
     """
     fallen = values.fill_null(0.0).cum_sum().to_frame("total").select(below_peak_of_sum(pl.col("total"))).to_series()
-    return 0.0 - float(fallen.min() or 0.0)  # no fall is 0, not -0
+    return 0.0 - (number_or_none(fallen.min()) or 0.0)  # no fall is 0, not -0
 
 
 def maximum_of_wealth(levels: ArrayLike) -> float:
-    """Largest share lost from a peak by a series of levels above 0, positive; NaN where one is not known.
+    """Maximum drawdown of a series of levels above 0, as a share of the peak, positive; NaN where one is not known.
 
     >>> maximum_of_wealth([100.0, 120.0, 60.0, 140.0])
     0.5
@@ -43,4 +45,4 @@ def maximum_of_wealth(levels: ArrayLike) -> float:
 
 def compounded(returns: ArrayLike) -> NDArray[np.float64]:
     """What 1 becomes by simple returns of shape (n_periods,): shape (n_periods + 1,), the start first."""
-    return np.cumprod(1.0 + np.concatenate([[0.0], np.asarray(returns, np.float64)]))
+    return np.cumprod(1.0 + np.concatenate([[0.0], np.asarray(returns, np.float64)]), dtype=np.float64)

@@ -65,8 +65,8 @@ def _sharpe(total: Array, squares: Array, count: Array) -> Array:
     return np.divide(mean, np.sqrt(np.maximum(variance, 0.0)), out=np.zeros_like(mean), where=varies)
 
 
-def different_trials(returns: ArrayLike) -> Array:
-    """The different things among the trials: one column of returns for each group of trials that move together.
+def distinct_trials(returns: ArrayLike) -> Array:
+    """The distinct ones among the trials: one column of returns for each group of trials that move together.
 
     returns : array of shape (n_sessions, n_trials), as for `backtest_overfitting`. Trials are merged by average linkage
     while the returns of two groups correlate at 0.9 or more on average; a group's returns are the mean of its members'
@@ -77,23 +77,23 @@ def different_trials(returns: ArrayLike) -> Array:
     values = _at_equal_risk(_trials(returns))
     if values.shape[1] < 2:
         return values
-    apart = 1.0 - np.corrcoef(values, rowvar=False)
+    apart = 1.0 - np.atleast_2d(np.corrcoef(values, rowvar=False))
     tree = linkage(np.maximum(apart[np.triu_indices(len(apart), 1)], 0.0), "average")
     group = fcluster(tree, 1.0 - SAME_TRIAL, "distance")
     return np.column_stack([values[:, group == name].mean(axis=1) for name in np.unique(group)])
 
 
 def effective_trials(returns: ArrayLike) -> Trials:
-    """How many different things the trials are, and the spread of their Sharpe ratios.
+    """Effective number of trials, and the spread of their Sharpe ratios.
 
-    returns : as for `different_trials`, whose groups are counted.
+    returns : as for `distinct_trials`, whose groups are counted.
 
     López de Prado & Lewis 2019, doi:10.1080/14697688.2019.1622311, let the silhouette choose the number of clusters,
-    which never finds one nor all different. Best of 50 trials without skill over 250 sessions, DSR ≥ .95 in 150 runs:
-    40 % by silhouettes and 15 % by a cut at 0.5 where all correlate at .5, 22 % by a cut at 0.5 or 0.7 where all
-    correlate at .8, at most 11 % by a cut at 0.9 (where all correlate at .95).
+    which never finds one cluster nor as many as trials. Best of 50 trials without skill over 250 sessions, DSR ≥ .95
+    in 150 runs: 40 % by silhouettes and 15 % by a cut at 0.5 where all correlate at .5, 22 % by a cut at 0.5 or 0.7
+    where all correlate at .8, at most 11 % by a cut at 0.9 (where all correlate at .95).
     """
-    means = different_trials(returns)
+    means = distinct_trials(returns)
     if means.shape[1] < 2:
         return Trials(float(means.shape[1]), 0.0)
     ratios = means.mean(axis=0) / means.std(axis=0, ddof=1)
@@ -103,7 +103,7 @@ def effective_trials(returns: ArrayLike) -> Trials:
 def expected_best(returns: ArrayLike) -> float:
     """The Sharpe ratio (per session) that the best of these very trials is expected to show if none has skill.
 
-    returns : as for `different_trials`. Nothing is estimated from the ratios that the trials did show: each has the
+    returns : as for `distinct_trials`. Nothing is estimated from the ratios that the trials did show: each has the
     standard error 1/√n_sessions, and two depend on each other as their returns do. A copy of a trial adds nothing, a
     variation what it is worth (√(1 − ρ) of a new thing where all correlate at ρ); another trial never lowers the
     figure. One trial: 0.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEAST = 20  # observations before which nothing is said
+LEAST = 20  # observations before which there are no bounds
 Array = NDArray[np.float64]
 
 

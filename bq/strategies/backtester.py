@@ -6,7 +6,7 @@
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,8 @@ from bq.core.settings import Settings
 if TYPE_CHECKING:
     from bq.market import MarketData
     from bq.strategies.contract import Exhibit
+
+S = TypeVar("S", bound=Settings)  # a strategy's own settings
 
 
 class Range(NamedTuple):
@@ -48,16 +50,16 @@ class Score(NamedTuple):
         return float(np.mean(self.folds))
 
 
-class Scorer(NamedTuple):
+class Scorer(NamedTuple, Generic[S]):
     """A market made ready for one backtest after another."""
 
     sessions: NDArray[np.datetime64]  # ascending
     symbols: Sequence[str]  # traded
-    score: Callable[[Settings, Sequence[Span]], Score]
+    score: Callable[[S, Sequence[Span]], Score]
 
 
 @dataclass(frozen=True)
-class Backtester:
+class Backtester(Generic[S]):
     """Rules that trade as a portfolio.
 
     run : of a market, settings and answers (None: no model is asked); the backtest. priority : of the same; session,
@@ -67,10 +69,10 @@ class Backtester:
     what decided, in clauses for people.
     """
 
-    run: Callable[["MarketData", Settings, pl.DataFrame | None], Any]
-    priority: Callable[["MarketData", Settings, pl.DataFrame], pl.DataFrame]
+    run: Callable[["MarketData", S, pl.DataFrame | None], Any]
+    priority: Callable[["MarketData", S, pl.DataFrame], pl.DataFrame]
     evaluation: Callable[..., "list[Exhibit]"]
-    scorer: Callable[["MarketData", Settings], Scorer]
+    scorer: Callable[["MarketData", S], Scorer[S]]
     ranges: Mapping[str, Range | tuple]  # what a search of the rules tries, by dotted name; a tuple: one of these
-    reason: Callable[[Mapping[str, Any], Settings], list[str]]
+    reason: Callable[[Mapping[str, Any], S], list[str]]
     without_model: str  # the parameter by which no model is asked, for people

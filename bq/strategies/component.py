@@ -46,7 +46,7 @@ class Missing(Facts):
     months: Number = None  # more of the same
     sessions: Number = None
     events: Number = None
-    identical: bool = False  # both sides made the same picks: nothing tells them apart
+    identical: bool = False  # model and baseline made identical picks
 
 
 class Component(Facts):

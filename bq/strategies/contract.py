@@ -1,10 +1,10 @@
-"""What a strategy is to the rest of the house, in parts: its event table, its task, what choosing earns, what it shows,
-and, where its rules are backtested as a portfolio, the backtester.
+"""What a strategy is to the rest of the package, in parts: its event table, its task, what choosing earns, what it
+shows, and, where its rules are backtested as a portfolio, the backtester.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,8 @@ from bq.strategies.value import mean_of_all, top_k
 if TYPE_CHECKING:
     from bq.market import MarketData
     from bq.strategies.backtester import Backtester
+
+S = TypeVar("S", bound=Settings)  # a strategy's own settings
 
 
 class Exhibit(NamedTuple):
@@ -46,7 +48,7 @@ class Counter(NamedTuple):
     """A line of a run's health: what was counted, how many of how many, and why or which (a reader sees the first)."""
 
     what: str
-    count: int
+    number: int
     of: int
     why: Sequence[str]
 
@@ -63,15 +65,15 @@ def one_cell(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float3
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Generic[S]):
     """How a market becomes events.
 
     cells : category and size of each event; class means are kept apart by them.
     """
 
-    build: Callable[["MarketData", Settings, Wanted], Built]
+    build: Callable[["MarketData", S, Wanted], Built]
     feature_sets: Sequence[FeatureSet]
-    schedule: Callable[["MarketData", Settings], Wanted] = every_bar
+    schedule: Callable[["MarketData", S], Wanted] = every_bar
     cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]] = one_cell
     cross_sectional: bool = False  # whether an event depends on the other symbols of its session
     kind: str = "strategy"  # column that sorts events into kinds
@@ -81,7 +83,17 @@ class Table:
 
 def best_of_session(predictions: pl.DataFrame, by: str | None, settings: Settings) -> pl.DataFrame:
     """Mean outcome of the best `gate.top_k` of each session."""
-    return top_k(predictions, by=by, k=settings.gate.top_k) if by else mean_of_all(predictions)
+    return top_k(predictions, by=by, k=chosen_a_session(settings)) if by else mean_of_all(predictions)
+
+
+def chosen_a_session(settings: Settings) -> int:
+    """`gate.top_k`. Raises BadParameters where it is null."""
+    if settings.gate.top_k is None:
+        raise BadParameters(
+            f"`gate.top_k` must be a whole number for {settings.strategy}, but got nothing: the gate compares so many "
+            "decisions a session. Set gate.top_k."
+        )
+    return settings.gate.top_k
 
 
 def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData") -> list[Component]:
@@ -90,7 +102,7 @@ def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketD
 
 
 @dataclass(frozen=True)
-class Value:
+class Value(Generic[S]):
     """What choosing earns: by it the gate compares a model with the rule score.
 
     earned : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
@@ -102,14 +114,14 @@ class Value:
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
 
-    earned: Callable[[pl.DataFrame, str | None, Settings], pl.DataFrame] = best_of_session
-    name: Callable[[Settings], str] = lambda settings: f"net outcome of the top {settings.gate.top_k}"  # for people
-    requirements: Callable[[pl.DataFrame, Settings, "MarketData"], list[Component]] = nothing_more
-    sizes: Callable[[pl.DataFrame, str, Settings], pl.Series] | None = None
-    contributions: Callable[[pl.DataFrame, str, Settings], pl.DataFrame] | None = None
+    earned: Callable[[pl.DataFrame, str | None, S], pl.DataFrame] = best_of_session
+    name: Callable[[S], str] = lambda settings: f"net outcome of the top {chosen_a_session(settings)}"  # for people
+    requirements: Callable[[pl.DataFrame, S, "MarketData"], list[Component]] = nothing_more
+    sizes: Callable[[pl.DataFrame, str, S], pl.Series] | None = None
+    contributions: Callable[[pl.DataFrame, str, S], pl.DataFrame] | None = None
 
 
-def by_symbol(event: dict[str, Any], settings: Settings) -> Sketch:
+def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:
     """The symbol alone."""
     return Sketch(event["symbol"], {})
 
@@ -120,33 +132,33 @@ def nothing_against(event: Mapping[str, Any], trade: bool, settings: Settings) -
 
 
 @dataclass(frozen=True)
-class Views:
+class Views(Generic[S]):
     """What a strategy has to show of its own; by default nothing.
 
     against : of an event and whether it is traded; what of it reads as the opposite, and that it does not decide, in
     clauses for people.
     """
 
-    exhibits: Callable[[Built, "MarketData", Settings], list[Exhibit]] = lambda made, market, settings: []
-    results: Callable[[pl.DataFrame, Settings, "MarketData"], list[Exhibit]] = lambda predictions, settings, market: []
-    sketch: Callable[[dict[str, Any], Settings], Sketch] = by_symbol  # what an event is made of, and its pay-off
-    notices: Callable[[pl.DataFrame, Settings], list[str]] = lambda events, settings: []  # what a run warns of
+    exhibits: Callable[[Built, "MarketData", S], list[Exhibit]] = lambda made, market, settings: []
+    results: Callable[[pl.DataFrame, S, "MarketData"], list[Exhibit]] = lambda predictions, settings, market: []
+    sketch: Callable[[Mapping[str, Any], S], Sketch] = by_symbol  # what an event is made of, and its pay-off
+    notices: Callable[[pl.DataFrame, S], list[str]] = lambda events, settings: []  # what a run warns of
     counters: Callable[[pl.DataFrame], list[Counter]] = lambda events: []  # of events, for a run's health
-    against: Callable[[Mapping[str, Any], bool, Settings], list[str]] = nothing_against
+    against: Callable[[Mapping[str, Any], bool, S], list[str]] = nothing_against
 
 
 @dataclass(frozen=True)
-class Strategy:
-    """Everything the rest of the house knows about a strategy."""
+class Strategy(Generic[S]):
+    """Everything the rest of the package knows about a strategy."""
 
     name: str
-    settings: type[Settings]
-    table: Table
-    task: Callable[[Settings], Task]  # what is learned of an event, and when a decision trades
+    settings: type[S]
+    table: Table[S]
+    task: Callable[[S], Task]  # what is learned of an event, and when a decision trades
     success: Task | None = None  # what the second tier learns, where there is one
-    value: Value = Value()
-    views: Views = Views()
-    backtester: "Backtester | None" = None  # of rules that trade as a portfolio of their own
+    value: Value[S] = Value()
+    views: Views[S] = Views()
+    backtester: "Backtester[S] | None" = None  # of rules that trade as a portfolio of their own
     quick: str = ""  # parameter overrides of QUICK=1
 
     def features(self, settings: Settings) -> FeatureSet:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData, BadParameters
 from bq.core.files import digest
+from bq.core.scalars import count
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def refuse_leaks(features: FeatureSet) -> FeatureSet:
 
 def weakest_source(events: pl.DataFrame) -> str:
     """The source that a statement about all of these events must name: simulated before modelled before real."""
-    return SOURCES[int(events["source"].cast(pl.Enum(SOURCES)).to_physical().max())]
+    return SOURCES[count(events["source"].cast(pl.Enum(SOURCES)).to_physical().max())]
 
 
 def event_id(strategy: str, symbol: str, t0: str, variant: str) -> str:
@@ -197,15 +198,19 @@ def conform(events: pl.DataFrame, features: FeatureSet, task: Task) -> pl.DataFr
     if nulls:
         raise BadData(f"events must have no missing {', '.join(nulls)}.")
     if frame["event_id"].is_duplicated().any():
-        raise BadData(f"event ids must be unique, but {frame['event_id'].is_duplicated().sum()} events share theirs.")
+        raise BadData(
+            f"event ids must be unique, but {frame['event_id'].is_duplicated().sum()} events share one with another."
+        )
     infinite = [name for name in (*features.columns, "score", "outcome") if frame[name].is_infinite().any()]
     if infinite:
-        raise BadData(f"numbers must be finite or missing, but are infinite: {', '.join(infinite)}.")
+        raise BadData(
+            f"events must hold finite or missing numbers, but these columns hold infinite ones: {', '.join(infinite)}."
+        )
     t0, t1, due = pl.col("t0"), pl.col("t1"), pl.col("t1_due")
     _refuse(frame.filter((due <= t0) | (t1 > due) | (t1 <= t0)), "satisfy t0 < t1 <= t1_due")
     is_open, outcome = t1.is_null(), pl.col("outcome")
     labelled = pl.col("label").is_not_null()
-    unlabelled = ~is_open & ~labelled if task.classes else pl.lit(False)  # a small session has no standings
+    unlabelled = ~is_open & ~labelled if task.classes else pl.lit(False)  # a small session has no z-scores
     torn = (is_open != outcome.is_null()) | (is_open & labelled) | unlabelled | outcome.is_nan()
     _refuse(frame.filter(torn), "have t1, outcome and label, or none of them while open")
     return frame
@@ -232,10 +237,10 @@ def _refuse(wrong: pl.DataFrame, must: str) -> None:
         )
 
 
-def matured(events: pl.DataFrame, *, cut: object = None) -> pl.DataFrame:
+def matured(events: pl.DataFrame, *, cut: dt.datetime | None = None) -> pl.DataFrame:
     """Events that may train, count or be monitored at `cut`: `t1_due` <= cut, whether or not they closed early.
 
     cut : None is the newest end of an event (`t1`): by then it is known what all of these came to.
     """
-    known = pl.col("t1").max() if cut is None else cut
+    known = pl.col("t1").max() if cut is None else pl.lit(cut)
     return events.filter((pl.col("t1_due") <= known) & pl.col("label").is_not_null())

@@ -13,14 +13,14 @@ from bq.strategies.events import regime_columns
 if TYPE_CHECKING:
     from bq.market import MarketData
 
-LABEL = "regime"  # column with the name of the regime that stands; the probabilities' names begin with it
+LABEL = "regime"  # column with the name of the current regime; the probabilities' names begin with it
 
 
 class Timeline(NamedTuple):
     """The regimes of a market, session by session."""
 
     frame: pl.DataFrame  # session, close, the measures of analysis.regimes, a probability for each regime, regime
-    index: str  # which series stands for the market
+    market: str  # which series stands for the market
     periods_per_year: int  # sessions, of the market's calendar
 
     @property
@@ -37,16 +37,16 @@ class Timeline(NamedTuple):
 def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
     """The market's regimes; what a row says was known at its session's close.
 
-    Probabilities are null, never zero, while there is too little history; `regime` is null until one stands.
+    Probabilities are null, never zero, while there is too little history; `regime` is null until there is a first.
     """
     from bq.market.calendars import periods_per_year
 
     index, name = market_index(market.bars, regimes.index)
     columns = regime_columns(regimes.states)
     p = filtered_probabilities(index, states=regimes.states, min_sessions=regimes.min_sessions)
-    standing = held(p, probability=regimes.switch_probability, sessions=regimes.switch_sessions)
+    current = held(p, probability=regimes.switch_probability, sessions=regimes.switch_sessions)
     names = [column.removeprefix(f"{LABEL}_") for column in columns]
-    labels = pl.Series(LABEL, [names[state] if state >= 0 else None for state in standing], dtype=pl.String)
+    labels = pl.Series(LABEL, [names[state] if state >= 0 else None for state in current], dtype=pl.String)
     known = pl.DataFrame(p.astype(np.float32), schema=dict.fromkeys(columns, pl.Float32)).fill_nan(None)
     year = periods_per_year(market.calendar)
     frame = measures(index, periods_per_year=year).drop("iv", "breadth").hstack(known).with_columns(labels)
@@ -54,7 +54,7 @@ def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
 
 
 def attach(events: pl.DataFrame, market: "MarketData", settings: Settings) -> pl.DataFrame:
-    """Events with the probability of each regime (Float32) and the regime that stands (String) at their session.
+    """Events with the probability of each regime (Float32) and the current regime (String) at their session.
 
     Null where the session is not one of the index, or comes before there are probabilities; the log says how many, and
     which series is the index.
@@ -62,7 +62,7 @@ def attach(events: pl.DataFrame, market: "MarketData", settings: Settings) -> pl
     line = timeline(market, settings.learning.regimes or Regimes())
     found = joined(events, line)
     unknown = found[line.columns[0]].null_count()
-    log.info("regimes of %s: none known yet at %d of %d events", line.index, unknown, len(found))
+    log.info("the market regimes (of %s) are not known yet at %d of %d events", line.market, unknown, len(found))
     return found
 
 
@@ -74,7 +74,7 @@ def joined(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
 
 
 def summary(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
-    """How much there is of each regime, and what the market was like while it stood: a row for each, in their order.
+    """How much there is of each regime, and what the market was like meanwhile: a row for each, in their order.
 
     events : with the columns of `attach`. Returns regime, events, dates, sessions, spells, expected_stay (sessions),
     growth, and the mean of each measure of `analysis.regimes`. The expected stay is the mean length of a spell, the

@@ -1,35 +1,29 @@
 """The event store: built once, extended as bars arrive, rebuilt where history changed."""
 
 import datetime as dt
-import json
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from filelock import FileLock, Timeout
 
-from bq.core import files, paths
+from bq.core import files
 from bq.core.errors import BadData
 from bq.core.log import log
-from bq.core.section import Affects, part
+from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.market.calendars import sessions
+from bq.strategies import event_set
 from bq.strategies.contract import Strategy
+from bq.strategies.event_set import TABLES
 from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform
 from bq.strategies.task import Task
 
-STATE, LOCK = "state.json", ".lock"
-LOCK_SECONDS = 60.0  # another's reading or writing of the tables is waited for
-TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
 HANDED = tuple(f".{name}" for name in TABLES)  # in the folder of a run under way
 DAY = ("symbol", "session")
-BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
 
 
 class Collection(NamedTuple):
@@ -41,23 +35,15 @@ class Collection(NamedTuple):
     built: int  # events computed in this call
 
 
-@cache
-def code_digest() -> str:
-    """Digest of the source code that computes events, as this process found it: later changes are not what it runs."""
-    package = paths.CHECKOUT / "bq"
-    sources = sorted(path for folder in BUILDERS for path in (package / folder).rglob("*.py"))
-    return files.digest([[str(path.relative_to(package)), files.sha256(path)] for path in sources])
-
-
 def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Collection:
-    """The events of `settings`' schedule: those stored that still hold, and the missing ones built now.
+    """The events of `settings`' schedule: the stored ones that are still valid, and the missing ones computed now.
 
-    A stored event holds while its symbol's bars up to the store's last session are unchanged; an open one only until
+    A stored event is valid while its symbol's bars up to the store's last session are unchanged; an open one only until
     there are newer bars. Ids do not depend on when an event was built.
     """
     wanted = strategy.table.schedule(market, settings)
-    folder = _folder(strategy, settings)
-    found = _read(folder)
+    folder = event_set.folder_of(strategy, settings)
+    found = event_set.read(folder)
     stored = _holding(found, market, whole=strategy.table.cross_sectional)
     kept = len(stored.events)
     missing = _missing(wanted, stored)
@@ -69,10 +55,10 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
         raise BadData(_nothing(strategy, stored.refused))
     stored = Built(stored.events.sort("t0", "symbol"), stored.refused.sort("session", "symbol"))
     if count:
-        _save(folder, stored, market, instead_of=found)
+        event_set.save(folder, stored, market, instead_of=found)
     new = len(stored.events) - kept
     stored = _scheduled(stored, wanted)
-    log.info("events: %d, of which %d built now", len(stored.events), new)
+    log.info("%d events, %d of them computed now", len(stored.events), new)
     return finished(strategy, settings, market, stored, new)
 
 
@@ -99,9 +85,8 @@ def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.d
     """The events of one session, on the schedule or not, for deciding; nothing is stored."""
     symbols = market.bars.filter(pl.col("session") == session)["symbol"].unique().sort()
     if symbols.is_empty():
-        raise BadData(
-            f"DATE must be a session with bars, but {session} has none; the newest is {market.bars['session'].max()}."
-        )
+        newest = day(market.bars["session"].max())
+        raise BadData(f"DATE must be a session with bars, but {session} has none; the newest is {newest}.")
     built = strategy.table.build(market, settings, {symbol: [session] for symbol in symbols})
     return finished(strategy, settings, market, built, len(built.events)).events
 
@@ -161,93 +146,43 @@ def _content(column: pl.Series) -> bytes:
     return known.to_numpy().tobytes() + values.to_numpy().tobytes()
 
 
-def _folder(strategy: Strategy, settings: Settings) -> Path:
-    """Folder of one event set: by the code that computes it, and by everything but the bars that it depends on."""
-    key = files.digest(part(settings, Affects.EVENTS))
-    return paths.events(strategy.name) / f"{code_digest()}-{key}"
-
-
-class _Found(NamedTuple):
-    """An event set as it lies on the disk."""
-
-    state: bytes  # as it stands; empty where there is none
-    through: dt.date | None = None  # None where the tables are not those that were saved with the state
-    symbols: dict[str, str] = {}  # digest of each one's bars up to `through`
-    tables: tuple[bytes, ...] = ()  # the very bytes whose hashes the state holds
-
-
-def _read(folder: Path) -> _Found:
-    """What is stored, as one save left it."""
-    if not (folder / STATE).exists():
-        return _Found(b"")
-    with _alone(folder):  # also without: bytes of two saves do not fit together, and count as damaged
-        return _found(folder)
-
-
-def _found(folder: Path) -> _Found:
-    content = b""
-    try:
-        content = (folder / STATE).read_bytes()
-        state, tables = json.loads(content), tuple((folder / name).read_bytes() for name in TABLES)
-        if [files.sha256(table) for table in tables] == state["tables"]:
-            return _Found(content, dt.date.fromisoformat(state["through"]), dict(state["symbols"]), tables)
-    except (OSError, ValueError, TypeError, LookupError):
-        pass
-    log.warning("the stored events in %s are damaged: built again", folder)
-    return _Found(content)
-
-
-@contextmanager
-def _alone(folder: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of an event set; False where it cannot be had. Universes of other names share an event set.
-
-    It is held while files are read or written, not while events are built.
-    """
-    lock = FileLock(folder / LOCK, timeout=LOCK_SECONDS if wait else 0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (Timeout, OSError, NotImplementedError) as error:  # held, not ours to write, a disk without locks
-        log.debug("no lock of %s: %s", folder, error)
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def _holding(found: _Found, market: MarketData, *, whole: bool) -> Built:
-    """What is stored and still holds: events and refused dates of symbols whose history is unchanged; of events that
+def _holding(found: event_set.Stored, market: MarketData, *, whole: bool) -> Built:
+    """What is stored and still valid: events and refused dates of symbols whose history is unchanged; of events that
     are open only where no bar is newer.
 
     whole : one symbol's change makes all events stale.
     """
     nothing = Built(pl.DataFrame(), pl.DataFrame())
-    last, newest = found.through, market.bars["session"].max()
+    last = found.through
     if last is None:
         return nothing
+    newest = day(market.bars["session"].max())
     if newest < last:
-        log.info("the stored events know bars up to %s, these end before: built again", last)
+        log.info(
+            "the stored events were computed from bars up to %s, but the bars read now end earlier: "
+            "all are computed again",
+            last,
+        )
         return nothing
     present = set(market.bars["symbol"].unique())
     known = {symbol: digest for symbol, digest in found.symbols.items() if symbol in present}
     good = [symbol for symbol, digest in known.items() if market.content(symbol, last) == digest]
     changed = sorted(set(known) - set(good))
     if whole and (changed or set(found.symbols) != present):
-        log.info("the cross-section changed: built again")
+        log.info("the symbols or their history changed: all events of the cross-section are computed again")
         return nothing
     if changed:
-        log.warning("history changed, events rebuilt: %s", ", ".join(changed))
+        log.warning("the history of some symbols changed, and their events are computed again: %s", ", ".join(changed))
     events, refused = (files.read_parquet(table).filter(pl.col("symbol").is_in(good)) for table in found.tables)
     return Built(events if newest == last else events.filter(pl.col("t1").is_not_null()), refused)
 
 
 def _scheduled(stored: Built, wanted: Wanted) -> Built:
     """The rows on the schedule: a schedule that is drawn may leave out what an earlier draw had."""
-    keep = {"on": DAY, "how": "semi", "maintain_order": "left"}
     schedule = _days(wanted)
-    return Built(*(frame.join(schedule, **keep) if len(frame) else frame for frame in stored))
+    return Built(
+        *(frame.join(schedule, on=DAY, how="semi", maintain_order="left") if len(frame) else frame for frame in stored)
+    )
 
 
 def _missing(wanted: Wanted, stored: Built) -> Wanted:
@@ -266,46 +201,10 @@ def _days(wanted: Wanted) -> pl.DataFrame:
     return frame.explode("session").drop_nulls()
 
 
-def _save(folder: Path, stored: Built, market: MarketData, *, instead_of: _Found) -> None:
-    """Save what was built, unless another process saved since `instead_of` was read: that stays, and this in memory.
-
-    State last, with the hashes of what was written: tables that it does not fit are built again by the next run.
-    """
-    last, tables = market.bars["session"].max(), [files.parquet(table) for table in stored]
-    state = {
-        "through": last,
-        "tables": [files.sha256(table) for table in tables],
-        "symbols": {symbol: market.content(symbol, last) for symbol in market.bars["symbol"].unique().sort()},
-    }
-    with _alone(folder) as alone:
-        if not alone:
-            log.warning("the events built now are not stored: %s cannot be locked, or is held by another", folder)
-            return
-        if _state_of(folder) != instead_of.state:
-            log.info("the events built now are not stored: another process stored this set meanwhile")
-            return
-        for name, table in zip(TABLES, tables, strict=True):
-            files.write_bytes(folder / name, table)
-        files.write_json(folder / STATE, state)
-    code, _, key = folder.name.partition("-")
-    for other in folder.parent.glob(f"{'?' * len(code)}-{'?' * len(key)}"):
-        if not other.name.startswith(code):  # made by other code: never read again
-            with _alone(other, wait=False) as alone:
-                if alone:
-                    shutil.rmtree(other, ignore_errors=True)
-
-
-def _state_of(folder: Path) -> bytes:
-    """The state as it stands; empty where there is none."""
-    with suppress(FileNotFoundError):
-        return (folder / STATE).read_bytes()
-    return b""
-
-
 def _nothing(strategy: Strategy, refused: pl.DataFrame) -> str:
     reasons = refused.group_by("reason").len().sort("len", descending=True).rows() if len(refused) else []
     why = "; ".join(f"{count} dates: {reason}" for reason, count in reasons) or "no date is scheduled"
     return (
-        f"{strategy.name}: at least one event must come of the bars, but none did ({why}). "
-        "Bring more history or more dates."
+        f"{strategy.name}: the bars must give at least one event, but gave none ({why}). "
+        "Bring a longer history or schedule more dates."
     )

@@ -1,1 +1,1 @@
-"""Optuna over parameters: every trial is remembered, and what is chosen is judged against all that was tried."""
+"""Parameter search with Optuna: every trial is recorded, and the best is judged against all trials."""

@@ -1,7 +1,7 @@
-"""`TARGET=model`: hyperparameters of `learning.model` on inner purged folds, before anything the gate looks at.
+"""`TARGET=model`: search the hyperparameters of `learning.model` on inner purged folds, before what the gate judges.
 
-The events are those that every outer fold may train on: they ended before the first outer test block and before the
-newest window. What wins here still has to pass the gate of a retrain.
+Its events are those that every outer fold may train on: they ended before the first outer test block and before the
+newest window. The best trial still has to pass the gate of a retrain.
 """
 
 from typing import Any, NamedTuple
@@ -12,12 +12,13 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from bq.core import files
 from bq.core.errors import BadData
+from bq.core.scalars import moment, number, number_or_none
 from bq.core.settings import Settings
 from bq.learning import layers, metrics, splits, walkforward
 from bq.learning.layers import STACK
 from bq.serving import gates, ledger
 from bq.stats.bootstrap import Interval
-from bq.strategies import store
+from bq.strategies import event_set
 from bq.strategies.contract import Strategy
 from bq.strategies.events import matured
 from bq.strategies.task import Task
@@ -31,17 +32,17 @@ PART = "inner validation"
 
 
 class Score(NamedTuple):
-    """What one set of hyperparameters did on the inner folds."""
+    """Score of one set of hyperparameters on the inner folds."""
 
     by_session: pl.DataFrame  # session, figure; higher is better
-    series: pl.DataFrame  # session, value: what deciding by it would have earned
+    series: pl.DataFrame  # session, value: result of deciding by it
     oos: pl.DataFrame
 
     @property
     def value(self) -> float:
         """Mean over sessions."""
-        mean = self.by_session["figure"].mean()
-        return np.nan if mean is None else float(mean)
+        mean = number_or_none(self.by_session["figure"].mean())
+        return np.nan if mean is None else mean
 
 
 def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: bool) -> Tuned:
@@ -60,7 +61,7 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
     def evaluate(number: int, values: Values) -> tuple[float, Values]:
         made = score(part, strategy, applied(inner, values))
         if not np.isfinite(made.value):
-            raise Infeasible("no session of validation has a figure: too few events in each")
+            raise Infeasible("no validation session has a figure: too few events in each")
         if name:
             trial = ledger.Trial(KIND, name, number, values, made.series, part["symbol"].unique())
             ledger.record(settings.namespace, [trial])
@@ -88,16 +89,16 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
 def training_part(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
     """The matured events that ended before the first outer test block and before the newest window."""
     task = strategy.task(settings)
-    ripe = matured(events.with_columns(label=task.label(pl.col("outcome"))))
-    outer = splits.purged_walk_forward(ripe, settings.learning)[0].train
-    return ripe[np.intersect1d(outer, splits.newest_window(ripe, settings.learning)[0])]
+    known = matured(events.with_columns(label=task.label(pl.col("outcome"))))
+    outer = splits.purged_walk_forward(known, settings.learning)[0].train
+    return known[np.intersect1d(outer, splits.newest_window(known, settings.learning)[0])]
 
 
 def inner_settings(part: pl.DataFrame, settings: Settings) -> Settings:
     """The settings of a walk-forward inside the training part: the inner folds of a stack, over its share of events."""
     stack = settings.learning.stack
     begin = part["t0"].sort()[int(len(part) * (1.0 - stack.inner_share))]
-    days = max((part["t0"].max() - begin).days // stack.inner_folds, 1)
+    days = max((moment(part["t0"].max()) - begin).days // stack.inner_folds, 1)
     inner = {"folds": stack.inner_folds, "test_days": days, "newest_days": days, "compare": []}
     return settings.model_copy(update={"learning": settings.learning.model_copy(update=inner)})
 
@@ -109,14 +110,14 @@ def _check(part: pl.DataFrame, inner: Settings) -> None:
     except BadData as error:
         raise BadData(
             f"tuning: the training part ({len(part)} events before the first test block) must have room for "
-            f"{inner.learning.folds} inner folds (learning.stack.inner_folds, inner_share), but: {error}"
+            f"{inner.learning.folds} inner folds (learning.stack.inner_folds, inner_share), but {error}"
         ) from None
 
 
 def search_space(strategy: Strategy, settings: Settings) -> tuple[Ranges, Values]:
-    """Ranges of the candidate's hyperparameters by dotted name, and those given.
+    """Search ranges of the candidate's hyperparameters by dotted name, and their given values.
 
-    Of a stack those of its base models and of its meta-learner.
+    For a stack: those of its base models and of its meta-learner.
     """
     kind = layers.kind_of(len(strategy.task(settings).classes))
     layers.check(settings.learning, kind)
@@ -125,18 +126,26 @@ def search_space(strategy: Strategy, settings: Settings) -> tuple[Ranges, Values
     defaults: dict[str, Any] = {}
     for layer in [*settings.learning.stack.models, layers.META] if chosen == STACK else [chosen]:
         for key, (default, low, high, log) in known.get(layer, {}).items():
-            whole = isinstance(low, int) and isinstance(high, int)
             name = f"learning.hyperparameters.{layer}.{key}"
-            ranges[name] = (IntDistribution if whole else FloatDistribution)(low, high, log=log)
+            if isinstance(low, int) and isinstance(high, int):
+                ranges[name] = IntDistribution(low, high, log=log)
+            else:
+                ranges[name] = FloatDistribution(low, high, log=log)
             defaults[name] = default
     return ranges, defaults | values_of(settings, ranges)
 
 
 def study_name(part: pl.DataFrame, settings: Settings, ranges: Ranges) -> str:
-    """One name for one search: other events, parameters, ranges or code make another."""
-    beside = {"tuning": {"trials", "objective"}, "run": True, "gate": True, "market": True, "learning": {"compare"}}
+    """Name of the study: it changes with events, parameters, ranges and code."""
+    beside: dict[str, Any] = {
+        "tuning": {"trials", "objective"},
+        "run": True,
+        "gate": True,
+        "market": True,
+        "learning": {"compare"},
+    }
     content = part.select("event_id", "label", "outcome").write_ipc(None).getvalue()
-    given = [settings.model_dump(mode="json", exclude=beside), files.sha256(content), store.code_digest()]
+    given = [settings.model_dump(mode="json", exclude=beside), files.sha256(content), event_set.code_digest()]
     digest = files.digest([*given, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
     return f"{settings.namespace}_{KIND}_{settings.learning.model}_{digest}"
 
@@ -153,7 +162,7 @@ def score(part: pl.DataFrame, strategy: Strategy, settings: Settings) -> Score:
 
 
 def objective(task: Task) -> str:
-    """What is maximised, for people."""
+    """Name of the objective, for people."""
     return "log-likelihood per event [nats]" if task.classes else "rank IC"
 
 
@@ -164,7 +173,7 @@ def _verdict(
     blocks = gates.blocks(winner.oos, settings)
     blocks = blocks if strategy.task(settings).classes else blocks.of_ic
     gain: Interval = blocks.mean((pairs["figure"] - pairs["figure_given"]).to_numpy())
-    number, trials = found["winner"]["number"], len(found["trials"])
+    best, trials = found["winner"]["number"], len(found["trials"])
     rows = [
         [
             found["objective"],
@@ -173,14 +182,14 @@ def _verdict(
             f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
         ]
     ]
-    means = [f"{one['value'].mean():+.4f}" for one in (winner.series, before.series)]
+    means = [f"{number(one['value'].mean()):+.4f}" for one in (winner.series, before.series)]
     rows.append([strategy.value.name(settings), *means, ""])
     return {
         "decision": "done",
-        "headline": f"Best of {trials} trials is trial {number}; it still has to pass the gate of a retrain",
+        "headline": f"Trial {best} is the best of {trials}; it still has to pass the gate of a retrain",
         "reasons": [
             f"{found['objective']} {winner.value:+.4f}, as given {before.value:+.4f}; difference {gain}. The "
-            f"interval does not know that the best of {trials} was chosen: only the gate, on later events, does.",
+            f"interval ignores that the best of {trials} trials was chosen; the gate judges it on later events.",
             f"Inner validation: {len(winner.oos):,} events of {gain.n:,} sessions, "
             f"{settings.learning.stack.inner_folds} purged folds before the first test block of the walk-forward.",
         ],
@@ -188,7 +197,7 @@ def _verdict(
         "components": [],
         "second_tier": [],
         "table": {
-            "columns": ["figure", f"winner (trial {number})", "as given", "difference"],
+            "columns": ["figure", f"winner (trial {best})", "as given", "difference"],
             "rows": rows,
             "note": "Mean over sessions; intervals by stationary bootstrap over sessions.",
         },

@@ -1,4 +1,4 @@
-"""From the values of a trial to settings, and to a parameter file that every target takes as `PARAMS=`."""
+"""Values of a trial as settings, and as a parameter file that every target takes as `PARAMS=`."""
 
 import copy
 from functools import partial
@@ -13,11 +13,11 @@ from bq.core.parameter_text import description, head, render
 from bq.core.settings import Settings
 
 S = TypeVar("S", bound=Settings)
-DIGITS = 6  # significant ones of a tuned number, in the file as in the backtest
+DIGITS = 6  # significant digits of a tuned number, in the file as in the backtest
 
 
 def applied(settings: S, values: dict[str, Any]) -> S:
-    """The settings with other values, by dotted name. Raises BadParameters where the strategy does not implement one.
+    """The settings with other values, by dotted name. Raises BadParameters where a value is not implemented.
 
     >>> from bq.core.settings import Market, Learning
     >>> given = Settings(strategy="toy", market=Market(), learning=Learning(features="a", model="b"))
@@ -38,7 +38,7 @@ def applied(settings: S, values: dict[str, Any]) -> S:
 
 
 def rounded(value: Any) -> Any:
-    """A number without the digits that mean nothing.
+    """A number rounded to its significant digits.
 
     >>> rounded(2.3000000000000003), rounded(50)
     (2.3, 50)
@@ -47,7 +47,7 @@ def rounded(value: Any) -> Any:
 
 
 def values_of(settings: Settings, names: Any) -> dict[str, Any]:
-    """The settings' own values of these dotted names; what is not set is left out."""
+    """The settings' values of these dotted names; a name that is not set is left out."""
     whole, found = settings.model_dump(), {}
     for name in names:
         node: Any = whole
@@ -59,10 +59,10 @@ def values_of(settings: Settings, names: Any) -> dict[str, Any]:
 
 
 def write(target: Path, values: dict[str, Any], model: type[Settings], *, source: Path, note: str) -> None:
-    """Write a whole parameter file: what takes effect by `source` and what it extends, and `values` put in.
+    """Write a whole parameter file: the effective values of `source` (and of what it extends), replaced by `values`.
 
-    values : by dotted name. What was overridden by `SET=` is no part of it. note : comment at the top.
-    Raises BadParameters should what was written not read back as it was meant.
+    values : by dotted name. Overrides by `SET=` are not included. note : comment at the top.
+    Raises BadParameters where the written file does not read back as intended.
     """
     whole = copy.deepcopy(params.read(source, model).values)
     for name, value in values.items():
@@ -74,7 +74,7 @@ def write(target: Path, values: dict[str, Any], model: type[Settings], *, source
 
 
 def _put(whole: dict[str, Any], name: str, value: Any) -> None:
-    """Set a value by its dotted name; sections that are not there are made."""
+    """Set a value by its dotted name; missing sections are created."""
     node, parts = whole, name.split(".")
     for part in parts[:-1]:
         if node.get(part) is None:

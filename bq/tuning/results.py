@@ -1,4 +1,4 @@
-"""What a tuning leaves: everything in one JSON, a table of trials, the winner's curves, and its parameters as YAML."""
+"""Results of a tuning: one JSON with everything, a table of trials, return curves, and the best parameters as YAML."""
 
 import math
 from pathlib import Path
@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bq.core import files
 from bq.core.errors import BadData
+from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.tuning import parameters
 from bq.tuning.study import Study
@@ -22,12 +23,12 @@ RESULTS, CURVES, TRIALS = "tuning.json", "curves.parquet", "trials.csv"
 class Tuned(NamedTuple):
     """A finished tuning."""
 
-    results: dict[str, Any]  # plain values; what `tuning.json` holds
-    curves: pl.DataFrame  # session, part, and what was earned in it by winner, given and (strategy) buy_and_hold
+    results: dict[str, Any]  # plain values, the content of `tuning.json`
+    curves: pl.DataFrame  # session, part, and the returns of winner, given and (strategy) buy_and_hold
 
     @property
     def trials(self) -> pl.DataFrame:
-        """One row a trial, best first: number, value, state, reason, trades, and its values."""
+        """One row per trial, best first: number, value, state, reason, trades, and its values."""
         rows = [
             {name: row[name] for name in ("number", "state", "value", "trades", "reason")} | row["values"]
             for row in self.results["trials"]
@@ -42,7 +43,7 @@ class Tuned(NamedTuple):
 
 
 def describe(study: Study, *, name: str | None) -> dict[str, Any]:
-    """The part of the results that comes from the study alone, as plain values."""
+    """The results that depend on the study alone, as plain values."""
     found: dict[str, Any] = {
         "study": name or "in memory",
         "seed": study.seed,
@@ -66,12 +67,12 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def rounded_values(trial: FrozenTrial) -> dict[str, Any]:
-    """The values of a trial as they are applied."""
+    """The values of a trial, rounded as they are applied."""
     return {name: parameters.rounded(value) for name, value in trial.params.items()}
 
 
 def as_study(results: dict[str, Any]) -> optuna.Study:
-    """A study in memory of the trials of some results."""
+    """A study in memory with the trials of these results."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     ranges = {name: json_to_distribution(text) for name, text in results["ranges"].items()}
     made = optuna.create_study(direction="maximize", study_name=results["study"])
@@ -85,9 +86,9 @@ def as_study(results: dict[str, Any]) -> optuna.Study:
 def importances(study: optuna.Study) -> list[tuple[str, float]]:
     """Share of each parameter in the spread of the objective (fANOVA, Hutter et al. 2014), largest first.
 
-    Empty where fewer than four trials are feasible or all are worth the same.
+    Empty where fewer than four trials are feasible or all have the same value.
     """
-    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    values = [number(trial.value) for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     if len(values) < 4 or np.ptp(values) == 0:
         return []
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
@@ -95,7 +96,7 @@ def importances(study: optuna.Study) -> list[tuple[str, float]]:
 
 
 def plain(value: Any) -> Any:
-    """JSON's values alone: what is not finite is None."""
+    """Values that JSON has: a number that is not finite becomes None."""
     if isinstance(value, dict):
         return {key: plain(own) for key, own in value.items()}
     if isinstance(value, list | tuple):
@@ -106,9 +107,9 @@ def plain(value: Any) -> Any:
 
 
 def save(tuned: Tuned, folder: Path, *, source: Path, model: type[Settings]) -> list[dict[str, str]]:
-    """Write everything into a run folder; what may be downloaded, with its label.
+    """Write everything into a run folder; return the downloads with their labels.
 
-    source : the parameter file whose text the optimised one takes on. model : what it holds.
+    source : parameter file that the optimised one is made from. model : its settings class.
     """
     strategy, target = tuned.results["strategy"], tuned.results["target"]
     optimised = f"{strategy}_optimised.yaml"
@@ -126,8 +127,8 @@ def save(tuned: Tuned, folder: Path, *, source: Path, model: type[Settings]) -> 
 
 
 def load(folder: Path | str) -> Tuned:
-    """What `save` wrote, for reading. Raises BadData where there is none."""
+    """Read what `save` wrote. Raises BadData where there is none."""
     folder = Path(folder)
     if not (folder / RESULTS).is_file():
-        raise BadData(f"{folder}: must hold {RESULTS} of a tuning, but does not. Make one with `make tune`.")
+        raise BadData(f"{folder}: must hold {RESULTS} of a tuning, but does not. Run `make tune`.")
     return Tuned(files.read_json(folder / RESULTS), files.read_parquet(folder / CURVES))

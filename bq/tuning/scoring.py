@@ -1,4 +1,4 @@
-"""Scores of one set of parameters after another on the same spans: which may be chosen, and what the ledger keeps."""
+"""Scores of the trials of a study on the same spans: which are feasible, and what the trial ledger keeps."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ BATCH = 25  # trials written to the ledger at once
 def feasible(made: Score, spans: Sequence[Span], *, min_trades: int) -> Score:
     """The score itself. Raises Infeasible with fewer closed trades, or where a span has no objective."""
     if made.trades < min_trades:
-        raise Infeasible(f"{made.trades} trades closed, fewer than tuning.min_trades ({min_trades})")
+        raise Infeasible(f"{made.trades} closed trades, fewer than tuning.min_trades ({min_trades})")
     without = [span for span, value in zip(spans, made.folds, strict=True) if not np.isfinite(value)]
     if without:
-        raise Infeasible(f"the objective has no value from {without[0].start} to {without[0].end}: too little traded")
+        raise Infeasible(f"the objective has no value from {without[0].start} to {without[0].end}: too few trades")
     return made
 
 
 def until(data: MarketData, last: dt.date) -> MarketData:
-    """The market without the sessions after one."""
+    """The market up to and including session `last`."""
     return replace(data, bars=data.bars.filter(pl.col("session") <= last))
 
 
 class Scores:
-    """Scores of trials; those of a study that is kept go to the ledger in batches."""
+    """Scores of trials; a kept study writes them to the trial ledger in batches."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Scores:
         return made.value, {"folds": made.folds, "trades": made.trades}
 
     def finish(self, trials: Sequence[FrozenTrial]) -> None:
-        """Score again what an earlier process finished, and write the rest."""
+        """Score again the trials that an earlier process finished, and write the rest."""
         for trial in trials:
             if trial.state == TrialState.COMPLETE and trial.number not in self.of:
                 self.evaluate(trial.number, trial.params)
         self._write()
 
     def matrix(self) -> pl.DataFrame:
-        """Daily returns of the trials on the sessions of validation: session, and one column a trial."""
+        """Daily returns of the trials on the sessions of validation: session, and one column per trial."""
         columns = {f"{KIND}/{self._name}/{number}": made.series["value"] for number, made in sorted(self.of.items())}
         return next(iter(self.of.values())).series.select("session").with_columns(**columns)
 

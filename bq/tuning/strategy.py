@@ -1,17 +1,20 @@
-"""`TARGET=strategy`: which parameters of a strategy's rules did best on validation folds, and how much that proves.
+"""`TARGET=strategy`: search the parameters of a strategy's rules on validation folds, and judge the best trial.
 
-A trial is worth the mean of its objective over the folds. Bars of the holdout are not looked at before the best trial
-is known; it alone is scored there.
+The score of a trial is the mean of its objective over the folds. The bars of the holdout are not read before the best
+trial is known; it alone is scored there.
 """
+
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bq.core import files
+from bq.core.errors import BadParameters
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import ledger
-from bq.strategies import store
-from bq.strategies.backtester import Range
+from bq.strategies import event_set
+from bq.strategies.backtester import Backtester, Range
 from bq.strategies.contract import Strategy
 from bq.tuning import evidence, study, verdict
 from bq.tuning.parameters import applied, values_of
@@ -23,29 +26,37 @@ from bq.tuning.windows import divide
 
 
 def ranges_of(strategy: Strategy) -> Ranges:
-    """What a search tries, by dotted name, as Optuna takes it."""
-    return {name: _distribution(of) for name, of in strategy.backtester.ranges.items()}
+    """Search ranges by dotted name, as Optuna distributions."""
+    return {name: _distribution(of) for name, of in _backtester(strategy).ranges.items()}
+
+
+def _backtester(strategy: Strategy) -> Backtester:
+    if strategy.backtester is None:
+        raise BadParameters(f"TARGET=strategy must be of a strategy with a backtester, but {strategy.name} has none.")
+    return strategy.backtester
 
 
 def _distribution(of: Range | tuple) -> BaseDistribution:
     if not isinstance(of, Range):
         return CategoricalDistribution(of)
-    whole = all(isinstance(part, int) for part in of)
-    return (IntDistribution if whole else FloatDistribution)(of.low, of.high, step=of.step)
+    if isinstance(of.low, int) and isinstance(of.high, int) and isinstance(of.step, int):
+        return IntDistribution(of.low, of.high, step=of.step)
+    return FloatDistribution(of.low, of.high, step=of.step)
 
 
 def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool) -> Tuned:
     """Search, then score the best trial on the holdout and judge it; for a strategy with a backtester.
 
     keep : whether the study and its trials are kept; an existing study with the same data, parameters and code is
-    resumed. Without it nothing is written, for a look by hand, which is judged among all that was kept before.
+    resumed. Otherwise nothing is written; the trials are judged together with all kept ones.
 
-    Raises BadData where no trial is feasible or history is too short, BadParameters where a model would judge sessions
-    that it may have been trained on.
+    Raises BadData where no trial is feasible or history is too short, BadParameters where a model would be asked about
+    sessions that it may have been trained on.
     """
-    ranges, whole = ranges_of(strategy), strategy.backtester.scorer(data, settings)
+    ranges, scorer = ranges_of(strategy), _backtester(strategy).scorer
+    whole = scorer(data, settings)
     windows = divide(whole.sessions, settings.tuning)
-    seen = strategy.backtester.scorer(until(data, windows.validation.end), settings)
+    seen = scorer(until(data, windows.validation.end), settings)
     name = study_name(settings, data, ranges) if keep else None
     under_way = study.begin(name, ranges, seed=settings.tuning.seed, first=values_of(settings, ranges))
     scores = Scores(seen, settings, windows, name)
@@ -64,7 +75,7 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     if name:
         trial = ledger.Trial(HOLDOUT, name, best.number, best.params, held_out, whole.symbols)
         ledger.record(settings.namespace, [trial])
-    else:  # what is not kept was tried all the same
+    else:  # trials that are not kept count all the same
         tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")
     kept = ledger.on(settings.namespace, held_out["session"], whole.symbols).columns
     looks = sum(column.startswith(f"{HOLDOUT}/") for column in kept) + (name is None)
@@ -74,8 +85,8 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
 
 
 def study_name(settings: Settings, data: MarketData, ranges: Ranges) -> str:
-    """One name for one search: other data, parameters, ranges or code make another."""
-    beside = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
-    parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, store.code_digest()]
+    """Name of the study: it changes with data, parameters, ranges and code."""
+    beside: dict[str, Any] = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
+    parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, event_set.code_digest()]
     digest = files.digest([*parts, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
     return f"{settings.namespace}_{KIND}_{settings.tuning.objective}_{digest}"

@@ -1,7 +1,7 @@
-"""One Optuna study: seeded trial by trial, kept as it goes, taken up again where a kill ended it.
+"""One Optuna study: seeded trial by trial, written as it runs, and resumed where it was interrupted.
 
-A study that is kept lies in a journal file, data/tuning/<name>.log, which one process writes at a time. Where
-`BQ_DATABASE_URL` is PostgreSQL it lies there, and several machines may work on it together.
+A kept study lies in a journal file, data/tuning/<name>.log, which one process writes at a time. Where
+`BQ_DATABASE_URL` is PostgreSQL it lies there, and several machines may run trials of it at the same time.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import optuna
 import sqlalchemy as sa
 from filelock import FileLock
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -22,24 +22,25 @@ from optuna.trial import FrozenTrial, TrialState
 from bq.core import db, files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import log, progress
+from bq.core.scalars import number
 from bq.core.secrets import redact
 
 Ranges = dict[str, BaseDistribution]
 Values = dict[str, Any]  # of one trial, by dotted name of the parameter
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-HEARTBEAT_SECONDS = 15  # of a trial under way in PostgreSQL; without one for four times as long it is run again
+HEARTBEAT_SECONDS = 15  # of a running trial in PostgreSQL; after four times as long without one the trial is run again
 RETRIES = 3
-SCHEMA = "optuna"  # in PostgreSQL: its tables have names that ours have too
-LINES = 5  # of a study in a log
+SCHEMA = "optuna"  # in PostgreSQL: Optuna and bq have tables of the same names
+LINES = 5  # of progress in a log
 
 
 class Infeasible(optuna.TrialPruned):
-    """A trial that cannot be chosen; the message says why."""
+    """A trial that cannot be chosen; the message gives the reason."""
 
 
 class Study(NamedTuple):
-    """A study under way. Made by `begin`."""
+    """A running study. Made by `begin`."""
 
     working: optuna.Study
     journal: optuna.Study | None  # where each trial of `working` is written once it is finished
@@ -48,15 +49,15 @@ class Study(NamedTuple):
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """The finished trials in order: chosen from (complete) or infeasible (pruned)."""
+        """The finished trials in order: feasible (complete) or infeasible (pruned)."""
         return self.working.get_trials(deepcopy=False, states=FINISHED)
 
 
 def begin(name: str | None, ranges: Ranges, *, seed: int, first: Values) -> Study:
-    """Begin a study, or take up the one of that name.
+    """Begin a study, or resume the one of that name.
 
-    name : under which it is kept; None: in memory alone. first : what a new study tries first, where that lies within
-    the ranges. A study is of one name, one set of ranges and one seed: what changes them must change the name.
+    name : under which it is kept; None: in memory alone. first : values that a new study tries first, if they lie
+    within the ranges. A name stands for one set of ranges and one seed: whatever changes them must change the name.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if name is not None and db.engine().dialect.name == "postgresql":
@@ -71,17 +72,17 @@ def begin(name: str | None, ranges: Ranges, *, seed: int, first: Values) -> Stud
 
 
 def run(study: Study, evaluate: Callable[[int, Values], tuple[float, Values]], *, trials: int) -> None:
-    """Go on until `trials` are finished.
+    """Run until `trials` trials are finished.
 
-    evaluate : of a trial's number and its values; what is to be maximised, and figures to keep beside it. Raises
-    Infeasible where the trial cannot be chosen. Any other error ends the study, which goes on from there next time.
+    evaluate : takes a trial's number and its values; returns the value to maximise and figures to keep with it. Raises
+    Infeasible where the trial cannot be chosen. Any other error stops the study, which can be resumed.
 
-    A trial's values depend on the seed and on the trials finished before it, not on the process: a study that was
-    interrupted gives the trials that it would have given in one go. (Not in PostgreSQL, where others work beside.)
+    A trial's values depend on the seed and on the trials finished before it, not on the process: an interrupted study
+    gives the same trials as an uninterrupted one. (Not in PostgreSQL, where other processes may add trials.)
     """
     already = len(study.trials)
     if already:
-        log.info("tuning: %d trials were finished before", already)
+        log.info("tuning: study resumed, %d trials finished already", already)
     try:
         for done in progress(_until(study, trials), total=max(trials - already, 0), description="tuning"):
             study.working.sampler = _sampler(study)
@@ -91,8 +92,8 @@ def run(study: Study, evaluate: Callable[[int, Values], tuple[float, Values]], *
             _say(study, done + 1, trials)
     except (optuna.exceptions.StorageInternalError, sa.exc.DBAPIError) as error:
         raise BQError(
-            f"tuning: the database of BQ_DATABASE_URL must stay reachable, but: {error}. Nothing that was finished is "
-            f"lost ({len(study.trials)} trials): run it again."
+            f"tuning: the database of BQ_DATABASE_URL must stay reachable, but {error}. The "
+            f"{len(study.trials)} finished trials are kept: run it again to resume."
         ) from None
 
 
@@ -103,7 +104,7 @@ def best(study: Study) -> FrozenTrial:
         reasons = [trial.user_attrs.get("reason", "no reason given") for trial in study.trials]
         raise BadData(
             f"tuning: at least one trial must be feasible, but none of {len(reasons)} was: "
-            f"{max(set(reasons), key=reasons.count)}. Bring more history or symbols, or ask for less."
+            f"{max(set(reasons), key=reasons.count)}. Bring more history or symbols, or lower the requirement."
         )
     return max(complete, key=lambda trial: (trial.value, -trial.number))
 
@@ -124,7 +125,9 @@ def _suggest(trial: optuna.Trial, name: str, of: BaseDistribution) -> Any:
         return trial.suggest_categorical(name, of.choices)
     if isinstance(of, FloatDistribution):
         return trial.suggest_float(name, of.low, of.high, step=of.step, log=of.log)
-    return trial.suggest_int(name, of.low, of.high, step=of.step, log=of.log)
+    if isinstance(of, IntDistribution):
+        return trial.suggest_int(name, of.low, of.high, step=of.step, log=of.log)
+    raise TypeError(f"`{name}` must be a choice or a range of numbers, but got {of}")
 
 
 def _until(study: Study, trials: int) -> Iterator[int]:
@@ -133,15 +136,15 @@ def _until(study: Study, trials: int) -> Iterator[int]:
 
 
 def _sampler(study: Study) -> optuna.samplers.BaseSampler:
-    """TPE (Bergstra et al. 2011) with a seed of its own for each trial, so that none depends on the process."""
+    """TPE (Bergstra et al. 2011) with its own seed for each trial, so that trials do not depend on the process."""
     begun = sum(trial.state != TrialState.FAIL for trial in study.working.get_trials(deepcopy=False))
     return optuna.samplers.TPESampler(seed=int(files.digest([study.seed, begun], length=7), 16))
 
 
 def _say(study: Study, done: int, trials: int) -> None:
-    """Plain lines where no bar is drawn."""
+    """Log progress where no progress bar is drawn."""
     if not sys.stderr.isatty() and (done % max(trials // LINES, 1) == 0 or done == trials):
-        values = [trial.value for trial in study.trials if trial.state == TrialState.COMPLETE]
+        values = [number(trial.value) for trial in study.trials if trial.state == TrialState.COMPLETE]
         log.info("tuning: %d of %d trials, best %s", done, trials, f"{max(values):.3f}" if values else "none yet")
 
 
@@ -150,7 +153,7 @@ def _study(storage: BaseStorage | None, name: str | None) -> optuna.Study:
 
 
 def _enqueue(study: optuna.Study, ranges: Ranges, first: Values) -> None:
-    """Let a study begin with these values, unless one lies outside its range."""
+    """Try these values first, unless one lies outside its range."""
     try:
         optuna.trial.create_trial(value=0.0, params=first, distributions=ranges)
     except ValueError:
@@ -159,7 +162,7 @@ def _enqueue(study: optuna.Study, ranges: Ranges, first: Values) -> None:
 
 
 class _ProcessLock:
-    """Optuna's own lock is a link that outlives a killed process by half a minute; this one dies with it."""
+    """A lock that ends with its process; Optuna's own outlives a killed process by half a minute."""
 
     def __init__(self, path: Path) -> None:
         self._lock = FileLock(path)
@@ -173,10 +176,10 @@ class _ProcessLock:
 
 
 def _journal(name: str) -> JournalFileBackend:
-    """The journal file, without the half line that a kill may have left at its end."""
+    """The journal file, without an incomplete last line that a killed process may have left."""
     path = paths.home() / "data" / "tuning" / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = _ProcessLock(path.with_suffix(".lock"))
+    lock: Any = _ProcessLock(path.with_suffix(".lock"))  # Optuna exports no type for it
     whole = path.read_bytes() if path.is_file() else b""
     if whole and not whole.endswith(b"\n"):
         files.write_bytes(path, whole[: whole.rfind(b"\n") + 1])
@@ -184,7 +187,7 @@ def _journal(name: str) -> JournalFileBackend:
 
 
 def _in_database(name: str, ranges: Ranges, first: Values) -> optuna.Study:
-    """The study in PostgreSQL, in a schema of its own. Trials whose process died are failed and run again."""
+    """The study in PostgreSQL, in its own schema. A trial whose process died is marked as failed and run again."""
     url = db.engine().url.render_as_string(hide_password=False)
     with _alone() as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -206,7 +209,7 @@ def _in_database(name: str, ranges: Ranges, first: Values) -> optuna.Study:
 
 @contextmanager
 def _alone() -> Iterator[sa.Connection]:
-    """Hold a lock in PostgreSQL: Optuna's tables are made by one process, not by two at once."""
+    """Hold a lock in PostgreSQL, so that two processes do not create Optuna's tables at the same time."""
     key = {"key": int(files.digest("bq.tuning", length=7), 16)}
     with db.engine().connect() as connection:
         connection.execute(sa.text("select pg_advisory_lock(:key)"), key)

@@ -1,4 +1,4 @@
-"""What is said of a tuning: figures beside those of the given parameters, the joint gate, sentences."""
+"""The verdict on a tuning as text: figures of winner and given parameters, the joint gate, and sentences."""
 
 import math
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import polars as pl
 from optuna.trial import FrozenTrial
 
 from bq.core.settings import Settings
-from bq.serving import words
+from bq.serving import verdict_text
 from bq.strategies.backtester import Score, Span
 from bq.tuning import results
 from bq.tuning.evidence import LEAST_PROBABILITY, MOST_OVERFITTING, Evidence
@@ -17,11 +17,11 @@ from bq.tuning.scoring import Scores
 from bq.tuning.study import Study
 from bq.tuning.windows import Windows
 
-HOLDOUT = "holdout"  # name of that part, and the kind of a look at it in the ledger
+HOLDOUT = "holdout"  # name of that part of time, and the kind of its trials in the ledger
 
 
 class Part(NamedTuple):
-    """One part of time, by the winner and by the given parameters."""
+    """One part of time, scored with the winner and with the given parameters."""
 
     name: str
     winner: Score
@@ -29,7 +29,7 @@ class Part(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All that a tuning of a strategy found."""
+    """Everything that a tuning of a strategy found."""
 
     settings: Settings  # as given
     study: Study
@@ -39,18 +39,18 @@ class Found(NamedTuple):
     parts: list[Part]  # training, validation, holdout
     scores: Scores
     evidence: Evidence
-    looks: int  # at sessions of this holdout so far, this one among them
+    looks: int  # times that sessions of this holdout were scored, this one included
 
 
 def tuned(found: Found, outcome: str) -> Tuned:
-    """The results, with the verdict as report and terminal show it; outcome : what one trade's is, for people."""
+    """The results, with the verdict as report and terminal show it; outcome : name of a trade's outcome, for people."""
     objective = found.settings.tuning.objective
     _, validation, holdout = found.parts
     shares = {
         "deflated": found.evidence.deflated._asdict(),
         "overfitting": found.evidence.overfitting,
         "shrinkage": _shrinkage(validation.winner.value, holdout.winner.value),
-        "anew": _anew(found),
+        "reselected": _reselected(found),
         "holdout_looks": found.looks,
     }
     whole = {
@@ -68,20 +68,23 @@ def tuned(found: Found, outcome: str) -> Tuned:
 
 
 def _shrinkage(validation: float, holdout: float) -> float:
-    """Share of the validation's figure that is not there in the holdout."""
+    """Share of the validation figure that is lost in the holdout."""
     return 1.0 - holdout / validation if validation > 0 else math.nan
 
 
-def _anew(found: Found) -> dict[str, float]:
-    """What choosing before each fold, by the folds before it alone, would have earned from the second fold on."""
+def _reselected(found: Found) -> dict[str, float]:
+    """Mean score from the second fold on, selecting before each fold on earlier folds only; and of winner and given."""
     folds = np.array([score.folds for _, score in sorted(found.scores.of.items())])
     picked = [folds[folds[:, :k].mean(axis=1).argmax(), k] for k in range(1, folds.shape[1])]
     others = {"winner": found.parts[1].winner.folds, "given": found.parts[1].given.folds}
-    return {"anew": float(np.mean(picked)), **{name: float(np.mean(values[1:])) for name, values in others.items()}}
+    return {
+        "reselected": float(np.mean(picked)),
+        **{name: float(np.mean(values[1:])) for name, values in others.items()},
+    }
 
 
 def _verdict(found: Found, whole: dict[str, Any], outcome: str) -> dict[str, Any]:
-    passed, parts = found.evidence.passed, [words.part(component) for component in found.evidence.components]
+    passed, parts = found.evidence.passed, [verdict_text.part(component) for component in found.evidence.components]
     return {
         "decision": "passed" if passed else "rejected",
         "headline": _headline(found.evidence),
@@ -95,18 +98,18 @@ def _verdict(found: Found, whole: dict[str, Any], outcome: str) -> dict[str, Any
 
 def _headline(found: Evidence) -> str:
     """Passed because both hold, or rejected because of what does not."""
-    share = "cannot be told" if found.overfitting is None else f"is {found.overfitting:.0%}"
+    share = "is inconclusive" if found.overfitting is None else f"is {found.overfitting:.0%}"
     probability = min(found.deflated.probability, found.deflated.revised)
     parts = [
         (f"the deflated Sharpe ratio has probability {probability:.3f}", f"{LEAST_PROBABILITY} or more"),
         (f"the probability of overfitting {share}", f"below {MOST_OVERFITTING:.0%}"),
     ]
-    said = " and ".join(
-        f"{what} ({asked} asked)"
+    because = " and ".join(
+        f"{what} ({asked} required)"
         for (what, asked), part in zip(parts, found.components, strict=True)
         if bool(part.holds) == found.passed
     )
-    return f"{'Passed' if found.passed else 'Rejected'} because {said}"
+    return f"{'Passed' if found.passed else 'Rejected'} because {because}"
 
 
 def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
@@ -114,22 +117,25 @@ def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
     shrunk = whole["shrinkage"]
     loss = f", a shrinkage of {shrunk:.0%}" if np.isfinite(shrunk) else ""
     feasible = sum(row["state"] == "feasible" for row in whole["trials"])
-    anew = whole["anew"]
-    said = [
-        f"Holdout, scored for the winner alone: {objective} {_number(holdout.winner.value)} with "
-        f"{holdout.winner.trades} trades, after {_number(validation.winner.value)} on validation{loss}; "
-        f"the given parameters {_number(holdout.given.value)}, buy and hold {_number(holdout.winner.hold)}.",
-        f"Re-selecting before each fold, on earlier folds only, would have scored {_number(anew['anew'])} from the "
-        f"second fold on; the winner, selected afterwards, scored {_number(anew['winner'])}, the given parameters "
-        f"{_number(anew['given'])}.",
+    reselected = whole["reselected"]
+    sentences = [
+        f"On the holdout, where no other trial was scored, the winner has {objective} "
+        f"{_number(holdout.winner.value)} with {holdout.winner.trades} trades, after "
+        f"{_number(validation.winner.value)} on validation{loss}; the given parameters have "
+        f"{_number(holdout.given.value)}, buy and hold {_number(holdout.winner.hold)}.",
+        f"Re-selecting before each fold, on earlier folds only, would have scored "
+        f"{_number(reselected['reselected'])} from the second fold on; the winner, selected afterwards, scored "
+        f"{_number(reselected['winner'])}, the given parameters {_number(reselected['given'])}.",
         f"{feasible} of {len(whole['trials'])} trials were feasible (tuning.min_trades: "
         f"{found.settings.tuning.min_trades}).",
     ]
     if found.looks > 1:
-        said.append(f"These holdout sessions were looked at {found.looks} times by now: each look takes from the next.")
+        sentences.append(
+            f"These holdout sessions were scored {found.looks} times so far; each time weakens what the holdout proves."
+        )
     if found.name is None:
-        said.append("Made by hand: nothing of it is kept, and this look at the holdout will not be counted.")
-    return said
+        sentences.append("Run by hand: nothing is kept, and this score on the holdout will not be counted.")
+    return sentences
 
 
 def _table(found: Found, outcome: str) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def _table(found: Found, outcome: str) -> dict[str, Any]:
     folds = found.windows.folds
     note = (
         f"Validation: mean of {len(folds)} folds, each from fresh capital. Annual ratios from daily returns (252 "
-        f"sessions, risk-free rate 0); expectancy in {outcome}, after costs. Nothing is chosen by the training part."
+        f"sessions, risk-free rate 0); expectancy in {outcome}, after costs. The training part chooses nothing."
     )
     return {
         "columns": [found.settings.tuning.objective, f"winner (trial {found.best.number})", "as given", "buy and hold"],

@@ -1,4 +1,4 @@
-"""How a tuning divides time: a first part nothing is judged on, validation folds, and a holdout that is scored once."""
+"""How a tuning divides time: a training part, validation folds, and a holdout that is scored once."""
 
 import itertools
 from typing import NamedTuple
@@ -14,7 +14,7 @@ SHORTEST = 60  # sessions of a fold or of the holdout
 
 
 class Windows(NamedTuple):
-    """Consecutive spans."""
+    """Consecutive spans of sessions; nothing is chosen by the first."""
 
     train: Span
     folds: tuple[Span, ...]
@@ -27,7 +27,7 @@ class Windows(NamedTuple):
 
 
 def divide(sessions: NDArray[np.datetime64], tuning: Tuning) -> Windows:
-    """Divide sessions (ascending) by the shares of `tuning`; the folds are of equal length, but for one session.
+    """Divide sessions (ascending) by the shares of `tuning`; fold lengths differ by at most one session.
 
     Raises BadData where a fold or the holdout has fewer than 60 sessions.
     """

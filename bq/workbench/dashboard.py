@@ -9,6 +9,7 @@ from bq.runs import read
 from bq.runs.read import Run
 from bq.serving.model_records import Pointer
 from bq.strategies.events import NOTICES
+from bq.workbench.glossary import Linker
 from bq.workbench.report import COLOURS, environment
 
 
@@ -19,7 +20,7 @@ def write_index(champions: list[tuple[str, Pointer]]) -> None:
     """
     runs = [_line(folder, run) for folder, run in read.each()]
     page = environment().get_template("index.html.j2")
-    text = page.render(runs=runs, champions=champions, colours=COLOURS, notices=NOTICES)
+    text = page.render(runs=runs, champions=champions, colours=COLOURS, notices=NOTICES, terms=Linker())
     files.write_text(paths.outputs() / "index.html", text)
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from bq.core.namespace import Tier
 from bq.core.settings import Settings
-from bq.serving.decide import WhyNot
+from bq.serving.ready import WhyNot
 from bq.strategies.contract import Strategy
 
 TIERS = {"champion": Tier.CHAMPION.label, "second": Tier.SECOND.label}  # by the end of their columns
@@ -23,7 +23,7 @@ class Reasons(NamedTuple):
 def reasons(
     answer: pl.DataFrame, strategy: Strategy, settings: Settings, *, whole: bool = False, numbers: bool = True
 ) -> Reasons:
-    """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.quality.decide`.
+    """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.out_of_sample.decide`.
 
     whole : every decision keeps its whole reason. numbers : whether what decided is said, which has columns too.
     """
@@ -37,14 +37,14 @@ def reasons(
 
 def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> list[str]:
     """What decided, and which side of its threshold it was on."""
-    if "priority" in row:
+    if strategy.backtester is not None and "priority" in row:
         return strategy.backtester.reason(row, settings)
     limit, trade = f"the {row['threshold']:g} threshold", row["should_trade"]
     if row["tier"] == Tier.CHAMPION:
         expected = f"expected {strategy.task(settings).expected} {row['expected']:.3f}"
         return [f"{expected}, {'above' if trade else 'below'} {limit}"]
     side = "at or above" if trade else "below"
-    if row["tier"] == Tier.SECOND:
+    if strategy.success is not None and row["tier"] == Tier.SECOND:
         return [f"P({strategy.success.classes[-1]}) {row['class_probabilities'][-1]:.3f}, {side} {limit}"]
     return [f"rule score {row['score']:.1f}, {side} {limit}"]
 
@@ -82,5 +82,5 @@ def _why_not(why: str | None, fault: str | None, label: str) -> str:
     if why is None or why == WhyNot.NO_SECOND_TIER:
         return ""
     if why == WhyNot.NOT_ASKED:
-        return f"the parameters ask no {label}"
+        return f"the parameters ask for no {label}"
     return f"no {label} is deployed" if fault is None else f"the {label} cannot answer: {fault.rstrip('.')}"

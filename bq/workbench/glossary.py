@@ -7,6 +7,7 @@ from markupsafe import Markup, escape
 
 from bq.core import paths
 
+LINKED = re.compile(r'(?P<tag><(?:p|li|th)(?: class="[^"]*")?>)(?P<text>[^<]+)')
 ENTRY = re.compile(r"^### (?P<term>.+)\n(?P<text>(?:.+\n)+)", re.MULTILINE)
 
 
@@ -14,13 +15,13 @@ ENTRY = re.compile(r"^### (?P<term>.+)\n(?P<text>(?:.+\n)+)", re.MULTILINE)
 def entries() -> dict[str, str]:
     """Each term, in the glossary's order, and its meaning in one paragraph."""
     text = (paths.CHECKOUT / "docs" / "glossary.md").read_text("utf-8")
-    return {found["term"]: " ".join(found["text"].split()) for found in ENTRY.finditer(text)}
+    return {found["term"]: " ".join(found["text"].replace("`", "").split()) for found in ENTRY.finditer(text)}
 
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
     longest_first = sorted(entries(), key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, longest_first))})(?![\w-])", re.IGNORECASE)
+    return re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, longest_first))})s?(?![\w-])", re.IGNORECASE)
 
 
 def _known(term: str) -> str:
@@ -36,6 +37,10 @@ class Linker:
     def __call__(self, text: object) -> Markup:
         """The text, escaped, with its terms linked to the entries at the page's end."""
         return Markup(_pattern().sub(self._link, str(escape(text))))
+
+    def inside(self, html: Markup) -> Markup:
+        """HTML with the terms of its paragraphs, list items and table heads linked: its texts are escaped already."""
+        return Markup(LINKED.sub(lambda one: one["tag"] + _pattern().sub(self._link, one["text"]), str(html)))
 
     def _link(self, found: re.Match[str]) -> str:
         term = _known(found[1])

@@ -251,9 +251,9 @@ def _save(
         )
         _mark(notebook, index, failure)
     content = nbformat.writes(notebook)
-    if secrets.blot(content)[1]:  # by text, so that it stays a notebook
+    if secrets.redact_and_count(content)[1]:  # by text, so that it stays a notebook
         notebook, count = secrets.redacted(notebook)
-        files.tell_blotted(output, count)
+        files.warn_of_redacted(output, count)
         content = nbformat.writes(notebook)
     files.write_bytes(output, content.encode("utf-8"))
     running.unlink()

@@ -112,8 +112,8 @@ def histogram(frame: pl.DataFrame, value: str, *, title: str, x_title: str, by: 
     note = f"n = {finite.height:,}; the end bins hold all that is beyond them (the outer 0.5 % each)"
     result = figure(traces, title=title, x_title=x_title, y_title="share of events [%]", note=note)
     for sign, end, anchor in (("≤", 0, "left"), ("≥", -1, "right")):
-        place = {"x": edges[end], "y": 1, "yref": "paper", "xanchor": anchor, "yanchor": "bottom", "showarrow": False}
-        result.add_annotation(text=f"{sign} {edges[1 if end == 0 else -2]:.3g}", font={"color": theme.GREY}, **place)
+        corner = {"x": edges[end], "y": 1, "yref": "paper", "xanchor": anchor, "yanchor": "bottom", "showarrow": False}
+        result.add_annotation(text=f"{sign} {edges[1 if end == 0 else -2]:.3g}", font={"color": theme.GREY}, **corner)
     result.update_xaxes(range=[1.02 * e - 0.02 * o for e, o in ((edges[0], edges[-1]), (edges[-1], edges[0]))])
     if by is None:
         result.update_traces(fill="tozeroy")

@@ -28,6 +28,7 @@ from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import hangs
+from bq.workbench.glossary import Linker
 from bq.workbench.sanitize import clean
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,6 +62,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
             hangs=hangs,
             bodies=bodies,
             contents=contents,
+            terms=Linker(),
             failures=shown.failures,
             unreadable=shown.unreadable,
             figures=[_inline_json(figure) for figure in shown.figures],
@@ -89,19 +91,20 @@ def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[A
     template = environment().get_template("page.html.j2")
     figures = [_inline_json(figure) for figure in shown.figures]
     notice = NOTICES.get(source)
-    text = template.render(title=title, notice=notice, bodies=bodies, contents=contents, figures=figures, **_scripts())
+    shown_on = {"title": title, "notice": notice, "bodies": bodies, "contents": contents, "figures": figures}
+    text = template.render(**shown_on, terms=Linker(), **_scripts())
     _write(target, text)
 
 
 def _write(target: Path, text: str) -> None:
-    """Write a page, secrets blotted out of all but what is ours in every page: changed, its policy would refuse it."""
-    ours = (environment().globals["style"], _scripts()["plotly"], _scripts()["draw"])
+    """Write a page, secrets redacted of all but what is ours in every page: changed, its policy would refuse it."""
+    ours = (str(environment().globals["style"]), _scripts()["plotly"], _scripts()["draw"])
     parts = [text]
     for own in ours:
         parts += parts.pop().partition(own)
-    blotted = [(part, 0) if part in ours else secrets.blot(part) for part in parts]
-    files.tell_blotted(target, sum(count for _, count in blotted))
-    files.write_bytes(target, "".join(part for part, _ in blotted).encode("utf-8"))
+    redacted = [(part, 0) if part in ours else secrets.redact_and_count(part) for part in parts]
+    files.warn_of_redacted(target, sum(count for _, count in redacted))
+    files.write_bytes(target, "".join(part for part, _ in redacted).encode("utf-8"))
 
 
 def _cell(content: Any) -> nbformat.NotebookNode:
@@ -138,8 +141,8 @@ def _read(notebooks: list[Path]) -> _Shown:
 
 
 def _show(notebook: nbformat.NotebookNode, shown: _Shown, *, number: int) -> None:
-    resources = {"prefix": f"cell-{number}", "figures": shown.figures}
-    body, resources = _exporter().from_notebook_node(notebook, resources)
+    given = {"prefix": f"cell-{number}", "figures": shown.figures}  # the preprocessor adds to a copy
+    body, resources = _exporter().from_notebook_node(notebook, given)
     shown.figures = resources["figures"]
     shown.bodies.append(body)
 

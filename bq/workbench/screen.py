@@ -16,7 +16,7 @@ RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
 def show(text: str) -> None:
-    """Write to standard output, secrets blotted out; colours only on a terminal.
+    """Write to standard output, secrets redacted; colours only on a terminal.
 
     Any other control character came with data: replaced.
     """
@@ -63,18 +63,9 @@ def nothing_new(attempt: dict[str, Any], report: Path) -> str:
             _line("", "data, parameters and code are the same"),
             _line("verdict", attempt["verdict"]["headline"]),
             _line("report", shown(report)),
-            _line("", "run it all the same with FORCE=1"),
+            _line("", "FORCE=1 runs it anyway"),
         ]
     )
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(1, "date"), count(1200, "date")
-    ('1 date', '1,200 dates')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shown(path: Path) -> str:

@@ -29,8 +29,8 @@ class Table:
     def __repr__(self) -> str:
         lines = [self._columns, *self._rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self._columns))]
-        justify = [str.ljust if text else str.rjust for text in self._text]
-        padded = ([how(*cell) for how, *cell in zip(justify, line, widths, strict=True)] for line in lines)
+        signs = [f"{'<' if text else '>'}{width}" for text, width in zip(self._text, widths, strict=True)]
+        padded = ([format(*cell) for cell in zip(line, signs, strict=True)] for line in lines)
         return "\n".join("  ".join(line).rstrip() for line in padded)
 
     def _mark(self, place: int) -> str:

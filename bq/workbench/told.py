@@ -22,11 +22,13 @@ class Reading:
 class Told:
     """A figure or a table, the sentence that reads it, and the table that both were made from.
 
-    shown : a plotly figure or a `Table`; None where there is nothing to show, and the sentence says why.
+    shown : a plotly figure or a `Table`; None where there is nothing to show, and the sentence says why. table : empty
+    where there is none.
     """
 
     def __init__(self, shown: Any, sentence: str, table: pl.DataFrame | None = None) -> None:
-        self.shown, self.sentence, self.table = shown, sentence, table
+        self.shown, self.sentence = shown, sentence
+        self.table = pl.DataFrame() if table is None else table
 
     def _ipython_display_(self) -> None:
         from IPython.display import display  # there where this is asked for

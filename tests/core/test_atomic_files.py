@@ -44,14 +44,14 @@ writers = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
 
 
 @writers
-@pytest.mark.parametrize("step", ["write", "fsync", "chmod", "replace"])
+@pytest.mark.parametrize("step", ["create", "write", "fsync", "replace"])
 def test_a_failing_write_leaves_the_old_file_whole_and_nothing_beside_it(tmp_path, monkeypatch, write, step):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     owner, name = {
         "write": (Path, "write_bytes"),
         "fsync": (os, "fsync"),
-        "chmod": (Path, "chmod"),
+        "create": (os, "open"),
         "replace": (Path, "replace"),
     }[step]
     monkeypatch.setattr(owner, name, full_disk)

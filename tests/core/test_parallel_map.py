@@ -87,5 +87,5 @@ def _die(number: int) -> int:
 
 def test_a_killed_worker_is_one_clear_sentence(monkeypatch):
     monkeypatch.setenv("BQ_WORKERS", "2")
-    with pytest.raises(BQError, match="every worker must live to its end, but one of 2 was killed"):
+    with pytest.raises(BQError, match="every worker process must run to its end, but one of 2 was killed"):
         parallel_map(_die, range(8), description="toy")

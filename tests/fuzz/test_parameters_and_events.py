@@ -19,7 +19,7 @@ from bq.market import MarketData
 from bq.market.bars import FINDINGS, SCHEMA, content_hash, rows
 from bq.market.calendars import sessions
 from bq.market.chains.quotes import SCHEMA as QUOTES
-from bq.strategies import store
+from bq.strategies import event_set, store
 from bq.strategies.events import NEVER_NULL, Built, FeatureSet, conform
 from bq.strategies.task import Task
 
@@ -310,7 +310,7 @@ STATES += [
 
 
 def damage(folder, draw) -> None:
-    name = draw(st.sampled_from([*store.TABLES, store.STATE]))
+    name = draw(st.sampled_from([*event_set.TABLES, event_set.STATE]))
     path, what = (
         folder / name,
         draw(st.sampled_from(["cut", "byte", "gone", "swap", "empty", "state", "state", "folder"])),
@@ -324,15 +324,17 @@ def damage(folder, draw) -> None:
     elif what == "gone":
         path.unlink()
     elif what == "swap":
-        path.write_bytes((folder / store.TABLES[0]).read_bytes())
+        path.write_bytes((folder / event_set.TABLES[0]).read_bytes())
     elif what == "empty":
         path.write_bytes(b"")
     elif what == "folder":
         path.unlink()
         path.mkdir()
     else:
-        state, change = json.loads((folder / store.STATE).read_text()), draw(st.sampled_from(STATES))
-        (folder / store.STATE).write_text(json.dumps(state | change if isinstance(change, dict) and change else change))
+        state, change = json.loads((folder / event_set.STATE).read_text()), draw(st.sampled_from(STATES))
+        (folder / event_set.STATE).write_text(
+            json.dumps(state | change if isinstance(change, dict) and change else change)
+        )
 
 
 @settings(max_examples=100, **MANY)

@@ -11,7 +11,7 @@ from bq.core import params, paths
 from bq.core.errors import BadParameters
 from bq.jobs import collect, evaluate, history, request, retrain, scan, status, tune
 from bq.runs.record import Cause
-from bq.serving import quality
+from bq.serving import out_of_sample
 from bq.strategies.breakout import STRATEGY
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
@@ -52,7 +52,7 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     first, again = go(collect.main, **optimised), go(collect.main, **optimised)
     counted = re.search(r"· ([\d,]+) events of 24 symbols · \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d · simulated", first)
     assert f"built now   {counted[1]};" in first
-    assert counted[0] in again and f"the other {counted[1]} were stored and hold" in again
+    assert counted[0] in again and f"{counted[1]} stored ones are still valid" in again
     assert "shadow events, followed all the same" in again and "enough to train" in again
     for asked in (evaluate.main, scan.main):
         with pytest.raises(BadParameters, match=r"^ML model does not exist: train first with `make retrain STRATEGY="):
@@ -61,7 +61,12 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     assert "verdict     Deployed" in go(retrain.main, **optimised)
     assert runs.latest(NAMESPACE, job="retrain").record.triggers[0].kind == Cause.FIRST_ATTEMPT
     report = runs.latest(NAMESPACE, job="retrain").report.read_text()
-    for told in ("What the portfolio earned", "How trades ended", "What became of the signals", "Taken against all"):
+    for told in (
+        "What the portfolio earned",
+        "How trades ended",
+        "Signals by decision",
+        "Signals taken and all signals",
+    ):
         assert told in report
     assert "AUC of P(Win)" in report
 
@@ -97,7 +102,7 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
 def _busiest_session(settings) -> dt.date:
     """A session after the champion's training on which there are many signals."""
     events = surface.events(settings)
-    through = quality.champion(STRATEGY, settings).trained_through
+    through = out_of_sample.champion(STRATEGY, settings).trained_through
     late = events.filter(pl.col("t0") > through).group_by("session").len().sort("len", "session")
     assert late["len"][-1] > 1
     return late["session"][-1]

@@ -284,9 +284,9 @@ def test_history_of_nothing_says_so(home, monkeypatch, capsys):
 
 
 def event_store(home, name, *, through="2020-03-01", code=None):
-    from bq.strategies import store
+    from bq.strategies import event_set
 
-    folder = home / "data/events/butterfly" / f"{code or store.code_digest()}-{name}"
+    folder = home / "data/events/butterfly" / f"{code or event_set.code_digest()}-{name}"
     folder.mkdir(parents=True)
     rows = [("A", 1, True), ("A", 2, True), ("B", 1, False)]  # symbol, month, whether it has ended
     pl.DataFrame(
@@ -312,7 +312,12 @@ def event_store(home, name, *, through="2020-03-01", code=None):
 
 
 def test_status_shows_every_namespace_and_explains_the_stored_events(made, monkeypatch, capsys):
-    pointer = {"model_id": "m1", "previous": None, "since_utc": "2026-01-04T00:00:00+00:00", "reason": "better"}
+    pointer = {
+        "model_id": "1234567890abcdef",
+        "previous": None,
+        "since_utc": "2026-01-04T00:00:00+00:00",
+        "reason": "better",
+    }
     for namespace, content in {"butterfly-simulated": json.dumps(pointer), "butterfly-success": "{"}.items():
         (made / "models" / namespace).mkdir(parents=True)
         (made / "models" / namespace / "champion.json").write_text(content)
@@ -321,7 +326,7 @@ def test_status_shows_every_namespace_and_explains_the_stored_events(made, monke
     status.main(asked(monkeypatch))
     lines = capsys.readouterr().out.splitlines()
     assert "champion    butterfly: none, decisions come from the rule score" in lines
-    told = "champion    butterfly-simulated: m1 since 2026-01-04 00:00 UTC: better"
+    told = "champion    butterfly-simulated: 1234567890abcdef since 2026-01-04 00:00 UTC: better"
     assert f"{told}; decisions come from the rule score" in lines, "there is no such model"
     broken = [line for line in lines if line.startswith("champion    butterfly-success: ")]
     assert len(broken) == 1 and "must hold a JSON object" in broken[0]
@@ -350,7 +355,7 @@ def test_status_imports_neither_models_nor_notebooks():
 
 def test_verify_counts_each_kind_and_names_every_fault(made, monkeypatch, capsys):
     housekeeping.verify(asked(monkeypatch))
-    assert "0 models, 0 pointers, 0 event tables, 3 runs: all whole" in capsys.readouterr().out
+    assert "0 models, 0 pointers, 0 event tables, 3 runs: all intact" in capsys.readouterr().out
     (paths.outputs() / NEW / "run.json").write_text("{")
     event_store(made, "aaaa")
     next(made.glob("data/events/*/*/events.parquet")).write_bytes(b"PAR1")
@@ -368,15 +373,15 @@ def test_verify_names_each_table_that_was_changed(made, monkeypatch, capsys):
     (run_folder / "run.json").write_text(json.dumps(recorded))
     housekeeping.verify(asked(monkeypatch))
     said = capsys.readouterr().out
-    assert "2 event tables, 3 runs: all whole" in said and "unchecked   the tables of 2 runs" in said
+    assert "2 event tables, 3 runs: all intact" in said and "unchecked   the tables of 2 runs" in said
     events = next(made.glob("data/events/*/*/events.parquet"))
     for path, column, value in ((events, "outcome", 9.0), (oos, "expected", 0.0)):
         pl.read_parquet(path).with_columns(pl.lit(value).alias(column)).write_parquet(path)
     with pytest.raises(BadData) as caught:
         housekeeping.verify(asked(monkeypatch))
     faults = str(caught.value).splitlines()
-    assert len(faults) == 2 and "events.parquet: must have the hash in state.json, but it has another" in faults[0]
-    assert f"run {NEW}: oos.parquet must have the hash in run.json, but it has another" in faults[1]
+    assert len(faults) == 2 and "events.parquet: must have the hash in state.json, but its hash is another" in faults[0]
+    assert f"run {NEW}: oos.parquet must have the hash in run.json, but its hash is another" in faults[1]
     oos.unlink()
     with pytest.raises(BadData, match=r"oos.parquet must have the hash in run.json, but it cannot be read: No such"):
         housekeeping.verify(asked(monkeypatch))

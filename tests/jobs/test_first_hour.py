@@ -15,7 +15,7 @@ from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Gate
 from bq.jobs import explain, history, housekeeping, notebook, request, retrain, scan
-from bq.serving import bounds, gates, journal, ledger, quality, words
+from bq.serving import bounds, gates, journal, ledger, out_of_sample, verdict_text
 from bq.stats.bootstrap import Interval
 from bq.strategies import breakout, butterfly, store
 from bq.strategies.component import Kind
@@ -76,13 +76,13 @@ def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
     monkeypatch.setattr(gates, "decide", lambda *_, **__: gates.Verdict(True, Tier.CHAMPION, []))
     monkeypatch.setattr(retrain, "NOTEBOOKS", ("02_walk_forward_training",))
     printed = go(retrain.main, QUICK=1)
-    said = "verdict     Quick look, nothing is deployed or recorded; the gate would deploy (better than the rule score "
+    said = "verdict     Quick look: nothing is deployed or recorded; the gate would deploy (better than the rule score "
     assert said in printed
     assert not (paths.home() / "models").exists()
     assert [rows(table) for table in (ledger.attempts, ledger.trials, journal.deployments)] == [0, 0, 0]
     run = runs.latest(NAMESPACE, job="quick")
     assert run.record.status == "done" and run.verdict.decision == "quick look"
-    assert "Quick look, nothing is deployed" in run.report.read_text()
+    assert "Quick look: nothing is deployed" in run.report.read_text()
     assert go(history.main).startswith("nothing yet")
 
 
@@ -150,7 +150,7 @@ def test_a_missing_model_s_message_says_where_the_newest_attempt_deployed_none(d
     ledger.attempt(Namespace("breakout"), **row)
     settings = params.load(paths.parameters("breakout"), breakout.STRATEGY.settings)
     with pytest.raises(BadParameters, match=f"^ML model does not exist: train first with .*{said}"):
-        quality.champion(breakout.STRATEGY, settings)
+        out_of_sample.champion(breakout.STRATEGY, settings)
 
 
 def test_a_report_of_a_run_where_there_is_none_says_that_there_is_none(tmp_path, go, monkeypatch):
@@ -188,9 +188,9 @@ def test_what_is_needed_is_never_nothing():
     for blocks, holds in ((5.0, None), (20.0, False)):
         same = bounds.bound(Kind.UPLIFT, Interval(-1e-17, -2e-17, 1e-17, 50, blocks), 0.0, gate, sample)
         assert same.holds is holds and same.missing.identical
-        assert "model and baseline made identical picks" in words.part(same).needed
+        assert "model and baseline made identical picks" in verdict_text.part(same).needed
     nearly = bounds.bound(Kind.UPLIFT, Interval(-0.1, -1e-5, 0.2, 50, 20.0), 0.0, gate, sample)
-    assert words.part(nearly).needed == "the mean must rise by 0.001"
+    assert verdict_text.part(nearly).needed == "the mean must rise by 0.001"
 
 
 # ---- variables of make

@@ -46,7 +46,7 @@ def test_without_a_champion_a_scan_weighs_by_the_rule_score(before):
     assert before.returncode == 0, before.stderr
     assert "Decided by rule score (tier 3)" in before.stdout
     assert "50% long, 50% short" in before.stdout
-    assert "no sectors known: the sector limit is not applied" in before.stderr
+    assert "no sector is known, so the sector limit is not applied" in before.stderr
 
 
 def test_a_planted_market_deploys_a_stack_by_the_gates_own_thresholds(home, trained, folder):
@@ -66,15 +66,15 @@ def test_the_layers_beside_the_whole_and_what_was_used_are_kept(folder):
 
 def test_the_record_counts_what_was_done_and_left_out(folder):
     lines = {line["what"]: line for line in json.loads((folder / "run.json").read_text())["health"]}
-    assert (lines["folds done"]["count"], lines["folds done"]["of"]) == (3, 3)
+    assert (lines["folds trained"]["count"], lines["folds trained"]["of"]) == (3, 3)
     assert lines["models left out"]["count"] == 0 == lines["rows refused"]["count"]
     assert lines["dates without an event"]["of"] > 0
-    older = lines["outcomes that end at a price older than the exit session"]
+    older = lines["outcomes that end at a stale price (no bar in the exit session)"]
     assert (older["count"], older["why"]) == (0, "") and older["of"] > 1000
 
 
 def test_the_report_says_that_no_sector_is_known_and_nothing_of_missing_widgets(trained, folder):
-    unlimited = "no sectors known: the sector limit is not applied"
+    unlimited = "no sector is known, so the sector limit is not applied"
     assert f"warning     {unlimited}" in trained.stdout
     report = (folder / "report.html").read_text()
     assert f"<li>{unlimited}</li>" in report and f"Here {unlimited}." in report

@@ -95,11 +95,11 @@ BACKTESTED = {
         {"priority": None},
         "P(R > 0) 0.403 (champion), below the 0.5 threshold: not traded",
     ),
-    "unknown": ("", {"predicted_by": None}, "rule score 0.780; no probability is out of sample"),
+    "unknown": ("", {"predicted_by": None}, "rule score 0.780; no out-of-sample probability is known"),
     "not asked": (
         "ml.enabled=false",
         {"predicted_by": None},
-        "rule score 0.780; ml.enabled is false: no model is asked",
+        "rule score 0.780; no model is used (ml.enabled is false)",
     ),
 }
 

@@ -82,8 +82,8 @@ def test_without_an_earlier_attempt_it_is_the_first(ask):
 def test_matured_events_that_the_last_attempt_did_not_know_are_counted(ask, more, enough):
     (found,) = ask(attempt(events(100)), now=events(100 + more), champion=deployed(through="2021-01-01T00:00:00+00:00"))
     assert (found.kind, found.value, found.threshold, found.holds) == (Cause.EVENTS, more, 500, enough)
-    short = "" if enough else " (500 would be enough by themselves)"
-    assert found.text == f"{more} matured events new since the last attempt{short}"
+    short = "" if enough else " (500 alone would trigger a retrain)"
+    assert found.text == f"{more} new matured events since the last attempt{short}"
 
 
 def test_events_of_other_rules_are_all_new(ask):
@@ -95,7 +95,7 @@ def test_what_differs_is_named_and_forcing_is_said(ask):
     found = ask(attempt(events(100)), now=events(100), forced=True, data_hash="d2", parameters={"a": 1})
     assert kinds(found) == [Cause.FORCED, Cause.NO_CHAMPION, Cause.DATA, Cause.PARAMETERS]
     assert stored.run_record(triggers=found).why == (
-        "forced; no champion; 0 matured events new since the last attempt (500 would be enough by themselves); "
+        "forced; no champion; 0 new matured events since the last attempt (500 alone would trigger a retrain); "
         "other data; other parameters"
     )
 
@@ -128,7 +128,7 @@ def test_collecting_counts_events_by_symbol_and_says_what_is_missing_to_train():
 
 def test_collecting_counts_what_training_takes_where_trades_closed_before_they_were_due():
     early = events(80, open_ones=8).with_columns(pl.col("t1") - dt.timedelta(days=4))  # all closed after a day
-    ripe = walkforward.ripe_events(early, TOY.task(toy_settings()))
+    ripe = walkforward.matured_events(early, TOY.task(toy_settings()))
     assert early["outcome"].count() == 72
     assert collect.by_symbol(early)["matured"].sum() == len(ripe) == 68  # not yet due when the newest closed: 4
 

@@ -210,5 +210,5 @@ def test_the_calibration_part_is_the_newest_share_and_is_purged_from_the_first()
 
 def test_a_calibration_part_that_leaves_nothing_is_refused():
     events = toy_events(sessions=2)
-    with pytest.raises(BadData, match=r"must end before the calibration part starts .*use longer windows"):
+    with pytest.raises(BadData, match=r"must end before the calibration part starts .*Use longer windows"):
         model.calibration_split(events, 0.2)

@@ -7,7 +7,7 @@ from toy_strategy import toy_learning, toy_times
 
 from bq.core.settings import Selection
 from bq.learning.sample import Preparation, Sample, overlap
-from bq.learning.selection import choose_lags, lag_variants, select, standings
+from bq.learning.selection import choose_lags, lag_variants, select, session_ranks
 
 SESSIONS, NAMES = 120, 25
 
@@ -27,7 +27,7 @@ def test_ic_is_scipys_rank_correlation_of_each_session_whatever_is_missing():
     x[:, 1] = np.round(x[:, 1])  # ties
     label[rng.random(len(label)) < 0.1] = np.nan
     shuffled = rng.permutation(len(x))
-    found = standings(x[shuffled], label[shuffled], session[shuffled])
+    found = session_ranks(x[shuffled], label[shuffled], session[shuffled])
     expected = [
         [spearmanr(x[rows, j], label[rows], nan_policy="omit").statistic for j in range(3)]
         for rows in (session == day for day in range(30))
@@ -86,7 +86,7 @@ def test_a_feature_that_is_good_all_the_time_comes_before_one_that_was_good_once
     rng = np.random.default_rng(5)
     burst = session < 63
     label = 0.15 * x[:, 0] + np.where(burst, 0.75, 0.0) * x[:, 1] + rng.standard_normal(len(label))
-    assert np.abs(np.diff(np.nanmean(standings(x, label, session).ic, axis=0))) < 0.03
+    assert np.abs(np.diff(np.nanmean(session_ranks(x, label, session).ic, axis=0))) < 0.03
     assert select(x, label, session, Selection())[0] == 0
 
 

@@ -280,10 +280,10 @@ def test_groups_that_cannot_be_made_are_refused(groups, tested):
 
 
 def test_more_groups_than_moments_are_refused():
-    with pytest.raises(BadParameters, match="a t0 of its own"):
+    with pytest.raises(BadParameters, match="must have its own t0"):
         crossed(intervals([(0, 1)] * 50 + [(9, 1)] * 50), groups=3, tested=1)
 
 
 def test_a_split_without_training_is_a_temporal_overlap():
-    with pytest.raises(TemporalOverlap, match=r"split 1: some event must end before or start after"):
+    with pytest.raises(TemporalOverlap, match=r"split 1: training events must end before or start after"):
         crossed(daily(100, horizon=200), groups=4, tested=1)

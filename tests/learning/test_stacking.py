@@ -199,7 +199,7 @@ class Constant(Remembering):
     ("bad", "why"),
     [
         pytest.param(broken(RuntimeError("out of luck\nat length")), "out of luck", id="raises"),
-        pytest.param(Layer(lambda seed: Constant(None), {}), "it answers every event alike, by 0", id="all-zero"),
+        pytest.param(Layer(lambda seed: Constant(None), {}), "it predicts 0 for every event", id="all-zero"),
     ],
 )
 def test_a_base_model_that_is_of_no_use_is_left_out_with_its_reason(small, monkeypatch, bad, why):
@@ -216,14 +216,14 @@ def test_fewer_base_models_than_asked_for_are_averaged_and_it_is_said(small, mon
     fitted = fit(train, stack={"models": ["lightgbm", "bad"], "regime_model": None})
     assert fitted.base.meta is None and fitted.base.weights.tolist() == [1.0]
     assert fitted.notes[-1][:2] == ("meta", "performance weights")
-    assert "1 base models are left, and stack.min_base_models asks for 2" in fitted.notes[-1].why
+    assert "1 base models could be fitted, fewer than stack.min_base_models (2)" in fitted.notes[-1].why
     alone = fitted.base.bases["lightgbm"].predict(fitted.preparation.apply(test.x))
     assert said(fitted, test) == pytest.approx(alone, abs=1e-6)
 
 
 def test_without_any_base_model_the_reasons_are_given(small, monkeypatch):
     monkeypatch.setitem(layers.LAYERS, ("bad", REGRESSION), broken(ValueError("no luck today")))
-    with pytest.raises(BadData, match=r"none is \(bad: no luck today\)"):
+    with pytest.raises(BadData, match=r"none could be \(bad: no luck today\)"):
         fit(small.sample, stack={"models": ["bad"], "regime_model": None})
 
 
@@ -232,7 +232,7 @@ def test_a_meta_learner_that_fails_is_replaced_by_weights(small, fallback):
     train, test, _ = halves(small)
     lasso = {"meta": {"alpha": 1e6, "l1_ratio": 1.0}}
     fitted = fit(train, stack={**SMALL, "meta": "elastic_net", "fallback": fallback}, hyperparameters=lasso)
-    assert fitted.notes[-1] == ("meta", f"{fallback} weights", "it answers every event alike")
+    assert fitted.notes[-1] == ("meta", f"{fallback} weights", "it predicts the same for every event")
     base, ready = fitted.base, fitted.preparation.apply(test.x)
     columns = np.hstack(list(base.columns(ready).values()))
     assert said(fitted, test) == pytest.approx(columns @ base.weights, abs=1e-6)

@@ -75,7 +75,7 @@ def toy_events(*, sessions: int = 60, symbols: int = 6, strength: float = 0.2, s
             "t1": pl.Series([None if o else t for o, t in zip(is_open, closed, strict=True)], dtype=UTC),
             "t1_due": pl.Series(due, dtype=UTC),
             "taken": True,
-            "source": "simulated",
+            "source": "real",
             "weight": rng.uniform(0.3, 1.0, n).astype(np.float32),
             "score": 55.0 + 10.0 * rng.standard_normal(n),
             "signal": signal.astype(np.float32),

@@ -12,7 +12,7 @@ from bq.core.namespace import Namespace
 from bq.jobs import diff, history, housekeeping, request, status
 from bq.runs.record import Cause, Job, Status
 from bq.runs.verdict import Decision
-from bq.serving import candidate, registry
+from bq.serving import candidate, ready, registry
 
 NAMESPACE = "butterfly-simulated"
 FIRST, KEPT, LAST, TUNED = (
@@ -98,14 +98,16 @@ def test_status_and_verify_find_everything_whole(home, monkeypatch, capsys):
     status.main(asking)
     assert f"champion    {NAMESPACE}: {CHAMPION} since 2026-11-29 05:32 UTC: better than" in capsys.readouterr().out
     housekeeping.verify(asking)
-    assert "4 models, 2 pointers, 0 event tables, 4 runs: all whole" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4 models, 2 pointers, 0 event tables, 4 runs: all intact" in said
+    assert "unchecked   the answers of 4 models: no probe stored" in said and "missing" not in said
 
 
 def test_models_keep_their_ids(home):
     for path in sorted(home.glob("models/*/*/")):
         assert registry.load(path).model_id == path.name
     namespace = Namespace.parse(NAMESPACE)
-    assert registry.champion(namespace).model_id == registry.decides(namespace).model_id == CHAMPION
+    assert registry.champion(namespace).model_id == ready.decides(namespace).model_id == CHAMPION
     assert registry.champion(namespace.second).model_id == SECOND
     known = surface.champion(NAMESPACE)
     assert (known.model_id, known.bundle.recipe, known.card.run_id) == (CHAMPION, "952987c88fbffb4b", LAST)
@@ -126,20 +128,20 @@ def standing(home) -> registry.Artefact:
 def test_the_same_parameters_are_no_changed_recipe(home, changed):
     """Also where only sections differ that are no part of a recipe."""
     settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=changed)
-    assert candidate.standing_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings)
+    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings)
 
 
 def test_other_ways_of_training_are(home):
     settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides="learning.folds=4")
-    assert candidate.standing_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings)
+    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings)
 
 
 def test_a_recipe_is_computed_as_today_from_the_parameters_on_the_card(home, monkeypatch):
     monkeypatch.setattr(candidate, "recipe_digest", lambda settings: f"{settings.learning.folds} folds")
-    assert candidate.standing_recipe(standing(home), BUTTERFLY) == "5 folds"
+    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == "5 folds"
 
 
 def test_where_they_are_no_parameters_of_today_the_stored_digest_stands(home):
     old = standing(home)
     card = old.card.model_copy(update={"parameters": old.card.parameters | {"gone": 1}})
-    assert candidate.standing_recipe(replace(old, card=card), BUTTERFLY) == old.bundle.recipe == "952987c88fbffb4b"
+    assert candidate.incumbent_recipe(replace(old, card=card), BUTTERFLY) == old.bundle.recipe == "952987c88fbffb4b"

@@ -10,7 +10,7 @@ from bq.core.records import Record
 from bq.runs import folder as names
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
-from bq.serving import words
+from bq.serving import verdict_text
 from bq.serving.model_records import Bundle, Card, Pointer, Saved
 from bq.strategies.component import Component, Kind, Missing
 from tests.stored import BUNDLE, run_record
@@ -95,7 +95,7 @@ MORE = {
     Kind.CALIBRATION: {"classes": ["a", "b"]},
     Kind.PARITY: {"flips": 0, "rows": 10},
     Kind.ROLLING_RANK_IC: {"windows": 3, "window_sessions": 60},
-    Kind.OVERFITTING: {"trials": 3, "different": 2, "apart": 0.4},
+    Kind.OVERFITTING: {"trials": 3, "effective": 2, "all_trials": 0.4},
     Kind.DEFLATED_SHARPE: {
         **{"probability": 0.9, "revised": 0.8, "undeflated": 0.99, "sharpe": 0.1, "attempts": 1, "tuned": 0},
         **{"trials": 2, "sessions": 50, "needed": float("inf")},
@@ -107,7 +107,7 @@ MORE = {
 @pytest.mark.parametrize("kind", Kind)
 def test_every_component_has_words_and_its_facts_are_stored(kind, holds):
     component = Component.asked(kind, holds, Missing(by=0.1, months=3), **FIGURES, more=MORE.get(kind, {}))
-    part = words.part(component)
+    part = verdict_text.part(component)
     assert part.name and part.statement and bool(part.needed) is (holds is not True)
     verdict = Verdict(decision="kept", headline="why", components=[part])
     again = Verdict.parse(verdict.text(), what="it").part(kind)
@@ -117,5 +117,5 @@ def test_every_component_has_words_and_its_facts_are_stored(kind, holds):
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_component_has_words_without_a_figure(kind):
-    part = words.part(Component.asked(kind, None, reason="too short", more=MORE.get(kind, {}), threshold=1.0))
+    part = verdict_text.part(Component.asked(kind, None, reason="too short", more=MORE.get(kind, {}), threshold=1.0))
     assert part.statement == "too short" and part.needed

@@ -136,7 +136,7 @@ def test_parameters_have_no_place_for_a_secret(home):
     assert not [word for word in words if f'"{word}' in names]
 
 
-def test_the_log_blots_out_secrets(home, capsys, monkeypatch):
+def test_the_log_redacts_secrets(home, capsys, monkeypatch):
     monkeypatch.setattr(log.log, "handlers", [])
     log.configure()
     logging.getLogger("bq").warning("it said %s and %s", CANARY, URL)
@@ -222,7 +222,7 @@ def test_where_a_secret_is_kept_is_no_secret(bare):
     assert redact("/gone/agent.12345 /looks/like+a/path9=") == "/gone/agent.12345 •••"
 
 
-def test_a_word_or_number_is_blotted_out_where_it_stands_alone(bare):
+def test_a_word_or_number_is_redacted_where_it_stands_alone(bare):
     bare.setenv("DB_PASSWORD", "123456")
     bare.setenv("IB_PASS", "hunter")
     text = "123456 hunter 0123456f hunters user:hunter@h"
@@ -316,7 +316,7 @@ def test_numbers_of_json_stay_numbers_and_the_log_says_how_many_places(bare, tmp
     bare.setattr(log.log, "propagate", True)
     files.write_json(tmp_path / "a.json", {"seed": 1234567, "said": "PIN 1234567", "more": ["1234567", 1.5]})
     assert files.read_json(tmp_path / "a.json") == {"seed": 1234567, "said": "PIN •••", "more": ["•••", 1.5]}
-    assert "a.json: secrets of the environment were blotted out in 2 places" in caplog.text
+    assert "a.json: secrets of the environment were redacted in 2 places" in caplog.text
     assert "1234567" not in caplog.text
 
 

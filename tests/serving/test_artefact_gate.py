@@ -11,7 +11,7 @@ import pytest
 from bq import strategies
 from bq.core import params, paths
 from bq.serving import gates
-from bq.serving.gates import Standing
+from bq.serving.gates import Incumbent
 
 WINDOWS = 200 if os.environ.get("BQ_FULL") else 40  # `make calibrate`: the whole claim
 FIRST = dt.datetime(2024, 1, 2, 21, tzinfo=dt.UTC)
@@ -48,10 +48,10 @@ def flipped(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(-pl.col("expected"))
 
 
-def champion(frame: pl.DataFrame, seed: int) -> Standing:
+def champion(frame: pl.DataFrame, seed: int) -> Incumbent:
     """One of the same recipe: it says nearly the same."""
     noise = np.random.default_rng(10_000 + seed).standard_normal(len(frame))
-    return Standing("ours", frame.with_columns(pl.col("expected") + 0.5 * noise), None)
+    return Incumbent("ours", frame.with_columns(pl.col("expected") + 0.5 * noise), None)
 
 
 @functools.cache
@@ -59,8 +59,8 @@ def settings_of(name: str):
     return params.load(paths.parameters(name), strategies.get(name).settings, overrides="gate.draws=1000")
 
 
-def holds(name: str, newest: pl.DataFrame, standing: Standing | None = None) -> bool | None:
-    return gates.artefact(newest, standing, settings_of(name), changed=False).holds
+def holds(name: str, newest: pl.DataFrame, incumbent: Incumbent | None = None) -> bool | None:
+    return gates.artefact(newest, incumbent, settings_of(name), changed=False).holds
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -69,9 +69,9 @@ def test_a_sign_flipped_artefact_is_refused_and_a_sound_one_kept(name, against):
     kept, refused = 0, 0
     for seed in range(WINDOWS):
         newest = window(name, seed)
-        standing = champion(newest, seed) if against == "champion" else None
-        kept += holds(name, newest, standing) is True
-        refused += holds(name, flipped(newest), standing) is False
+        incumbent = champion(newest, seed) if against == "champion" else None
+        kept += holds(name, newest, incumbent) is True
+        refused += holds(name, flipped(newest), incumbent) is False
     assert refused >= 0.9 * WINDOWS
     assert kept >= 0.8 * WINDOWS
 

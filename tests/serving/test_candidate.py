@@ -40,7 +40,7 @@ def test_the_bundle_holds_what_a_decision_needs(saved, training, events):
     assert bundle.schema_hash == FEATURES.schema_hash
     assert bundle.columns == list(FEATURES.columns)
     assert bundle.classes == list(TASK.classes)
-    assert bundle.source == "simulated"
+    assert bundle.source == "real"
     assert bundle.trained_through == training.trained_through
     trained = events.filter(pl.col("t1_due") <= training.trained_through, pl.col("outcome").is_not_null())
     assert bundle.trained_events == len(trained)
@@ -77,7 +77,7 @@ def test_a_table_that_the_training_did_not_write_is_refused(training, success, e
     candidate.save(training, success, events, tmp_path, strategy=TOY, settings=toy_settings())
     path = tmp_path / f"{name}.parquet"
     files.write_parquet(path, files.read_parquet(path).reverse())
-    with pytest.raises(BadData, match=rf"{name}\.parquet: must hold what the training wrote"):
+    with pytest.raises(BadData, match=rf"{name}\.parquet: must have the hash that candidate"):
         candidate.load(tmp_path)
 
 

@@ -10,7 +10,7 @@ from toy_strategy import TOY, toy_settings
 from bq.learning import metrics
 from bq.runs.record import Job, RunRecord, Status
 from bq.runs.verdict import Decision, Split, Verdict
-from bq.serving import contributors, gates, words
+from bq.serving import contributors, gates, verdict_text
 from bq.strategies.component import Kind
 from bq.workbench import hangs, report, screen
 
@@ -76,7 +76,8 @@ def planted(*, everywhere: bool, seed: int = 3) -> pl.DataFrame:
 def verdict(oos: pl.DataFrame) -> Verdict:
     settings = toy_settings(gate={"top_k": 2, "draws": 1000})
     pairs = metrics.versus(oos, TOY, settings)
-    parts = [words.part(component) for component in gates.recipe(oos, pairs, "net outcome of the top 2", settings)]
+    figures = gates.recipe(oos, pairs, "net outcome of the top 2", settings)
+    parts = [verdict_text.part(component) for component in figures]
     without = contributors.of(oos, TOY, settings)
     return Verdict(decision=Decision.KEPT, headline="", components=parts, without=without)
 

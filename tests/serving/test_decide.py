@@ -12,7 +12,7 @@ from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.namespace import Tier
 from bq.learning import walkforward
-from bq.serving import candidate, decide, onnx, registry
+from bq.serving import candidate, decide, onnx, ready, registry
 from bq.serving.decide import WhyNot
 from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy
@@ -281,7 +281,7 @@ def test_a_strategy_without_a_second_tier_is_no_fault_of_it(home, events):
 
 def test_models_are_loaded_once_and_a_damage_is_noticed_at_the_next_load(deployed, events, monkeypatch):
     parsed = []
-    monkeypatch.setattr(decide, "Session", lambda graph: parsed.append(1) or onnx.Session(graph))
+    monkeypatch.setattr(ready, "Session", lambda graph: parsed.append(1) or onnx.Session(graph))
     models = decide.load(TOY, SETTINGS)
     first, again = (decide.decide(today(events), TOY, SETTINGS, models) for _ in range(2))
     assert first.equals(again) and len(parsed) == 1

@@ -13,8 +13,8 @@ from toy_strategy import SUCCESS, TOY, toy_settings
 
 from bq.core.namespace import Tier
 from bq.core.settings import Gate
-from bq.serving import bounds, gates, words
-from bq.serving.gates import Standing, Verdict
+from bq.serving import bounds, gates, verdict_text
+from bq.serving.gates import Incumbent, Verdict
 from bq.serving.onnx import Parity
 from bq.strategies.component import Component, Kind
 
@@ -35,20 +35,20 @@ def toy(gate: Gate):
     return toy_settings().model_copy(update={"gate": gate})
 
 
-def decide(oos=None, newest=None, standing=None, parity=WHOLE, *, settings=GATE, trials=None) -> Verdict:
+def decide(oos=None, newest=None, incumbent=None, parity=WHOLE, *, settings=GATE, trials=None) -> Verdict:
     oos = better() if oos is None else oos
     newest = better(sessions=26, seed=1) if newest is None else newest
     trials = oos.select("session").unique().sort("session") if trials is None else trials
     found = gates.Evidence(oos, newest, parity, "ours", trials)
-    return gates.decide(found, standing, strategy=TOY, settings=toy(settings))
+    return gates.decide(found, incumbent, strategy=TOY, settings=toy(settings))
 
 
-def standing(newest, *, recipe: str, skill: float = 2.0, oos=None, seed: int = 99) -> Standing:
+def incumbent(newest, *, recipe: str, skill: float = 2.0, oos=None, seed: int = 99) -> Incumbent:
     """A champion of that skill on the newest window; its recipe's own stream is made from `oos` likewise."""
     values = None
     if oos is not None:
         values = TOY.value.earned(champion_of(oos, skill=skill, seed=seed), "expected", toy(GATE))
-    return Standing(recipe, champion_of(newest, skill=skill, seed=seed), values)
+    return Incumbent(recipe, champion_of(newest, skill=skill, seed=seed), values)
 
 
 def component(verdict: Verdict, kind: Kind) -> Component:
@@ -58,7 +58,7 @@ def component(verdict: Verdict, kind: Kind) -> Component:
 def test_a_planted_improvement_deploys():
     verdict = decide()
     assert verdict.deploy
-    assert words.headline(verdict) == (
+    assert verdict_text.headline(verdict) == (
         "better than the rule score out of sample, and not worse than the rule score on the newest window"
     )
     assert [c.kind for c in verdict.components] == [
@@ -71,7 +71,7 @@ def test_a_planted_improvement_deploys():
         CALIBRATION,
         PARITY,
     ]
-    assert not any(c.missing or words.part(c).needed for c in verdict.components)
+    assert not any(c.missing or verdict_text.part(c).needed for c in verdict.components)
     assert component(verdict, ARTEFACT).against == Tier.RULE
 
 
@@ -104,13 +104,13 @@ def test_each_component_holds_fails_or_is_inconclusive(name, given, state):
     verdict = decide(**given)
     found = component(verdict, name)
     assert found.holds is state
-    said = words.part(found)
+    said = verdict_text.part(found)
     assert (said.needed == "") is (found.missing is None) is (state is True), "what is needed, where it does not hold"
     if state is not True:
         assert not verdict.deploy
-        mark, headline = "inconclusive" if state is None else "not proven", words.headline(verdict)
+        mark, headline = "inconclusive" if state is None else "not proven", verdict_text.headline(verdict)
         named = f"{mark}: {said.name}" in headline
-        assert named or (verdict.failed.index(found) >= words.NAMED and "more" in headline)
+        assert named or (verdict.failed.index(found) >= verdict_text.NAMED and "more" in headline)
 
 
 def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
@@ -120,13 +120,13 @@ def test_one_block_less_than_asked_for_is_inconclusive_and_keeps():
     found = component(decide(short), UPLIFT)
     assert found.holds is None
     assert (found.sessions, found.least_blocks) == (59, 20) and found.blocks < 20 and 0 < found.missing.months < 1
-    assert words.part(found).statement.endswith("59 sessions, 20 blocks (at least 20)")
-    assert words.part(found).needed == "about 1 more month"
+    assert verdict_text.part(found).statement.endswith("59 sessions, 20 blocks (at least 20)")
+    assert verdict_text.part(found).needed == "about 1 more month"
     assert not decide(short).deploy
 
 
 def test_the_uplift_component_says_value_interval_threshold_and_sample():
-    text = words.part(component(decide(), UPLIFT)).statement
+    text = verdict_text.part(component(decide(), UPLIFT)).statement
     number = r"[+-]\d\.\d{3}"
     pattern = (
         rf"^{number} \[{number}, {number}\], rule score {number}; lower bound must exceed \+0\.000; "
@@ -142,14 +142,14 @@ def test_what_a_failing_uplift_needs_is_time_or_a_higher_mean():
     assert found.missing.months > 0 and found.missing.by == pytest.approx(found.threshold - found.low)
     assert re.match(
         r"^(about \d+ more months?|more than 10 more years) at this mean, or the mean must rise by 0\.\d{3}$",
-        words.part(found).needed,
+        verdict_text.part(found).needed,
     )
 
 
 def test_a_mean_below_the_threshold_is_not_cured_by_time():
     found = component(decide(stream(model_skill=0.0, seed=3)), UPLIFT)
     assert found.missing.months is None
-    assert re.match(r"^the mean must rise by 0\.\d{3}$", words.part(found).needed)
+    assert re.match(r"^the mean must rise by 0\.\d{3}$", verdict_text.part(found).needed)
 
 
 def test_more_time_is_estimated_from_the_width_of_the_interval():
@@ -159,10 +159,10 @@ def test_more_time_is_estimated_from_the_width_of_the_interval():
     interval = Interval(0.05, -0.05, 0.15, 100, 30.0)
     halved = bounds.distance(interval, 0.0, days=100)
     assert (halved.months, halved.by) == (pytest.approx(300 / bounds.DAYS_A_MONTH), pytest.approx(0.05))
-    assert words.more_time(halved.months) == "about 10 more months"
+    assert verdict_text.more_time(halved.months) == "about 10 more months"
     quartered = bounds.distance(interval, 0.025, days=365)
     assert (quartered.months, quartered.by) == (pytest.approx(15 * 365 / bounds.DAYS_A_MONTH), pytest.approx(0.075))
-    assert words.more_time(quartered.months) == "more than 10 more years"
+    assert verdict_text.more_time(quartered.months) == "more than 10 more years"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_too_few_blocks_need_is_what_makes_the_bound_hold_too(mean, low, ne
     sample = pl.DataFrame({"session": [dt.date(2020, 1, 1), dt.date(2020, 4, 10)]})
     interval = Interval(mean, low, 2 * mean - low, 30, 10.0)
     found = bounds.bound(UPLIFT, interval, 0.0, Gate(top_k=1, min_blocks=20), sample, of="x", baseline=0.0)
-    assert found.holds is None and words.part(found).needed == needed
+    assert found.holds is None and verdict_text.part(found).needed == needed
 
 
 @pytest.mark.parametrize(
@@ -190,17 +190,17 @@ def test_what_too_few_blocks_need_is_what_makes_the_bound_hold_too(mean, low, ne
 )
 def test_the_same_recipe_deploys_unless_it_is_worse_by_the_margin(skill, deploys):
     newest = better(sessions=26, seed=1, model_skill=2.0 if deploys else 0.5)
-    verdict = decide(newest=newest, standing=standing(newest, recipe="ours", skill=skill))
+    verdict = decide(newest=newest, incumbent=incumbent(newest, recipe="ours", skill=skill))
     found = component(verdict, ARTEFACT)
     assert found.holds is deploys is verdict.deploy
     assert found.against == Tier.CHAMPION
     assert found.threshold == pytest.approx(found.baseline - GATE.artefact_margin)
     assert (found.sessions, str(found.first), str(found.last)) == (26, "2015-01-02", "2015-06-26")
-    said = words.part(found)
+    said = verdict_text.part(found)
     assert said.name == "newest window against the champion"
     assert said.statement.endswith("26 sessions, 2015-01-02 to 2015-06-26")
     if deploys:
-        assert words.headline(verdict).endswith("not worse than the champion on the newest window")
+        assert verdict_text.headline(verdict).endswith("not worse than the champion on the newest window")
 
 
 CHANGED = {
@@ -214,24 +214,26 @@ CHANGED = {
 @pytest.mark.parametrize(("skill", "sessions", "state"), CHANGED.values(), ids=CHANGED)
 def test_a_changed_recipe_must_be_better_than_the_champions_out_of_sample(skill, sessions, state):
     oos, newest = better(model_skill=3.0), better(sessions=26, seed=1, model_skill=3.0)
-    theirs = standing(newest, recipe="theirs", skill=skill, oos=oos)
+    theirs = incumbent(newest, recipe="theirs", skill=skill, oos=oos)
     first = oos["session"].unique().sort()[sessions - 1]
     verdict = decide(oos, newest, theirs._replace(values=theirs.values.filter(pl.col("session") <= first)))
     found = component(verdict, CHANGED_RECIPE)
     assert found.holds is state
     assert (found.against, found.threshold) == (Tier.CHAMPION, 0.0)
-    assert "changed recipe" in words.part(found).statement
+    assert "changed recipe" in verdict_text.part(found).statement
     assert found.sessions == sessions, "only the sessions that both were judged on count"
     if state is True:
         assert verdict.deploy
-        assert "better than the champion's recipe" in words.headline(verdict)
+        assert "better than the champion's recipe" in verdict_text.headline(verdict)
     else:
         assert not verdict.deploy
 
 
 def test_a_changed_recipe_whose_artefact_is_worse_than_the_champion_keeps_it():
     oos, newest = better(), better(sessions=26, seed=1, model_skill=0.2)
-    strong = Standing("theirs", champion_of(newest, skill=30.0), standing(newest, recipe="", skill=0.0, oos=oos).values)
+    strong = Incumbent(
+        "theirs", champion_of(newest, skill=30.0), incumbent(newest, recipe="", skill=0.0, oos=oos).values
+    )
     verdict = decide(oos, newest, strong)
     assert component(verdict, CHANGED_RECIPE).holds is True
     assert component(verdict, ARTEFACT).holds is False
@@ -241,16 +243,16 @@ def test_a_changed_recipe_whose_artefact_is_worse_than_the_champion_keeps_it():
 @pytest.mark.parametrize("values", ["none", "other-times"])
 def test_a_changed_recipe_that_shares_no_session_with_the_champions_is_inconclusive(values):
     newest = better(sessions=26, seed=1)
-    past = standing(newest, recipe="theirs", skill=0.0, oos=better()).values
+    past = incumbent(newest, recipe="theirs", skill=0.0, oos=better()).values
     past = None if values == "none" else past.with_columns(pl.col("session").dt.offset_by("-20y"))
-    verdict = decide(newest=newest, standing=Standing("theirs", champion_of(newest, skill=0.0), past))
+    verdict = decide(newest=newest, incumbent=Incumbent("theirs", champion_of(newest, skill=0.0), past))
     assert component(verdict, CHANGED_RECIPE).holds is None
     assert not verdict.deploy
 
 
 def test_a_champion_of_another_schema_is_still_judged_by_its_recipe():
     oos, newest = better(), better(sessions=26, seed=1)
-    equal = standing(newest, recipe="theirs", skill=2.0, oos=oos)._replace(newest=None)
+    equal = incumbent(newest, recipe="theirs", skill=2.0, oos=oos)._replace(newest=None)
     verdict = decide(oos, newest, equal)
     assert component(verdict, CHANGED_RECIPE).holds is False
     assert component(verdict, ARTEFACT).holds is True
@@ -259,10 +261,10 @@ def test_a_champion_of_another_schema_is_still_judged_by_its_recipe():
 
 def test_a_retrain_of_the_same_recipe_must_be_better_where_the_parameters_ask_for_it():
     newest = better(sessions=150, seed=1)
-    same = standing(newest, recipe="ours", skill=2.0)
-    assert decide(newest=newest, standing=same).deploy
+    same = incumbent(newest, recipe="ours", skill=2.0)
+    assert decide(newest=newest, incumbent=same).deploy
     asked = GATE.model_copy(update={"same_recipe": "superior"})
-    verdict = decide(newest=newest, standing=same, settings=asked)
+    verdict = decide(newest=newest, incumbent=same, settings=asked)
     assert component(verdict, ARTEFACT).holds is False
     assert not verdict.deploy
 
@@ -281,13 +283,13 @@ def test_a_drawdown_much_larger_than_the_rules_keeps_the_champion():
     assert found.holds is False
     assert found.missing.by == pytest.approx(found.value - found.threshold)
     assert found.threshold == pytest.approx(GATE.max_drawdown_ratio * found.baseline)
-    assert words.part(found).needed == f"maximum drawdown must be {found.missing.by:.3f} smaller"
+    assert verdict_text.part(found).needed == f"maximum drawdown must be {found.missing.by:.3f} smaller"
 
 
 def test_champion_and_candidate_are_compared_on_the_same_events():
     newest = better(sessions=26, seed=1)
     half = champion_of(newest, skill=0.0).filter(pl.col("session") < newest["session"].unique().sort()[13])
-    found = component(decide(newest=newest, standing=Standing("ours", half, None)), ARTEFACT)
+    found = component(decide(newest=newest, incumbent=Incumbent("ours", half, None)), ARTEFACT)
     assert found.sessions == 13
 
 
@@ -295,7 +297,7 @@ def test_a_champion_that_answers_none_of_the_events_is_inconclusive():
     newest = better(sessions=26, seed=1)
     stranger = champion_of(newest, skill=0.0).with_columns(event_id=pl.lit("x") + pl.col("event_id"))
     for recipe in ("ours", "theirs"):
-        verdict = decide(newest=newest, standing=Standing(recipe, stranger, None))
+        verdict = decide(newest=newest, incumbent=Incumbent(recipe, stranger, None))
         assert component(verdict, ARTEFACT).holds is None
         assert not verdict.deploy
 
@@ -332,12 +334,12 @@ def success_stream(*, net: float, share: float = 0.5, sessions: int = 200, sign:
     )
 
 
-def decide_success(oos=None, *, newest=None, standing=None, parity=WHOLE, settings=GATE, trials=None) -> Verdict:
+def decide_success(oos=None, *, newest=None, incumbent=None, parity=WHOLE, settings=GATE, trials=None) -> Verdict:
     oos = success_stream(net=0.1) if oos is None else oos
     newest = success_stream(net=0.1, sessions=26) if newest is None else newest
     trials = oos.select("session").unique().sort("session") if trials is None else trials
     found = gates.Evidence(oos, newest, parity, "ours", trials)
-    return gates.decide_success(found, standing, strategy=TOY, settings=toy(settings))
+    return gates.decide_success(found, incumbent, strategy=TOY, settings=toy(settings))
 
 
 TRADES = Kind.NET_OF_TRADES
@@ -377,7 +379,7 @@ def test_the_success_model_is_asked_the_same_as_the_champion(name, given, state)
 def test_a_success_model_whose_trades_earn_more_than_their_costs_deploys():
     verdict = decide_success()
     assert verdict.deploy, verdict.components
-    assert words.headline(verdict) == (
+    assert verdict_text.headline(verdict) == (
         "its trades earn more than their costs out of sample, and not worse than the rule score on the newest window"
     )
 
@@ -385,18 +387,18 @@ def test_a_success_model_whose_trades_earn_more_than_their_costs_deploys():
 def test_a_success_model_that_orders_events_worse_than_the_standing_one_is_refused():
     newest = success_stream(net=0.1, sessions=26)
     worse = newest.with_columns(p_Success=pl.col("p_Success") + np.random.default_rng(0).standard_normal(len(newest)))
-    known = gates.Standing("ours", newest, None, Tier.SECOND)
-    kept = component(decide_success(newest=newest, standing=known), ARTEFACT)
+    known = gates.Incumbent("ours", newest, None, Tier.SECOND)
+    kept = component(decide_success(newest=newest, incumbent=known), ARTEFACT)
     assert kept.holds is True
-    assert words.part(kept).name == "newest window against the standing success-probability model"
-    assert component(decide_success(newest=worse, standing=known), ARTEFACT).holds is False
+    assert verdict_text.part(kept).name == "newest window against the deployed success-probability model"
+    assert component(decide_success(newest=worse, incumbent=known), ARTEFACT).holds is False
 
 
 def test_a_changed_success_recipe_must_earn_more_than_the_standing_one():
     oos, newest = success_stream(net=0.1), success_stream(net=0.1, sessions=26)
     same = gates.success_values(oos, SUCCESS)
     for values, deploys in ((same, False), (same.with_columns(pl.col("value") - 0.05), True)):
-        verdict = decide_success(oos, newest=newest, standing=Standing("theirs", newest, values, Tier.SECOND))
+        verdict = decide_success(oos, newest=newest, incumbent=Incumbent("theirs", newest, values, Tier.SECOND))
         assert component(verdict, CHANGED_RECIPE).holds is deploys is verdict.deploy
 
 
@@ -406,7 +408,7 @@ def test_the_success_model_is_judged_on_its_trades_session_by_session():
     trades = oos.filter(pl.col("p_Success") >= 0.4)
     by_session = [part["outcome"].mean() for _, part in trades.group_by("session")]
     assert (found.value, found.sessions) == (pytest.approx(np.mean(by_session)), len(by_session))
-    assert f"{len(trades)} of {len(oos)} events traded" in words.part(found).statement
+    assert f"{len(trades)} of {len(oos)} events traded" in verdict_text.part(found).statement
 
 
 FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
@@ -430,7 +432,7 @@ def test_changed_recipes_that_are_no_better_than_the_champion_rarely_deploy(nois
     deployed = []
     for seed in range(EQUAL):
         oos, newest = better(sessions=120, seed=1000 + seed), better(sessions=26, seed=500 + seed)
-        equal = standing(newest, recipe="theirs", skill=2.0, oos=oos, seed=2000 + seed)
+        equal = incumbent(newest, recipe="theirs", skill=2.0, oos=oos, seed=2000 + seed)
         added = noise * np.random.default_rng(3000 + seed).standard_normal(len(oos))
         deployed.append(decide(oos.with_columns(pl.col("expected") + added), newest, equal).deploy)
     assert sum(deployed) <= MOST
@@ -450,7 +452,7 @@ def test_artefacts_of_the_same_recipe_that_are_worse_are_refused():
     refused = []
     for seed in range(EQUAL // 2):
         newest = better(sessions=26, seed=seed)
-        worse = standing(newest, recipe="ours", skill=2.0, seed=99).newest
+        worse = incumbent(newest, recipe="ours", skill=2.0, seed=99).newest
         spoilt = newest.with_columns(expected=-pl.col("signal"))
-        refused.append(not decide(newest=spoilt, standing=Standing("ours", worse, None)).deploy)
+        refused.append(not decide(newest=spoilt, incumbent=Incumbent("ours", worse, None)).deploy)
     assert all(refused)

@@ -15,7 +15,7 @@ from scipy.stats import binom
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.core.settings import Gate
-from bq.serving import gates, ledger, words
+from bq.serving import gates, ledger, verdict_text
 from bq.serving.ledger import GATE, Deflated, Trial
 from bq.stats import sharpe
 
@@ -130,7 +130,21 @@ def test_the_same_recipe_trained_again_costs_nothing_and_is_counted(home):
     after = ledger.deflate(own, ledger.on(TOY, own["session"], SYMBOLS), least=0.95)
     assert (after.probability, after.revised) == pytest.approx((before.probability, before.revised))
     assert (after.attempts, after.tuned, after.trials) == (5, 3, 1)
-    assert str(after).endswith("beside it 5 gate attempts and 3 tuning trials, 1 different")
+    assert str(after).endswith("deflated for 5 gate attempts and 3 tuning trials (1 effectively distinct)")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "tuned", "end"),
+    [
+        pytest.param(1, 8, "deflated for 1 gate attempt and 8 tuning trials (6 effectively distinct)", id="both"),
+        pytest.param(2, 1, "deflated for 2 gate attempts and 1 tuning trial (6 effectively distinct)", id="singular"),
+        pytest.param(0, 0, "no earlier trial on these sessions", id="none"),
+    ],
+)
+def test_a_deflated_ratio_tells_what_it_is_deflated_for(attempts, tuned, end):
+    own = series(noise(1, mean=0.02))
+    found = ledger.deflate(own, alone(own), least=0.95)._replace(attempts=attempts, tuned=tuned, trials=6)
+    assert str(found).endswith(f"sessions, {end}")
 
 
 def tried(own: np.ndarray, *, correlation: float, attempts: int, seed: int, kind: str = GATE) -> pl.DataFrame:
@@ -220,7 +234,7 @@ def test_a_tuning_whose_ratios_spread_widely_is_not_passed_and_stops_no_retrain(
     assert alone_passes.holds is True
     assert found.holds is False
     assert found.missing.sessions is None, "no number of sessions is enough"
-    assert words.part(found).needed == "a higher mean or a steadier one"
+    assert verdict_text.part(found).needed == "a higher mean or a lower variance"
 
 
 def test_the_best_of_fifty_useless_trials_is_not_taken_for_skill(home):

@@ -9,8 +9,8 @@ from toy_strategy import toy_learning, toy_sample
 from bq.learning import layers, model
 from bq.learning.layers import CLASSIFICATION
 from bq.learning.sample import Preparation
-from bq.serving import graph as graphs
 from bq.serving import onnx
+from bq.serving import onnx_graph as graphs
 from bq.serving.onnx import TOLERANCE, Session
 
 NAN, INF = np.nan, np.inf

@@ -4,11 +4,18 @@ import pytest
 
 from bq.core import paths
 from bq.core.namespace import Namespace
-from bq.serving import registry
+from bq.serving import ready, registry
 from tests import stored
 
 NAMESPACE = Namespace.parse("toy")
 SECOND = NAMESPACE.second
+
+
+@pytest.fixture(autouse=True)
+def whole_is_ready(monkeypatch):
+    """Here a model whose files are whole may answer."""
+    monkeypatch.setattr(ready.strategies, "get", lambda name: None)
+    monkeypatch.setattr(ready, "ready", lambda artefact, strategy, namespace: artefact)
 
 
 def deploy(namespace: str, name: str) -> str:
@@ -20,7 +27,7 @@ def damage(namespace: str, model_id: str) -> None:
 
 
 def test_nothing_deployed_leaves_the_rule_score(home):
-    assert str(registry.decides(NAMESPACE)) == "rule score"
+    assert str(ready.decides(NAMESPACE)) == "rule score"
 
 
 @pytest.mark.parametrize("champion", [True, False], ids=["with-a-champion", "without"])
@@ -37,7 +44,7 @@ def test_the_first_tier_that_is_whole_decides_and_a_damaged_one_is_rolled_back_f
     whole = [namespace for namespace in made if namespace not in damaged]
     names = {NAMESPACE: "champion", SECOND: "success-probability model"}
     expected = f"{names[whole[0]]} {made[whole[0]]}" if whole else "rule score"
-    assert str(registry.decides(NAMESPACE)) == expected
+    assert str(ready.decides(NAMESPACE)) == expected
     broken = [namespace for namespace in made if namespace in damaged]
     assert registry.to_roll_back(NAMESPACE) == next(iter([*broken, *whole]), NAMESPACE)
 

@@ -12,7 +12,8 @@ from bq.stats.bootstrap import Interval
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY, schedule
 from bq.strategies.breakout.backtest import backtest, signals
-from bq.strategies.breakout.evidence import conclusion, evaluation, exhibits
+from bq.strategies.breakout.comparison import conclusion, evaluation
+from bq.strategies.breakout.evidence import exhibits
 from bq.strategies.breakout.performance import performance, returns
 from bq.strategies.breakout.prepare import prepare
 from bq.strategies.breakout.quality import aligned, in_modes
@@ -50,7 +51,7 @@ def answers(sample):
 
 def test_every_trade_and_every_signal_is_counted_once(shown):
     tables, events, portfolio = shown
-    reasons, decisions = tables["How trades ended"].table, tables["What became of the signals"].table
+    reasons, decisions = tables["How trades ended"].table, tables["Signals by decision"].table
     assert reasons["trades"].sum() == len(portfolio.r) and reasons["share"].sum() == pytest.approx(1.0)
     assert (reasons["mean_R"] * reasons["trades"]).sum() == pytest.approx(portfolio.r.sum())
     assert decisions["events"].sum() == len(events)
@@ -122,7 +123,7 @@ def test_curves_are_the_levels_that_the_figures_are_of(shown, sample, answers):
 
 def test_means_of_taken_and_all_are_over_events_and_inside_their_intervals(shown):
     tables, events, _ = shown
-    rows = {row["which"]: row for row in tables["Taken against all"].table.iter_rows(named=True)}
+    rows = {row["which"]: row for row in tables["Signals taken and all signals"].table.iter_rows(named=True)}
     closed = events.filter(pl.col("outcome").is_not_null())
     assert rows["all"]["mean_R"] == pytest.approx(closed["outcome"].mean())
     assert rows["taken"]["mean_R"] == pytest.approx(closed.filter("taken")["outcome"].mean())
@@ -203,7 +204,7 @@ def test_signals_that_are_not_to_be_kept_are_refused_in_one_sentence(sample):
 
 def test_the_sharpe_ratio_s_interval_is_as_wide_as_lo_s_error_says():
     """Lo 2002 (doi:10.2469/faj.v58.n4.2453): variance (1 + SR²/2) / T for independent normal returns."""
-    from bq.strategies.breakout import evidence
+    from bq.strategies.breakout import comparison
 
     rng = np.random.default_rng(2)
     made = backtest(prepare(random_market(3, count=300), SETTINGS.universe), SETTINGS)
@@ -211,7 +212,7 @@ def test_the_sharpe_ratio_s_interval_is_as_wide_as_lo_s_error_says():
     by_day = np.zeros((4001, 4))
     by_day[:, 0] = 1e6 * np.cumprod(np.concatenate([[1.0], 1.0 + change]))
     longer = dataclasses.replace(made, by_day=by_day, first=0, last=4000)
-    varying = evidence._figures(longer).sharpe_ratio
+    varying = comparison._figures(longer).sharpe_ratio
     ratio = returns(by_day[:, 0]).mean() / returns(by_day[:, 0]).std(ddof=1)
     assert varying.mean() == pytest.approx(ratio * np.sqrt(252))
     assert varying.std() / np.sqrt(4000) == pytest.approx(np.sqrt(252 * (1 + ratio**2 / 2) / 4000), rel=0.05)

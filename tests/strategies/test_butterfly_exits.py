@@ -5,11 +5,11 @@ import pytest
 from event_samples import BUTTERFLY, butterfly_settings, days, market_of, walk
 
 from bq.strategies.butterfly import exits, pricing
-from bq.strategies.butterfly.course import course, outcomes
 from bq.strategies.butterfly.history import History
 from bq.strategies.butterfly.modelled import Modelled
 from bq.strategies.butterfly.settings import Label
 from bq.strategies.butterfly.structure import CALL, IRON, PUT, Structure
+from bq.strategies.butterfly.trade_path import outcomes, trade_path
 
 HOLD, TAKE, STOP = exits.HOLD, exits.TAKE_PROFIT, exits.STOP
 NAN = float("nan")
@@ -39,7 +39,7 @@ def test_the_rule_says_when_to_close(profit, most, risk, take, stop, said):
     assert exits.triggered(np.array([profit]), np.array([most]), np.array([risk]), rule).tolist() == [said]
 
 
-def path(level: np.ndarray) -> History:
+def history_of(level: np.ndarray) -> History:
     calendar = days(400).to_numpy().astype("datetime64[D]")
     n = len(level)
     none = np.full(n, np.nan)
@@ -57,7 +57,7 @@ def flies(spot: np.ndarray, kind: np.ndarray, *, dte: int = 30) -> Structure:
 def many():
     """180 positions of all kinds along one path."""
     level = 100.0 * np.exp(np.cumsum(0.012 * np.random.default_rng(8).standard_normal(300)))
-    h, at = path(level), np.arange(10, 190)
+    h, at = history_of(level), np.arange(10, 190)
     return h, at, flies(level[at], np.array([CALL, PUT, IRON])[at % 3])
 
 
@@ -65,8 +65,8 @@ def followed(many, overrides: str):
     h, at, structure = many
     s = butterfly_settings(overrides)
     pricer = Modelled(h, s)
-    way = course(h, at, structure, pricer, s)
-    return way, outcomes(h, at, structure, way, pricer, s)
+    path = trade_path(h, at, structure, pricer, s)
+    return path, outcomes(h, at, structure, path, pricer, s)
 
 
 def rule(take: float | None, stop: float | None, more: str = "") -> str:
@@ -83,7 +83,7 @@ def test_the_first_mark_at_the_mid_price_that_meets_the_rule_closes_the_position
     """Against the same walk written down bar by bar, one event at a time."""
     h, at, structure = many
     share = f"costs.half_spread_paid={paid}"
-    way, _ = followed(many, rule(take, stop, share))
+    path, _ = followed(many, rule(take, stop, share))
     horizon, _ = followed(many, rule(None, None, share))
     s = butterfly_settings(share)
     reasons = set()
@@ -93,13 +93,13 @@ def test_the_first_mark_at_the_mid_price_that_meets_the_rule_closes_the_position
         def quote(bar: int, i=i, one=one) -> pricing.Quote:
             return Modelled(h, s).quote(at[[i]], one, np.array([bar]))
 
-        opened = quote(way.entry[i])
+        opened = quote(path.entry[i])
         iron = one.type[0] == IRON
         debit = opened.mid[0] + paid * opened.half_spread[0]
         debit = debit if iron else max(debit, 0.10)
         risk, most = (max(5.0 + debit, 0.10), -debit) if iron else (debit, 5.0 - debit)
         expected, why = horizon.exit[i], horizon.exit_reason[i]
-        for bar in range(way.entry[i] + 1, horizon.exit[i]):
+        for bar in range(path.entry[i] + 1, horizon.exit[i]):
             profit = quote(bar).mid[0] - debit
             if take is not None and most > 0 and profit >= take * most:
                 expected, why = bar, "take profit"
@@ -107,17 +107,17 @@ def test_the_first_mark_at_the_mid_price_that_meets_the_rule_closes_the_position
             if stop is not None and profit <= -stop * risk:
                 expected, why = bar, "stop"
                 break
-        assert (way.exit[i], way.exit_reason[i]) == (expected, why)
+        assert (path.exit[i], path.exit_reason[i]) == (expected, why)
         reasons.add(str(why))
     wanted = {"take profit": take, "stop": stop}
     assert {name for name, value in wanted.items() if value is not None} <= reasons
 
 
 def test_without_take_profit_and_stop_every_position_is_left_at_the_horizon(many):
-    way, _ = followed(many, rule(None, None))
+    path, _ = followed(many, rule(None, None))
     h, at, _ = many
     due = np.searchsorted(h.session, h.session[at] + np.timedelta64(25, "D"))
-    assert (way.exit == due).all() and set(way.exit_reason) == {"horizon"}
+    assert (path.exit == due).all() and set(path.exit_reason) == {"horizon"}
 
 
 @pytest.mark.parametrize(("take", "stop"), RULES.values(), ids=RULES)
@@ -137,8 +137,8 @@ def test_a_tighter_rule_never_closes_later(many):
 
 def test_a_stopped_position_can_lose_more_than_the_stop_and_never_more_than_all(many):
     """The rule looks at closing mids and pays for the fill: gaps and costs come on top."""
-    way, found = followed(many, rule(None, 0.5))
-    stopped = way.exit_reason == "stop"
+    path, found = followed(many, rule(None, 0.5))
+    stopped = path.exit_reason == "stop"
     assert stopped.sum() > 20
     lost = found["outcome"][stopped]
     assert (lost < -0.5).all() and (lost >= -1.0).all()
@@ -146,8 +146,8 @@ def test_a_stopped_position_can_lose_more_than_the_stop_and_never_more_than_all(
 
 
 def test_a_profit_is_taken_only_where_there_is_one_at_the_mid_price(many):
-    way, found = followed(many, rule(0.3, None))
-    taken = way.exit_reason == "take profit"
+    path, found = followed(many, rule(0.3, None))
+    taken = path.exit_reason == "take profit"
     assert taken.sum() > 10
     assert (found["roi_0%"][taken] > 0).all()
     assert (found["roi_100%"][taken] < found["roi_0%"][taken]).all()
@@ -160,11 +160,11 @@ def test_an_exit_that_later_bars_would_bring_is_not_known_before(many):
     some = at[at < cut - 2]
     first = Structure(*(values[: len(some)] for values in structure))
     s = butterfly_settings(rule(0.3, 0.5))
-    shorter = path(h.level[:cut])
-    way = course(shorter, some, first, Modelled(shorter, s), s)
+    shorter = history_of(h.level[:cut])
+    path = trade_path(shorter, some, first, Modelled(shorter, s), s)
     over = whole.exit[: len(some)] < cut
-    assert (way.exit[over] == whole.exit[: len(some)][over]).all()
-    assert (way.exit[~over] == -1).all() and 5 < (~over).sum() < len(some)
+    assert (path.exit[over] == whole.exit[: len(some)][over]).all()
+    assert (path.exit[~over] == -1).all() and 5 < (~over).sum() < len(some)
 
 
 def test_t1_of_an_event_is_the_close_of_its_actual_exit():

@@ -16,11 +16,11 @@ from bq.market.chains import read_chains
 from bq.market.chains.quotes import SCHEMA
 from bq.strategies import store
 from bq.strategies.butterfly import pricing
-from bq.strategies.butterfly.course import course, outcomes
 from bq.strategies.butterfly.history import History
 from bq.strategies.butterfly.listed import Listed, board
 from bq.strategies.butterfly.settings import holding_days
 from bq.strategies.butterfly.structure import CALL, IRON, PUT, Structure
+from bq.strategies.butterfly.trade_path import outcomes, trade_path
 
 NEVER_EARLY = "label.take_profit=null label.stop_loss=null"
 SHORT = "analysis.history_sessions=400"
@@ -88,9 +88,9 @@ def listed(quotes: pl.DataFrame, overrides: str = NEVER_EARLY, **changes) -> Lis
 
 def followed(pricer: Listed, structure: Structure | None = None):
     at, structure = np.array([START]), structure or fly()
-    way = course(pricer.h, at, structure, pricer, pricer.s)
-    found = outcomes(pricer.h, at, structure, way, pricer, pricer.s)
-    return type(way)(*(values[0] for values in way)), {name: values[0] for name, values in found.items()}
+    path = trade_path(pricer.h, at, structure, pricer, pricer.s)
+    found = outcomes(pricer.h, at, structure, path, pricer, pricer.s)
+    return type(path)(*(values[0] for values in path)), {name: values[0] for name, values in found.items()}
 
 
 def price(quotes: pl.DataFrame, bar: int, right: str, strike: float, side: str, root: str = "TOY") -> float:
@@ -120,8 +120,8 @@ def test_a_leg_is_bought_and_sold_at_the_stated_share_between_mid_and_the_worse_
             total += quantity * ((bid + ask) / 2 + share * (worse - (bid + ask) / 2))
         return total
 
-    way, found = followed(listed(quotes), structure)
-    debit, received = cash(way.entry, 1), cash(way.exit, -1)
+    path, found = followed(listed(quotes), structure)
+    debit, received = cash(path.entry, 1), cash(path.exit, -1)
     risk = debit if kind != IRON else 5.0 + debit
     floor = 0.0 if kind != IRON else -5.0
     assert found[f"roi_{share:.0%}"] == pytest.approx((max(received, floor) - debit) / risk, rel=1e-9)
@@ -141,36 +141,36 @@ def planned() -> int:
 
 def test_missing_quotes_at_the_horizon_are_waited_for():
     exit_ = planned()
-    way, _ = followed(listed(toy_quotes(missing=(exit_, exit_ + 1))))
-    assert way.exit == exit_ + 2 and way.known == history().session[exit_ + 2]
+    path, _ = followed(listed(toy_quotes(missing=(exit_, exit_ + 1))))
+    assert path.exit == exit_ + 2 and path.known == history().session[exit_ + 2]
 
 
 def test_quotes_that_never_come_back_settle_at_expiry_where_that_is_within_the_wait():
     exit_ = planned()
-    way, found = followed(listed(toy_quotes(missing=range(exit_, 60))))
-    assert history().session[way.exit].astype(dt.date) == EXPIRY and way.exit_reason == "settled"
-    spot = history().level[way.exit]
+    path, found = followed(listed(toy_quotes(missing=range(exit_, 60))))
+    assert history().session[path.exit].astype(dt.date) == EXPIRY and path.exit_reason == "settled"
+    spot = history().level[path.exit]
     assert found["roi_100%"] == pytest.approx(max(5 - abs(spot - 100), 0) / found["debit"] - 1)
 
 
 def test_quotes_that_never_come_back_close_at_the_last_price_where_expiry_is_beyond_the_wait():
     exit_ = planned()
     pricer = listed(toy_quotes(missing=range(exit_ - 2, 60)), f"{NEVER_EARLY} label.carry_sessions=1")
-    way, _ = followed(pricer)
-    assert (way.exit, way.exit_reason) == (exit_ - 3, "last price")
-    assert way.known == way.due > history().session[way.exit]
+    path, _ = followed(pricer)
+    assert (path.exit, path.exit_reason) == (exit_ - 3, "last price")
+    assert path.known == path.due > history().session[path.exit]
 
 
 def test_a_missing_entry_quote_is_waited_for():
-    way, _ = followed(listed(toy_quotes(missing=(START + 1, START + 2))))
-    assert way.entry == START + 3
+    path, _ = followed(listed(toy_quotes(missing=(START + 1, START + 2))))
+    assert path.entry == START + 3
 
 
 def test_one_leg_without_a_quote_is_no_price():
     quotes = toy_quotes()
     gone = (pl.col("session") == days(400)[START + 1]) & (pl.col("strike") == 105.0) & (pl.col("right") == "call")
-    way, _ = followed(listed(quotes.filter(~gone)))
-    assert way.entry == START + 2
+    path, _ = followed(listed(quotes.filter(~gone)))
+    assert path.entry == START + 2
     assert followed(listed(quotes.filter(~gone)), fly(PUT))[0].entry == START + 1  # puts are quoted
 
 
@@ -183,8 +183,8 @@ def test_nothing_is_opened_or_closed_at_a_price_that_cannot_be(shift):
             pl.when(wrong).then((pl.col(side) + shift).clip(0.01)).otherwise(side).alias(side)
             for side in ("bid", "ask")
         )
-        way, _ = followed(listed(quotes))
-        assert (way.entry, way.exit) == ((bar + 1, planned()) if bar == START + 1 else (START + 1, bar + 1))
+        path, _ = followed(listed(quotes))
+        assert (path.entry, path.exit) == ((bar + 1, planned()) if bar == START + 1 else (START + 1, bar + 1))
 
 
 @pytest.mark.parametrize(("settlement", "side"), [("AM", "opens"), ("PM", "quoted")], ids=["open", "close"])
@@ -244,8 +244,8 @@ def test_after_a_split_the_old_contracts_have_no_price():
     """The same strikes are quoted, but they are other contracts now."""
     h = history()
     halved = np.where(np.arange(60) >= START + 6, h.level / 2, h.level)
-    way, _ = followed(listed(toy_quotes(), quoted=halved))
-    assert (way.exit, way.exit_reason) == (START + 5, "last price")
+    path, _ = followed(listed(toy_quotes(), quoted=halved))
+    assert (path.exit, path.exit_reason) == (START + 5, "last price")
 
 
 def test_prices_without_a_level_are_not_matched_with_strikes():

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from bq.market.calendars import sessions
 from bq.strategies.butterfly import pricing
-from bq.strategies.butterfly.course import course, outcomes
 from bq.strategies.butterfly.history import History
 from bq.strategies.butterfly.modelled import Modelled
 from bq.strategies.butterfly.settings import holding_days
 from bq.strategies.butterfly.structure import CALL, IRON, Structure
+from bq.strategies.butterfly.trade_path import outcomes, trade_path
 
 CALENDAR = sessions("XNYS")["session"].to_numpy().astype("datetime64[D]")
 CLOSE = dict(sessions("XNYS").iter_rows())
@@ -42,10 +42,10 @@ def flies(n: int, *, kind: int = CALL, dte: int = 21) -> Structure:
 
 
 def followed(h: History, at: int, *, dte: int = 21, carry: int = 5):
-    """The course of one event, each field as a scalar."""
+    """The trade path of one event, each field as a scalar."""
     s = butterfly_settings(f"label.carry_sessions={carry} {NEVER_EARLY}")
-    way = course(h, np.array([at]), flies(1, dte=dte), Modelled(h, s), s)
-    return type(way)(*(values[0] for values in way))
+    path = trade_path(h, np.array([at]), flies(1, dte=dte), Modelled(h, s), s)
+    return type(path)(*(values[0] for values in path))
 
 
 def planned(h: History, at: int, *, dte: int = 21) -> int:
@@ -60,17 +60,17 @@ def planned(h: History, at: int, *, dte: int = 21) -> int:
 @pytest.mark.parametrize("at", [0, 3, 4, 9, 33], ids="bar-{}".format)
 def test_a_position_is_entered_next_session_and_left_on_the_first_at_or_after_the_horizon(at, dte):
     h = history()
-    way = followed(h, at, dte=dte)
-    assert (way.entry, way.exit, way.exit_reason) == (at + 1, planned(h, at, dte=dte), "horizon")
-    assert way.known == h.session[way.exit]
-    assert way.due == CALENDAR[FIRST + way.exit + 5]
+    path = followed(h, at, dte=dte)
+    assert (path.entry, path.exit, path.exit_reason) == (at + 1, planned(h, at, dte=dte), "horizon")
+    assert path.known == h.session[path.exit]
+    assert path.due == CALENDAR[FIRST + path.exit + 5]
 
 
 def test_an_event_is_open_until_its_horizon_has_come():
     exit_ = planned(history(), 10)
     assert followed(history(bars=exit_), 10).exit == -1
-    way = followed(history(bars=exit_), 10)
-    assert way.exit_reason == "" and np.isnat(way.known) and way.due == CALENDAR[FIRST + exit_ + 5]
+    path = followed(history(bars=exit_), 10)
+    assert path.exit_reason == "" and np.isnat(path.known) and path.due == CALENDAR[FIRST + exit_ + 5]
     assert followed(history(bars=exit_ + 1), 10).exit == exit_
 
 
@@ -78,38 +78,38 @@ def test_an_event_is_open_until_its_horizon_has_come():
 def test_a_missing_exit_price_is_waited_for(gap):
     exit_ = planned(history(), 10)
     h = history(missing=tuple(range(exit_, exit_ + gap)))
-    way = followed(h, 10)
-    assert h.session[way.exit] == CALENDAR[FIRST + exit_ + gap] == way.known
-    assert way.exit_reason == "settled" and way.known <= way.due  # by then the options have expired
+    path = followed(h, 10)
+    assert h.session[path.exit] == CALENDAR[FIRST + exit_ + gap] == path.known
+    assert path.exit_reason == "settled" and path.known <= path.due  # by then the options have expired
 
 
 def test_after_the_wait_a_position_is_closed_at_its_last_price():
     exit_ = planned(history(), 10)
     h = history(missing=tuple(range(exit_ - 2, exit_ + 6)))
-    way = followed(h, 10)
-    assert h.session[way.exit] == CALENDAR[FIRST + exit_ - 3] and way.exit_reason == "last price"
-    assert way.known == way.due == CALENDAR[FIRST + exit_ + 5]  # not before the waiting is over
+    path = followed(h, 10)
+    assert h.session[path.exit] == CALENDAR[FIRST + exit_ - 3] and path.exit_reason == "last price"
+    assert path.known == path.due == CALENDAR[FIRST + exit_ + 5]  # not before the waiting is over
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["waited", "waiting"])
 def test_a_delisted_symbol_closes_at_its_last_price_once_the_market_has_moved_on(known):
     exit_ = planned(history(), 10)
-    way = followed(history(bars=16, market_ends=exit_ + (5 if known else 4)), 10)
-    assert (way.exit, way.exit_reason) == ((15, "last price") if known else (-1, ""))
+    path = followed(history(bars=16, market_ends=exit_ + (5 if known else 4)), 10)
+    assert (path.exit, path.exit_reason) == ((15, "last price") if known else (-1, ""))
 
 
 def test_a_position_that_could_never_be_entered_has_no_outcome():
     h = history(bars=11, market_ends=100)
-    way = followed(h, 10)
-    assert (way.entry, way.exit, way.exit_reason) == (-1, -1, "")
+    path = followed(h, 10)
+    assert (path.entry, path.exit, path.exit_reason) == (-1, -1, "")
 
 
 @pytest.mark.parametrize(("gap", "entered"), [(1, True), (5, True), (6, False)], ids="gap-{}".format)
 def test_a_missing_entry_price_is_waited_for(gap, entered):
     h = history(missing=tuple(range(11, 11 + gap)))
-    way = followed(h, 10)
-    assert (way.entry == 11) == entered  # the next bar there is
-    assert (way.exit >= 0) == entered
+    path = followed(h, 10)
+    assert (path.entry == 11) == entered  # the next bar there is
+    assert (path.exit >= 0) == entered
 
 
 @given(
@@ -124,15 +124,15 @@ def test_a_missing_entry_price_is_waited_for(gap, entered):
 def test_whatever_is_missing_an_outcome_is_known_by_its_due_date(missing, bars, market_ends, at, dte, carry):
     h = history(bars=bars, missing=tuple(missing - {at}), market_ends=bars - 1 + market_ends)
     at = int(np.flatnonzero(h.session == CALENDAR[FIRST + at])[0])
-    way = followed(h, at, dte=dte, carry=carry)
-    assert way.due > h.session[at]
-    if way.exit < 0:
-        assert np.isnat(way.known) and way.exit_reason == ""
-        assert way.entry < 0 or way.due > h.last  # an entered position is open only while it can still end in time
+    path = followed(h, at, dte=dte, carry=carry)
+    assert path.due > h.session[at]
+    if path.exit < 0:
+        assert np.isnat(path.known) and path.exit_reason == ""
+        assert path.entry < 0 or path.due > h.last  # an entered position is open only while it can still end in time
     else:
-        assert at < way.entry <= way.exit
-        assert h.session[way.exit] <= way.known <= way.due
-        assert way.known <= h.last
+        assert at < path.entry <= path.exit
+        assert h.session[path.exit] <= path.known <= path.due
+        assert path.known <= h.last
 
 
 def test_no_label_is_longer_than_the_longest_that_the_settings_state():
@@ -153,8 +153,8 @@ def test_no_label_is_longer_than_the_longest_that_the_settings_state():
 def returns(h: History, at: int, structure: Structure, **settings) -> dict[str, float]:
     s = butterfly_settings(" ".join([NEVER_EARLY, *(f"{name}={value}" for name, value in settings.items())]))
     at_, pricer = np.array([at]), Modelled(h, s)
-    way = course(h, at_, structure, pricer, s)
-    return {name: value[0] for name, value in outcomes(h, at_, structure, way, pricer, s).items()}
+    path = trade_path(h, at_, structure, pricer, s)
+    return {name: value[0] for name, value in outcomes(h, at_, structure, path, pricer, s).items()}
 
 
 @pytest.mark.parametrize("kind", [CALL, IRON], ids=["call", "iron"])

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from bq.core import files, paths
 from bq.core.errors import BadData
-from bq.strategies import store
+from bq.strategies import event_set, store
 from bq.strategies.events import conform
 from bq.strategies.events import event_id as make_id
 
@@ -128,7 +128,7 @@ def test_a_changed_history_rebuilds_that_symbol_only(collect, bars, spied, messa
     before = collect(bars)
     touched = (pl.col("symbol") == "TWO") & (pl.col("session") == dt.date(2016, 3, 1))
     after = collect(bars.with_columns(pl.when(touched).then(pl.col("close") * 1.01).otherwise("close").alias("close")))
-    assert "history changed, events rebuilt: TWO" in messages
+    assert "the history of some symbols changed, and their events are computed again: TWO" in messages
     closed = before.events.filter(pl.col("t1").is_not_null(), pl.col("symbol") == "ONE")["session"].to_list()
     assert not set(closed) & set(spied[1].get("ONE", []))
     assert len(spied[1]["TWO"]) == len(before.events.filter(pl.col("symbol") == "TWO"))
@@ -227,7 +227,7 @@ def test_stores_of_other_code_are_removed_and_what_is_not_a_store_stays(collect,
     kept = paths.events("butterfly") / "notes"
     kept.mkdir(parents=True)
     with monkeypatch.context() as patched:
-        patched.setattr(store, "code_digest", lambda: "0" * 16)
+        patched.setattr(event_set, "code_digest", lambda: "0" * 16)
         collect(bars)
     assert any(path.name.startswith("0" * 16) for path in paths.events("butterfly").iterdir())
     collect(bars)
@@ -325,7 +325,7 @@ def test_tables_that_another_writer_put_in_place_before_the_state_never_reach_a_
     early, late = cut_at(bars, 480), bars
     expected = collect(early)
     collect(late)
-    theirs = {name: (folder(plan) / name).read_bytes() for name in store.TABLES}
+    theirs = {name: (folder(plan) / name).read_bytes() for name in event_set.TABLES}
     (folder(plan) / "state.json").unlink()
     replacing = files.replacing
 
@@ -333,7 +333,7 @@ def test_tables_that_another_writer_put_in_place_before_the_state_never_reach_a_
     def another(path):
         with replacing(path) as temporary:
             yield temporary
-        if path.name == store.TABLES[-1]:
+        if path.name == event_set.TABLES[-1]:
             for name, content in theirs.items():
                 (path.parent / name).write_bytes(content)
 
@@ -372,8 +372,8 @@ def test_without_the_lock_of_the_set_events_are_built_and_not_stored(collect, pl
     early = cut_at(bars, 480)
     stored = collect(early)
     state = (folder(plan) / "state.json").read_bytes()
-    monkeypatch.setattr(store, "LOCK_SECONDS", 0)
-    with FileLock(folder(plan) / store.LOCK):
+    monkeypatch.setattr(event_set, "LOCK_SECONDS", 0)
+    with FileLock(folder(plan) / event_set.LOCK):
         late = collect(bars)
         assert collect(early).data_hash == stored.data_hash
     assert (folder(plan) / "state.json").read_bytes() == state
@@ -383,15 +383,15 @@ def test_without_the_lock_of_the_set_events_are_built_and_not_stored(collect, pl
 
 def test_a_set_that_cannot_be_locked_is_read_all_the_same(collect, plan, bars):
     stored = collect(bars)
-    (folder(plan) / store.LOCK).unlink()
-    (folder(plan) / store.LOCK).mkdir()
+    (folder(plan) / event_set.LOCK).unlink()
+    (folder(plan) / event_set.LOCK).mkdir()
     again = collect(bars)
     assert (again.built, again.data_hash) == (0, stored.data_hash)
 
 
 COLLECTING = """
 import sys, pickle
-from bq.strategies import store
+from bq.strategies import event_set, store
 sys.path[:0] = sys.argv[1:2]
 from event_samples import BUTTERFLY, butterfly_settings, market_of
 bars = pickle.load(sys.stdin.buffer)

@@ -54,7 +54,7 @@ def test_coverage_of_factors_names_the_absent_first(one_name):
 def test_outcomes_of_a_delisted_name_are_counted_with_the_age_of_their_price():
     """N3 has no bar from session 265 on: events of 255 to 263 end at the price of 264, which is up to nine older."""
     gone, refused = built(without(panel_bars(), "N3", days(SESSIONS)[265:].to_list()))
-    (shown,) = [one for one in exhibits(Built(gone, refused)) if one.title == "Outcomes at an older price"]
+    (shown,) = [one for one in exhibits(Built(gone, refused)) if one.title == "Outcomes at a stale price"]
     (row,) = shown.table.to_dicts()
     older = gone.filter(pl.col("symbol") == "N3", pl.col("session") >= session(255))
     assert (row["at_an_older_price"], row["symbols"], row["oldest_sessions"]) == (9, 1, 9)

@@ -169,7 +169,9 @@ def test_lagged_columns_are_there_where_asked_for_and_are_earlier_ranks(bars, ev
 def test_factors_without_volume_are_missing_and_named_and_marked(bars, caplog):
     with caplog.at_level(logging.WARNING, logger="bq"):
         found = built(bars.with_columns(volume=pl.lit(None, pl.Float64)))[0]
-    assert "left out, for want of volume, high, low or history: volume_price_corr_3d, liquid_mom" in caplog.text
+    assert (
+        "missing everywhere, for lack of volume, high, low or history: volume_price_corr_3d, liquid_mom" in caplog.text
+    )
     assert found["amihud_20_rank"].is_nan().all() and not found["atr_pct_14_rank"].is_nan().any()
     assert (found["no_volume"] == 1).all() and (found["no_range"] == 0).all()
 
@@ -246,7 +248,7 @@ def test_an_update_by_one_session_of_three_names_goes_on_and_says_what_was_left_
     with caplog.at_level(logging.WARNING, logger="bq"):
         events, refused = built(few, wanted=wanted)
     assert events.is_empty() and set(refused["reason"]) == {"fewer than 5 names in the session"}
-    assert "no event: fewer than 5 names in the session: 3 rows of 3 symbols" in caplog.text
+    assert "no event was built: fewer than 5 names in the session: 3 rows of 3 symbols" in caplog.text
 
 
 def test_the_schedule_of_a_day_does_not_depend_on_later_bars(bars):

@@ -86,8 +86,8 @@ def test_sectors_of_the_data_bind_like_those_of_the_settings_which_come_first(ru
 @pytest.mark.parametrize(
     ("known", "own", "says"),
     [
-        (None, "", ["no sectors known: the sector limit is not applied"]),
-        (["tech", None, "rest"], "", ["1 of 3 names have no sector and no such limit: S01"]),
+        (None, "", ["no sector is known, so the sector limit is not applied"]),
+        (["tech", None, "rest"], "", ["1 of 3 names have no known sector, so no sector limit holds them: S01"]),
         (["tech", None, "rest"], "portfolio.sectors.S01=tech", []),
     ],
     ids=["none", "some", "all"],
@@ -210,7 +210,7 @@ def test_what_comes_later_changes_no_weight():
 def test_too_few_names_for_the_largest_position_may_hold_twice_an_equal_weight_and_it_is_said():
     few = portfolio.backtest(forecasts(names=20, count=21), "expected", settings("portfolio.max_turnover=1.0"))
     assert few.periods["largest"].max() == pytest.approx(0.1, abs=1e-6)
-    assert "fewer names than a largest position of 3.0% needs" in few.notices[0]
+    assert "too few names for a largest position of 3.0%" in few.notices[0]
     assert "(3 ×)" in few.notices[0]
 
 
@@ -219,7 +219,7 @@ def test_names_that_leave_are_sold_whatever_the_turnover_limit_and_it_is_said():
     left = predictions["session"].unique().sort()[10]
     gone = (pl.col("symbol") < "S08") & (pl.col("session") >= left)
     run = portfolio.backtest(predictions.filter(~gone), "expected", settings("portfolio.max_position=0.05"))
-    assert any("turnover above 10%" in notice for notice in run.notices)
+    assert any("turnover exceeded 10%" in notice for notice in run.notices)
     assert run.weights.filter(pl.col("session") == left, pl.col("symbol") < "S08").is_empty()
     np.testing.assert_allclose(wide(run.weights.filter(pl.col("session") == left)).sum(), 1.0, atol=1e-5)
 

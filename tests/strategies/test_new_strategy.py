@@ -9,7 +9,7 @@ from reversal_strategy import STRATEGY, ReversalSettings
 
 from bq import market, strategies, surface
 from bq.core.settings import Gate, Learning, Market, Simulation
-from bq.serving import candidate, gates, words
+from bq.serving import candidate, gates, verdict_text
 from bq.strategies import store
 
 MOST_LINES = 20
@@ -40,7 +40,8 @@ def test_it_is_taken_by_every_part(settings):
     training = surface.train(events, settings)
     made = candidate.make(training, None, events, strategy=STRATEGY, settings=settings)
     found = gates.Evidence(made.own_oos, made.newest, made.parity, "r", made.own_oos.select("session").unique())
-    names = [words.part(one).name for one in gates.decide(found, None, strategy=STRATEGY, settings=settings).components]
+    verdict = gates.decide(found, None, strategy=STRATEGY, settings=settings)
+    names = [verdict_text.part(component).name for component in verdict.components]
     assert any(name.startswith("net outcome of the top 2") for name in names)
     today = store.at(STRATEGY, settings, data, events["session"].max())
     assert set(surface.score(today, settings)["tier"]) == {3}

@@ -67,7 +67,7 @@ def test_without_the_index_the_equal_weight_of_all_stands_for_the_market_and_is_
 def test_events_without_probabilities_are_counted_in_the_log(bars, caplog):
     with caplog.at_level(logging.INFO, logger="bq"):
         regime.attach(events_at(10, 880), market_of(bars), Asking())
-    assert "none known yet at 1 of 2 events" in caplog.text
+    assert "are not known yet at 1 of 2 events" in caplog.text
 
 
 def test_the_summary_counts_events_dates_and_stays_and_says_what_the_market_was_like():

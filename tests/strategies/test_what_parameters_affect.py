@@ -18,7 +18,7 @@ from bq.core.errors import BadParameters
 from bq.core.section import NOTHING, Affects, Section, affected, part, section_of
 from bq.core.settings import Settings
 from bq.serving import candidate
-from bq.strategies import breakout, store
+from bq.strategies import breakout, event_set
 
 MODULES = {
     "breakout": "bq.strategies.breakout.build",
@@ -103,7 +103,7 @@ def test_a_value_changes_the_store_and_the_recipe_where_it_says_so_and_nowhere_e
     if after is None:
         assert name in FIXED
         return
-    assert (store._folder(of, before) != store._folder(of, after)) == (Affects.EVENTS in said)
+    assert (event_set.folder_of(of, before) != event_set.folder_of(of, after)) == (Affects.EVENTS in said)
     assert (candidate.recipe_digest(before) != candidate.recipe_digest(after)) == (Affects.RECIPE in said)
     if VARIANT[strategy](before) != VARIANT[strategy](after):
         assert Affects.EVENTS in said, "the ids of events depend on it"
@@ -133,7 +133,7 @@ def test_a_value_changes_the_store_and_the_recipe_where_it_says_so_and_nowhere_e
 )
 def test_what_is_built_again_and_what_is_another_recipe(strategy, override, events, recipe):
     of, (before, after) = strategies.get(strategy), (loaded(strategy), loaded(strategy, override))
-    assert (store._folder(of, before) != store._folder(of, after)) is events
+    assert (event_set.folder_of(of, before) != event_set.folder_of(of, after)) is events
     assert (candidate.recipe_digest(before) != candidate.recipe_digest(after)) is recipe
 
 

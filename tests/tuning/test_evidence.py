@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bq.serving import words
+from bq.serving import verdict_text
 from bq.stats import overfitting
 from bq.tuning import evidence
 
@@ -43,7 +43,7 @@ def test_skill_passes_where_the_better_trials_are_always_the_same():
 def test_what_does_not_hold_says_what_would_be_needed():
     found = judged(noise(2))
     assert not found.passed
-    assert all(words.part(component).needed for component in found.components if not component.holds)
+    assert all(verdict_text.part(component).needed for component in found.components if not component.holds)
 
 
 def test_near_copies_of_the_winner_do_not_make_a_choice_look_overfitted():
@@ -68,4 +68,4 @@ def test_trials_that_are_all_one_leave_the_choice_open_and_do_not_pass():
 def test_a_sharpe_ratio_that_proves_too_little_says_how_much_more_it_takes(mean, needs):
     found = judged(noise(7, n=2) + mean)
     assert not found.components[0].holds
-    assert needs in words.part(found.components[0]).needed
+    assert needs in verdict_text.part(found.components[0]).needed

@@ -129,7 +129,7 @@ def test_each_further_look_at_the_same_holdout_is_counted_and_said(home):
     tuned(settings(), keep=True)
     again = tuned(settings(more="tuning.seed=8"), keep=True)
     assert again["holdout_looks"] == 2
-    assert any("looked at 2 times" in sentence for sentence in again["verdict"]["reasons"])
+    assert any("scored 2 times" in sentence for sentence in again["verdict"]["reasons"])
     assert tuned(settings(more="tuning.seed=8"), keep=True)["holdout_looks"] == 2, (
         "the same look again is no further one"
     )
@@ -193,7 +193,7 @@ def test_a_trial_with_too_few_trades_is_infeasible_not_lucky():
 
 
 def test_where_every_trial_has_too_few_trades_the_search_says_so():
-    with pytest.raises(BadData, match=r"none of 12 was: \d+ trades closed, fewer than tuning.min_trades \(9999\)"):
+    with pytest.raises(BadData, match=r"none of 12 was: \d+ closed trades, fewer than tuning.min_trades \(9999\)"):
         tuned(settings(more="tuning.min_trades=9999"))
 
 
@@ -203,7 +203,7 @@ def test_too_short_a_history_says_so():
 
 
 def test_a_model_that_may_have_seen_the_sessions_is_refused():
-    with pytest.raises(BadParameters, match=r"`ml\.enabled` must be false in a tuning"):
+    with pytest.raises(BadParameters, match=r"`ml\.enabled` must be false while rules are tuned"):
         tuned(settings(more="ml.enabled=true"))
 
 
@@ -213,11 +213,11 @@ def test_shrinkage_is_the_share_of_the_validation_that_the_holdout_lacks():
     assert found["shrinkage"] == pytest.approx(1 - holdout / validation)
 
 
-def test_choosing_anew_before_each_fold_uses_the_folds_before_it_alone():
+def test_selecting_again_before_each_fold_uses_earlier_folds_alone():
     found = tuned()
     folds = np.array([row["folds"] for row in found["trials"] if row["state"] == "feasible"])
     picked = [folds[np.argmax(folds[:, :k].mean(axis=1)), k] for k in range(1, folds.shape[1])]
-    assert found["anew"]["anew"] == pytest.approx(np.mean(picked))
+    assert found["reselected"]["reselected"] == pytest.approx(np.mean(picked))
 
 
 def test_a_verdict_says_why_and_what_would_be_needed():

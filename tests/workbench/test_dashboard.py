@@ -54,7 +54,7 @@ def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(output
 
 def test_champions_come_first(outputs):
     since = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
-    champion = Pointer(model_id="b1f09c22", previous=None, since_utc=since, reason="+0.4 % a day")
+    champion = Pointer(model_id="b1f09c22b1f09c22", previous=None, since_utc=since, reason="+0.4 % a day")
     dashboard.write_index([("butterfly", champion)])
     page = (outputs / "index.html").read_text()
     assert page.index("b1f09c22") < page.index("newer run")
@@ -65,4 +65,4 @@ def test_an_empty_home_says_what_to_do(home):
     dashboard.write_index([])
     page = (home / "outputs" / "index.html").read_text()
     assert "make retrain" in page
-    assert "no champion yet" in page
+    assert 'There is no <a class="term" href="#term-champion"' in page and '<dt id="term-champion">' in page

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bq.learning import explore
+from bq.learning import summaries
 from bq.workbench import reading
 
 KINDS = {"kind": ["fast", "slow"], "events": [1200, 300], "closed": [1100, 290]}
@@ -68,7 +68,7 @@ def deciles(*means: float) -> pl.DataFrame:
         ),
         pytest.param(
             lambda: reading.correlations(["a", "b", "c"], [[1, -0.95, 0.1], [-0.95, 1, 0.2], [0.1, 0.2, 1]]),
-            "a and b are most alike (-0.95); 1 of 3 pairs correlate by 0.9 or more in size.",
+            "a and b are the most correlated (-0.95); 1 of 3 pairs have a rank correlation of 0.9 or more in size.",
             id="correlations",
         ),
         pytest.param(
@@ -127,7 +127,7 @@ def deciles(*means: float) -> pl.DataFrame:
             lambda: reading.weights(
                 pl.DataFrame({"layer": ["a", "b"], "bear: fitted": [0.7, 0.3], "bull: fitted": [0.9, 0.1]})
             ),
-            "The meta-learner leans most on a (80% on average over the regimes); all have a weight.",
+            "The meta-learner gives most weight to a (80% on average over the regimes); all have a weight.",
             id="weights",
         ),
         pytest.param(
@@ -212,7 +212,7 @@ def test_a_table_without_data_gives_a_sentence_that_says_why(said, why):
 
 def test_the_deciles_that_are_read_are_those_that_are_drawn():
     frame = pl.DataFrame({"score": [float(i) for i in range(100)], "outcome": [i / 100 for i in range(100)]})
-    table = explore.deciles(frame, by="score", means=["outcome"])
+    table = summaries.deciles(frame, by="score", means=["outcome"])
     assert reading.deciles(table, "score").startswith(
         "The top decile of the score earned +0.94 on average, the lowest +0.04"
     )

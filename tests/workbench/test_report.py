@@ -125,6 +125,22 @@ def test_active_output_is_shown_as_plain_text(render, notebook, data, kept):
     assert "onclick" not in body
 
 
+def without_links(page: str) -> str:
+    """The page without the links of its terms."""
+    return re.sub(r'<a class="term"[^>]*>(.*?)</a>', r"\1", page)
+
+
+def test_every_term_that_is_linked_is_explained_once_at_the_end_and_no_other(render, notebook, verdict):
+    cells = [nbformat.v4.new_markdown_cell("# The embargo\n\nAn embargo follows the fold.\n\n`purge` is code.")]
+    page = render(notebook(*cells), verdict=verdict).read_text()
+    body, terms = page.split('<section class="glossary"')
+    linked = re.findall(r'<a class="term" href="#([\w-]+)"', body)
+    assert {"term-champion", "term-embargo", "term-fold"} <= set(linked)
+    assert len(linked) == len(set(linked))
+    assert re.findall(r'<dt id="([\w-]+)">', terms) == sorted(linked)
+    assert "term-purge" not in linked
+
+
 @pytest.mark.parametrize(
     ("source", "notice"),
     [
@@ -134,7 +150,7 @@ def test_active_output_is_shown_as_plain_text(render, notebook, data, kept):
     ],
 )
 def test_what_is_no_evidence_says_so_in_red_before_the_verdict(render, verdict, source, notice):
-    page = render(verdict=verdict, source=source).read_text()
+    page = without_links(render(verdict=verdict, source=source).read_text())
     if notice:
         assert page.index(f'red notice">{notice}') < page.index(verdict["headline"])
     else:
@@ -143,7 +159,7 @@ def test_what_is_no_evidence_says_so_in_red_before_the_verdict(render, verdict, 
 
 def test_the_verdict_comes_before_the_notebooks_and_names_everything(render, notebook, verdict, run):
     page = render(notebook(nbformat.v4.new_markdown_cell("# First heading")), verdict=verdict).read_text()
-    first, rest = page.split("<article>")
+    first, rest = without_links(page).split("<article>")
     for text in [verdict["headline"], "Needed: 14 more months", "? inconclusive", "✓ holds", "✗ fails", "9,152"]:
         assert text in first
     needed = [part["needed"] for part in verdict["components"]]

@@ -69,7 +69,7 @@ def test_what_was_turned_stands_beside_what_is_shipped():
     ("told", "why"),
     [
         pytest.param(lambda own: tell.calibration(None, own), "gives no probabilities", id="calibration"),
-        pytest.param(lambda own: tell.confusion(None, own), "no classes to confuse", id="confusion"),
+        pytest.param(lambda own: tell.confusion(None, own), "no confusion matrix", id="confusion"),
         pytest.param(lambda own: tell.against_direct(None, None, own), "nothing to compare", id="direct"),
         pytest.param(lambda own: tell.second_tier(None, own), "no second tier", id="second tier"),
         pytest.param(lambda own: tell.success_calibration(None, own), "no second tier", id="its calibration"),

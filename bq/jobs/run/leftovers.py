@@ -38,7 +38,8 @@ def _end_processes(folder: Path) -> None:
 
     The trackers that loky leaves beside its workers free their shared memory and end with them: killed only if not.
     """
-    workers, trackers = [], []
+    workers: list[psutil.Process] = []
+    trackers: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARK) == str(folder):
@@ -70,7 +71,7 @@ def _bury(folder: Path) -> None:
     if record.status != Status.RUNNING:  # it had come to its end, all but the name of its folder
         publish.into_place(folder, record)
         return
-    record.error = f"its process ended without a word during {record.during}: it was killed, or the power failed"
+    record.error = f"its process ended without a message during {record.during}: it was killed, or the machine stopped"
     record.status, record.headline = Status.KILLED, f"killed: {record.error}"
     log.warning("%s: %s", record.run_id, record.headline)
     try:

@@ -24,7 +24,7 @@ from bq.core.log import log, stage
 from bq.core.namespace import Namespace
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
-from bq.jobs.run import leftovers, publish, temporary
+from bq.jobs.run import leftovers, order, publish, temporary
 from bq.jobs.run.memory import Limits, Watch
 from bq.runs import folder as names
 from bq.runs import write
@@ -78,7 +78,7 @@ def cancellable(run: "Run") -> Iterator[None]:
     def cancel(number: int, _: object) -> None:
         name = signal.Signals(number).name
         if not run.stoppable:
-            log.warning("%s: the run is at its end and goes on to it", name)
+            log.warning("%s: ignored, the run is already finishing", name)
             return
         run.stoppable = False
         raise Cancelled(name)
@@ -107,6 +107,7 @@ class Run:
             status=Status.DONE,
             error=None,
             started_utc=self.started.replace(microsecond=0),
+            warnings=[said] if (said := order.clock_went_back(self.started)) else [],
             title=str(settings.namespace),
             parameters=settings.model_dump(mode="json"),
             git=git_state(),
@@ -120,7 +121,8 @@ class Run:
         )
         self.folder.mkdir(parents=True)
         files.write_text(self.folder / names.PARAMETERS, params.to_yaml(settings.model_dump(mode="python")))
-        write.note(self.folder, self.record, during="its start")
+        with order.next_one() as self.record.sequence:
+            write.note(self.folder, self.record, during="its start")
 
     @contextmanager
     def phase(self, name: str, *, stoppable: bool = True, until: float | None = None) -> Iterator[None]:

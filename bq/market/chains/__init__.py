@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from bq.core.errors import did_you_mean
+from bq.core.scalars import count
 from bq.core.settings import Market
 from bq.market import quarantine
 from bq.market.chains.against import CLOSE, closes, with_spots
@@ -118,7 +119,7 @@ def _all_counts(checked: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
 def _too_many(checked: Validated, limit: float) -> pl.DataFrame:
     """A finding `rejected` if the share of quarantined rows among those with a quote is above the limit."""
     quarantined = checked.findings.filter(pl.col("action") == "quarantined")
-    quoted = checked.counts["read"].sum() - checked.counts["no_quote"].sum()
+    quoted = count(checked.counts["read"].sum()) - count(checked.counts["no_quote"].sum())
     of = {"of": "the rows with a bid and an ask", "setting": "max_quarantine_share", "symbols": "underlyings"}
     detail = quarantine.excess(quarantined, quoted, limit=limit, **of)
     frame = pl.DataFrame({"file": ["all rows"] if detail else []}, schema={"file": pl.String})

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from bq.strategies.backtester import Backtester
 from bq.strategies.breakout.build import NAME, build, schedule
-from bq.strategies.breakout.evidence import evaluation, exhibits
+from bq.strategies.breakout.comparison import evaluation
+from bq.strategies.breakout.evidence import exhibits
 from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.quality import backtested, priority, reason
 from bq.strategies.breakout.search import RANGES, scorer

@@ -140,9 +140,9 @@ def signals(prepared: Prepared, settings: BreakoutSettings) -> Signals:
     session, symbol = c.session[chosen], c.symbol[chosen]
     weights = settings.score
     score = (
-        weights.distance * kernel.standing(average.distance, session, symbol)
-        + weights.momentum * kernel.standing(prepared.momentum, session, symbol)
-        + weights.diversification * kernel.standing(prepared.diversification, session, symbol)
+        weights.distance * kernel.percentile(average.distance, session, symbol)
+        + weights.momentum * kernel.percentile(prepared.momentum, session, symbol)
+        + weights.diversification * kernel.percentile(prepared.diversification, session, symbol)
     )
     return Signals(session, symbol, fast[chosen], score)
 
@@ -186,7 +186,7 @@ def backtest(
     found = signals(prepared, settings)
     weighed = priorities(found, probability, settings)
     inside = slice(*np.searchsorted(found.session, (first, last + 1)))
-    found, weighed = Signals(*(part[inside] for part in found)), weighed[inside]
+    found, weighed = Signals._make(part[inside] for part in found), weighed[inside]
     average = prepared.average(settings.exit.exit_ma).level
     decision, made, by_day = kernel.portfolio(
         prepared.measures, average, found.session, found.symbol, weighed, rules(settings), first, last

@@ -21,8 +21,8 @@ class Performance(NamedTuple):
     annual_volatility: float  # ddof 1
     sharpe_ratio: float  # mean / standard deviation (ddof 1) × √sessions a year, risk-free rate 0
     sortino_ratio: float  # mean / root mean square of the negative returns (over all sessions), likewise
-    max_drawdown: float  # largest share lost from a peak, positive
-    calmar_ratio: float  # annual return / largest drawdown
+    max_drawdown: float  # maximum, as a share of the peak, positive
+    calmar_ratio: float  # annual return / maximum drawdown
     trades: int  # closed
     win_rate: float  # share of closed trades with R > 0
     expectancy: float  # mean R of closed trades, net of fees and slippage

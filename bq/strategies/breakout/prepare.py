@@ -46,7 +46,7 @@ class Prepared:
     """A market, measured. Arrays are (n_sessions, n_symbols) and known at the close of their session.
 
     What symbols are ranked by (`momentum`, `diversification`, `Average.distance`) is NaN on a session without a bar: a
-    value of an earlier day, or of a symbol that is gone, has no standing among those of the day.
+    value of an earlier day, or of a symbol that is gone, is not ranked among those of the day.
     """
 
     sessions: NDArray[np.datetime64]  # every session of the calendar from the first bar to the last

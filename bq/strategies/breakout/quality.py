@@ -3,6 +3,7 @@
 `answers` are frames of session, symbol and probability: P(R > 0) of the signals that have one.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,11 @@ def priority(market: "MarketData", settings: BreakoutSettings, answers: pl.DataF
 
 
 def backtested(
-    market: "MarketData", settings: BreakoutSettings, answers: pl.DataFrame | None = None, *, start: object = None
+    market: "MarketData",
+    settings: BreakoutSettings,
+    answers: pl.DataFrame | None = None,
+    *,
+    start: dt.date | None = None,
 ) -> Backtest:
     """The portfolio on a market, its sessions from `start` on; answers : None where `ml` is not enabled."""
     prepared = prepare(market, settings.universe)
@@ -50,13 +55,13 @@ def reason(decision: Mapping[str, Any], settings: BreakoutSettings) -> list[str]
     """What decided on a signal, in clauses; decision : score, probability, predicted_by and priority."""
     score, by, ml = f"rule score {decision['score']:.3f}", decision["predicted_by"], settings.ml
     if not ml.enabled:
-        return [score, "ml.enabled is false: no model is asked"]
+        return [score, "no model is used (ml.enabled is false)"]
     if by is None:
-        return [score, "no probability is out of sample"]
+        return [score, "no out-of-sample probability is known"]
     chance = f"P(R > 0) {decision['probability']:.3f} ({by})"
     if decision["priority"] is None:
         return [f"{chance}, below the {ml.confidence_threshold:g} threshold: not traded"]
-    return [f"{chance}, {score}, by {ml.prediction_mode}"]
+    return [f"{chance}, {score}, mode {ml.prediction_mode}"]
 
 
 def with_mode(settings: BreakoutSettings, mode: str) -> BreakoutSettings:
@@ -66,7 +71,7 @@ def with_mode(settings: BreakoutSettings, mode: str) -> BreakoutSettings:
 
 
 def in_modes(
-    prepared: Prepared, settings: BreakoutSettings, answers: pl.DataFrame, *, start: object
+    prepared: Prepared, settings: BreakoutSettings, answers: pl.DataFrame, *, start: dt.date
 ) -> dict[str, Backtest]:
     """The portfolio from fresh capital on the sessions from `start` on: without a model, and in each mode."""
     probability = aligned(prepared, signals(prepared, settings), answers)

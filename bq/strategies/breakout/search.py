@@ -33,12 +33,12 @@ OBJECTIVES = {  # of `tuning.objective`: the figure of a backtest
 }
 
 
-def scorer(market: "MarketData", settings: BreakoutSettings) -> Scorer:
+def scorer(market: "MarketData", settings: BreakoutSettings) -> Scorer[BreakoutSettings]:
     """A market whose backtests are scored. Raises BadParameters where a model would act in them."""
     if settings.ml.enabled:
         raise BadParameters(
-            "`ml.enabled` must be false in a tuning, but is true: the champion may have been trained on the sessions "
-            'on which trials are judged. Set SET="ml.enabled=false", and enable it again afterwards.'
+            "`ml.enabled` must be false while rules are tuned, but is true: the champion may have been trained on the "
+            'sessions on which trials are judged. Set SET="ml.enabled=false", and enable it again afterwards.'
         )
     prepared = prepare(market, settings.universe)
     return Scorer(prepared.sessions, prepared.symbols, lambda given, spans: score(prepared, given, spans))

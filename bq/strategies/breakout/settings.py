@@ -24,8 +24,12 @@ class Entry(Section):
     """A close so far above the highest before it, filled at the next open."""
 
     affects: ClassVar = TRAINED_ON
-    fast_clearance: Clearance = Field(default=0.005, description="above the highest close of the 20 sessions before")
-    slow_clearance: Clearance = Field(default=0.010, description="of the 55 sessions before")
+    fast_clearance: Clearance = Field(
+        default=0.005, description="share above the highest close of the 20 sessions before"
+    )
+    slow_clearance: Clearance = Field(
+        default=0.010, description="share above the highest close of the 55 sessions before"
+    )
 
 
 class Eligibility(Section):
@@ -34,8 +38,8 @@ class Eligibility(Section):
     affects: ClassVar = TRAINED_ON
     trend_ma: Literal[20, 50, 100] = Field(default=50, description="20, 50 or 100: the close must be above it")
     min_slope: float = Field(default=0.005, description="it must have risen by more than this in 20 sessions")
-    min_price: NotNegative = Field(default=5.0, description="as quoted")
-    min_dollar_volume: Positive = Field(default=1_000_000.0, description="a day, mean of 20")
+    min_price: NotNegative = Field(default=5.0, description="least quoted price")
+    min_dollar_volume: Positive = Field(default=1_000_000.0, description="least mean dollar volume of 20 sessions")
 
 
 class Exit(Section):
@@ -55,19 +59,21 @@ class Risk(Section):
     """How much is bought, and how much may be held."""
 
     affects: ClassVar = TRAINED_ON
-    capital: Positive = Field(default=1_000_000.0, description="at the start")
-    risk_per_trade: float = Field(default=0.0075, gt=0, le=0.05, description="of equity, from the entry to the stop")
-    max_positions: int = Field(default=8, ge=1, le=100, description="at a time")
+    capital: Positive = Field(default=1_000_000.0, description="starting capital")
+    risk_per_trade: float = Field(
+        default=0.0075, gt=0, le=0.05, description="share of equity that is lost from the entry to the stop"
+    )
+    max_positions: int = Field(default=8, ge=1, le=100, description="positions held at a time")
     max_exposure: float = Field(
-        default=0.80, gt=0, le=1, description="of equity, all positions; an order that does not fit is refused"
+        default=0.80, gt=0, le=1, description="share of equity in all positions; an order that does not fit is refused"
     )
-    max_notional: float = Field(default=0.15, gt=0, le=1, description="of equity, one order")
+    max_notional: float = Field(default=0.15, gt=0, le=1, description="share of equity in one order")
     max_adv_share: float = Field(
-        default=0.005, gt=0, le=0.1, description="of the mean dollar volume of 20 sessions, one order"
+        default=0.005, gt=0, le=0.1, description="share of the mean dollar volume of 20 sessions in one order"
     )
-    guard_positions: int = Field(default=4, ge=2, description="from so many positions on,")
+    guard_positions: int = Field(default=4, ge=2, description="from this many positions on,")
     guard_average: Share = Field(default=0.70, description="where their mean correlation of 60 sessions is above this,")
-    guard_limit: Share = Field(default=0.75, description="what has more with them is refused")
+    guard_limit: Share = Field(default=0.75, description="a symbol that correlates more with them is refused")
 
 
 class Costs(Section):
@@ -93,12 +99,12 @@ class MachineLearning(Section):
     """What a model's probability of R > 0 does in the backtester and in a scan."""
 
     affects: ClassVar = Affects.RUNNING
-    enabled: bool = Field(default=False, description="whether it is used")
+    enabled: bool = Field(default=False, description="whether a model's probability is used")
     prediction_mode: Literal["score_enhancement", "filter", "replace"] = Field(
         default="score_enhancement", description="or filter: drop below the threshold; replace: the probability alone"
     )
     ml_weight: Share = Field(default=0.3, description="of the probability in score_enhancement, both as percentiles")
-    confidence_threshold: Share = Field(default=0.5, description="of filter")
+    confidence_threshold: Share = Field(default=0.5, description="probability below which filter drops a signal")
 
 
 class DataCollection(Section):

@@ -1,4 +1,4 @@
-"""What choosing among signals earns: the better half of them, against one's own last year."""
+"""What choosing among signals earns: the top-ranked half of them, by percentiles of the last year."""
 
 import numpy as np
 import polars as pl
@@ -23,10 +23,10 @@ def value(predictions: pl.DataFrame, by: str | None, settings: BreakoutSettings)
         return mean_of_all(predictions)
     rows = predictions.sort("session", "event_id")
     day = rows["session"].to_physical().to_numpy().astype(np.int64)
-    standing = percentiles(rows[by].cast(pl.Float64).fill_null(np.nan).to_numpy(), day, peers=None, trail=YEAR_DAYS)
+    percentile = percentiles(rows[by].cast(pl.Float64).fill_null(np.nan).to_numpy(), day, peers=None, trail=YEAR_DAYS)
     before = np.arange(1, len(day) + 1) - np.searchsorted(day, day - YEAR_DAYS, "right")
     judged = rows.with_columns(
-        taken=pl.Series((standing > 0.5).astype(np.float64)), enough=pl.Series(before >= LEAST)
+        taken=pl.Series((percentile > 0.5).astype(np.float64)), enough=pl.Series(before >= LEAST)
     ).with_columns(earned=pl.col("taken") * pl.col("outcome"))
     sessions = judged.group_by("session").agg(pl.col("taken", "earned").mean(), pl.col("enough").all()).sort("session")
     share = sessions.filter("enough")["taken"].mean() or np.nan
@@ -35,4 +35,4 @@ def value(predictions: pl.DataFrame, by: str | None, settings: BreakoutSettings)
 
 def value_name(settings: BreakoutSettings) -> str:
     """What `value` is, for people."""
-    return "net R of a trade, better half"
+    return "net R of the top-ranked half"

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.parallel import parallel_map
+from bq.core.scalars import count, day
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views
+from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views, chosen_a_session
 from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
 
@@ -81,7 +82,7 @@ def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> 
     from bq.market.calendars import sessions
 
     calendar = sessions(market.calendar)
-    last = market.bars["session"].max()
+    last = day(market.bars["session"].max())
     bars = {symbol: frame for (symbol,), frame in market.bars.group_by("symbol", maintain_order=True)}
     quotes = {symbol: frame for (symbol,), frame in market.quotes.group_by("underlying", maintain_order=True)}
     jobs = [(bars[symbol], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates]
@@ -106,12 +107,13 @@ def _build_one(
     from bq.strategies.butterfly.history import history
     from bq.strategies.butterfly.listed import Listed, board, surface
     from bq.strategies.butterfly.modelled import Modelled
+    from bq.strategies.butterfly.trade_path import Pricer
 
     bars, quotes, dates = job
     solved = None if quotes is None else surface(quotes, rate=settings.structure.rate)
     h = history(bars, solved, calendar, last, settings)
     at = np.flatnonzero(np.isin(h.session, np.array(dates, "datetime64[D]")))
-    pricers = {"modelled": (Modelled(h, settings), at)}
+    pricers: dict[str, tuple[Pricer, NDArray]] = {"modelled": (Modelled(h, settings), at)}
     if quotes is not None:
         listed = Listed(h, settings, board(quotes))
         covered = listed.covers(at)
@@ -148,13 +150,13 @@ def task(settings: ButterflySettings) -> Task:
 
 def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
     """Whether `gate.top_k` leaves the model anything to choose: else it and the rule score take the same events."""
-    most, k = events.group_by("session").len()["len"].max(), settings.gate.top_k
+    most, k = count(events.group_by("session").len()["len"].max() or 0), chosen_a_session(settings)
     if most > k:
         return []
     enough = f"set gate.top_k={most // 2} or lower" if most > 1 else "bring more symbols"
     return [
-        f"gate.top_k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: model and rule score "
-        f"choose the same, and nothing can be shown; {enough}"
+        f"gate.top_k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: the model and the "
+        f"rule score then pick the same, and cannot be compared; {enough}"
     ]
 
 
@@ -214,7 +216,7 @@ STRATEGY = Strategy(
     ),
     task=task,
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
-    value=Value(name=lambda settings: f"net ROI of the top {settings.gate.top_k}"),
+    value=Value(name=lambda settings: f"net ROI of the top {chosen_a_session(settings)}"),
     views=Views(exhibits=_exhibits, results=_results, notices=notices, sketch=sketch, against=against),
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -11,11 +11,11 @@ from bq.analysis.fourier import fourier_reading
 from bq.analysis.garch import garch_volatility
 from bq.analysis.volatility import trailing_percentile
 from bq.strategies.butterfly import pricing, score
-from bq.strategies.butterfly.course import Pricer, course, outcomes
 from bq.strategies.butterfly.features import butterfly_v2, butterfly_v3
 from bq.strategies.butterfly.history import UNQUOTED_SPOT, History, Index
 from bq.strategies.butterfly.settings import ButterflySettings, Costs
 from bq.strategies.butterfly.structure import IRON, TYPES, Reading, Structure
+from bq.strategies.butterfly.trade_path import Pricer, outcomes, trade_path
 
 
 def usable(h: History, at: Index, s: ButterflySettings) -> NDArray[np.str_]:
@@ -36,7 +36,7 @@ def read(h: History, at: Index, s: ButterflySettings) -> Reading:
     fourier = fourier_reading(prices, volumes)
     arima = arima_forecast(
         prices[:, -s.analysis.arima_sessions :],
-        orders=tuple(tuple(order) for order in s.analysis.arima_orders),
+        orders=tuple((p, d, q) for p, d, q in s.analysis.arima_orders),
         engine=s.analysis.engine,
     )
     returns = 100.0 * np.diff(np.log(prices), axis=1)
@@ -99,8 +99,12 @@ class Opportunity(NamedTuple):
 
     def only(self, good: NDArray[np.bool_]) -> "Opportunity":
         """The rows where `good` holds."""
-        parts = (type(part)(*(values[good] for values in part)) for part in self[1:])
-        return Opportunity(self.at[good], *parts)
+        return Opportunity(
+            self.at[good],
+            Reading._make(values[good] for values in self.reading),
+            Structure._make(values[good] for values in self.structure),
+            pricing.Terms._make(values[good] for values in self.opened),
+        )
 
 
 def find(h: History, at: Index, pricer: Pricer, s: ButterflySettings) -> tuple[Opportunity, pl.DataFrame]:
@@ -157,15 +161,15 @@ def build_symbol(
 ) -> tuple[dict[str, NDArray | pl.Series], pl.DataFrame]:
     """All columns of the events of one symbol at the given bar positions, and the refused dates."""
     found, refused = find(h, at, pricer, s)
-    way = course(h, found.at, found.structure, pricer, s)
-    columns = {
+    path = trade_path(h, found.at, found.structure, pricer, s)
+    columns: dict[str, NDArray | pl.Series] = {
         **describe(h, found, s),
         "root": pl.Series(pricer.roots(found.at, found.structure), dtype=pl.String),
-        "due": way.due,
-        "known": way.known,
-        "entry_session": np.where(way.entry >= 0, h.session[way.entry], np.datetime64("NaT")),
-        "exit_session": np.where(way.exit >= 0, h.session[way.exit], np.datetime64("NaT")),
-        "exit_reason": way.exit_reason,
-        **outcomes(h, found.at, found.structure, way, pricer, s),
+        "due": path.due,
+        "known": path.known,
+        "entry_session": np.where(path.entry >= 0, h.session[path.entry], np.datetime64("NaT")),
+        "exit_session": np.where(path.exit >= 0, h.session[path.exit], np.datetime64("NaT")),
+        "exit_reason": path.exit_reason,
+        **outcomes(h, found.at, found.structure, path, pricer, s),
     }
     return columns, refused

@@ -1,4 +1,4 @@
-"""What there is to know about the events: what fills cost, what widths earn, how far modelled prices can be trusted."""
+"""Exhibits of butterflies: what fills cost, what widths earn, and how far modelled prices can be trusted."""
 
 from typing import TYPE_CHECKING
 
@@ -19,34 +19,34 @@ COMPONENTS = ("price_match", "price_match_v2", "vol_mispricing", "stability", "f
 
 def exhibits(events: pl.DataFrame, market: "MarketData", settings: ButterflySettings) -> list[Exhibit]:
     """The tables of a feature exploration that are about butterflies."""
-    ripe = events.filter(pl.col("outcome").is_not_null())
+    closed = events.filter(pl.col("outcome").is_not_null())
     return [
         Exhibit(
             "What the fill costs",
             "Mean ROI of the same positions with none, a quarter, half and all of the half-spread lost on each leg, in "
             "and out.",
-            ripe.group_by("structure").agg(pl.col(FILLS).mean(), events=pl.len()).sort("structure"),
+            closed.group_by("structure").agg(pl.col(FILLS).mean(), events=pl.len()).sort("structure"),
         ),
         Exhibit(
             "By structure and width",
-            "Wings of less than a standard deviation of the price at expiry pay rarely and much.",
-            by_width(ripe),
+            "Wings narrower than one standard deviation of the price at expiry pay rarely, but much.",
+            by_width(closed),
         ),
         Exhibit(
             "The components of the rule score",
             "A component that hardly varies decides nothing, whatever its weight.",
-            score_shares(ripe, settings),
+            score_shares(closed, settings),
         ),
         Exhibit(
             "How far these prices can be trusted",
-            "Where no chain is quoted, implied volatility is a forecast times a premium. Beside what the market "
-            "published: mean and standard deviation of the logarithm of proxy over published.",
+            "Where no chain is quoted, implied volatility is a forecast times a premium. This proxy is "
+            "compared with what the market published: mean and standard deviation of log(proxy / published).",
             proxy_error(market.bars, settings),
         ),
         Exhibit(
-            "The same rules where there is nothing to find",
-            "On a simulated market without any signal they should earn nothing at mid prices and lose the spread after "
-            "costs, and the volatility mispricing should say nothing about the return.",
+            "The rules on a market without a signal",
+            "On a simulated market without any signal the rules should earn nothing at mid prices and lose the spread "
+            "after costs, and the volatility mispricing should not rank the returns.",
             fair_market(),
         ),
     ]
@@ -68,7 +68,7 @@ def fair_market() -> pl.DataFrame:
 
 
 def results(oos: pl.DataFrame, trade_above: float) -> list[Exhibit]:
-    """What an older system aimed at, beside what the out-of-sample predictions of one model show."""
+    """What an earlier system aimed at, beside what the out-of-sample predictions of one model show."""
     trades = oos.filter(pl.col("expected") > trade_above)
     shown = {
         "accuracy": (oos["predicted"] == oos["label"]).mean(),
@@ -76,16 +76,16 @@ def results(oos: pl.DataFrame, trade_above: float) -> list[Exhibit]:
         f"win rate of the {len(trades):,} trades": (trades["outcome"] > 0).mean(),
     }
     aims = ["45 to 55%", "within ±15 points", "35 to 45%"]
-    text = "The majority class and the class prior, which these must beat, stand in the table of figures above."
-    table = pl.DataFrame({"figure": list(shown), "here": list(shown.values()), "an older system aimed at": aims})
-    return [Exhibit("Beside the targets of an older system", text, table)]
+    text = "The accuracy must beat the majority class, which the table of figures shows."
+    table = pl.DataFrame({"figure": list(shown), "here": list(shown.values()), "target of an earlier system": aims})
+    return [Exhibit("Results beside the targets of an earlier system", text, table)]
 
 
-def by_width(ripe: pl.DataFrame) -> pl.DataFrame:
+def by_width(closed: pl.DataFrame) -> pl.DataFrame:
     """What closed events earned by structure and tercile of the wing's width in standard deviations."""
     tercile = (pl.col("wing_sigmas").rank("ordinal").over("structure") * 3 / pl.len().over("structure")).ceil()
     width = tercile.cast(pl.Int64).replace_strict({1: "narrow", 2: "middle", 3: "wide"}, return_dtype=pl.String)
-    table = ripe.with_columns(width=width).group_by("structure", "width")
+    table = closed.with_columns(width=width).group_by("structure", "width")
     means = {name: pl.col(name).mean() for name in ("wing_sigmas", "outcome", "in_zone", "lead_7d")}
     counted = table.agg(**means, win_rate=(pl.col("outcome") > 0).mean(), events=pl.len())
     return counted.rename({"outcome": "mean_ROI"}).sort("structure", "wing_sigmas")

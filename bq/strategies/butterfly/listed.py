@@ -135,13 +135,20 @@ class Listed(NamedTuple):
                 mid[i], half[i] = float(QUANTITY @ (bid + ask)) / 2.0, float((ask - bid).sum()) / 2.0
         return pricing.Quote(mid, half)
 
+    @property
+    def _quoted(self) -> Array:
+        """Closes as quoted; `covers` is false everywhere without them."""
+        if self.h.quoted is None:
+            raise ValueError("listed structures must be priced from bars with quoted closes, but these have none")
+        return self.h.quoted
+
     def _adjustment(self, position: Index) -> Array:
-        return self.h.level[position] / self.h.quoted[position]
+        return self.h.level[position] / self._quoted[position]
 
     def _settled(self, root: str, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> float:
         """Intrinsic value at the settlement price: the open where the root settles in the morning, else the close."""
         place = int(np.searchsorted(self.h.session, np.datetime64(expiry)))
         if place >= len(self.h.session) or self.h.session[place] != np.datetime64(expiry):
             return np.nan
-        price = self.h.opens[place] if (root, expiry) in self.board.morning else self.h.quoted[place]
+        price = self.h.opens[place] if (root, expiry) in self.board.morning else self._quoted[place]
         return float(QUANTITY @ np.maximum(np.where(calls, price - strikes, strikes - price), 0.0))

@@ -1,5 +1,6 @@
 """What stands behind an event: its legs, its rule score, its Greeks, and its worth across prices of the underlying."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,14 @@ from bq.strategies.butterfly.structure import QUANTITY, TYPES, Structure
 Array = NDArray[np.float64]
 
 
-def structure_of(event: dict[str, Any], copies: int = 1) -> Structure:
+def structure_of(event: Mapping[str, Any], copies: int = 1) -> Structure:
     """The structure of one event (a row of the events table), repeated."""
     kind = TYPES.index(event["structure"])
     values = (kind, event["lower"], event["body"], event["upper"], event["dte_days"])
     return Structure(*(np.full(copies, value) for value in values))
 
 
-def legs(event: dict[str, Any]) -> pl.DataFrame:
+def legs(event: Mapping[str, Any]) -> pl.DataFrame:
     """The legs of one event: quantity, right, strike, expiry; equal legs together."""
     structure = structure_of(event)
     rights = np.where(structure.is_call[0], "call", "put")
@@ -29,7 +30,7 @@ def legs(event: dict[str, Any]) -> pl.DataFrame:
     return frame.select("quantity", "right", "strike", expiry=pl.lit(event["expiry"])).sort("strike", "right")
 
 
-def score(event: dict[str, Any], settings: ButterflySettings) -> pl.DataFrame:
+def score(event: Mapping[str, Any], settings: ButterflySettings) -> pl.DataFrame:
     """The points of each component of the rule score, the delta penalty and the whole."""
     names = ("price_match", "vol_mispricing", "stability", "fourier")
     weights = [getattr(settings.score, name) for name in names]
@@ -45,7 +46,7 @@ def score(event: dict[str, Any], settings: ButterflySettings) -> pl.DataFrame:
     return pl.concat([points, pl.DataFrame(rest, schema=points.schema)])
 
 
-def greeks(event: dict[str, Any]) -> pl.DataFrame:
+def greeks(event: Mapping[str, Any]) -> pl.DataFrame:
     """Greeks of the long structure, per share, European."""
     units = {
         "delta": "per unit of the price",
@@ -57,7 +58,7 @@ def greeks(event: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame({"Greek": list(units), "per share": values, "unit": list(units.values())})
 
 
-def payoff(event: dict[str, Any], settings: ButterflySettings, *, points: int = 201) -> pl.DataFrame:
+def payoff(event: Mapping[str, Any], settings: ButterflySettings, *, points: int = 201) -> pl.DataFrame:
     """Profit per share over prices of the underlying, after the cost of entering: spot, at expiry, at t0."""
     reach = 2.2 * (event["upper"] - event["body"])
     spot = np.linspace(max(event["body"] - reach, 1e-3), event["body"] + reach, points)

@@ -30,13 +30,16 @@ class Analysis(Section):
     """How a price history is measured."""
 
     affects: ClassVar = TRAINED_ON
-    history_sessions: int = Field(default=504, ge=60, description="of prices that the cycles and the volatility see")
+    history_sessions: int = Field(
+        default=504, ge=60, description="sessions of prices for the cycles and the volatility"
+    )
     trend_threshold: Positive = Field(
         default=0.10, description="% of price per bar; |trend| below it is FLAT (a third of events)"
     )
-    arima_sessions: int = Field(default=120, ge=60, description="of prices that ARIMA sees")
+    arima_sessions: int = Field(default=120, ge=60, description="sessions of prices for ARIMA")
     arima_orders: Annotated[list[Order], Field(min_length=1)] = Field(
-        default=[[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]], description="tried; differenced once"
+        default=[[1, 1, 1], [2, 1, 2], [1, 1, 2], [2, 1, 1], [3, 1, 2]],
+        description="orders that are tried, differenced once",
     )
     engine: Annotated[Literal["compiled", "reference"], Affects.EVENTS] = Field(
         default="compiled", description="reference: arch and statsmodels, slower by two orders of magnitude"
@@ -103,8 +106,8 @@ class Score(Section):
     )
     price_match: Share = Field(default=0.35, description="forecast price near the strike")
     vol_mispricing: Share = Field(default=0.30, description="implied above forecast volatility")
-    stability: Share = Field(default=0.20, description="of the volatility")
-    fourier: Share = Field(default=0.15, description="of the cycles")
+    stability: Share = Field(default=0.20, description="narrow ARIMA interval")
+    fourier: Share = Field(default=0.15, description="trend and cycle agree with the structure")
     trade_at: float = Field(default=60.0, ge=0, le=100, description="score from which the rules trade")
 
 
@@ -118,7 +121,7 @@ class Label(Section):
     stop_loss: Share | None = Field(
         default=0.50, description="close when it shows this share of the risk lost; null: never"
     )
-    carry_sessions: int = Field(default=5, ge=0, le=20, description="how long a missing exit price is waited for")
+    carry_sessions: int = Field(default=5, ge=0, le=20, description="sessions that a missing exit price is waited for")
     edges: Annotated[list[float], Three] = Field(
         default=[-0.10, 0.05, 0.15], description="Loss | Minor | Good | Excellent"
     )

@@ -58,7 +58,7 @@ def counters(events: pl.DataFrame) -> list[Counter]:
     closed = events.filter(pl.col("outcome").is_not_null())
     older = closed.filter(pl.col("exit_stale_sessions") > 0)
     names = older["symbol"].unique().sort().to_list()
-    return [Counter("outcomes that end at a price older than the exit session", len(older), len(closed), names)]
+    return [Counter("outcomes that end at a stale price (no bar in the exit session)", len(older), len(closed), names)]
 
 
 STRATEGY = Strategy(

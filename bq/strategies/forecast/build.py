@@ -62,10 +62,10 @@ def build(market: "MarketData", settings: ForecastSettings, wanted: Mapping[str,
     rows = _rows(p, found, settings, _asked(p, wanted))
     index = next((p.symbols.index(name) for name in settings.events.index_symbols if name in p.symbols), None)
     table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events))
-    _say_what_is_missing(table)
+    _warn_of_missing(table)
     refused = _refused(p, rows, settings)
     if not rows.events.any() and len(refused):
-        log.warning("forecast: no event: %s", explained(refused))
+        log.warning("forecast: no event was built: %s", explained(refused))
     closes = calendar.filter(pl.col("session") >= p.sessions[0])["close_utc"]
     head = _head(p, closes, found, rows.events, settings, source=market.source)
     events = head.with_columns(**{name: pl.Series(values) for name, values in table.items()})
@@ -128,10 +128,13 @@ def _enough(p: BarMatrix, rows: Rows, s: ForecastSettings) -> None:
     )
 
 
-def _say_what_is_missing(table: Mapping[str, NDArray[np.float32]]) -> None:
+def _warn_of_missing(table: Mapping[str, NDArray[np.float32]]) -> None:
     absent = [name for name in FACTORS if len(table[name]) and np.isnan(table[name]).all()]
     if absent:
-        log.warning("forecast: left out, for want of volume, high, low or history: %s", ", ".join(absent))
+        log.warning(
+            "forecast: these factors are missing everywhere, for lack of volume, high, low or history: %s",
+            ", ".join(absent),
+        )
 
 
 def _head(

@@ -1,4 +1,4 @@
-"""What there is to know about the events: what came through each stage, and which factors they have."""
+"""Exhibits of the cross-section: how many rows reached each stage, and which factors are known."""
 
 from typing import TYPE_CHECKING
 
@@ -22,25 +22,25 @@ def exhibits(made: Built) -> list[Exhibit]:
     width = {"sessions": len(names), "fewest": names.min(), "median": names.median(), "most": names.max()}
     return [
         Exhibit(
-            "What came of the bars",
-            "Rows through each stage, the share of the stage before, and the rest with its reasons.",
+            "From bars to matured events",
+            "Rows that reached each stage, as a share of the stage before, and why the others did not.",
             alignment(len(made.events) + len(made.refused), made.events, made.refused),
         ),
         Exhibit(
-            "Names in a session",
+            "Names per session",
             "Few names make a noisy cross-section: without skill the rank IC of a session has standard deviation "
             "1 / √(names − 1).",
             pl.DataFrame([width]),
         ),
         Exhibit(
-            "Outcomes at an older price",
-            "A name without a bar in the session in which its outcome ends, halted or delisted, earns its last price.",
+            "Outcomes at a stale price",
+            "A name that was halted or delisted has no bar in its exit session: its outcome ends at its last price.",
             pl.DataFrame([_older(made.events)]),
         ),
         Exhibit(
-            "Which factors there are",
-            "Share of the events that have each factor. One that needs volume or the day's range is missing where bars "
-            "have none; it is never filled in.",
+            "Coverage of the factors",
+            "Share of the events for which each factor is known. A factor that needs volume or the day's range is "
+            "missing where the bars lack them; it is never filled in.",
             coverage(made.events, FACTORS),
         ),
     ]
@@ -60,11 +60,12 @@ def _older(events: pl.DataFrame) -> dict:
 
 
 def results(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> list[Exhibit]:
-    """The table of a training about what could be held, day by day."""
+    """The table of a training that compares the portfolio with its alternatives, day by day."""
     text = (
-        "Net of costs, of daily returns, ratios a year: the portfolio by the model beside the one by the rule score, "
-        "equal weight of all names, and the index, which pays nothing. The information ratio is against equal weight."
+        "Daily returns net of costs, with annual ratios. The model's portfolio is compared with the rule score's, with "
+        "equal weight of all names, and with the index, which pays no costs. The information ratio is against "
+        "equal weight."
     )
     unlimited = sectors.unlimited(predictions, settings.portfolio)
     text += f" Here {unlimited}." if unlimited else ""
-    return [Exhibit("What could be held, day by day", text, compare(predictions, settings, market))]
+    return [Exhibit("The portfolio against its alternatives, day by day", text, compare(predictions, settings, market))]

@@ -54,8 +54,9 @@ def kept_weight(market: NDArray[np.float64], family: str, s: Decay) -> NDArray[n
     import polars as pl
 
     volatility = pl.Series(market).fill_nan(None).rolling_std(20, min_samples=16)
-    year = {"window_size": 252, "min_samples": 63}
-    upper, lower = (volatility.rolling_quantile(q, interpolation="linear", **year) for q in (2 / 3, 1 / 3))
+    upper, lower = (
+        volatility.rolling_quantile(q, interpolation="linear", window_size=252, min_samples=63) for q in (2 / 3, 1 / 3)
+    )
     factor = np.where((volatility > upper).fill_null(False), s.high_volatility, 1.0)
     factor = np.where((volatility < lower).fill_null(False), s.low_volatility, factor)
     return 0.5 ** (1.0 / (getattr(s.half_life_days, family) * factor))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bq.core.log import log
 from bq.market.bars import continuous
+from bq.strategies.events import UTC
 from bq.strategies.forecast import sectors
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 CARRIED = ("volatility_60", "sector")  # columns that predictions must carry
 CORRELATION = 0.3  # between any two names: the constant-correlation model of Elton & Gruber 1973
-OVERSTEP = 100.0  # price of turnover beyond its limit, in standings: it is paid only where a limit cannot hold
+OVERSTEP = 100.0  # price of turnover beyond its limit, in z-scores: it is paid only where a limit cannot hold
 ROOM = 2.0  # × 1 / n: the largest position where there are too few names for the limit
 DUST = 1e-7  # weights below are what the solver leaves of zero
 
@@ -40,7 +41,7 @@ class Book(NamedTuple):
     """The names of one rebalance; arrays of shape (n_names,)."""
 
     symbols: list[str]
-    view: Array  # standing by rank, mean 0, standard deviation 1; 0: none
+    view: Array  # cross-sectional z-score by rank: mean 0, standard deviation 1; 0: none
     volatility: Array  # relative to the median name
     outcome: Array
     sectors: list[str | None]
@@ -101,7 +102,7 @@ def sizes(events: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.Ser
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a backtest depends on, told apart by its content: a gate asks for the same one several times."""
+    """What a backtest depends on, identified by its content: a gate asks for the same one several times."""
 
     key: str
     rows: pl.DataFrame = field(compare=False)
@@ -110,15 +111,17 @@ class _Asked:
 
     @staticmethod
     def of(rows: pl.DataFrame, by: str | None, portfolio: "Portfolio") -> "_Asked":
-        told = f"{by} {portfolio.model_dump_json()}".encode()
-        return _Asked(hashlib.sha256(told + rows.hash_rows().to_numpy().tobytes()).hexdigest(), rows, by, portfolio)
+        named = f"{by} {portfolio.model_dump_json()}".encode()
+        return _Asked(hashlib.sha256(named + rows.hash_rows().to_numpy().tobytes()).hexdigest(), rows, by, portfolio)
 
 
 @lru_cache(maxsize=16)
 def _run(asked: _Asked) -> Backtest:
     by, p = asked.by, asked.portfolio
     held: dict[str, float] = {}
-    periods, weights, gave_way = [], [], Counter()
+    periods: list[dict[str, object]] = []
+    weights: list[pl.DataFrame] = []
+    gave_way: Counter[str] = Counter()
     for (session,), rows in asked.rows.group_by("session", maintain_order=True):
         book = _book(rows, by, p)
         end = rows["t1_due"].max()
@@ -145,7 +148,7 @@ def _run(asked: _Asked) -> Backtest:
         )
         weights.append(pl.DataFrame({"symbol": book.symbols, "weight": now}).with_columns(session=pl.lit(session)))
         held = dict(zip(book.symbols, now * (1.0 + book.outcome) / max(1.0 + gross, 1e-9), strict=True))
-    return Backtest(_periods(periods), _weights(weights), tuple(f"{what} ({n} ×)" for what, n in gave_way.items()))
+    return Backtest(_periods(periods), _weights(weights), tuple(f"{what} ({n} times)" for what, n in gave_way.items()))
 
 
 def daily(weights: pl.DataFrame, periods: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
@@ -205,20 +208,22 @@ def _equal(book: Book) -> Array:
     return np.full(len(book.symbols), 1.0 / len(book.symbols))
 
 
-def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_way: Counter) -> Array:
+def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_way: Counter[str]) -> Array:
     """Weights of one rebalance; limits that cannot hold give way as far as they must, and are counted."""
     n = len(book.symbols)
     cap, room = p.max_position, max(2.0 * p.max_turnover - gone, 0.0)
     if n * cap < 1.0:
         cap = min(ROOM / n, 1.0)
-        gave_way[f"fewer names than a largest position of {p.max_position:.1%} needs: {ROOM:g} / names instead"] += 1
+        gave_way[
+            f"too few names for a largest position of {p.max_position:.1%}, so that {ROOM:g} / names was allowed"
+        ] += 1
     groups, limits = sectors.limits(book.sectors, p)
     model = _solve(book, before, room, cap, groups, limits, p)
     if model.fallback_ is not None:
-        gave_way["no solution found: the last weights, or equal ones, were kept"] += 1
+        gave_way["the optimiser found no solution, and the previous or equal weights were kept"] += 1
     chosen = model.weights_
     if before is not None and np.abs(chosen - before).sum() > room + 1e-4:
-        gave_way[f"turnover above {p.max_turnover:.0%}: names had left or limits had been outgrown"] += 1
+        gave_way[f"turnover exceeded {p.max_turnover:.0%}, since names had left or weights had outgrown a limit"] += 1
     return np.where(np.abs(chosen) < DUST, 0.0, chosen)
 
 
@@ -297,8 +302,10 @@ def _prior() -> type:
 
 
 def _periods(rows: list[dict]) -> pl.DataFrame:
-    numbers = dict.fromkeys(("gross", "cost", "net", "turnover"), pl.Float64)
-    schema = {"session": pl.Date, "end": pl.Datetime("us", "UTC"), **numbers, "names": pl.Int64, "largest": pl.Float64}
+    numbers = dict.fromkeys(("gross", "cost", "net", "turnover"), pl.Float64())
+    schema = pl.Schema(
+        {"session": pl.Date(), "end": UTC, **numbers, "names": pl.Int64(), "largest": pl.Float64()},
+    )
     return pl.DataFrame([{**dict.fromkeys(schema), **row} for row in rows], schema=schema)
 
 

@@ -4,13 +4,15 @@ Every figure a year is of daily net returns, of `daily_returns` alone: what is s
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
 from bq.core.errors import BadData
+from bq.core.scalars import day, number_or_none
 from bq.stats import drawdown, sharpe
 from bq.stats.blocks import Blocks, block_length
 from bq.stats.bootstrap import Interval
@@ -33,7 +35,7 @@ class Figures(NamedTuple):
     sharpe: Interval  # `annual_ratio` of the returns
     information_ratio: Interval  # `annual_ratio` of their difference to equal weight
     probability: float  # that the true Sharpe ratio is above 0, one trial (`stats.sharpe.probabilistic`)
-    drawdown: float  # largest fall of the compounded daily returns from their height so far
+    drawdown: float  # maximum drawdown of the compounded daily returns
 
 
 def annual_ratio(returns: ArrayLike, *, periods_per_year: float) -> float:
@@ -49,10 +51,10 @@ def figures(
     Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
     """
     ours, theirs = sharpe.series(net), np.asarray(equal_weight, np.float64)
-    how = {"periods_per_year": periods_per_year, "alpha": alpha, "draws": draws, "seed": seed}
+    ratio_of = partial(ratio, periods_per_year=periods_per_year, alpha=alpha, draws=draws, seed=seed)
     return Figures(
-        sharpe=ratio(ours, **how),
-        information_ratio=ratio(ours - theirs, **how),
+        sharpe=ratio_of(ours),
+        information_ratio=ratio_of(ours - theirs),
         probability=min(sharpe.probabilistic(sharpe.track(ours))),
         drawdown=_drawdown(ours),
     )
@@ -108,7 +110,7 @@ def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "Ma
     year = periods_per_year(market.calendar)
     rows = {name: daily_returns(predictions, by, settings, market) for name, by in HELD.items()}
     runs = {name: backtest(predictions, by, settings) for name, by in HELD.items()}
-    turnover = {name: run.periods["turnover"].slice(1).mean() for name, run in runs.items()}
+    turnover = {name: number_or_none(run.periods["turnover"].slice(1).mean()) for name, run in runs.items()}
     listed = market.bars["symbol"].unique()
     index = next((symbol for symbol in settings.events.index_symbols if symbol in listed), None)
     if index is not None:
@@ -154,8 +156,8 @@ def requirements(predictions: pl.DataFrame, settings: "ForecastSettings", market
 
 
 def _months(predictions: pl.DataFrame, settings: "ForecastSettings") -> Component:
-    first, last = predictions["session"].min(), predictions["session"].max()
-    months, least = (last - first).days / MONTH_DAYS if first else 0.0, settings.production.min_months
+    sessions, least = predictions["session"], settings.production.min_months
+    months = (day(sessions.max()) - day(sessions.min())).days / MONTH_DAYS if len(sessions) else 0.0
     missing = Missing(months=least - months)
     return Component.asked(Kind.SAMPLE_MONTHS, months >= least, missing, value=months, threshold=least)
 
@@ -189,8 +191,8 @@ def _rolling(ic: pl.Series, settings: "ForecastSettings") -> Component:
     limits = settings.production
     window = max(round(limits.rolling_sessions / settings.events.every_sessions), 1)
     rolled = ic.rolling_mean(window).drop_nulls()
-    share, least = (rolled >= 0.0).mean(), limits.min_rolling_share
-    facts = {"threshold": least, "more": {"windows": len(rolled), "window_sessions": window}}
+    share, least = number_or_none((rolled >= 0.0).mean()), limits.min_rolling_share
+    facts: dict[str, Any] = {"threshold": least, "more": {"windows": len(rolled), "window_sessions": window}}
     if share is None:
         return Component.asked(Kind.ROLLING_RANK_IC, None, **facts)
     return Component.asked(Kind.ROLLING_RANK_IC, share >= least, Missing(by=least - share), value=share, **facts)
@@ -203,9 +205,9 @@ def _portfolio(days: pl.DataFrame, settings: "ForecastSettings", calendar: str) 
     limits, gate = settings.production, settings.gate
     a_year = periods_per_year(calendar)
     net, theirs = days["value"].to_numpy(), days["equal"].to_numpy()
-    draws = {"alpha": gate.alpha, "draws": gate.draws, "seed": settings.learning.seed}
+    seed = settings.learning.seed
     try:
-        found = figures(net, theirs, periods_per_year=a_year, **draws)
+        found = figures(net, theirs, periods_per_year=a_year, alpha=gate.alpha, draws=gate.draws, seed=seed)
     except BadData as error:
         kinds = (Kind.INFORMATION_RATIO, Kind.SHARPE, Kind.PORTFOLIO_DRAWDOWN)
         return [Component.asked(kind, None, reason=str(error)) for kind in kinds]

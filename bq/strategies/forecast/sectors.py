@@ -36,6 +36,8 @@ def unlimited(rows: pl.DataFrame, p: "Portfolio") -> str:
     names = rows.select("symbol").with_columns(of(rows, p)).unique("symbol").sort("symbol")
     missing = names.filter(pl.col("sector").is_null())["symbol"]
     if len(missing) == len(names):
-        return "no sectors known: the sector limit is not applied"
+        return "no sector is known, so the sector limit is not applied"
     shown = ", ".join(missing.head(NAMED)) + (" …" if len(missing) > NAMED else "")
-    return f"{len(missing)} of {len(names)} names have no sector and no such limit: {shown}" if len(missing) else ""
+    if missing.is_empty():
+        return ""
+    return f"{len(missing)} of {len(names)} names have no known sector, so no sector limit holds them: {shown}"

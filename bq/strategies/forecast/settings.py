@@ -33,7 +33,7 @@ class Temporal(Section):
     """What a label spans and what a feature sees, all in sessions."""
 
     affects: ClassVar = TRAINED_ON
-    prediction_horizon_days: int = Field(default=10, ge=2, le=126, description="that an outcome spans")
+    prediction_horizon_days: int = Field(default=10, ge=2, le=126, description="sessions that an outcome spans")
     cv_gap_days: Annotated[Sessions, Affects.RECIPE] = Field(
         default=10, description="between the last training t0 and the test block; less than the horizon is refused"
     )
@@ -41,11 +41,11 @@ class Temporal(Section):
         default=0, description="after a test block, before later folds train again"
     )
     max_lookback_days: int = Field(
-        default=252, ge=20, le=252, description="history that a symbol needs before its first event"
+        default=252, ge=20, le=252, description="sessions of history that a symbol needs before its first event"
     )
-    extra_lag: Lag = Field(default=0, description="sessions that all features stay further behind")
+    extra_lag: Lag = Field(default=0, description="further sessions by which all features are delayed")
     lags: Annotated[list[Annotated[int, Field(ge=1, le=20)]], Field(max_length=5)] = Field(
-        default=[], description="[1, 2, 5]: ranks of so many sessions before too, for features: alpha_lagged"
+        default=[], description="[1, 2, 5]: also ranks of so many sessions before, for features: alpha_lagged"
     )
 
     @model_validator(mode="before")
@@ -125,7 +125,7 @@ class Portfolio(Section):
         default=0.30, gt=0, le=1, description="of the capital, or the sector's share of the names where that is more"
     )
     sectors: dict[str, str] = Field(
-        default={}, description="{AAPL: Technology, …}, before the `sector` column of bar files; neither: no such limit"
+        default={}, description="{AAPL: Technology, …}, else the `sector` column of bar files; neither: no sector limit"
     )
     risk_aversion: Positive = Field(
         default=0.25,
@@ -138,17 +138,15 @@ class Production(Section):
     """What that portfolio must show out of sample, beside `gate`."""
 
     affects: ClassVar = Affects.JUDGING
-    min_rank_ic: float = Field(default=0.02, description="and above 0 by its lower bound")
-    min_information_ratio: float = Field(
-        default=0.5, description="of daily net returns less those of equal weight, a year"
-    )
-    min_sharpe: float = Field(default=1.0, description="of daily net returns, a year")
-    max_drawdown: Share = Field(default=0.20, description="of daily net returns, compounded")
-    rolling_sessions: int = Field(default=63, ge=5, description="of one window of the rank IC …")
+    min_rank_ic: float = Field(default=0.02, description="mean rank IC; its lower bound must be above 0 too")
+    min_information_ratio: float = Field(default=0.5, description="annual, of daily net returns, against equal weight")
+    min_sharpe: float = Field(default=1.0, description="annual, of daily net returns")
+    max_drawdown: Share = Field(default=0.20, description="of the portfolio, of daily net returns")
+    rolling_sessions: int = Field(default=63, ge=5, description="sessions of one window of the rank IC …")
     min_rolling_share: Share = Field(
-        default=0.5, description="… and the share of them in which its mean is not negative"
+        default=0.5, description="… and the share of windows in which its mean is not negative"
     )
-    min_months: Count = Field(default=12, description="out of sample")
+    min_months: Count = Field(default=12, description="months out of sample")
 
 
 class ForecastSettings(Settings):
@@ -168,7 +166,7 @@ class ForecastSettings(Settings):
             "calendar days, of an event's training weight; after ten of them it is out; null: none"
         ),
         "gate.margin": "return a rebalance by which the lower bound of the uplift must exceed the rule score",
-        "gate.max_calibration_error": "of classes, which there are none of here",
+        "gate.max_calibration_error": "does not apply: a regression has no classes",
     }
     older: ClassVar = {
         "temporal.delay_days": (

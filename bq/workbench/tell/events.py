@@ -7,7 +7,7 @@ import polars as pl
 from bq import market, strategies
 from bq.core import params, paths
 from bq.core.settings import Settings
-from bq.learning import explore, metrics
+from bq.learning import metrics, summaries
 from bq.stats.blocks import Blocks, block_length
 from bq.strategies.events import Built
 from bq.workbench import plots, reading
@@ -55,20 +55,20 @@ def _closed(events: pl.DataFrame) -> pl.DataFrame:
 def by_kind(events: pl.DataFrame, settings: Settings) -> Told:
     """How many events there are of each kind, and what they earned."""
     kind = strategies.get(settings.strategy).table.kind
-    table = explore.by_kind(events, kind)
+    table = summaries.by_kind(events, kind)
     return Told(plots.table(table), reading.kinds(table, kind), table)
 
 
 def by_year(events: pl.DataFrame, settings: Settings) -> Told:
     """Events of each kind by year."""
-    table = explore.by_year(events, strategies.get(settings.strategy).table.kind)
+    table = summaries.by_year(events, strategies.get(settings.strategy).table.kind)
     titles = {"title": "Events by year", "x_title": "year", "y_title": "events"}
     return Told(plots.bars(table, "year", table.columns[1:], **titles), reading.years(table), table)
 
 
 def refusals(refused: pl.DataFrame) -> Told:
     """Why dates gave no event."""
-    table = explore.by_reason(refused)
+    table = summaries.by_reason(refused)
     return Told(plots.table(table), reading.refusals(table), table)
 
 
@@ -81,7 +81,7 @@ def outcomes(events: pl.DataFrame, settings: Settings) -> Told:
 
 def classes(events: pl.DataFrame, settings: Settings) -> Told:
     """Share of each class, and what its events earned."""
-    table = explore.by_class(_closed(events), strategies.get(settings.strategy).task(settings).classes)
+    table = summaries.by_class(_closed(events), strategies.get(settings.strategy).task(settings).classes)
     return Told(plots.table(table), reading.classes(table), table)
 
 
@@ -95,7 +95,7 @@ def particulars(events: pl.DataFrame, refused: pl.DataFrame, settings: Settings)
 def score_deciles(events: pl.DataFrame) -> Told:
     """Mean outcome by decile of the rule score."""
     closed = _closed(events)
-    table = explore.deciles(closed, by="score", means=["outcome"]).with_columns(pl.col("decile").cast(pl.String))
+    table = summaries.deciles(closed, by="score", means=["outcome"]).with_columns(pl.col("decile").cast(pl.String))
     figure = plots.bars(
         table,
         "decile",
@@ -109,7 +109,7 @@ def score_deciles(events: pl.DataFrame) -> Told:
 
 def features(events: pl.DataFrame, settings: Settings) -> Told:
     """What each feature is like."""
-    table = explore.describe_features(events, strategies.get(settings.strategy).features(settings).columns)
+    table = summaries.describe_features(events, strategies.get(settings.strategy).features(settings).columns)
     return Told(plots.table(table), reading.features(table), table)
 
 
@@ -137,7 +137,7 @@ def feature_ics(events: pl.DataFrame, settings: Settings) -> Told:
 
 def feature_correlations(events: pl.DataFrame, settings: Settings) -> Told:
     """Rank correlation of the features."""
-    names, matrix = explore.rank_correlation(events, strategies.get(settings.strategy).features(settings).columns)
+    names, matrix = summaries.rank_correlation(events, strategies.get(settings.strategy).features(settings).columns)
     titles = {"title": "Rank correlation of the features", "x_title": "feature", "y_title": "feature"}
     figure = plots.heatmap(matrix.to_numpy(), names, names, **titles, z_title="Spearman")
     return Told(figure, reading.correlations(names, matrix.to_numpy()), matrix)

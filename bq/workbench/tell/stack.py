@@ -1,11 +1,10 @@
 """Notebook 03: what each layer of a stack is worth, and the market regimes that weigh them."""
 
-import datetime as dt
-
 import polars as pl
 
+from bq.core.scalars import day
 from bq.core.settings import Settings
-from bq.learning import anatomy
+from bq.learning import layer_diagnostics
 from bq.serving import gates
 from bq.serving.candidate import Candidate
 from bq.strategies import regime
@@ -48,7 +47,7 @@ def chosen_features(made: Candidate) -> Told:
 
 def layers(made: Candidate, settings: Settings) -> Told:
     """Rank IC of each layer with its interval, and what the whole stack adds to it."""
-    table = anatomy.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
+    table = layer_diagnostics.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
     return Told(plots.table(table, digits=4), reading.layers(table), table)
 
 
@@ -69,7 +68,7 @@ def layer_ics(layers: Told, made: Candidate) -> Told:
 
 def layer_correlations(made: Candidate) -> Told:
     """Rank correlation of what the layers predict."""
-    names, matrix = anatomy.layer_correlation(made.layers)
+    names, matrix = layer_diagnostics.layer_correlation(made.layers)
     titles = {"title": "Rank correlation of the layers' predictions", "x_title": "layer", "y_title": "layer"}
     figure = plots.heatmap(matrix.to_numpy(), names, names, **titles, z_title="Spearman")
     return Told(figure, reading.correlations(names, matrix.to_numpy()), matrix)
@@ -88,14 +87,13 @@ def regimes(events: pl.DataFrame, line: regime.Timeline) -> Told:
 
 def _since(line: regime.Timeline, events: pl.DataFrame) -> pl.DataFrame:
     """The timeline from the first event on."""
-    first: dt.date = events["session"].min()
-    return line.frame.filter(pl.col("session") >= first)
+    return line.frame.filter(pl.col("session") >= day(events["session"].min()))
 
 
 def regime_timeline(events: pl.DataFrame, line: regime.Timeline) -> Told:
     """The market, coloured by the regime that stood."""
     frame = _since(line, events)
-    titles = {"title": f"Regimes on {line.index}", "y_title": "close, logarithmic"}
+    titles = {"title": f"Regimes on {line.market}", "y_title": "close, logarithmic"}
     figure = plots.timeline(frame, "session", "close", "regime", states=line.names, **titles)
     return Told(figure, reading.regimes(frame, line.names), frame)
 
@@ -131,7 +129,7 @@ def importances_by_layer(made: Candidate) -> Told:
 
 def stack_findings(layers: Told, made: Candidate) -> Reading:
     """Where the whole stack is better and worse than its parts."""
-    sides = anatomy.sides(layers.table)
+    sides = layer_diagnostics.sides(layers.table)
     whole = layers.table.filter(pl.col("layer") == "stack", pl.col("low").is_not_null())
     said = "none, too few events a session"
     if len(whole):
@@ -140,6 +138,6 @@ def stack_findings(layers: Told, made: Candidate) -> Reading:
         f"Rank IC of the whole: {said}.",
         f"It is better by its lower bound than {reading.listed(sides.better, nothing='none of its parts')}, worse by "
         f"its upper bound than {reading.listed(sides.worse, nothing='none')}; inconclusive: "
-        f"{reading.listed(sides.untold, nothing='none')}.",
-        *(f"Note that {notice}." for notice in anatomy.notices(layers.table, made.weights)),
+        f"{reading.listed(sides.inconclusive, nothing='none')}.",
+        *(f"Note that {notice}." for notice in layer_diagnostics.notices(layers.table, made.weights)),
     )

@@ -3,8 +3,9 @@
 import polars as pl
 
 from bq import market, strategies
+from bq.core.scalars import count
 from bq.core.settings import Settings
-from bq.learning import explore, metrics, regression
+from bq.learning import direct_regression, metrics, summaries
 from bq.learning.walkforward import Training
 from bq.serving import candidate, gates
 from bq.stats.rank_ic import rank_ic as ic_by_session
@@ -34,7 +35,7 @@ def folds(training: Training) -> Told:
     )
     sentence = (
         f"{reading.counted(len(table), 'fold')} from {table['test_from'].min()} to {table['test_to'].max()} predict "
-        f"{reading.counted(table['test'].sum(), 'event')}; {left}."
+        f"{reading.counted(count(table['test'].sum()), 'event')}; {left}."
     )
     return Told(plots.table(table), sentence, table)
 
@@ -90,8 +91,8 @@ def rank_ic(training: Training, settings: Settings) -> Told:
     score = ic_by_session(own, by="score").rename({"ic": "rule score"})
     both = ic_by_session(own, by="expected").rename({"ic": model}).join(score, on="session").drop_nulls()
     if len(both) < WINDOW:
-        count = reading.counted(len(both), "session")
-        few = f"{count} with a rank IC: too few for a rolling mean of {WINDOW}, so none is drawn."
+        sessions = reading.counted(len(both), "session")
+        few = f"{sessions} with a rank IC: too few for a rolling mean of {WINDOW}, so none is drawn."
         return Told(None, few, both)
     table = both.sort("session").with_columns(pl.col(model, "rule score").rolling_mean(WINDOW))
     titles = {"title": f"Rank IC, mean of {WINDOW} sessions", "x_title": "session"}
@@ -126,7 +127,7 @@ def confusion(training: Training, settings: Settings) -> Told:
     """Predicted against actual class."""
     task = strategies.get(settings.strategy).task(settings)
     if not task.classes:
-        return Told(None, "There are no classes to confuse: the model predicts cross-sectional z-scores.")
+        return Told(None, "There is no confusion matrix: the model predicts cross-sectional z-scores and no classes.")
     matrix = metrics.confusion(_own(training, settings), task)
     majority = matrix.sum(axis=1).max(initial=0) / max(matrix.sum(), 1)
     figure = plots.confusion(matrix, task.classes, majority_share=majority, title="Predicted against actual class")
@@ -136,7 +137,7 @@ def confusion(training: Training, settings: Settings) -> Told:
 def expected_deciles(training: Training, settings: Settings) -> Told:
     """Mean outcome by decile of the expectation, beside the expectation itself where it is in the outcome's unit."""
     own, task = _own(training, settings), strategies.get(settings.strategy).task(settings)
-    table = explore.deciles(own, by="expected", means=["expected", "outcome"])
+    table = summaries.deciles(own, by="expected", means=["expected", "outcome"])
     shown = table.with_columns(pl.col("decile").cast(pl.String)).rename({"outcome": "realised"})
     figure = plots.bars(
         shown,
@@ -154,8 +155,8 @@ def against_direct(events: pl.DataFrame, training: Training, settings: Settings)
     strategy = strategies.get(settings.strategy)
     if not strategy.task(settings).classes:
         return Told(None, "The model is a regression on the outcome already: there is nothing to compare.")
-    both = _own(training, settings).join(regression.direct(events, strategy, settings), on="event_id")
-    table = explore.deciles(both, by="direct", means=["direct", "expected", "outcome"])
+    both = _own(training, settings).join(direct_regression.direct(events, strategy, settings), on="event_id")
+    table = summaries.deciles(both, by="direct", means=["direct", "expected", "outcome"])
     return Told(plots.table(table), reading.beside(table, "direct", "expected"), table)
 
 
@@ -164,7 +165,7 @@ def second_tier(success: Training | None, settings: Settings) -> Told:
     task = strategies.get(settings.strategy).success
     if success is None or task is None:
         return Told(None, NO_SECOND)
-    table = explore.second_tier(success.oos, task)
+    table = summaries.second_tier(success.oos, task)
     return Told(plots.table(table), reading.second_tier(table), table)
 
 
@@ -176,7 +177,7 @@ def importance(training: Training, settings: Settings) -> Told:
         "x_title": "share of the total gain or coefficient size",
     }
     table = pl.DataFrame({"feature": used, "share": share})
-    return Told(plots.importance(used, share, **titles), reading.importances(used, share, of="feature"), table)
+    return Told(plots.importance(used, share, **titles), reading.importances(used, share.tolist(), of="feature"), table)
 
 
 def chosen(training: Training, settings: Settings) -> str:

@@ -32,7 +32,7 @@ class Pricer(Protocol):
         ...
 
 
-class Course(NamedTuple):
+class TradePath(NamedTuple):
     """Positions are −1 and values NaN while they are not known; all arrays of shape (n_events,)."""
 
     due: NDArray[np.datetime64]  # latest session at which it can end
@@ -42,8 +42,8 @@ class Course(NamedTuple):
     exit_reason: NDArray[np.str_]
 
 
-def course(h: History, at: Index, structure: Structure, pricer: Pricer, s: ButterflySettings) -> Course:
-    """Follow each event from the next session to its exit.
+def trade_path(h: History, at: Index, structure: Structure, pricer: Pricer, s: ButterflySettings) -> TradePath:
+    """Follow each trade from the next session to its exit.
 
     The exit is where the rule of `exits` says so, else the first priced bar on or after the holding horizon. Where none
     comes within `carry_sessions`, the position is closed at its last price before: leaving it out would keep only the
@@ -68,7 +68,7 @@ def course(h: History, at: Index, structure: Structure, pricer: Pricer, s: Butte
     expired = h.session[leave] >= h.session[at] + structure.dte_days.astype("timedelta64[D]")
     late = np.where(last_price >= 0, "last price", np.where(expired, "settled", "horizon"))
     reason = np.where(~closed, "", np.where(early >= 0, np.array(exits.REASONS)[why], late))
-    return Course(due, entry, leave, known, reason)
+    return TradePath(due, entry, leave, known, reason)
 
 
 def _mid(pricer: Pricer, at: Index, structure: Structure, position: Index) -> Array:
@@ -116,21 +116,21 @@ def _early(
     position = entry + 1
     while (held := (entry >= 0) & (found < 0) & (position <= last) & (position < len(h.session))).any():
         mark = _mid(pricer, at, structure, np.where(held, position, 0))
-        said = np.where(held, exits.triggered(mark - deal.debit, deal.max_profit, deal.risk, s.label), exits.HOLD)
-        found, why = np.where(said != exits.HOLD, position, found), np.where(said != exits.HOLD, said, why)
+        signal = np.where(held, exits.triggered(mark - deal.debit, deal.max_profit, deal.risk, s.label), exits.HOLD)
+        found, why = np.where(signal != exits.HOLD, position, found), np.where(signal != exits.HOLD, signal, why)
         position = position + 1
     return found, why
 
 
 def outcomes(
-    h: History, at: Index, structure: Structure, way: Course, pricer: Pricer, s: ButterflySettings
+    h: History, at: Index, structure: Structure, path: TradePath, pricer: Pricer, s: ButterflySettings
 ) -> dict[str, NDArray]:
     """ROI at the exit for each fraction of the half-spread, ROI after 7 sessions, and whether it ended in the zone."""
     paid = s.costs.half_spread_paid
-    opened = pricer.quote(at, structure, way.entry)
+    opened = pricer.quote(at, structure, path.entry)
     deal = pricing.terms(structure, opened, paid=paid)
-    leave, week = pricer.quote(at, structure, way.exit), np.minimum(at + 7, way.exit)
-    exit_spot = in_units_of_t0(h, at, way.exit)
+    leave, week = pricer.quote(at, structure, path.exit), np.minimum(at + 7, path.exit)
+    exit_spot = in_units_of_t0(h, at, path.exit)
     values = {
         "outcome": pricing.roi(structure, opened, leave, paid=paid),
         **{f"roi_{share:.0%}": pricing.roi(structure, opened, leave, paid=share) for share in pricing.FRACTIONS},
@@ -140,4 +140,4 @@ def outcomes(
         "exit_spot": exit_spot,
         "in_zone": (np.abs(exit_spot - structure.body) < structure.width).astype(np.float64),
     }
-    return {name: np.where(way.exit >= 0, value, np.nan) for name, value in values.items()}
+    return {name: np.where(path.exit >= 0, value, np.nan) for name, value in values.items()}

@@ -1,8 +1,8 @@
-"""Probabilities of a champion that are evidence: none of them is by a model that saw how the event ended.
+"""Out-of-sample probabilities for any event: none is by a model that was trained on the event's outcome.
 
-After its training the champion itself is asked. Before, the walk-forward models of its run answer out of sample, each
-trained on earlier events alone; for events that neither judged so there is no probability. The backtester takes these
-as an argument and never looks for a model.
+Events after the champion's training are predicted by the champion itself, earlier ones by the walk-forward models of
+its run, each trained on earlier events alone; events that neither predicts out of sample have no probability. A
+backtester takes these probabilities as an argument and never loads a model.
 """
 
 from enum import StrEnum
@@ -17,24 +17,30 @@ from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import decide as tiers
 from bq.serving import ledger, registry
-from bq.serving.decide import Champion, Loaded, Models, WhyNot
+from bq.serving.decide import Loaded, Models
+from bq.serving.ready import Champion, WhyNot, ready
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 
 
 class Predictor(StrEnum):
-    """Who gave a probability."""
+    """Who predicted a probability."""
 
     CHAMPION = "champion"
     WALK_FORWARD = "walk-forward"
 
 
-ANSWERS = {"event_id": pl.String, "probability": pl.Float32, "predicted_by": pl.String}
-IN_SAMPLE = ("predicted_class", "class_probabilities", "expected", "confidence")  # of a champion, taken back in sample
+ANSWERS = pl.Schema({"event_id": pl.String, "probability": pl.Float32, "predicted_by": pl.String})
+IN_SAMPLE = (
+    "predicted_class",
+    "class_probabilities",
+    "expected",
+    "confidence",
+)  # columns of a champion's prediction, removed where it is in sample
 
 
 def load(strategy: Strategy, settings: Settings) -> Models:
-    """`bq.serving.decide.load`; a backtester that asks a model must have one: raises like `champion`."""
+    """`bq.serving.decide.load`; raises like `champion` where a backtester needs a model and there is none."""
     if strategy.backtester and settings.asks_model:
         return Models(Loaded(champion(strategy, settings)), None)
     return tiers.load(strategy, settings)
@@ -49,15 +55,15 @@ def champion(strategy: Strategy, settings: Settings) -> Champion:
             f"ML model does not exist: train first with `make retrain STRATEGY={strategy.name}` (and the same PARAMS)"
             f"{without}.{_why_none(settings.namespace)}"
         )
-    return tiers.ready(artefact, strategy)
+    return ready(artefact, strategy, settings.namespace)
 
 
 def _why_none(namespace: Namespace) -> str:
-    """What the newest attempt found, where it deployed nothing."""
+    """The verdict on the newest attempt, where it deployed nothing."""
     last = ledger.last_attempt(namespace)
     if last is None or last["decision"] != "kept":
         return ""
-    return f" The newest run {last['run_id']} did train one: {last['verdict']['headline']}."
+    return f" The newest run {last['run_id']} trained a model that was not deployed: {last['verdict']['headline']}."
 
 
 def probabilities(
@@ -81,33 +87,35 @@ def probabilities(
 def of_market(
     market: MarketData, strategy: Strategy, settings: Settings, model: Champion | None = None
 ) -> pl.DataFrame | None:
-    """The `probabilities` of all events of a market; None where the settings ask no model."""
+    """The `probabilities` of all events of a market; None where the settings use no model."""
     if not settings.asks_model:
         return None
     return probabilities(store.collect(strategy, settings, market).events, strategy, settings, model)
 
 
 def _walk_forward(model: Champion) -> pl.DataFrame:
-    """What the recipe predicted out of sample in the run that made the model, as ANSWERS; nothing where it is gone."""
+    """Out-of-sample predictions of the run that made the model, as ANSWERS; no row where the run is gone."""
     path = paths.outputs() / model.run_id / "oos.parquet"
     try:
         made = files.read_parquet(path).filter(pl.col("model") == model.bundle.model)
         found = made.select(
             "event_id", probability=model.probability, predicted_by=pl.lit(Predictor.WALK_FORWARD.value)
         )
-        return found.cast(ANSWERS)
+        return found.cast(ANSWERS).filter(pl.col("probability").is_finite())
     except (OSError, pl.exceptions.PolarsError) as error:
-        log.warning("no probability before the champion's training ended: %s cannot be read (%s)", path, error)
+        log.warning(
+            "events before the end of the champion's training have no probability: %s cannot be read (%s)", path, error
+        )
         return pl.DataFrame(schema=ANSWERS)
 
 
 def decide(
     events: pl.DataFrame, market: MarketData, strategy: Strategy, settings: Settings, models: Models | None = None
 ) -> pl.DataFrame:
-    """`bq.serving.decide.decide`; where the strategy is backtested as a portfolio, by the backtester's priority.
+    """`bq.serving.decide.decide`; for a strategy that is backtested as a portfolio, by the backtester's priority.
 
-    Then also probability, predicted_by (a Predictor) and priority; by it events are ranked, and without it not traded.
-    An event of the time that the champion was trained on has the walk-forward's probability, or none.
+    Then with probability, predicted_by (a Predictor) and priority, by which events are ranked; one without priority is
+    not traded. An event from the champion's training time has the probability of the walk-forward, or none.
     """
     models = models or load(strategy, settings)
     answer = tiers.decide(events, strategy, settings, models)
@@ -120,13 +128,16 @@ def decide(
         )
     priority = strategy.backtester.priority(market, settings, known)
     both = answer.join(known.drop("symbol", "session"), on="event_id", how="left", maintain_order="left").join(
-        priority, on=["session", "symbol"], how="left", maintain_order="left"
+        priority.with_columns(pl.when(pl.col("priority").is_finite()).then("priority").alias("priority")),
+        on=["session", "symbol"],
+        how="left",
+        maintain_order="left",
     )
     return _by_priority(both)
 
 
 def _by_priority(answer: pl.DataFrame) -> pl.DataFrame:
-    """Decide by `priority`; what the champion predicts in sample is taken back."""
+    """Decide by `priority`; in-sample predictions of the champion are removed."""
     by = pl.col("predicted_by")
     own, none = by == Predictor.CHAMPION.value, by.is_null()
     rule = {"tier": Tier.RULE.value, "model": Tier.RULE.label}

@@ -1,4 +1,4 @@
-"""The layers below a meta-learner, fitted on a training window and on the inner folds of it."""
+"""The layers of a stack (base models, and one model per regime), fitted on a training window and on its inner folds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,18 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bq.core.errors import BadData, TemporalOverlap
+from bq.core.scalars import moment
 from bq.core.settings import Learning
 from bq.learning import layers, regime_layer, splits
 from bq.learning.layers import CLASSIFICATION, Kind
 from bq.learning.regime_layer import REGIMES
 from bq.learning.sample import Preparation, Sample, count_regimes, decayed
 
-PROBES = 256  # shuffled rows that a fitted model must not answer alike
+PROBES = 256  # shuffled rows for which a fitted model must not always predict the same
 Columns = dict[str, NDArray[np.float64]]  # of each layer, shape (n_events, width): 1, or the number of classes
 
 
 class Note(NamedTuple):
-    """What was used or left out, and why."""
+    """What a model used or left out, and why."""
 
     layer: str
     what: str
@@ -35,29 +36,29 @@ class Window(NamedTuple):
 
 
 class OutOfFold(NamedTuple):
-    """What layers said of events later than those that they were fitted on."""
+    """Predictions of the layers for events later than those they were fitted on."""
 
     sample: Sample  # those events
     columns: Columns
     regimes: NDArray[np.float32]  # (n_events, n_regimes)
 
     def decayed(self, half_life_days: float | None) -> "OutOfFold":
-        """With weights halved for every half-life, and without the oldest events; see `decayed` in sample."""
+        """With weights halved for every half-life, and without the oldest events; see `bq.learning.sample.decayed`."""
         recent = decayed(self.sample, half_life_days)
         first = len(self.sample.label) - len(recent.label)  # rows are in time order
-        return OutOfFold(recent, {name: said[first:] for name, said in self.columns.items()}, self.regimes[first:])
+        return OutOfFold(recent, {name: column[first:] for name, column in self.columns.items()}, self.regimes[first:])
 
 
-def answers(bases: Mapping[str, Any], experts: Sequence[Any], x: NDArray[np.float32], kind: Kind) -> Columns:
-    """Answer of each layer to rows of prepared features."""
-    found = {name: layers.answer(model, x, kind) for name, model in bases.items()}
+def layer_predictions(bases: Mapping[str, Any], experts: Sequence[Any], x: NDArray[np.float32], kind: Kind) -> Columns:
+    """Prediction of each layer for rows of prepared features."""
+    found = {name: layers.predict(model, x, kind) for name, model in bases.items()}
     if experts:
-        found[REGIMES] = regime_layer.answer(experts, x, kind)
+        found[REGIMES] = regime_layer.predict(experts, x, kind)
     return found
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What a library may raise for a model that cannot be fitted; the others go on without it."""
+    """Errors that a library raises for a model that cannot be fitted; the stack is then fitted without that model."""
     from lightgbm.basic import LightGBMError
 
     return (ValueError, ArithmeticError, RuntimeError, LightGBMError)
@@ -79,7 +80,9 @@ class Builder(NamedTuple):
         """How regimes enter: `models`, `weights` or `none`."""
         count, settings = count_regimes(self.learning), self.learning.stack
         if not count:
-            return "none", [Note(REGIMES, "none", "the features hold no regime probabilities: soft weights are equal")]
+            return "none", [
+                Note(REGIMES, "none", "the features hold no regime probabilities, so soft weights are equal")
+            ]
         recent = decayed(train, self.learning.half_life_days)
         p = preparation.apply(recent.x)[:, -count:]
         modelled = settings.regime_model in settings.models
@@ -88,14 +91,16 @@ class Builder(NamedTuple):
         if len(np.unique(p.argmax(axis=1))) < 2:
             return "none", [Note(REGIMES, "none", "all events fall into one regime")]
         why = f"no regime has {settings.min_regime_events} events and {settings.min_regime_dates} dates"
-        return "weights", [Note(REGIMES, "sample weights", why if modelled else "stack.regime_model is no base model")]
+        return "weights", [
+            Note(REGIMES, "sample weights", why if modelled else "stack.regime_model is not among stack.models")
+        ]
 
     def window(
         self, train: Sample, preparation: Preparation, names: Sequence[str], mode: str, *, part: float = 1.0
     ) -> Window:
-        """Fit the base models of `names`, and with mode `models` one for each regime; weights decay towards its end.
+        """Fit the base models `names`, and with mode `models` one per regime; older events weigh less.
 
-        part : of the outer training window that `train` is.
+        part : share of the outer training window that `train` is.
         """
         train = decayed(train, self.learning.half_life_days)
         x, weight, notes = preparation.apply(train.x), train.weight, []
@@ -114,26 +119,26 @@ class Builder(NamedTuple):
         return Window(preparation, bases, tuple(model for model, _ in found), notes + [note for _, note in found])
 
     def _base(self, name: str, x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float32]) -> Any:
-        """A fitted base model. Raises ValueError where it would be of no use."""
+        """A fitted base model. Raises ValueError where its predictions would be of no use."""
         if self.kind == CLASSIFICATION and len(np.unique(y)) < self.n_classes:
             raise ValueError("its training events lack a class")
         model = layers.fit(layers.make(name, self.kind, self.learning), x, y, weight)
         probes = np.random.default_rng(0).permuted(x[:: max(len(x) // PROBES, 1)], axis=0)
-        said = layers.answer(model, probes, self.kind)
-        if not np.isfinite(said).all():
-            raise ValueError("its answers are not finite")
-        if not np.ptp(said, axis=0).any():
-            raise ValueError(f"it answers every event alike, by {said.flat[0]:.3g}")
+        predicted = layers.predict(model, probes, self.kind)
+        if not np.isfinite(predicted).all():
+            raise ValueError("its predictions are not finite")
+        if not np.ptp(predicted, axis=0).any():
+            raise ValueError(f"it predicts {predicted.flat[0]:.3g} for every event")
         return model
 
     def _experts(self, train: Sample, x: NDArray[np.float32], general: Any, part: float) -> list[tuple[Any, Note]]:
-        """The model of each regime, or the general one and why."""
+        """The model of each regime, or the general model and why it is used instead."""
         settings = self.learning.stack
         name, p = str(settings.regime_model), x[:, -count_regimes(self.learning) :]
         found = []
         for regime, ready in enumerate(regime_layer.enough(p, train.events["session"], settings, part=part)):
             rows = np.flatnonzero(p.argmax(axis=1) == regime)
-            model, what, why = general, f"the general {name}", f"{len(rows)} events are too few, or their dates"
+            model, what, why = general, f"the general {name}", f"{len(rows)} events, or their dates, are too few"
             if ready:
                 try:
                     model = self._base(name, x[rows], train.label[rows], train.weight[rows])
@@ -144,9 +149,9 @@ class Builder(NamedTuple):
         return found
 
     def out_of_fold(self, train: Sample, names: Sequence[str], mode: str) -> tuple[OutOfFold | None, list[Note]]:
-        """Answers to later events of `train` by layers fitted on earlier ones; what fails in a fold is dropped."""
+        """Predictions of later events of `train` by layers fitted on earlier ones; one that fails once is dropped."""
         settings, t0 = self.learning.stack, train.events["t0"]
-        days = max(int((t0.max() - t0.min()).days * settings.inner_share / settings.inner_folds), 1)
+        days = max(int((moment(t0.max()) - moment(t0.min())).days * settings.inner_share / settings.inner_folds), 1)
         inner = self.learning.model_copy(update={"folds": settings.inner_folds, "test_days": days})
         try:
             folds = splits.purged_walk_forward(train.events, inner)
@@ -156,7 +161,7 @@ class Builder(NamedTuple):
         for fold in folds:
             early, late = train.rows(fold.train), train.rows(fold.test)
             if self.kind == CLASSIFICATION and len(np.unique(early.label)) < self.n_classes:
-                notes.append(Note("meta", f"no inner fold {fold.number}", "its training events lack a class"))
+                notes.append(Note("meta", f"inner fold {fold.number} skipped", "its training events lack a class"))
                 continue
             part = len(early.label) / len(train.label)
             window = self.window(early, Preparation.of(early, self.learning), names, mode, part=part)
@@ -164,13 +169,13 @@ class Builder(NamedTuple):
             notes += [note._replace(why=f"inner fold {fold.number}: {note.why}") for note in failed]
             names = list(window.bases)
             ready = window.preparation.apply(late.x)
-            parts.append((fold.test, answers(window.bases, window.experts, ready, self.kind), ready))
+            parts.append((fold.test, layer_predictions(window.bases, window.experts, ready, self.kind), ready))
         return (self._joined(train, parts), notes) if parts else (None, notes)
 
     def _joined(self, train: Sample, parts: list[tuple[NDArray[np.int64], Columns, NDArray[np.float32]]]) -> OutOfFold:
-        """The parts of all inner folds together, of the layers that every fold has."""
-        kept = [name for name in parts[0][1] if all(name in said for _, said, _ in parts)]
+        """All inner folds together, for the layers that every fold has."""
+        kept = [name for name in parts[0][1] if all(name in predicted for _, predicted, _ in parts)]
         count = count_regimes(self.learning)
         regimes = [ready[:, ready.shape[1] - count :] for *_, ready in parts]
-        columns = {name: np.concatenate([said[name] for _, said, _ in parts]) for name in kept}
+        columns = {name: np.concatenate([predicted[name] for _, predicted, _ in parts]) for name in kept}
         return OutOfFold(train.rows(np.concatenate([rows for rows, *_ in parts])), columns, np.concatenate(regimes))

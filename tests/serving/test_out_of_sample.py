@@ -13,8 +13,8 @@ from bq.core import files, params, paths
 from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace
 from bq.learning import walkforward
-from bq.serving import candidate, quality, registry
-from bq.serving.quality import Predictor
+from bq.serving import candidate, out_of_sample, registry
+from bq.serving.out_of_sample import Predictor
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY
 from bq.strategies.breakout.quality import backtested
@@ -63,7 +63,7 @@ def words(answer: pl.DataFrame, settings) -> list[str]:
 
 @pytest.fixture
 def said(home, trained):
-    return quality.probabilities(trained[2], STRATEGY, settings_of())
+    return out_of_sample.probabilities(trained[2], STRATEGY, settings_of())
 
 
 def test_every_event_keeps_its_place_and_has_at_most_one_probability(said, trained):
@@ -100,24 +100,24 @@ def test_where_the_run_is_gone_only_the_champion_speaks(trained, home, monkeypat
     artefact = registry.champion(Namespace.parse("breakout-simulated"))
     elsewhere = replace(artefact, card=artefact.card.model_copy(update={"run_id": "gone"}))
     monkeypatch.setattr(registry, "champion", lambda namespace: elsewhere)
-    found = quality.probabilities(trained[2], STRATEGY, settings_of())
+    found = out_of_sample.probabilities(trained[2], STRATEGY, settings_of())
     assert set(found["predicted_by"].drop_nulls()) == {Predictor.CHAMPION}
-    assert "no probability before the champion's training ended" in caplog.text
+    assert "events before the end of the champion's training have no probability" in caplog.text
 
 
 def test_without_a_champion_the_document_s_words_say_what_to_do(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     with pytest.raises(BadParameters, match=r"^ML model does not exist: train first with `make retrain STRATEGY=break"):
-        quality.probabilities(trained[2], STRATEGY, settings_of())
+        out_of_sample.probabilities(trained[2], STRATEGY, settings_of())
 
 
 @pytest.mark.parametrize("mode", ["score_enhancement", "filter", "replace"])
 def test_a_scan_decides_by_the_backtester_s_priority(mode, home, trained):
     settings = settings_of(f"ml.enabled=true ml.prediction_mode={mode} ml.confidence_threshold=0.42")
     _, data, events, _ = trained
-    made = backtested(data, settings, quality.of_market(data, STRATEGY, settings)).signals
+    made = backtested(data, settings, out_of_sample.of_market(data, STRATEGY, settings)).signals
     for day in events["session"].unique().sort()[[-3, -40, 150]]:
-        answer = quality.decide(store.at(STRATEGY, settings, data, day), data, STRATEGY, settings)
+        answer = out_of_sample.decide(store.at(STRATEGY, settings, data, day), data, STRATEGY, settings)
         theirs = made.filter(pl.col("session") == day).select("symbol", backtested="priority")
         both = answer.join(theirs, on="symbol")
         assert len(both) == len(answer)
@@ -132,21 +132,21 @@ def test_what_the_champion_would_say_in_sample_is_not_shown(home, trained):
     settings = settings_of("ml.enabled=true")
     _, data, events, training = trained
     before = events.filter(pl.col("session") < training.oos["session"].min())["session"].max()
-    answer = quality.decide(store.at(STRATEGY, settings, data, before), data, STRATEGY, settings)
+    answer = out_of_sample.decide(store.at(STRATEGY, settings, data, before), data, STRATEGY, settings)
     assert answer["expected"].null_count() == answer["confidence"].null_count() == len(answer)
     assert set(answer["tier"]) == {3} and set(answer["model"]) == {"rule score"}
     assert set(answer["why_not_champion"]) == {"in_sample"}
-    assert set(words(answer, settings)) == {"no probability is out of sample"}
+    assert set(words(answer, settings)) == {"no out-of-sample probability is known"}
 
 
 def test_a_model_that_is_not_enabled_is_not_asked(home, trained):
     _, data, events, _ = trained
     day = events["session"].max()
-    answer = quality.decide(store.at(STRATEGY, settings_of(), data, day), data, STRATEGY, settings_of())
+    answer = out_of_sample.decide(store.at(STRATEGY, settings_of(), data, day), data, STRATEGY, settings_of())
     assert set(answer["tier"]) == {3} and answer["probability"].null_count() == len(answer)
     assert answer["priority"].to_list() == answer["score"].to_list()
     assert set(answer["why_not_champion"]) == {"not_asked"}
-    assert set(words(answer, settings_of())) == {"ml.enabled is false: no model is asked"}
+    assert set(words(answer, settings_of())) == {"no model is used (ml.enabled is false)"}
 
 
 def test_enabling_a_model_makes_no_new_recipe_and_no_new_events(trained, home):
@@ -156,7 +156,7 @@ def test_enabling_a_model_makes_no_new_recipe_and_no_new_events(trained, home):
 
 
 def test_a_backtest_without_a_model_is_that_of_the_rules(home, trained):
-    assert quality.of_market(trained[1], STRATEGY, settings_of()) is None
+    assert out_of_sample.of_market(trained[1], STRATEGY, settings_of()) is None
     made = backtested(trained[1], settings_of(), start=dt.date(2011, 1, 3))
     assert made.days["session"][0] == dt.date(2011, 1, 3)
     assert np.array_equal(made.priority, made.found.score)

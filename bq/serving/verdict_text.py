@@ -1,7 +1,8 @@
-"""A verdict in words: the name of each component, what was found, and what would have to change."""
+"""A verdict as text: the name of each component, its figures, and what would have to change."""
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from bq.core.namespace import Tier
 from bq.runs.verdict import Part
@@ -10,20 +11,20 @@ from bq.serving.ledger import Deflated
 from bq.stats.overfitting import SAME_TRIAL
 from bq.strategies.component import Component, Kind
 
-NAMED = 2  # failed components that a headline names
+NAMED = 2  # failed components named in a headline
 EARNED = {Tier.CHAMPION: "better than the rule score", Tier.SECOND: "its trades earn more than their costs"}
 AGAINST = {
     Tier.CHAMPION: "champion",
-    Tier.SECOND: f"standing {Tier.SECOND.label}",
+    Tier.SECOND: f"deployed {Tier.SECOND.label}",
     Tier.RULE: Tier.RULE.label,
-}  # what is deployed, or else decides
+}  # what a candidate is compared with
 
 
 def headline(found: Verdict) -> str:
-    """Why a model is deployed, or what keeps it from that."""
+    """Why a model is deployed, or why not."""
     if not found.deploy:
-        said = [f"{'inconclusive' if c.holds is None else 'not proven'}: {part(c).name}" for c in found.failed]
-        return "; ".join(said[:NAMED]) + (f"; and {len(said) - NAMED} more" if len(said) > NAMED else "")
+        failed = [f"{'inconclusive' if c.holds is None else 'not proven'}: {part(c).name}" for c in found.failed]
+        return "; ".join(failed[:NAMED]) + (f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
     changed, artefact = found.part(Kind.CHANGED_RECIPE), found.part(Kind.ARTEFACT)
     recipe = f", better than the {AGAINST[changed.against]}'s recipe" if changed and changed.against else ""
     window = AGAINST[artefact.against or Tier.RULE] if artefact else AGAINST[Tier.RULE]
@@ -31,8 +32,8 @@ def headline(found: Verdict) -> str:
 
 
 def part(component: Component) -> Part:
-    """A component in words."""
-    name, statement, needed = SAID[component.kind](component)
+    """A component as text."""
+    name, statement, needed = TEXTS[component.kind](component)
     return Part(
         name=name,
         holds=component.holds,
@@ -43,14 +44,14 @@ def part(component: Component) -> Part:
 
 
 def more_time(months: float | None) -> str:
-    """Months in words."""
+    """A number of months as text."""
     if months is None or months > 120:
         return "more than 10 more years"
     whole = max(math.ceil(months), 1)
     return f"about {whole} more month{'s' if whole > 1 else ''}"
 
 
-Said = tuple[str, str, str]  # name, statement, what is needed
+Text = tuple[str, str, str]  # name, statement, what is needed
 
 
 def _number(value: float | None, form: str = "+.3f") -> str:
@@ -58,7 +59,7 @@ def _number(value: float | None, form: str = "+.3f") -> str:
 
 
 def _by(component: Component, least: float = 0.001, form: str = ".3f") -> str:
-    """What is missing to a threshold, never shown as nothing."""
+    """Distance to a threshold, never rounded to 0."""
     short = component.missing.by if component.missing else None
     return format(max(short or 0.0, least), form)
 
@@ -79,7 +80,7 @@ def _bound_needed(c: Component) -> str:
     if missing is None:
         return ""
     if missing.identical:
-        return "picks that differ: model and baseline made identical picks on every session"
+        return "different picks: model and baseline made identical picks on every session"
     better = f"the mean must rise by {_by(c)}"
     if c.holds is None:
         rise = "" if missing.by is None else f", and the mean must rise by {_by(c)} or more"
@@ -87,7 +88,7 @@ def _bound_needed(c: Component) -> str:
     return better if missing.months is None else f"{more_time(missing.months)} at this mean, or {better}"
 
 
-def _sample_time(c: Component) -> Said:
+def _sample_time(c: Component) -> Text:
     return (
         "out-of-sample time",
         f"{_number(c.value, '.0f')} days (at least {_number(c.threshold, '.0f')})",
@@ -95,7 +96,7 @@ def _sample_time(c: Component) -> Said:
     )
 
 
-def _sample_events(c: Component) -> Said:
+def _sample_events(c: Component) -> Text:
     more = c.missing.events if c.missing else None
     return (
         "out-of-sample events",
@@ -104,35 +105,35 @@ def _sample_events(c: Component) -> Said:
     )
 
 
-def _sample_months(c: Component) -> Said:
+def _sample_months(c: Component) -> Text:
     more = c.missing.months if c.missing else None
     statement = f"{_number(c.value, '.1f')} months out of sample; at least {_number(c.threshold, 'g')}"
     return "months out of sample", statement, f"{_number(more, '.1f')} more months"
 
 
-def _uplift(c: Component) -> Said:
+def _uplift(c: Component) -> Text:
     return f"{c.of}: uplift over the rule score", _bound(c, f", rule score {_number(c.baseline)}"), _bound_needed(c)
 
 
-def _net(c: Component) -> Said:
+def _net(c: Component) -> Text:
     return f"{c.of} is positive", _bound(c), _bound_needed(c)
 
 
-def _net_of_trades(c: Component) -> Said:
+def _net_of_trades(c: Component) -> Text:
     beside = f", all events {_number(c.baseline)}, {c.more['traded']} of {c.events} events traded"
     return "mean net outcome of the trades above the threshold is positive", _bound(c, beside), _bound_needed(c)
 
 
-def _changed_recipe(c: Component) -> Said:
+def _changed_recipe(c: Component) -> Text:
     whose = AGAINST[c.against or Tier.CHAMPION]
     name = f"uplift over the {whose}'s recipe"
     if not c.sessions:
-        statement = f"the {whose}'s recipe shares no out-of-sample session with this one"
-        return name, statement, "sessions that both were judged on, or a rollback to the rule score"
-    return name, _bound(c, f", changed recipe; the {whose}'s earned {_number(c.baseline)}"), _bound_needed(c)
+        statement = f"this recipe and the {whose}'s have no out-of-sample session in common"
+        return name, statement, "common out-of-sample sessions, or a rollback to the rule score"
+    return name, _bound(c, f", changed recipe; {whose}'s recipe {_number(c.baseline)}"), _bound_needed(c)
 
 
-def _drawdown(c: Component) -> Said:
+def _drawdown(c: Component) -> Text:
     return (
         "maximum drawdown",
         f"maximum drawdown of the running sum {_number(c.value, '.3f')}, at most {c.more['ratio']:g} times the rule "
@@ -141,25 +142,26 @@ def _drawdown(c: Component) -> Said:
     )
 
 
-def _deflated_sharpe(c: Component) -> Said:
-    name, better = "deflated Sharpe ratio", "a higher mean or a steadier one"
+def _deflated_sharpe(c: Component) -> Text:
+    name, better = "deflated Sharpe ratio", "a higher mean or a lower variance"
     if c.reason:
-        return name, c.reason, "results that vary"
-    found = Deflated(**{key: math.nan if value is None else value for key, value in c.more.items()})
+        return name, c.reason, "results that vary over sessions"
+    known: dict[str, Any] = {key: math.nan if value is None else value for key, value in c.more.items()}
+    found = Deflated(**known)
     more = c.missing.sessions if c.missing else None
     needed = better if more is None else f"about {math.ceil(more):,} more sessions like these, or {better}"
     return name, f"{found}; at least {c.threshold:g}", needed
 
 
-def _artefact(c: Component) -> Said:
+def _artefact(c: Component) -> Text:
     against, window = AGAINST[c.against or Tier.RULE], f"{c.first} to {c.last}"
     name = f"newest window against the {against}"
     if "difference" in c.more:
         needed = f"{_bound_needed(c)} (the window is `learning.newest_days`)"
         return name, _bound(c, f" of rank IC, {window}"), needed
     if not c.sessions:
-        statement = f"no session of {window} has two events that it orders and the {against} answers"
-        return name, statement, "sessions of two such events or more"
+        statement = f"no session of {window} has two events predicted by the model and the {against}"
+        return name, statement, "sessions with two or more such events"
     statement = (
         f"rank IC {_interval(c)} per session, {against} {_number(c.baseline)}; mean must be at least "
         f"{_number(c.threshold)}; {c.sessions} sessions, {window}"
@@ -167,60 +169,60 @@ def _artefact(c: Component) -> Said:
     return name, statement, f"the mean must rise by {_by(c)}"
 
 
-def _calibration(c: Component) -> Said:
+def _calibration(c: Component) -> Text:
     classes = c.more["classes"]
     of = f"P({classes[-1]})" if len(classes) == 2 else f"{len(classes)} classes together"
     statement = (
         f"expected calibration error {_number(c.value, '.3f')} (at most {c.threshold:g}); {c.events} events, {of}"
     )
-    return "calibration", statement, f"the error must fall by {_by(c)}"
+    return "calibration", statement, f"calibration error must fall by {_by(c)}"
 
 
-def _parity(c: Component) -> Said:
+def _parity(c: Component) -> Text:
     statement = (
-        f"largest difference {_number(c.value, '.1e')}, {c.more['flips']} decision flips on {c.more['rows']} rows "
-        f"(at most {c.threshold:.0e} and none)"
+        f"largest difference {_number(c.value, '.1e')} (at most {c.threshold:.0e}), {c.more['flips']} decision flips "
+        f"(none allowed) on {c.more['rows']} rows"
     )
-    return "ONNX parity", statement, "a graph that answers as the model does"
+    return "ONNX parity", statement, "a graph with the same predictions as the model"
 
 
-def _rank_ic(c: Component) -> Said:
+def _rank_ic(c: Component) -> Text:
     statement = f"{_interval(c)}, {c.sessions} sessions; at least {c.threshold:g}, lower bound above 0"
     if c.holds is None:
-        return "rank IC", statement, "more sessions of five names or more"
+        return "rank IC", statement, "more sessions with five or more symbols"
     more = c.missing.sessions if c.missing else None
     better = f"the mean must rise by {_by(c)}, for the lower bound to be above 0 as well"
     longer = f"about {_number(more, '.0f')} more sessions of such forecasts, or {better}"
     return "rank IC", statement, better if more is None else longer
 
 
-def _rolling_rank_ic(c: Component) -> Said:
+def _rolling_rank_ic(c: Component) -> Text:
     name, window = "rolling rank IC", c.more["window_sessions"]
     if c.value is None:
-        return name, "no whole window", f"{window} sessions with a rank IC"
+        return name, "no complete window", f"{window} sessions with a rank IC"
     statement = f"not negative in {c.value:.0%} of {c.more['windows']} windows of {window} sessions"
     return name, f"{statement}; at least {c.threshold:.0%}", f"{_by(c, form='.0%')} more of the windows"
 
 
-def _information_ratio(c: Component) -> Said:
-    own = f"{_interval(c)} a year: of {_daily(c)} less those of equal weight, {_formula(c)}"
+def _information_ratio(c: Component) -> Text:
+    own = f"{_interval(c)}, annual: of {_daily(c)} less those of equal weight, {_formula(c)}"
     statement = f"{own}; at least {_number(c.threshold, 'g')}"
     return "information ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
 
 
-def _sharpe(c: Component) -> Said:
+def _sharpe(c: Component) -> Text:
     chance = _number(c.more.get("probability"), ".3f")
     statement = (
-        f"{_interval(c)} a year: of {_daily(c)}, {_formula(c)}; above 0 with probability {chance} (one trial); "
-        f"above {_number(c.threshold, 'g')}"
+        f"{_interval(c)}, annual: of {_daily(c)}, {_formula(c)}; above 0 with probability {chance} "
+        f"(as one trial); must exceed {_number(c.threshold, 'g')}"
     )
     return "net Sharpe ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
 
 
-def _portfolio_drawdown(c: Component) -> Said:
+def _portfolio_drawdown(c: Component) -> Text:
     statement = (
-        f"{_number(c.value, '.1%')} below the highest so far, of {_daily(c)}, compounded (equal weight "
-        f"{_number(c.baseline, '.1%')}); below {_number(c.threshold, '.0%')}"
+        f"{_number(c.value, '.1%')}, of {_daily(c)}, compounded (equal weight {_number(c.baseline, '.1%')}); "
+        f"must be below {_number(c.threshold, '.0%')}"
     )
     needed = f"maximum drawdown must be {100 * float(_by(c)):.1f} points smaller"
     return "maximum drawdown of the portfolio", statement, _sessions(c) or needed
@@ -238,20 +240,22 @@ def _sessions(c: Component) -> str:
     return "more sessions" if c.reason else ""
 
 
-def _overfitting(c: Component) -> Said:
+def _overfitting(c: Component) -> Text:
     name, trials = "probability of overfitting", c.more["trials"]
     if c.value is None:
-        statement = f"{trials} trials are all one ({SAME_TRIAL} correlation): there was nothing to choose among"
-        return name, statement, "trials that differ: more of them, or wider ranges"
+        statement = (
+            f"all {trials} trials move together (correlation at least {SAME_TRIAL}), so there was no choice to judge"
+        )
+        return name, statement, "trials that differ: more trials or wider ranges"
     statement = (
         f"in {c.value:.0%} of splits the in-sample winner ranked at or below the out-of-sample median "
-        f"({trials} trials, {c.more['different']} effectively distinct; {c.more['apart']:.0%} with near copies apart); "
-        f"must be below {c.threshold:.0%}"
+        f"({trials} trials, {c.more['effective']} effectively distinct; {c.more['all_trials']:.0%} if all count)"
+        f"; must be below {c.threshold:.0%}"
     )
-    return name, statement, "parameters whose ranking lasts: narrower ranges around what works, or more history"
+    return name, statement, "parameters whose ranking persists: narrower ranges, or more history"
 
 
-SAID: dict[Kind, Callable[[Component], Said]] = {
+TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.SAMPLE_TIME: _sample_time,
     Kind.SAMPLE_EVENTS: _sample_events,
     Kind.SAMPLE_MONTHS: _sample_months,

@@ -1,12 +1,13 @@
-"""Small tables that describe events and predictions; the notebooks show them."""
+"""Descriptive tables of events and predictions, shown by the notebooks."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
+from bq.core.scalars import number_or_none
 from bq.strategies.task import Task
 
-DUST = 1e-9
+ROUNDING_ERROR = 1e-9
 
 
 def deciles(frame: pl.DataFrame, *, by: str, means: Sequence[str]) -> pl.DataFrame:
@@ -16,7 +17,7 @@ def deciles(frame: pl.DataFrame, *, by: str, means: Sequence[str]) -> pl.DataFra
 
 
 def by_kind(events: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """One row a kind of event: how many, of which symbols and sessions, what they earned and how they score."""
+    """One row per kind of event: number, symbols, sessions, mean outcome, win rate and mean score."""
     table = events.group_by(kind).agg(
         events=pl.len(),
         closed=pl.col("outcome").count(),
@@ -31,14 +32,14 @@ def by_kind(events: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 
 def by_year(events: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Number of events: year, and one column a kind in order."""
+    """Number of events: year, and one column per kind in order."""
     year = pl.col("session").dt.year().cast(pl.String).alias("year")
     table = events.group_by(year, kind).len().pivot(kind, index="year", values="len").sort("year")
     return table.select("year", *sorted(table.columns[1:]))
 
 
 def by_reason(refused: pl.DataFrame) -> pl.DataFrame:
-    """Why dates gave no event: reason, dates, symbols, most frequent first."""
+    """Reasons why dates gave no event: reason, dates, symbols, most frequent first."""
     reasons = refused.group_by("reason").agg(dates=pl.len(), symbols=pl.col("symbol").n_unique())
     return reasons.sort("dates", "reason", descending=[True, False])
 
@@ -55,7 +56,7 @@ def by_class(closed: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
 
 
 def second_tier(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """What the events earned above and below the threshold of the second tier: traded, events, mean_outcome, win_rate.
+    """Outcomes of events above and below the second tier's threshold: traded, events, mean_outcome, win_rate.
 
     predictions : out of sample, of the success-probability model. task : what it learned.
     """
@@ -65,13 +66,13 @@ def second_tier(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
 
 
 def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """One row a feature: share missing, mean, standard deviation, quantiles."""
+    """One row per feature: share missing, mean, standard deviation, quantiles."""
     values = events.select(pl.col(columns).fill_nan(None))
     rows = [
         {
             "feature": name,
             "missing": values[name].null_count() / max(len(values), 1),
-            "mean": _without_dust(values[name].mean()),
+            "mean": _without_rounding_error(number_or_none(values[name].mean())),
             "sd": values[name].std(),
             "5%": values[name].quantile(0.05),
             "median": values[name].median(),
@@ -82,13 +83,13 @@ def describe_features(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFr
     return pl.DataFrame(rows)
 
 
-def _without_dust(value: float | None) -> float | None:
-    """0 for what summation has left of it."""
-    return 0.0 if value is not None and abs(value) < DUST else value
+def _without_rounding_error(value: float | None) -> float | None:
+    """0 where only a rounding error of the sum is left."""
+    return 0.0 if value is not None and abs(value) < ROUNDING_ERROR else value
 
 
 def rank_correlation(events: pl.DataFrame, columns: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
     """Names and Spearman matrix of the columns that vary; a missing value counts as the middle rank."""
     values = events.select(pl.col(columns).fill_nan(None))
-    known = [name for name in columns if values[name].n_unique() > 2 or (values[name].std() or 0) > 0]
+    known = [name for name in columns if values[name].n_unique() > 2 or (number_or_none(values[name].std()) or 0.0) > 0]
     return known, values.select(pl.col(known).rank()).fill_null(strategy="mean").corr()

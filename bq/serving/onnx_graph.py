@@ -20,7 +20,7 @@ LINEAR = {"BlendClassifier", "BlendRegressor", "ElasticNet", "LogisticRegression
 
 
 class Nodes:
-    """Nodes and constants of a graph that is being written, each under a name of its own."""
+    """Nodes and constants of a graph under construction, each with a unique name."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -28,7 +28,7 @@ class Nodes:
         self._taken: dict[str, int] = {}
 
     def name(self, wanted: str) -> str:
-        """`wanted`, with a number behind it where it is taken."""
+        """`wanted`, with a number appended where it is taken."""
         self._taken[wanted] = self._taken.get(wanted, 0) + 1
         return wanted if self._taken[wanted] == 1 else f"{wanted}_{self._taken[wanted]}"
 
@@ -58,8 +58,8 @@ class Nodes:
 
 
 def prepare(to: Nodes, preparation: Preparation, x: str) -> str:
-    """Select, clip and impute, the last two by comparisons: the standard says what they make of NaN, and not what Clip,
-    Min and Max do."""
+    """Select, clip and impute, the last two by comparisons: the ONNX standard defines these for NaN, but not Clip, Min
+    and Max."""
     bounds, columns = preparation
     if columns is not None:
         x = to.add("Gather", [x, to.constant("columns", columns, np.int64)], "x_selected", axis=1)
@@ -74,7 +74,7 @@ def prepare(to: Nodes, preparation: Preparation, x: str) -> str:
 
 
 def base(to: Nodes, model: Any, x: str, kind: Kind, *, n: int) -> str:
-    """A base model or a stack on the prepared features `x` of shape (rows, n); its answer, shape (rows, width)."""
+    """A base model or a stack on the prepared features `x` of shape (rows, n); its prediction, shape (rows, width)."""
     if isinstance(model, Stack):
         return _stack(to, model, x, n=n)
     return _linear(to, [model], x, kind) if is_linear(model) else _converted(to, model, x, kind, n=n)
@@ -86,14 +86,14 @@ def is_linear(model: Any) -> bool:
 
 
 def _linear(to: Nodes, models: Sequence[Any], x: str, kind: Kind) -> str:
-    """Linear models side by side as one product, after the mean of the first is taken off (a sum of large numbers that
-    cancel would lose digits)."""
+    """Linear models side by side as one product of features less the first model's means (without these a sum of large
+    numbers that cancel would lose digits)."""
     centre = models[0].steps[0][1].mean_
     coefficients, intercepts = zip(*(_of_standardised(model, kind, centre) for model in models), strict=True)
     centred = to.add("Sub", [x, to.constant("centre", centre)], "x_centred")
     weights = to.constant("coefficients", np.hstack(coefficients))
-    said = to.add("Gemm", [centred, weights, to.constant("intercepts", np.hstack(intercepts))], "linear")
-    return said if kind == REGRESSION else to.add("Softmax", [said], "linear_p", axis=1)
+    predicted = to.add("Gemm", [centred, weights, to.constant("intercepts", np.hstack(intercepts))], "linear")
+    return predicted if kind == REGRESSION else to.add("Softmax", [predicted], "linear_p", axis=1)
 
 
 def _of_standardised(model: Any, kind: Kind, centre: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -102,13 +102,13 @@ def _of_standardised(model: Any, kind: Kind, centre: NDArray[Any]) -> tuple[NDAr
     scale = np.ones(len(scaler.mean_)) if scaler.scale_ is None else scaler.scale_
     coefficients = np.atleast_2d(last.coef_).T / scale[:, None]
     intercepts = np.atleast_1d(last.intercept_) + (centre - scaler.mean_) @ coefficients
-    if kind == CLASSIFICATION and coefficients.shape[1] == 1:  # of the second class alone
+    if kind == CLASSIFICATION and coefficients.shape[1] == 1:  # coefficients of the second class alone
         return np.hstack([0.0 * coefficients, coefficients]), np.append(0.0, intercepts)
     return coefficients, intercepts
 
 
 def _converted(to: Nodes, model: Any, x: str, kind: Kind, *, n: int) -> str:
-    """The nodes of a converter, without what makes a label of probabilities."""
+    """The nodes of a converter, without those that turn probabilities into a label."""
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
@@ -123,7 +123,7 @@ def _converted(to: Nodes, model: Any, x: str, kind: Kind, *, n: int) -> str:
     )
     wanted = [output.name for output in converted.graph.output if kind == REGRESSION or "prob" in output.name]
     part = onnx.utils.Extractor(converted).extract_model(["x"], wanted[:1])
-    prefix = to.name("base_")  # no name of the converters' is one of ours, or of another base model's
+    prefix = to.name("base_")  # no converted name equals one of ours or of another base model
     part = onnx.compose.add_prefix(part, prefix)
     for node in part.graph.node:
         node.input[:] = [x if name == part.graph.input[0].name else name for name in node.input]
@@ -133,7 +133,7 @@ def _converted(to: Nodes, model: Any, x: str, kind: Kind, *, n: int) -> str:
 
 
 def _register(model: Any) -> None:
-    """Tell skl2onnx how to convert what is not scikit-learn's."""
+    """Register converters for models that are not scikit-learn's."""
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
     from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
     from skl2onnx import update_registered_converter
@@ -152,13 +152,13 @@ def _register(model: Any) -> None:
 
 
 def _stack(to: Nodes, stack: Stack, x: str, *, n: int) -> str:
-    """Base models, models of regimes, and their average or the meta-learner on them; as `Stack.combine`."""
-    said = {id(model): base(to, model, x, stack.kind, n=n) for model in stack.bases.values()}
-    parts = list(said.values())
+    """Base models, regime models, and their average or the meta-learner on them; as `Stack.combine`."""
+    predicted = {id(model): base(to, model, x, stack.kind, n=n) for model in stack.bases.values()}
+    parts = list(predicted.values())
     regimes = len(stack.table) if stack.table is not None else len(stack.experts)
     p = _last(to, x, n, np.arange(regimes)) if regimes else ""
     if stack.experts:
-        parts.append(_experts(to, stack, said, x, p, n=n))
+        parts.append(_experts(to, stack, predicted, x, p, n=n))
     whole = to.add("Concat", parts, "said", axis=1) if len(parts) > 1 else parts[0]
     width = len(stack.centre) // len(parts)
     if stack.meta is None:
@@ -179,22 +179,22 @@ def _stack(to: Nodes, stack: Stack, x: str, *, n: int) -> str:
 
 
 def _last(to: Nodes, x: str, n: int, places: NDArray[np.int64]) -> str:
-    """Columns of the last ones of `x`, by their places among them."""
+    """Regime columns, the last of `x`, by their positions among these."""
     first = n - int(places.max()) - 1
     return to.add("Gather", [x, to.constant("regime_columns", first + places, np.int64)], "regime_p", axis=1)
 
 
-def _experts(to: Nodes, stack: Stack, said: dict[int, str], x: str, p: str, *, n: int) -> str:
-    """Answers of the models of the regimes, weighted by the regimes' probabilities."""
+def _experts(to: Nodes, stack: Stack, predicted: dict[int, str], x: str, p: str, *, n: int) -> str:
+    """Predictions of the regime models, weighted by the regime probabilities."""
     experts = stack.experts
     if stack.kind == REGRESSION and all(map(is_linear, experts)):
         answers = _linear(to, experts, x, REGRESSION)
         shares = to.add("Mul", [answers, p], "expert_shares")
         return to.add("ReduceSum", [shares, to.constant("over_regimes", [1], np.int64)], "by_regime", keepdims=1)
     for model in experts:
-        said.setdefault(id(model), base(to, model, x, stack.kind, n=n) if id(model) not in said else "")
+        predicted.setdefault(id(model), base(to, model, x, stack.kind, n=n) if id(model) not in predicted else "")
     width = len(stack.centre) // (len(stack.bases) + 1)
-    answers = to.add("Concat", [said[id(model)] for model in experts], "expert_answers", axis=1)
+    answers = to.add("Concat", [predicted[id(model)] for model in experts], "expert_answers", axis=1)
     repeated = _last(to, x, n, np.repeat(np.arange(len(experts)), width))
     shares = to.add("Mul", [answers, repeated], "expert_shares")
     return to.add("MatMul", [shares, to.constant("regime_sum", np.tile(np.eye(width), (len(experts), 1)))], "by_regime")

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from planted_panel import STATES, learning, panel
 
-from bq.learning import anatomy, model
+from bq.learning import layer_diagnostics, model
 from bq.stats.blocks import Blocks
 
 BLOCKS = Blocks(1.5, alpha=0.025, draws=1000, seed=1)
@@ -26,7 +26,7 @@ def fitted(**stack: object) -> model.FittedModel:
 def test_fitted_weights_are_how_far_the_stack_moves_with_each_layer(meta):
     """In each regime as if it were certain: the answer's slope in each layer's, by asking the stack."""
     whole = fitted(meta=meta)
-    stack, found = whole.base, anatomy.weights(whole, REGIMES)
+    stack, found = whole.base, layer_diagnostics.weights(whole, REGIMES)
     assert found["layer"].to_list() == ["elastic_net", "lightgbm", "regimes"]
     for r, name in enumerate(REGIMES):
         x = np.zeros((1, STATES), np.float32)
@@ -46,7 +46,7 @@ def test_fitted_weights_are_how_far_the_stack_moves_with_each_layer(meta):
     ],
 )
 def test_fitted_weights_without_coefficients(meta, expected):
-    found = anatomy.weights(fitted(meta=meta), REGIMES)
+    found = layer_diagnostics.weights(fitted(meta=meta), REGIMES)
     assert found["neutral: fitted"].to_list() == expected(found)
 
 
@@ -59,24 +59,26 @@ def ranks(worth: dict[str, float]) -> pl.DataFrame:
     oos = pl.DataFrame({"event_id": ids, "session": days, "outcome": outcome, "score": rng.standard_normal(len(ids))})
     said = {name: much * outcome + rng.standard_normal(len(ids)) for name, much in worth.items()}
     layers = pl.concat(pl.DataFrame({"event_id": ids, "layer": k, "expected": v}) for k, v in said.items())
-    return anatomy.layer_ic(layers, oos, blocks=BLOCKS)
+    return layer_diagnostics.layer_ic(layers, oos, blocks=BLOCKS)
 
 
 def test_a_stack_that_loses_to_a_part_beyond_chance_is_told():
     ic = ranks({"good": 0.4, "alike": 0.1, "bad": -0.3, "stack": 0.1})
-    assert anatomy.sides(ic) == (["bad", "rule score"], ["good"], ["alike"])
+    assert layer_diagnostics.sides(ic) == (["bad", "rule score"], ["good"], ["alike"])
     weights = pl.DataFrame({"layer": ["good", "alike"], "bear: fitted": [1.0, 0.0], "bull: fitted": [1.0, 0.0]})
-    lost, dropped = anatomy.notices(ic, weights)
-    assert lost.startswith("the stack ranks worse out of sample than parts of it (rank IC less theirs, 200 sessions)")
+    lost, dropped = layer_diagnostics.notices(ic, weights)
+    assert lost.startswith(
+        "the stack has a lower rank IC out of sample than some of its layers (stack − layer, 200 sessions)"
+    )
     assert "good -0." in lost and "bad" not in lost and "alike" not in lost
     assert dropped == "the artefact's stack gives no weight to alike; see the table of weights"
 
 
 def test_a_stack_that_loses_to_the_rule_score_alone_is_no_worse_than_its_parts():
     ic = ranks({"part": -0.5, "stack": -0.3})
-    assert anatomy.sides(ic) == (["part"], ["rule score"], [])
+    assert layer_diagnostics.sides(ic) == (["part"], ["rule score"], [])
     weights = pl.DataFrame({"layer": ["part"], "fitted": [1.0]})
-    assert anatomy.notices(ic, weights) == []
+    assert layer_diagnostics.notices(ic, weights) == []
 
 
 def test_rank_ics_are_resampled_in_blocks_of_two_holding_times(monkeypatch):

@@ -1,4 +1,4 @@
-"""What a model is made of, and what each of its layers is worth out of sample."""
+"""Diagnostics of a model's layers: feature importances, stack weights, and the rank IC of each out of sample."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,12 +26,12 @@ def importances(model: FittedModel, features: FeatureSet) -> pl.DataFrame:
 
 
 def weights(model: FittedModel, regimes: Sequence[str]) -> pl.DataFrame:
-    """How a stack weighs the answers of its layers, each column adding up to 1.
+    """Weights of a stack's layers; each column adds up to 1.
 
-    regimes : names of the regime columns. Returns layer, `average` (the weights without a meta-learner), and of each
-    regime, as if it were certain, `<regime>: prior` of the settings and `<regime>: fitted`, the prior times what the
-    meta-learner made of it. Without regimes there is one `fitted`. Null where the meta-learner has no coefficients.
-    Without a row for a model that is no stack.
+    regimes : names of the regime columns. Returns layer, `average` (the weights without a meta-learner), and for each
+    regime, as if it were certain, `<regime>: prior` from the settings and `<regime>: fitted`, the prior times the
+    meta-learner's coefficient. Without regimes there is one column `fitted`. Null where the meta-learner has no
+    coefficients. No row for a model that is not a stack.
     """
     if not isinstance(model.base, Stack):
         return pl.DataFrame(schema={"layer": pl.String, "average": pl.Float64})
@@ -49,7 +49,7 @@ def weights(model: FittedModel, regimes: Sequence[str]) -> pl.DataFrame:
 
 
 def _fitted(stack: Stack, prior: np.ndarray) -> np.ndarray:
-    """What each layer's answer is multiplied with in each regime, of shape and sums of `prior`; NaN: not known."""
+    """Weight of each layer in each regime, of the shape and sums of `prior`; NaN where not known."""
     if stack.meta is None:
         return np.tile(stack.weights, (len(prior), 1))
     if stack.coefficients is None:
@@ -59,15 +59,15 @@ def _fitted(stack: Stack, prior: np.ndarray) -> np.ndarray:
 
 
 def layer_ic(layers: pl.DataFrame, oos: pl.DataFrame, *, blocks: Blocks) -> pl.DataFrame:
-    """Rank IC of each layer of a stack out of sample, and what the stack adds to it.
+    """Out-of-sample rank IC of each layer of a stack, and by how much the stack's is higher.
 
     layers : of a `Training`. oos : the stack's own predictions. Returns layer, ic, low, high, stack_adds, adds_low,
     adds_high, sessions; intervals over sessions, all resampled together.
     """
     outcome = oos.select("event_id", "session", "outcome", "score")
-    said = layers.join(outcome, on="event_id")
-    names = [*said["layer"].unique(maintain_order=True), "rule score"]
-    series = [rank_ic(said.filter(pl.col("layer") == name), by="expected") for name in names[:-1]]
+    predicted = layers.join(outcome, on="event_id")
+    names = [*predicted["layer"].unique(maintain_order=True), "rule score"]
+    series = [rank_ic(predicted.filter(pl.col("layer") == name), by="expected") for name in names[:-1]]
     series.append(rank_ic(outcome, by="score"))
     wide = outcome.select("session").unique().sort("session")
     for name, ic in zip(names, series, strict=True):
@@ -91,22 +91,22 @@ def layer_ic(layers: pl.DataFrame, oos: pl.DataFrame, *, blocks: Blocks) -> pl.D
 
 
 class Sides(NamedTuple):
-    """The layers, their average and the rule score by what the whole stack adds to their rank IC."""
+    """Layers, their average and the rule score, sorted by how the stack's rank IC compares with theirs."""
 
-    better: list[str]  # the stack is better than these by its lower bound
-    worse: list[str]  # worse by its upper bound
-    untold: list[str]  # the interval holds 0, or there is none
+    better: list[str]  # the stack is better than these: the lower bound of the difference is above 0
+    worse: list[str]  # the upper bound of the difference is below 0
+    inconclusive: list[str]  # the interval contains 0, or there is none
 
 
 def sides(ic: pl.DataFrame) -> Sides:
-    """The rows of `layer_ic` beside the stack's own."""
+    """The rows of `layer_ic` other than the stack's own, sorted into sides."""
     others = ic.filter(pl.col("layer") != "stack")
     better, worse = (pl.col("adds_low") > 0.0).fill_null(False), (pl.col("adds_high") < 0.0).fill_null(False)
     return Sides(*(others.filter(which)["layer"].to_list() for which in (better, worse, ~better & ~worse)))
 
 
 def notices(ic: pl.DataFrame, weights: pl.DataFrame) -> list[str]:
-    """Where a stack is worse than a part of it or than their average beyond chance, and what the artefact dropped.
+    """Layers, or their average, that beat the stack beyond chance, and layers that the artefact gives no weight.
 
     ic : as from `layer_ic`. weights : of the artefact, as from `weights`.
     """
@@ -117,7 +117,8 @@ def notices(ic: pl.DataFrame, weights: pl.DataFrame) -> list[str]:
         lost = ", ".join("{layer} {stack_adds:+.4f} [{adds_low:+.4f}, {adds_high:+.4f}]".format(**row) for row in rows)
         sessions = ic.filter(pl.col("layer") == "stack")["sessions"].item()
         found.append(
-            f"the stack ranks worse out of sample than parts of it (rank IC less theirs, {sessions} sessions): {lost}"
+            f"the stack has a lower rank IC out of sample than some of its layers (stack − layer, {sessions} sessions)"
+            f": {lost}"
         )
     fitted = pl.all_horizontal(pl.col("^.*fitted$").fill_null(1.0) == 0.0)
     dropped = weights.filter(fitted)["layer"].to_list() if len(weights) else []
@@ -127,7 +128,7 @@ def notices(ic: pl.DataFrame, weights: pl.DataFrame) -> list[str]:
 
 
 def layer_correlation(layers: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:
-    """Names of the layers and the rank correlations of what they said of the same events."""
+    """Names of the layers, and the rank correlations of their predictions for the same events."""
     names = layers["layer"].unique(maintain_order=True).to_list()
     wide = layers.pivot("layer", index=["event_id", "fold"], values="expected").drop_nulls()
     return names, wide.select(pl.col(names).rank()).corr()

@@ -1,4 +1,4 @@
-"""One way of training over many histories: how much of a walk-forward's result is the luck of its one path."""
+"""Combinatorial purged cross-validation of a recipe: how much of a walk-forward's result is the luck of one path."""
 
 import datetime as dt
 from functools import partial
@@ -9,30 +9,30 @@ import polars as pl
 from bq.core.parallel import parallel_map
 from bq.core.settings import Settings
 from bq.learning import metrics, splits
-from bq.learning.walkforward import CARRIED, fit_and_predict, ripe_events, rows_of, sample
+from bq.learning.walkforward import CARRIED, fit_and_predict, matured_events, rows_of, sample
 from bq.strategies.contract import Strategy
 
 
-def paths(
+def backtest_paths(
     events: pl.DataFrame, strategy: Strategy, settings: Settings, *, groups: int = 6, tested: int = 2
 ) -> pl.DataFrame:
-    """What the candidate's way of training earns on each path of combinatorial purged cross-validation.
+    """What the recipe of the settings earns on each path of combinatorial purged cross-validation.
 
     Returns path, sessions, model, baseline, uplift: means over the sessions of the path, as `versus`. Every path
     predicts every matured event once, by models that also saw later events (purged, with the embargo of the settings):
-    the spread over paths shows how much one history owes to luck. It is no evidence that would deploy.
+    the spread over paths shows how much one history owes to luck. The gate does not count it as evidence.
 
     groups, tested : C(groups, tested) trainings give C(groups − 1, tested − 1) paths; see `splits.combinatorial`.
     """
     learning, task = settings.learning, strategy.task(settings)
-    ripe = ripe_events(events, task)
-    line = splits.Timeline.of(ripe)
+    matured = matured_events(events, task)
+    line = splits.Timeline.of(matured)
     embargo = dt.timedelta(days=learning.embargo_days)
     made = splits.combinatorial(line, groups=groups, tested=tested, embargo=embargo)
     jobs = [(learning.model, line.rows(split.train), line.rows(split.test)) for split in made.splits]
-    data = sample(ripe, strategy, strategy.features(settings))
+    data = sample(matured, strategy, strategy.features(settings))
     work = partial(fit_and_predict, data=data, learning=learning, n_classes=len(task.classes))
-    kept = ripe.select(*CARRIED, *strategy.table.carried)
+    kept = matured.select(*CARRIED, *strategy.table.carried)
     predicted = [
         rows_of(kept, job, fitted, number, task=task)
         for number, (job, fitted) in enumerate(zip(jobs, parallel_map(work, jobs, description="paths"), strict=True))

@@ -104,3 +104,16 @@ def test_a_scan_whose_decisions_cannot_be_kept_is_not_kept_either(home):
     with pytest.raises(sa.exc.IntegrityError):
         records.enter(SCAN, twice)
     assert read(records.scans) == []
+
+
+def test_no_number_that_is_none_reaches_the_database(home):
+    """PostgreSQL refuses NaN in JSON, and ranks it above every number elsewhere."""
+    nan, inf = float("nan"), float("inf")
+    odd = pl.DataFrame(LEAST).with_columns(
+        expected=pl.lit(nan), confidence=pl.lit(inf), class_probabilities=pl.lit([nan, 0.5]), weight=pl.lit(-inf)
+    )
+    records.enter(SCAN._replace(parameters={"a": {"b": [nan, 1.0]}, "c": inf}), odd)
+    assert read(records.scans)[0]["parameters"] == {"a": {"b": [None, 1.0]}, "c": None}
+    row = read(records.decisions)[0]
+    assert [row[name] for name in ("expected", "confidence", "weight")] == [None, None, None]
+    assert row["probabilities"] == [None, 0.5]

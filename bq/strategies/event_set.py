@@ -1,0 +1,127 @@
+"""An event set as it lies on the disk: two tables, and a state that says of which bars they are."""
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from bq.core import files, paths
+from bq.core.log import log
+from bq.core.scalars import day
+from bq.core.section import Affects, part
+from bq.core.settings import Settings
+from bq.market import MarketData
+from bq.strategies.contract import Strategy
+from bq.strategies.events import Built
+
+STATE, LOCK = "state.json", ".lock"
+LOCK_SECONDS = 60.0  # another's reading or writing of the tables is waited for
+TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
+BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the source code that computes events, as this process found it: later changes are not what it runs."""
+    package = paths.CHECKOUT / "bq"
+    sources = sorted(path for folder in BUILDERS for path in (package / folder).rglob("*.py"))
+    return files.digest([[str(path.relative_to(package)), files.sha256(path)] for path in sources])
+
+
+def folder_of(strategy: Strategy, settings: Settings) -> Path:
+    """Folder of one event set: by the code that computes it, and by everything but the bars that it depends on."""
+    key = files.digest(part(settings, Affects.EVENTS))
+    return paths.events(strategy.name) / f"{code_digest()}-{key}"
+
+
+class Stored(NamedTuple):
+    """An event set as it lies on the disk."""
+
+    state: bytes  # as it stands; empty where there is none
+    through: dt.date | None = None  # None where the tables are not those that were saved with the state
+    symbols: dict[str, str] = {}  # digest of each one's bars up to `through`
+    tables: tuple[bytes, ...] = ()  # the very bytes whose hashes the state holds
+
+
+def read(folder: Path) -> Stored:
+    """What is stored, as one save left it."""
+    if not (folder / STATE).exists():
+        return Stored(b"")
+    with _locked(folder):  # also without: bytes of two saves do not fit together, and count as damaged
+        return _whole(folder)
+
+
+def _whole(folder: Path) -> Stored:
+    content = b""
+    try:
+        content = files.read_bytes(folder / STATE)
+        state, tables = files.parse_json(content), tuple(files.read_bytes(folder / name) for name in TABLES)
+        if [files.sha256(table) for table in tables] == state["tables"]:
+            return Stored(content, dt.date.fromisoformat(state["through"]), dict(state["symbols"]), tables)
+    except (OSError, ValueError, TypeError, LookupError):
+        pass
+    log.warning("the stored events in %s are damaged: they are computed again", folder)
+    return Stored(content)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of an event set; False where it cannot be had. Universes of other names share an event set.
+
+    It is held while files are read or written, not while events are built.
+    """
+    lock = FileLock(folder / LOCK, timeout=LOCK_SECONDS if wait else 0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError) as error:  # held, not ours to write, a disk without locks
+        log.debug("%s cannot be locked: %s", folder, error)
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def save(folder: Path, stored: Built, market: MarketData, *, instead_of: Stored) -> None:
+    """Save what was built, unless another process saved since `instead_of` was read: that stays, and this in memory.
+
+    State last, with the hashes of what was written: tables that it does not fit are built again by the next run.
+    """
+    last, tables = day(market.bars["session"].max()), [files.parquet(table) for table in stored]
+    state = {
+        "through": last,
+        "tables": [files.sha256(table) for table in tables],
+        "symbols": {symbol: market.content(symbol, last) for symbol in market.bars["symbol"].unique().sort()},
+    }
+    with _locked(folder) as alone:
+        if not alone:
+            log.warning(
+                "the events computed now are not saved: %s is locked by another process, or cannot be locked", folder
+            )
+            return
+        if _state_of(folder) != instead_of.state:
+            log.info("the events computed now are not saved: another process saved this event set first")
+            return
+        for name, table in zip(TABLES, tables, strict=True):
+            files.write_bytes(folder / name, table)
+        files.write_json(folder / STATE, state)
+    code, _, key = folder.name.partition("-")
+    for other in folder.parent.glob(f"{'?' * len(code)}-{'?' * len(key)}"):
+        if not other.name.startswith(code):  # made by other code: never read again
+            with _locked(other, wait=False) as alone:
+                if alone:
+                    shutil.rmtree(other, ignore_errors=True)
+
+
+def _state_of(folder: Path) -> bytes:
+    """The state as it stands; empty where there is none."""
+    with suppress(FileNotFoundError):
+        return files.read_bytes(folder / STATE)
+    return b""

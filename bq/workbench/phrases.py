@@ -1,0 +1,46 @@
+"""Numbers, counts and lists as a sentence has them."""
+
+import math
+from collections.abc import Sequence
+
+NO_EVENTS = "There are no events, so there is nothing to read."
+NO_OUTCOMES = "No event has an outcome yet, so there is nothing to read."
+
+
+def signed(value: float) -> str:
+    """Two decimals, two significant digits below 0.1.
+
+    >>> signed(0.0312), signed(-12.345), signed(-0.4)
+    ('+0.031', '-12.35', '-0.40')
+    """
+    return f"{value:+.2g}" if 1e-4 <= abs(value) < 0.1 else f"{value:+.2f}"
+
+
+def counted(n: int, thing: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "event"), counted(12000, "event")
+    ('1 event', '12,000 events')
+    """
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def listed(names: Sequence[object], *, nothing: str = "none") -> str:
+    """Names as a sentence has them.
+
+    >>> listed(["a", "b", "c"]), listed([])
+    ('a, b and c', 'none')
+    """
+    *before, last = map(str, names or [nothing])
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """The bounds in brackets, or that there are none.
+
+    >>> interval(-0.1, 0.25), interval(None, None)
+    ('[-0.100, +0.250]', '(too few sessions for an interval)')
+    """
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "(too few sessions for an interval)"
+    return f"[{low:+.3f}, {high:+.3f}]"

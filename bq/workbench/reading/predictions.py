@@ -1,0 +1,121 @@
+"""What is said of predictions out of sample, and of what was earned by them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from bq.core.scalars import number
+from bq.stats import drawdown
+from bq.workbench.phrases import NO_OUTCOMES, counted, listed, signed
+
+NAMED = 3  # names that a sentence lists
+
+
+def sums(frame: pl.DataFrame, columns: Mapping[str, str], *, where: str) -> str:
+    """Of columns of values a session, as their running sums are drawn.
+
+    columns : name in the frame, name for people. where : what sessions these are, such as "Out of sample".
+    """
+    ends = {name: number(frame[name].fill_nan(None).sum()) for name in columns if len(frame) and frame[name].count()}
+    if not ends:
+        return f"{where} no session has a result, so there is nothing to add up."
+    fallen = {name: drawdown.maximum_of_sum(frame.sort("session")[name].fill_nan(None)) for name in ends}
+    parts = [f"{columns[name]} at {signed(end)} ({fallen[name]:.2f})" for name, end in ends.items()]
+    return (
+        f"{where}, after {counted(len(frame), 'session')}, the sums end with {listed(parts)}; in brackets the maximum "
+        "drawdown."
+    )
+
+
+def growths(frame: pl.DataFrame, columns: Sequence[str]) -> str:
+    """Of columns of levels above 0: what 1 became, and the largest share lost on the way."""
+    found = []
+    for name in columns:
+        level = frame.sort("session")[name].fill_nan(None).drop_nulls()
+        if len(level):
+            lost = drawdown.maximum_of_wealth(level)
+            found.append(f"{level[-1] / level[0]:.2f} in {name.replace('_', ' ')} ({lost:.0%})")
+    return f"1 became {listed(found)}; in brackets the maximum drawdown." if found else "There is no level to follow."
+
+
+def rolling(frame: pl.DataFrame, model: str, beside: str) -> str:
+    """Of two columns of rolling means: how often each is above 0, and the first above the second."""
+    known = frame.select(model, beside).drop_nulls()
+    if known.is_empty():
+        return "There are too few sessions for a rolling mean."
+    above = {name: (known[name] > 0).mean() for name in (model, beside)}
+    better = (known[model] > known[beside]).mean()
+    return (
+        f"The rolling mean is above 0 in {above[model]:.0%} of windows for {model} and in {above[beside]:.0%} for the "
+        f"{beside}; {model} is the higher of the two in {better:.0%}."
+    )
+
+
+def calibration(table: pl.DataFrame) -> str:
+    """Of `metrics.calibration`: bins of predicted probabilities beside what was observed."""
+    if table.is_empty():
+        return "There are no probabilities to check: a model of cross-sectional z-scores gives none."
+    gaps = table.with_columns(gap=pl.col("observed") - pl.col("predicted"))
+    inside = gaps.filter(pl.col("predicted").is_between("low", "high"))
+    worst = gaps.sort(pl.col("gap").abs() * pl.col("n"), descending=True).row(0, named=True)
+    return (
+        f"In {len(inside)} of {counted(len(gaps), 'bin')} the prediction lies within the 95% interval of what was "
+        f"observed. The gap that weighs most: {worst['predicted']:.0%} predicted and {worst['observed']:.0%} observed, "
+        f"of {worst['n']:,}."
+    )
+
+
+def confusion(matrix: np.ndarray, names: Sequence[str], *, majority: float) -> str:
+    """Of events by actual (row) and predicted (column) class."""
+    counts = np.asarray(matrix, dtype=float)
+    if not counts.sum() > 0:
+        return "No class was predicted: a model of cross-sectional z-scores has none."
+    actual = counts.sum(axis=1)
+    found = np.divide(np.diag(counts), actual, out=np.full(len(actual), np.nan), where=actual > 0)
+    best, worst = int(np.nanargmax(found)), int(np.nanargmin(found))
+    return (
+        f"{np.trace(counts) / counts.sum():.0%} of the predicted classes are right; always predicting the largest "
+        f"class would be right in {majority:.0%}. Of the events that became {names[best]}, {found[best]:.0%} were "
+        f"predicted so; of {names[worst]}, {found[worst]:.0%}."
+    )
+
+
+def beside(table: pl.DataFrame, one: str, other: str, *, value: str = "outcome") -> str:
+    """Of deciles by one prediction, with the mean of another beside it: which is closer to what came."""
+    known = table.drop_nulls([one, other, value])
+    if known.is_empty():
+        return NO_OUTCOMES
+    errors = {name: (known[name] - known[value]).abs().mean() for name in (one, other)}
+    return (
+        f"Over the deciles the {one} prediction misses the outcome by {errors[one]:.3f} on average, the {other} one by "
+        f"{errors[other]:.3f}."
+    )
+
+
+def second_tier(table: pl.DataFrame) -> str:
+    """Of what events earned above and below the threshold of the second tier."""
+    said = {row["traded"]: row for row in table.iter_rows(named=True)}
+    if len(said) < 2:
+        share = "all" if True in said else "none"
+        return f"The threshold separates nothing: {share} of the events would be traded."
+    return (
+        f"Events above the threshold earned {signed(said[True]['mean_outcome'])} on average ({said[True]['events']:,}, "
+        f"{said[True]['win_rate']:.0%} above 0), the others {signed(said[False]['mean_outcome'])} "
+        f"({said[False]['events']:,}, {said[False]['win_rate']:.0%})."
+    )
+
+
+def importances(names: Sequence[str], shares: Sequence[float], *, of: str) -> str:
+    """Of shares by name that add to 1: who has most, and how many it takes for nine tenths."""
+    sizes = np.abs(np.asarray(shares, dtype=float))
+    if not np.isfinite(sizes).any() or not np.nansum(sizes) > 0:
+        return f"No {of} has an importance."
+    order = np.argsort(-np.nan_to_num(sizes), kind="stable")
+    share = np.nan_to_num(sizes)[order] / np.nansum(sizes)
+    top = order[:NAMED]
+    enough = int(np.searchsorted(share.cumsum(), 0.9 - 1e-9)) + 1
+    return (
+        f"{listed([names[i] for i in top])} {'carries' if len(top) == 1 else 'carry'} {share[: len(top)].sum():.0%} of "
+        f"the importance; {enough} of {counted(len(names), of)} {'carries' if enough == 1 else 'carry'} 90%."
+    )
