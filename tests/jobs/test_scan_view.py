@@ -165,7 +165,7 @@ def test_a_screen_shows_the_ends_of_a_long_table(first, last, expected):
             "breakout",
             {"tier": 1, "priority": 0.4, "score": 0.4, "probability": 0.45, "predicted_by": "the champion"}
             | {"predicted_class": "Loss", "expected": -0.01},
-            "P(R > 0) 0.450 (the champion), rule score 0.400, by score_enhancement; class Loss and expected R -0.010 "
+            "P(R > 0) 0.450 (the champion), rule score 0.400, mode score_enhancement; class Loss and expected R -0.010 "
             "speak against it and do not decide",
         ),
         (
