@@ -9,14 +9,16 @@ import polars as pl
 from bq import market
 from bq.core import paths
 from bq.core.errors import BadData
+from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
-from bq.serving import decide, gates, out_of_sample
+from bq.serving import decide, gates, out_of_sample, ready, registry
 from bq.serving.out_of_sample import Predictor
 from bq.serving.ready import Champion
 from bq.stats.bootstrap import Interval
+from bq.stats.rank_ic import mean_rank_ic
 from bq.strategies import store
 from bq.strategies.backtester import Backtester
 from bq.strategies.contract import Exhibit
@@ -45,17 +47,19 @@ def main(request: Request) -> None:
     champion = out_of_sample.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events
     window = untouched(events, champion)
-    found = [model_alone(window, champion, request)]
+    found, decides = [model_alone(window, champion, request)], who_decides(settings.namespace)
     if strategy.backtester is not None:
         found += _portfolio(strategy.backtester, events, data, champion, request)
     target = paths.outputs() / "evaluations" / f"{settings.namespace}_{champion.model_id}.html"
     title = f"{settings.namespace} · champion {champion.model_id} since its training"
     source = weakest_source(window)
-    parts = [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
+    parts = [("Who decides", [decides])]
+    parts += [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
     report.page(target, title=title, source=source, parts=parts)
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:
         screen.show(f"{screen.RED}{NOTICES[source]}{screen.PLAIN}")
+    screen.show(decides)
     for one in found:
         if not one.page_only:
             screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{one.text}\n{plots.table(one.table)!r}")
@@ -72,6 +76,18 @@ def untouched(events: pl.DataFrame, champion: Champion) -> pl.DataFrame:
             f"but none has (parameters and bars that end {events['session'].max()}). Bring later bars, or retrain."
         )
     return found
+
+
+def who_decides(namespace: Namespace) -> str:
+    """By which rule the champion is deployed, and that a worse result here does not change it."""
+    pointer = registry.pointer(namespace)
+    if pointer is None:  # rolled back meanwhile
+        return f"{ready.decides(namespace)} decides."
+    return (
+        f"The champion decides: deployed {pointer.since_utc:%Y-%m-%d} ({pointer.reason}). What follows informs. Where "
+        "the champion is worse here than the rule score, or than no model, it goes on deciding until the gate of a "
+        "retrain or `make rollback` replaces it."
+    )
 
 
 def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> Exhibit:
@@ -94,12 +110,9 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
         areas = auc_by_session(said, by=champion.probability)
         by_day = gates.blocks(said, settings, areas["session"])
         intervals[f"AUC of P({last}); 0.5 is chance"] = by_day.mean(areas["auc"].to_numpy())
-    ranks = metrics.rank_ic(said, by="expected")
-    if len(ranks):
-        by_day = gates.blocks(said, settings, ranks["session"])
-        intervals[f"rank IC within a session of {SMALLEST_CROSS_SECTION} events or more"] = by_day.of_ic.mean(
-            ranks["ic"].to_numpy()
-        )
+    ranks = mean_rank_ic(said, by="expected", blocks=gates.blocks(said, settings))
+    if ranks.n:
+        intervals[f"rank IC within a session of {SMALLEST_CROSS_SECTION} events or more"] = ranks
     rows = [
         {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
     ]

@@ -110,7 +110,8 @@ def _decision(answer: pl.DataFrame, row: dict, request: Request) -> pl.DataFrame
         **{name: name for name in ("predicted_class", "confidence", "tier", "model")},
     }
     values = {label: answer[name][0] for name, label in list(shown.items())[1 if strategy.value.sizes else 0 :]}
-    values["reason"] = decisions.reasons(answer, strategy, request.settings).own[0]
+    against = strategy.views.against(row, answer["should_trade"][0], request.settings)
+    values["reason"] = "; ".join([decisions.reasons(answer, strategy, request.settings).own[0], *against])
     values |= {f"realised {task.outcome}": row["outcome"], **{name: row.get(name) for name in strategy.table.detail}}
     known = {name.replace("_", " "): _text(value) for name, value in values.items() if value not in (None, "")}
     return pl.DataFrame({"": list(known), "answer": list(known.values())})

@@ -1,18 +1,29 @@
 """The gate's verdict as the report and the terminal show it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bq.core.namespace import Namespace, Tier
 from bq.jobs.request import Request
 from bq.learning import metrics
-from bq.runs.verdict import Decision, Figure, Part, Table, Verdict
+from bq.runs.verdict import Decision, Figure, Part, Table, Verdict, Without
 from bq.serving import gates, ready, verdict_text
 from bq.serving.candidate import Candidate
 from bq.strategies.component import EARNINGS, Kind
 
 
-def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, request: Request) -> Verdict:
-    """The verdict as the report and the terminal show it."""
+def present(
+    ours: gates.Verdict,
+    second: gates.Verdict | None,
+    made: Candidate,
+    request: Request,
+    *,
+    without: Sequence[Without] = (),
+) -> Verdict:
+    """The verdict as the report and the terminal show it.
+
+    without : what the figures hang on (`bq.serving.contributors.of`).
+    """
     why, decision = verdict_text.headline(ours), Decision.DEPLOYED if ours.deploy else Decision.KEPT
     if request.quick:
         would = "would deploy" if ours.deploy else "would deploy nothing"
@@ -31,6 +42,7 @@ def present(ours: gates.Verdict, second: gates.Verdict | None, made: Candidate, 
         second_components=seconds,
         table=_table(made, request),
         figure=_figure(ours),
+        without=list(without),
     )
 
 

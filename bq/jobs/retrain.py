@@ -20,7 +20,7 @@ from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
-from bq.serving import candidate, decide, gates, ledger, ready, registry, verdict_text
+from bq.serving import candidate, contributors, decide, gates, ledger, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
@@ -91,8 +91,9 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             ic = layer_diagnostics.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
             run.record.warnings.extend(layer_diagnostics.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
-        ours, second = _judge(run, made, collection.events, request)
-        shown = run.verdict = presentation.present(ours, second, made, request)
+        ours, second = _judge(run, made, collection.events, data, request)
+        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings)
+        shown = run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
         run.record.downloads.append(Download(label=label, file=names.TRADES))
@@ -106,7 +107,14 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         _execute(run, ours, shown, made, fingerprint, len(collection.events))
 
 
-def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) -> tuple[Verdict, Verdict | None]:
+def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
+    kinds = events.select("event_id", kind=request.strategy.table.kind)
+    return oos.drop("kind", strict=False).join(kinds, on="event_id", how="left", maintain_order="left")
+
+
+def _judge(
+    run: Run, made: Candidate, events: pl.DataFrame, data: MarketData, request: Request
+) -> tuple[Verdict, Verdict | None]:
     """What the gate says of the candidate, and of the success-probability model beside it, where there is one."""
     strategy, settings = request.strategy, request.settings
     standing, trials = (
@@ -114,7 +122,7 @@ def _judge(run: Run, made: Candidate, events: pl.DataFrame, request: Request) ->
         ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique()),
     )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
-    ours = gates.decide(found, standing, strategy=strategy, settings=settings)
+    ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
         return ours, None

@@ -52,6 +52,24 @@ class Figure(Facts):
     baseline_is: str = ""
 
 
+class Split(StrEnum):
+    """By what events are told apart."""
+
+    SYMBOL = "symbol"
+    KIND = "kind"  # the strategy's own, such as the structure of an option position
+    YEAR = "year"
+
+
+class Without(Facts):
+    """Figures of a gate once more, as they are without the events of one group."""
+
+    split: Split
+    called: str  # by the strategy, such as structure
+    group: str
+    events: int  # left out
+    figures: list[Component]
+
+
 class Verdict(Record):
     """The content of verdict.json."""
 
@@ -65,6 +83,7 @@ class Verdict(Record):
     second_components: list[Part] = []
     table: Table = Table()
     figure: Figure | None = None
+    without: list[Without] = []  # the largest contributors of each split, in order; empty of a run that kept none
 
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:

@@ -28,10 +28,17 @@ def bound(
 
 
 def more_blocks(interval: Interval, threshold: float, days: int, settings: Gate) -> Missing:
-    """How much more time gives the required number of blocks."""
+    """How much more time makes as many blocks as are asked for and, at the same mean, a bound that holds.
+
+    Where the mean is not above the threshold no time is enough: then also by how much it must rise at least.
+    """
     if _same(interval, threshold):
         return Missing(identical=True)
-    return Missing(months=days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0) / DAYS_A_MONTH)
+    enough = days * (settings.min_blocks / max(interval.blocks, 1e-9) - 1.0) / DAYS_A_MONTH
+    ahead = interval.mean - threshold
+    if not ahead > 0:
+        return Missing(by=-ahead, months=enough)
+    return Missing(months=max(enough, distance(interval, threshold, days).months or 0.0))
 
 
 def distance(interval: Interval, threshold: float, days: int) -> Missing:

@@ -8,7 +8,7 @@ has shown already.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -25,6 +25,9 @@ from bq.stats.rank_ic import spearman
 from bq.strategies.component import Component, Kind, Missing, of_interval
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
 
 
 class Verdict(NamedTuple):
@@ -63,14 +66,22 @@ class Incumbent(NamedTuple):
     tier: Tier = Tier.CHAMPION
 
 
-def decide(found: Evidence, incumbent: Incumbent | None, *, strategy: Strategy, settings: Settings) -> Verdict:
+def decide(
+    found: Evidence,
+    incumbent: Incumbent | None,
+    *,
+    strategy: Strategy,
+    settings: Settings,
+    market: "MarketData | None" = None,
+) -> Verdict:
     """Judge a candidate against the champion, if there is one, and against the rule score.
 
-    A retrain of the champion's recipe need not beat the champion; a changed recipe must.
+    A retrain of the champion's recipe need not beat the champion; a changed recipe must. market : for a strategy whose
+    requirements look at bars.
     """
     pairs = metrics.versus(found.oos, strategy, settings)
-    shown = _recipe(found.oos, pairs, strategy.value.name(settings), settings)
-    shown += strategy.value.requirements(found.oos, settings)
+    shown = recipe(found.oos, pairs, strategy.value.name(settings), settings)
+    shown += strategy.value.requirements(found.oos, settings, market)
     task = strategy.task(settings)
     return _judge(found, incumbent, pairs, shown, Tier.CHAMPION, task=task, settings=settings)
 
@@ -153,7 +164,11 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
     ]
 
 
-def _recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
+def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
+    """Uplift over the rule score and net result.
+
+    pairs : what model and rule score earned of the predictions: session, model, baseline, uplift. name : of that.
+    """
     uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
     gate = settings.gate
     beside: dict[str, Any] = {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}

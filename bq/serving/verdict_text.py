@@ -83,7 +83,8 @@ def _bound_needed(c: Component) -> str:
         return "different picks: model and baseline made identical picks on every session"
     better = f"the mean must rise by {_by(c)}"
     if c.holds is None:
-        return more_time(missing.months)
+        rise = "" if missing.by is None else f", and the mean must rise by {_by(c)} or more"
+        return f"{more_time(missing.months)}{rise}"
     return better if missing.months is None else f"{more_time(missing.months)} at this mean, or {better}"
 
 
@@ -190,8 +191,9 @@ def _rank_ic(c: Component) -> Text:
     if c.holds is None:
         return "rank IC", statement, "more sessions with five or more symbols"
     more = c.missing.sessions if c.missing else None
-    longer = f"about {_number(more, '.0f')} more sessions like these"
-    return "rank IC", statement, longer if more is not None else f"the mean must rise by {_by(c)}"
+    better = f"the mean must rise by {_by(c)}, for the lower bound to be above 0 as well"
+    longer = f"about {_number(more, '.0f')} more sessions of such forecasts, or {better}"
+    return "rank IC", statement, better if more is None else longer
 
 
 def _rolling_rank_ic(c: Component) -> Text:
@@ -203,31 +205,39 @@ def _rolling_rank_ic(c: Component) -> Text:
 
 
 def _information_ratio(c: Component) -> Text:
-    own = f"{_interval(c)} against equal weight, annual, net of costs, {c.sessions} rebalances"
+    own = f"{_interval(c)}, annual: of {_daily(c)} less those of equal weight, {_formula(c)}"
     statement = f"{own}; at least {_number(c.threshold, 'g')}"
-    return "information ratio", statement, _rebalances(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
+    return "information ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
 
 
 def _sharpe(c: Component) -> Text:
     chance = _number(c.more.get("probability"), ".3f")
     statement = (
-        f"{_interval(c)}, annual, net of costs, {c.sessions} rebalances; above 0 with probability {chance} "
+        f"{_interval(c)}, annual: of {_daily(c)}, {_formula(c)}; above 0 with probability {chance} "
         f"(as one trial); must exceed {_number(c.threshold, 'g')}"
     )
-    return "net Sharpe ratio", statement, _rebalances(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
+    return "net Sharpe ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
 
 
 def _portfolio_drawdown(c: Component) -> Text:
     statement = (
-        f"{_number(c.value, '.1%')}, measured at {c.sessions} period ends (equal weight {_number(c.baseline, '.1%')}); "
+        f"{_number(c.value, '.1%')}, of {_daily(c)}, compounded (equal weight {_number(c.baseline, '.1%')}); "
         f"must be below {_number(c.threshold, '.0%')}"
     )
     needed = f"maximum drawdown must be {100 * float(_by(c)):.1f} points smaller"
-    return "maximum drawdown of the portfolio", statement, _rebalances(c) or needed
+    return "maximum drawdown of the portfolio", statement, _sessions(c) or needed
 
 
-def _rebalances(c: Component) -> str:
-    return "more rebalances" if c.reason else ""
+def _daily(c: Component) -> str:
+    return f"{c.sessions or 0:,} daily net returns"
+
+
+def _formula(c: Component) -> str:
+    return f"mean over standard deviation × √{_number(c.more.get('periods_per_year'), '.0f')}"
+
+
+def _sessions(c: Component) -> str:
+    return "more sessions" if c.reason else ""
 
 
 def _overfitting(c: Component) -> Text:

@@ -1,6 +1,10 @@
 """Rank IC: how well a number orders the outcomes of a session."""
 
+import numpy as np
 import polars as pl
+
+from bq.stats.blocks import Blocks
+from bq.stats.bootstrap import Interval
 
 SMALLEST_CROSS_SECTION = 5  # events of a session below which they are not compared with each other
 
@@ -26,3 +30,14 @@ def rank_ic(predictions: pl.DataFrame, *, by: str) -> pl.DataFrame:
     [(1, 0.9)]
     """
     return predictions.group_by("session").agg(ic=spearman(by)).drop_nulls("ic").sort("session")
+
+
+def mean_rank_ic(predictions: pl.DataFrame, *, by: str, blocks: Blocks) -> Interval:
+    """Mean of `rank_ic` over sessions with its interval: the one that every figure of a rank IC has.
+
+    blocks : of the predictions' sessions, by the rule of outcomes; rank ICs take longer ones. A session without a rank
+    IC keeps its place in time and is left out of the means.
+    """
+    sessions = predictions.select("session").unique().sort("session")
+    known = sessions.join(rank_ic(predictions, by=by), on="session", how="left").sort("session")
+    return blocks.of_ic.mean(known["ic"].fill_null(np.nan).to_numpy())

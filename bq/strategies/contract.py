@@ -96,20 +96,29 @@ def chosen_a_session(settings: Settings) -> int:
     return settings.gate.top_k
 
 
+def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData") -> list[Component]:
+    """Nothing beside what the gate asks of every strategy."""
+    return []
+
+
 @dataclass(frozen=True)
 class Value(Generic[S]):
     """What choosing earns: by it the gate compares a model with the rule score.
 
     earned : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
     session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all.
-    requirements : what this strategy's gate asks beside the common ones. sizes : of a session's decisions, the column
-    decided by and the settings; the weight of each in the strategy's portfolio. None: a decision has no weight.
+    requirements : of predictions, settings and market; what this strategy's gate asks beside the common ones.
+    sizes : of a session's decisions, the column decided by and the settings; the weight of each in the strategy's
+    portfolio. None: a decision has no weight.
+    contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
+    earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
 
     earned: Callable[[pl.DataFrame, str | None, S], pl.DataFrame] = best_of_session
     name: Callable[[S], str] = lambda settings: f"net outcome of the top {chosen_a_session(settings)}"  # for people
-    requirements: Callable[[pl.DataFrame, S], list[Component]] = lambda predictions, settings: []
+    requirements: Callable[[pl.DataFrame, S, "MarketData | None"], list[Component]] = nothing_more
     sizes: Callable[[pl.DataFrame, str, S], pl.Series] | None = None
+    contributions: Callable[[pl.DataFrame, str, S], pl.DataFrame] | None = None
 
 
 def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:
@@ -117,15 +126,25 @@ def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:
     return Sketch(event["symbol"], {})
 
 
+def nothing_against(event: Mapping[str, Any], trade: bool, settings: Settings) -> list[str]:
+    """Nothing."""
+    return []
+
+
 @dataclass(frozen=True)
 class Views(Generic[S]):
-    """What a strategy has to show of its own; by default nothing."""
+    """What a strategy has to show of its own; by default nothing.
+
+    against : of an event and whether it is traded; what of it reads as the opposite, and that it does not decide, in
+    clauses for people.
+    """
 
     exhibits: Callable[[Built, "MarketData", S], list[Exhibit]] = lambda made, market, settings: []
     results: Callable[[pl.DataFrame, S, "MarketData"], list[Exhibit]] = lambda predictions, settings, market: []
     sketch: Callable[[Mapping[str, Any], S], Sketch] = by_symbol  # what an event is made of, and its pay-off
     notices: Callable[[pl.DataFrame, S], list[str]] = lambda events, settings: []  # what a run warns of
     counters: Callable[[pl.DataFrame], list[Counter]] = lambda events: []  # of events, for a run's health
+    against: Callable[[Mapping[str, Any], bool, S], list[str]] = nothing_against
 
 
 @dataclass(frozen=True)

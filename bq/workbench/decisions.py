@@ -28,7 +28,8 @@ def reasons(
     whole : every decision keeps its whole reason. numbers : whether what decided is said, which has columns too.
     """
     told = [
-        [*(decided(row, strategy, settings) if numbers else ()), *beside(row)] for row in answer.iter_rows(named=True)
+        [*(decided(row, strategy, settings) if numbers else ()), *against(row, strategy, settings), *beside(row)]
+        for row in answer.iter_rows(named=True)
     ]
     shared = [part for part in told[0] if all(part in parts for parts in told)] if len(told) > 1 and not whole else []
     return Reasons(shared, ["; ".join(part for part in parts if part not in shared) for parts in told])
@@ -46,6 +47,22 @@ def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
     if strategy.success is not None and row["tier"] == Tier.SECOND:
         return [f"P({strategy.success.classes[-1]}) {row['class_probabilities'][-1]:.3f}, {side} {limit}"]
     return [f"rule score {row['score']:.1f}, {side} {limit}"]
+
+
+def against(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> list[str]:
+    """Columns of a decision that say the opposite of it, and that they did not decide."""
+    task, trade = strategy.task(settings), row["should_trade"]
+    classes = strategy.success.classes if row["tier"] == Tier.SECOND and strategy.success else task.classes
+    by_expectation = row["tier"] == Tier.CHAMPION and "priority" not in row
+    said = []
+    if classes and row["predicted_class"] == classes[0 if trade else -1]:
+        said.append(f"class {row['predicted_class']}")
+    if row["expected"] is not None and not by_expectation and (row["expected"] > 0) != trade:
+        said.append(f"expected {task.expected} {row['expected']:+.3f}")
+    if not said:
+        return []
+    one, side = len(said) == 1, "against" if trade else "for"
+    return [f"{' and '.join(said)} {'speaks' if one else 'speak'} {side} it and {'does' if one else 'do'} not decide"]
 
 
 def beside(row: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
+from bq.workbench import hangs
 from bq.workbench.glossary import Linker
 from bq.workbench.sanitize import clean
 
@@ -58,6 +59,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
         .render(
             run=run,
             verdict=verdict,
+            hangs=hangs,
             bodies=bodies,
             contents=contents,
             terms=Linker(),

@@ -10,6 +10,7 @@ from bq.core.secrets import redact
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Part, Verdict
 from bq.strategies.events import NOTICES
+from bq.workbench import hangs
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -37,6 +38,9 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
             lines.append(_line("", component(part)))
             if part.needed:
                 lines.append(_line("", f"{'':<14}needed: {part.needed}"))
+        if said := hangs.largest(found):
+            lines.append(_line("", f"without the largest contributor: {said}"))
+        lines.extend(_line("hangs", text) for text in hangs.turns(found))
         lines.extend(_line("second tier", text) for text in found.second_tier[:1])
     lines.extend(_line("warning", warning) for warning in run.warnings[:4])
     seconds = sum(phase.seconds for phase in run.phases)

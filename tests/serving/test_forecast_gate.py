@@ -2,20 +2,28 @@
 
 import datetime as dt
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "strategies"))  # bars are made in the same way
+
+from event_samples import market_of
+from forecast_samples import bars_that_pay
+
 from bq import strategies
 from bq.core import params, paths
+from bq.market.calendars import sessions
 from bq.serving import gates
 from bq.serving.onnx import Parity
 from bq.strategies.events import UTC
 
 FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
 MARKETS = 60 if FULL else 4
-FIRST = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
+FIRST = dt.datetime(2015, 1, 7, 21, tzinfo=dt.UTC)  # a Wednesday: none of the next years is a holiday
 FORECAST = strategies.get("forecast")
 
 
@@ -56,7 +64,9 @@ def judged(skill: float, seed: int, settings) -> gates.Verdict:
     newest, trials = stream(skill=skill, sessions=13, seed=1000 + seed), oos.select("session").unique().sort("session")
     whole = Parity(rows=1000, largest_difference=0.0, flips=0)
     found = gates.Evidence(oos, newest, whole, "ours", trials)
-    return gates.decide(found, None, strategy=FORECAST, settings=settings)
+    calendar = sessions("XNYS").filter(pl.col("session") >= FIRST.date()).head(500)
+    market = market_of(bars_that_pay(oos, calendar, seed=seed))
+    return gates.decide(found, None, strategy=FORECAST, settings=settings, market=market)
 
 
 @pytest.mark.calibration

@@ -1,5 +1,6 @@
 """The gate deploys what is better beyond chance and keeps everything else."""
 
+import datetime as dt
 import os
 import re
 
@@ -162,6 +163,25 @@ def test_more_time_is_estimated_from_the_width_of_the_interval():
     quartered = bounds.distance(interval, 0.025, days=365)
     assert (quartered.months, quartered.by) == (pytest.approx(15 * 365 / bounds.DAYS_A_MONTH), pytest.approx(0.075))
     assert verdict_text.more_time(quartered.months) == "more than 10 more years"
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "needed"),
+    [
+        (0.05, 0.01, "about 4 more months"),  # half the blocks: as much time again, 100 days
+        (0.05, -0.05, "about 10 more months"),  # the bound: four times as long halves the interval
+        (-0.02, -0.05, "about 4 more months, and the mean must rise by 0.020 or more"),
+        (float("nan"), float("nan"), "about 4 more months"),
+    ],
+    ids=["blocks", "bound", "mean", "nothing"],
+)
+def test_what_too_few_blocks_need_is_what_makes_the_bound_hold_too(mean, low, needed):
+    from bq.stats.bootstrap import Interval
+
+    sample = pl.DataFrame({"session": [dt.date(2020, 1, 1), dt.date(2020, 4, 10)]})
+    interval = Interval(mean, low, 2 * mean - low, 30, 10.0)
+    found = bounds.bound(UPLIFT, interval, 0.0, Gate(top_k=1, min_blocks=20), sample, of="x", baseline=0.0)
+    assert found.holds is None and verdict_text.part(found).needed == needed
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import numpy as np
 import polars as pl
 from event_samples import days, market_of
 
@@ -49,6 +50,39 @@ def without(bars: pl.DataFrame, symbol: str, sessions: list[dt.date]) -> pl.Data
 def session(number: int) -> dt.date:
     """The session of that number, from 0."""
     return days(number + 1)[number]
+
+
+def bars_that_pay(predictions: pl.DataFrame, calendar: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
+    """Bars by which every name earns its outcome from one rebalance to the end of its period, with noise on the way.
+
+    calendar : session and close_utc. Of the predictions those of sessions in which the last period has ended.
+    """
+    rng = np.random.default_rng(seed)
+    days, closes = calendar["session"].to_list(), calendar["close_utc"].to_list()
+    place = {session: i for i, session in enumerate(days)}
+    names = predictions["symbol"].unique().sort().to_list()
+    returns = 0.01 * rng.standard_normal((len(days), len(names)))
+    free = -1
+    for (session,), names_of in predictions.sort("session", "symbol").group_by("session", maintain_order=True):
+        start = place[session]
+        if start < free:
+            continue
+        free = max(i for i, close in enumerate(closes) if close <= names_of["t1_due"].max())
+        columns = [names.index(name) for name in names_of["symbol"]]
+        wanted = np.log1p(names_of["outcome"].to_numpy())
+        path = returns[start + 1 : free + 1, columns]
+        returns[start + 1 : free + 1, columns] = path - path.mean(axis=0) + wanted / len(path)
+    close = 100.0 * np.exp(np.cumsum(returns, axis=0))
+    before = np.vstack([np.full(len(names), 100.0), close[:-1]])
+    frames = [
+        pl.DataFrame({"session": days, "open": before[:, i], "close": close[:, i]}).with_columns(symbol=pl.lit(name))
+        for i, name in enumerate(names)
+    ]
+    both = pl.col("open", "close")
+    whole = pl.concat(frames).with_columns(
+        high=pl.max_horizontal(both), low=pl.min_horizontal(both), volume=pl.lit(1e6)
+    )
+    return rows(whole, file="made").select(SCHEMA.names())
 
 
 def one(events: pl.DataFrame, symbol: str, number: int) -> dict:

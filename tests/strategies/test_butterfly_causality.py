@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from event_samples import BUTTERFLY, LATER, build, butterfly_settings, market_of, until, walk
 
-SAMPLED = {"SPX": 4, "AAPL": 3, "KO": 2, "IXIC": 2, "GE": 2, "SPLIT": 4}  # events a symbol
+SAMPLED = {"SPX": 6, "AAPL": 4, "KO": 3, "IXIC": 4, "GE": 2, "SPLIT": 4}  # events a symbol
 
 
 @pytest.fixture(scope="module")

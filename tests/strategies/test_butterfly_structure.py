@@ -7,8 +7,8 @@ from bq.analysis.options import Greeks
 from bq.strategies.butterfly import score
 from bq.strategies.butterfly.build import tradable
 from bq.strategies.butterfly.features import BUTTERFLY_V2, butterfly_v2
-from bq.strategies.butterfly.pricing import Terms
-from bq.strategies.butterfly.settings import Score, holding_days
+from bq.strategies.butterfly.pricing import Quote, Terms
+from bq.strategies.butterfly.settings import Costs, Score, holding_days
 from bq.strategies.butterfly.settings import Structure as Rules
 from bq.strategies.butterfly.structure import CALL, IRON, PUT, TYPES, Reading, choose
 
@@ -60,13 +60,17 @@ def test_the_type_follows_the_trend(trend, peak, expected):
         (50.0, 48.6, 50.0, 5.0),
         (199.99, 202.4, 200.0, 5.0),
         (200.0, 206.0, 210.0, 10.0),
-        (4000.0, 4014.0, 4010.0, 10.0),
+        (1400.0, 1404.0, 1400.0, 10.0),
+        (2250.0, 2262.0, 2250.0, 25.0),
+        (4000.0, 4014.0, 4000.0, 50.0),
+        (11000.0, 11070.0, 11100.0, 100.0),
+        (24000.0, 24100.0, 24000.0, 250.0),
         (1.0, 0.9, 2.5, 2.5),
     ],
-    ids=["below-50", "50", "below-200", "200", "index", "penny"],
+    ids=["below-50", "50", "below-200", "200", "1400", "2250", "4000", "11000", "24000", "penny"],
 )
 def test_strikes_lie_on_the_grid_of_the_quoted_price(spot, forecast, body, width):
-    structure = chosen(spot=spot, forecast=forecast)
+    structure = chosen(spot=spot, forecast=forecast, rules=Rules(min_wing_sigmas=0.0))
     assert (structure.body[0], structure.width[0]) == (body, width)
     assert structure.upper[0] - structure.body[0] == structure.body[0] - structure.lower[0]
 
@@ -107,6 +111,21 @@ def test_volatility_wings_span_about_one_deviation(iv, steps):
     structure = chosen(iv=iv, rules=Rules(wing="volatility"))
     assert structure.width[0] == 5.0 * steps
     assert steps == max(1, round(100 * iv * np.sqrt(30 / 365) / 5))
+
+
+@pytest.mark.parametrize("wing", ["interval", "volatility"])
+@pytest.mark.parametrize(("iv", "least", "width"), [(0.40, 0.25, 5.0), (0.80, 0.25, 10.0), (0.80, 0.0, 5.0)])
+def test_a_wing_is_a_quarter_of_a_deviation_or_more(wing, iv, least, width):
+    """100 × .8 × √(30/365) = 22.9, a quarter of it 5.7: two steps of 5; at an IV of .4 it is 2.9: one."""
+    rules = Rules(wing=wing, min_wing_sigmas=least)
+    found = chosen(iv=iv, rules=rules).width[0]
+    assert found == (width if wing == "interval" else 5.0 * round(100 * iv * np.sqrt(30 / 365) / 5))
+    assert found >= least * 100 * iv * np.sqrt(30 / 365)
+
+
+def test_without_quoted_prices_the_least_wing_holds_too():
+    wide = chosen(quoted=False, iv=1.2)  # a quarter of 100 × 1.2 × √(30/365) is 8.6: four steps of 2.5
+    assert wide.width == pytest.approx([10.0])
 
 
 @pytest.mark.parametrize("kind", [CALL, PUT, IRON], ids=TYPES)
@@ -242,4 +261,27 @@ def test_a_structure_that_makes_no_sense_is_refused_with_the_reason(changes, ope
     found = reading(**changes)
     structure = choose(found, quoted=True, settings=Rules())
     mid = np.array([opened[0] * 0.9 if "trend" in changes else min(opened[0], -0.01)])
-    assert tradable(structure, mid, Terms(*(np.array([value]) for value in opened)), found) == [reason]
+    terms = Terms(*(np.array([value]) for value in opened))
+    assert tradable(structure, Quote(mid, np.array([0.0])), terms, found, Costs()) == [reason]
+
+
+COSTLY = "costs of the way in and out above 40% of the risk"
+
+
+@pytest.mark.parametrize(
+    ("trend", "half_spread", "paid", "reason"),
+    [
+        (0, 0.60, 1.0, ""),  # an iron fly of width 5 for 2 risks 3: in and out 1.2, 40% of it
+        (0, 0.61, 1.0, COSTLY),
+        (0, 0.61, 0.5, ""),
+        (1, 0.40, 1.0, ""),  # a debit fly for 2 risks 2: .8 is 40%
+        (1, 0.41, 1.0, COSTLY),
+    ],
+)
+def test_a_structure_that_costs_too_much_of_its_risk_is_refused(trend, half_spread, paid, reason):
+    found = reading(trend=trend)
+    structure = choose(found, quoted=True, settings=Rules())
+    debit, risk = (2.0, 2.0) if trend else (-2.0, 3.0)
+    terms = Terms(*(np.array([value]) for value in (debit, risk, 5.0 - risk)))
+    quote = Quote(np.array([1.5 if trend else -2.5]), np.array([half_spread]))
+    assert tradable(structure, quote, terms, found, Costs(half_spread_paid=paid)) == [reason]

@@ -1,18 +1,21 @@
 """The forecast's portfolio: limits, costs and timing against arithmetic, weights against another optimiser."""
 
+import datetime as dt
 import logging
 
 import numpy as np
 import polars as pl
 import pytest
 from event_samples import market_of, walk
-from forecast_samples import FORECAST
+from forecast_samples import FORECAST, bars_that_pay
 from scipy.optimize import minimize
 from skfolio.measures import get_drawdowns, max_drawdown, mean, standard_deviation
 
 from bq.core import params, paths
 from bq.market import calendars
 from bq.market.calendars import sessions
+from bq.serving import candidate
+from bq.stats.bootstrap import Interval
 from bq.strategies.component import Kind
 from bq.strategies.forecast import portfolio, production, sectors
 from bq.strategies.forecast.settings import ForecastSettings
@@ -36,6 +39,7 @@ def forecasts(*, names=40, count=61, skill=0.3, seed=0, sectors=None):
             "symbol": [f"S{i:02d}" for i in symbol],
             "session": calendar["session"].gather(day),
             "t0": calendar["close_utc"].gather(day),
+            "t1": calendar["close_utc"].gather(day + HORIZON),
             "t1_due": calendar["close_utc"].gather(day + HORIZON),
             "outcome": outcome.ravel(),
             "expected": (skill * outcome + 0.1 * (1 - skill) * rng.standard_normal((count, names))).ravel(),
@@ -327,6 +331,12 @@ def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
     assert 176 <= hits <= 198  # 95% of 200, less what percentile intervals of few blocks are short of
 
 
+def bars_of(predictions):
+    """A market of two and a half years by which every name earns its outcome."""
+    calendar = sessions("XNYS").filter(pl.col("session").dt.year() >= 2010).head(620)
+    return market_of(bars_that_pay(predictions, calendar))
+
+
 @pytest.fixture(scope="module")
 def long_stream():
     """Sixteen months with an event every second session, of which every fifth is a rebalance."""
@@ -337,7 +347,7 @@ def long_stream():
 
 def test_requirements_state_figures_and_what_is_missing(long_stream):
     every_second = settings("events.every_sessions=2 gate.draws=2000")
-    found = {c.kind: c for c in production.requirements(long_stream, every_second)}
+    found = {c.kind: c for c in production.requirements(long_stream, every_second, bars_of(long_stream))}
     assert list(found) == [
         Kind.SAMPLE_MONTHS,
         Kind.RANK_IC,
@@ -348,21 +358,87 @@ def test_requirements_state_figures_and_what_is_missing(long_stream):
     ]
     assert found[Kind.RANK_IC].holds and found[Kind.SAMPLE_MONTHS].holds
     strict = settings("events.every_sessions=2 gate.draws=2000 production.min_sharpe=99.0 production.min_months=36")
-    short = {c.kind: c for c in production.requirements(long_stream, strict)}
+    short = {c.kind: c for c in production.requirements(long_stream, strict, bars_of(long_stream))}
     assert not short[Kind.SHARPE].holds
     assert short[Kind.SHARPE].missing.by == pytest.approx(99.0 - short[Kind.SHARPE].value)
     months = found[Kind.SAMPLE_MONTHS].value
     assert short[Kind.SAMPLE_MONTHS].missing.months == pytest.approx(36 - months)
 
 
+def test_what_is_judged_is_what_is_shown_and_what_skfolio_says_of_the_daily_returns(long_stream):
+    market, chosen = bars_of(long_stream), settings("events.every_sessions=2 gate.draws=1000")
+    judged = {c.kind: c for c in production.requirements(long_stream, chosen, market)}
+    shown = production.compare(long_stream, chosen, market).row(0, named=True)
+    days = production.daily_returns(long_stream, "expected", chosen, market)
+    own, equal = days["value"].to_numpy(), days["equal"].to_numpy()
+    year = np.sqrt(252)
+    wanted = {
+        Kind.SHARPE: ("sharpe", mean(own) / standard_deviation(own) * year),
+        Kind.INFORMATION_RATIO: ("information_ratio", mean(own - equal) / standard_deviation(own - equal) * year),
+        Kind.PORTFOLIO_DRAWDOWN: ("drawdown", max_drawdown(get_drawdowns(own, compounded=True))),
+    }
+    for kind, (column, right) in wanted.items():
+        assert judged[kind].value == pytest.approx(right) == shown[column]
+        assert judged[kind].sessions == len(days) == shown["days"] == 340
+
+
+def test_a_session_without_a_position_earns_nothing_and_counts(long_stream):
+    silent = long_stream["session"].unique().sort()[10]
+    unknown = long_stream.with_columns(expected=pl.when(pl.col("session") < silent).then("expected"))
+    days = production.daily_returns(unknown, "expected", settings("events.every_sessions=2"), bars_of(unknown))
+    late = days.filter(pl.col("session") > silent + dt.timedelta(days=40))["value"]
+    assert len(days) == 340 and len(late) > 250 and (late == 0).all()
+
+
+def test_each_name_adds_to_a_session_and_together_they_are_what_was_earned():
+    predictions = forecasts()
+    for kind in ("long_only", "long_short"):
+        chosen = settings(f"portfolio.kind={kind}")
+        parts = portfolio.contributions(predictions, "expected", chosen)
+        total = parts.group_by("session").agg(pl.col("value").sum()).sort("session")
+        earned = portfolio.value(predictions, "expected", chosen)
+        np.testing.assert_allclose(total["value"], earned["value"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("interval", "by", "sessions"),
+    [
+        ((0.019, -0.031, 0.069), 0.031, None),  # 0.020 is 0.001 away, but its lower bound would be -0.030
+        ((0.019, 0.009, 0.029), 0.001, None),
+        ((0.030, -0.010, 0.070), 0.010, 78),  # 100 sessions × ((0.04 / 0.03)² − 1) = 77.8
+        ((-0.010, -0.050, 0.030), 0.050, None),
+    ],
+    ids=["bound-and-mean", "mean", "bound", "negative"],
+)
+def test_what_a_rank_ic_lacks_meets_both_of_its_conditions(interval, by, sessions):
+    mean_, low, high = interval
+    found = production._missing(Interval(mean_, low, high, 100, 20.0), 0.02)
+    assert found.by == pytest.approx(by) and found.sessions == sessions
+    assert mean_ + found.by >= 0.02 - 1e-12 and low + found.by >= -1e-12
+
+
+def test_a_rank_ic_has_one_interval_in_a_report(long_stream):
+    """The table of figures and the gate."""
+    chosen = settings("events.every_sessions=2 gate.draws=1000")
+    stream = long_stream.with_columns(
+        event_id=pl.col("symbol") + pl.col("session").cast(pl.String), label=pl.col("outcome")
+    )
+    judged = {c.kind: c for c in production.requirements(stream, chosen, bars_of(stream))}[Kind.RANK_IC]
+    table = candidate.tables(stream.with_columns(model=pl.lit("stack")), FORECAST, chosen)
+    shown = table.row(by_predicate=pl.col("metric") == "rank IC", named=True)
+    assert (judged.value, judged.low, judged.high) == pytest.approx((shown["value"], shown["low"], shown["high"]))
+
+
 def test_what_cannot_be_computed_holds_nothing():
-    short = production.requirements(forecasts(names=12, count=12), settings("gate.draws=1000"))
+    few = forecasts(names=12, count=12)
+    short = production.requirements(few, settings("gate.draws=1000"), bars_of(few))
     assert not any(component.holds for component in short)
     assert all(component.missing for component in short)
 
 
 def test_useless_forecasts_do_not_pass_as_a_rank_ic():
     stream = forecasts(names=12, count=300, skill=0.0, seed=4)
-    found = production.requirements(stream.filter(pl.col("symbol") < "S06"), settings())
+    six = stream.filter(pl.col("symbol") < "S06")
+    found = production.requirements(six, settings(), bars_of(six))
     ic = next(component for component in found if component.kind == Kind.RANK_IC)
     assert ic.holds is False

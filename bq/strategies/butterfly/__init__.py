@@ -173,6 +173,15 @@ def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
     return Sketch(caption, tables, payoff(event, settings), "price" if quoted else "% of spot at t0")
 
 
+def against(event: Mapping[str, Any], trade: bool, settings: ButterflySettings) -> list[str]:
+    """The level of the rules where it reads as the opposite of the decision: it asks for the profit ratio as well."""
+    level = event["level"]
+    if (level in ("STRONG_BUY", "BUY")) == trade:
+        return []
+    asks = f"score {event['score']:.1f}, profit ratio {event['profit_ratio']:.2f}; BUY: 60 or more, and above 1.5"
+    return [f"level {level} ({asks}) speaks {'against' if trade else 'for'} it and does not decide"]
+
+
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Structure index and wing width in standard deviations: where class means are kept apart."""
     structure = events["structure"].replace_strict({"CALL": 0, "PUT": 1, "IRON": 2}, return_dtype=pl.Int64)
@@ -209,6 +218,6 @@ STRATEGY = Strategy(
     task=task,
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
     value=Value(name=lambda settings: f"net ROI of the top {chosen_a_session(settings)}"),
-    views=Views(exhibits=_exhibits, results=_results, notices=notices, sketch=sketch),
+    views=Views(exhibits=_exhibits, results=_results, notices=notices, sketch=sketch, against=against),
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -12,8 +12,8 @@ from bq.analysis.garch import garch_volatility
 from bq.analysis.volatility import trailing_percentile
 from bq.strategies.butterfly import pricing, score
 from bq.strategies.butterfly.features import butterfly_v2, butterfly_v3
-from bq.strategies.butterfly.history import UNQUOTED_SPOT, Array, History, Index
-from bq.strategies.butterfly.settings import ButterflySettings
+from bq.strategies.butterfly.history import UNQUOTED_SPOT, History, Index
+from bq.strategies.butterfly.settings import ButterflySettings, Costs
 from bq.strategies.butterfly.structure import IRON, TYPES, Reading, Structure
 from bq.strategies.butterfly.trade_path import Pricer, outcomes, trade_path
 
@@ -62,8 +62,15 @@ def read(h: History, at: Index, s: ButterflySettings) -> Reading:
     )
 
 
-def tradable(structure: Structure, mid: Array, opened: pricing.Terms, reading: Reading) -> NDArray[np.str_]:
-    """Why each structure makes no sense at t0 (the first reason that applies); empty where it does."""
+def tradable(
+    structure: Structure, quote: pricing.Quote, opened: pricing.Terms, reading: Reading, costs: Costs
+) -> NDArray[np.str_]:
+    """Why each structure makes no sense at t0 (the first reason that applies); empty where it does.
+
+    What it costs to open and to close is seen at t0, as if it were closed at once.
+    """
+    mid = quote.mid
+    there_and_back = 2.0 * costs.half_spread_paid * quote.half_spread
     iron = structure.type == IRON
     analysed = np.isfinite(reading.forecast) & (reading.width_pct > 0) & np.isfinite(reading.garch_vol)
     bound = structure.width * np.where(iron, -1.0, 1.0)
@@ -75,6 +82,9 @@ def tradable(structure: Structure, mid: Array, opened: pricing.Terms, reading: R
         "credit not below the width": iron & (-opened.debit >= structure.width),
         "no credit after costs": iron & (opened.debit >= 0),
         "debit not below the width": ~iron & (opened.debit >= structure.width),
+        f"costs of the way in and out above {costs.max_cost_share:.0%} of the risk": (
+            there_and_back > costs.max_cost_share * opened.risk
+        ),
     }
     return np.select(list(reasons.values()), list(reasons), default="")
 
@@ -105,7 +115,7 @@ def find(h: History, at: Index, pricer: Pricer, s: ButterflySettings) -> tuple[O
     structure = pricer.choose(analysed, reading)
     quote = pricer.quote(analysed, structure, analysed)
     opened = pricing.terms(structure, quote, paid=s.costs.half_spread_paid)
-    senseless = tradable(structure, quote.mid, opened, reading)
+    senseless = tradable(structure, quote, opened, reading, s.costs)
     reason = unusable.astype(object)
     reason[unusable == ""] = senseless
     refused = pl.DataFrame({"session": h.session[at], "reason": reason.astype(str)}).filter(pl.col("reason") != "")

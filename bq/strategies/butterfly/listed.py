@@ -11,7 +11,7 @@ from bq.analysis import chain
 from bq.strategies.butterfly import pricing
 from bq.strategies.butterfly.history import Array, History, Index, split_between
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.butterfly.structure import IS_CALL, QUANTITY, Reading, Structure, choose
+from bq.strategies.butterfly.structure import IS_CALL, QUANTITY, Reading, Structure, choose, least_wing
 
 WIDTH_REACH = 2.0  # a listed wing may be up to so many times wider or narrower than the one wanted
 
@@ -83,16 +83,15 @@ class Listed(NamedTuple):
     def choose(self, at: Index, reading: Reading) -> Structure:
         """The listed structure nearest to the one the rules want; NaN strikes where there is none."""
         wanted = choose(reading, quoted=True, settings=self.s.structure)
+        least = least_wing(reading, wanted.dte_days, self.s.structure)
         days = self.h.session[at].tolist()
-        rows = [
-            self._nearest(day, forecast, width, dte)
-            for day, forecast, width, dte in zip(days, reading.forecast, wanted.width, wanted.dte_days, strict=True)
-        ]
+        asked = zip(days, reading.forecast, wanted.width, least, wanted.dte_days, strict=True)
+        rows = [self._nearest(*one) for one in asked]
         body, width, dte = (np.array(part) for part in zip(*rows, strict=True)) if rows else (np.zeros(0),) * 3
         return Structure(wanted.type, body - width, body, body + width, dte.astype(np.int64))
 
-    def _nearest(self, day: dt.date, forecast: float, width: float, dte: int) -> tuple[float, float, int]:
-        """Body, wing width and days to expiry."""
+    def _nearest(self, day: dt.date, forecast: float, width: float, least: float, dte: int) -> tuple[float, float, int]:
+        """Body, wing width (of `least` or more) and days to expiry."""
         expiries = self.board.strikes.get(day, {})
         expiry = min(expiries, key=lambda e: (abs((e - day).days - dte), e), default=None)
         reach = self.s.structure.listed_dte_reach * dte
@@ -102,7 +101,7 @@ class Listed(NamedTuple):
         body = strikes[np.argmin(np.abs(strikes - forecast))]
         above = strikes[strikes > body] - body
         widths = above[np.isin(body - above, strikes)]
-        widths = widths[(widths >= width / WIDTH_REACH) & (widths <= width * WIDTH_REACH)]
+        widths = widths[(widths >= max(width / WIDTH_REACH, least)) & (widths <= width * WIDTH_REACH)]
         if not len(widths) or abs(body - forecast) > width:
             return np.nan, np.nan, int(dte)
         return float(body), float(widths[np.argmin(np.abs(widths - width))]), (expiry - day).days

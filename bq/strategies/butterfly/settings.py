@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from bq.core.section import Affects, Section
-from bq.core.settings import Gate, Learning, Market, Positive, Settings, Share, Stack
+from bq.core.settings import Gate, Learning, Market, NotNegative, Positive, Settings, Share, Stack
 
 TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Dte = Annotated[int, Field(ge=2, le=180)]  # long enough to be entered and left, short enough for the known calendar
@@ -60,6 +60,7 @@ class Structure(Section):
         default="interval",
         description="interval: 1/2/3 strike steps by ARIMA width; volatility: width / (spot·IV·√T) near 1",
     )
+    min_wing_sigmas: NotNegative = Field(default=0.25, description="least wing, in spot·IV·√T")
     width_cuts: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
         default=[8.0, 12.0], description="ARIMA interval width, % of the forecast, between 1, 2 and 3 steps"
     )
@@ -91,6 +92,9 @@ class Costs(Section):
     spread_middle: Share = Field(default=0.07, description="< 8%")
     spread_far: Share = Field(default=0.10, description="farther")
     half_spread_paid: Share = Field(default=1.0, description="share of the half-spread lost on each leg, in and out")
+    max_cost_share: Share = Field(
+        default=0.4, description="of the risk; a structure whose way in and out costs more is refused, and counted"
+    )
 
 
 class Score(Section):

@@ -63,14 +63,11 @@ def choose(reading: Reading, *, quoted: bool, settings: "parameters.Structure") 
     """Pick the structure of each event.
 
     Up-trend in a trough gives a call fly, down-trend at a peak a put fly, no trend an iron fly, the rest by trend. The
-    strike step is 2.5, 5 or 10 by the quoted price; where only back-adjusted prices exist (`quoted` false) it is 2.5%
-    of spot.
+    strike step is that of the quoted price (`strike_step`); where only back-adjusted prices exist (`quoted` false) it
+    is 2.5% of spot. A wing is a whole number of steps, as many as `least_wing` needs or more.
     """
     kind = np.where(reading.trend > 0, CALL, np.where(reading.trend < 0, PUT, IRON))
-    if quoted:
-        step = np.select([reading.spot < 50, reading.spot < 200], [2.5, 5.0], default=10.0)
-    else:
-        step = 0.025 * reading.spot
+    step = strike_step(reading.spot) if quoted else 0.025 * reading.spot
     body = np.maximum(np.rint(reading.forecast / step), 1.0) * step
     period = reading.dominant_period
     dte = np.select([period < 20, period < 40], settings.dte_days[:2], default=settings.dte_days[2])
@@ -79,5 +76,26 @@ def choose(reading: Reading, *, quoted: bool, settings: "parameters.Structure") 
     else:
         steps = 1.0 + sum(reading.width_pct >= cut for cut in settings.width_cuts)
         steps = np.rint(steps * np.select([period < 15, period > 45], [0.8, 1.2], default=1.0))
-    wing = np.maximum(steps, 1.0) * step
+    least = np.ceil(np.asarray(least_wing(reading, dte, settings) / step))
+    wing = np.maximum(np.maximum(steps, least), 1.0) * step
     return Structure(kind, body - wing, body, body + wing, dte.astype(np.int64))
+
+
+def strike_step(spot: Array) -> Array:
+    """Distance of neighbouring strikes at prices as quoted: 2.5 below 50, 5 below 200, then about 1% of spot.
+
+    That is rounded to 10, 25, 50, 100, 250, …, so that a fly of an index is as wide, for its price, as one of a stock:
+    wings of ten points on 2,250 cost their whole risk in spreads.
+
+    >>> strike_step(np.array([49.0, 199.0, 200.0, 1500.0, 2250.0, 4000.0, 15000.0])).tolist()
+    [2.5, 5.0, 10.0, 10.0, 25.0, 50.0, 100.0]
+    """
+    decade = 10.0 ** np.floor(np.log10(0.01 * spot))
+    steps = decade * np.array([[1.0], [2.5], [5.0], [10.0]])
+    nearest = np.take_along_axis(steps, np.abs(steps - 0.01 * spot).argmin(axis=0)[None], axis=0)[0]
+    return np.select([spot < 50, spot < 200], [2.5, 5.0], default=np.maximum(nearest, 10.0))
+
+
+def least_wing(reading: Reading, dte_days: NDArray[np.int64], settings: "parameters.Structure") -> Array:
+    """Width below which a wing is inside the noise: `min_wing_sigmas` of spot × IV × √T."""
+    return settings.min_wing_sigmas * reading.spot * reading.iv * np.sqrt(dte_days / 365.0)

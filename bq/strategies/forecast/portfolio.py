@@ -55,6 +55,19 @@ def value(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings
     return run.periods.select("session", value="net")
 
 
+def contributions(predictions: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.DataFrame:
+    """What each name added to the net return of each rebalance of the portfolio by column `by`: session, symbol, value.
+
+    Its weight times its outcome, less its share, by the size of the weight, of the costs. They sum to `value`.
+    """
+    run = backtest(predictions, by, settings)
+    rows = run.weights.join(predictions.select("session", "symbol", "outcome"), on=["session", "symbol"])
+    rows = rows.join(run.periods.select("session", "cost"), on="session")
+    size = pl.col("weight").abs()
+    share = (size / size.sum().over("session")).fill_nan(0.0)
+    return rows.select("session", "symbol", value=pl.col("weight") * pl.col("outcome") - pl.col("cost") * share)
+
+
 def value_name(settings: "ForecastSettings") -> str:
     """What `value` is."""
     p, days = settings.portfolio, settings.temporal.prediction_horizon_days

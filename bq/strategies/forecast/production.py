@@ -1,4 +1,7 @@
-"""What the portfolio of out-of-sample forecasts must show before a model is deployed: figures, and what is missing."""
+"""What the portfolio of out-of-sample forecasts must show before a model is deployed: figures, and what is missing.
+
+Every figure a year is of daily net returns, of `daily_returns` alone: what is shown is what is judged.
+"""
 
 import math
 from functools import partial
@@ -11,9 +14,9 @@ from numpy.typing import ArrayLike
 from bq.core.errors import BadData
 from bq.core.scalars import day, number_or_none
 from bq.stats import drawdown, sharpe
-from bq.stats.blocks import IC_HOLDINGS, mean_block
-from bq.stats.bootstrap import Interval, bootstrap_mean
-from bq.stats.rank_ic import rank_ic
+from bq.stats.blocks import Blocks, block_length
+from bq.stats.bootstrap import Interval
+from bq.stats.rank_ic import mean_rank_ic, rank_ic
 from bq.strategies.component import Component, Kind, Missing, of_interval
 from bq.strategies.forecast.portfolio import backtest, daily
 
@@ -23,22 +26,27 @@ if TYPE_CHECKING:
 
 MONTH_DAYS = 30.44
 HELD = {"model": "expected", "rule score": "score", "equal weight": None}  # and the column each decides by
-FEWEST = 12  # periods from which a ratio is computed
+FEWEST = 60  # sessions from which a ratio a year is computed
 
 
 class Figures(NamedTuple):
-    """A portfolio against equal weight. Ratios a year: per-period ratio (ddof 1, rate 0) × √periods a year."""
+    """A portfolio against equal weight, of daily net returns, a year."""
 
-    sharpe: Interval
-    information_ratio: Interval  # of the difference to equal weight
+    sharpe: Interval  # `annual_ratio` of the returns
+    information_ratio: Interval  # `annual_ratio` of their difference to equal weight
     probability: float  # that the true Sharpe ratio is above 0, one trial (`stats.sharpe.probabilistic`)
-    drawdown: float  # maximum drawdown of the compounded returns, seen at the ends of periods
+    drawdown: float  # maximum drawdown of the compounded daily returns
+
+
+def annual_ratio(returns: ArrayLike, *, periods_per_year: float) -> float:
+    """Mean over standard deviation (ddof 1, rate 0) × √periods a year. Raises BadData where they do not vary."""
+    return sharpe.track(returns).sharpe_per_period * math.sqrt(periods_per_year)
 
 
 def figures(
     net: ArrayLike, equal_weight: ArrayLike, *, periods_per_year: float, alpha: float, draws: int, seed: int
 ) -> Figures:
-    """Figures of net returns beside those of equal weight, each of shape (n_periods,), one after the other.
+    """Figures of daily net returns beside those of equal weight, each of shape (n_sessions,), one after the other.
 
     Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
     """
@@ -53,73 +61,102 @@ def figures(
 
 
 def ratio(returns: ArrayLike, *, periods_per_year: float, alpha: float, draws: int, seed: int) -> Interval:
-    """Mean over standard deviation (ddof 1) × √periods a year, with its stationary-bootstrap percentile interval."""
+    """`annual_ratio` with its stationary-bootstrap percentile interval."""
     from bq.kernels.bootstrap import stationary_means
 
     values = sharpe.series(returns)
     n = len(values)
     if n < FEWEST:
-        raise BadData(f"a ratio needs at least {FEWEST} periods, but there are {n}.")
-    block = n ** (1.0 / 3.0)  # periods do not overlap: what dependence there is, blocks that grow with n take in
+        raise BadData(f"a ratio needs at least {FEWEST} sessions, but there are {n}.")
+    block = n ** (1.0 / 3.0)  # returns do not overlap: what dependence there is, blocks that grow with n take in
     scale = math.sqrt(periods_per_year)
     moments = np.column_stack([values, (values - values.mean()) ** 2])
     drawn = stationary_means(moments, block, draws, np.random.default_rng(seed))
     variance = drawn[:, 1] - (drawn[:, 0] - values.mean()) ** 2
     ratios = drawn[:, 0] / np.sqrt(np.maximum(variance, 1e-18) * n / (n - 1.0))
     low, high = np.quantile(ratios, [alpha, 1.0 - alpha])
-    middle = sharpe.ratio(values)
-    return Interval(float(middle * scale), float(low * scale), float(high * scale), n, n / block)
+    middle = annual_ratio(values, periods_per_year=periods_per_year)
+    return Interval(middle, float(low * scale), float(high * scale), n, n / block)
+
+
+def daily_returns(
+    predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings", market: "MarketData"
+) -> pl.DataFrame:
+    """Daily net returns of the portfolio by a column, beside those of equal weight: session, value, equal.
+
+    Over the sessions in which equal weight is held; a session without a position earns 0. The overnight return before a
+    rebalance is bought is left out, as labels leave it out.
+    """
+    from bq.market.calendars import sessions
+
+    own, equal = (
+        daily(run.weights, run.periods, market.bars, sessions(market.calendar))
+        for run in (backtest(predictions, column, settings) for column in (by, None))
+    )
+    both = equal.rename({"value": "equal"}).join(own, on="session", how="left").sort("session")
+    return both.select("session", pl.col("value").fill_null(0.0), "equal")
 
 
 def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> pl.DataFrame:
     """Daily figures, net, of what could be held: the model's portfolio, the rule score's, equal weight, the index.
 
     Returns held, return_a_year (compounded), volatility_a_year, sharpe, information_ratio (against equal weight, null
-    for itself), drawdown, turnover (mean of a rebalance, the first left out), days. Ratios as in `Figures`, of daily
-    returns, null where those do not vary. The overnight return before a rebalance is bought is left out, as labels
-    leave it out. The index, the first of `events.index_symbols` that has bars, is held over the same sessions, without
-    costs; without bars, no row.
+    for itself), drawdown, turnover (mean of a rebalance, the first left out), days. Figures as in `Figures`; null where
+    returns do not vary. The index, the first of `events.index_symbols` that has bars, is held over the same sessions,
+    without costs; without bars, no row.
     """
     from bq.market.calendars import periods_per_year, sessions
 
-    calendar, year = sessions(market.calendar), periods_per_year(market.calendar)
+    year = periods_per_year(market.calendar)
+    rows = {name: daily_returns(predictions, by, settings, market) for name, by in HELD.items()}
     runs = {name: backtest(predictions, by, settings) for name, by in HELD.items()}
-    rows = {name: daily(run.weights, run.periods, market.bars, calendar) for name, run in runs.items()}
     turnover = {name: number_or_none(run.periods["turnover"].slice(1).mean()) for name, run in runs.items()}
     listed = market.bars["symbol"].unique()
     index = next((symbol for symbol in settings.events.index_symbols if symbol in listed), None)
     if index is not None:
         periods = runs["equal weight"].periods.with_columns(cost=pl.lit(0.0))
         whole = periods.select("session", symbol=pl.lit(index), weight=pl.lit(1.0))
-        rows[index], turnover[index] = daily(whole, periods, market.bars, calendar), 0.0
-    equal = rows["equal weight"].rename({"value": "equal"})
-    both = {name: own.join(equal, on="session") for name, own in rows.items()}
-    return pl.DataFrame([_row(name, days, turnover[name], periods_per_year=year) for name, days in both.items()])
+        own = daily(whole, periods, market.bars, sessions(market.calendar))
+        rows[index], turnover[index] = own.join(rows["equal weight"].select("session", "equal"), on="session"), 0.0
+    return pl.DataFrame([_row(name, days, turnover[name], periods_per_year=year) for name, days in rows.items()])
 
 
 def _row(name: str, days: pl.DataFrame, turnover: float | None, *, periods_per_year: int) -> dict:
     own = days["value"].to_numpy()
-    ahead = own - days["equal"].to_numpy()
-    year = math.sqrt(periods_per_year)
     return {
         "held": name,
         "return_a_year": float(np.prod(1.0 + own) ** (periods_per_year / len(own)) - 1.0),
-        "volatility_a_year": float(own.std(ddof=1) * year),
-        "sharpe": _or_none(sharpe.ratio(own) * year),
-        "information_ratio": _or_none(sharpe.ratio(ahead) * year),
+        "volatility_a_year": float(own.std(ddof=1) * math.sqrt(periods_per_year)),
+        "sharpe": _known_ratio(own, periods_per_year),
+        "information_ratio": _known_ratio(own - days["equal"].to_numpy(), periods_per_year),
         "drawdown": _drawdown(own),
         "turnover": turnover,
         "days": len(own),
     }
 
 
-def requirements(predictions: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
+def _known_ratio(returns: ArrayLike, periods_per_year: int) -> float | None:
+    try:
+        return annual_ratio(returns, periods_per_year=periods_per_year)
+    except BadData:
+        return None
+
+
+def requirements(
+    predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData | None"
+) -> list[Component]:
     """What must hold of a model's out-of-sample predictions, with value, threshold and what would be needed.
 
     A figure that cannot be computed is inconclusive, which deploys nothing.
     """
-    ours, equal = (backtest(predictions, by, settings).periods for by in ("expected", None))
-    return [_months(predictions, settings), *_information(predictions, settings), *_portfolio(ours, equal, settings)]
+    if market is None:
+        raise ValueError("what a portfolio earns day by day needs the market's bars")
+    days = daily_returns(predictions, "expected", settings, market)
+    return [
+        _months(predictions, settings),
+        *_information(predictions, settings),
+        *_portfolio(days, settings, market.calendar),
+    ]
 
 
 def _months(predictions: pl.DataFrame, settings: "ForecastSettings") -> Component:
@@ -132,17 +169,25 @@ def _months(predictions: pl.DataFrame, settings: "ForecastSettings") -> Componen
 def _information(predictions: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
     """Rank IC, and how steadily it was there."""
     limits, gate = settings.production, settings.gate
-    ic = rank_ic(predictions, by="expected")
-    horizon, every = settings.temporal.prediction_horizon_days, settings.events.every_sessions
-    block = mean_block(horizon, gap=every, holdings=IC_HOLDINGS)
-    found = bootstrap_mean(ic["ic"], block=block, alpha=gate.alpha, draws=gate.draws, seed=settings.learning.seed)
+    blocks = Blocks(block_length(predictions), gate.alpha, gate.draws, settings.learning.seed)
+    found = mean_rank_ic(predictions, by="expected", blocks=blocks)
     facts = of_interval(found) | {"threshold": limits.min_rank_ic}
     if not math.isfinite(found.low):
         return [Component.asked(Kind.RANK_IC, None, **facts)]
-    short = limits.min_rank_ic - found.mean
-    missing = Missing(by=short) if short > 0 else Missing(sessions=_more(found.n, found.mean, found.mean - found.low))
     holds = found.mean >= limits.min_rank_ic and found.low > 0.0
-    return [Component.asked(Kind.RANK_IC, holds, missing, **facts), _rolling(ic["ic"], settings)]
+    reached = Component.asked(Kind.RANK_IC, holds, _missing(found, limits.min_rank_ic), **facts)
+    return [reached, _rolling(rank_ic(predictions, by="expected")["ic"], settings)]
+
+
+def _missing(found: Interval, least: float) -> Missing:
+    """What a mean lacks that must reach `least` with a lower bound above 0: both, as the interval is wide now.
+
+    More sessions narrow the interval; they help where the mean is there already.
+    """
+    by = max(least, found.mean - found.low) - found.mean
+    if found.mean < least or found.mean <= 0.0:
+        return Missing(by=by)
+    return Missing(by=by, sessions=_more(found.n, found.mean, found.mean - found.low))
 
 
 def _rolling(ic: pl.Series, settings: "ForecastSettings") -> Component:
@@ -157,13 +202,13 @@ def _rolling(ic: pl.Series, settings: "ForecastSettings") -> Component:
     return Component.asked(Kind.ROLLING_RANK_IC, share >= least, Missing(by=least - share), value=share, **facts)
 
 
-def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSettings") -> list[Component]:
-    """Information ratio, Sharpe ratio and drawdown of the net portfolio; `sessions` are those of its rebalances."""
+def _portfolio(days: pl.DataFrame, settings: "ForecastSettings", calendar: str) -> list[Component]:
+    """Information ratio, Sharpe ratio and drawdown of daily net returns (`daily_returns`)."""
     from bq.market.calendars import periods_per_year
 
     limits, gate = settings.production, settings.gate
-    a_year = periods_per_year(settings.market.calendar) / settings.temporal.prediction_horizon_days
-    net, theirs = (run["net"].fill_null(0.0).to_numpy() for run in (ours, equal))  # without a position: 0
+    a_year = periods_per_year(calendar)
+    net, theirs = days["value"].to_numpy(), days["equal"].to_numpy()
     seed = settings.learning.seed
     try:
         found = figures(net, theirs, periods_per_year=a_year, alpha=gate.alpha, draws=gate.draws, seed=seed)
@@ -178,6 +223,7 @@ def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSetti
             ir.mean >= least_ir,
             Missing(by=least_ir - ir.mean),
             threshold=least_ir,
+            more={"periods_per_year": a_year},
             **of_interval(ir),
         ),
         Component.asked(
@@ -185,7 +231,7 @@ def _portfolio(ours: pl.DataFrame, equal: pl.DataFrame, settings: "ForecastSetti
             sr.mean > least,
             Missing(by=least - sr.mean),
             threshold=least,
-            more={"probability": found.probability},
+            more={"probability": found.probability, "periods_per_year": a_year},
             **of_interval(sr),
         ),
         Component.asked(

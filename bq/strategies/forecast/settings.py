@@ -139,9 +139,9 @@ class Production(Section):
 
     affects: ClassVar = Affects.JUDGING
     min_rank_ic: float = Field(default=0.02, description="mean rank IC; its lower bound must be above 0 too")
-    min_information_ratio: float = Field(default=0.5, description="annual, net of costs, against equal weight")
-    min_sharpe: float = Field(default=1.0, description="annual, net of costs")
-    max_drawdown: Share = Field(default=0.20, description="of the portfolio, net of costs")
+    min_information_ratio: float = Field(default=0.5, description="annual, of daily net returns, against equal weight")
+    min_sharpe: float = Field(default=1.0, description="annual, of daily net returns")
+    max_drawdown: Share = Field(default=0.20, description="of the portfolio, of daily net returns")
     rolling_sessions: int = Field(default=63, ge=5, description="sessions of one window of the rank IC …")
     min_rolling_share: Share = Field(
         default=0.5, description="… and the share of windows in which its mean is not negative"
