@@ -96,7 +96,7 @@ def chosen_a_session(settings: Settings) -> int:
     return settings.gate.top_k
 
 
-def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData") -> list[Component]:
+def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData | None") -> list[Component]:
     """Nothing beside what the gate asks of every strategy."""
     return []
 

@@ -74,8 +74,8 @@ def choose(reading: Reading, *, quoted: bool, settings: "parameters.Structure") 
     if settings.wing == "volatility":
         steps = np.rint(reading.spot * reading.iv * np.sqrt(dte / 365.0) / step)
     else:
-        steps = 1.0 + sum(reading.width_pct >= cut for cut in settings.width_cuts)
-        steps = np.rint(steps * np.select([period < 15, period > 45], [0.8, 1.2], default=1.0))
+        cuts = np.asarray(sum(reading.width_pct >= cut for cut in settings.width_cuts))
+        steps = np.rint((1.0 + cuts) * np.select([period < 15, period > 45], [0.8, 1.2], default=1.0))
     least = np.ceil(np.asarray(least_wing(reading, dte, settings) / step))
     wing = np.maximum(np.maximum(steps, least), 1.0) * step
     return Structure(kind, body - wing, body, body + wing, dte.astype(np.int64))
