@@ -18,6 +18,8 @@ CENT = 1e-4  # by how much a close may miss a whole cent, besides what single pr
 FRACTIONS_UNTIL = dt.date(2001, 4, 9)  # US prices were multiples of 1/64 before
 OFF_CENTS = 0.2  # share of closes off whole cents above which they were never quoted
 
+SIMULATED = "simulated"  # in place of a file's name: bars of a simulated market, whose closes have all digits
+
 
 def flags(bars: pl.DataFrame) -> pl.DataFrame:
     """Findings about valid bars: jumps, gaps, stale prices, symbols that end early or are short.
@@ -124,7 +126,7 @@ def _off_cents(bars: pl.DataFrame) -> pl.DataFrame:
     in_fractions = (pl.col("session") < FRACTIONS_UNTIL) & (((close * 64) - (close * 64).round()).abs() < 64 * CENT)
     off = (missed > pl.max_horizontal(pl.lit(CENT), close * 2e-7)) & ~in_fractions
     symbols = (
-        bars.filter("quoted", close >= 1)
+        bars.filter("quoted", close >= 1, pl.col("file") != SIMULATED)
         .group_by("symbol", maintain_order=True)
         .agg(pl.col("file").last(), share=off.mean(), length=pl.len())
         .filter(pl.col("share") > OFF_CENTS, pl.col("length") >= STALE_SESSIONS)

@@ -17,6 +17,7 @@ from bq.workbench import notebooks, plots, report
 from tests.bench.measure import Plan, cost, pair, version
 from tests.bench.peers import NotMeasured
 from tests.bench.row import Goal, Row
+from tests.stored import run_record
 
 TIMEOUT_SECONDS = 300
 RUNNER = """
@@ -75,7 +76,7 @@ def report_render(plan: Plan) -> Row:
         for source in sources:
             nbformat.write(_executed(figures), source)
         target = Path(folder) / "report.html"
-        run = {"run_id": "bench", "strategy": "bench", "job": "bench", "title": "bench", "phases": []}
+        run = run_record(title="bench")
 
         def ours() -> None:
             report.render(sources, target, run=run, verdict=None)

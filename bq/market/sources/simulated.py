@@ -8,6 +8,7 @@ from bq.core.errors import BadParameters
 from bq.core.settings import Market
 from bq.market.bars import rows
 from bq.market.calendars import sessions
+from bq.market.flags import SIMULATED
 from bq.market.sources import Batch, picked
 from bq.simulate.breakouts import FIELDS, breakout_market
 from bq.simulate.panel import panel_market
@@ -49,4 +50,4 @@ def read(settings: Market) -> Batch:
         )
         for i, name in enumerate(names)
     ]
-    return picked(rows(pl.concat(frames), file="simulated"), settings)
+    return picked(rows(pl.concat(frames), file=SIMULATED), settings)
