@@ -138,7 +138,7 @@ def test_a_session_without_events_names_the_last_that_has_some(go, monkeypatch):
 @pytest.mark.parametrize(
     ("decision", "said"),
     [
-        pytest.param("kept", r"\. The newest run r1 did train one: the rule score goes on\.$", id="kept"),
+        pytest.param("kept", r"\. The newest run r1 trained a model that was not deployed: the rule score goes on\.$", id="kept"),
         pytest.param("deployed", r"ml\.enabled: false\.$", id="deployed, then rolled back"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_missing_model_s_message_says_where_the_newest_attempt_deployed_none(d
 
 def test_a_report_of_a_run_where_there_is_none_says_that_there_is_none(tmp_path, go, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    with pytest.raises(BadParameters, match=r"^a run must exist, but outputs/ holds none yet\. Start one"):
+    with pytest.raises(BadParameters, match=r"^a finished run must exist, but outputs/ has none\. Start one"):
         go(housekeeping.report, RUN="latest")
 
 
