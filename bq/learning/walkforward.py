@@ -2,7 +2,7 @@
 
 import datetime as dt
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -30,11 +30,15 @@ class Training(NamedTuple):
     newest: pl.DataFrame  # the newest window as the artefact predicts it, columns as `oos`
     trained_through: dt.datetime  # latest t1_due in the artefact's training
     layers: pl.DataFrame  # of a stack, out of sample: event_id, fold, layer (`stack` among them), expected
-    notes: pl.DataFrame  # what was used or left out: model, fold (0: the artefact), layer, what, why
+    notes: pl.DataFrame  # what was used or left out: model, fold (0: the artefact), layer, what, why, features
 
 
 LAYERS = {"event_id": pl.String, "fold": pl.Int32, "layer": pl.String, "expected": pl.Float32}
-NOTES = {"model": pl.String, "fold": pl.Int32, "layer": pl.String, "what": pl.String, "why": pl.String}
+NOTES: dict[str, Any] = {
+    **dict.fromkeys(("model", "layer", "what", "why"), pl.String),
+    "fold": pl.Int32,
+    "features": pl.List(pl.String),
+}
 
 
 class Fitted(NamedTuple):
@@ -122,7 +126,6 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
         notes=pl.DataFrame(
             [row for one in [*done, (jobs[-1], artefact, 0)] for row in _note_rows(*one, features)],
             schema=NOTES,
-            orient="row",
         ),
     )
 
@@ -166,14 +169,15 @@ def _layer_rows(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int) -> pl
     return pl.concat([pl.DataFrame(schema=LAYERS), *parts])
 
 
-def _note_rows(job: Job, fitted: Fitted, number: int, features: FeatureSet) -> list[tuple]:
-    """The notes of one model as rows of NOTES."""
-    notes: list[tuple[str, str, str]] = list(fitted.model.notes)
+def _note_rows(job: Job, fitted: Fitted, number: int, features: FeatureSet) -> list[dict[str, Any]]:
+    """The notes of one model as rows of NOTES; the first names the features that were selected, where some were."""
     columns = fitted.model.preparation.columns
+    notes = [dict(zip(("layer", "what", "why"), note, strict=True)) for note in fitted.model.notes]
     if columns is not None:
-        chosen = ", ".join(features.columns[column] for column in columns)
-        notes.insert(0, ("features", f"{len(columns)} of {len(features.columns)}", chosen))
-    return [(job[0], number, *note) for note in notes]
+        chosen = [features.columns[column] for column in columns]
+        counts = f"{len(chosen)} of {len(features.columns)}"
+        notes.insert(0, {"layer": "features", "what": counts, "why": "selected", "features": chosen})
+    return [{"model": job[0], "fold": number, **note} for note in notes]
 
 
 def _fold_table(known: pl.DataFrame, folds: list[splits.Fold]) -> pl.DataFrame:

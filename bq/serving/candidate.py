@@ -18,7 +18,7 @@ from bq.core.settings import Settings
 from bq.learning import layer_diagnostics, metrics
 from bq.learning.model import FittedModel
 from bq.learning.sample import Float32
-from bq.learning.walkforward import Training
+from bq.learning.walkforward import NOTES, Training
 from bq.runs.folder import table as table_file
 from bq.serving import gates, onnx, registry, support
 from bq.serving.model_records import Bundle, Card, ParityRecord, Probe, Saved
@@ -251,6 +251,7 @@ def load(folder: Path) -> Candidate:
     """Read what `save` wrote, checking every hash."""
     known = Saved.read(folder / RECORD, what=f"{folder.name}: {RECORD}", remedy="Train again.")
     found: dict[str, Any] = {name: _read_table(folder, name, known) for name in TABLES}
+    found["notes"] = pl.concat([pl.DataFrame(schema=NOTES), found["notes"]], how="diagonal")  # 0.1 had fewer columns
     artefact = registry.load(folder / MODELS / known.model_id)
     made = Candidate(artefact=artefact, parity=_parity(known.parity), **found)
     if known.success_id is None or known.success_parity is None:

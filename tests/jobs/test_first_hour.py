@@ -138,7 +138,9 @@ def test_a_session_without_events_names_the_last_that_has_some(go, monkeypatch):
 @pytest.mark.parametrize(
     ("decision", "said"),
     [
-        pytest.param("kept", r"\. The newest run r1 trained a model that was not deployed: the rule score goes on\.$", id="kept"),
+        pytest.param(
+            "kept", r"\. The newest run r1 trained a model that was not deployed: the rule score goes on\.$", id="kept"
+        ),
         pytest.param("deployed", r"ml\.enabled: false\.$", id="deployed, then rolled back"),
     ],
 )

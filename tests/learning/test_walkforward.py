@@ -230,7 +230,7 @@ def test_selected_features_are_noted_by_name(events):
     found = walkforward.train(events, STANDINGS, stacked(model="elastic_net", select=Selection(degraded_features=1)))
     chosen = found.notes.filter(pl.col("layer") == "features")
     assert chosen["what"].to_list() == ["1 of 3"] * 3
-    assert chosen["why"].to_list() == ["signal"] * 3
+    assert chosen["features"].to_list() == [["signal"]] * 3
     assert found.artefact.preparation.columns.tolist() == [0]
 
 

@@ -32,8 +32,8 @@ def left_out(made: Candidate) -> Told:
 
 def chosen_features(made: Candidate) -> Told:
     """How often each feature was chosen."""
-    rows = _notes(made).filter(pl.col("layer") == "features").with_columns(feature=pl.col("why").str.split(", "))
-    counts = rows.explode("feature").group_by("feature").agg(chosen_in=pl.len(), folds=FOLDS)
+    rows = _notes(made).filter(pl.col("layer") == "features").select("fold", feature="features")
+    counts = rows.explode("feature").drop_nulls().group_by("feature").agg(chosen_in=pl.len(), folds=FOLDS)
     table = counts.sort("chosen_in", "feature", descending=[True, False])
     if table.is_empty():
         return Told(None, "Every fold trained on all features: `learning.select` is null.", table)
