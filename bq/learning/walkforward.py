@@ -172,7 +172,8 @@ def _layer_rows(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int) -> pl
 def _note_rows(job: Job, fitted: Fitted, number: int, features: FeatureSet) -> list[dict[str, Any]]:
     """The notes of one model as rows of NOTES; the first names the features that were selected, where some were."""
     columns = fitted.model.preparation.columns
-    notes = [dict(zip(("layer", "what", "why"), note, strict=True)) for note in fitted.model.notes]
+    names = ("layer", "what", "why")
+    notes: list[dict[str, Any]] = [dict(zip(names, note, strict=True)) for note in fitted.model.notes]
     if columns is not None:
         chosen = [features.columns[column] for column in columns]
         counts = f"{len(chosen)} of {len(features.columns)}"
