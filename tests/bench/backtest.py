@@ -90,7 +90,8 @@ def _market(symbols: int, days: int) -> tuple[BarMatrix, Array]:
     index = calendar.filter(calendar >= FIRST).head(days).to_numpy().astype("datetime64[D]")
     parts = [np.ascontiguousarray(part[:, 1:].T) for part in made[:5]]
     names = tuple(f"S{i:03d}" for i in range(symbols))
-    return BarMatrix(names, index, *parts, quoted=parts[3], adj=np.ones_like(parts[3])), made.close[:, 0]
+    close, volume = parts[3:]
+    return BarMatrix(names, index, *parts, quoted=close, turnover=close * volume), made.close[:, 0]
 
 
 def _prepared(bars: BarMatrix, benchmark: Array) -> Prepared:

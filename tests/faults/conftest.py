@@ -1,6 +1,7 @@
 """A real run in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,11 @@ CHILD = Path(__file__).with_name("waiting_child.py")
 SECONDS = 60
 
 
+def _hears() -> None:
+    """A hangup is ignored by whatever runs under nohup, and by its children: not by this one."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def started(tmp_path):
     """A function that starts a real run, in a session of its own, and returns its process when it waits in `where`."""
@@ -25,7 +31,7 @@ def started(tmp_path):
         for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
             environment.pop(name, None)
         command = [*prefix, sys.executable, str(CHILD), where, str(tmp_path / "ready"), str(tmp_path / "go")]
-        process = subprocess.Popen(command, env=environment, start_new_session=True, **options)
+        process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_hears, **options)
         processes.append(process)
         end = time.monotonic() + SECONDS
         while not (tmp_path / "ready").exists():

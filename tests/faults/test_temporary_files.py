@@ -21,18 +21,20 @@ ROOTS = ("TMPDIR", "JOBLIB_TEMP_FOLDER")
 
 @pytest.fixture(autouse=True)
 def roots(tmp_path, monkeypatch):
-    """Temporary folders of this test alone, and a home."""
+    """Temporary folders of this test alone, short enough for sockets of its children, and a home."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path / "home"))
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD"):
         monkeypatch.delenv(name, raising=False)
-    found = {name: tmp_path / name for name in ROOTS}
+    short = tempfile.TemporaryDirectory(prefix="bq-t-", dir="/tmp")
+    found = {name: Path(short.name) / name for name in ROOTS}
     for name, folder in found.items():
         folder.mkdir()
         monkeypatch.setenv(name, str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(temporary, "LONGEST", 1000)  # the folder of a test may be longer than any user's
     monkeypatch.setattr(protocol, "git_state", dict)
-    return found
+    yield found
+    short.cleanup()
 
 
 @pytest.fixture
