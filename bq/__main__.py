@@ -39,6 +39,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
 }
 
 FEW_FILES = 256
+RESERVE = 1 << 24  # bytes of address space given back before it is said that there is no more
 
 
 def main(arguments: list[str]) -> int:
@@ -64,6 +65,7 @@ def guarded(work: Callable[[], None]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: not every terminal has every character
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # worker processes are the unit of parallelism
+    reserve = bytearray(RESERVE)
     try:
         work()
     except BQError as error:
@@ -79,6 +81,7 @@ def guarded(work: Callable[[], None]) -> int:
     except (MemoryError, ImportError, RuntimeError) as error:  # the last two: libraries that can load nothing more
         if not isinstance(error, MemoryError) and not _limited():
             raise
+        del reserve  # what says so needs some memory too
         log.log.error("the process may hold no more memory or files: raise `ulimit -v` and `ulimit -n` (%s)", error)
         log.log.debug("", exc_info=True)
         return 1
