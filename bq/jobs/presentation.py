@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import polars as pl
+
 from bq.core.namespace import Namespace, Tier
 from bq.jobs.request import Request
 from bq.learning import metrics
-from bq.runs.verdict import Decision, Figure, Part, Table, Verdict, Without
+from bq.runs.verdict import Decision, Figure, Part, Running, Table, Verdict, Without
 from bq.serving import gates, ready, verdict_text
 from bq.serving.candidate import Candidate
 from bq.strategies.component import EARNINGS, Kind
+
+DRAWN = 300  # sessions of a running sum: more than a line of a screen can show
 
 
 def present(
@@ -42,6 +46,7 @@ def present(
         second_components=seconds,
         table=_table(made, request),
         figure=_figure(ours),
+        running=_running(ours, made, request),
         without=list(without),
     )
 
@@ -75,6 +80,27 @@ def _figure(ours: gates.Verdict) -> Figure | None:
         return None
     found = Figure(name=net.of, value=net.value, low=net.low, high=net.high)
     return found.model_copy(update={"baseline": uplift.baseline, "baseline_is": Tier.RULE.label})
+
+
+def _running(ours: gates.Verdict, made: Candidate, request: Request) -> Running | None:
+    """Running sums of what the gate compares, at most DRAWN sessions of them."""
+    net = ours.part(Kind.NET)
+    if net is None:
+        return None
+    pairs = metrics.versus(made.own_oos, request.strategy, request.settings).sort("session")
+    names = ("model", "baseline", "everything")
+    sums = pairs.select("session", pl.int_range(1, pl.len() + 1).alias("n"), pl.col(names).fill_null(0.0).cum_sum())
+    shown = sums.gather_every(-(-len(sums) // DRAWN))
+    shown = pl.concat([shown, sums.tail(1)]).unique("session", maintain_order=True)
+    return Running(
+        of=net.of,
+        sessions=shown["session"].to_list(),
+        model=shown["model"].to_list(),
+        rule=shown["baseline"].to_list(),
+        everything=shown["everything"].to_list(),
+        low=[] if net.low is None else (shown["n"] * net.low).to_list(),
+        high=[] if net.high is None else (shown["n"] * net.high).to_list(),
+    )
 
 
 def _table(made: Candidate, request: Request) -> Table:

@@ -1,5 +1,6 @@
 """The verdict of a gate as stored in a run: facts, and the text that they were shown as."""
 
+import datetime as dt
 from enum import StrEnum
 from typing import Any
 
@@ -52,6 +53,18 @@ class Figure(Facts):
     baseline_is: str = ""
 
 
+class Running(Facts):
+    """What was earned so far, session by session: running sums over the out-of-sample sessions."""
+
+    of: str  # what is summed, such as the net outcome of the top 5
+    sessions: list[dt.date]
+    model: list[Number]
+    rule: list[Number]  # the rule score
+    everything: list[Number]  # taking every event
+    low: list[Number]  # of the model's interval: its bounds a session times the sessions so far
+    high: list[Number]
+
+
 class Split(StrEnum):
     """By what events are told apart."""
 
@@ -83,6 +96,7 @@ class Verdict(Record):
     second_components: list[Part] = []
     table: Table = Table()
     figure: Figure | None = None
+    running: Running | None = None  # None of a run that kept none
     without: list[Without] = []  # the largest contributors of each split, in order; empty of a run that kept none
 
     @classmethod

@@ -27,7 +27,7 @@ from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
-from bq.workbench import hangs
+from bq.workbench import first, hangs, svg
 from bq.workbench.glossary import Linker
 from bq.workbench.sanitize import clean
 
@@ -60,6 +60,8 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
             run=run,
             verdict=verdict,
             hangs=hangs,
+            first=first,
+            svg=svg,
             bodies=bodies,
             contents=contents,
             terms=Linker(),

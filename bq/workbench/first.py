@@ -1,0 +1,98 @@
+"""What the first screen of a report says: the verdict in a sentence, and six figures beside what they are held against."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bq.runs.verdict import Decision, Part, Verdict
+from bq.strategies.component import Component, Kind
+
+DONE = {
+    Decision.DEPLOYED: "The new model is deployed",
+    Decision.KEPT: "The new model is not deployed",
+    Decision.QUICK_LOOK: "A quick look, which deploys nothing",
+    Decision.PASSED: "The tuned parameters passed",
+    Decision.REJECTED: "The tuned parameters are rejected",
+    Decision.DONE: "Done",
+}
+SHOWN = 6
+
+
+class Cell(NamedTuple):
+    """One figure of the strip."""
+
+    name: str
+    value: str
+    beside: str  # interval, baseline or threshold
+
+
+def sentence(verdict: Verdict) -> str:
+    """What was decided and what stands against it, for somebody who reads this for the first time; or nothing."""
+    parts = [part for part in verdict.components if part.facts is not None]
+    if not parts:
+        return ""
+    done, failed = DONE[verdict.decision], [part for part in parts if not part.holds]
+    earned = verdict.part(Kind.NET)
+    because = f": {_earned(earned.facts)}" if earned is not None and earned.facts is not None else ""
+    if not failed:
+        return f"{done}{because}. All {len(parts)} conditions of the gate hold."
+    return f"{done}{because}. {len(failed)} of the gate's {len(parts)} conditions {_do(len(failed))} not hold."
+
+
+def _earned(net: Component) -> str:
+    if net.value is None:
+        return "there is no figure for what it would have earned"
+    lower = "" if net.low is None else f"; its lower bound, {net.low:+.3f}, must be above 0"
+    return f"on sessions it was not trained on, its {net.of} was {net.value:+.3f} on average{lower}"
+
+
+def _do(count: int) -> str:
+    return "does" if count == 1 else "do"
+
+
+def strip(verdict: Verdict) -> list[Cell]:
+    """At most six figures: what is earned first, then how sure that is, then what it rests on."""
+    known = {part.facts.kind: part for part in verdict.components if part.facts is not None}
+    cells = [make(known[kind]) for kind, make in CELLS.items() if kind in known]
+    return cells[:SHOWN]
+
+
+def _bound(part: Part) -> Cell:
+    c = part.facts
+    assert c is not None
+    interval = "no interval" if c.low is None or c.high is None else f"[{c.low:+.3f}, {c.high:+.3f}]"
+    beside = "" if c.baseline is None else f", rule score {c.baseline:+.3f}"
+    return Cell(NAMES[c.kind].format(of=c.of), _signed(c.value), interval + beside)
+
+
+def _of_threshold(form: str, words: str) -> Callable[[Part], Cell]:
+    def cell(part: Part) -> Cell:
+        c = part.facts
+        assert c is not None
+        shown, asked = ("no figure" if value is None else format(value, form) for value in (c.value, c.threshold))
+        return Cell(part.name, shown, f"{words} {asked}")
+
+    return cell
+
+
+def _signed(value: float | None) -> str:
+    return "no figure" if value is None else f"{value:+.3f}"
+
+
+NAMES = {
+    Kind.NET: "{of}, mean",
+    Kind.UPLIFT: "uplift over the rule score",
+    Kind.CHANGED_RECIPE: "uplift over the recipe of what is deployed",
+}
+CELLS: dict[Kind, Callable[[Part], Cell]] = {
+    Kind.NET: _bound,
+    Kind.UPLIFT: _bound,
+    Kind.CHANGED_RECIPE: _bound,
+    Kind.SHARPE: _of_threshold(".2f", "a year; must exceed"),
+    Kind.DEFLATED_SHARPE: _of_threshold(".3f", "probability of being above 0; at least"),
+    Kind.DRAWDOWN: _of_threshold(".2f", "at most"),
+    Kind.PORTFOLIO_DRAWDOWN: _of_threshold(".1%", "must be below"),
+    Kind.ARTEFACT: _of_threshold("+.3f", "at least"),
+    Kind.CALIBRATION: _of_threshold(".3f", "at most"),
+    Kind.SAMPLE_EVENTS: _of_threshold(",.0f", "at least"),
+    Kind.SAMPLE_TIME: _of_threshold(",.0f", "days; at least"),
+}
