@@ -7,10 +7,10 @@ from bq import runs
 from bq.jobs import trigger
 from bq.jobs.request import Request
 from bq.runs import Run
-from bq.runs.verdict import Figure, Verdict
+from bq.runs.verdict import Verdict
 from bq.serving import journal, ledger, registry
 from bq.workbench import screen
-from bq.workbench.phrases import counted
+from bq.workbench.phrases import counted, figure_text
 
 Place = tuple[Any, ...]  # sorts: a time, and numbers where the clock says nothing
 
@@ -75,7 +75,7 @@ def _attempt(row: dict[str, Any], run: Run | None, causes: dict[str, str]) -> En
         row["run_id"],
         f"({_why(run, causes) if run else 'its folder is gone'})",
         counted(row["events"], "event"),
-        _told(verdict.figure) if verdict and verdict.figure else "",
+        figure_text(verdict.figure) if verdict and verdict.figure else "",
         verdict.headline if verdict else "",
     )
     return Entry(row["finished_utc"], row["namespace"], row["decision"], " · ".join(filter(None, parts)))
@@ -103,15 +103,6 @@ def _change(row: dict[str, Any]) -> Entry:
 
 def _name(model_id: str | None) -> str:
     return "the rule score" if model_id in (None, registry.NONE) else model_id
-
-
-def _told(figure: Figure) -> str:
-    """The figure that the gate decides by: the candidate's, with its interval, and what it must beat."""
-    value, low, high, baseline = (
-        "no figure" if number is None else f"{number:+.3f}"
-        for number in (figure.value, figure.low, figure.high, figure.baseline)
-    )
-    return f"{figure.name}: {value} [{low}, {high}], {figure.baseline_is} {baseline}"
 
 
 def _causes(made: list[Run]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from bq.runs.read import Run
 from bq.serving.model_records import Pointer
 from bq.strategies.events import NOTICES
 from bq.workbench.glossary import Linker
+from bq.workbench.phrases import figure_text
 from bq.workbench.report import COLOURS, environment
 
 
@@ -37,5 +38,15 @@ def _line(folder: Path, run: Run | BadData) -> dict[str, Any]:
         | {
             "headline": headline,
             "report": run.report.is_file(),
+            "figure": _figure(run),
         }
     )
+
+
+def _figure(run: Run) -> str:
+    """What the candidate of a run earned, with its interval and its baseline; empty where no gate judged one."""
+    try:
+        figure = run.verdict.figure if run.verdict else None
+    except BadData:
+        return "verdict.json cannot be read"
+    return figure_text(figure) if figure else ""

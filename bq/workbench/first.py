@@ -1,4 +1,4 @@
-"""What the first screen of a report says: the verdict in a sentence, and six figures beside what they are held against."""
+"""What the first screen of a report says: the verdict in a sentence, and six figures beside their thresholds."""
 
 from collections.abc import Callable
 from typing import NamedTuple

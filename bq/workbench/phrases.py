@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from bq.runs.verdict import Figure
+
 NO_EVENTS = "There are no events, so there is nothing to read."
 NO_OUTCOMES = "No event has an outcome yet, so there is nothing to read."
 
@@ -44,3 +46,12 @@ def interval(low: float | None, high: float | None) -> str:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "(too few sessions for an interval)"
     return f"[{low:+.3f}, {high:+.3f}]"
+
+
+def figure_text(figure: Figure) -> str:
+    """The figure that the gate decides by: the candidate's, with its interval, and what it must beat."""
+    value, low, high, baseline = (
+        "no figure" if number is None else f"{number:+.3f}"
+        for number in (figure.value, figure.low, figure.high, figure.baseline)
+    )
+    return f"{figure.name}: {value} [{low}, {high}], {figure.baseline_is} {baseline}"

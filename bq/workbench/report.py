@@ -34,6 +34,11 @@ from bq.workbench.sanitize import clean
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
+SURVIVORS = (
+    "Survivors only: the bundled stocks are companies that lived to the end of their data, which flatters whatever "
+    "buys them."
+)
+BUNDLED = ("bundled", "bundled_bars")
 COLOURS = {
     **dict.fromkeys(("deployed", "passed"), "green"),
     **dict.fromkeys(("rejected", "cancelled"), "amber"),
@@ -69,6 +74,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
             unreadable=shown.unreadable,
             figures=[_inline_json(figure) for figure in shown.figures],
             source_notice=NOTICES.get(run.source),
+            survivors=SURVIVORS if run.parameters.get("market", {}).get("source") in BUNDLED else "",
             colours=COLOURS,
             parameters=to_yaml(run.parameters) if run.parameters else "",
             **_scripts(),

@@ -1,0 +1,100 @@
+"""The first screen of a report: the sentence, the six figures and the two drawings, from the facts of a verdict."""
+
+import datetime as dt
+import itertools
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from bq.runs.verdict import Decision, Part, Running, Verdict
+from bq.strategies.component import Component, Kind, Missing
+from bq.workbench import first, svg
+
+NET = Component(kind=Kind.NET, holds=False, of="net ROI of the top 5", value=-0.02, low=-0.08, high=0.04, threshold=0.0)
+UPLIFT = Component(kind=Kind.UPLIFT, holds=True, value=0.05, low=0.01, high=0.09, threshold=0.0, baseline=-0.07)
+SAMPLE = Component.asked(Kind.SAMPLE_EVENTS, False, Missing(events=150), value=50, threshold=200)
+
+
+def verdict(*facts, decision=Decision.KEPT, **more):
+    parts = [Part(name=one.kind, holds=one.holds, statement="as it is", facts=one) for one in facts]
+    return Verdict(decision=decision, headline="as before", components=parts, **more)
+
+
+def running(n=5, **more):
+    days = [dt.date(2020, 1, 1) + dt.timedelta(days=place) for place in range(n)]
+    line = [0.1 * place for place in range(n)]
+    facts = {"of": "net", "model": line, "rule": line, "everything": line, "low": line, "high": line}
+    return Running(sessions=days, **(facts | more))
+
+
+def test_the_sentence_says_what_was_decided_by_how_much_and_how_many_conditions_stand_against_it():
+    assert first.sentence(verdict(NET, UPLIFT, SAMPLE)) == (
+        "The new model is not deployed: on sessions it was not trained on, its net ROI of the top 5 was -0.020 on "
+        "average; its lower bound, -0.080, must be above 0. 2 of the gate's 3 conditions do not hold."
+    )
+    assert first.sentence(verdict(UPLIFT, decision=Decision.DEPLOYED)) == (
+        "The new model is deployed. All 1 conditions of the gate hold."
+    )
+
+
+def test_a_verdict_of_an_older_version_without_facts_has_no_sentence_and_no_figures():
+    old = Verdict(decision="kept", headline="h", components=[Part(name="net", holds=False, statement="-0.020")])
+    assert first.sentence(old) == "" and first.strip(old) == []
+
+
+def test_the_strip_shows_at_most_six_figures_each_beside_its_interval_baseline_or_threshold():
+    every = [Component(kind=kind, holds=True, value=1.0, low=0.5, high=2.0, threshold=0.0) for kind in first.CELLS]
+    cells = first.strip(verdict(*every))
+    assert len(cells) == 6 and all(cell.beside for cell in cells)
+    assert first.strip(verdict(UPLIFT))[0][1:] == ("+0.050", "[+0.010, +0.090], rule score -0.070")
+
+
+def shapes(drawing):
+    return ET.fromstring(re.search("<svg.*</svg>", str(drawing), re.S)[0])
+
+
+@pytest.mark.parametrize(("value", "side"), [(-1.0, "left"), (1.0, "right")])
+def test_the_threshold_stands_in_the_middle_and_an_interval_on_its_own_side(value, side):
+    facts = Component(kind=Kind.NET, holds=value > 0, value=value, low=value - 0.5, high=value + 0.5, threshold=0.0)
+    drawn = {
+        line.get("class"): line for line in shapes(svg.interval(Part(name="", holds=True, statement="", facts=facts)))
+    }
+    assert float(drawn["threshold"].get("x1")) == svg.WIDTH / 2
+    ends = [float(drawn["interval"].get(name)) for name in ("x1", "x2")]
+    assert min(ends) >= 0 and max(ends) <= svg.WIDTH
+    assert all((end > svg.WIDTH / 2) == (side == "right") for end in ends)
+
+
+def test_a_component_without_figures_is_not_drawn():
+    assert svg.interval(Part(name="", holds=None, statement="")) == ""
+    unknown = Component(kind=Kind.NET, holds=None, value=None, threshold=0.0)
+    assert svg.interval(Part(name="", holds=None, statement="", facts=unknown)) == ""
+
+
+def test_every_line_of_the_running_result_begins_left_ends_right_and_stays_inside():
+    drawn = shapes(svg.running(running(9)))
+    for name in ("model", "rule", "everything"):
+        line = next(one for one in drawn if one.get("class") == name)
+        points = [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
+        assert points[0][0] == 0 and points[-1][0] == svg.WIDTH and len(points) == 9
+        assert all(0 <= y <= svg.HEIGHT for _, y in points)
+
+
+def test_what_is_not_finite_is_a_gap_and_one_session_is_no_line():
+    gap = svg.running(running(5, model=[0.0, None, 0.2, 0.3, None]))
+    model = next(one for one in shapes(gap) if one.get("class") == "model")
+    assert len(model.get("points").split()) == 3
+    assert svg.running(running(1)) == ""
+
+
+def test_text_of_a_run_stays_text():
+    assert "<script" not in svg.running(running(of="<script>alert(1)</script>"))
+
+
+@pytest.mark.parametrize("values", [[-1.2, 3.4], [0.0], [1e-9, 2e-9], [-5e6, 5e6], [float("nan"), 1.0]], ids=str)
+def test_steps_enclose_the_values_evenly_and_are_few(values):
+    found = svg.steps(values)
+    finite = [value for value in values if value == value]
+    assert found[0] <= min(finite) and found[-1] >= max(finite) and 2 <= len(found) <= 7
+    assert len({round((b - a) / (found[1] - found[0]), 6) for a, b in itertools.pairwise(found)}) == 1
