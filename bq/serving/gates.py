@@ -22,6 +22,7 @@ from bq.serving.onnx import TOLERANCE, Parity
 from bq.stats import drawdown
 from bq.stats.blocks import Blocks, block_length
 from bq.stats.rank_ic import spearman
+from bq.strategies import policy
 from bq.strategies.component import Component, Kind, Missing, of_interval
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
@@ -87,7 +88,7 @@ def decide(
 
 
 def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: Strategy, settings: Settings) -> Verdict:
-    """Judge a success-probability model against the deployed one, by what trades above its threshold earn.
+    """Judge a success-probability model against the deployed one, by what the policy earns when it ranks by it.
 
     Each out-of-sample event has the threshold that the training of its fold chose.
     """
@@ -95,9 +96,9 @@ def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: St
     if task is None:
         raise BadParameters(f"{strategy.name}: must have a second tier to be judged, but has none.")
     rule = strategy.value.earned(oos, "score", settings).rename({"value": "baseline"})
-    ours = success_values(oos, task).rename({"value": "model"})
+    ours = success_values(oos, task, settings).rename({"value": "model"})
     pairs = ours.join(rule, on="session", how="left", maintain_order="left")
-    traded = oos[task.probability] >= oos["threshold"]
+    traded = policy.traded(oos, task.probability, settings.policy.k)
     net = blocks(oos, settings).mean(pairs["model"].to_numpy())
     sample: dict[str, Any] = {
         "baseline": oos["outcome"].mean(),
@@ -111,11 +112,9 @@ def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: St
     return _judge(found, incumbent, pairs, shown, Tier.SECOND, task=task, settings=settings)
 
 
-def success_values(oos: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """Mean outcome of trades at or above their threshold: session, value; null where none was taken."""
-    traded = pl.col(task.probability) >= pl.col("threshold")
-    net = pl.when(traded).then(pl.col("outcome")).mean()
-    return oos.group_by("session").agg(value=net).sort("session")
+def success_values(oos: pl.DataFrame, task: Task, settings: Settings) -> pl.DataFrame:
+    """What the policy earned when it ranks by the probability of success: session, value."""
+    return policy.earned(oos, task.probability, settings.policy.k)
 
 
 def _by_probability(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:

@@ -147,6 +147,7 @@ def _by_priority(answer: pl.DataFrame) -> pl.DataFrame:
         why_not_champion=pl.when(none).then(pl.coalesce("why_not_champion", pl.lit(WhyNot.IN_SAMPLE.value))),
         in_sample=pl.lit(False),
         threshold=pl.lit(None, pl.Float64),
+        most_a_session=pl.lit(None, pl.Int32),
         should_trade=pl.col("priority").is_not_null(),
         percentile=pl.col("priority").rank("max").over("session") / pl.len().over("session"),
     )

@@ -6,7 +6,7 @@ from toy_strategy import TOY, toy_events, toy_settings
 
 from bq.learning.combinatorial import backtest_paths
 
-SETTINGS = toy_settings(gate={"top_k": 2})
+SETTINGS = toy_settings(policy={"k": 2})
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from bq.serving.gates import Incumbent, Verdict
 from bq.serving.onnx import Parity
 from bq.strategies.component import Component, Kind
 
-GATE = Gate(top_k=3, draws=1000)
+GATE = Gate(draws=1000)
 WHOLE = Parity(rows=10_000, largest_difference=2e-7, flips=0)
 UPLIFT, NET, DRAWDOWN, CHANGED_RECIPE = Kind.UPLIFT, Kind.NET, Kind.DRAWDOWN, Kind.CHANGED_RECIPE
 TIME, EVENTS, CALIBRATION, PARITY = Kind.SAMPLE_TIME, Kind.SAMPLE_EVENTS, Kind.CALIBRATION, Kind.PARITY
@@ -32,7 +32,7 @@ def better(**changes) -> pl.DataFrame:
 
 def toy(gate: Gate):
     """Settings with this gate."""
-    return toy_settings().model_copy(update={"gate": gate})
+    return toy_settings(policy={"k": 3}).model_copy(update={"gate": gate})
 
 
 def decide(oos=None, newest=None, incumbent=None, parity=WHOLE, *, settings=GATE, trials=None) -> Verdict:
@@ -180,7 +180,7 @@ def test_what_too_few_blocks_need_is_what_makes_the_bound_hold_too(mean, low, ne
 
     sample = pl.DataFrame({"session": [dt.date(2020, 1, 1), dt.date(2020, 4, 10)]})
     interval = Interval(mean, low, 2 * mean - low, 30, 10.0)
-    found = bounds.bound(UPLIFT, interval, 0.0, Gate(top_k=1, min_blocks=20), sample, of="x", baseline=0.0)
+    found = bounds.bound(UPLIFT, interval, 0.0, Gate(min_blocks=20), sample, of="x", baseline=0.0)
     assert found.holds is None and verdict_text.part(found).needed == needed
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bq.strategies import policy
 from bq.strategies.backtester import Backtester
 from bq.strategies.breakout.build import NAME, build, schedule
 from bq.strategies.breakout.comparison import evaluation
@@ -12,7 +13,6 @@ from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.quality import backtested, priority, reason
 from bq.strategies.breakout.search import RANGES, scorer
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.strategies.breakout.value import value, value_name
 from bq.strategies.contract import Strategy, Table, Value, Views
 from bq.strategies.task import Task
 
@@ -44,7 +44,7 @@ STRATEGY = Strategy(
         ),
     ),
     task=task,
-    value=Value(earned=value, name=value_name),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net R")),
     views=Views(exhibits=exhibits),
     backtester=Backtester(
         run=backtested,

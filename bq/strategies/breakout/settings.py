@@ -122,7 +122,9 @@ class BreakoutSettings(Settings):
 
     comments: ClassVar = {
         "market.source": "bundled_bars: five stocks with whole bars, 2000-2013, and two indices; files: yours",
-        "gate.margin": "R a trade by which the lower bound of the uplift must exceed the rule score",
+        "policy.k": "most signals a session; null: all above the threshold, as far as `risk` has room for them",
+        "policy.above": "R that must be exceeded by what a model expects, net of costs",
+        "gate.margin": "R a session by which the lower bound of the uplift must exceed the rule score",
     }
     older: ClassVar = {
         "ml.model_path": "the deployed model is found by itself, in models/. Take the line out.",

@@ -55,6 +55,13 @@ def value(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings
     return run.periods.select("session", value="net")
 
 
+def chosen(predictions: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.DataFrame:
+    """The predictions that the portfolio by column `by` holds, with `weight`: the book is the policy."""
+    held = backtest(predictions, by, settings).weights.filter(pl.col("weight") != 0.0)
+    rows = predictions.join(held, on=["session", "symbol"])
+    return rows.sort("session", "weight", "event_id", descending=[False, True, False])
+
+
 def contributions(predictions: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.DataFrame:
     """What each name added to the net return of each rebalance of the portfolio by column `by`: session, symbol, value.
 

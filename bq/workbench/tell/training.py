@@ -9,6 +9,7 @@ from bq.learning import direct_regression, metrics, summaries
 from bq.learning.walkforward import Training
 from bq.serving import candidate, gates
 from bq.stats.rank_ic import rank_ic as ic_by_session
+from bq.strategies.policy import EXPECTED, SCORE
 from bq.strategies.task import Task
 from bq.workbench import plots, reading
 from bq.workbench.exhibits import Exhibits, exhibits
@@ -182,14 +183,14 @@ def importance(training: Training, settings: Settings) -> Told:
 
 def chosen(training: Training, settings: Settings) -> str:
     """What the events that the model would trade earned, beside all of them."""
-    own, least = _own(training, settings), strategies.get(settings.strategy).task(settings).trade_above
-    taken = own.filter(pl.col("expected") > least)["outcome"]
-    if taken.is_empty():
-        return f"The expected outcome is above {least:g} for none of {reading.counted(len(own), 'event')}."
+    own, value = _own(training, settings), strategies.get(settings.strategy).value
+    model, rule = (value.chosen(own, by, settings)["outcome"] for by in (EXPECTED, SCORE))
+    if model.is_empty():
+        return f"The model would trade none of {reading.counted(len(own), 'event')}."
     return (
-        f"The expected outcome is above {least:g} for {len(taken):,} of {reading.counted(len(own), 'event')}. Their "
-        f"mean outcome is {taken.mean():+.4f}, {(taken > 0).mean():.0%} are above 0; the mean of all is "
-        f"{own['outcome'].mean():+.4f}."
+        f"The model would trade {len(model):,} of {reading.counted(len(own), 'event')}, the rule score {len(rule):,}. "
+        f"The mean outcome of the model's trades is {model.mean():+.4f}, {(model > 0).mean():.0%} are above 0; that of "
+        f"all events is {own['outcome'].mean():+.4f}."
     )
 
 
