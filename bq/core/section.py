@@ -89,7 +89,7 @@ def defaults(model: type[BaseModel]) -> dict[str, Any]:
     return found
 
 
-def renamed(values: dict[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
+def renamed(values: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
     """Values by the names of today; a value that has the new name already keeps it.
 
     moved : dotted name of before, `section.name` as the new one.

@@ -1,6 +1,7 @@
 """The sections that every parameter file has. A strategy adds its own by subclassing `Settings`."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -302,10 +303,13 @@ class Settings(Section):
     tuning: Tuning = Tuning()
     run: Run = Run()
 
-    @model_validator(mode="before")
     @classmethod
-    def _by_the_names_of_today(cls, values: Any) -> Any:
-        return renamed(values, cls.moved) if isinstance(values, dict) else values
+    def recorded(cls, parameters: Mapping[str, Any]) -> Self:
+        """The settings that a run or a model recorded as JSON's values, whichever version did.
+
+        Raises ValidationError or BadParameters where today's classes do not know them.
+        """
+        return cls.model_validate_json(json.dumps(renamed(parameters, cls.moved)))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -76,8 +76,7 @@ def incumbent_recipe(artefact: Artefact, strategy: Strategy) -> str:
     Where today's code does not know the parameters, it is the digest stored with the model.
     """
     try:
-        stored = files.canonical_json(artefact.card.parameters)  # as JSON, where a date is text
-        return recipe_digest(strategy.settings.model_validate_json(stored))
+        return recipe_digest(strategy.settings.recorded(artefact.card.parameters))
     except (ValidationError, BadParameters):
         return artefact.bundle.recipe
 

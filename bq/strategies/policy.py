@@ -63,9 +63,9 @@ def earned(predictions: pl.DataFrame, by: str | None, k: int | None) -> pl.DataF
     """
     if by is None:
         return predictions.group_by("session").agg(value=pl.col("outcome").mean()).sort("session")
-    rows = predictions.select("session", "outcome", weight=1.0 / _slots(k), traded=traded(predictions, by, k))
-    value = pl.when("traded").then(pl.col("weight") * pl.col("outcome")).otherwise(0.0).sum()
-    return rows.group_by("session").agg(value=value).sort("session")
+    held = pl.when(traded(predictions, by, k)).then(1.0 / _slots(k)).otherwise(0.0)
+    rows = predictions.select("session", "event_id", value=held * pl.col("outcome")).sort("session", "event_id")
+    return rows.group_by("session", maintain_order=True).agg(pl.col("value").sum())
 
 
 def _slots(k: int | None) -> pl.Expr:

@@ -42,7 +42,7 @@ def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
     limit, trade = f"the {row['threshold']:g} threshold", row["should_trade"]
     if row["tier"] == Tier.CHAMPION:
         value, above = row["expected"], row["expected"] > row["threshold"]
-        said = f"expected {strategy.task(settings).expected} {value:.3f}, {'above' if above else 'not above'} {limit}"
+        said = f"expected {strategy.task(settings).expected} {value:.3f}, {'above' if above else 'below'} {limit}"
     elif strategy.success is not None and row["tier"] == Tier.SECOND:
         value = row["class_probabilities"][-1]
         above = value >= row["threshold"]
