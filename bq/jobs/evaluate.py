@@ -153,7 +153,8 @@ def _portfolio(
     """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
     strategy, settings = request.strategy, request.settings
     said = out_of_sample.probabilities(events, strategy, settings, champion)
-    own = said.with_columns(probability=pl.when(pl.col("predicted_by") == Predictor.CHAMPION.value).then("probability"))
+    by_champion = pl.col("predicted_by") == Predictor.CHAMPION.value
+    own = said.with_columns(pl.when(by_champion).then(name).alias(name) for name in ("probability", "traded"))
     known = said.filter(pl.col("probability").is_not_null())
     window, later = "The untouched window", _day_after(champion.trained_through)
     found = backtester.evaluation(data, settings, own, start=later, title=window)
