@@ -64,9 +64,9 @@ def params(
     >>> settings = bq.params("butterfly", symbols="AAPL,MSFT", last="2018-12-31", folds=4)
     >>> settings.market.symbols, settings.learning.folds, settings.policy.k
     (['AAPL', 'MSFT'], 4, 5)
-    >>> bq.params("breakout", top_k=3)
+    >>> bq.params("forecast", top_k=3)
     Traceback (most recent call last):
-    bq.core.errors.BadParameters: `top_k` must be 0 for breakout, but got 3: it does not choose so many a session.
+    bq.core.errors.BadParameters: `top_k` must be 0 for forecast, but got 3: it does not choose so many a session.
     """
     found, file = strategies.get(strategy), Path(path or paths.parameters(strategy))
     if run_dir:

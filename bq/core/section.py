@@ -90,7 +90,7 @@ def defaults(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def renamed(values: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
-    """Values by the names of today; a value that has the new name already keeps it.
+    """Values by the names of today. A value that has the new name already keeps it, and a null is left out.
 
     moved : dotted name of before, `section.name` as the new one.
 
@@ -102,5 +102,6 @@ def renamed(values: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, An
         held, target = found.get(old_section), found.get(section, {})
         if isinstance(held, dict) and old in held and isinstance(target, dict):
             found[old_section] = {own: value for own, value in held.items() if own != old}
-            found[section] = {name: held[old], **target}
+            if held[old] is not None:
+                found[section] = {name: held[old], **target}
     return found

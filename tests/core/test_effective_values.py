@@ -24,12 +24,12 @@ COLUMNS = {"market.columns": {}, "policy.above": 0.0}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
     "butterfly": {**COLUMNS, "structure.min_wing_sigmas": 0.25, "costs.max_cost_share": 0.4},
     "forecast": COLUMNS,
-    "breakout": COLUMNS,
+    "breakout": {**COLUMNS, "policy.k": 4},
 }
 
 
 def by_todays_names(values: dict) -> dict:
-    """What 0.1 wrote, with `gate.top_k` as `policy.k`."""
+    """What 0.1 wrote, with `gate.top_k` as `policy.k`; null where it did not apply."""
     gate = dict(values.get("gate", {}))
     moved = {"policy": {"k": gate.pop("top_k")}} if "top_k" in gate else {}
     return {**values, **({"gate": gate} if gate else {}), **moved}

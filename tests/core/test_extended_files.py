@@ -213,7 +213,7 @@ OLDER = {
     ),
     "a newer override": ({"mine.yaml": "strategy: butterfly\ngate: {top_k: 3}\n"}, "policy.k=4", 4),
     "an older override": ({"mine.yaml": "strategy: butterfly\npolicy: {k: 2}\n"}, "gate.top_k=4", 4),
-    "nothing": ({"mine.yaml": "strategy: butterfly\ngate: {top_k: null}\n"}, "", None),
+    "nothing": ({"mine.yaml": "strategy: butterfly\ngate: {top_k: null}\n"}, "", 5),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from bq.core.section import Affects, Section
-from bq.core.settings import Gate, Learning, Market, NotNegative, Positive, Settings, Share, Stack
+from bq.core.settings import Gate, Learning, Market, NotNegative, Policy, Positive, Settings, Share, Stack
 
 TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Clearance = Annotated[float, Field(ge=0, le=0.1)]
@@ -122,7 +122,7 @@ class BreakoutSettings(Settings):
 
     comments: ClassVar = {
         "market.source": "bundled_bars: five stocks with whole bars, 2000-2013, and two indices; files: yours",
-        "policy.k": "most signals a session; null: all above the threshold, as far as `risk` has room for them",
+        "policy.k": "most signals a session, half of `risk.max_positions`; null: all above the threshold",
         "policy.above": "R that must be exceeded by what a model expects, net of costs",
         "gate.margin": "R a session by which the lower bound of the uplift must exceed the rule score",
     }
@@ -153,6 +153,7 @@ class BreakoutSettings(Settings):
         newest_days=365,
         stack=Stack(meta="elastic_net"),
     )
+    policy: Policy = Policy(k=4)
     gate: Gate = Gate(min_deflated_probability=0.95)
 
     @model_validator(mode="after")
