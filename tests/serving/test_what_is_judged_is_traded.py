@@ -14,7 +14,7 @@ from toy_strategy import TOY, toy_events, toy_settings
 
 from bq.core.namespace import Tier
 from bq.core.settings import Policy
-from bq.jobs import evaluate, trades
+from bq.jobs import evaluate, explain, trades
 from bq.learning import metrics, walkforward
 from bq.serving import candidate, contributors, decide
 from bq.serving.decide import Loaded, Models
@@ -205,3 +205,24 @@ def test_a_regression_is_traded_where_more_than_the_mean_of_its_session_is_expec
     oos = walkforward.train(events, standings, SETTINGS).oos
     assert oos[FROM].is_null().all() and set(oos[ABOVE]) == {0.0}
     assert (standings.value.chosen(oos, EXPECTED, SETTINGS)["expected"] > 0.0).all()
+
+
+def test_an_explanation_decides_on_an_event_beside_the_others_of_its_session(
+    home, made, events, window, monkeypatch, capsys
+):
+    """Alone the third best of a session would be among its best two."""
+    champion = champion_of(made.artefact, policy=Chosen(k=2, score_from=None), trade_above=0.0)
+    models = Models(Loaded(champion), None)
+    answer = decide.decide(window, TOY, SETTINGS, models)
+    good = answer.filter(pl.col("expected") > 0.0)
+    third = good.filter(~pl.col("should_trade"))["event_id"][0]
+    assert decide.decide(window.filter(pl.col("event_id") == third), TOY, SETTINGS, models)["should_trade"].all()
+    every = pl.concat([events.filter(~pl.col("event_id").is_in(window["event_id"].implode())), window])
+    monkeypatch.setattr(explain.market, "load", lambda settings: None)
+    monkeypatch.setattr(explain.store, "collect", lambda *asked: SimpleNamespace(events=every))
+    monkeypatch.setattr(explain.out_of_sample, "load", lambda *asked: models)
+    monkeypatch.setattr(explain, "_contributions", lambda *asked: [])
+    explain.main(SimpleNamespace(strategy=TOY, settings=SETTINGS, event=third))
+    said = capsys.readouterr().out
+    assert "not among the best 2 of its session" in said
+    assert any(line.split() == ["should", "trade", "no"] for line in said.splitlines())
