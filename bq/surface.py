@@ -26,9 +26,11 @@ from bq.strategies.events import Built, in_order
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
+    from bq.runs import Run
     from bq.strategies.breakout.backtest import Backtest
     from bq.strategies.regime import Timeline
     from bq.tuning.results import Tuned
+    from bq.workbench.tearsheet import Sheet
 
 
 def params(
@@ -339,6 +341,23 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
             f"STRATEGY={settings.strategy}` tunes its model."
         )
     return rules.tune(strategy, settings, market.load(settings.market), keep=False)
+
+
+def tearsheet(run: "Run") -> "Sheet":
+    """What a run's model earned out of sample: by month, its drawdowns, by symbol, kind and year, by fifths.
+
+    run : from `bq.runs`, of a retrain or a training. Shown in a notebook when it is the last line of a cell.
+
+    Raises BadParameters where the run has no predictions.
+
+    Examples
+    --------
+    >>> import bq
+    >>> bq.tearsheet(bq.runs.latest())  # doctest: +SKIP
+    """
+    from bq.workbench import tearsheet
+
+    return tearsheet.of_run(run)
 
 
 def regimes(settings: Settings) -> "Timeline":
