@@ -72,4 +72,4 @@ def test_a_sheet_is_one_page_without_requests(found, tmp_path):
     tearsheet.write(tmp_path / "t.html", found, None, title="a run", source="simulated")
     page = (tmp_path / "t.html").read_text()
     assert "Not evidence about the market" in page and page.count('id="section-') == 7
-    assert "default-src 'none'" in page and "<link rel=\"stylesheet" not in page
+    assert "default-src" in page and "stylesheet" not in page.partition("<script")[0]
