@@ -22,8 +22,8 @@ Weights = Annotated[list[float], Field(min_length=1)]
 class Simulation(Section):
     """A simulated market, for source: simulated; see parameters/simulated/."""
 
-    kind: Literal["pinned", "strata", "breakouts", "panel"] = Field(
-        default="pinned", description="which signal is planted"
+    kind: Literal["pinned", "strata", "breakouts", "panel", "panel_trends", "martingale", "clustered"] = Field(
+        default="pinned", description="which law: with a signal planted, or martingale, clustered: without any"
     )
     symbols: int = Field(ge=1, le=1000, description="number of symbols")
     sessions: int = Field(ge=600, description="number of sessions; 252 are a year")
@@ -34,13 +34,25 @@ class Simulation(Section):
         description="kind pinned: share of time that a price is pinned, the planted signal; 0: no signal",
     )
     oracle_ic: float = Field(
-        default=0.0, ge=0, le=0.3, description="kind panel: rank IC of a perfect forecast; 0: no signal"
+        default=0.0, ge=0, le=0.3, description="kinds panel, panel_trends: rank IC of a perfect forecast; 0: no signal"
     )
     edge: float = Field(
         default=0.0,
         ge=0,
         le=1,
         description="kind breakouts: daily drift in good spells, in standard deviations; 0: no signal",
+    )
+    drift: float = Field(
+        default=0.0,
+        ge=-0.5,
+        le=0.5,
+        description="kinds martingale, clustered: log gain of every price a year; options are fair at such a rate",
+    )
+    changes: dt.date | None = Field(
+        default=None, description="session from which the planted signal is another; null: it stays"
+    )
+    then: float = Field(
+        default=0.0, ge=-1, le=1, description="what is left of it from there on; 0: nothing, -1: it has turned"
     )
     first: dt.date = Field(default=dt.date(2010, 1, 4), description="first session")
     seed: Seed = Field(default=1, description="random seed of the simulated market")
