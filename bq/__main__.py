@@ -18,6 +18,7 @@ from bq.core.errors import BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "backup": ("backup", "backup"),
+    "calibrate": ("calibrate", "main"),
     "check-data": ("housekeeping", "check_data"),
     "collect": ("collect", "main"),
     "diff": ("diff", "main"),

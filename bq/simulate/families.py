@@ -96,3 +96,10 @@ FAMILIES: dict[str, Callable[[Simulation, NDArray[np.datetime64]], Family]] = {
     "martingale": _martingale,
     "clustered": _martingale,
 }
+
+STRENGTH = {  # how strong what is planted is, by the name of the parameter that says so
+    "pinned": "pinned_share",
+    "breakouts": "edge",
+    "panel": "oracle_ic",
+    "panel_trends": "oracle_ic",
+}

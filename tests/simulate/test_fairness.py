@@ -56,7 +56,8 @@ def events(case):
         data = market.load(settings.market)
         made = strategy.table.build(data, settings, strategy.table.schedule(data, settings)).events
         columns = [*strategy.features(settings).columns, "score"]
-        found = made.select("session", *columns, y=pl.col(case.outcome).fill_nan(None)).drop_nulls("y")
+        known = made.filter(pl.col("t1_due") <= pl.col("t1").max())  # of the last ones only what closed early is known
+        found = known.select("session", *columns, y=pl.col(case.outcome).fill_nan(None)).drop_nulls("y")
         if strategy.name == "forecast":
             found = found.with_columns(pl.col("y") - pl.col("y").mean().over("session"))
         parts.append(found.with_columns(market=pl.lit(seed)))
