@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 Array = NDArray[np.float64]
 Random = np.random.Generator
@@ -39,6 +38,8 @@ def mixing(rng: Random, shape: int | tuple[int, ...], *, degrees: float) -> Arra
 
 def autoregression(rng: Random, shape: tuple[int, int], memory: float) -> Array:
     """A stationary first-order autoregression of variance 1 in each column."""
+    from scipy.signal import lfilter  # late: whoever only reads bars has no use for it
+
     values = rng.standard_normal(shape)
     values[1:] *= np.sqrt(1.0 - memory**2)
     return np.asarray(lfilter([1.0], [1.0, -memory], values, axis=0))
