@@ -27,6 +27,7 @@ from bq.workbench import plots, report, screen
 
 WORKERS = "BQ_WORKERS"
 NULLS = ("martingale", "clustered")
+ORACLE_MARKETS = 6  # that who knows the law learns from
 CURVE = (1.0, 0.5, 0.2)  # of the planted strength that ships
 TITLE = "What the pipeline deploys where the law is known"
 
@@ -95,8 +96,8 @@ def _measure(one: Point, plan: Plan, results: Results) -> None:
         return
     oracle = None
     if one.strength:
-        seeds_of_oracle = range(ORACLE_SEED, ORACLE_SEED + (2 if plan.quick else 6))
-        oracle = Learnt(one.strategy, one.settings, seeds_of_oracle)
+        learnt_on = range(ORACLE_SEED, ORACLE_SEED + (2 if plan.quick else ORACLE_MARKETS))
+        oracle = Learnt(one.strategy, one.settings, learnt_on)
     work = partial(
         _one, facts=facts, name=one.strategy.name, settings=one.settings, oracle=oracle, folder=results.folder
     )
