@@ -96,6 +96,7 @@ class Trained(NamedTuple):
     made: Candidate
 
 
+Source = Callable[[Settings, int], MarketData]  # the market of a seed
 Oracle = Callable[[Trained, pl.DataFrame], pl.DataFrame]  # predictions with those of who knows the law in their place
 
 
@@ -107,20 +108,29 @@ def with_seed(settings: Settings, seed: int) -> Settings:
     return settings.model_copy(update={"market": settings.market.model_copy(update={"simulation": simulation})})
 
 
-def measure(seed: int, *, strategy: Strategy, settings: Settings, oracle: Oracle | None = None) -> Measured:
+def simulated(settings: Settings, seed: int) -> MarketData:
+    """The simulated market of a seed."""
+    return market.load(with_seed(settings, seed).market)
+
+
+def measure(
+    seed: int, *, strategy: Strategy, settings: Settings, source: Source = simulated, oracle: Oracle | None = None
+) -> Measured:
     """Run the pipeline on the market of a seed, and the oracle through the same gate.
 
     A market on which the pipeline comes to no verdict deploys nothing, and says why.
     """
-    settings, start = with_seed(settings, seed), time.perf_counter()
-    with home_of_its_own():
-        try:
-            trained = train(strategy, settings)
+    start = time.perf_counter()
+    try:
+        data = source(settings, seed)  # whose files lie in the user's own home
+        with home_of_its_own():
+            trained = train(strategy, settings, data, seed=seed)
             champion, second = judge(trained, strategy, settings)
-        except BQError as error:
-            return Measured(seed=seed, seconds=time.perf_counter() - start, error=f"{type(error).__name__}: {error}")
+            seconds = time.perf_counter() - start
+            known = None if oracle is None else judge_oracle(trained, oracle, strategy, settings)
+    except BQError as error:
         seconds = time.perf_counter() - start
-        known = None if oracle is None else judge_oracle(trained, oracle, strategy, settings)
+        return Measured(seed=seed, seconds=round(seconds, 2), error=f"{type(error).__name__}: {error}")
     return Measured(
         seed=seed,
         seconds=round(seconds, 2),
@@ -139,17 +149,15 @@ def collected(strategy: Strategy, settings: Settings, data: MarketData) -> pl.Da
     return store.finished(strategy, settings, data, built, len(built.events)).events.sort("t0", "symbol")
 
 
-def train(strategy: Strategy, settings: Settings) -> Trained:
+def train(strategy: Strategy, settings: Settings, data: MarketData, *, seed: int) -> Trained:
     """Events, walk-forward training of both tiers, and the candidate. Models for comparison alone are left out."""
     alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
     layers.check(alone.learning, layers.kind_of(len(strategy.task(alone).classes)))
-    data = market.load(alone.market)
     events = collected(strategy, alone, data)
     training = walkforward.train(events, strategy, alone)
     success = None
     if strategy.success is not None:
         success = walkforward.train(events, strategy, alone, task=strategy.success)
-    seed = alone.market.simulation.seed if alone.market.simulation else 0
     return Trained(seed, data, events, candidate.make(training, success, events, strategy=strategy, settings=alone))
 
 

@@ -13,8 +13,7 @@ import polars as pl
 from lightgbm import LGBMClassifier, LGBMRegressor
 from numpy.typing import NDArray
 
-from bq import market
-from bq.audit.calibration import Trained, collected, with_seed
+from bq.audit.calibration import Trained, collected, simulated, with_seed
 from bq.core.settings import Settings
 from bq.learning import walkforward
 from bq.market.sources.simulated import market_of
@@ -32,11 +31,9 @@ class Learnt:
         self.strategy, self.settings = strategy, settings
         parts, known = [], []
         for seed in seeds:
-            there = with_seed(settings, seed)
-            events = walkforward.matured_events(
-                collected(strategy, there, market.load(there.market)), strategy.task(there)
-            )
-            parts.append(self._inputs(events, there))
+            whole = collected(strategy, settings, simulated(settings, seed))
+            events = walkforward.matured_events(whole, strategy.task(settings))
+            parts.append(self._inputs(events, seed))
             known.append(events.select("label", "outcome"))
         x, y = np.vstack(parts), pl.concat(known)
         classes = strategy.task(settings).classes
@@ -55,8 +52,7 @@ class Learnt:
     def __call__(self, trained: Trained, predictions: pl.DataFrame) -> pl.DataFrame:
         """The predictions of a candidate with this one's in their place."""
         events = predictions.select("event_id").join(trained.events, on="event_id", how="left", maintain_order="left")
-        seed = trained.seed
-        x = self._inputs(events, with_seed(self.settings, seed))
+        x = self._inputs(events, trained.seed)
         answer = predictions.with_columns(expected=pl.Series(self._expected.predict(x), dtype=pl.Float32))
         if self._class is None:
             return answer
@@ -68,12 +64,12 @@ class Learnt:
             **{f"p_{name}": pl.Series(shares[:, place]) for place, name in enumerate(names)},
         )
 
-    def _inputs(self, events: pl.DataFrame, settings: Settings) -> NDArray[np.float32]:
+    def _inputs(self, events: pl.DataFrame, seed: int) -> NDArray[np.float32]:
         """Features, rule score and truth of events, shape (n_events, n_inputs)."""
-        truth = truth_of(settings)
+        truth = truth_of(with_seed(self.settings, seed))
         names = [name for name in truth.columns if name.startswith(TRUTH)]
         whole = events.join(truth, on=["session", "symbol"], how="left", maintain_order="left")
-        features = self.strategy.features(settings).matrix(whole)
+        features = self.strategy.features(self.settings).matrix(whole)
         return np.column_stack([features, whole.select(pl.col("score", *names).cast(pl.Float32)).to_numpy()])
 
 

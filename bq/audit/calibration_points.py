@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from bq.audit.calibration import Measured
+from bq.audit.calibration import Measured, Source, simulated
+from bq.audit.permutation import Permuted
 from bq.core import files, params, paths
 from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.records import Facts, Record
@@ -15,6 +16,8 @@ from bq.simulate.families import STRENGTH
 from bq.strategies.contract import Strategy
 
 PLANTED = "planted"  # the family of parameters/simulated/<strategy>.yaml
+PERMUTED = "permuted"  # not simulated: the bars of a parameter file with their days exchanged
+BLOCK_SESSIONS = 5  # of days that stay together: fewer than any holding time
 SHOWN = ("workbench", "jobs")  # folders of the package that change no result
 FIRST_SEED, ORACLE_SEED = 1_000, 1_000_000
 
@@ -29,10 +32,16 @@ class Point(NamedTuple):
     quick: bool
 
     @property
+    def source(self) -> Source:
+        """Where its markets come from."""
+        return Permuted(BLOCK_SESSIONS) if self.family == PERMUTED else simulated
+
+    @property
     def facts(self) -> "PointFacts":
         """What its lines say of it."""
         where = self.settings.model_dump(mode="json")
-        where["market"]["simulation"].pop("seed")
+        if where["market"]["simulation"]:
+            where["market"]["simulation"].pop("seed")
         return PointFacts(
             strategy=self.strategy.name,
             family=self.family,
@@ -78,7 +87,7 @@ def file_of(strategy: Strategy, family: str) -> Path:
         names = sorted(stem.removeprefix(f"{strategy.name}_") for stem in known if stem != strategy.name)
         raise BadParameters(
             f"FAMILY must be a family of simulated markets of {strategy.name}, but got {family!r}; "
-            f"{did_you_mean(family, [PLANTED, *names])}"
+            f"{did_you_mean(family, [PLANTED, *names, PERMUTED])}"
         )
     return known[name]
 
@@ -96,6 +105,9 @@ def point(
 
     Raises BadParameters for a strength that the family does not have, or a file that simulates nothing.
     """
+    if family == PERMUTED:
+        settings = params.load(path or paths.parameters(strategy.name), strategy.settings, overrides=overrides)
+        return Point(strategy, family, 0.0, settings, quick)
     path = path or file_of(strategy, family)
     settings = params.load(path, strategy.settings, overrides=overrides)
     plan = settings.market.simulation

@@ -91,6 +91,22 @@ def coverage(verdicts: Sequence[Judged], kind: Kind, *, truth: float = 0.0) -> d
     return {name: share(count, len(known)) for name, count in counts.items()}
 
 
+def p_value(real: Judged, others: Sequence[Judged], kind: Kind) -> float:
+    """How likely a figure of at least the real one is where it is found by chance; never below 1 / (n + 1).
+
+    Phipson & Smyth 2010, doi:10.2202/1544-6115.1585. NaN where the real market has no such figure.
+    """
+    (found,), chance = ([_figure(one, kind) for one in who] for who in ([real], others))
+    if found is None:
+        return np.nan
+    known = [value for value in chance if value is not None]
+    return (1 + sum(value >= found for value in known)) / (len(known) + 1)
+
+
+def _figure(judged: Judged, kind: Kind) -> float | None:
+    return next((part.value for part in judged.components if part.kind == kind), None)
+
+
 def seconds(markets: Sequence[Measured]) -> tuple[float, float, float]:
     """First decile, median and last decile of the seconds that a market took; NaN without any."""
     if not markets:

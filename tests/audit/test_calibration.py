@@ -179,8 +179,7 @@ def test_the_truth_of_an_event_is_that_of_its_session_and_symbol():
 def test_who_knows_the_law_ranks_outcomes_better_than_the_candidate_on_a_market_never_seen():
     one = planted(0.5)
     oracle = Learnt(BREAKOUT, one.settings, range(50, 53))
-    settings = with_seed(one.settings, 7)
-    trained = calibration.train(BREAKOUT, settings)
+    trained = calibration.train(BREAKOUT, one.settings, calibration.simulated(one.settings, 7), seed=7)
     own = trained.made.own_oos
     known = oracle(trained, own)
     assert known.columns == own.columns and known["event_id"].to_list() == own["event_id"].to_list()

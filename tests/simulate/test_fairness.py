@@ -91,3 +91,23 @@ def test_outcomes_before_costs_are_0_overall_and_in_fifths_of_every_feature(case
     largest = student.ppf(1.0 - 0.001 / (2 * len(found)), MARKETS - 1)
     assert [cell for cell in found if abs(cell[2]) > largest] == []
     assert len(found) > 10 * FIFTHS
+
+
+NET = [
+    Case("butterfly", "clustered", "outcome", ONE_ORDER, FEW + "analysis.history_sessions=120"),
+    Case("butterfly", "expensive", "outcome", ONE_ORDER, FEW + "analysis.history_sessions=120"),
+]
+
+
+@pytest.mark.calibration
+@pytest.mark.parametrize("case", NET, ids=lambda case: f"{case.strategy}-{case.family}")
+def test_what_one_volatility_gets_wrong_of_tails_does_not_cover_the_way_in_and_out(case, monkeypatch):
+    """The same cells of net outcomes: overall below 0, and no fifth of any feature significantly above."""
+    monkeypatch.setenv("BQ_WORKERS", "1")
+    table, columns = events(case)
+    found = list(cells(table, columns))
+    largest = student.ppf(1.0 - 0.001 / len(found), MARKETS - 1)
+    assert t_value(table) < -2
+    assert [cell for cell in found if cell[2] > largest] == []
+    if FULL:
+        assert all(table.group_by(pl.col("wing_sigmas").qcut(FIFTHS)).agg(pl.col("y").mean())["y"] < 0)
