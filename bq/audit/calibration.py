@@ -9,7 +9,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from pydantic import ConfigDict
 from bq import market
 from bq.core import db
 from bq.core.errors import BQError
-from bq.core.records import Facts, Number, Record
+from bq.core.records import Facts, Record
 from bq.core.settings import Settings
 from bq.learning import layers, walkforward
 from bq.market import MarketData
@@ -28,23 +28,10 @@ from bq.serving import candidate, gates, ledger
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Verdict
 from bq.strategies import store
-from bq.strategies.component import Kind
+from bq.strategies.component import Component, Kind
 from bq.strategies.contract import Strategy
 
 HOME, DATABASE = "BQ_HOME", "BQ_DATABASE_URL"
-
-
-class Asked(Facts):
-    """One component of a verdict, as far as markets are compared by it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Kind
-    holds: bool | None
-    value: Number = None
-    low: Number = None
-    high: Number = None
-    threshold: Number = None
 
 
 class Judged(Facts):
@@ -53,14 +40,12 @@ class Judged(Facts):
     model_config = ConfigDict(frozen=True)
 
     deploy: bool
-    components: tuple[Asked, ...]
+    components: tuple[Component, ...]
 
     @staticmethod
     def of(verdict: Verdict) -> "Judged":
         """The facts of a verdict."""
-        names = Asked.model_fields
-        asked = (Asked(**{name: getattr(part, name) for name in names}) for part in verdict.components)
-        return Judged(deploy=verdict.deploy, components=tuple(asked))
+        return Judged(deploy=verdict.deploy, components=tuple(verdict.components))
 
     @property
     def refused_by(self) -> tuple[Kind, ...]:
@@ -69,13 +54,18 @@ class Judged(Facts):
 
 
 class Measured(Record):
-    """One market. Times are of one process; `error` is why the pipeline came to no verdict."""
+    """One market. Times are of one process; `error` is why the pipeline came to no verdict.
+
+    Of several attempts on the market the verdicts are those of the first that deployed anything, else of the first.
+    """
 
     seed: int
     seconds: float
     peak_mib: int = 0  # of the process so far
     events: int = 0
     sessions: int = 0  # out of sample
+    attempts: int = 1  # ways of training, one after the other, in one ledger
+    deploying: int = 0  # of these, by either tier
     champion: Judged | None = None
     second: Judged | None = None
     oracle: Judged | None = None
@@ -83,16 +73,22 @@ class Measured(Record):
 
     @property
     def deployed(self) -> bool:
-        """Whether either tier was."""
-        return any(tier is not None and tier.deploy for tier in (self.champion, self.second))
+        """Whether any attempt was, by either tier."""
+        return self.deploying > 0
+
+
+class Market(NamedTuple):
+    """The market of a seed, and its events."""
+
+    seed: int
+    data: MarketData
+    events: pl.DataFrame
 
 
 class Trained(NamedTuple):
     """A market and what the pipeline made of it."""
 
-    seed: int
-    data: MarketData
-    events: pl.DataFrame
+    place: Market
     made: Candidate
 
 
@@ -114,33 +110,77 @@ def simulated(settings: Settings, seed: int) -> MarketData:
 
 
 def measure(
-    seed: int, *, strategy: Strategy, settings: Settings, source: Source = simulated, oracle: Oracle | None = None
+    seed: int,
+    *,
+    strategy: Strategy,
+    settings: Settings,
+    source: Source = simulated,
+    tweaks: Sequence[Settings] = (),
+    oracle: Oracle | None = None,
 ) -> Measured:
     """Run the pipeline on the market of a seed, and the oracle through the same gate.
 
-    A market on which the pipeline comes to no verdict deploys nothing, and says why.
+    tweaks : other ways of training on the same events, tried one after the other, each entered into the ledger that the
+    next is judged by. A market on which the pipeline comes to no verdict deploys nothing, and says why.
     """
     start = time.perf_counter()
     try:
         data = source(settings, seed)  # whose files lie in the user's own home
         with home_of_its_own():
-            trained = train(strategy, settings, data, seed=seed)
-            champion, second = judge(trained, strategy, settings)
+            events = collected(strategy, settings, data)
+            tries = [
+                attempt(Market(seed, data, events), strategy, one, number)
+                for number, one in enumerate([settings, *tweaks])
+            ]
             seconds = time.perf_counter() - start
+            trained = tries[0].trained
             known = None if oracle is None else judge_oracle(trained, oracle, strategy, settings)
     except BQError as error:
         seconds = time.perf_counter() - start
         return Measured(seed=seed, seconds=round(seconds, 2), error=f"{type(error).__name__}: {error}")
+    shown = next((one for one in tries if one.deploys), tries[0])
     return Measured(
         seed=seed,
         seconds=round(seconds, 2),
         peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        events=len(trained.events),
+        events=len(events),
         sessions=trained.made.own_oos["session"].n_unique(),
-        champion=Judged.of(champion),
-        second=None if second is None else Judged.of(second),
+        attempts=len(tries),
+        deploying=sum(one.deploys for one in tries),
+        champion=Judged.of(shown.champion),
+        second=None if shown.second is None else Judged.of(shown.second),
         oracle=None if known is None else Judged.of(known),
     )
+
+
+class Attempt(NamedTuple):
+    """One way of training, and what the gate said of it."""
+
+    trained: Trained
+    champion: Verdict
+    second: Verdict | None
+
+    @property
+    def deploys(self) -> bool:
+        """Whether either tier is deployed."""
+        return self.champion.deploy or (self.second is not None and self.second.deploy)
+
+
+def attempt(place: Market, strategy: Strategy, settings: Settings, number: int) -> Attempt:
+    """Train, judge by the ledger as it stands, and enter the attempt into it, as a retrain does."""
+    trained = train(place, strategy, settings)
+    champion, second = judge(trained, strategy, settings)
+    made, namespace = trained.made, settings.namespace
+    for tier, artefact, oos in (
+        (namespace, made.artefact, made.own_oos),
+        (namespace.second, made.success, made.success_oos),
+    ):
+        values = None if artefact is None else candidate.values_of(artefact)
+        if artefact is not None and oos is not None and values is not None:
+            parameters = {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model}
+            symbols = oos["symbol"].unique()
+            ledger.record(tier, [ledger.Trial(ledger.GATE, f"attempt {number}", 0, parameters, values, symbols)])
+    return Attempt(trained, champion, second)
 
 
 def collected(strategy: Strategy, settings: Settings, data: MarketData) -> pl.DataFrame:
@@ -149,16 +189,15 @@ def collected(strategy: Strategy, settings: Settings, data: MarketData) -> pl.Da
     return store.finished(strategy, settings, data, built, len(built.events)).events.sort("t0", "symbol")
 
 
-def train(strategy: Strategy, settings: Settings, data: MarketData, *, seed: int) -> Trained:
-    """Events, walk-forward training of both tiers, and the candidate. Models for comparison alone are left out."""
+def train(place: Market, strategy: Strategy, settings: Settings) -> Trained:
+    """Walk-forward training of both tiers, and the candidate. Models for comparison alone are left out."""
     alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
     layers.check(alone.learning, layers.kind_of(len(strategy.task(alone).classes)))
-    events = collected(strategy, alone, data)
-    training = walkforward.train(events, strategy, alone)
+    training = walkforward.train(place.events, strategy, alone)
     success = None
     if strategy.success is not None:
-        success = walkforward.train(events, strategy, alone, task=strategy.success)
-    return Trained(seed, data, events, candidate.make(training, success, events, strategy=strategy, settings=alone))
+        success = walkforward.train(place.events, strategy, alone, task=strategy.success)
+    return Trained(place, candidate.make(training, success, place.events, strategy=strategy, settings=alone))
 
 
 def judge(trained: Trained, strategy: Strategy, settings: Settings) -> tuple[Verdict, Verdict | None]:
@@ -185,7 +224,7 @@ def _decide(
     made = trained.made
     trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
     found = Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
-    return gates.decide(found, None, strategy=strategy, settings=settings, market=trained.data)
+    return gates.decide(found, None, strategy=strategy, settings=settings, market=trained.place.data)
 
 
 @contextmanager

@@ -51,8 +51,10 @@ class Learnt:
 
     def __call__(self, trained: Trained, predictions: pl.DataFrame) -> pl.DataFrame:
         """The predictions of a candidate with this one's in their place."""
-        events = predictions.select("event_id").join(trained.events, on="event_id", how="left", maintain_order="left")
-        x = self._inputs(events, trained.seed)
+        events = predictions.select("event_id").join(
+            trained.place.events, on="event_id", how="left", maintain_order="left"
+        )
+        x = self._inputs(events, trained.place.seed)
         answer = predictions.with_columns(expected=pl.Series(self._expected.predict(x), dtype=pl.Float32))
         if self._class is None:
             return answer

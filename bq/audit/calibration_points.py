@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from bq.audit.calibration import Measured, Source, simulated
 from bq.audit.permutation import Permuted
 from bq.core import files, params, paths
@@ -30,6 +32,7 @@ class Point(NamedTuple):
     strength: float  # of what is planted; 0: nothing
     settings: Settings
     quick: bool
+    tweaks: tuple[Settings, ...] = ()  # further ways of training, tried on each market
 
     @property
     def source(self) -> Source:
@@ -47,9 +50,28 @@ class Point(NamedTuple):
             family=self.family,
             strength=self.strength,
             quick=self.quick,
+            attempts=1 + len(self.tweaks),
             settings=files.digest(where),
             code=code_digest(),
         )
+
+
+def tweaked(settings: Settings, count: int) -> tuple[Settings, ...]:
+    """So many other ways of training, as someone tries who wants to deploy: other trees, other memory, another seed."""
+    rng, found = np.random.default_rng(count), []
+    for number in range(1, count + 1):
+        trees = {
+            "n_estimators": int(rng.integers(30, 300)),
+            "learning_rate": float(np.exp(rng.uniform(np.log(0.01), np.log(0.2)))),
+            "num_leaves": int(rng.integers(4, 32)),
+        }
+        drawn = {
+            "hyperparameters": {**settings.learning.hyperparameters, "lightgbm": trees},
+            "half_life_days": (None, 365.0, 730.0)[int(rng.integers(3))],
+            "seed": settings.learning.seed + number,
+        }
+        found.append(settings.model_copy(update={"learning": settings.learning.model_copy(update=drawn)}))
+    return tuple(found)
 
 
 class PointFacts(Facts):
@@ -59,6 +81,7 @@ class PointFacts(Facts):
     family: str
     strength: float
     quick: bool
+    attempts: int = 1  # on each market
     settings: str
     code: str
 
@@ -100,14 +123,16 @@ def point(
     path: Path | None = None,
     overrides: str,
     quick: bool,
+    attempts: int = 1,
 ) -> Point:
-    """A family at a strength (None: that of its file). path : of a file that is none of the shipped ones.
+    """A family at a strength (None: that of its file), with so many ways of training on each market.
 
-    Raises BadParameters for a strength that the family does not have, or a file that simulates nothing.
+    path : of a file that is none of the shipped ones. Raises BadParameters for a strength that the family does not have,
+    or a file that simulates nothing.
     """
     if family == PERMUTED:
         settings = params.load(path or paths.parameters(strategy.name), strategy.settings, overrides=overrides)
-        return Point(strategy, family, 0.0, settings, quick)
+        return Point(strategy, family, 0.0, settings, quick, tweaked(settings, attempts - 1))
     path = path or file_of(strategy, family)
     settings = params.load(path, strategy.settings, overrides=overrides)
     plan = settings.market.simulation
@@ -120,7 +145,8 @@ def point(
         overrides = f"{overrides} market.simulation.{name}={strength}"
         settings = params.load(path, strategy.settings, overrides=overrides)
         plan = settings.market.simulation
-    return Point(strategy, family, getattr(plan, name) if name else 0.0, settings, quick)
+    planted = getattr(plan, name) if name else 0.0
+    return Point(strategy, family, planted, settings, quick, tweaked(settings, attempts - 1))
 
 
 class Results:
@@ -157,7 +183,7 @@ class Results:
         """Every point that has results of today's code, sorted."""
         firsts = [next(_lines(path), None) for path in sorted(self.folder.glob("*.jsonl"))]
         found = [line.point for line in firsts if line is not None and line.point.code == code_digest()]
-        return sorted(found, key=lambda facts: (facts.strategy, facts.family, facts.strength, facts.settings))
+        return sorted(found, key=lambda facts: (facts.strategy, facts.family, facts.strength, facts.attempts))
 
 
 def _lines(path: Path) -> Iterator[Line]:

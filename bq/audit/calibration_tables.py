@@ -82,6 +82,12 @@ def figures(verdicts: Sequence[Judged]) -> pl.DataFrame:
     )
 
 
+def estimated(verdicts: Sequence[Judged]) -> list[Kind]:
+    """The components whose figure has an interval, in their order."""
+    parts = (part for judged in verdicts for part in judged.components)
+    return list(dict.fromkeys(part.kind for part in parts if part.low is not None and part.high is not None))
+
+
 def coverage(verdicts: Sequence[Judged], kind: Kind, *, truth: float = 0.0) -> dict[str, Share]:
     """How often the interval of a component holds the true value, lies above it, lies below it."""
     parts = [part for judged in verdicts for part in judged.components if part.kind == kind]
@@ -119,7 +125,9 @@ def rows(markets: Sequence[Measured]) -> pl.DataFrame:
     """One row a market: its seed, cost and size, each verdict and what refused it."""
     plain = [
         {
-            **market.model_dump(include={"seed", "seconds", "peak_mib", "events", "sessions", "error"}),
+            **market.model_dump(
+                include={"seed", "seconds", "peak_mib", "events", "sessions", "attempts", "deploying", "error"}
+            ),
             **{f"{who}_deploys": _deploys(getattr(market, who)) for who in WHO},
             **{f"{who}_refused_by": _refused(getattr(market, who)) for who in WHO},
         }

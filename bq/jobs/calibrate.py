@@ -45,8 +45,9 @@ class Plan(NamedTuple):
 def main(request: Request) -> None:
     """Measure the markets that are missing, then write the page and the tables over all that were measured.
 
-    FAMILY, STRENGTH : names and numbers with commas between them; MARKETS : of each. FAMILY=permuted exchanges the days
-    of the bars that PARAMS reads. What was measured by the same code and parameters is not measured again.
+    FAMILY, STRENGTH : names and numbers with commas between them; MARKETS : of each; TRIALS : ways of training tried on
+    each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads. What was measured by
+    the same code and parameters is not measured again.
     """
     plan, results = _plan(request), Results(paths.outputs() / "calibration")
     for one in plan.points:
@@ -60,7 +61,7 @@ def main(request: Request) -> None:
 def _plan(request: Request) -> Plan:
     asked = [request.strategy] if _value("STRATEGY") else [strategies.get(name) for name in strategies.MODULES]
     points = [one for strategy in asked for one in _points(strategy, request)]
-    return Plan(points, _markets(), request.quick)
+    return Plan(points, _whole("MARKETS"), request.quick)
 
 
 def _points(strategy: Strategy, request: Request) -> list[Point]:
@@ -68,7 +69,7 @@ def _points(strategy: Strategy, request: Request) -> list[Point]:
     families = _listed("FAMILY") or ([own.stem] if own else [*NULLS, PLANTED])
     strengths = [_number(text) for text in _listed("STRENGTH")]
     overrides = f"{strategy.quick if request.quick else ''} {_value('SET')}".strip()
-    make = partial(point, strategy, path=own, overrides=overrides, quick=request.quick)
+    make = partial(point, strategy, path=own, overrides=overrides, quick=request.quick, attempts=_whole("TRIALS") or 1)
     found = []
     for family in families:
         one = make(family)
@@ -104,7 +105,9 @@ def _one(job: tuple[int, int, int, float], *, one: Point, oracle: Oracle | None,
     """Measure a market and keep its line; in a worker, whose own steps then stay in it."""
     seed, place, count, begun = job
     with _alone():
-        found = measure(seed, strategy=one.strategy, settings=one.settings, source=one.source, oracle=oracle)
+        found = measure(
+            seed, strategy=one.strategy, settings=one.settings, source=one.source, tweaks=one.tweaks, oracle=oracle
+        )
     Results(folder).add(one.facts, found)
     left = (time.monotonic() - begun) / (place + 1) * (count - place - 1)
     log.info("%s %s: %d of %d, about %.0f min left", one.strategy.name, one.family, place + 1, count, left / 60)
@@ -133,10 +136,10 @@ def _page(results: Results) -> Path:
     return target
 
 
-def _markets() -> int | None:
-    text = _value("MARKETS")
+def _whole(name: str) -> int | None:
+    text = _value(name)
     if text and not (text.isdecimal() and int(text)):
-        raise BadParameters(f"MARKETS must be a whole number above 0, but got {text!r}.")
+        raise BadParameters(f"{name} must be a whole number above 0, but got {text!r}.")
     return int(text) if text else None
 
 

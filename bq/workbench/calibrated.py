@@ -66,7 +66,8 @@ def parts(known: Known) -> list[tuple[str, list[Any]]]:
 def heading(facts: PointFacts) -> str:
     """What a point is called."""
     planted = f", strength {facts.strength:g}" if facts.strength else ", nothing planted"
-    return f"{facts.strategy}: {facts.family}{planted}{' (quick)' if facts.quick else ''}"
+    tried = f", {facts.attempts} ways of training tried on each" if facts.attempts > 1 else ""
+    return f"{facts.strategy}: {facts.family}{planted}{tried}{' (quick)' if facts.quick else ''}"
 
 
 def line(facts: PointFacts, markets: Sequence[Measured]) -> str:
@@ -85,7 +86,7 @@ def _rate(facts: PointFacts, markets: Sequence[Measured]) -> dict[str, Any]:
     either, oracle, second = found["either"], found.get("oracle"), found.get("second")
     first, middle, last = tables.seconds(markets)
     return {
-        **facts.model_dump(include={"strategy", "family", "strength", "quick"}),
+        **facts.model_dump(include={"strategy", "family", "strength", "attempts", "quick"}),
         "markets": either.markets,
         "deployed": either.number,
         "share": either.share,
@@ -145,8 +146,8 @@ def _beside_chance(markets: Sequence[Measured]) -> list[Any]:
     if real is None:
         return []
     others = [market.champion for market in _by_chance(markets) if market.champion is not None]
-    values = {kind: tables.p_value(real, others, kind) for kind in (Kind.UPLIFT, Kind.NET)}
-    said = ", ".join(f"{kind.value} p = {value:.3f}" for kind, value in values.items())
+    values = {kind: tables.p_value(real, others, kind) for kind in tables.estimated([real])}
+    said = ", ".join(f"{_name(kind)} p = {value:.3f}" for kind, value in values.items())
     return [
         f"The bars as they are against {len(others)} orders of their days, in which nothing can be found: {said} "
         f"(never below {1 / (len(others) + 1):.3f}). As they are they would {'' if real.deploy else 'not '}be deployed."
@@ -170,13 +171,16 @@ def _components(verdicts: Sequence[Judged]) -> pl.DataFrame:
     )
 
 
+def _name(kind: Kind) -> str:
+    return kind.value.replace("_", " ")
+
+
 def _covered(verdicts: Sequence[Judged]) -> str:
     said = []
-    for kind in (Kind.UPLIFT, Kind.NET):
+    for kind in tables.estimated(verdicts):
         found = tables.coverage(verdicts, kind)
-        if found["covers"].markets:
-            counts = ", ".join(f"{name} {one.number}" for name, one in found.items())
-            said.append(f"{kind.value}: {counts} of {found['covers'].markets}")
+        counts = ", ".join(f"{name} {one.number}" for name, one in found.items())
+        said.append(f"{_name(kind)}: {counts} of {found['covers'].markets}")
     return (
         "95% intervals against 0, which is the true value where nothing is planted and costs are set to 0: "
         f"{'; '.join(said) or 'none'}."

@@ -9,7 +9,7 @@ from scipy.stats import beta
 
 from bq import market, strategies
 from bq.audit import calibration, calibration_points, calibration_tables
-from bq.audit.calibration import Asked, Judged, Measured, measure, with_seed
+from bq.audit.calibration import Judged, Market, Measured, measure, with_seed
 from bq.audit.calibration_oracle import TRUTH, Learnt, truth_of
 from bq.audit.calibration_points import Point, Results, point
 from bq.core import paths
@@ -19,7 +19,7 @@ from bq.market.sources.simulated import market_of
 from bq.serving import candidate, gates, ledger
 from bq.serving.gates import Evidence
 from bq.strategies import store
-from bq.strategies.component import Kind
+from bq.strategies.component import Component, Kind
 
 BREAKOUT = strategies.get("breakout")
 SMALL = (
@@ -46,12 +46,13 @@ def measured():
 
 
 def judged(**holds: bool | None) -> Judged:
-    parts = tuple(Asked(kind=Kind[name], holds=state) for name, state in holds.items())
+    parts = tuple(Component(kind=Kind[name], holds=state) for name, state in holds.items())
     return Judged(deploy=all(holds.values()), components=parts)
 
 
 def of(seed: int, champion: Judged | None = None, **more) -> Measured:
-    return Measured(seed=seed, seconds=float(seed), champion=champion, **more)
+    deploys = any(tier is not None and tier.deploy for tier in (champion, more.get("second")))
+    return Measured(seed=seed, seconds=float(seed), champion=champion, deploying=int(deploys), **more)
 
 
 def test_the_verdict_is_that_of_the_products_own_steps_in_turn(measured, tmp_path):
@@ -128,7 +129,7 @@ def test_components_say_what_refused_alone_and_what_would_deploy_without_them():
 def test_coverage_counts_intervals_on_either_side_of_the_truth():
     intervals = [(-1.0, 1.0), (0.1, 1.0), (-2.0, -0.5), (-0.1, 0.2), (None, None)]
     verdicts = [
-        Judged(deploy=False, components=(Asked(kind=Kind.NET, holds=False, low=low, high=high),))
+        Judged(deploy=False, components=(Component(kind=Kind.NET, holds=False, low=low, high=high),))
         for low, high in intervals
     ]
     found = calibration_tables.coverage(verdicts, Kind.NET)
@@ -179,7 +180,9 @@ def test_the_truth_of_an_event_is_that_of_its_session_and_symbol():
 def test_who_knows_the_law_ranks_outcomes_better_than_the_candidate_on_a_market_never_seen():
     one = planted(0.5)
     oracle = Learnt(BREAKOUT, one.settings, range(50, 53))
-    trained = calibration.train(BREAKOUT, one.settings, calibration.simulated(one.settings, 7), seed=7)
+    data = calibration.simulated(one.settings, 7)
+    place = Market(7, data, calibration.collected(BREAKOUT, one.settings, data))
+    trained = calibration.train(place, BREAKOUT, one.settings)
     own = trained.made.own_oos
     known = oracle(trained, own)
     assert known.columns == own.columns and known["event_id"].to_list() == own["event_id"].to_list()
@@ -189,3 +192,20 @@ def test_who_knows_the_law_ranks_outcomes_better_than_the_candidate_on_a_market_
     np.testing.assert_allclose(known["p_Loss"] + known["p_Win"], 1.0, atol=1e-5)
     ranks = [np.corrcoef(table["expected"].rank(), table["outcome"].rank())[0, 1] for table in (known, own)]
     assert ranks[0] > 0.15 and ranks[0] > ranks[1]
+
+
+def test_every_way_of_training_is_entered_into_the_ledger_that_the_next_is_judged_by(monkeypatch):
+    """Three ways: the third is judged by two attempts before it; a market is deployed where any of them was."""
+    one = point(BREAKOUT, "planted", strength=0.3, overrides=SMALL, quick=False, attempts=3)
+    assert len({candidate.recipe_digest(settings) for settings in (one.settings, *one.tweaks)}) == 3
+    seen, decide = [], gates.decide
+
+    def second_deploys(found, *given, **more):
+        seen.append(found.trials.width - 1)
+        return decide(found, *given, **more)._replace(deploy=len(seen) == 2)
+
+    monkeypatch.setattr(gates, "decide", second_deploys)
+    found = measure(5, strategy=BREAKOUT, settings=one.settings, tweaks=one.tweaks)
+    assert seen == [0, 1, 2] and found.attempts == 3
+    assert found.deployed and found.deploying == 1 and found.champion.deploy
+    assert one.facts.attempts == 3 and one.facts != planted().facts

@@ -9,7 +9,7 @@ import pytest
 
 from bq import market
 from bq.audit import calibration_tables
-from bq.audit.calibration import Asked, Judged, measure
+from bq.audit.calibration import Judged, measure
 from bq.audit.calibration_points import point
 from bq.audit.permutation import Permuted, permuted_market
 from bq.core import paths
@@ -17,7 +17,7 @@ from bq.core.errors import BadData
 from bq.core.settings import Market
 from bq.market.bars import SCHEMA
 from bq.strategies import get
-from bq.strategies.component import Kind
+from bq.strategies.component import Component, Kind
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_without_a_name_that_was_there_all_along_it_is_said(data):
 
 def test_a_p_value_counts_what_chance_does_as_well_and_is_never_0():
     def judged(value):
-        return Judged(deploy=False, components=(Asked(kind=Kind.NET, holds=False, value=value),))
+        return Judged(deploy=False, components=(Component(kind=Kind.NET, holds=False, value=value),))
 
     others = [judged(value) for value in (0.1, 0.2, 0.3, None)]
     assert calibration_tables.p_value(judged(0.5), others, Kind.NET) == 1 / 4
