@@ -127,8 +127,8 @@ def point(
 ) -> Point:
     """A family at a strength (None: that of its file), with so many ways of training on each market.
 
-    path : of a file that is none of the shipped ones. Raises BadParameters for a strength that the family does not have,
-    or a file that simulates nothing.
+    path : of a file that is none of the shipped ones. Raises BadParameters for a strength that the family does not
+    have, or a file that simulates nothing.
     """
     if family == PERMUTED:
         settings = params.load(path or paths.parameters(strategy.name), strategy.settings, overrides=overrides)
