@@ -142,7 +142,7 @@ class ButterflySettings(Settings):
         "market.start": "first bar read; the analysis of a date needs about two years before it",
         "learning.features": "butterfly_v3: free of price levels",
         "gate.top_k": "decisions a session, for the model and for the rule score alike",
-        "gate.margin": "ROI a session by which the lower bound of the uplift must exceed the rule score",
+        "gate.margin": "ROI a session by which alpha's lower bound, and the mean uplift, must exceed 0",
     }
 
     older: ClassVar = {"USE_RL": "the weights of the rule score are fixed: they stand in `score`. Take the line out."}
@@ -158,7 +158,7 @@ class ButterflySettings(Settings):
     learning: Learning = Learning(
         features="butterfly_v2", model="lightgbm", compare=["elastic_net"], stack=Stack(meta="elastic_net")
     )
-    gate: Gate = Gate(top_k=5, min_deflated_probability=0.95)
+    gate: Gate = Gate(top_k=5)
 
     @property
     def max_holding_days(self) -> int:

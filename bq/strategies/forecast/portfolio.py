@@ -48,10 +48,15 @@ class Book(NamedTuple):
 
 
 def value(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings") -> pl.DataFrame:
-    """Net return of the portfolio formed by column `by` at each rebalance: session, value; None: equal weight."""
+    """Net return of the portfolio formed by column `by` at each rebalance: session, value.
+
+    None: of what is held without choosing: equal weight, of a long-short portfolio cash, which earns 0.
+    """
     run = backtest(predictions, by, settings)
     for notice in run.notices:
         log.info("portfolio by %s: %s", by or "equal weight", notice)
+    if by is None and settings.portfolio.kind == "long_short":
+        return run.periods.select("session", value=pl.lit(0.0))
     return run.periods.select("session", value="net")
 
 

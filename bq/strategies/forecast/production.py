@@ -22,7 +22,7 @@ from bq.strategies.forecast.portfolio import backtest, daily
 
 if TYPE_CHECKING:
     from bq.market import MarketData
-    from bq.strategies.forecast.settings import ForecastSettings
+    from bq.strategies.forecast.settings import ForecastSettings, Production
 
 MONTH_DAYS = 30.44
 HELD = {"model": "expected", "rule score": "score", "equal weight": None}  # and the column each decides by
@@ -30,10 +30,10 @@ FEWEST = 60  # sessions from which a ratio a year is computed
 
 
 class Figures(NamedTuple):
-    """A portfolio against equal weight, of daily net returns, a year."""
+    """A portfolio against its alternative, of daily net returns, a year."""
 
     sharpe: Interval  # `annual_ratio` of the returns
-    information_ratio: Interval  # `annual_ratio` of their difference to equal weight
+    information_ratio: Interval | None  # `annual_ratio` of their difference to equal weight; None: not against it
     probability: float  # that the true Sharpe ratio is above 0, one trial (`stats.sharpe.probabilistic`)
     drawdown: float  # maximum drawdown of the compounded daily returns
 
@@ -44,17 +44,19 @@ def annual_ratio(returns: ArrayLike, *, periods_per_year: float) -> float:
 
 
 def figures(
-    net: ArrayLike, equal_weight: ArrayLike, *, periods_per_year: float, alpha: float, draws: int, seed: int
+    net: ArrayLike, equal_weight: ArrayLike | None, *, periods_per_year: float, alpha: float, draws: int, seed: int
 ) -> Figures:
     """Figures of daily net returns beside those of equal weight, each of shape (n_sessions,), one after the other.
 
-    Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
+    equal_weight : None of a long-short portfolio, whose alternative is cash: against it, its information ratio is its
+    Sharpe ratio. Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
     """
-    ours, theirs = sharpe.series(net), np.asarray(equal_weight, np.float64)
+    ours = sharpe.series(net)
+    theirs = None if equal_weight is None else np.asarray(equal_weight, np.float64)
     ratio_of = partial(ratio, periods_per_year=periods_per_year, alpha=alpha, draws=draws, seed=seed)
     return Figures(
         sharpe=ratio_of(ours),
-        information_ratio=ratio_of(ours - theirs),
+        information_ratio=None if theirs is None else ratio_of(ours - theirs),
         probability=min(sharpe.probabilistic(sharpe.track(ours))),
         drawdown=_drawdown(ours),
     )
@@ -203,51 +205,54 @@ def _rolling(ic: pl.Series, settings: "ForecastSettings") -> Component:
 
 
 def _portfolio(days: pl.DataFrame, settings: "ForecastSettings", calendar: str) -> list[Component]:
-    """Information ratio, Sharpe ratio and drawdown of daily net returns (`daily_returns`)."""
+    """Information ratio, Sharpe ratio and drawdown of daily net returns (`daily_returns`).
+
+    The benchmark belongs to the kind of portfolio: equal weight of a long-only one, cash of a long-short one, whose
+    information ratio is its Sharpe ratio and is not asked twice.
+    """
     from bq.market.calendars import periods_per_year
 
     limits, gate = settings.production, settings.gate
     a_year = periods_per_year(calendar)
-    net, theirs = days["value"].to_numpy(), days["equal"].to_numpy()
-    seed = settings.learning.seed
+    net, equal = days["value"].to_numpy(), days["equal"].to_numpy()
+    long_only = settings.portfolio.kind == "long_only"
+    asked: dict[str, Any] = {"periods_per_year": a_year, "alpha": gate.alpha, "draws": gate.draws}
     try:
-        found = figures(net, theirs, periods_per_year=a_year, alpha=gate.alpha, draws=gate.draws, seed=seed)
+        found = figures(net, equal if long_only else None, seed=settings.learning.seed, **asked)
     except BadData as error:
-        kinds = (Kind.INFORMATION_RATIO, Kind.SHARPE, Kind.PORTFOLIO_DRAWDOWN)
+        kinds = (*([Kind.INFORMATION_RATIO] if long_only else []), Kind.SHARPE, Kind.PORTFOLIO_DRAWDOWN)
         return [Component.asked(kind, None, reason=str(error)) for kind in kinds]
-    least_ir, least, most = limits.min_information_ratio, limits.min_sharpe, limits.max_drawdown
-    ir, sr, fell = found.information_ratio, found.sharpe, found.drawdown
     return [
-        Component.asked(
-            Kind.INFORMATION_RATIO,
-            ir.mean >= least_ir,
-            Missing(by=least_ir - ir.mean),
-            threshold=least_ir,
-            more={"periods_per_year": a_year},
-            **of_interval(ir),
-        ),
-        Component.asked(
-            Kind.SHARPE,
-            sr.mean > least,
-            Missing(by=least - sr.mean),
-            threshold=least,
-            more={"probability": found.probability, "periods_per_year": a_year},
-            **of_interval(sr),
-        ),
+        *([] if found.information_ratio is None else [_against_equal_weight(found.information_ratio, limits, a_year)]),
+        _sharpe(found, limits, a_year, against_cash=not long_only),
         Component.asked(
             Kind.PORTFOLIO_DRAWDOWN,
-            fell < most,
-            Missing(by=fell - most),
-            value=fell,
-            threshold=most,
-            baseline=_drawdown(theirs),
-            sessions=sr.n,
+            found.drawdown < limits.max_drawdown,
+            Missing(by=found.drawdown - limits.max_drawdown),
+            value=found.drawdown,
+            threshold=limits.max_drawdown,
+            baseline=_drawdown(equal),
+            sessions=found.sharpe.n,
         ),
     ]
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _against_equal_weight(found: Interval, limits: "Production", periods_per_year: int) -> Component:
+    least = limits.min_information_ratio
+    facts: dict[str, Any] = {"threshold": least, "more": {"periods_per_year": periods_per_year}}
+    missing = Missing(by=least - found.mean)
+    return Component.asked(Kind.INFORMATION_RATIO, found.mean >= least, missing, **facts, **of_interval(found))
+
+
+def _sharpe(found: Figures, limits: "Production", periods_per_year: int, *, against_cash: bool) -> Component:
+    """The Sharpe ratio; of a portfolio against cash it is the information ratio too, and must be above both limits."""
+    least = max(limits.min_sharpe, limits.min_information_ratio) if against_cash else limits.min_sharpe
+    facts: dict[str, Any] = {
+        "threshold": least,
+        "more": {"probability": found.probability, "periods_per_year": periods_per_year},
+    }
+    own = found.sharpe
+    return Component.asked(Kind.SHARPE, own.mean > least, Missing(by=least - own.mean), **facts, **of_interval(own))
 
 
 def _drawdown(returns: ArrayLike) -> float:
