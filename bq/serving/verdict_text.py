@@ -195,13 +195,13 @@ def _artefact(c: Component) -> Text:
 
 
 def _calibration(c: Component) -> Text:
-    classes, low = c.more["classes"], c.more["excess_low"]
+    classes, low, excess = c.more["classes"], c.more.get("excess_low"), c.more.get("excess")
     of = f"P({classes[-1]})" if len(classes) == 2 else f"{len(classes)} classes together"
-    bound = "too few blocks for a lower bound" if low is None else f"lower bound {low:+.3f}, must not exceed 0"
+    bound = "no lower bound of so few blocks" if low is None else f"lower bound {low:+.3f}"
     statement = (
-        f"expected calibration error {_number(c.value, '.3f')}, class shares of training {_number(c.baseline, '.3f')} "
-        f"on the same sessions (both debiased); at most {c.threshold:g}, or an excess of "
-        f"{_number(c.more['excess'])} that chance explains ({bound}); {c.events} events, {of}"
+        f"expected calibration error {_number(c.value, '.3f')}, of the training's class shares on the same sessions "
+        f"{_number(c.baseline, '.3f')} (debiased); must be at most {c.threshold:g}, or its excess over theirs not "
+        f"proven: {_number(excess)}, {bound}; {c.events} events, {of}"
     )
     return "calibration", statement, f"calibration error must fall by {_by(c)}"
 
