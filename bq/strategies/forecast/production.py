@@ -4,6 +4,7 @@ Every figure a year is of daily net returns, of `daily_returns` alone: what is s
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from bq.stats.blocks import Blocks, block_length
 from bq.stats.bootstrap import Interval
 from bq.stats.rank_ic import mean_rank_ic, rank_ic
 from bq.strategies.component import Component, Kind, Missing, of_interval
-from bq.strategies.forecast.portfolio import backtest, daily
+from bq.strategies.forecast.portfolio import Backtest, daily, tranches
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -86,17 +87,20 @@ def daily_returns(
 ) -> pl.DataFrame:
     """Daily net returns of the portfolio by a column, beside those of equal weight: session, value, equal.
 
-    Over the sessions in which equal weight is held; a session without a position earns 0. The overnight return before a
-    rebalance is bought is left out, as labels leave it out.
+    Of all tranches; over the sessions in which equal weight is held. What has no position earns 0. The overnight return
+    before a rebalance is bought is left out, as labels leave it out.
     """
-    from bq.market.calendars import sessions
-
-    own, equal = (
-        daily(run.weights, run.periods, market.bars, sessions(market.calendar))
-        for run in (backtest(predictions, column, settings) for column in (by, None))
-    )
+    own, equal = (_daily(tranches(predictions, column, settings), market) for column in (by, None))
     both = equal.rename({"value": "equal"}).join(own, on="session", how="left").sort("session")
     return both.select("session", pl.col("value").fill_null(0.0), "equal")
+
+
+def _daily(runs: Sequence[Backtest], market: "MarketData") -> pl.DataFrame:
+    """Daily net returns of all tranches together, each of an equal part of the capital: session, value."""
+    from bq.market.calendars import sessions
+
+    days = [daily(run.weights, run.periods, market.bars, sessions(market.calendar)) for run in runs]
+    return pl.concat(days).group_by("session").agg(pl.col("value").sum() / len(runs)).sort("session")
 
 
 def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> pl.DataFrame:
@@ -107,20 +111,29 @@ def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "Ma
     returns do not vary. The index, the first of `events.index_symbols` that has bars, is held over the same sessions,
     without costs; without bars, no row.
     """
-    from bq.market.calendars import periods_per_year, sessions
+    from bq.market.calendars import periods_per_year
 
     year = periods_per_year(market.calendar)
     rows = {name: daily_returns(predictions, by, settings, market) for name, by in HELD.items()}
-    runs = {name: backtest(predictions, by, settings) for name, by in HELD.items()}
-    turnover = {name: number_or_none(run.periods["turnover"].slice(1).mean()) for name, run in runs.items()}
+    runs = {name: tranches(predictions, by, settings) for name, by in HELD.items()}
+    turnover = {name: _turnover(own) for name, own in runs.items()}
     listed = market.bars["symbol"].unique()
     index = next((symbol for symbol in settings.events.index_symbols if symbol in listed), None)
     if index is not None:
-        periods = runs["equal weight"].periods.with_columns(cost=pl.lit(0.0))
-        whole = periods.select("session", symbol=pl.lit(index), weight=pl.lit(1.0))
-        own = daily(whole, periods, market.bars, sessions(market.calendar))
+        own = _daily([_whole(run, index) for run in runs["equal weight"]], market)
         rows[index], turnover[index] = own.join(rows["equal weight"].select("session", "equal"), on="session"), 0.0
     return pl.DataFrame([_row(name, days, turnover[name], periods_per_year=year) for name, days in rows.items()])
+
+
+def _turnover(runs: Sequence[Backtest]) -> float | None:
+    """Mean of a rebalance, the first of each tranche left out."""
+    return number_or_none(pl.concat([run.periods["turnover"].slice(1) for run in runs]).mean())
+
+
+def _whole(run: Backtest, symbol: str) -> Backtest:
+    """The same periods, with all of the capital in one symbol and no costs."""
+    periods = run.periods.with_columns(cost=pl.lit(0.0))
+    return run._replace(periods=periods, weights=periods.select("session", symbol=pl.lit(symbol), weight=pl.lit(1.0)))
 
 
 def _row(name: str, days: pl.DataFrame, turnover: float | None, *, periods_per_year: int) -> dict:

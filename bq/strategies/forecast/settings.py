@@ -109,6 +109,9 @@ class Portfolio(Section):
     kind: Literal["long_only", "long_short"] = Field(
         default="long_only", description="long_short: half of the capital long, half short"
     )
+    tranches: Count = Field(
+        default=5, description="parts of the capital, each rebalanced once a horizon, one after the other"
+    )
     max_position: float = Field(
         default=0.03,
         gt=0,
