@@ -9,24 +9,24 @@ Every component must hold, each at the level of `gate.alpha`, so that all togeth
 errs least (intersection-union). The models of two tiers in one attempt share the level: see `judge`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from bq.core.errors import BadData, BadParameters
+from bq.core.errors import BadParameters
 from bq.core.namespace import Tier
 from bq.core.scalars import day
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
 from bq.runs.verdict import Loosened
-from bq.serving import bounds, earned, floors, ledger
+from bq.serving import bounds, deflation, earned, floors
 from bq.serving.bounds import blocks
 from bq.serving.newest import artefact
 from bq.serving.onnx import TOLERANCE, Parity
 from bq.stats import drawdown
+from bq.stats.blocks import HOLDINGS
 from bq.strategies.component import Component, Kind, Missing
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
@@ -191,12 +191,13 @@ def _judge(
     """
     gate, oos = settings.gate, found.oos
     changed = None if incumbent is None or incumbent.recipe == found.recipe else incumbent
+    span = round(blocks(oos, settings, pairs["session"]).block / HOLDINGS)
     components = [
         *_sample(oos, gate),
         *shown,
         *([] if changed is None else [_changed(oos, pairs, changed, settings)]),
         *_drawdown(pairs, gate),
-        *_deflated(pairs, found.trials, gate, BEYOND[tier]),
+        *deflation.components(pairs, found.trials, gate, beyond=BEYOND[tier], span=span),
         artefact(
             found.newest,
             None if incumbent is None else incumbent.newest,
@@ -248,66 +249,6 @@ def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
         "more": {"ratio": most},
     }
     return [Component.asked(Kind.DRAWDOWN, ours <= most * rule, Missing(by=ours - most * rule), **facts)]
-
-
-def _deflated(
-    pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate, kinds: Collection[Kind] = ()
-) -> list[Component]:
-    """What was earned, and the uplift, against the best of as many looks without skill.
-
-    kinds : which of `earned.series` the uplift is of; the one with the lower probability counts. What looks earned
-    beyond the same comparisons is what they are deflated by.
-    """
-    least = settings.min_deflated_probability
-    if least is None:
-        return []
-    try:
-        found = [deflated(ledger.deflate(pairs.select("session", value="model"), trials, least=least), least)]
-    except BadData as error:
-        found = [Component.asked(Kind.DEFLATED_SHARPE, None, reason=str(error))]
-    if not kinds:
-        return found
-    ours, theirs = earned.series(pairs), _looks(pairs, trials)
-    try:
-        beyond = {
-            kind: ledger.deflate(_on(pairs, ours[kind]), theirs[kind], least=least) for kind in kinds if kind in ours
-        }
-    except BadData as error:
-        return [*found, Component.asked(Kind.DEFLATED_UPLIFT, None, reason=str(error))]
-    if not beyond:
-        return found
-    lowest = min(beyond, key=lambda kind: min(beyond[kind].probability, beyond[kind].revised))
-    return [*found, deflated(beyond[lowest], least, Kind.DEFLATED_UPLIFT, beyond=lowest)]
-
-
-def _looks(pairs: pl.DataFrame, trials: pl.DataFrame) -> dict[Kind, pl.DataFrame]:
-    """What each trial earned beyond the comparisons of `earned.series`, on the sessions of the pairs."""
-    beside = pairs.join(trials, on="session", how="left", maintain_order="left")
-    names = [name for name in trials.columns if name != "session"]
-    found = {name: earned.series(beside, name) for name in names}
-    kinds = (Kind.ALPHA, Kind.OVER_ALL)
-    return {
-        kind: pairs.select("session").with_columns(
-            pl.Series(name, series[kind]).fill_nan(None) for name, series in found.items() if kind in series
-        )
-        for kind in kinds
-    }
-
-
-def _on(pairs: pl.DataFrame, values: NDArray[np.float64]) -> pl.DataFrame:
-    return pairs.select("session", value=pl.Series(values).fill_nan(None))
-
-
-def deflated(found: ledger.Deflated, least: float, kind: Kind = Kind.DEFLATED_SHARPE, **more: Kind) -> Component:
-    """Deflated Sharpe ratio: the lower of the published and the revised probability must reach the minimum."""
-    probability = min(found.probability, found.revised)
-    facts: dict[str, Any] = {
-        "value": probability,
-        "threshold": least,
-        "sessions": found.sessions,
-        "more": found._asdict() | more,
-    }
-    return Component.asked(kind, probability >= least, Missing(sessions=found.needed - found.sessions), **facts)
 
 
 def _calibration(oos: pl.DataFrame, task: Task, settings: Settings) -> list[Component]:
