@@ -7,6 +7,7 @@
     bq.score(events)                         # what the champion (or the rule score) decides
     bq.champion("butterfly")                 # the record of the deployed model, or None
     bq.runs.latest().report                  # the newest run
+    bq.tearsheet(bq.runs.latest())           # what its model earned by month, symbol and kind, and its drawdowns
     bq.tell.score_deciles(events)            # a figure, the sentence that reads it, and `.table`, what it was made of
 
 Names are loaded when first used, so that `import bq` is cheap.
@@ -29,6 +30,7 @@ __all__ = [
     "runs",
     "save",
     "score",
+    "tearsheet",
     "tell",
     "train",
     "train_success",

@@ -26,9 +26,11 @@ from bq.strategies.events import Built, in_order
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
+    from bq.runs import Run
     from bq.strategies.breakout.backtest import Backtest
     from bq.strategies.regime import Timeline
     from bq.tuning.results import Tuned
+    from bq.workbench.tearsheet import Sheet
 
 
 def params(
@@ -50,10 +52,10 @@ def params(
     Parameters
     ----------
     path : a parameter file, default parameters/<strategy>.yaml.
-    overrides : `"learning.folds=4 gate.top_k=3"`, any name of the file.
+    overrides : `"learning.folds=4 policy.k=3"`, any name of the file.
     symbols : names, or one text with commas between them. first : date of the first decision, or of the first bar where
         the strategy decides on every bar. last : last session read. model : the candidate. folds : test blocks. top_k :
-        decisions a session, of a strategy that chooses so many. trials : of a tuning. Empty or 0: as in the file.
+        most trades a session, of a strategy that chooses so many. trials : of a tuning. Empty or 0: as in the file.
     run_dir : the folder of a run under way. What it runs with stands in `path` already: nothing else is applied.
 
     Raises BadParameters with the name, what must hold and what came.
@@ -62,11 +64,11 @@ def params(
     --------
     >>> import bq
     >>> settings = bq.params("butterfly", symbols="AAPL,MSFT", last="2018-12-31", folds=4)
-    >>> settings.market.symbols, settings.learning.folds, settings.gate.top_k
+    >>> settings.market.symbols, settings.learning.folds, settings.policy.k
     (['AAPL', 'MSFT'], 4, 5)
-    >>> bq.params("breakout", top_k=3)
+    >>> bq.params("forecast", top_k=3)
     Traceback (most recent call last):
-    bq.core.errors.BadParameters: `top_k` must be 0 for breakout, but got 3: it does not choose so many a session.
+    bq.core.errors.BadParameters: `top_k` must be 0 for forecast, but got 3: it does not choose so many a session.
     """
     found, file = strategies.get(strategy), Path(path or paths.parameters(strategy))
     if run_dir:
@@ -74,11 +76,12 @@ def params(
     given = turned.overrides(
         found.settings, symbols=symbols, first=first, last=last, model=model, folds=folds, top_k=top_k, trials=trials
     )
-    targets = {pair.partition("=")[0]: name for name, pair in given.items()}
+    targets, moved = {pair.partition("=")[0]: name for name, pair in given.items()}, found.settings.moved
     for target in (pair.partition("=")[0] for pair in overrides.split()):
+        target = moved.get(target, target)
         if target in targets:
             raise BadParameters(f"{target} must be set once, but `{targets[target]}` and `overrides` both set it.")
-    if top_k and parameters.load(file, found.settings).gate.top_k is None:
+    if top_k and parameters.load(file, found.settings).policy.k is None:
         raise BadParameters(f"`top_k` must be 0 for {strategy}, but got {top_k}: it does not choose so many a session.")
     settings = parameters.load(file, found.settings, overrides={**given, "overrides": overrides})
     if model:
@@ -338,6 +341,23 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
             f"STRATEGY={settings.strategy}` tunes its model."
         )
     return rules.tune(strategy, settings, market.load(settings.market), keep=False)
+
+
+def tearsheet(run: "Run") -> "Sheet":
+    """What a run's model earned out of sample: by month, its drawdowns, by symbol, kind and year, by fifths.
+
+    run : from `bq.runs`, of a retrain or a training. Shown in a notebook when it is the last line of a cell.
+
+    Raises BadParameters where the run has no predictions.
+
+    Examples
+    --------
+    >>> import bq
+    >>> bq.tearsheet(bq.runs.latest())  # doctest: +SKIP
+    """
+    from bq.workbench import tearsheet
+
+    return tearsheet.of_run(run)
 
 
 def regimes(settings: Settings) -> "Timeline":

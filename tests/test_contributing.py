@@ -19,7 +19,7 @@ import bq
 from bq import __main__ as program
 from bq import strategies
 from bq.core import db, migrate
-from bq.core.settings import Gate, Learning, Market, Simulation
+from bq.core.settings import Learning, Market, Policy, Simulation
 from bq.learning import layers
 from bq.learning.layers import CLASSIFICATION, LAYERS, Layer, Range
 from bq.monitoring import records  # noqa: F401  its tables are compared too, as the next two's
@@ -47,7 +47,7 @@ def settings_of(**learning) -> ReversalSettings:
     """A small market, and what is asked of the training."""
     small = {"features": "reversal_v1", "model": "elastic_net", "folds": 2, "test_days": 200, "newest_days": 90}
     simulated = Market(source="simulated", simulation=Simulation(symbols=4, sessions=900))
-    return ReversalSettings(market=simulated, learning=Learning(**small | learning), gate=Gate(top_k=2))
+    return ReversalSettings(market=simulated, learning=Learning(**small | learning), policy=Policy(k=2))
 
 
 def add_base_model(patch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def test_the_gate_table_states_what_the_parameter_files_hold(name, values):
 def test_the_gate_table_has_every_threshold_of_the_parameters():
     told = {name for name, _ in gate_table()}
     gate = bq.params("butterfly").gate.model_dump()
-    beside = {"gate.top_k", "gate.draws"}  # how the figures are made, no threshold
+    beside = {"gate.draws"}  # how the figures are made, no threshold
     assert {f"gate.{name}" for name in gate} - beside <= told
     production = bq.params("forecast").production.model_dump()
     assert {f"production.{name}" for name in production} - {"production.rolling_sessions"} <= told

@@ -14,7 +14,7 @@ def test_what_is_turned_stands_in_the_parameters():
     settings = bq.params("butterfly", model="elastic_net", trials=9, **turned)
     assert settings.market.symbols == ["AAPL", "MSFT"]
     assert (settings.events.first, settings.market.end) == (dt.date(2015, 1, 2), dt.date(2018, 12, 31))
-    assert (settings.learning.folds, settings.gate.top_k, settings.tuning.trials) == (3, 2, 9)
+    assert (settings.learning.folds, settings.policy.k, settings.tuning.trials) == (3, 2, 9)
     assert settings.learning.model == "elastic_net"
 
 

@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode
 
 from bq.core.errors import BadParameters, describe
-from bq.core.section import BelongsTo, defaults, section_of
+from bq.core.section import BelongsTo, defaults, renamed, section_of
 
 EXTENDS = "extends"
 OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s*$)", re.MULTILINE)
@@ -93,7 +93,8 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
     Sections are merged by name; every other value, a list or a mapping of names too, takes the place of the one below.
     overrides : variable: `"section.name=value …"`; the last wins. Raises BadParameters in one sentence.
     """
-    values, files = defaults(model), _chain(path)
+    moved = getattr(model, "moved", {})
+    values, files = defaults(model), [one._replace(values=renamed(one.values, moved)) for one in _chain(path)]
     try:
         for number, layer in reversed(list(enumerate(files))):
             files[number] = layer._replace(values=_with_belongings(values, layer.values, model))
@@ -104,6 +105,7 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
     for variable, text in overrides.items():
         for item in text.split():
             name, value = _override(item, variable)
+            name = moved.get(name, name)
             values = _put(values, name.split("."), value, model, name=name, variable=variable)
             given.pop(name, None)
             given[name] = variable

@@ -1,6 +1,7 @@
 """Base of every parameter model: what a section is, what its values affect, and what their own values are."""
 
 import copy
+from collections.abc import Mapping
 from enum import Flag, auto
 from typing import Any, ClassVar, NamedTuple, get_args
 
@@ -85,4 +86,22 @@ def defaults(model: type[BaseModel]) -> dict[str, Any]:
         if not field.is_required():
             value = field.get_default(call_default_factory=True)
             found[name] = value.model_dump() if isinstance(value, Section) else copy.deepcopy(value)
+    return found
+
+
+def renamed(values: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
+    """Values by the names of today. A value that has the new name already keeps it, and a null is left out.
+
+    moved : dotted name of before, `section.name` as the new one.
+
+    >>> renamed({"gate": {"top_k": 3, "margin": 0.0}}, {"gate.top_k": "policy.k"})
+    {'gate': {'margin': 0.0}, 'policy': {'k': 3}}
+    """
+    found = dict(values)
+    for (old_section, old), (section, name) in ((a.split("."), b.split(".")) for a, b in moved.items()):
+        held, target = found.get(old_section), found.get(section, {})
+        if isinstance(held, dict) and old in held and isinstance(target, dict):
+            found[old_section] = {own: value for own, value in held.items() if own != old}
+            if held[old] is not None:
+                found[section] = {name: held[old], **target}
     return found

@@ -1,6 +1,7 @@
 """The sections that every parameter file has. A strategy adds its own by subclassing `Settings`."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -8,7 +9,7 @@ from pydantic import Field, model_validator
 
 from bq.core.errors import TemporalOverlap
 from bq.core.namespace import NAME, Namespace
-from bq.core.section import Affects, BelongsTo, Section, affected, section_of
+from bq.core.section import Affects, BelongsTo, Section, affected, renamed, section_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -197,13 +198,23 @@ class Learning(Section):
     )
 
 
+class Policy(Section):
+    """What is traded, and so what is judged: of each session the best few above a threshold.
+
+    The rule score gets the same `k`, and the threshold with which it would have made as many trades in training.
+    """
+
+    affects: ClassVar = Affects.RECIPE | Affects.JUDGING
+    k: Count | None = Field(
+        default=None, description="most trades a session, of model and rule score alike; null: all above the threshold"
+    )
+    above: NotNegative = Field(default=0.0, description="outcome that must be exceeded by what a model expects")
+
+
 class Gate(Section):
     """What a model must show before it is deployed. Fixed before the run."""
 
     affects: ClassVar = Affects.JUDGING
-    top_k: Count | None = Field(
-        default=None, description="decisions a session, of model and rule score alike; butterfly alone"
-    )
     margin: float = Field(default=0.0, description="by which alpha's lower bound, and the mean uplift, must exceed 0")
     same_recipe: Literal["non_inferior", "superior"] = Field(
         default="non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
@@ -276,11 +287,13 @@ class Settings(Section):
     """A whole parameter file. Subclasses set `max_holding_days` from their own sections.
 
     comments : what is particular to a strategy about a parameter that all have, in the place of its description.
-    older : names that older configurations had, and a sentence on what took their place.
+    older : names that older configurations had, and a sentence on what took their place. moved : names that a value had
+    in older files and models, and what it is called now; both are read.
     """
 
     comments: ClassVar[Mapping[str, str]] = {}
     older: ClassVar[Mapping[str, str]] = {}
+    moved: ClassVar[Mapping[str, str]] = {"gate.top_k": "policy.k"}
 
     strategy: Annotated[str, Affects.EVENTS | Affects.RECIPE] = Field(description="whose parameters these are")
     name: Annotated[Annotated[str, Field(pattern=f"^{NAME}$")] | None, Affects.RUNNING] = Field(
@@ -288,9 +301,18 @@ class Settings(Section):
     )
     market: Market
     learning: Learning
+    policy: Policy = Policy()
     gate: Gate = Gate()
     tuning: Tuning = Tuning()
     run: Run = Run()
+
+    @classmethod
+    def recorded(cls, parameters: Mapping[str, Any]) -> Self:
+        """The settings that a run or a model recorded as JSON's values, whichever version did.
+
+        Raises ValidationError or BadParameters where today's classes do not know them.
+        """
+        return cls.model_validate_json(json.dumps(renamed(parameters, cls.moved)))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -23,6 +23,7 @@ from bq.strategies import store
 from bq.strategies.backtester import Backtester
 from bq.strategies.contract import Exhibit
 from bq.strategies.events import NOTICES, matured, weakest_source
+from bq.strategies.policy import FROM
 from bq.strategies.task import SMALLEST_CROSS_SECTION
 from bq.workbench import exhibits, plots, report, screen
 
@@ -92,8 +93,10 @@ def who_decides(namespace: Namespace) -> str:
 
 def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> Exhibit:
     """What choosing by the champion earns on the window, beside the rule score and not choosing at all."""
-    strategy, settings = request.strategy, request.settings
+    strategy, settings = request.strategy, decide.as_deployed(request.settings, champion)
     said = decide.predict(champion, window, strategy)
+    if champion.bundle.policy is None:
+        said = said.with_columns(pl.lit(strategy.task(settings).trade_score).alias(FROM))
     sessions = metrics.versus(said, strategy, settings)
     named = {
         f"{strategy.value.name(settings)}, by the champion": "model",
@@ -150,7 +153,8 @@ def _portfolio(
     """The portfolio with and without the model: on the untouched window, then on all time with probabilities."""
     strategy, settings = request.strategy, request.settings
     said = out_of_sample.probabilities(events, strategy, settings, champion)
-    own = said.with_columns(probability=pl.when(pl.col("predicted_by") == Predictor.CHAMPION.value).then("probability"))
+    by_champion = pl.col("predicted_by") == Predictor.CHAMPION.value
+    own = said.with_columns(pl.when(by_champion).then(name).alias(name) for name in ("probability", "traded"))
     known = said.filter(pl.col("probability").is_not_null())
     window, later = "The untouched window", _day_after(champion.trained_through)
     found = backtester.evaluation(data, settings, own, start=later, title=window)

@@ -34,7 +34,8 @@ def main(request: Request) -> None:
     row = event.to_dicts()[0]
     past = events.filter(pl.col("t1_due") < row["t0"], pl.col("outcome").is_not_null())
     models = out_of_sample.load(strategy, settings)
-    answer = out_of_sample.decide(event, data, strategy, settings, models)
+    beside = _session(events, event, data, request)
+    answer = out_of_sample.decide(beside, data, strategy, settings, models).join(event, on="event_id", how="semi")
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
     parts: list[tuple[str, list[Any]]] = [
@@ -80,6 +81,13 @@ def _find(events: pl.DataFrame, request: Request, data: MarketData) -> pl.DataFr
             "its scan had other PARAMS or SET, or other bars. Give the same here, or scan again."
         )
     return found
+
+
+def _session(events: pl.DataFrame, event: pl.DataFrame, data: MarketData, request: Request) -> pl.DataFrame:
+    """All events of an event's session: of them the best are traded."""
+    session = event["session"][0]
+    known = events.filter(pl.col("session") == session)
+    return known if len(known) else store.at(request.strategy, request.settings, data, session)
 
 
 def _meant(events: pl.DataFrame, wanted: str) -> pl.DataFrame:

@@ -27,7 +27,7 @@ from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.events import weakest_source
-from bq.workbench import screen
+from bq.workbench import screen, tearsheet
 from bq.workbench.phrases import counted
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
@@ -98,6 +98,10 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
         run.record.downloads.append(Download(label=label, file=names.TRADES))
+        earned = tearsheet.results(made.own_oos, strategy, settings, events=collection.events)
+        title = f"Tear sheet · {run.record.title}"
+        tearsheet.write(run.folder / names.TEARSHEET, earned, shown, title=title, source=run.record.source)
+        run.record.downloads.append(Download(label="Tear sheet: by month, drawdowns, by symbol", file=names.TEARSHEET))
     if request.quick:
         run.record.headline = shown.headline
         return

@@ -70,12 +70,13 @@ def _alert(answer: pl.DataFrame, page: Path) -> None:
 
 
 def _sized(answer: pl.DataFrame, events: pl.DataFrame, request: Request, sizes: Sizes) -> pl.DataFrame:
-    """Decisions with the rank of each (1 is best) and its weight in the strategy's portfolio."""
+    """Decisions with the rank of each (1 is best) and its weight in the strategy's portfolio, by which it is traded."""
     carried = events.select("event_id", *request.strategy.table.carried)
     by = "score" if answer["expected"].is_null().all() else "expected"
     known = answer.join(carried, on="event_id", maintain_order="left")
     weight = sizes(known, by, request.settings)
-    return answer.with_columns(weight, rank=pl.col(by).rank("min", descending=True).cast(pl.Int64))
+    book = answer.with_columns(weight, should_trade=weight != 0.0, threshold=pl.lit(None, pl.Float64))
+    return book.with_columns(rank=pl.col(by).rank("min", descending=True).cast(pl.Int64))
 
 
 def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> bool:

@@ -9,21 +9,20 @@ from bq.core.settings import Settings
 from bq.runs.folder import TRADES
 from bq.serving.candidate import Candidate
 from bq.strategies.contract import Strategy
-from bq.strategies.value import chosen
+from bq.strategies.policy import EXPECTED, SCORE
 
 
 def picks(made: Candidate, events: pl.DataFrame, *, strategy: Strategy, settings: Settings) -> pl.DataFrame:
-    """What the candidate and the rule score chose out of sample, with the strategy's detail of each event.
+    """What the candidate and the rule score trade out of sample, with the strategy's detail of each event.
 
-    A strategy that does not choose `gate.top_k` events a session has all its events here, as the candidate ranks them.
+    weight : share of the session's capital; negative: sold short.
     """
-    own, k = made.own_oos, settings.gate.top_k
     parts = [
-        (chosen(own, by=by, k=k) if k else own).with_columns(by=pl.lit(name))
-        for name, by in (("candidate", "expected"), ("rule score", "score"))[: 2 if k else 1]
+        strategy.value.chosen(made.own_oos, by, settings).with_columns(by=pl.lit(name))
+        for name, by in (("candidate", EXPECTED), ("rule score", SCORE))
     ]
     detail = events.select("event_id", *(name for name in strategy.table.detail if name in events.columns))
-    shown = ["by", "session", "symbol", "expected", "score", "outcome", "event_id"]
+    shown = ["by", "session", "symbol", "expected", "score", "outcome", "weight", "event_id"]
     return pl.concat(parts).select(shown).join(detail, on="event_id", maintain_order="left")
 
 

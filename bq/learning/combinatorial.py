@@ -11,6 +11,7 @@ from bq.core.settings import Settings
 from bq.learning import metrics, splits
 from bq.learning.walkforward import CARRIED, fit_and_predict, matured_events, rows_of, sample
 from bq.strategies.contract import Strategy
+from bq.strategies.policy import EXPECTED
 
 
 def backtest_paths(
@@ -34,7 +35,7 @@ def backtest_paths(
     work = partial(fit_and_predict, data=data, learning=learning, n_classes=len(task.classes))
     kept = matured.select(*CARRIED, *strategy.table.carried)
     predicted = [
-        rows_of(kept, job, fitted, number, task=task)
+        rows_of(kept, job, fitted, number, task=task, policy=settings.policy, by=EXPECTED)
         for number, (job, fitted) in enumerate(zip(jobs, parallel_map(work, jobs, description="paths"), strict=True))
     ]
     members = [line.rows(group[None, :]) for group in made.groups]

@@ -17,7 +17,7 @@ from bq.strategies.events import FeatureSet
 from bq.strategies.task import Task
 
 BLOCKS = f"mean block {HOLDINGS:g} holding times, of rank ICs {IC_HOLDINGS:g}"  # for people
-EACH = "mean over sessions with a decision"
+EACH = "mean over sessions; one without a trade earns 0"
 
 
 def versus(
@@ -114,7 +114,7 @@ def table(
         ("uplift over rule score", "uplift", None, "none", "difference of the two"),
     ]
     decided = versus(predictions, strategy, settings)
-    rarer = blocks._replace(block=block_length(predictions, decided["session"]))  # not every session has a decision
+    rarer = blocks._replace(block=block_length(predictions, decided["session"]))  # a portfolio is formed in some alone
     found = [
         *_intervals(sessions, figures, blocks),
         *_intervals(sessions, ranks, blocks.of_ic),

@@ -24,6 +24,13 @@ class Prediction(NamedTuple):
     expected: Float32  # (n_events,), the outcome's unit
 
 
+class Unseen(NamedTuple):
+    """The calibration part of a training window, as a first model predicted it that was fitted on what ended before."""
+
+    rows: Rows  # of the window's events
+    prediction: Prediction
+
+
 class ClassMeans(NamedTuple):
     """Mean outcome of each class by cell (category × size tercile), shrunk to the pool, from training events only."""
 
@@ -69,6 +76,7 @@ class FittedModel(NamedTuple):
     class_means: ClassMeans | None = None
     prior: Float32 = np.zeros(0, np.float32)  # training class frequencies, (n_classes,): the baseline of log-loss
     threshold: float | None = None  # of the best class's probability, the most profitable in the calibration part
+    unseen: Unseen | None = None  # None for a regression
 
     @property
     def kind(self) -> Kind:
@@ -147,10 +155,13 @@ def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> Fitt
         inner = calibration_split(whole.events, learning.calibration_share)
         _refuse_absent(whole.label[inner[0]], n_classes, "the part before calibration")
         _refuse_absent(train.label, n_classes, "the training window")
-        second = decayed(whole.rows(inner[1]), learning.half_life_days)
-        preparation, trial = _base(name, whole.rows(inner[0]), n_classes, learning)
+        known, later = (whole.rows(rows) for rows in inner)
+        second = decayed(later, learning.half_life_days)
+        preparation, trial = _base(name, known, n_classes, learning)
         unseen = layers.predict(trial, preparation.apply(second.x), CLASSIFICATION)
         temperature = _temperature(unseen, second)
+        means = ClassMeans.of(decayed(known, learning.half_life_days), n_classes)
+        first = FittedModel(name, preparation, trial, temperature, means)
         frequency = np.bincount(train.label, weights=train.weight, minlength=n_classes)
         return FittedModel(
             name,
@@ -159,6 +170,7 @@ def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> Fitt
             ClassMeans.of(train, n_classes),
             (frequency / frequency.sum()).astype(np.float32),
             _threshold(_tempered(unseen, temperature)[:, -1], second),
+            Unseen(inner[1], first.predict(later.x, later.category, later.size)),
         )
 
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 from bq.core.parallel import parallel_map
 from bq.core.scalars import moment
-from bq.core.settings import Learning, Settings
+from bq.core.settings import Learning, Policy, Settings
 from bq.learning import layers, splits
 from bq.learning.model import FittedModel, Prediction, Sample, fit
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet, in_order, matured
+from bq.strategies.policy import ABOVE, EXPECTED, FROM, PROBABILITY_FROM, score_from
 from bq.strategies.task import Task
 
 CARRIED = ("event_id", "symbol", "session", "t0", "t1", "t1_due", "score", "outcome", "label")
@@ -97,7 +98,8 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     task : what to learn, default the strategy's own; its `success` gives the model of the second tier.
 
     The out-of-sample predictions hold CARRIED, the strategy's own columns, model, fold and expected; with classes also
-    predicted, threshold, p_<class> and prior_<class>.
+    predicted, threshold, p_<class> and prior_<class>. `expected_above` and `score_from` are the thresholds of
+    `bq.strategies.policy`, chosen in the training of the fold.
 
     Raises BadParameters, TemporalOverlap or BadData with what would be needed.
     """
@@ -116,11 +118,12 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     fitted, numbers = backwards[::-1], [fold.number for _ in models for fold in folds]
     kept = known.select(*CARRIED, *strategy.table.carried)
     done = list(zip(jobs, fitted, numbers, strict=False))
+    rows = partial(rows_of, task=task, policy=settings.policy, by=decides_by(task, strategy))
     return Training(
-        oos=pl.concat([rows_of(kept, *one, task=task) for one in done]),
+        oos=pl.concat([rows(kept, *one) for one in done]),
         folds=_fold_table(known, folds),
         artefact=artefact.model,
-        newest=rows_of(kept, jobs[-1], artefact, 0, task=task),
+        newest=rows(kept, jobs[-1], artefact, 0),
         trained_through=moment(known["t1_due"].gather(last_train).max()),
         layers=pl.concat([pl.DataFrame(schema=LAYERS), *(_layer_rows(kept, *one) for one in done)]),
         notes=pl.DataFrame(
@@ -141,21 +144,44 @@ def fit_and_predict(job: Job, *, data: Sample, learning: Learning, n_classes: in
     return Fitted(model, *model.by_layer(test.x, test.category, test.size))
 
 
-def rows_of(kept: pl.DataFrame, job: Job, fitted: Fitted, number: int, *, task: Task) -> pl.DataFrame:
-    """Out-of-sample predictions of one job, columns as `Training.oos`."""
-    model, prediction = fitted.model, fitted.prediction
-    rows = kept[job[2]].with_columns(
-        pl.lit(job[0]).alias("model"), pl.lit(number).alias("fold"), pl.Series("expected", prediction.expected)
-    )
+def decides_by(task: Task, strategy: Strategy) -> str:
+    """The column that a model of this task decides by: of the second tier its probability."""
+    return task.probability if task is strategy.success else EXPECTED
+
+
+def rows_of(
+    kept: pl.DataFrame, job: Job, fitted: Fitted, number: int, *, task: Task, policy: Policy, by: str
+) -> pl.DataFrame:
+    """Out-of-sample predictions of one job, columns as `Training.oos`. by : see `decides_by`."""
+    model, at = fitted.model, thresholds(kept[job[1]], fitted.model, task, policy, by)
+    rows = _predicted(kept[job[2]], fitted.prediction, model, task).with_columns(at)
+    prior = {f"prior_{name}": pl.lit(float(model.prior[i])) for i, name in enumerate(task.classes)}
+    return rows.with_columns(pl.lit(job[0]).alias("model"), pl.lit(number).alias("fold"), **prior)
+
+
+def thresholds(trained: pl.DataFrame, model: FittedModel, task: Task, policy: Policy, by: str) -> list[pl.Expr]:
+    """The columns `expected_above` and `score_from` of what a model predicts, from its training alone.
+
+    trained : the events of its training window. A regression keeps none of them back, and the rule score then has no
+    threshold.
+    """
+    above = pl.lit(policy.above).alias(ABOVE)
+    if model.unseen is None:
+        return [above, pl.lit(None, pl.Float64).alias(FROM)]
+    known = _predicted(trained[model.unseen.rows], model.unseen.prediction, model, task).with_columns(above)
+    return [above, pl.lit(score_from(known, by, policy), pl.Float64).alias(FROM)]
+
+
+def _predicted(events: pl.DataFrame, prediction: Prediction, model: FittedModel, task: Task) -> pl.DataFrame:
+    """Events with what a model predicts of them; with classes also the probability from which a second tier trades."""
+    rows = events.with_columns(pl.Series(EXPECTED, prediction.expected))
     if not task.classes:
         return rows
     probabilities = {f"p_{name}": pl.Series(prediction.probabilities[:, i]) for i, name in enumerate(task.classes)}
-    prior = {f"prior_{name}": pl.lit(float(model.prior[i])) for i, name in enumerate(task.classes)}
     return rows.with_columns(
         pl.Series("predicted", prediction.probabilities.argmax(axis=1)),
-        pl.lit(model.threshold).alias("threshold"),
+        pl.lit(model.threshold).alias(PROBABILITY_FROM),
         **probabilities,
-        **prior,
     )
 
 

@@ -7,6 +7,7 @@ from bq.core.namespace import Namespace
 
 RECORD, VERDICT, REPORT = "run.json", "verdict.json", "report.html"
 PARAMETERS, TRADES = "parameters.yaml", "trades.csv"
+TEARSHEET = "tearsheet.html"
 LATEST = "latest"  # link to the newest run that did not fail
 
 

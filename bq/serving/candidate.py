@@ -21,12 +21,13 @@ from bq.learning.sample import Float32
 from bq.learning.walkforward import NOTES, Training
 from bq.runs.folder import table as table_file
 from bq.serving import gates, onnx, registry, support
-from bq.serving.model_records import Bundle, Card, ParityRecord, Probe, Saved
+from bq.serving.model_records import Bundle, Card, Chosen, ParityRecord, Probe, Saved
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 from bq.strategies.events import matured, regime_columns, weakest_source
+from bq.strategies.policy import FROM
 from bq.strategies.task import Task
 
 MODELS = "candidate"  # folder of the artefacts inside a run folder
@@ -75,8 +76,7 @@ def incumbent_recipe(artefact: Artefact, strategy: Strategy) -> str:
     Where today's code does not know the parameters, it is the digest stored with the model.
     """
     try:
-        stored = files.canonical_json(artefact.card.parameters)  # as JSON, where a date is text
-        return recipe_digest(strategy.settings.model_validate_json(stored))
+        return recipe_digest(strategy.settings.recorded(artefact.card.parameters))
     except (ValidationError, BadParameters):
         return artefact.bundle.recipe
 
@@ -125,7 +125,7 @@ def make(
         return made
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
     figures = tables(alone, strategy, settings, task=task)
-    card = _card(figures, success.artefact.name, gates.success_values(alone, task), settings)
+    card = _card(figures, success.artefact.name, gates.success_values(alone, task, settings), settings)
     second, second_parity = _export(success, Tier.SECOND, events, strategy, settings, card)
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
@@ -193,7 +193,7 @@ def _export(
     graph = onnx.export(training.artefact)
     known = matured(events, cut=training.trained_through)
     x, seed = features.matrix(known), settings.learning.seed
-    parity = onnx.parity(training.artefact, graph, x, trade_above=task.trade_above, seed=seed)
+    parity = onnx.parity(training.artefact, graph, x, trade_above=settings.policy.above, seed=seed)
     bundle = Bundle(
         strategy=strategy.name,
         model=training.artefact.name,
@@ -202,7 +202,7 @@ def _export(
         columns=list(features.columns),
         classes=list(task.classes),
         edges=list(task.edges),
-        trade_above=task.trade_above,
+        trade_above=settings.policy.above,
         threshold=training.artefact.threshold,
         recipe=recipe_digest(settings),
         source=weakest_source(events),
@@ -212,6 +212,7 @@ def _export(
         support=support.describe(features, x),
         seed=seed,
         tier=tier,
+        policy=Chosen(k=settings.policy.k, score_from=training.newest[FROM][0]),
         probe=_probe(training.artefact, x, *strategy.table.cells(known)),
     )
     return Artefact.of(graph, bundle, card), parity

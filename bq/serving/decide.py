@@ -14,8 +14,10 @@ from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
 from bq.serving import registry, support
 from bq.serving.ready import CannotAnswer, Champion, WhyNot, ready
+from bq.strategies import policy
 from bq.strategies.contract import Strategy
 from bq.strategies.events import UTC
+from bq.strategies.policy import ABOVE, EXPECTED, FROM, PROBABILITY_FROM, SCORE
 
 SHOWN = ("event_id", "symbol", "session", "source", "score")
 ANSWER = {  # columns of a decision after those; null where a tier does not know them
@@ -26,6 +28,7 @@ ANSWER = {  # columns of a decision after those; null where a tier does not know
     "percentile": pl.Float64(),
     "should_trade": pl.Boolean(),
     "threshold": pl.Float64(),  # of the expected outcome, of the probability of success, or of the rule score
+    "most_a_session": pl.Int32(),  # of all that are beyond the threshold, the best so many are traded; null: all
     "tier": pl.Int32(),
     "model": pl.String(),
     "trained_through": UTC,  # latest end of an event that the model was trained on
@@ -89,6 +92,8 @@ def _load(strategy: Strategy, namespace: Namespace) -> Loaded:
 def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.DataFrame:
     """The events with the model's columns: expected, and of a classifier predicted and p_<class>.
 
+    And with its thresholds (`bq.strategies.policy`), so that a choice among them is that of `decide`.
+
     An event for which an answer is not finite is left out: NaN ranks above every number, and would be traded first.
     Raises CannotAnswer where the runtime fails.
     """
@@ -97,7 +102,13 @@ def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Dat
         answer = model.session.predict(x, *strategy.table.cells(events))
     except BadData as error:
         raise CannotAnswer(WhyNot.FAILED, f"model {model.model_id}: {error}") from None
-    answered = events.with_columns(pl.Series("expected", answer.expected))
+    score_from = model.bundle.policy.score_from if model.bundle.policy else None
+    answered = events.with_columns(
+        pl.Series(EXPECTED, answer.expected),
+        pl.lit(model.bundle.trade_above).alias(ABOVE),
+        pl.lit(model.bundle.threshold, pl.Float64).alias(PROBABILITY_FROM),
+        pl.lit(score_from, pl.Float64).alias(FROM),
+    )
     if model.bundle.classes:
         probabilities = {f"p_{name}": answer.probabilities[:, i] for i, name in enumerate(model.bundle.classes)}
         answered = answered.with_columns(
@@ -110,6 +121,8 @@ def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Dat
 
 def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings, models: Models | None = None) -> pl.DataFrame:
     """Decide on each event, by the first tier that can answer: champion, success-probability model, rule score.
+
+    Traded is what `bq.strategies.policy.traded` chooses of all the events of a session, which must be here together.
 
     models : as from `load`, for one who decides more than once; None loads them.
 
@@ -129,9 +142,23 @@ def decide(events: pl.DataFrame, strategy: Strategy, settings: Settings, models:
             parts.append(_refused(made, refusals))
             left = left.join(made, on="event_id", how="anti", maintain_order="left")
             if left.is_empty():
-                return pl.concat(parts)
+                return _within(pl.concat(parts))
         refusals |= {f"why_not_{name}": why_not, f"{name}_fault": fault}
-    return pl.concat([*parts, _refused(_by_rule(left, strategy.task(settings).trade_score), refusals)])
+    rule = _by_rule(left, strategy.task(settings).trade_score, settings.policy.k)
+    return _within(pl.concat([*parts, _refused(rule, refusals)]))
+
+
+def _within(answer: pl.DataFrame) -> pl.DataFrame:
+    """The answers of several tiers, which together trade no more of a session than each may alone."""
+    place = pl.col("should_trade").cum_sum().over("session")
+    fits = pl.col("most_a_session").is_null() | (place <= pl.col("most_a_session"))
+    return answer.with_columns(should_trade=pl.col("should_trade") & fits)
+
+
+def as_deployed(settings: Settings, model: Champion) -> Settings:
+    """The settings with as many trades a session as a deployed model was judged by, whatever they say now."""
+    k = model.bundle.policy.k if model.bundle.policy else None
+    return settings.model_copy(update={"policy": settings.policy.model_copy(update={"k": k})})
 
 
 Asked = tuple[pl.DataFrame | None, WhyNot | None, str | None]  # an answer, and why it leaves events out
@@ -158,14 +185,16 @@ def _refused(answer: pl.DataFrame, refusals: dict[str, str | None]) -> pl.DataFr
     return answer.with_columns(**{name: pl.lit(value, pl.String) for name, value in refusals.items()})
 
 
-def _by_rule(events: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def _by_rule(events: pl.DataFrame, threshold: float, k: int | None) -> pl.DataFrame:
+    known = events.with_columns(pl.col(SCORE).fill_nan(None), pl.lit(threshold).alias(FROM))
     return _answer(
-        events.with_columns(pl.col("score").fill_nan(None)).sort(
-            ["score", "event_id"], descending=[True, False], nulls_last=True
+        known.with_columns(policy.traded(known, SCORE, k)).sort(
+            [SCORE, "event_id"], descending=[True, False], nulls_last=True
         ),
-        percentile=_percentile("score"),
-        should_trade=(pl.col("score") >= threshold).fill_null(False),
+        percentile=_percentile(SCORE),
+        should_trade=pl.col("traded"),
         threshold=pl.lit(threshold),
+        most_a_session=pl.lit(k),
         tier=pl.lit(Tier.RULE.value),
         model=pl.lit(Tier.RULE.label),
         in_sample=pl.lit(False),
@@ -175,19 +204,19 @@ def _by_rule(events: pl.DataFrame, threshold: float) -> pl.DataFrame:
 
 def _by_model(model: Champion, events: pl.DataFrame, strategy: Strategy, *, tier: Tier) -> pl.DataFrame:
     """The first tier decides by what is expected, the second by the probability of success."""
-    first = tier == Tier.CHAMPION
-    by = "expected" if first else model.probability
-    threshold = model.bundle.trade_above if first else model.bundle.threshold
+    by, threshold = (EXPECTED, ABOVE) if tier == Tier.CHAMPION else (model.probability, PROBABILITY_FROM)
+    k = model.bundle.policy.k if model.bundle.policy else None
     classes = dict(enumerate(model.bundle.classes))
     answered = predict(model, events, strategy)
-    answered = answered.with_columns(outside_support=_outside(model, answered))
+    answered = answered.with_columns(policy.traded(answered, by, k), outside_support=_outside(model, answered))
     return _answer(
         answered.sort([by, "event_id"], descending=[True, False]),
         **(_chances(classes) if classes else {}),
-        expected=pl.col("expected"),
+        expected=pl.col(EXPECTED),
         percentile=_percentile(by),
-        should_trade=pl.col(by) > threshold if first else pl.col(by) >= threshold,
-        threshold=pl.lit(threshold),
+        should_trade=pl.col("traded"),
+        threshold=pl.col(threshold),
+        most_a_session=pl.lit(k),
         tier=pl.lit(tier.value),
         model=pl.lit(model.model_id),
         trained_through=pl.lit(model.trained_through),

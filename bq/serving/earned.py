@@ -3,11 +3,12 @@
 Three comparisons, each of the model's result session by session, none of which another one answers:
 
 - with nothing: is it above 0, net of costs?
-- with every event of the session: does choosing add anything? Where everything earns, in a trend, it alone tells. (The
-  alternative to a market-neutral portfolio is cash, which the first comparison is with.)
-- with the rule score: alpha, the intercept of the model's results regressed on the rule's. A rule that sees part of
-  what the model sees moves with it, and the difference of the two is mostly what the rule does alone: the intercept is
-  free of that. The mean uplift must be positive too, or a hedged copy of the rule would do.
+- with every event: the intercept of the model's results regressed on what all events earned. Does choosing add anything
+  to as much of them as the model held? Where everything earns, in a trend, it alone tells. (The alternative to a
+  market-neutral portfolio is cash, which the first comparison is with.)
+- with the rule score: the intercept of the model's results regressed on the rule's. A rule that sees part of what the
+  model sees moves with it, and the difference of the two is mostly what the rule does alone: the intercept is free of
+  that. The mean uplift must be positive too, or a hedged copy of the rule would do.
 
 Where a strategy says what being long would have earned in an event's place (`Value.hedge`), that is regressed out too:
 as a control variate it takes the market's noise away, and no exposure to a market that rises counts as choosing.
@@ -54,7 +55,7 @@ def results(
 
 
 def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
-    """Uplift and alpha over the rule score, uplift over all events, and the net result.
+    """Uplift and alpha over the rule score, alpha over all events, and the net result.
 
     pairs : of `results`. name : of what they are.
     """
@@ -73,7 +74,7 @@ def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings
 
 
 def over_all(found: Any, oos: pl.DataFrame, pairs: pl.DataFrame, settings: Settings, **facts: Any) -> Component:
-    """The component of an uplift over all events. found : its interval."""
+    """The component of an alpha over all events. found : its interval."""
     alone = pairs["everything"].mean()
     return bounds.bound(Kind.OVER_ALL, found, 0.0, settings.gate, oos, baseline=alone, **facts)
 
@@ -87,8 +88,7 @@ def series(pairs: pl.DataFrame, model: str = "model") -> dict[Kind, Array]:
     hedge = [_column(pairs, name) for name in pairs.columns if name == f"hedge_{model}"]
     found = {Kind.ALPHA: intercept(own, np.column_stack([rule, *hedge, *_hedges(pairs, "baseline")]))}
     if np.nan_to_num(everything).any():
-        exposed = [one - all_ for one in hedge for all_ in _hedges(pairs, "everything")]
-        found[Kind.OVER_ALL] = intercept(own - everything, np.column_stack([np.zeros(len(own)), *exposed]))
+        found[Kind.OVER_ALL] = intercept(own, np.column_stack([everything, *hedge, *_hedges(pairs, "everything")]))
     return found
 
 

@@ -27,10 +27,10 @@ from bq.serving.newest import artefact
 from bq.serving.onnx import TOLERANCE, Parity
 from bq.stats import drawdown
 from bq.stats.blocks import HOLDINGS
+from bq.strategies import policy
 from bq.strategies.component import Component, Kind, Missing
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
-from bq.strategies.value import mean_of_all
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -129,25 +129,22 @@ def decide(
 
 
 def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: Strategy, settings: Settings) -> Verdict:
-    """Judge a success-probability model against the deployed one, by what trades above its threshold earn.
+    """Judge a success-probability model against the deployed one, by what the policy earns when it ranks by it.
 
-    They must earn more than nothing, and than all events of their sessions. Each out-of-sample event has the threshold
-    that the training of its fold chose.
+    They must earn more than nothing, and than all events do. Each out-of-sample event has the threshold that the
+    training of its fold chose.
     """
     task, oos = strategy.success, found.oos
     if task is None:
         raise BadParameters(f"{strategy.name}: must have a second tier to be judged, but has none.")
     rule = strategy.value.earned(oos, "score", settings).rename({"value": "baseline"})
-    ours = success_values(oos, task).rename({"value": "model"})
+    ours = success_values(oos, task, settings).rename({"value": "model"})
     pairs = ours.join(rule, on="session", how="left", maintain_order="left")
-    pairs = pairs.join(
-        mean_of_all(oos).rename({"value": "everything"}), on="session", how="left", maintain_order="left"
-    )
-    traded = oos[task.probability] >= oos["threshold"]
-    beyond = earned.series(pairs)[Kind.OVER_ALL]
-    net, over = blocks(oos, settings).means(
-        np.column_stack([pairs["model"].cast(pl.Float64).fill_null(np.nan), beyond])
-    )
+    everything = strategy.value.earned(oos, None, settings).rename({"value": "everything"})
+    pairs = pairs.join(everything, on="session", how="left", maintain_order="left")
+    traded = policy.traded(oos, task.probability, settings.policy.k)
+    columns = np.column_stack([pairs["model"].to_numpy(), earned.series(pairs)[Kind.OVER_ALL]])
+    net, over = blocks(oos, settings, pairs["session"]).means(columns)
     sample: dict[str, Any] = {
         "baseline": oos["outcome"].mean(),
         "events": len(oos),
@@ -163,11 +160,9 @@ def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: St
     return _judge(found, incumbent, pairs, shown, Tier.SECOND, task=task, settings=settings)
 
 
-def success_values(oos: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """Mean outcome of trades at or above their threshold: session, value; null where none was taken."""
-    traded = pl.col(task.probability) >= pl.col("threshold")
-    net = pl.when(traded).then(pl.col("outcome")).mean()
-    return oos.group_by("session").agg(value=net).sort("session")
+def success_values(oos: pl.DataFrame, task: Task, settings: Settings) -> pl.DataFrame:
+    """What the policy earned when it ranks by the probability of success: session, value."""
+    return policy.earned(oos, task.probability, settings.policy.k)
 
 
 def _by_probability(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:

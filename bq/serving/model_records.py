@@ -23,10 +23,17 @@ class Probe(Facts):
     probabilities: list[list[Number]]  # of each class; of a regression none
 
 
+class Chosen(Facts):
+    """How many trades a session a model makes, and the rule score that makes as many; see `bq.strategies.policy`."""
+
+    k: int | None  # None: all above the threshold
+    score_from: Number  # None: any score
+
+
 class Bundle(Record):
     """What a graph needs to be used. A model's id is a digest of this text as stored, whatever its schema version."""
 
-    schema_version: int = 3
+    schema_version: int = 4
     strategy: str
     model: str  # the candidate's name among the models of its run
     features: str  # name of the feature set
@@ -34,7 +41,7 @@ class Bundle(Record):
     columns: list[str]
     classes: list[str]  # empty of a regression
     edges: list[FiniteFloat]
-    trade_above: FiniteFloat
+    trade_above: FiniteFloat  # what an expected outcome must exceed to be traded
     threshold: Number  # of a probability, chosen in training
     recipe: str  # digest of the recipe, by the code that trained it: see `candidate.incumbent_recipe`
     source: str  # of the outcomes: real, modelled or simulated
@@ -45,6 +52,7 @@ class Bundle(Record):
     seed: int
     tier: Tier | None = None  # None: stored without, up to version 2, as the next
     probe: Probe | None = None
+    policy: Chosen | None = None  # None: stored without, up to version 3; `trade_above` alone decides
 
 
 class Card(Record):

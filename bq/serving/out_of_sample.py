@@ -19,8 +19,9 @@ from bq.serving import decide as tiers
 from bq.serving import ledger, registry
 from bq.serving.decide import Loaded, Models
 from bq.serving.ready import Champion, WhyNot, ready
-from bq.strategies import store
+from bq.strategies import policy, store
 from bq.strategies.contract import Strategy
+from bq.strategies.policy import EXPECTED
 
 
 class Predictor(StrEnum):
@@ -30,7 +31,7 @@ class Predictor(StrEnum):
     WALK_FORWARD = "walk-forward"
 
 
-ANSWERS = pl.Schema({"event_id": pl.String, "probability": pl.Float32, "predicted_by": pl.String})
+ANSWERS = pl.Schema({"event_id": pl.String, "probability": pl.Float32, "traded": pl.Boolean, "predicted_by": pl.String})
 IN_SAMPLE = (
     "predicted_class",
     "class_probabilities",
@@ -71,17 +72,25 @@ def probabilities(
 ) -> pl.DataFrame:
     """P(last class) of each event out of sample, by the champion of the settings' namespace and its run.
 
-    Returns event_id, symbol, session, probability (null where none is known) and predicted_by: CHAMPION where the event
-    began after the champion's training ended, else WALK_FORWARD. model : the champion, None loads it.
+    Returns event_id, symbol, session, probability (null where none is known), traded (whether the policy of the model
+    trades the event; null where there is no probability, and for a model stored without a policy) and predicted_by:
+    CHAMPION where the event began after the champion's training ended, else WALK_FORWARD. model : the champion, None
+    loads it. Of a session all events must be here.
     """
     model = model or champion(strategy, settings)
     later = events.filter(pl.col("t0") > model.trained_through)
-    own = tiers.predict(model, later, strategy).select(
-        "event_id", pl.col(model.probability).alias("probability"), predicted_by=pl.lit(Predictor.CHAMPION.value)
-    )
+    own = _answers(tiers.predict(model, later, strategy), model, Predictor.CHAMPION)
     earlier = _walk_forward(model).filter(~pl.col("event_id").is_in(own["event_id"].implode()))
-    known = pl.concat([own.cast(ANSWERS), earlier])
+    known = pl.concat([own, earlier])
     return events.select("event_id", "symbol", "session").join(known, on="event_id", how="left", maintain_order="left")
+
+
+def _answers(predicted: pl.DataFrame, model: Champion, by: Predictor) -> pl.DataFrame:
+    """Predictions as ANSWERS."""
+    chosen = model.bundle.policy
+    traded = pl.lit(None, pl.Boolean) if chosen is None else policy.traded(predicted, EXPECTED, chosen.k)
+    columns = predicted.select("event_id", probability=model.probability, traded=traded, predicted_by=pl.lit(by.value))
+    return columns.cast(ANSWERS)
 
 
 def of_market(
@@ -98,10 +107,7 @@ def _walk_forward(model: Champion) -> pl.DataFrame:
     path = paths.outputs() / model.run_id / "oos.parquet"
     try:
         made = files.read_parquet(path).filter(pl.col("model") == model.bundle.model)
-        found = made.select(
-            "event_id", probability=model.probability, predicted_by=pl.lit(Predictor.WALK_FORWARD.value)
-        )
-        return found.cast(ANSWERS).filter(pl.col("probability").is_finite())
+        return _answers(made, model, Predictor.WALK_FORWARD).filter(pl.col("probability").is_finite())
     except (OSError, pl.exceptions.PolarsError) as error:
         log.warning(
             "events before the end of the champion's training have no probability: %s cannot be read (%s)", path, error
@@ -114,8 +120,8 @@ def decide(
 ) -> pl.DataFrame:
     """`bq.serving.decide.decide`; for a strategy that is backtested as a portfolio, by the backtester's priority.
 
-    Then with probability, predicted_by (a Predictor) and priority, by which events are ranked; one without priority is
-    not traded. An event from the champion's training time has the probability of the walk-forward, or none.
+    Then with probability, traded, predicted_by (a Predictor) and priority, by which events are ranked; one without
+    priority is not traded. An event from the champion's training time has the probability of the walk-forward, or none.
     """
     models = models or load(strategy, settings)
     answer = tiers.decide(events, strategy, settings, models)
@@ -124,7 +130,7 @@ def decide(
     known = of_market(market, strategy, settings, models.champion.model)
     if known is None:
         known = events.select("event_id", "symbol", "session").with_columns(
-            probability=pl.lit(None, pl.Float32), predicted_by=pl.lit(None, pl.String)
+            *(pl.lit(None, kind).alias(name) for name, kind in list(ANSWERS.items())[1:])
         )
     priority = strategy.backtester.priority(market, settings, known)
     both = answer.join(known.drop("symbol", "session"), on="event_id", how="left", maintain_order="left").join(
@@ -147,6 +153,7 @@ def _by_priority(answer: pl.DataFrame) -> pl.DataFrame:
         why_not_champion=pl.when(none).then(pl.coalesce("why_not_champion", pl.lit(WhyNot.IN_SAMPLE.value))),
         in_sample=pl.lit(False),
         threshold=pl.lit(None, pl.Float64),
+        most_a_session=pl.lit(None, pl.Int32),
         should_trade=pl.col("priority").is_not_null(),
         percentile=pl.col("priority").rank("max").over("session") / pl.len().over("session"),
     )

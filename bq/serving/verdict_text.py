@@ -131,7 +131,11 @@ def _alpha(c: Component) -> Text:
 
 
 def _over_all(c: Component) -> Text:
-    return f"{c.of}: uplift over all events", _bound(c, f", all events {_number(c.baseline)}"), _bound_needed(c)
+    return (
+        f"{c.of}: alpha over all events",
+        _bound(c, f" beyond what all events' {_number(c.baseline)} explain"),
+        _bound_needed(c),
+    )
 
 
 def _net(c: Component) -> Text:

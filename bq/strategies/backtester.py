@@ -1,6 +1,7 @@
 """The part of a strategy whose rules are backtested as a portfolio: what may be searched, and what a model does there.
 
-`answers` are frames of session, symbol and probability: that an event is in the last class, null where unknown.
+`answers` are frames of session, symbol, probability, that an event is in the last class, null where unknown, and
+traded, whether the model's policy trades it, null where it does not say.
 """
 
 import datetime as dt

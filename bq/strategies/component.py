@@ -18,7 +18,7 @@ class Kind(StrEnum):
     SAMPLE_EVENTS = "sample_events"
     UPLIFT = "uplift"  # over the rule score
     ALPHA = "alpha"  # what is earned beyond what the rule score explains
-    OVER_ALL = "over_all"  # uplift over taking every event
+    OVER_ALL = "over_all"  # what is earned beyond what taking every event explains
     NET = "net"  # what is earned, net of costs
     NET_OF_TRADES = "net_of_trades"  # the same of the trades above a threshold
     CHANGED_RECIPE = "changed_recipe"  # uplift over the recipe of what is deployed

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Settings
+from bq.strategies import policy
 from bq.strategies.component import Component
 from bq.strategies.events import REGIMES, Built, FeatureSet, Wanted, refuse_leaks, regime_columns
 from bq.strategies.task import Task
-from bq.strategies.value import mean_of_all, top_k
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -81,19 +81,14 @@ class Table(Generic[S]):
     detail: tuple[str, ...] = ()  # columns that a list of trades shows
 
 
-def best_of_session(predictions: pl.DataFrame, by: str | None, settings: Settings) -> pl.DataFrame:
-    """Mean outcome of the best `gate.top_k` of each session."""
-    return top_k(predictions, by=by, k=chosen_a_session(settings)) if by else mean_of_all(predictions)
+def chosen_by_policy(predictions: pl.DataFrame, by: str, settings: Settings) -> pl.DataFrame:
+    """What the settings' policy trades, see `policy.chosen`."""
+    return policy.chosen(predictions, by, settings.policy.k)
 
 
-def chosen_a_session(settings: Settings) -> int:
-    """`gate.top_k`. Raises BadParameters where it is null."""
-    if settings.gate.top_k is None:
-        raise BadParameters(
-            f"`gate.top_k` must be a whole number for {settings.strategy}, but got nothing: the gate compares so many "
-            "decisions a session. Set gate.top_k."
-        )
-    return settings.gate.top_k
+def earned_by_policy(predictions: pl.DataFrame, by: str | None, settings: Settings) -> pl.DataFrame:
+    """What the settings' policy earned, see `policy.earned`."""
+    return policy.earned(predictions, by, settings.policy.k)
 
 
 def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData | None") -> list[Component]:
@@ -105,8 +100,10 @@ def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketD
 class Value(Generic[S]):
     """What choosing earns: by it the gate compares a model with the rule score.
 
-    earned : of predictions, the column decided by and the settings; what those decisions earned net of costs, one row a
-    session (`session`, `value`; null where nothing was chosen), sorted. Decided by None: without choosing at all.
+    chosen : of predictions, the column decided by and the settings; those that are traded, with `weight`, the share of
+    the session's capital (negative: sold short), sessions in order.
+    earned : of the same; what those trades earned net of costs, one row a session (`session`, `value`), sorted; 0 where
+    nothing was traded. Decided by None: without choosing at all.
     requirements : of predictions, settings and market; what this strategy's gate asks beside the common ones.
     sizes : of a session's decisions, the column decided by and the settings; the weight of each in the strategy's
     portfolio. None: a decision has no weight.
@@ -116,8 +113,9 @@ class Value(Generic[S]):
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
 
-    earned: Callable[[pl.DataFrame, str | None, S], pl.DataFrame] = best_of_session
-    name: Callable[[S], str] = lambda settings: f"net outcome of the top {chosen_a_session(settings)}"  # for people
+    chosen: Callable[[pl.DataFrame, str, S], pl.DataFrame] = chosen_by_policy
+    earned: Callable[[pl.DataFrame, str | None, S], pl.DataFrame] = earned_by_policy
+    name: Callable[[S], str] = lambda settings: policy.name(settings.policy, "net outcome")  # of `earned`, for people
     requirements: Callable[[pl.DataFrame, S, "MarketData | None"], list[Component]] = nothing_more
     sizes: Callable[[pl.DataFrame, str, S], pl.Series] | None = None
     contributions: Callable[[pl.DataFrame, str, S], pl.DataFrame] | None = None

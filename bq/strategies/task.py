@@ -16,8 +16,7 @@ class Task(NamedTuple):
     classes: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()  # ascending; class i holds outcomes in [edges[i-1], edges[i])
     outcome: str = "outcome"  # what an outcome is, for people: ROI, R, …
-    trade_above: float = 0.0  # a decision trades where more than this is expected
-    trade_score: float = 0.0  # rule score from which the rule score alone trades
+    trade_score: float = 0.0  # rule score from which the rules trade where no model decides
 
     @property
     def expected(self) -> str:

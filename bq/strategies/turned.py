@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bq.core.errors import BadParameters
 from bq.core.settings import Settings
 
-COUNTS = {"folds": "learning.folds", "top_k": "gate.top_k", "trials": "tuning.trials"}
+COUNTS = {"folds": "learning.folds", "top_k": "policy.k", "trials": "tuning.trials"}
 
 
 def begins(settings: type[Settings]) -> str:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
@@ -44,6 +45,44 @@ def growth(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str,
     steps = "D2" if high > 6 * low else None  # 1, 2, 5, 10; with less between them a step that fits
     result.update_yaxes(title_text="growth of 1", type="log", tickformat="~g", dtick=steps, row=1)
     return result.update_yaxes(title_text="draw-<br>down [%]", row=2)
+
+
+def by_threshold(table: pl.DataFrame, *, title: str, y_title: str) -> go.Figure:
+    """What model and rule score earn at each threshold, with intervals, and how many trades that are.
+
+    table : of `bq.learning.thresholds.by_threshold`. The policy's own threshold is marked.
+    """
+    if reason := theme.nothing(table, ["value"]):
+        return no_data(title, reason)
+    names = [_threshold(row) for row in table.iter_rows(named=True)]
+    traces = []
+    for place, (prefix, name) in enumerate((("", "model"), ("rule_", "rule score, as many trades"))):
+        value, low, high = (
+            table[f"{prefix}{part}"].fill_null(float("nan")).to_numpy() for part in ("value", "low", "high")
+        )
+        colour = theme.style(place)["color"]
+        whiskers = {"array": theme.numbers(high - value), "arrayminus": theme.numbers(value - low), "color": colour}
+        traces.append(
+            go.Scatter(
+                x=[at + 0.08 * (2 * place - 1) for at in range(len(names))],
+                y=theme.numbers(value),
+                error_y={**whiskers, "thickness": 1.5, "width": 4},
+                mode="markers",
+                marker={"size": 9, "color": colour, "symbol": ("circle", "square")[place]},
+                name=name,
+                text=[f"{count:,} trades" for count in table[f"{prefix}trades"]],
+                hovertemplate="%{y} (%{text})<extra></extra>",
+            )
+        )
+    note = "below each threshold: trades of the model; * the policy's own"
+    result = theme.figure(traces, title=title, x_title="expected outcome above", y_title=y_title, note=note)
+    return result.update_xaxes(tickvals=list(range(len(names))), ticktext=names, zeroline=False)
+
+
+def _threshold(row: dict[str, Any]) -> str:
+    """A threshold and its trades, for the axis."""
+    level = "none" if row["above"] is None else f"{row['above']:.3g}"
+    return f"{level}{'*' if row['policy'] else ''}<br>{row['trades']:,}"
 
 
 def _above_drawdown(frame: pl.DataFrame, x: str, y_columns: Sequence[str], *, title: str, x_title: str) -> go.Figure:

@@ -41,12 +41,16 @@ def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
         return strategy.backtester.reason(row, settings)
     limit, trade = f"the {row['threshold']:g} threshold", row["should_trade"]
     if row["tier"] == Tier.CHAMPION:
-        expected = f"expected {strategy.task(settings).expected} {row['expected']:.3f}"
-        return [f"{expected}, {'above' if trade else 'below'} {limit}"]
-    side = "at or above" if trade else "below"
-    if strategy.success is not None and row["tier"] == Tier.SECOND:
-        return [f"P({strategy.success.classes[-1]}) {row['class_probabilities'][-1]:.3f}, {side} {limit}"]
-    return [f"rule score {row['score']:.1f}, {side} {limit}"]
+        value, above = row["expected"], row["expected"] > row["threshold"]
+        said = f"expected {strategy.task(settings).expected} {value:.3f}, {'above' if above else 'below'} {limit}"
+    elif strategy.success is not None and row["tier"] == Tier.SECOND:
+        value = row["class_probabilities"][-1]
+        above = value >= row["threshold"]
+        said = f"P({strategy.success.classes[-1]}) {value:.3f}, {'at or above' if above else 'below'} {limit}"
+    else:
+        above = row["score"] is not None and row["score"] >= row["threshold"]
+        said = f"rule score {row['score']:.1f}, {'at or above' if above else 'below'} {limit}"
+    return [said, f"not among the best {row['most_a_session']} of its session"] if above and not trade else [said]
 
 
 def against(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> list[str]:

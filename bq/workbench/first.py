@@ -83,7 +83,7 @@ NAMES = {
     Kind.NET: "{of}, mean",
     Kind.UPLIFT: "uplift over the rule score",
     Kind.ALPHA: "alpha over the rule score",
-    Kind.OVER_ALL: "uplift over all events",
+    Kind.OVER_ALL: "alpha over all events",
     Kind.CHANGED_RECIPE: "uplift over the recipe of what is deployed",
 }
 CELLS: dict[Kind, Callable[[Part], Cell]] = {

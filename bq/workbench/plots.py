@@ -9,13 +9,14 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from bq.workbench import theme
-from bq.workbench.curves import cumulative, growth
+from bq.workbench.curves import by_threshold, cumulative, growth
 from bq.workbench.exhibits import exhibits
 from bq.workbench.table import table
 from bq.workbench.theme import figure, label, no_data, numbers, positions, thin
 
 __all__ = [
     "bars",
+    "by_threshold",
     "calibration",
     "confusion",
     "cumulative",

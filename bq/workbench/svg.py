@@ -95,7 +95,7 @@ def steps(values: Iterable[float]) -> list[float]:
     size = 10 ** math.floor(math.log10(exact))
     step = next(size * nice for nice in (1, 2, 2.5, 5, 10) if size * nice >= exact * 0.999)
     first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(place * step, 12) for place in range(first, max(last, first + 1) + 1)]
+    return [round(place * float(step), 12) for place in range(first, max(last, first + 1) + 1)]
 
 
 def _known(values: Sequence[float | None]) -> list[float]:

@@ -20,12 +20,19 @@ VARIANTS = {
     "forecast": "bq.strategies.forecast.build",
 }
 GONE = {"temporal.delay_days": 1}  # what nobody could set to anything else
-COLUMNS = {"market.columns": {}}
+COLUMNS = {"market.columns": {}, "policy.above": 0.0}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
     "butterfly": {**COLUMNS, "structure.min_wing_sigmas": 0.25, "costs.max_cost_share": 0.4},
     "forecast": COLUMNS,
-    "breakout": COLUMNS,
+    "breakout": {**COLUMNS, "policy.k": 4},
 }
+
+
+def by_todays_names(values: dict) -> dict:
+    """What 0.1 wrote, with `gate.top_k` as `policy.k`; null where it did not apply."""
+    gate = dict(values.get("gate", {}))
+    moved = {"policy": {"k": gate.pop("top_k")}} if "top_k" in gate else {}
+    return {**values, **({"gate": gate} if gate else {}), **moved}
 
 
 def model_of(strategy: str):
@@ -49,7 +56,7 @@ def test_all_seven_files_are_still_there():
 def test_no_effective_value_of_a_shipped_file_changed(name):
     before = KNOWN[name]["parameters"]
     after = effective(paths.CHECKOUT / "parameters" / name, strategy_of(before))
-    changed = params.differences(before, after)
+    changed = params.differences(by_todays_names(before), after)
     assert {name: old for name, old, new in changed if new is None} == (
         GONE if before["strategy"] == "forecast" else {}
     )
@@ -70,15 +77,15 @@ def test_no_event_of_a_shipped_file_has_another_id(name):
 def test_parameters_that_0_1_recorded_are_read(name):
     """As a run and a model keep them: whole, with dates as text."""
     before = KNOWN[name]["parameters"]
-    found = model_of(strategy_of(before)).model_validate_json(json.dumps(before))
+    found = model_of(strategy_of(before)).recorded(before)
     assert found.model_dump(mode="json") == effective(paths.CHECKOUT / "parameters" / name, strategy_of(before))
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
 def test_parameters_in_a_model_of_0_1_are_read(path):
     before = json.loads(path.read_text())["parameters"]
-    found = model_of(strategy_of(before)).model_validate_json(json.dumps(before))
-    changed = params.differences(before, found.model_dump(mode="json"))
+    found = model_of(strategy_of(before)).recorded(before)
+    changed = params.differences(by_todays_names(before), found.model_dump(mode="json"))
     assert {name: (old, new) for name, old, new in changed} == {
         name: (None, new) for name, new in NEW[strategy_of(before)].items()
     }
@@ -89,7 +96,7 @@ def test_a_parameter_file_that_0_1_wrote_gives_the_settings_that_it_gave(path):
     """Dates belong to a source: a file that names another one than the default reads all of its bars."""
     stated = params.layers.read_yaml(path.read_text(), where=str(path))
     found = params.load(path, model_of(strategy_of(stated)))
-    changed = params.differences(_plain(stated), found.model_dump(mode="json"))
+    changed = params.differences(by_todays_names(_plain(stated)), found.model_dump(mode="json"))
     assert {name for name, before, _ in changed if before is not None} == set()
     assert {name: after for name, _, after in changed if after is not None} == NEW[strategy_of(stated)]
 

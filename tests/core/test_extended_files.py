@@ -202,3 +202,27 @@ def test_an_older_name_is_answered_with_what_took_its_place(model, overrides, sa
 def test_a_delay_of_one_session_as_files_of_0_1_state_it_is_read(folder):
     path = folder({"mine.yaml": "strategy: forecast\ntemporal: {delay_days: 1}\n"})
     assert params.load(path, FORECAST) == params.load(paths.parameters("forecast"), FORECAST)
+
+
+OLDER = {
+    "a file": ({"mine.yaml": "strategy: butterfly\ngate: {top_k: 3}\n"}, "", 3),
+    "a file under a newer one": (
+        {"mine.yaml": "extends: base.yaml\npolicy: {k: 2}\n", "base.yaml": "strategy: butterfly\ngate: {top_k: 3}\n"},
+        "",
+        2,
+    ),
+    "a newer override": ({"mine.yaml": "strategy: butterfly\ngate: {top_k: 3}\n"}, "policy.k=4", 4),
+    "an older override": ({"mine.yaml": "strategy: butterfly\npolicy: {k: 2}\n"}, "gate.top_k=4", 4),
+    "nothing": ({"mine.yaml": "strategy: butterfly\ngate: {top_k: null}\n"}, "", 5),
+}
+
+
+@pytest.mark.parametrize(("files", "overrides", "k"), OLDER.values(), ids=OLDER)
+def test_a_value_is_read_under_the_name_that_it_had(folder, files, overrides, k):
+    assert params.load(folder(files), BUTTERFLY, overrides=overrides).policy.k == k
+
+
+def test_a_wrong_value_under_an_older_name_is_answered_under_todays(folder):
+    path = folder({"mine.yaml": "strategy: butterfly\ngate: {top_k: many}\n"})
+    with pytest.raises(BadParameters, match=r"mine.yaml: `policy.k` must be a whole number, but got 'many'"):
+        params.load(path, BUTTERFLY)

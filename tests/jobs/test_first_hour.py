@@ -172,13 +172,13 @@ def test_a_file_of_another_strategy_is_one_sentence():
     ("most", "k", "said"),
     [
         pytest.param(5, 4, None, id="a choice"),
-        pytest.param(4, 4, "no session has more than 4 events: .* set gate.top_k=2 or lower", id="all of a session"),
-        pytest.param(4, 5, "^gate.top_k is 5, but no session has more than 4 events", id="more than a session has"),
+        pytest.param(4, 4, "no session has more than 4 events: .* set policy.k=2 or lower", id="all of a session"),
+        pytest.param(4, 5, "^policy.k is 5, but no session has more than 4 events", id="more than a session has"),
         pytest.param(1, 5, "no session has more than 1 event: .* bring more symbols", id="one symbol"),
     ],
 )
 def test_a_session_that_leaves_nothing_to_choose_is_said(most, k, said):
-    settings = params.load(paths.parameters("butterfly"), butterfly.STRATEGY.settings, overrides=f"gate.top_k={k}")
+    settings = params.load(paths.parameters("butterfly"), butterfly.STRATEGY.settings, overrides=f"policy.k={k}")
     events = pl.DataFrame({"session": [dt.date(2020, 1, 3)] * most + [dt.date(2020, 1, 10)]})
     found = butterfly.STRATEGY.views.notices(events, settings)
     assert (found == []) if said is None else re.search(said, found[0])

@@ -15,7 +15,7 @@ from bq.serving import registry
 NAMESPACE = "butterfly-simulated"
 SMALL = (
     "market.simulation.symbols=12 market.simulation.sessions=1700 events.first=2012-01-02 learning.folds=4 "
-    "learning.test_days=300 gate.draws=1000 gate.top_k=3 gate.min_blocks=10"
+    "learning.test_days=300 gate.draws=1000 policy.k=3 gate.min_blocks=10"
 )
 
 

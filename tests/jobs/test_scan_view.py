@@ -1,13 +1,14 @@
 """What a reader of a scan sees: shared reasons once, sides from weights, nothing that says nothing."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from bq import strategies
 from bq.core import params, paths
-from bq.jobs import view
+from bq.jobs import scan, view
 from bq.workbench import decisions
 
 NO_MODEL = "no champion is deployed; no success-probability model is deployed"
@@ -19,7 +20,9 @@ def answer(rows: list[dict], **common) -> pl.DataFrame:
     """Decisions; what is not given says nothing."""
     nothing = {
         **dict.fromkeys(("predicted_class", "class_probabilities", "confidence", "expected", "trained_through")),
-        **dict.fromkeys(("why_not_champion", "champion_fault", "why_not_second", "second_fault")),
+        **dict.fromkeys(
+            ("why_not_champion", "champion_fault", "why_not_second", "second_fault", "traded", "most_a_session")
+        ),
         **{"threshold": 60.0, "should_trade": True, "in_sample": False, "outside_support": []},
     }
     named = [{"event_id": f"{i:032d}", "symbol": f"S{i}"} for i in range(len(rows))]
@@ -95,6 +98,12 @@ BACKTESTED = {
         {"priority": None},
         "P(R > 0) 0.403 (champion), below the 0.5 threshold: not traded",
     ),
+    "refused": (
+        "",
+        {"priority": None, "traded": False},
+        "P(R > 0) 0.403 (champion), not among those that the model expects enough of (policy.above, policy.k): not "
+        "traded",
+    ),
     "unknown": ("", {"predicted_by": None}, "rule score 0.780; no out-of-sample probability is known"),
     "not asked": (
         "ml.enabled=false",
@@ -107,6 +116,42 @@ BACKTESTED = {
 @pytest.mark.parametrize(("more", "row", "said"), BACKTESTED.values(), ids=BACKTESTED)
 def test_a_backtester_says_in_its_own_words_what_decided(more, row, said):
     assert told("breakout", {**WEIGHED, **row}, f"ml.enabled=true {more}") == said
+
+
+GOOD = {"should_trade": False, "most_a_session": 2}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        pytest.param(
+            {**CHAMPION, **GOOD, "expected": 0.2},
+            "expected ROI 0.200, above the 0 threshold; not among the best 2 of its session",
+            id="model",
+        ),
+        pytest.param(
+            {**RULE, **GOOD, "score": 61.0},
+            "rule score 61.0, at or above the 60 threshold; not among the best 2 of its session",
+            id="rule",
+        ),
+    ],
+)
+def test_what_is_good_enough_and_not_among_the_best_says_so(row, said):
+    assert told("butterfly", {"score": 1.0, **row}).startswith(said)
+
+
+def test_a_portfolio_trades_what_has_a_weight_whatever_is_expected():
+    rows = [{"score": 1.0, "expected": value, "should_trade": value > 0.0} for value in (0.2, 0.1, -0.1)]
+    events = pl.DataFrame({"event_id": [f"{i:032d}" for i in range(3)], "volatility_60": 0.2, "sector": None})
+    request = SimpleNamespace(strategy=strategies.get("forecast"), settings=settings_of("forecast"))
+    weights = {0.2: 0.5, 0.1: 0.0, -0.1: -0.5}
+
+    def sizes(known: pl.DataFrame, by: str, settings) -> pl.Series:
+        return pl.Series("weight", [weights[value] for value in known[by]])
+
+    book = scan._sized(answer(rows, **CHAMPION), events, request, sizes)
+    assert book["should_trade"].to_list() == [True, False, True]
+    assert book["rank"].to_list() == [1, 2, 3] and book["threshold"].is_null().all()
 
 
 def test_a_portfolio_shows_what_its_weights_hold_whatever_is_expected():

@@ -12,10 +12,10 @@ from toy_strategy import FEATURES, TASK, TOY, toy_events, toy_settings
 from bq.learning import metrics
 from bq.stats.blocks import Blocks
 from bq.stats.rank_ic import rank_ic
-from bq.strategies.value import top_k
+from bq.strategies import policy
 
 BLOCKS = Blocks(block=2.0, alpha=0.05, draws=1000, seed=1)
-TOP_2 = toy_settings(gate={"top_k": 2})
+TOP_2 = toy_settings(policy={"k": 2})
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +118,13 @@ def test_uplift_compares_equal_k_on_the_same_sessions(predictions):
     assert pairs["everything"].to_list() == pytest.approx([part["outcome"].mean() for part in parts])
     assert pairs["uplift"].to_list() == pytest.approx(np.subtract(model, rule))
     assert figure(predictions, "uplift over rule score")["value"] == pytest.approx(np.mean(np.subtract(model, rule)))
-    assert figure(predictions, "net ROI of the top 2", against="all events")["baseline"] == pytest.approx(
-        pairs["everything"].mean()
-    )
+    assert figure(predictions, "net ROI of at most 2 trades a session", against="all events")[
+        "baseline"
+    ] == pytest.approx(pairs["everything"].mean())
 
 
 def test_a_session_with_fewer_events_than_k_gives_the_mean_of_all(predictions):
-    pairs = metrics.versus(predictions, TOY, toy_settings(gate={"top_k": 100}))
+    pairs = metrics.versus(predictions, TOY, toy_settings(policy={"k": 100}))
     assert pairs["uplift"].abs().max() == pytest.approx(0.0, abs=1e-12)
 
 
@@ -135,8 +135,8 @@ def test_ties_do_not_depend_on_the_order_of_rows(seed, levels, k):
     frame = toy_events(sessions=5).with_columns(
         expected=pl.Series(rng.integers(0, levels, 30).astype(float)), outcome=pl.Series(rng.standard_normal(30))
     )
-    ours = top_k(frame, by="expected", k=k)
-    assert_frame_equal(ours, top_k(frame[rng.permutation(30)], by="expected", k=k))
+    ours = policy.earned(frame, "expected", k)
+    assert_frame_equal(ours, policy.earned(frame[rng.permutation(30)], "expected", k))
     assert ours["value"].to_list() == pytest.approx([top_by_hand(part, "expected", k) for part in sessions_of(frame)])
 
 
@@ -146,7 +146,7 @@ def test_an_event_without_a_score_is_never_among_the_best(missing):
         expected=pl.Series([missing, 1.0, 2.0, missing, 3.0, 0.0], dtype=pl.Float64),
         outcome=pl.Series([100.0, 1.0, 2.0, 100.0, 3.0, 0.0]),
     )
-    assert top_k(frame, by="expected", k=3)["value"].to_list() == [2.0]
+    assert policy.earned(frame, "expected", 3)["value"].to_list() == [2.0]
 
 
 def test_calibration_error_is_the_mean_gap_weighted_by_events(predictions):

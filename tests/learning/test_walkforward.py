@@ -60,6 +60,8 @@ def test_every_test_event_is_predicted_once_with_all_columns(events, training):
         "expected",
         "predicted",
         "threshold",
+        "expected_above",
+        "score_from",
         *probabilities,
         *priors,
     }
@@ -195,7 +197,7 @@ def standings(events) -> walkforward.Training:
 
 def test_a_regression_predicts_standings_without_classes(standings):
     oos = standings.oos
-    assert set(oos.columns) == {*walkforward.CARRIED, "model", "fold", "expected"}
+    assert set(oos.columns) == {*walkforward.CARRIED, "model", "fold", "expected", "expected_above", "score_from"}
     assert oos.schema == standings.newest.schema
     z = pl.col("label")
     means = oos.filter(pl.col("model") == "stack").group_by("session").agg(z.mean().alias("mean"), z.std().alias("sd"))

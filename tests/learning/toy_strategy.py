@@ -5,14 +5,15 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from bq.core.settings import Gate, Learning, Market, Settings
+from bq.core.settings import Gate, Learning, Market, Policy, Settings
 from bq.learning.model import Sample
+from bq.strategies import policy as policies
 from bq.strategies.contract import Strategy, Table, Value
 from bq.strategies.events import UTC, FeatureSet
 from bq.strategies.task import Task
 
 FEATURES = FeatureSet("toy_v1", ("signal", "noise", "gappy"))
-TASK = Task(("Loss", "Small", "Good"), (-0.05, 0.15), outcome="ROI", trade_above=0.15, trade_score=60.0)
+TASK = Task(("Loss", "Small", "Good"), (-0.05, 0.15), outcome="ROI", trade_score=60.0)
 SUCCESS = Task(("Failure", "Success"), (1e-12,))
 HOLDING_DAYS = 14
 FIRST = dt.datetime(2015, 1, 2, 21, tzinfo=dt.UTC)
@@ -26,14 +27,15 @@ class ToySettings(Settings):
         return HOLDING_DAYS
 
 
-def toy_settings(*, learning: dict | None = None, gate: dict | None = None) -> ToySettings:
+def toy_settings(*, learning: dict | None = None, gate: dict | None = None, policy: dict | None = None) -> ToySettings:
     """Small and quick; sections are changed by keyword."""
     defaults = {"features": "toy_v1", "model": "elastic_net", "folds": 2, "test_days": 90, "newest_days": 60}
     return ToySettings(
         strategy="toy",
         market=Market(),
         learning=Learning(**{**defaults, **(learning or {})}),
-        gate=Gate(**{"top_k": 5, "draws": 1000, "min_oos_days": 90, "min_events": 50, **(gate or {})}),
+        policy=Policy(**{"k": 5, **(policy or {})}),
+        gate=Gate(**{"draws": 1000, "min_oos_days": 90, "min_events": 50, **(gate or {})}),
     )
 
 
@@ -47,7 +49,7 @@ TOY = Strategy(
     table=Table(_unused, (FEATURES,), cells=lambda events: (events["kind"].to_numpy(), events["width"].to_numpy())),
     task=lambda settings: TASK,
     success=SUCCESS,
-    value=Value(name=lambda settings: f"net ROI of the top {settings.gate.top_k}"),
+    value=Value(name=lambda settings: policies.name(settings.policy, "net ROI")),
 )
 
 

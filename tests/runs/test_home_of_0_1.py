@@ -4,6 +4,8 @@ import datetime as dt
 import json
 from dataclasses import replace
 
+import numpy as np
+import polars as pl
 import pytest
 
 from bq import runs, strategies, surface
@@ -12,7 +14,7 @@ from bq.core.namespace import Namespace
 from bq.jobs import diff, history, housekeeping, request, status
 from bq.runs.record import Cause, Job, Status
 from bq.runs.verdict import Decision
-from bq.serving import candidate, ready, registry
+from bq.serving import candidate, decide, ready, registry
 
 NAMESPACE = "butterfly-simulated"
 FIRST, KEPT, LAST, TUNED = (
@@ -124,6 +126,36 @@ def standing(home) -> registry.Artefact:
     return registry.load(home / "models" / NAMESPACE / CHAMPION)
 
 
+def one_session(model: ready.Champion, n: int = 60) -> pl.DataFrame:
+    """Events of one session with features drawn between the ends of the model's training."""
+    rng = np.random.default_rng(2)
+    ends = {name: [model.bundle.support[name][end] or 0.0 for end in ("low", "high")] for name in model.bundle.columns}
+    drawn = {name: rng.uniform(*both, n).astype(np.float32) for name, both in ends.items()}
+    when = dt.datetime(2030, 1, 4, 21, tzinfo=dt.UTC)
+    fixed = {"session": when.date(), "t0": when, "source": "simulated", "structure": "IRON"}
+    names = {"event_id": [f"e{i:02d}" for i in range(n)], "symbol": [f"S{i:02d}" for i in range(n)]}
+    numbers = {"score": rng.uniform(20.0, 90.0, n), "wing_sigmas": rng.uniform(0.3, 2.0, n)}
+    return pl.DataFrame({**drawn, **names, **numbers}).with_columns(**{name: pl.lit(v) for name, v in fixed.items()})
+
+
+@pytest.mark.parametrize("tier", ["champion", "second"])
+def test_its_models_decide_as_they_did(home, tier):
+    """The champion above 0.15, the second tier from its own probability on, and of a session all that are."""
+    settings = params.load(home / "parameters.yaml", BUTTERFLY.settings)
+    champion, second = (
+        decide.Loaded(ready.ready(registry.champion(space), BUTTERFLY, space))
+        for space in (settings.namespace, settings.namespace.second)
+    )
+    events = one_session(champion.model)
+    none = decide.Loaded(None, decide.WhyNot.NOT_DEPLOYED)
+    models = decide.Models(champion if tier == "champion" else none, second)
+    answer = decide.decide(events, BUTTERFLY, settings, models)
+    chance = answer["class_probabilities"].list.last()
+    good = answer["expected"] > 0.15 if tier == "champion" else chance >= second.model.bundle.threshold
+    assert answer["should_trade"].to_list() == good.to_list()
+    assert settings.policy.k == 3 < good.sum() < len(answer), "more than today's policy would trade"
+
+
 @pytest.mark.parametrize("changed", ["", "gate.margin=0.2", "learning.compare=[xgboost]", "tuning.trials=7"])
 def test_the_same_parameters_are_no_changed_recipe(home, changed):
     """Also where only sections differ that are no part of a recipe."""
@@ -131,9 +163,10 @@ def test_the_same_parameters_are_no_changed_recipe(home, changed):
     assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings)
 
 
-def test_other_ways_of_training_are(home):
-    settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides="learning.folds=4")
-    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings)
+def test_other_ways_of_training_or_trading_are(home):
+    for changed in ("learning.folds=4", "policy.k=4", "policy.above=0.05", "gate.top_k=2"):
+        settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=changed)
+        assert candidate.incumbent_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings)
 
 
 def test_a_recipe_is_computed_as_today_from_the_parameters_on_the_card(home, monkeypatch):

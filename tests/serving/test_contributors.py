@@ -14,7 +14,7 @@ from bq.serving import contributors, earned, verdict_text
 from bq.strategies.component import Kind
 from bq.workbench import hangs, report, screen
 
-SETTINGS = toy_settings(gate={"top_k": 1, "draws": 1000})
+SETTINGS = toy_settings(policy={"k": 1})
 T0 = [dt.datetime(2020, 12, 18, 21, tzinfo=dt.UTC), dt.datetime(2021, 1, 8, 21, tzinfo=dt.UTC)]
 BY_HAND = [  # session, symbol, kind, expected, score, outcome: the best of each session is taken
     (0, "A", "call", 3.0, 1.0, 0.9),
@@ -74,7 +74,7 @@ def planted(*, everywhere: bool, seed: int = 3) -> pl.DataFrame:
 
 
 def verdict(oos: pl.DataFrame) -> Verdict:
-    settings = toy_settings(gate={"top_k": 2, "draws": 1000})
+    settings = toy_settings(policy={"k": 2})
     pairs = metrics.versus(oos, TOY, settings)
     figures = earned.recipe(oos, pairs, "net outcome of the top 2", settings)
     parts = [verdict_text.part(component) for component in figures]

@@ -19,10 +19,20 @@ from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
 from bq.strategies.task import Task
 
-SETTINGS = toy_settings()
+SETTINGS = toy_settings(policy={"k": None, "above": 0.15})
 COLUMNS = [
     *("event_id", "symbol", "session", "source", "score", "predicted_class", "class_probabilities", "confidence"),
-    *("expected", "percentile", "should_trade", "threshold", "tier", "model", "trained_through", "in_sample"),
+    *(
+        "expected",
+        "percentile",
+        "should_trade",
+        "threshold",
+        "most_a_session",
+        "tier",
+        "model",
+        "trained_through",
+        "in_sample",
+    ),
     *("outside_support", "why_not_champion", "champion_fault", "why_not_second", "second_fault"),
 ]
 WHY_NOT = ("why_not_champion", "champion_fault", "why_not_second", "second_fault")
@@ -67,10 +77,10 @@ def test_the_champion_answers_where_there_is_one(deployed, events, training):
     theirs = dict(zip(events["event_id"], expected.expected.tolist(), strict=True))
     for row in answer.iter_rows(named=True):
         assert row["expected"] == pytest.approx(theirs[row["event_id"]], abs=1e-5)
-        assert row["should_trade"] is (row["expected"] > TASK.trade_above)
+        assert row["should_trade"] is (row["expected"] > SETTINGS.policy.above)
         assert row["predicted_class"] == TASK.classes[int(np.argmax(row["class_probabilities"]))]
         assert row["confidence"] == pytest.approx(max(row["class_probabilities"]))
-        assert row["threshold"] == TASK.trade_above
+        assert row["threshold"] == SETTINGS.policy.above
     assert answer["should_trade"].any() and not answer["should_trade"].all()
     assert answer["expected"].is_sorted(descending=True), "best first"
     assert all(answer[name].is_null().all() for name in WHY_NOT)

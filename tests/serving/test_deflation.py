@@ -10,9 +10,10 @@ from scipy.stats import binom
 
 from bq.core.settings import Gate
 from bq.serving import deflation, ledger
+from bq.stats.intercept import intercept
 from bq.strategies.component import Kind
 
-GATE = Gate(top_k=1, min_deflated_probability=0.95)
+GATE = Gate(min_deflated_probability=0.95)
 BOTH = (Kind.ALPHA, Kind.OVER_ALL)
 
 
@@ -44,7 +45,8 @@ def test_without_looks_it_is_the_probability_of_each_series():
     found = parts(pairs, none)
     net = ledger.deflate(pairs.select("session", value="model"), none, least=0.95)
     assert found[Kind.DEFLATED_SHARPE].value == pytest.approx(min(net.probability, net.revised))
-    over = ledger.deflate(pairs.select("session", value=pl.col("model") - pl.col("everything")), none, least=0.95)
+    beyond = intercept(pairs["model"].to_numpy(), pairs["everything"].to_numpy())
+    over = ledger.deflate(pairs.select("session", value=pl.Series(beyond)), none, least=0.95)
     shown = found[Kind.DEFLATED_UPLIFT]
     assert shown.more["beyond"] == Kind.OVER_ALL and shown.value == pytest.approx(min(over.probability, over.revised))
 

@@ -18,7 +18,7 @@ from bq.serving.gates import Incumbent, Verdict
 from bq.serving.onnx import Parity
 from bq.strategies.component import Component, Kind
 
-GATE = Gate(top_k=3, draws=1000)
+GATE = Gate(draws=1000)
 WHOLE = Parity(rows=10_000, largest_difference=2e-7, flips=0)
 UPLIFT, NET, DRAWDOWN, CHANGED_RECIPE = Kind.UPLIFT, Kind.NET, Kind.DRAWDOWN, Kind.CHANGED_RECIPE
 ALPHA, OVER_ALL = Kind.ALPHA, Kind.OVER_ALL
@@ -33,7 +33,7 @@ def better(**changes) -> pl.DataFrame:
 
 def toy(gate: Gate):
     """Settings with this gate."""
-    return toy_settings().model_copy(update={"gate": gate})
+    return toy_settings(policy={"k": 3}).model_copy(update={"gate": gate})
 
 
 def decide(oos=None, newest=None, incumbent=None, parity=WHOLE, *, settings=GATE, trials=None) -> Verdict:
@@ -202,7 +202,7 @@ def test_what_too_few_blocks_need_is_what_makes_the_bound_hold_too(mean, low, ne
 
     sample = pl.DataFrame({"session": [dt.date(2020, 1, 1), dt.date(2020, 4, 10)]})
     interval = Interval(mean, low, 2 * mean - low, 30, 10.0)
-    found = bounds.bound(UPLIFT, interval, 0.0, Gate(top_k=1, min_blocks=20), sample, of="x", baseline=0.0)
+    found = bounds.bound(UPLIFT, interval, 0.0, Gate(min_blocks=20), sample, of="x", baseline=0.0)
     assert found.holds is None and verdict_text.part(found).needed == needed
 
 
@@ -370,7 +370,7 @@ SUCCESS_STATES = {
     "trades-earn": (TRADES, {}, True),
     "trades-lose": (TRADES, {"oos": success_stream(net=-0.1)}, False),
     "trades-few-blocks": (TRADES, {"oos": success_stream(net=0.1, sessions=40)}, None),
-    "trades-none": (TRADES, {"oos": success_stream(net=0.1, share=0)}, None),
+    "trades-none": (TRADES, {"oos": success_stream(net=0.1, share=0)}, False),
     "time-short": (TIME, {"settings": GATE.model_copy(update={"min_oos_days": 3000})}, False),
     "events-few": (EVENTS, {"settings": GATE.model_copy(update={"min_events": 5000})}, False),
     "drawdown-large": (
@@ -420,7 +420,7 @@ def test_a_success_model_that_orders_events_worse_than_the_standing_one_is_refus
 
 def test_a_changed_success_recipe_must_earn_more_than_the_standing_one():
     oos, newest = success_stream(net=0.1), success_stream(net=0.1, sessions=26)
-    same = gates.success_values(oos, SUCCESS)
+    same = gates.success_values(oos, SUCCESS, toy(GATE))
     for values, deploys in ((same, False), (same.with_columns(pl.col("value") - 0.05), True)):
         verdict = decide_success(oos, newest=newest, incumbent=Incumbent("theirs", newest, values, Tier.SECOND))
         assert component(verdict, CHANGED_RECIPE).holds is deploys is verdict.deploy
@@ -429,10 +429,14 @@ def test_a_changed_success_recipe_must_earn_more_than_the_standing_one():
 def test_the_success_model_is_judged_on_its_trades_session_by_session():
     oos = success_stream(net=0.1, share=0.1)
     found = component(decide_success(oos), TRADES)
-    trades = oos.filter(pl.col("p_Success") >= 0.4)
-    by_session = [part["outcome"].mean() for _, part in trades.group_by("session")]
-    assert (found.value, found.sessions) == (pytest.approx(np.mean(by_session)), len(by_session))
-    assert f"{len(trades)} of {len(oos)} events traded" in verdict_text.part(found).statement
+    best = [
+        part.filter(pl.col("p_Success") >= 0.4).sort("p_Success", descending=True)["outcome"].head(3)
+        for _, part in oos.group_by("session")
+    ]
+    assert max(map(len, best)) <= 3 < oos["session"].len() and min(map(len, best)) == 0
+    assert found.value == pytest.approx(np.mean([part.sum() / 3 for part in best]))
+    assert found.sessions == len(best), "a session without a trade earns 0"
+    assert f"{sum(map(len, best))} of {len(oos)} events traded" in verdict_text.part(found).statement
 
 
 def test_trades_that_earn_because_everything_does_are_refused():

@@ -228,7 +228,7 @@ def test_a_tuning_whose_ratios_spread_widely_is_not_passed_and_stops_no_retrain(
     """Trials with ratios of -1 and +1 a session: the best of 20 useless ones would show more than 1."""
     own = series(noise(1, mean=0.03))
     wild = [pl.Series(f"strategy/s/{i}", (-1.0) ** i + 10.0 * noise(i)) for i in range(20)]
-    gate = Gate(top_k=3, min_deflated_probability=0.95)
+    gate = Gate(min_deflated_probability=0.95)
     (alone_passes,) = deflation.components(own.rename({"value": "model"}), alone(own), gate)
     (found,) = deflation.components(own.rename({"value": "model"}), alone(own).with_columns(wild), gate)
     assert alone_passes.holds is True

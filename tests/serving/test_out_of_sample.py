@@ -122,10 +122,45 @@ def test_a_scan_decides_by_the_backtester_s_priority(mode, home, trained):
         both = answer.join(theirs, on="symbol")
         assert len(both) == len(answer)
         assert both["priority"].fill_null(-1.0).to_list() == both["backtested"].fill_nan(-1.0).to_list()
-        dropped = pl.col("probability").is_not_null() & (pl.col("probability") < 0.42)
-        assert answer["should_trade"].to_list() == (
-            answer.select(~dropped.fill_null(False)).to_series().to_list() if mode == "filter" else [True] * len(answer)
+        dropped = pl.col("probability").is_not_null() & (pl.col("probability") < 0.42) & (mode == "filter")
+        refused = ~pl.col("traded").fill_null(True)
+        assert answer["should_trade"].to_list() == answer.select(~(dropped | refused)).to_series().to_list()
+
+
+def judged(training) -> set[str]:
+    """What the gate judges of the walk-forward, by hand: of a session the best four with more than 0 expected."""
+    good = training.oos.filter(pl.col("expected") > 0.0).sort("expected", descending=True)
+    return set(good.group_by("session").head(4)["event_id"])
+
+
+@pytest.mark.parametrize("mode", ["score_enhancement", "replace"])
+def test_a_scan_with_a_model_trades_the_signals_that_the_gate_judged(mode, home, trained):
+    settings = settings_of(f"ml.enabled=true ml.prediction_mode={mode}")
+    _, data, events, training = trained
+    through = training.trained_through
+    known = training.oos.filter(pl.col("t0") <= through)
+    days = known.filter(~pl.col("event_id").is_in(sorted(judged(training))))["session"].unique().sort()
+    assert len(days) > 5
+    for day in days[:3]:
+        answer = out_of_sample.decide(store.at(STRATEGY, settings, data, day), data, STRATEGY, settings)
+        traded = set(answer.filter("should_trade")["event_id"])
+        assert traded == judged(training) & set(answer["event_id"]) and len(traded) < len(answer)
+        assert "not among those that the model expects enough of (policy.above, policy.k): not traded" in " ".join(
+            words(answer, settings)
         )
+    made = backtested(data, settings, out_of_sample.of_market(data, STRATEGY, settings)).signals
+    ours = events.select("event_id", "session", "symbol").join(made, on=["session", "symbol"])
+    out = ours.filter(pl.col("priority").fill_nan(None).is_null())["event_id"]
+    assert set(out) & set(known["event_id"]) == set(known["event_id"]) & set(ours["event_id"]) - judged(training)
+
+
+def test_a_champion_stored_without_a_policy_refuses_no_signal(home, trained):
+    settings = settings_of("ml.enabled=true")
+    model = out_of_sample.champion(STRATEGY, settings)
+    older = model._replace(bundle=model.bundle.model_copy(update={"policy": None}))
+    said = out_of_sample.probabilities(trained[2], STRATEGY, settings, older)
+    assert said["traded"].is_null().all() and said["probability"].count()
+    assert not out_of_sample.probabilities(trained[2], STRATEGY, settings)["traded"].all()
 
 
 def test_what_the_champion_would_say_in_sample_is_not_shown(home, trained):

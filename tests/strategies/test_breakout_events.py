@@ -18,7 +18,6 @@ from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.performance import compared, performance
 from bq.strategies.breakout.prepare import prepare
 from bq.strategies.breakout.settings import BreakoutSettings
-from bq.strategies.breakout.value import value
 
 SETTINGS = breakout_settings(risk={"max_positions": 2})
 
@@ -198,40 +197,6 @@ def test_without_a_trade_ratios_are_not_numbers_rather_than_zero(sample):
     assert found.trades == 0 and np.isnan([found.sharpe_ratio, found.calmar_ratio, found.expectancy]).all()
     with pytest.raises(BadParameters, match="at least one session must lie"):
         backtest(prepared, SETTINGS, start=dt.date(2040, 1, 1))
-
-
-def stream(seed, n=800):
-    rng = np.random.default_rng(seed)
-    days = sessions("XNYS")["session"].slice(7000, 900).sample(n, with_replacement=True, seed=seed).sort()
-    outcome = rng.standard_normal(n) + 0.2
-    columns = {"event_id": [f"{i:04d}" for i in range(n)], "session": days, "outcome": outcome}
-    return pl.DataFrame({**columns, "good": outcome + rng.standard_normal(n), "noise": rng.standard_normal(n)})
-
-
-def test_the_mean_value_is_the_mean_r_of_a_trade_of_the_better_half():
-    rows = stream(0)
-    good, noise = (value(rows, by, SETTINGS)["value"].drop_nulls().mean() for by in ("good", "noise"))
-    assert noise == pytest.approx(0.2, abs=0.15)
-    better = rows.filter(pl.col("good") > pl.col("good").median())["outcome"].mean()
-    assert good == pytest.approx(better, abs=0.15) and good > 0.6
-
-
-def test_values_are_equal_where_nothing_is_chosen_and_do_not_grow_with_the_number_of_trades():
-    rows = stream(1).with_columns(outcome=pl.lit(0.5), skewed=pl.col("noise").exp())
-    for by in ("good", "noise", "skewed"):
-        assert value(rows, by, SETTINGS)["value"].drop_nulls().mean() == pytest.approx(0.5)
-    assert value(rows, None, SETTINGS)["value"].to_list() == pytest.approx([0.5] * rows["session"].n_unique())
-
-
-def test_no_later_prediction_changes_what_was_chosen():
-    rows = stream(2)
-    last = rows["session"][400]
-    whole = value(rows, "good", SETTINGS)
-    part = value(rows.filter(pl.col("session") <= last), "good", SETTINGS)
-    both = part.join(whole, on="session", suffix="_whole").drop_nulls()
-    scale = both["value_whole"] / both["value"]  # one constant: the share of signals taken on average
-    assert scale.drop_nans().std() == pytest.approx(0.0, abs=1e-9)
-    assert (both["value"] == 0).to_list() == (both["value_whole"] == 0).to_list()
 
 
 def test_the_shipped_parameters_find_several_hundred_signals_of_five_stocks():

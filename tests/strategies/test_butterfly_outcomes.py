@@ -264,7 +264,7 @@ def test_ids_are_distinct_and_depend_on_the_rules_but_not_on_what_computes_them(
     assert events["event_id"].n_unique() == len(events)
     first = events["event_id"].to_list()[:3]
     assert build(until(bars, wanted["TOY"][-1]), wanted).events["event_id"].to_list() == first
-    assert build(bars, wanted, "gate.top_k=9 learning.seed=3").events["event_id"].to_list() == first
+    assert build(bars, wanted, "policy.k=9 learning.seed=3").events["event_id"].to_list() == first
     for rule in ("structure.rate=0.01", "costs.spread_far=0.2", "label.edges=[0.0,0.1,0.2]", "score.stability=0.3"):
         assert not set(build(bars, wanted, rule).events["event_id"]) & set(first), rule
 

@@ -218,7 +218,7 @@ def test_a_subset_of_the_symbols_has_a_store_of_its_own(collect, bars):
 def test_settings_that_make_no_event_share_a_store(collect, bars):
     collect(bars)
     again = collect(
-        bars, butterfly_settings(RULES + " learning.folds=3 gate.top_k=2 market.end=2030-01-01 learning.seed=9")
+        bars, butterfly_settings(RULES + " learning.folds=3 policy.k=2 market.end=2030-01-01 learning.seed=9")
     )
     assert again.built < 20 and len(list(paths.events("butterfly").iterdir())) == 1
 

@@ -235,6 +235,21 @@ def test_a_session_without_forecasts_earns_null_and_keeps_the_pairing():
     assert model["value"].is_null().to_list() == [False, True, False]
 
 
+@pytest.mark.parametrize("kind", ["long_only", "long_short"])
+def test_what_is_traded_is_what_the_portfolio_holds(kind):
+    """The trades of a rebalance, by their weights, earn its gross return."""
+    asked = settings(f"portfolio.kind={kind}")
+    predictions = forecasts(count=30).with_columns(event_id=pl.concat_str("symbol", pl.col("session").cast(pl.String)))
+    run, traded = (of(predictions, "expected", asked) for of in (portfolio.backtest, portfolio.chosen))
+    by_session = traded.group_by("session").agg(
+        gross=(pl.col("weight") * pl.col("outcome")).sum(), names=pl.len().cast(pl.Int64)
+    )
+    both = run.periods.join(by_session, on="session", suffix="_traded").sort("session")
+    assert len(both) == len(run.periods) == 3 and both["names"].to_list() == both["names_traded"].to_list()
+    assert both["gross_traded"].to_list() == pytest.approx(both["gross"].to_list())
+    assert (traded["weight"] != 0.0).all() and (traded["weight"].min() < 0.0) == (kind == "long_short")
+
+
 def test_names_without_a_forecast_or_a_volatility_are_no_obstacle():
     holes = forecasts(count=11).with_columns(
         expected=pl.when(pl.col("symbol") != "S03").then("expected"),

@@ -8,7 +8,7 @@ import reversal_strategy
 from reversal_strategy import STRATEGY, ReversalSettings
 
 from bq import market, strategies, surface
-from bq.core.settings import Gate, Learning, Market, Simulation
+from bq.core.settings import Gate, Learning, Market, Policy, Simulation
 from bq.serving import candidate, gates
 from bq.strategies import store
 
@@ -23,7 +23,7 @@ def settings(tmp_path, monkeypatch) -> ReversalSettings:
     monkeypatch.setitem(strategies.MODULES, "reversal", "reversal_strategy")
     simulated = Market(source="simulated", simulation=Simulation(symbols=4, sessions=900))
     learning = Learning(features="reversal_v1", model="elastic_net", folds=2, test_days=200, newest_days=90)
-    return ReversalSettings(market=simulated, learning=learning, gate=Gate(top_k=2, draws=1000))
+    return ReversalSettings(market=simulated, learning=learning, policy=Policy(k=2), gate=Gate(draws=1000))
 
 
 def test_it_has_no_more_lines_than_promised():
@@ -41,6 +41,6 @@ def test_it_is_taken_by_every_part(settings):
     made = candidate.make(training, None, events, strategy=STRATEGY, settings=settings)
     found = gates.Evidence(made.own_oos, made.newest, made.parity, "r", made.own_oos.select("session").unique())
     components = gates.decide(found, None, strategy=STRATEGY, settings=settings).components
-    assert any(component.of == "net outcome of the top 2" for component in components)
+    assert any(component.of == "net outcome of at most 2 trades a session" for component in components)
     today = store.at(STRATEGY, settings, data, events["session"].max())
     assert set(surface.score(today, settings)["tier"]) == {3}

@@ -12,6 +12,10 @@ from bq.workbench import reading
 KINDS = {"kind": ["fast", "slow"], "events": [1200, 300], "closed": [1100, 290]}
 KINDS |= {"mean_outcome": [0.03, -0.21], "win_rate": [0.55, 0.4]}
 BINS = {"predicted": [0.2, 0.5], "observed": [0.22, 0.7], "low": [0.1, 0.6], "high": [0.3, 0.8], "n": [100, 400]}
+THRESHOLDS = [
+    {"above": 0.0, "policy": True, "trades": 1196, "value": -0.0009, "low": -0.0528, "high": 0.0518}
+    | {"rule_trades": 1, "rule_value": 0.01, "rule_low": None, "rule_high": None},
+]
 IC = {"feature": ["gamma", "delta"], "ic": [-0.19, 0.02], "low": [-0.29, -0.08], "high": [-0.09, 0.12]}
 LAYERS = {"layer": ["trees", "stack"], "ic": [0.05, 0.06], "stack_adds": [0.01, 0.0]}
 LAYERS |= {"adds_low": [-0.02, 0.0], "adds_high": [0.04, 0.0]}
@@ -70,6 +74,13 @@ def deciles(*means: float) -> pl.DataFrame:
             lambda: reading.correlations(["a", "b", "c"], [[1, -0.95, 0.1], [-0.95, 1, 0.2], [0.1, 0.2, 1]]),
             "a and b are the most correlated (-0.95); 1 of 3 pairs have a rank correlation of 0.9 or more in size.",
             id="correlations",
+        ),
+        pytest.param(
+            lambda: reading.thresholds(pl.DataFrame(THRESHOLDS)),
+            "With the policy's threshold, 0, the model makes 1,196 trades and earns -0.0009 [-0.053, +0.052] a session "
+            "and the rule score makes 1 trade and earns +0.0100 [no interval] a session. The other thresholds were "
+            "chosen after the fact: the best of them is no evidence for it.",
+            id="thresholds",
         ),
         pytest.param(
             lambda: reading.sums(

@@ -1,6 +1,7 @@
 """A figure and its reading go together, and no name in a reading becomes markup."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import plotly.graph_objects as go
 import polars as pl
@@ -65,6 +66,11 @@ def test_what_was_turned_stands_beside_what_is_shipped():
     assert told.sentence == "3 parameters of butterfly differ from the shipped file."
 
 
+def training_of(own) -> SimpleNamespace:
+    """A training without predictions."""
+    return SimpleNamespace(oos=pl.DataFrame(schema={"model": pl.String}))
+
+
 @pytest.mark.parametrize(
     ("told", "why"),
     [
@@ -72,6 +78,7 @@ def test_what_was_turned_stands_beside_what_is_shipped():
         pytest.param(lambda own: tell.confusion(None, own), "no confusion matrix", id="confusion"),
         pytest.param(lambda own: tell.against_direct(None, None, own), "nothing to compare", id="direct"),
         pytest.param(lambda own: tell.second_tier(None, own), "no second tier", id="second tier"),
+        pytest.param(lambda own: tell.thresholds(training_of(own), own), "There is no threshold", id="thresholds"),
         pytest.param(lambda own: tell.success_calibration(None, own), "no second tier", id="its calibration"),
     ],
 )

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bq.strategies import policy
 from bq.strategies.backtester import Backtester
 from bq.strategies.breakout.build import NAME, build, schedule
 from bq.strategies.breakout.comparison import evaluation
@@ -13,7 +14,6 @@ from bq.strategies.breakout.quality import backtested, priority, reason
 from bq.strategies.breakout.search import RANGES, scorer
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.breakout.trend import hedge
-from bq.strategies.breakout.value import value, value_name
 from bq.strategies.contract import Strategy, Table, Value, Views
 from bq.strategies.task import Task
 
@@ -46,7 +46,7 @@ STRATEGY = Strategy(
         ),
     ),
     task=task,
-    value=Value(earned=value, name=value_name, hedge=hedge),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net R"), hedge=hedge),
     views=Views(exhibits=exhibits),
     backtester=Backtester(
         run=backtested,

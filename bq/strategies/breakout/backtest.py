@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from bq.core.errors import BadParameters
 from bq.kernels import breakout as kernel
 from bq.kernels.breakout import Rules, Trades
+from bq.market.matrix import Mask
 from bq.strategies.breakout.prepare import Array, Index, Prepared
 from bq.strategies.breakout.settings import BreakoutSettings
 
@@ -172,19 +173,21 @@ def backtest(
     settings: BreakoutSettings,
     *,
     probability: Array | None = None,
+    refused: Mask | None = None,
     start: dt.date | None = None,
     end: dt.date | None = None,
 ) -> Backtest:
     """Trade the signals of the sessions from `start` to `end` (None: all there are) from fresh capital.
 
     probability : P(R > 0) of each of `signals(prepared, settings)`, NaN where unknown; needed where `ml` is enabled.
+    refused : which of them the policy of the model does not trade; none where `ml` is not enabled.
     Positions still open at the end stay in the equity at the last close and have no R.
 
     Raises BadParameters where no session lies in the range, or where probabilities are needed and absent.
     """
     first, last = _range(prepared, start, end)
     found = signals(prepared, settings)
-    weighed = priorities(found, probability, settings)
+    weighed = priorities(found, probability, settings, refused)
     inside = slice(*np.searchsorted(found.session, (first, last + 1)))
     found, weighed = Signals._make(part[inside] for part in found), weighed[inside]
     average = prepared.average(settings.exit.exit_ma).level
@@ -201,10 +204,12 @@ def follow(prepared: Prepared, found: Signals, settings: BreakoutSettings) -> Tr
     return kernel.follow_all(prepared.measures, average, found.session, found.symbol, rules(settings), end)
 
 
-def priorities(found: Signals, probability: Array | None, settings: BreakoutSettings) -> Array:
+def priorities(
+    found: Signals, probability: Array | None, settings: BreakoutSettings, refused: Mask | None = None
+) -> Array:
     """Who is served first: the rule score, or what `ml` makes of it and the probability; NaN: not traded.
 
-    A signal without a probability is never dropped, and stands by its score alone.
+    A signal without a probability is never dropped, and stands by its score alone. refused : see `backtest`.
     """
     ml = settings.ml
     if not ml.enabled:
@@ -215,11 +220,12 @@ def priorities(found: Signals, probability: Array | None, settings: BreakoutSett
             "(`ml.enabled` needs a probability for each signal, but there is none)."
         )
     known = np.isfinite(probability)
+    dropped = known & (np.zeros(len(known), bool) if refused is None else refused)
     if ml.prediction_mode == "filter":
-        return np.where(known & (probability < ml.confidence_threshold), np.nan, found.score)
+        return np.where(dropped | (known & (probability < ml.confidence_threshold)), np.nan, found.score)
     weight = ml.ml_weight if ml.prediction_mode == "score_enhancement" else 1.0
     by_score, by_model = percentiles(found.score, found.session), percentiles(probability, found.session)
-    return np.where(known, (1.0 - weight) * by_score + weight * by_model, by_score)
+    return np.where(dropped, np.nan, np.where(known, (1.0 - weight) * by_score + weight * by_model, by_score))
 
 
 def percentiles(values: Array, session: Index, *, peers: int | None = PEERS, trail: int = TRAIL) -> Array:

@@ -1,6 +1,7 @@
 """What a model's probabilities make of the signals: who is served first, and what the portfolio earns with and without.
 
-`answers` are frames of session, symbol and probability: P(R > 0) of the signals that have one.
+`answers` are frames of session, symbol and probability: P(R > 0) of the signals that have one; and `traded`, whether
+the model's policy trades them (null or no such column: it does not say).
 """
 
 import datetime as dt
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from bq.market.matrix import Mask
 from bq.strategies.breakout.backtest import Backtest, Signals, backtest, priorities, signals
 from bq.strategies.breakout.prepare import Array, Prepared, prepare
 from bq.strategies.breakout.settings import BreakoutSettings
@@ -28,7 +30,7 @@ def priority(market: "MarketData", settings: BreakoutSettings, answers: pl.DataF
     """
     prepared = prepare(market, settings.universe)
     found = signals(prepared, settings)
-    weighed = priorities(found, aligned(prepared, found, answers), settings)
+    weighed = priorities(found, aligned(prepared, found, answers), settings, refused(prepared, found, answers))
     return _keys(prepared, found).with_columns(priority=pl.Series(weighed).fill_nan(None))
 
 
@@ -41,8 +43,11 @@ def backtested(
 ) -> Backtest:
     """The portfolio on a market, its sessions from `start` on; answers : None where `ml` is not enabled."""
     prepared = prepare(market, settings.universe)
-    probability = None if answers is None else aligned(prepared, signals(prepared, settings), answers)
-    return backtest(prepared, settings, probability=probability, start=start)
+    if answers is None:
+        return backtest(prepared, settings, start=start)
+    found = signals(prepared, settings)
+    probability, out = aligned(prepared, found, answers), refused(prepared, found, answers)
+    return backtest(prepared, settings, probability=probability, refused=out, start=start)
 
 
 def aligned(prepared: Prepared, found: Signals, answers: pl.DataFrame) -> Array:
@@ -51,14 +56,24 @@ def aligned(prepared: Prepared, found: Signals, answers: pl.DataFrame) -> Array:
     return known["probability"].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
+def refused(prepared: Prepared, found: Signals, answers: pl.DataFrame) -> Mask:
+    """Which signals the model's policy does not trade, shape (n_signals,)."""
+    if "traded" not in answers.columns:
+        return np.zeros(len(found.session), bool)
+    known = _keys(prepared, found).join(answers, on=["session", "symbol"], how="left", maintain_order="left")
+    return (~known["traded"]).fill_null(False).to_numpy()
+
+
 def reason(decision: Mapping[str, Any], settings: BreakoutSettings) -> list[str]:
-    """What decided on a signal, in clauses; decision : score, probability, predicted_by and priority."""
+    """What decided on a signal, in clauses; decision : score, probability, predicted_by, traded, priority."""
     score, by, ml = f"rule score {decision['score']:.3f}", decision["predicted_by"], settings.ml
     if not ml.enabled:
         return [score, "no model is used (ml.enabled is false)"]
     if by is None:
         return [score, "no out-of-sample probability is known"]
     chance = f"P(R > 0) {decision['probability']:.3f} ({by})"
+    if decision["traded"] is False:
+        return [f"{chance}, not among those that the model expects enough of (policy.above, policy.k): not traded"]
     if decision["priority"] is None:
         return [f"{chance}, below the {ml.confidence_threshold:g} threshold: not traded"]
     return [f"{chance}, {score}, mode {ml.prediction_mode}"]
@@ -74,9 +89,10 @@ def in_modes(
     prepared: Prepared, settings: BreakoutSettings, answers: pl.DataFrame, *, start: dt.date
 ) -> dict[str, Backtest]:
     """The portfolio from fresh capital on the sessions from `start` on: without a model, and in each mode."""
-    probability = aligned(prepared, signals(prepared, settings), answers)
+    found = signals(prepared, settings)
+    probability, out = aligned(prepared, found, answers), refused(prepared, found, answers)
     return {
-        mode: backtest(prepared, with_mode(settings, mode), probability=probability, start=start)
+        mode: backtest(prepared, with_mode(settings, mode), probability=probability, refused=out, start=start)
         for mode in (OFF, *MODES)
     }
 

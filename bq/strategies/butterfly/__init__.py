@@ -13,9 +13,10 @@ from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.parallel import parallel_map
 from bq.core.scalars import count, day
+from bq.strategies import policy
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views, chosen_a_session
+from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views
 from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
 
@@ -144,20 +145,19 @@ def task(settings: ButterflySettings) -> Task:
         ("Loss", "Minor", "Good", "Excellent"),
         tuple(settings.label.edges),
         outcome="ROI",
-        trade_above=0.15,
         trade_score=settings.score.trade_at,
     )
 
 
 def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
-    """Whether `gate.top_k` leaves the model anything to choose: else it and the rule score take the same events."""
-    most, k = count(events.group_by("session").len()["len"].max() or 0), chosen_a_session(settings)
-    if most > k:
+    """Whether `policy.k` leaves the model anything to choose: else only the thresholds part it from the rule score."""
+    most, k = count(events.group_by("session").len()["len"].max() or 0), settings.policy.k
+    if k is None or most > k:
         return []
-    enough = f"set gate.top_k={most // 2} or lower" if most > 1 else "bring more symbols"
+    enough = f"set policy.k={most // 2} or lower" if most > 1 else "bring more symbols"
     return [
-        f"gate.top_k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: the model and the "
-        f"rule score then pick the same, and cannot be compared; {enough}"
+        f"policy.k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: the model and the "
+        f"rule score then differ only in when they trade, hardly in what; {enough}"
     ]
 
 
@@ -197,7 +197,7 @@ def _exhibits(made: Built, market: "MarketData", settings: ButterflySettings) ->
 def _results(oos: pl.DataFrame, settings: ButterflySettings, market: "MarketData") -> list[Exhibit]:
     from bq.strategies.butterfly.evidence import results
 
-    return results(oos, task(settings).trade_above)
+    return results(policy.chosen(oos, policy.EXPECTED, settings.policy.k), oos)
 
 
 STRATEGY = Strategy(
@@ -217,7 +217,7 @@ STRATEGY = Strategy(
     ),
     task=task,
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
-    value=Value(name=lambda settings: f"net ROI of the top {chosen_a_session(settings)}"),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net ROI")),
     views=Views(exhibits=_exhibits, results=_results, notices=notices, sketch=sketch, against=against),
     quick="events.every_weeks=8 gate.draws=2000",
 )

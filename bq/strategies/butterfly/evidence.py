@@ -71,9 +71,8 @@ def fair_market() -> pl.DataFrame:
     return closed.select(pl.col(FILLS).mean(), spearman=rank, standard_error=1 / pl.len().sqrt(), events=pl.len())
 
 
-def results(oos: pl.DataFrame, trade_above: float) -> list[Exhibit]:
-    """What an earlier system aimed at, beside what the out-of-sample predictions of one model show."""
-    trades = oos.filter(pl.col("expected") > trade_above)
+def results(trades: pl.DataFrame, oos: pl.DataFrame) -> list[Exhibit]:
+    """What an earlier system aimed at, beside what the out-of-sample predictions of one model and its trades show."""
     shown = {
         "accuracy": (oos["predicted"] == oos["label"]).mean(),
         "ROI bias": (oos["expected"] - oos["outcome"]).mean(),

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from bq.core.section import Affects, Section
-from bq.core.settings import Gate, Learning, Market, NotNegative, Positive, Settings, Share, Stack
+from bq.core.settings import Learning, Market, NotNegative, Policy, Positive, Settings, Share, Stack
 
 TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Dte = Annotated[int, Field(ge=2, le=180)]  # long enough to be entered and left, short enough for the known calendar
@@ -141,7 +141,8 @@ class ButterflySettings(Settings):
         "market.chains": "true: option quotes in data/raw/chains/ are read, and structures priced from them",
         "market.start": "first bar read; the analysis of a date needs about two years before it",
         "learning.features": "butterfly_v3: free of price levels",
-        "gate.top_k": "decisions a session, for the model and for the rule score alike",
+        "policy.k": "most trades a session, of the model and of the rule score alike",
+        "policy.above": "ROI that must be exceeded by what a model expects, net of costs",
         "gate.margin": "ROI a session by which alpha's lower bound, and the mean uplift, must exceed 0",
     }
 
@@ -158,7 +159,7 @@ class ButterflySettings(Settings):
     learning: Learning = Learning(
         features="butterfly_v2", model="lightgbm", compare=["elastic_net"], stack=Stack(meta="elastic_net")
     )
-    gate: Gate = Gate(top_k=5)
+    policy: Policy = Policy(k=5)
 
     @property
     def max_holding_days(self) -> int:

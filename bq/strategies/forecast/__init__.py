@@ -13,7 +13,7 @@ from bq.strategies.forecast import sectors
 from bq.strategies.forecast.build import NAME, build
 from bq.strategies.forecast.evidence import exhibits, results
 from bq.strategies.forecast.features import FEATURE_SETS
-from bq.strategies.forecast.portfolio import CARRIED, contributions, sizes, value, value_name
+from bq.strategies.forecast.portfolio import CARRIED, chosen, contributions, sizes, value, value_name
 from bq.strategies.forecast.production import requirements
 from bq.strategies.forecast.settings import ForecastSettings
 from bq.strategies.task import Task
@@ -73,7 +73,14 @@ STRATEGY = Strategy(
         carried=CARRIED,
     ),
     task=task,
-    value=Value(earned=value, name=value_name, requirements=requirements, sizes=sizes, contributions=contributions),
+    value=Value(
+        chosen=chosen,
+        earned=value,
+        name=value_name,
+        requirements=requirements,
+        sizes=sizes,
+        contributions=contributions,
+    ),
     views=Views(
         exhibits=lambda made, market, settings: exhibits(made), results=results, notices=notices, counters=counters
     ),

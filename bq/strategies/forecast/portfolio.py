@@ -61,6 +61,16 @@ def value(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings
     return rebalanced.group_by("session").agg(pl.col("value").mean()).sort("session")
 
 
+def chosen(predictions: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.DataFrame:
+    """The predictions that the portfolio by column `by` holds, with `weight`: the book is the policy."""
+    runs = tranches(predictions, by, settings)
+    formed = pl.concat([run.periods.select("session") for run in runs]).group_by("session").agg(books=pl.len())
+    held = pl.concat([run.weights for run in runs]).join(formed, on="session").group_by("session", "symbol")
+    share = held.agg(weight=pl.col("weight").sum() / pl.col("books").first()).filter(pl.col("weight") != 0.0)
+    rows = predictions.join(share, on=["session", "symbol"])
+    return rows.sort("session", "weight", "event_id", descending=[False, True, False])
+
+
 def contributions(predictions: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.DataFrame:
     """What each name added to the net return of each rebalance of the portfolio by column `by`: session, symbol, value.
 

@@ -170,6 +170,8 @@ class ForecastSettings(Settings):
         "learning.half_life_days": (
             "calendar days, of an event's training weight; after ten of them it is out; null: none"
         ),
+        "policy.k": "does not apply: `portfolio` says what is held",
+        "policy.above": "does not apply: the same",
         "gate.margin": "return a rebalance by which alpha's lower bound, and the mean uplift, must exceed 0",
         "gate.max_calibration_error": "does not apply: a regression has no classes",
     }

@@ -31,6 +31,7 @@ from bq.workbench.reading.predictions import (
     rolling,
     second_tier,
     sums,
+    thresholds,
 )
 from bq.workbench.reading.search import (
     best_quarter,
@@ -77,6 +78,7 @@ __all__ = [
     "shares_by_layer",
     "signed",
     "sums",
+    "thresholds",
     "weights",
     "years",
 ]

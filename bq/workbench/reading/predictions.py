@@ -1,13 +1,14 @@
 """What is said of predictions out of sample, and of what was earned by them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from bq.core.scalars import number
 from bq.stats import drawdown
-from bq.workbench.phrases import NO_OUTCOMES, counted, listed, signed
+from bq.workbench.phrases import NO_OUTCOMES, counted, interval, listed, signed
 
 NAMED = 3  # names that a sentence lists
 
@@ -26,6 +27,24 @@ def sums(frame: pl.DataFrame, columns: Mapping[str, str], *, where: str) -> str:
         f"{where}, after {counted(len(frame), 'session')}, the sums end with {listed(parts)}; in brackets the maximum "
         "drawdown."
     )
+
+
+def thresholds(table: pl.DataFrame) -> str:
+    """Of `bq.learning.thresholds.by_threshold`: what the policy trades and earns, and the rule score with as many."""
+    if table.is_empty():
+        return "Nothing is expected of any event, so there is nothing to trade."
+    own = table.filter("policy").row(0, named=True)
+    said = [_earned(own, "", "the model"), _earned(own, "rule_", "the rule score")]
+    return (
+        f"With the policy's threshold, {own['above']:g}, {listed(said)}. The other thresholds were chosen after the "
+        "fact: the best of them is no evidence for it."
+    )
+
+
+def _earned(row: Mapping[str, Any], prefix: str, who: str) -> str:
+    value, low, high = (row[f"{prefix}{name}"] for name in ("value", "low", "high"))
+    within = "[no interval]" if low is None or high is None else interval(low, high)
+    return f"{who} makes {counted(row[f'{prefix}trades'], 'trade')} and earns {value:+.4f} {within} a session"
 
 
 def growths(frame: pl.DataFrame, columns: Sequence[str]) -> str:

@@ -58,6 +58,7 @@ from bq.workbench.tell.training import (
     results,
     second_tier,
     success_calibration,
+    thresholds,
     uplift,
 )
 from bq.workbench.told import findings
@@ -109,6 +110,7 @@ __all__ = [
     "slices",
     "stack_findings",
     "success_calibration",
+    "thresholds",
     "trials",
     "uplift",
     "values",

@@ -17,7 +17,7 @@ from bq.workbench.told import Told
 DRAWS = 2000  # of the bootstrap: a look, no verdict
 ALWAYS = (  # parameters that a reader looks for whether or not they were turned
     *("market.source", "market.symbols", "market.start", "market.end", "events.first"),
-    *("learning.features", "learning.model", "learning.folds", "gate.top_k"),
+    *("learning.features", "learning.model", "learning.folds", "policy.k"),
 )
 
 

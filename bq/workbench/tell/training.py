@@ -6,9 +6,11 @@ from bq import market, strategies
 from bq.core.scalars import count
 from bq.core.settings import Settings
 from bq.learning import direct_regression, metrics, summaries
+from bq.learning.thresholds import by_threshold
 from bq.learning.walkforward import Training
 from bq.serving import candidate, gates
 from bq.stats.rank_ic import rank_ic as ic_by_session
+from bq.strategies.policy import EXPECTED, SCORE
 from bq.strategies.task import Task
 from bq.workbench import plots, reading
 from bq.workbench.exhibits import Exhibits, exhibits
@@ -16,6 +18,7 @@ from bq.workbench.told import Told
 
 WINDOW = 26  # sessions of a rolling rank IC
 NO_CLASSES = "The model gives no probabilities: it predicts cross-sectional z-scores."
+NO_THRESHOLD = "There is no threshold: the portfolio holds by weight, and its weights are the policy."
 NO_SECOND = "This strategy has no second tier."
 
 
@@ -60,6 +63,17 @@ def earned(training: Training, settings: Settings) -> Told:
     return _sums(
         _own(training, settings), settings, title=f"Running sum of {name}, out of sample", where="Out of sample"
     )
+
+
+def thresholds(training: Training, settings: Settings) -> Told:
+    """What the model earns by how much it must expect, beside the rule score at as many trades."""
+    strategy, own = strategies.get(settings.strategy), _own(training, settings)
+    if strategy.value.sizes is not None:
+        return Told(None, NO_THRESHOLD)
+    table = by_threshold(own, settings.policy, lambda sessions: gates.blocks(own, settings, sessions))
+    name = strategy.value.name(settings)
+    figure = plots.by_threshold(table, title=f"Out of sample: {name}, by threshold", y_title="mean a session")
+    return Told(figure, reading.thresholds(table), table)
 
 
 def newest(training: Training, settings: Settings) -> Told:
@@ -182,14 +196,14 @@ def importance(training: Training, settings: Settings) -> Told:
 
 def chosen(training: Training, settings: Settings) -> str:
     """What the events that the model would trade earned, beside all of them."""
-    own, least = _own(training, settings), strategies.get(settings.strategy).task(settings).trade_above
-    taken = own.filter(pl.col("expected") > least)["outcome"]
-    if taken.is_empty():
-        return f"The expected outcome is above {least:g} for none of {reading.counted(len(own), 'event')}."
+    own, value = _own(training, settings), strategies.get(settings.strategy).value
+    model, rule = (value.chosen(own, by, settings)["outcome"] for by in (EXPECTED, SCORE))
+    if model.is_empty():
+        return f"The model would trade none of {reading.counted(len(own), 'event')}."
     return (
-        f"The expected outcome is above {least:g} for {len(taken):,} of {reading.counted(len(own), 'event')}. Their "
-        f"mean outcome is {taken.mean():+.4f}, {(taken > 0).mean():.0%} are above 0; the mean of all is "
-        f"{own['outcome'].mean():+.4f}."
+        f"The model would trade {len(model):,} of {reading.counted(len(own), 'event')}, the rule score {len(rule):,}. "
+        f"The mean outcome of the model's trades is {model.mean():+.4f}, {(model > 0).mean():.0%} are above 0; that of "
+        f"all events is {own['outcome'].mean():+.4f}."
     )
 
 
@@ -201,5 +215,5 @@ def uplift(training: Training, settings: Settings) -> str:
     net, more = blocks.means(pairs.select("model", "uplift").to_numpy())
     return (
         f"A session earned {net} by the model ({strategy.value.name(settings)}), {more} more than by the rule score: "
-        f"means of {reading.counted(more.n, 'session')} decided on."
+        f"means of {reading.counted(more.n, 'session')}."
     )

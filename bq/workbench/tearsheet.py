@@ -1,0 +1,233 @@
+"""The tear sheet of a run: what its model earned out of sample, over time, by symbol, by kind and by fifths."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from bq import strategies
+from bq.core import files
+from bq.core.settings import Settings
+from bq.learning import metrics
+from bq.runs.folder import TRADES
+from bq.runs.read import Run
+from bq.runs.verdict import Verdict
+from bq.stats import performance, quantiles
+from bq.stats.rank_ic import rank_ic
+from bq.strategies.contract import Strategy
+from bq.workbench import curves, hangs, plots, report
+from bq.workbench.phrases import counted
+from bq.workbench.table import table
+
+LINES = {"model": "model", "baseline": "rule score", "everything": "every event"}
+WINDOW = 63  # sessions of a rolling ratio, or a quarter of all where that is less
+PARTS = 5  # quantiles of a cross-section
+EXTREMES = 10  # best and worst trades listed
+Part = tuple[str, list[Any]]  # heading, contents
+
+
+class Results(NamedTuple):
+    """What a tear sheet is made of."""
+
+    pairs: pl.DataFrame  # session, model, baseline, everything: what each earned
+    trades: pl.DataFrame  # what the model's policy chose, with weight
+    predictions: pl.DataFrame  # of every event out of sample, by one model
+    name: str  # of what is earned, for people
+    called: str  # what tells kinds of events apart, a column of trades where it is known
+
+
+class Sheet:
+    """Shows headed parts one below the other; in a notebook each content is an output of its own."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = list(parts)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, Markdown, display  # there where this is asked for
+
+        for heading, contents in self.parts:
+            display(HTML(f"<h3>{escape(heading)}</h3>"))
+            for content in contents:
+                display(Markdown(content) if isinstance(content, str) else content)
+
+    def __repr__(self) -> str:
+        return "\n\n".join(heading for heading, _ in self.parts)
+
+
+def of_run(run: Run) -> Sheet:
+    """The tear sheet of a finished retrain or training. Raises BadParameters where it has no predictions."""
+    strategy = strategies.get(run.record.parameters["strategy"])
+    settings = strategy.settings.recorded(run.record.parameters)
+    oos = run.frame("oos")
+    own, kind = oos.filter(pl.col("model") == oos["model"][0]), strategy.table.kind
+    listed = run.folder / TRADES
+    detail = files.read_csv(listed) if listed.is_file() else pl.DataFrame()
+    events = detail.select("event_id", kind).unique("event_id") if kind in detail.columns else None
+    return sheet(results(own, strategy, settings, events=events), run.verdict)
+
+
+def results(
+    predictions: pl.DataFrame, strategy: Strategy, settings: Settings, *, events: pl.DataFrame | None = None
+) -> Results:
+    """What the policy made of one model's out-of-sample predictions. events : event_id and their kind, where known."""
+    trades, kind = strategy.value.chosen(predictions, "expected", settings), strategy.table.kind
+    if events is not None and kind not in trades.columns:
+        trades = trades.join(events.select("event_id", kind), on="event_id", how="left", maintain_order="left")
+    return Results(
+        pairs=metrics.versus(predictions, strategy, settings),
+        trades=trades,
+        predictions=predictions,
+        name=strategy.value.name(settings),
+        called=strategy.table.kind,
+    )
+
+
+def sheet(found: Results, verdict: Verdict | None = None) -> Sheet:
+    """Every part of the tear sheet. verdict : of the gate, for what the figures hang on."""
+    parts = [_months(found), _falls(found), _rolling(found), *_ranking(found), _groups(found, verdict), _trades(found)]
+    return Sheet(parts)
+
+
+def _months(found: Results) -> Part:
+    totals = performance.by_month(_of(found.pairs, "model"), compounded=False)
+    years = [str(year) for year in totals["year"]]
+    heat = plots.heatmap(
+        totals.select(performance.MONTHS).to_numpy(),
+        years,
+        performance.MONTHS,
+        title="Sum of each month",
+        x_title="month",
+        y_title="year",
+        z_title=found.name,
+    )
+    columns = {
+        title: performance.by_month(_of(found.pairs, name), compounded=False)["whole"] for name, title in LINES.items()
+    }
+    sessions = found.pairs.group_by(pl.col("session").dt.year()).len().sort("session")["len"]
+    yearly = pl.DataFrame({"year": years, "sessions": sessions, **columns})
+    text = f"{found.name}, added up over the sessions of each month, not compounded; an empty month had no session."
+    return "By month and year", [text, heat, table(yearly)]
+
+
+def _falls(found: Results) -> Part:
+    below = found.pairs.select(
+        "session",
+        **{
+            title: performance.underwater(_of(found.pairs, name), compounded=False)["value"]
+            for name, title in LINES.items()
+        },
+    )
+    figure = plots.lines(
+        below,
+        "session",
+        list(LINES.values()),
+        title="Below the highest point so far",
+        x_title="session",
+        y_title=found.name,
+    )
+    worst = performance.drawdowns(_of(found.pairs, "model"), compounded=False)
+    text = (
+        "The model's five deepest falls of the running sum. Without an end it has not recovered; sessions are those "
+        "spent below."
+    )
+    return "Drawdowns", [figure, text, table(worst)]
+
+
+def _rolling(found: Results) -> Part:
+    window = max(min(WINDOW, len(found.pairs) // 4), 2)
+    ratios = {
+        title: performance.rolling_sharpe(_of(found.pairs, name), window=window, periods_per_year=1)["value"]
+        for name, title in LINES.items()
+    }
+    frame = found.pairs.select("session", **ratios)
+    figure = plots.lines(
+        frame,
+        "session",
+        list(ratios),
+        title=f"Ratio over the last {window} sessions",
+        x_title="session",
+        y_title="mean / sd a session",
+    )
+    text = (
+        f"Mean over standard deviation (ddof 1) of {found.name}, over {window} sessions, not annualised: trades of "
+        "sessions that follow each other overlap, so that a ratio a year would say too much."
+    )
+    return "Rolling ratio of mean to standard deviation", [text, figure]
+
+
+def _ranking(found: Results) -> list[Part]:
+    """Rank IC by month and what quantiles earned; nothing where cross-sections are too small."""
+    ranked = quantiles.ranked(found.predictions, by="expected", parts=PARTS)
+    ics = rank_ic(found.predictions, by="expected")
+    if ranked.is_empty() or ics.is_empty():
+        return []
+    monthly = performance.by_month(ics.rename({"ic": "value"}), compounded=False)
+    sizes = performance.by_month(ics.select("session", value=pl.lit(1.0)), compounded=False)
+    means = monthly.select(pl.col(name) / sizes[name] for name in performance.MONTHS)
+    heat = plots.heatmap(
+        means.to_numpy(),
+        [str(year) for year in monthly["year"]],
+        performance.MONTHS,
+        title="Mean rank IC of each month",
+        x_title="month",
+        y_title="year",
+        z_title="rank IC",
+    )
+    apart = quantiles.spread(ranked, parts=PARTS)
+    figure = curves.cumulative(
+        apart,
+        "session",
+        ["value"],
+        title=f"Highest fifth less lowest, {counted(len(apart), 'session')}",
+        x_title="session",
+        y_title="sum of mean outcomes",
+    )
+    means_of = quantiles.by_quantile(ranked).with_columns(
+        turnover=pl.Series(
+            [quantiles.turnover(ranked, quantile=place)["value"].mean() for place in range(1, PARTS + 1)]
+        )
+    )
+    text = (
+        "Fifths of each session by expected outcome, 5 the highest; turnover is the share of symbols that were not in "
+        "it the session before."
+    )
+    return [("Rank IC by month", [heat]), ("By fifths of the expected outcome", [figure, text, table(means_of)])]
+
+
+def write(target: Path, found: Results, verdict: Verdict, *, title: str, source: str) -> None:
+    """The tear sheet as a page, atomically. source : of the outcomes, see `report.page`."""
+    report.page(target, title=title, source=source, parts=sheet(found, verdict).parts)
+
+
+def _groups(found: Results, verdict: Verdict | None) -> Part:
+    contents: list[Any] = []
+    if verdict and (said := hangs.largest(verdict)):
+        contents.append(f"Without the largest contributor: {said}.")
+    year = pl.col("session").dt.year().cast(pl.String)
+    trades = found.trades.with_columns(year=year)
+    for name in ("symbol", found.called, "year"):
+        if name in trades.columns:
+            contents.append(table(_by(trades, name)))
+    return "What was traded, by group", contents
+
+
+def _by(trades: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Trades of each group: how many, mean outcome, share that made money, and what they add to the sum."""
+    outcome = pl.col("outcome")
+    groups = trades.group_by(name).agg(
+        trades=pl.len(), mean=outcome.mean(), won=(outcome > 0).mean(), adds=(pl.col("weight") * outcome).sum()
+    )
+    return groups.sort("adds", descending=True)
+
+
+def _trades(found: Results) -> Part:
+    shown = found.trades.select("session", "symbol", "expected", "score", "outcome").drop_nulls("outcome")
+    ordered = shown.sort("outcome", "session", "symbol", descending=[True, False, False])
+    text = f"{counted(len(shown), 'trade')}; trades.csv has them all."
+    return "Best and worst trades", [text, table(ordered.head(EXTREMES)), table(ordered.tail(EXTREMES))]
+
+
+def _of(pairs: pl.DataFrame, name: str) -> pl.DataFrame:
+    return pairs.select("session", value=name)
