@@ -227,26 +227,29 @@ class Gate(Section):
     """What a model must show before it is deployed. Fixed before the run."""
 
     affects: ClassVar = Affects.JUDGING
-    margin: float = Field(default=0.0, description="by which the lower bound of the uplift must exceed the rule score")
+    margin: float = Field(default=0.0, description="by which alpha's lower bound, and the mean uplift, must exceed 0")
     same_recipe: Literal["non_inferior", "superior"] = Field(
         default="non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
     )
     artefact_margin: NotNegative = Field(
-        default=0.05, description="rank IC by which it may be worse than what it replaces, on the newest window"
+        default=0.05, description="rank covariance by which it may be worse than what it replaces, on the newest window"
     )
-    alpha: float = Field(default=0.025, gt=0, lt=0.5, description="one-sided significance level")
+    alpha: float = Field(
+        default=0.025, gt=0, lt=0.5, description="one-sided significance level, shared by the two tiers of an attempt"
+    )
     draws: int = Field(default=10_000, ge=1000, description="resamples of the stationary bootstrap")
     min_blocks: Count = Field(default=20, description="with fewer blocks of 1.5 holding times the gate is inconclusive")
     min_oos_days: Count = Field(default=365, description="days out of sample")
     min_events: Count = Field(default=200, description="events out of sample")
     max_calibration_error: Share | None = Field(
-        default=0.10, description="of the classes' probabilities; null: not required"
+        default=0.10,
+        description="always allowed; above it the training's class shares' own, within chance; null: not required",
     )
     max_drawdown_ratio: Positive | None = Field(
         default=1.5, description="maximum drawdown over that of the rule score; null: not required"
     )
     min_deflated_probability: Share | None = Field(
-        default=None, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not required"
+        default=0.95, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not required"
     )
 
 

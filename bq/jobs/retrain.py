@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -92,7 +93,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             run.record.warnings.extend(layer_diagnostics.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
         ours, second = _judge(run, made, collection.events, data, request)
-        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings)
+        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings, data)
         shown = run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
@@ -126,14 +127,14 @@ def _judge(
         ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique()),
     )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
-    ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
+    of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": data}
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
-        return ours, None
-    standing = _standing(newest, events, request, run, second=True)
+        return gates.judge(found, standing, **of)
+    second = _standing(newest, events, request, run, second=True)
     trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
-    return ours, gates.decide_success(found, standing, strategy=strategy, settings=settings)
+    beside = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
+    return gates.judge(found, standing, beside, second, **of)
 
 
 def _standing(

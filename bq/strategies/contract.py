@@ -107,6 +107,8 @@ class Value(Generic[S]):
     requirements : of predictions, settings and market; what this strategy's gate asks beside the common ones.
     sizes : of a session's decisions, the column decided by and the settings; the weight of each in the strategy's
     portfolio. None: a decision has no weight.
+    hedge : of predictions, settings and market; what being long the market would have earned in the place and time of
+    each event, in the unit of its outcome: what the gate takes out of a result. None: outcomes have no such part.
     contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
@@ -117,6 +119,7 @@ class Value(Generic[S]):
     requirements: Callable[[pl.DataFrame, S, "MarketData | None"], list[Component]] = nothing_more
     sizes: Callable[[pl.DataFrame, str, S], pl.Series] | None = None
     contributions: Callable[[pl.DataFrame, str, S], pl.DataFrame] | None = None
+    hedge: Callable[[pl.DataFrame, S, "MarketData"], pl.Series] | None = None
 
 
 def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:

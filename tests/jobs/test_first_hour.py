@@ -76,7 +76,7 @@ def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
     monkeypatch.setattr(gates, "decide", lambda *_, **__: gates.Verdict(True, Tier.CHAMPION, []))
     monkeypatch.setattr(retrain, "NOTEBOOKS", ("02_walk_forward_training",))
     printed = go(retrain.main, QUICK=1)
-    said = "verdict     Quick look: nothing is deployed or recorded; the gate would deploy (better than the rule score "
+    said = "verdict     Quick look: nothing is deployed or recorded; the gate would deploy (adds to the rule score "
     assert said in printed
     assert not (paths.home() / "models").exists()
     assert [rows(table) for table in (ledger.attempts, ledger.trials, journal.deployments)] == [0, 0, 0]

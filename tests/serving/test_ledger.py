@@ -15,7 +15,7 @@ from scipy.stats import binom
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.core.settings import Gate
-from bq.serving import gates, ledger, verdict_text
+from bq.serving import deflation, ledger, verdict_text
 from bq.serving.ledger import GATE, Deflated, Trial
 from bq.stats import sharpe
 
@@ -229,8 +229,8 @@ def test_a_tuning_whose_ratios_spread_widely_is_not_passed_and_stops_no_retrain(
     own = series(noise(1, mean=0.03))
     wild = [pl.Series(f"strategy/s/{i}", (-1.0) ** i + 10.0 * noise(i)) for i in range(20)]
     gate = Gate(min_deflated_probability=0.95)
-    (alone_passes,) = gates._deflated(own.rename({"value": "model"}), alone(own), gate)
-    (found,) = gates._deflated(own.rename({"value": "model"}), alone(own).with_columns(wild), gate)
+    (alone_passes,) = deflation.components(own.rename({"value": "model"}), alone(own), gate)
+    (found,) = deflation.components(own.rename({"value": "model"}), alone(own).with_columns(wild), gate)
     assert alone_passes.holds is True
     assert found.holds is False
     assert found.missing.sessions is None, "no number of sessions is enough"

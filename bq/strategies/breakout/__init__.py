@@ -13,6 +13,7 @@ from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.quality import backtested, priority, reason
 from bq.strategies.breakout.search import RANGES, scorer
 from bq.strategies.breakout.settings import BreakoutSettings
+from bq.strategies.breakout.trend import hedge
 from bq.strategies.contract import Strategy, Table, Value, Views
 from bq.strategies.task import Task
 
@@ -38,13 +39,14 @@ STRATEGY = Strategy(
         cells=cells,
         cross_sectional=True,
         kind="kind",
+        carried=("stop_share",),
         detail=(
             *("kind", "decision", "entry_session", "exit_session", "exit_reason"),
             *("entry_price", "exit_price", "quantity", "stop_share"),
         ),
     ),
     task=task,
-    value=Value(name=lambda settings: policy.name(settings.policy, "net R")),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net R"), hedge=hedge),
     views=Views(exhibits=exhibits),
     backtester=Backtester(
         run=backtested,
