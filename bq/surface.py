@@ -235,7 +235,7 @@ def backtest(settings: Settings | str = "breakout") -> "Backtest":
     (1025, 'SIM26')
     """
     settings = params(settings) if isinstance(settings, str) else settings
-    strategy = strategies.get(settings.strategy)
+    strategy = strategies.of(settings)
     if strategy.backtester is None:
         raise BadParameters(
             f"`backtest` must have settings of a strategy with a backtester, but {strategy.name} has none: its rules "
@@ -334,7 +334,7 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
 
     if run_dir:
         return results.load(run_dir)
-    strategy = strategies.get(settings.strategy)
+    strategy = strategies.of(settings)
     if strategy.backtester is None:
         raise BadParameters(
             f"`tune` must have settings of a strategy with a backtester, but {settings.strategy} has none; `make tune "
@@ -379,10 +379,10 @@ def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection
     if run_dir and (handed := store.received(Path(run_dir))):
         return handed
     settings = params(settings) if isinstance(settings, str) else settings
-    return store.collect(strategies.get(settings.strategy), settings, market.load(settings.market))
+    return store.collect(strategies.of(settings), settings, store.market_data(settings))
 
 
 def _of(events: pl.DataFrame, settings: Settings | None) -> tuple[pl.DataFrame, Strategy, Settings]:
     """The events in order, none twice, their strategy, and its settings."""
-    name = events["strategy"][0]
-    return in_order(events), strategies.get(name), settings or params(name)
+    settings = settings or params(events["strategy"][0])
+    return in_order(events), strategies.of(settings), settings
