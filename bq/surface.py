@@ -235,7 +235,7 @@ def backtest(settings: Settings | str = "breakout") -> "Backtest":
     (1025, 'SIM26')
     """
     settings = params(settings) if isinstance(settings, str) else settings
-    strategy = strategies.of(settings)
+    strategy = strategies.get(settings.strategy)
     if strategy.backtester is None:
         raise BadParameters(
             f"`backtest` must have settings of a strategy with a backtester, but {strategy.name} has none: its rules "
@@ -334,7 +334,7 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
 
     if run_dir:
         return results.load(run_dir)
-    strategy = strategies.of(settings)
+    strategy = strategies.get(settings.strategy)
     if strategy.backtester is None:
         raise BadParameters(
             f"`tune` must have settings of a strategy with a backtester, but {settings.strategy} has none; `make tune "
