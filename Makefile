@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS
+  FAMILY STRENGTH MARKETS FROM_FILE
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
