@@ -92,7 +92,7 @@ def test_an_uplift_that_one_symbol_makes_says_so():
         f"{uplift} strategy: without low (+0.000 [+0.000, +0.000], fails) it does not",  # the kind that S00 is of
     ]
     beyond = "net outcome of the top 2: {} holds, but hangs on one symbol: without S00"
-    for name in ("alpha over the rule score", "uplift over all events"):
+    for name in ("alpha over the rule score", "alpha over all events"):
         assert any(text.startswith(beyond.format(name)) for text in told)
     assert "+0.000 without S00" in hangs.largest(found)
 
@@ -113,7 +113,7 @@ def test_the_tables_name_every_group_and_its_contribution():
     assert symbols.rows[0][0] == "S00" and len(symbols.rows) == 8
     whole, row = found.part(Kind.UPLIFT).facts.value, found.without[0]
     assert symbols.rows[0][3] == f"{whole - row.figures[0].value:+.3f}"
-    assert symbols.rows[0][-1] == "uplift fails, alpha over the rule score fails, uplift over all events fails"
+    assert symbols.rows[0][-1] == "uplift fails, alpha over the rule score fails, alpha over all events fails"
     assert {len(line) for line in symbols.rows} == {len(symbols.columns)}
 
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+import statsmodels.api as sm
 from gate_streams import champion_of, stream
 from scipy.stats import binom
 from toy_strategy import SUCCESS, TOY, toy_settings
@@ -446,10 +447,11 @@ def test_trades_that_earn_because_everything_does_are_refused():
     assert component(verdict, TRADES).holds is True
     found = component(verdict, OVER_ALL)
     assert found.holds is False and not verdict.deploy
-    paired = oos.group_by("session").agg(
-        pl.col("outcome").filter(pl.col("p_Success") >= pl.col("threshold")).mean() - pl.col("outcome").mean()
+    rows = gates.success_values(oos, SUCCESS, toy(GATE)).join(
+        oos.group_by("session").agg(everything=pl.col("outcome").mean()), on="session"
     )
-    assert found.value == pytest.approx(paired["outcome"].mean())
+    on = sm.add_constant(rows["everything"].to_numpy())
+    assert found.value == pytest.approx(sm.OLS(rows["value"].to_numpy(), on).fit().params[0])
 
 
 HOLM = {  # whether each holds at half the level, and the levels that the verdicts are then of

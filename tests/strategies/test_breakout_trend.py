@@ -73,12 +73,12 @@ def judged(seed, *, hedged, skill=0.0):
     return {component.kind: component for component in earned.recipe(oos, pairs, "net R", settings)}
 
 
-@pytest.mark.parametrize("kind", [Kind.ALPHA, Kind.OVER_ALL])
-def test_tight_stops_in_a_rising_market_are_exposure_and_no_choice(kind):
+@pytest.mark.parametrize(("kind", "bias"), [(Kind.ALPHA, 0.05), (Kind.OVER_ALL, 0.01)])
+def test_tight_stops_in_a_rising_market_are_exposure_and_no_choice(kind, bias):
     """They earn four times the R where everything rises; the hedge takes it out."""
     plain, hedged = ([judged(seed, hedged=on)[kind] for seed in range(12)] for on in (False, True))
-    assert np.mean([found.value for found in plain]) > 0.05
-    assert abs(np.mean([found.value for found in hedged])) < 0.03
+    assert np.mean([found.value for found in plain]) > bias
+    assert abs(np.mean([found.value for found in hedged])) < 0.5 * np.mean([found.value for found in plain])
     assert sum(found.holds is True for found in hedged) <= 1
 
 
