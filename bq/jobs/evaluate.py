@@ -22,7 +22,7 @@ from bq.strategies import store
 from bq.strategies.backtester import Backtester
 from bq.strategies.contract import Exhibit
 from bq.strategies.events import NOTICES, matured, weakest_source
-from bq.strategies.policy import FROM
+from bq.strategies.policy import EXPECTED, FROM, SCORE
 from bq.strategies.task import SMALLEST_CROSS_SECTION
 from bq.workbench import exhibits, plots, report, screen
 
@@ -118,7 +118,7 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
     rows = [
         {"figure": name, "mean": str(one), "sessions": one.n, "blocks": one.blocks} for name, one in intervals.items()
     ]
-    text = f"{_proves(uplift, settings.gate.min_blocks)} {_sample(window, said, request)}"
+    text = f"{_proves(uplift, settings.gate.min_blocks)} {_sample(window, said, champion, request)}"
     table = pl.DataFrame(rows).with_columns(pl.col("blocks").round(0).cast(pl.Int64, strict=False))
     return Exhibit("The model on its untouched window", text, table, note=LOOKED_AT)
 
@@ -132,16 +132,20 @@ def _proves(uplift: Interval, least: int) -> str:
     return f"The champion is {'better' if uplift.low > 0 else 'worse'} than the rule score beyond chance."
 
 
-def _sample(window: pl.DataFrame, said: pl.DataFrame, request: Request) -> str:
-    settings, task = request.settings, request.strategy.task(request.settings)
+def _sample(window: pl.DataFrame, said: pl.DataFrame, champion: Champion, request: Request) -> str:
+    strategy, settings = request.strategy, request.settings
+    task = strategy.task(settings)
     calibration = ""
     if task.classes:
         calibration = f"; expected calibration error {metrics.calibration_error(said, task):.3f}"
     unanswered = len(window) - len(said)
     left_out = f" ({unanswered:,} of them left out: no finite answer)" if unanswered else ""
     first, last = window["session"].min(), window["session"].max()
+    own = decide.as_deployed(settings, champion)
+    traded = [f"{len(strategy.value.chosen(said, by, own)):,}" for by in (EXPECTED, SCORE)]
     return (
-        f"{len(window):,} matured events{left_out}, {first} to {last}{calibration}. "
+        f"{len(window):,} matured events{left_out}, {first} to {last}{calibration}; {traded[0]} traded by the "
+        f"champion, {traded[1]} by the rule score. "
         f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, {metrics.BLOCKS}."
     )
 

@@ -88,6 +88,7 @@ def test_an_evaluation_shows_what_those_trades_earned(made, window, k, above):
         values.append(part.filter(pl.col("event_id").is_in(sorted(ids)))["outcome"].sum() / slots)
     (mean,) = [text for name, text in figures.items() if name.endswith("by the champion")]
     assert mean.startswith(f"{np.mean(values):+.3f}") or abs(np.mean(values)) < 5e-4
+    assert f"; {len(ids)} traded by the champion, " in shown.text
 
 
 @FEW
