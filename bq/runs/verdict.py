@@ -56,7 +56,7 @@ class Figure(Facts):
 class Running(Facts):
     """What was earned so far, session by session: running sums over the out-of-sample sessions."""
 
-    of: str  # what is summed, such as the net outcome of the top 5
+    of: str  # what is summed, such as the net outcome of at most 5 trades a session
     sessions: list[dt.date]
     model: list[Number]
     rule: list[Number]  # the rule score

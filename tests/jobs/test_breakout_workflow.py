@@ -79,7 +79,8 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     assert _backtested(settings, day) == decided["priority"].sort().to_list()
     filtered = "ml.enabled=true ml.prediction_mode=filter ml.confidence_threshold=0.45"
     decided = _scanned(go(scan.main, **{**enabled, "SET": filtered, "DATE": day}), tmp_path, day)
-    assert (decided["should_trade"] == (decided["probability"] >= 0.45)).all()
+    chosen = (decided["probability"] >= 0.45) & decided["traded"]
+    assert decided["should_trade"].to_list() == chosen.to_list()
 
     evaluated = go(evaluate.main, **enabled)
     assert "The untouched window: ML off and on (score_enhancement)" in evaluated
@@ -108,11 +109,11 @@ def _busiest_session(settings) -> dt.date:
     return late["session"][-1]
 
 
-def _backtested(settings, day: dt.date) -> list[float]:
-    """Priorities of a session's signals in the backtester."""
+def _backtested(settings, day: dt.date) -> list[float | None]:
+    """Priorities of a session's signals in the backtester; None: not traded."""
     enabled = settings.model_copy(update={"ml": settings.ml.model_copy(update={"enabled": True})})
     made = surface.backtest(enabled).signals
-    return made.filter(pl.col("session") == day)["priority"].sort().to_list()
+    return made.filter(pl.col("session") == day)["priority"].fill_nan(None).sort().to_list()
 
 
 def _scanned(out: str, home, day: dt.date) -> pl.DataFrame:
