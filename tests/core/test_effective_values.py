@@ -9,6 +9,7 @@ import pytest
 
 from bq import strategies
 from bq.core import params, paths
+from bq.core.yaml_text import read_yaml
 
 KNOWN = json.loads((Path(__file__).parent / "effective_0_1.json").read_text())
 MADE = paths.CHECKOUT / "tests" / "made_by_0_1"
@@ -94,7 +95,7 @@ def test_parameters_in_a_model_of_0_1_are_read(path):
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(MADE)))
 def test_a_parameter_file_that_0_1_wrote_gives_the_settings_that_it_gave(path):
     """Dates belong to a source: a file that names another one than the default reads all of its bars."""
-    stated = params.layers.read_yaml(path.read_text(), where=str(path))
+    stated = read_yaml(path.read_text(), where=str(path))
     found = params.load(path, model_of(strategy_of(stated)))
     changed = params.differences(by_todays_names(_plain(stated)), found.model_dump(mode="json"))
     assert {name for name, before, _ in changed if before is not None} == set()

@@ -171,9 +171,9 @@ def test_an_unknown_name_is_named_with_the_file_that_has_it(folder):
 
 
 def test_variables_are_named_by_which_a_value_came():
-    given = {"SYMBOLS": "market.symbols=[true]", "SET": "learning.seed=1"}
+    given = {"SYMBOLS": "market.symbols=true", "SET": "learning.seed=1"}
     message = refused(paths.parameters("butterfly"), overrides=given)
-    assert "SYMBOLS: `market.symbols.0` must be text" in message
+    assert "SYMBOLS: `market.symbols` must be a list" in message
 
 
 @pytest.mark.parametrize(
