@@ -302,8 +302,9 @@ def alpha_factors(
     out, annual = np.empty((23, *close.shape), np.float32), np.sqrt(float(periods_per_year))
     parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(len(close)), threads) if len(rows)]
     with ThreadPoolExecutor(threads) as pool:
-        bars = (close, high, low, volume, turnover)
-        done = pool.map(lambda p: _fill(*(values[p] for values in bars), market, annual, out[:, p]), parts)
+        done = pool.map(
+            lambda p: _fill(close[p], high[p], low[p], volume[p], turnover[p], market, annual, out[:, p]), parts
+        )
         list(done)  # raises what a thread raised
     return out
 
