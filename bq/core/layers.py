@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from ruamel.yaml.nodes import MappingNode
 
 from bq.core.errors import BadParameters, describe
@@ -90,7 +91,8 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
     """Read a parameter file and all it extends, and apply overrides to what comes of it.
 
     Sections are merged by name; every other value, a list or a mapping of names too, takes the place of the one below.
-    overrides : variable: `"section.name=value …"`; the last wins. Raises BadParameters in one sentence.
+    overrides : variable: `"section.name=value …"`; the last wins. As in a file, what belongs to a value that is
+    replaced (dates to a source) is the class's own where it is not given too. Raises BadParameters in one sentence.
     """
     moved = getattr(model, "moved", {})
     values, files = defaults(model), [one._replace(values=renamed(one.values, moved)) for one in _chain(path, model)]
@@ -101,6 +103,7 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
     except RecursionError:
         raise BadParameters(f"{path}: must hold named sections, but a section holds itself.") from None
     given: dict[str, str] = {}
+    before = values
     for variable, text in overrides.items():
         for item in BEFORE_NAME.split(text.strip()) if text.strip() else ():
             name, value = _override(item, variable, model)
@@ -108,7 +111,32 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
             values = _put(values, name.split("."), value, model, name=name, variable=variable)
             given.pop(name, None)
             given[name] = variable
+    for name, variable in _belonging(before, values, given, model):
+        values = _put(values, name.split("."), _field(model, name).get_default(), model, name=name, variable=variable)
+        given = {name: variable, **given}
     return Layers(values, tuple(files), given)
+
+
+def _belonging(
+    before: dict, after: dict, given: Mapping[str, str], model: type[BaseModel], prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Names of what belongs to a value that a variable replaced, and which the variables do not give; the variable."""
+    for name, field in model.model_fields.items():
+        section, whole = section_of(model, name), prefix + name
+        if section and isinstance(after.get(name), dict):
+            yield from _belonging(_inside(before, name, model), after[name], given, section, f"{whole}.")
+        for mark in field.metadata:
+            other = f"{prefix}{mark.other}" if isinstance(mark, BelongsTo) else ""
+            if other in given and whole not in given and after.get(mark.other) != before.get(mark.other):
+                yield whole, given[other]
+
+
+def _field(model: type[BaseModel], name: str) -> FieldInfo:
+    """The field of a dotted name."""
+    *sections, last = name.split(".")
+    for section in sections:
+        model = section_of(model, section) or model
+    return model.model_fields[last]
 
 
 def _with_belongings(low: dict, high: dict, model: type[BaseModel] | None) -> dict:

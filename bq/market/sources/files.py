@@ -183,7 +183,7 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     table = recognised(opened(path, ending, settings.columns, settings.dates), recognisers.BARS)
     found = match(table.names, table.columns)
     named = None if "symbol" in found else table.stem
-    if named is not None and settings.symbols is not None and named not in settings.symbols:
+    if named is not None and settings.wanted is not None and named not in settings.wanted:
         return Part(name, _not_asked(table, path, name))
     rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
     wanted, left_out = selected(rows, settings)
