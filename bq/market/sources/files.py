@@ -6,6 +6,8 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -15,6 +17,7 @@ import polars as pl
 from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.files import scan_csv, scan_parquet
+from bq.core.parallel import workers
 from bq.core.settings import Market
 from bq.market import calendars, recognisers
 from bq.market.bars import FINDINGS, ROWS, Rejected, findings
@@ -24,6 +27,7 @@ from bq.market.sources import Batch, not_asked, selected
 from bq.market.tables import DateOrder, Table
 
 ENDINGS = (".csv", ".csv.gz", ".txt", ".txt.gz", ".parquet")
+AT_ONCE = 10_000_000  # bytes: a smaller file is read once; a larger one streams by for each thing that is asked of it
 NOT_READ = f"only files {', '.join(ENDINGS)} are read, and no folder from within itself"
 DAMAGED = (  # what reading a damaged file raises; polars panics on some damage inside Parquet files
     pl.exceptions.PolarsError,
@@ -110,7 +114,8 @@ def read(settings: Market) -> Batch:
     """
     folder = paths.raw_bars()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
-    parts = [_read(path, folder, settings, today=today) for path in below(folder)]
+    with ThreadPoolExecutor(workers()) as pool:
+        parts = list(pool.map(lambda path: _read(path, folder, settings, today=today), below(folder)))
     if not parts:
         raise BadData(
             "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
@@ -185,6 +190,8 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     named = None if "symbol" in found else table.stem
     if named is not None and settings.wanted is not None and named not in settings.wanted:
         return Part(name, _not_asked(table, path, name))
+    if path.stat().st_size <= AT_ONCE:
+        table = replace(table, scan=table.scan.collect().lazy())
     rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
     wanted, left_out = selected(rows, settings)
     return Part(name, Batch(wanted, pl.concat([*_layout(table, name), findings]), left_out), named)
