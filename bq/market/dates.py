@@ -113,6 +113,7 @@ def _parse_days(days: pl.Series, texts: pl.Series, *, order: DateOrder | None) -
     fitting = _fitting(days, forms)
     if not fitting:
         best = min((days.str.to_date(form, strict=False) for form in forms), key=pl.Series.null_count)
+        _refuse_mixed(days, texts, best.is_null(), forms)
         _refuse_first(texts, best.is_null(), "session must hold dates")
     if any(not reading.equals(fitting[0]) for reading in fitting):
         raise Rejected(
@@ -121,6 +122,14 @@ def _parse_days(days: pl.Series, texts: pl.Series, *, order: DateOrder | None) -
             "write plain dates (2020-01-31).",
         )
     return fitting[0]
+
+
+def _refuse_mixed(days: pl.Series, texts: pl.Series, broken: pl.Series, forms: Sequence[str]) -> None:
+    """Raise where what most of the values' form does not fit is a date all the same, of another form."""
+    if not broken.all() and _fitting(days.filter(broken), forms):
+        other, usual = texts.filter(broken)[0], texts.filter(~broken)[0]
+        detail = f"dates must have one form in a file, but {other!r} and {usual!r} have two. {ADVICE}"
+        raise Rejected("mixed_dates", detail, other)
 
 
 def _refuse_first(texts: pl.Series, broken: pl.Series, must: str) -> None:

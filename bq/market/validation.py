@@ -9,7 +9,7 @@ from bq.market import calendars
 from bq.market.bars import SCHEMA, findings, sorted_by
 from bq.market.copies import shares_key, without_copies
 from bq.market.flags import flags
-from bq.market.rules import row_rules, typical
+from bq.market.rules import beside, row_rules, typical
 
 KEY = ("symbol", "session")
 
@@ -37,7 +37,9 @@ def validate(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime | None =
     ordered, unsorted = _ordered(rows)
     unique, copies = _without_copies(ordered)
     days = calendars.sessions(calendar).with_row_index("day")
-    judged = typical(unique.with_columns(shares_key(KEY))).join(days, on="session", how="left", maintain_order="left")
+    judged = typical(beside(unique.with_columns(shares_key(KEY)))).join(
+        days, on="session", how="left", maintain_order="left"
+    )
     kept, quarantined = _judged(judged, calendar=calendar, now_utc=now_utc)
     return Validated(
         bars=kept.select(SCHEMA.names()),

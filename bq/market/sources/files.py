@@ -44,10 +44,26 @@ def refusal(error: BaseException, path: Path, name: str) -> tuple[str, str]:
     """Rule and detail of the finding about a file that is unfit as a whole."""
     if isinstance(error, Rejected):
         return error.rule, error.detail
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError) or (isinstance(error, pl.exceptions.PolarsError) and _other_text(path)):
         return "unreadable", "text must be UTF-8, but is not. Save it as UTF-8."
     reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
     return "unreadable", f"a file must be whole and readable, but: {reason}"
+
+
+def _other_text(path: Path) -> bool:
+    """Whether a file of text is none in UTF-8; False for one that cannot be read to its end."""
+    if path.name.lower().endswith(".parquet"):
+        return False
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        return True
+    except (OSError, EOFError, zlib.error):
+        pass
+    return False
 
 
 def below(folder: Path, *, above: tuple[Path, ...] = ()) -> Iterator[Path]:
