@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -130,8 +131,11 @@ def read(settings: Market) -> Batch:
     """
     folder = paths.raw_bars()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
-    with ThreadPoolExecutor(workers()) as pool:
-        parts = list(pool.map(lambda path: _read(path, folder, settings, today=today), below(folder)))
+    found = list(below(folder))
+    with ThreadPoolExecutor(workers()) as pool:  # large files one after the other: each takes its memory and all cores
+        work = partial(_read, folder=folder, settings=settings, today=today)
+        small = {path: pool.submit(work, path) for path in found if _at_once(path)}
+        parts = [small[path].result() if path in small else work(path) for path in found]
     if not parts:
         raise BadData(
             "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
@@ -148,6 +152,14 @@ def read(settings: Market) -> Batch:
         findings=pl.concat([*(batch.findings for batch in batches), *said]),
         left_out=pl.concat(batch.left_out for batch in batches),
     )
+
+
+def _at_once(path: Path) -> bool:
+    """Whether a file is small enough to be held whole; so is one that cannot be looked at."""
+    try:
+        return path.stat().st_size <= AT_ONCE
+    except OSError:
+        return True
 
 
 def shared_names(parts: Sequence[tuple[str, str | None]]) -> dict[str, list[str]]:
@@ -206,7 +218,7 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     named = None if "symbol" in found else table.stem
     if named is not None and settings.wanted is not None and named not in settings.wanted:
         return Part(name, _not_asked(table, path, name))
-    if path.stat().st_size <= AT_ONCE:
+    if _at_once(path):
         table = replace(table, scan=table.scan.collect().lazy())
     rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
     wanted, left_out = selected(rows, settings)
