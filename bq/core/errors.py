@@ -5,6 +5,7 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
+KNOWN = 40  # names that are listed where none is near
 SHORT = reprlib.Repr()
 SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 60, 60
 
@@ -45,7 +46,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(known)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    more = f" and {len(known) - KNOWN:,} more" if len(known) > KNOWN else ""
+    return "known: " + ", ".join(known[:KNOWN]) + more
 
 
 def describe(value: Any) -> str:

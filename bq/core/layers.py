@@ -2,21 +2,21 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic.fields import FieldInfo
 from ruamel.yaml.nodes import MappingNode
 
 from bq.core.errors import BadParameters, describe
 from bq.core.section import BelongsTo, defaults, renamed, section_of
+from bq.core.yaml_text import kind_of, nodes, read_yaml
 
 EXTENDS = "extends"
-OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s*$)", re.MULTILINE)
+BEFORE_NAME = re.compile(r"\s+(?=[^\W\d][\w.]*=)")  # blanks inside a value, as in [BRK B, KO], belong to it
 
 
 class Layer(NamedTuple):
@@ -91,10 +91,11 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
     """Read a parameter file and all it extends, and apply overrides to what comes of it.
 
     Sections are merged by name; every other value, a list or a mapping of names too, takes the place of the one below.
-    overrides : variable: `"section.name=value …"`; the last wins. Raises BadParameters in one sentence.
+    overrides : variable: `"section.name=value …"`; the last wins. As in a file, what belongs to a value that is
+    replaced (dates to a source) is the class's own where it is not given too. Raises BadParameters in one sentence.
     """
     moved = getattr(model, "moved", {})
-    values, files = defaults(model), [one._replace(values=renamed(one.values, moved)) for one in _chain(path)]
+    values, files = defaults(model), [one._replace(values=renamed(one.values, moved)) for one in _chain(path, model)]
     try:
         for number, layer in reversed(list(enumerate(files))):
             files[number] = layer._replace(values=_with_belongings(values, layer.values, model))
@@ -102,14 +103,40 @@ def read(path: Path, model: type[BaseModel], overrides: Mapping[str, str]) -> La
     except RecursionError:
         raise BadParameters(f"{path}: must hold named sections, but a section holds itself.") from None
     given: dict[str, str] = {}
+    before = values
     for variable, text in overrides.items():
-        for item in text.split():
-            name, value = _override(item, variable)
+        for item in BEFORE_NAME.split(text.strip()) if text.strip() else ():
+            name, value = _override(item, variable, model)
             name = moved.get(name, name)
             values = _put(values, name.split("."), value, model, name=name, variable=variable)
             given.pop(name, None)
             given[name] = variable
+    for name, variable in _belonging(before, values, given, model):
+        values = _put(values, name.split("."), _field(model, name).get_default(), model, name=name, variable=variable)
+        given = {name: variable, **given}
     return Layers(values, tuple(files), given)
+
+
+def _belonging(
+    before: dict, after: dict, given: Mapping[str, str], model: type[BaseModel], prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Names of what belongs to a value that a variable replaced, and which the variables do not give; the variable."""
+    for name, field in model.model_fields.items():
+        section, whole = section_of(model, name), prefix + name
+        if section and isinstance(after.get(name), dict):
+            yield from _belonging(_inside(before, name, model), after[name], given, section, f"{whole}.")
+        for mark in field.metadata:
+            other = f"{prefix}{mark.other}" if isinstance(mark, BelongsTo) else ""
+            if other in given and whole not in given and after.get(mark.other) != before.get(mark.other):
+                yield whole, given[other]
+
+
+def _field(model: type[BaseModel], name: str) -> FieldInfo:
+    """The field of a dotted name."""
+    *sections, last = name.split(".")
+    for section in sections:
+        model = section_of(model, section) or model
+    return model.model_fields[last]
 
 
 def _with_belongings(low: dict, high: dict, model: type[BaseModel] | None) -> dict:
@@ -135,7 +162,7 @@ def _merged(low: dict, high: dict, model: type[BaseModel] | None) -> dict:
     return found
 
 
-def _chain(path: Path) -> list[Layer]:
+def _chain(path: Path, model: type[BaseModel]) -> list[Layer]:
     """The file, what it extends, what that extends, …"""
     if not path.is_file():
         raise BadParameters(
@@ -149,7 +176,7 @@ def _chain(path: Path) -> list[Layer]:
             ring = " extends ".join([*(str(layer.path) for layer in found), str(here)])
             raise BadParameters(f"{path}: must not extend itself, but {ring}. Take one `extends:` out.")
         seen.append(here.resolve())
-        layer = _layer(here)
+        layer = _layer(here, model)
         base = layer.values.pop(EXTENDS, layer)
         found.append(layer)
         if base is layer:
@@ -157,14 +184,14 @@ def _chain(path: Path) -> list[Layer]:
         here = _extended(base, here)
 
 
-def _layer(path: Path) -> Layer:
+def _layer(path: Path, model: type[BaseModel]) -> Layer:
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadParameters(f"{path}: must be UTF-8 text, but {error}.") from None
     except OSError as error:
         raise BadParameters(f"{path}: must be readable, but {error.strerror}.") from None
-    values = read_yaml(text, where=str(path))
+    values = read_yaml(text, where=str(path), kind=model)
     if not isinstance(values, dict):
         raise BadParameters(f"{path}: must hold named sections (`market:` …), but holds {describe(values)}.")
     return Layer(path, values, text)
@@ -188,11 +215,11 @@ def _extended(base: Any, path: Path) -> Path:
     return short if short.resolve() == found.resolve() else found
 
 
-def _override(item: str, variable: str) -> tuple[str, Any]:
+def _override(item: str, variable: str, model: type[BaseModel]) -> tuple[str, Any]:
     name, equals, text = item.partition("=")
     if not equals or not all(key.isidentifier() for key in name.split(".")):
         raise BadParameters(f'{variable}: must read "section.name=value …", but got {item!r}.')
-    return name, read_yaml(text, where=f"{variable} {name}")
+    return name, read_yaml(text, where=f"{variable} {name}", kind=kind_of(model, name.split(".")))
 
 
 def _put(values: dict, keys: list[str], value: Any, model: type[BaseModel] | None, *, name: str, variable: str) -> dict:
@@ -216,31 +243,4 @@ def _inside(values: dict, name: str, model: type[BaseModel] | None) -> dict:
 
 @lru_cache(maxsize=8)
 def _nodes(text: str) -> Any:
-    """The text with the place of each name in it."""
-    return _yaml().compose(text)
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)
-    return yaml
-
-
-def read_yaml(text: str, *, where: str) -> Any:
-    """Parse YAML 1.2 text with the safe loader; `where` names its origin in errors."""
-    if OTHER_VERSION.search(text):
-        raise BadParameters(f"{where}: must be YAML 1.2, but declares another version. Take the %YAML line out.")
-    try:
-        return _yaml().load(text)
-    except RecursionError:
-        raise BadParameters(f"{where}: must be YAML 1.2, but is nested too deeply to be read.") from None
-    except (YAMLError, ValueError, LookupError) as error:  # ruamel lets those of a wrong `!!int` or `!!bool` through
-        raise BadParameters(f"{where}: must be YAML 1.2, but could not be read: {_reason(error)}.") from None
-
-
-def _reason(error: Exception) -> str:
-    """What a YAML error says, on one line, with its place."""
-    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
-        mark = error.problem_mark
-        return f"{' '.join(error.problem.split())} (line {mark.line + 1}, column {mark.column + 1})"
-    return " ".join(str(error).split())
+    return nodes(text)

@@ -11,9 +11,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from bq.core.layers import read_yaml
 from bq.core.section import declared, section_of
 from bq.core.settings import Settings
+from bq.core.yaml_text import read_yaml
 
 COLUMN, WIDTH = 29, 120  # where comments begin; how long a line with its comment may be
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")

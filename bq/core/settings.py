@@ -86,6 +86,9 @@ class Market(Section):
     labelled: Labelled | None = Field(default=None, description="for source: labelled, a table; see docs/labelled.md")
     chains: bool = Field(default=False, description="true: option quotes in data/raw/chains/ are read too")
     symbols: list[str] | None = Field(default=None, description="symbols that are read; null: all that the source has")
+    beside: list[str] = Field(
+        default=[], description="symbols that are read too, where the source has them: an index, for one"
+    )
     start: Annotated[dt.date | None, BelongsTo("source")] = Field(
         default=None, description="first bar read; null: the first there is"
     )
@@ -102,6 +105,11 @@ class Market(Section):
     max_quarantine_share: Annotated[Share, Affects.RUNNING] = Field(
         default=0.02, description="share of bad rows above which a run fails"
     )
+
+    @property
+    def wanted(self) -> list[str] | None:
+        """Symbols that are read where they are there; None: all."""
+        return None if self.symbols is None else [*self.symbols, *self.beside]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -2,20 +2,22 @@
 
 import polars as pl
 
-from bq.core.namespace import Namespace
 from bq.core.scalars import count
+from bq.core.settings import Settings
 from bq.jobs import labelled
 from bq.jobs.request import Request
 from bq.jobs.run import protocol
 from bq.learning.splits import MIN_TRAINING_EVENTS
 from bq.market import MarketData
 from bq.strategies import store
+from bq.strategies.contract import Counter, Strategy
 from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.store import Collection
 from bq.workbench import plots, screen
 from bq.workbench.phrases import counted
 
 ROWS = 30  # symbols shown
+LINE = " " * 14  # before what belongs to the line above
 
 
 def main(request: Request) -> None:
@@ -29,13 +31,14 @@ def main(request: Request) -> None:
             screen.show(labelled.read_and_keep(request, request.from_file))
         data = store.market_data(settings)
         collection = store.collect(strategy, settings, data)
-    screen.show(describe(collection, settings.namespace, data if settings.market.table else None))
+    screen.show(describe(collection, strategy, settings, data if settings.market.table else None))
 
 
-def describe(collection: Collection, namespace: Namespace, tables: MarketData | None = None) -> str:
+def describe(collection: Collection, strategy: Strategy, settings: Settings, tables: MarketData | None = None) -> str:
     """How many events there are, since when, how many have matured and were taken, in all and of each symbol.
 
-    tables : of events that come from labelled tables, what became of their rows.
+    And why dates gave no event, and what the strategy itself counts and warns of. tables : of events that come from
+    labelled tables, what became of their rows.
     """
     events = collection.events
     table = by_symbol(events)
@@ -48,13 +51,16 @@ def describe(collection: Collection, namespace: Namespace, tables: MarketData | 
         else f"Insufficient samples: {known} < {MIN_TRAINING_EVENTS}: bring more history or more symbols"
     )
     lines = [
-        f"{screen.BOLD}{namespace} · {counted(len(events), 'event')} of {counted(len(table), 'symbol')} · "
+        f"{screen.BOLD}{settings.namespace} · {counted(len(events), 'event')} of {counted(len(table), 'symbol')} · "
         f"{first} to {last} · {source}{screen.PLAIN}",
         *([f"{screen.RED}{NOTICES[source]}{screen.PLAIN}"] if source in NOTICES else []),
         _of_rows(tables) if tables else _of_bars(collection),
         f"matured     {known:,}{f' by {ended:%Y-%m-%d}' if ended else ''}; {enough}",
         f"taken       {taken:,}, and {len(events) - taken:,} shadow events, followed all the same",
         *([] if tables else [f"refused     {counted(len(collection.refused), 'date')} gave no event"]),
+        *_reasons(collection.refused),
+        *(line for counter in strategy.views.counters(events) for line in _counter(counter)),
+        *(f"note        {notice}" for notice in strategy.views.notices(events, settings)),
         "",
         repr(plots.table(table.head(ROWS))),
     ]
@@ -78,6 +84,18 @@ def _of_rows(tables: MarketData) -> str:
     parts = [f"{count(tables.counts[name].sum()):,} {text}" for name, text in names.items()]
     files = tables.counts["file"].n_unique()
     return f"rows        {count(tables.counts['read'].sum()):,} of {counted(files, 'file')}: {', '.join(parts)}"
+
+
+def _reasons(refused: pl.DataFrame) -> list[str]:
+    """A line for each reason, the most frequent first."""
+    counts = refused.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    return [f"{LINE}{number:,} {reason}" for reason, number in counts.rows()]
+
+
+def _counter(counter: Counter) -> list[str]:
+    share = f" ({counter.number / counter.of:.0%})" if counter.of else ""
+    head = f"counted     {counter.number:,} of {counter.of:,}{share}: {counter.what}"
+    return [head, *(f"{LINE}{why}" for why in counter.why)]
 
 
 def by_symbol(events: pl.DataFrame) -> pl.DataFrame:

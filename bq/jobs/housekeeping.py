@@ -15,7 +15,7 @@ from bq.jobs import missing
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.market import MarketData
-from bq.market.chains import ChainData
+from bq.market.chains import ChainData, coverage
 from bq.market.check import by_rule, gravest, summary
 from bq.market.rules import shown
 from bq.runs.folder import finished, unrecorded
@@ -170,6 +170,8 @@ def check_data(request: Request) -> None:
             screen.show(f"… and {more:,} more lines: {screen.shown(paths_of['summary'])}\n\n{_rules(by_rule(data))}")
         screen.show(f"{kind:<12}{_totals(data)}")
         screen.show(f"every finding about {kind} with its row: {screen.shown(paths_of['findings'])}")
+    if found.chain_data:
+        screen.show(_coverage(found, target / "chains_coverage.csv"))
     reasons = "" if settings.table else market.refusals(found, settings)
     if reasons:
         raise BadData(reasons)
@@ -189,6 +191,19 @@ def _table(found: pl.DataFrame) -> str:
             f"{row['reasons'][:REASON_WIDTH]}"
         )
     return "\n".join(lines)
+
+
+def _coverage(found: MarketData, path: Path) -> str:
+    """How many sessions with a bar have quotes to price structures from, and why the others have not."""
+    rows = coverage.unlisted(found.bars, found.quotes)
+    by_symbol = rows.group_by("symbol", "unlisted").agg(sessions=pl.len()).sort("symbol", "unlisted")
+    files.write_text(path, by_symbol.with_columns(shown(pl.col("symbol"))).write_csv())
+    lines = [
+        f"{'':<12}{number:>10,} {share:>5.0%}  {coverage.Unlisted(reason).text if reason else 'with listed prices'}"
+        for reason, number, share in coverage.counted(rows).rows()
+    ]
+    head = f"listed      of {counted(len(rows), 'session')} with a bar (by symbol: {screen.shown(path)})"
+    return "\n".join([head, *lines])
 
 
 def _rules(found: pl.DataFrame) -> str:

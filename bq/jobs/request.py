@@ -89,13 +89,14 @@ def _overrides(strategy: Strategy) -> dict[str, str]:
     if _value("FROM_FILE"):
         found["FROM_FILE"] = "market.source=labelled"
     if symbols := _value("SYMBOLS"):
-        found["SYMBOLS"] = f"market.symbols=[{symbols}]".replace(" ", "")
+        found["SYMBOLS"] = f"market.symbols={turned.names('SYMBOLS', symbols)}"
     for name, target in (("FROM", turned.begins(strategy.settings)), ("TO", "market.end")):
         if _date(name):
             found[name] = f"{target}={_date(name)}"
-    for name, target in (("TRIALS", "tuning.trials"), ("OBJECTIVE", "tuning.objective")):
-        if _value(name):
-            found[name] = f"{target}={_value(name)}"
+    if trials := _value("TRIALS"):
+        found["TRIALS"] = f"tuning.trials={trials}"
+    if objective := _value("OBJECTIVE"):
+        found["OBJECTIVE"] = f"tuning.objective={turned.quoted(objective)}"
     return {**found, "SET": _value("SET") or ""}  # SET last: the most particular wins
 
 

@@ -202,7 +202,7 @@ def _above(value, least):
 
 
 @njit(cache=True, error_model="numpy")
-def _series(p, high, low, v, series):
+def _series(p, high, low, traded, series):
     """Fill the rows of `series`: return, gain, loss, log price, turnover, impact, true range."""
     base = np.nan
     for t in range(p.size):
@@ -214,7 +214,7 @@ def _series(p, high, low, v, series):
         series[1, t] = max(change, 0.0) if change == change else np.nan
         series[2, t] = max(-change, 0.0) if change == change else np.nan
         series[3, t] = np.log(p[t] / base)
-        series[4, t] = p[t] * v[t]
+        series[4, t] = traded[t]
         series[5, t] = abs(change / before) / _above(series[4, t], 0.0)
         known = high[t] == high[t] and low[t] == low[t] and before == before
         widest = max(high[t] - low[t], abs(high[t] - before), abs(low[t] - before))
@@ -254,14 +254,14 @@ def _factors_of(p, v, rolled, annual, f):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill(close, high, low, volume, market, annual, out):
+def _fill(close, high, low, volume, turnover, market, annual, out):
     """Factors of each symbol, one after the other."""
     sessions = close.shape[1]
     series, rolled = np.empty((7, sessions)), np.empty((17, sessions))
     unused, queue = np.empty(sessions), np.empty(sessions, np.int64)
     for s in range(close.shape[0]):
         p, v = close[s], volume[s]
-        _series(p, high[s], low[s], v, series)
+        _series(p, high[s], low[s], turnover[s], series)
         returns = series[0]
         _moments(returns, 5, rolled[0], rolled[1], unused[:0])
         _moments(returns, 20, unused, rolled[2], rolled[3])
@@ -286,6 +286,7 @@ def alpha_factors(
     high: Array,
     low: Array,
     volume: Array,
+    turnover: Array,
     market: Array,
     *,
     periods_per_year: int,
@@ -294,14 +295,16 @@ def alpha_factors(
     """All factors, float32 of shape (23, n_symbols, n_sessions), in the order of `_factors_of`; NaN where missing.
 
     close, high, low : float64 (n_symbols, n_sessions), continuous through splits, NaN where there is no bar or no such
-    value. volume : in the shares that `close` is the price of, so that close × volume is the turnover. market : float64
-    (n_sessions,), returns of the market. periods_per_year : sessions, by which volatilities are annualised. threads :
-    symbols are shared out among so many.
+    value. volume : continuous through splits. turnover : money that changed hands. market : float64 (n_sessions,),
+    returns of the market. periods_per_year : sessions, by which volatilities are annualised. threads : symbols are
+    shared out among so many.
     """
     out, annual = np.empty((23, *close.shape), np.float32), np.sqrt(float(periods_per_year))
     parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(len(close)), threads) if len(rows)]
     with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(lambda p: _fill(close[p], high[p], low[p], volume[p], market, annual, out[:, p]), parts)
+        done = pool.map(
+            lambda p: _fill(close[p], high[p], low[p], volume[p], turnover[p], market, annual, out[:, p]), parts
+        )
         list(done)  # raises what a thread raised
     return out
 

@@ -166,8 +166,16 @@ def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, left_out: pl.DataFr
     raise BadParameters(
         f"`market.symbols` must be symbols of source {settings.source!r} with bars between "
         f"{settings.start or 'the first session'} and {settings.end or 'the last'}, but {unknown[0]!r} has none; "
-        f"{did_you_mean(unknown[0], known)}"
+        f"{_meant(unknown[0], known)}"
     )
+
+
+def _meant(symbol: str, known: set[str]) -> str:
+    """What a symbol that is not there may have meant: several, or the one that is nearest."""
+    several = symbol.split()
+    if len(several) > 1 and known.issuperset(several):
+        return f"commas stand between symbols: {','.join(several)}"
+    return did_you_mean(symbol, known)
 
 
 def _refuse_unknown_columns(settings: Market) -> None:

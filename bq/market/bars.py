@@ -1,10 +1,12 @@
 """The bar contract: one row per (symbol, session), sorted, and nothing in it that was invented."""
 
 import hashlib
+from collections.abc import Sequence
 
 import polars as pl
 
 from bq.core.errors import BadData
+from bq.market.splits import new_shares
 
 SCHEMA = pl.Schema(
     {
@@ -14,7 +16,7 @@ SCHEMA = pl.Schema(
         "high": pl.Float64(),
         "low": pl.Float64(),
         "close": pl.Float64(),  # as quoted at the time, > 0
-        "volume": pl.Float64(),  # shares as traded at the time, to be read with `adj`; null where the source has none
+        "volume": pl.Float64(),  # shares as traded at the time; null where the source has none
         "adj": pl.Float64(),  # > 0; close × adj is continuous through splits and dividends; only ratios mean anything
         "iv": pl.Float64(),  # 30-day implied volatility as a decimal, where the market publishes it; else null
         "quoted": pl.Boolean(),  # false: the source has back-adjusted prices only, absolute levels mean nothing
@@ -54,12 +56,12 @@ def continuous(name: str = "close") -> pl.Expr:
 
 
 def continuous_volume() -> pl.Expr:
-    """Volume of bars in the shares that `continuous` prices are of: ten old shares where one became ten.
+    """Volume of bars in the shares of the symbol's first one: a tenth of each bar's after ten-for-one.
 
-    Continuous price × continuous volume is the turnover as quoted. `adj` does not tell splits from dividends, so that a
-    dividend of 1% moves this volume by 1% too; a ratio of volumes within weeks hardly notices.
+    Of bars sorted by symbol and session; only ratios of it mean anything. Dividends change no number of shares and
+    leave it alone (see `splits.new_shares`), so that continuous price × this is no turnover: that is close × volume.
     """
-    return pl.col("volume") / pl.col("adj")
+    return pl.col("volume") / new_shares().cum_prod().over("symbol")
 
 
 def rows(frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
@@ -99,12 +101,20 @@ def folded(symbol: str) -> str:
     return symbol.lstrip("^").lower()
 
 
+def sorted_by(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The rows in the order of two columns, nulls first; those in it already are not copied."""
+    first, then = (pl.col(name) for name in key)
+    after = (first > first.shift()) | ((first == first.shift()) & (then >= then.shift()))
+    in_order = rows.select(after.slice(1).fill_null(False).all()).item()
+    return rows if in_order else rows.sort(*key, maintain_order=True)
+
+
 def content_hash(bars: pl.DataFrame) -> str:
     """SHA-256 in hex of the content of bars, whatever the order of their rows.
 
     bars : DataFrame with the columns of `SCHEMA`, one row per (symbol, session).
     """
-    bars = bars.select(SCHEMA.names()).sort("symbol", "session")
+    bars = sorted_by(bars.select(SCHEMA.names()), ("symbol", "session"))
     counts = bars.group_by("symbol", maintain_order=True).len().rows()
     digest = hashlib.sha256(repr((SCHEMA.names(), counts)).encode())
     for name in SCHEMA.names()[1:]:

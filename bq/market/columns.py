@@ -135,7 +135,7 @@ def numbered(table: Table, found: Mapping[str, str]) -> pl.LazyFrame:
 
 
 def _ignored(names: list[str], found: dict[str, str], *, file: str) -> pl.DataFrame:
-    extra = [name for name in names if name not in (*found.values(), ROW)]
+    extra = [name or "a column without a name" for name in names if name not in (*found.values(), ROW)]
     frame = pl.DataFrame({"file": [file] if extra else []}, schema={"file": pl.String})
     return findings(frame, action="repaired", rule="extra_columns", detail=f"ignored: {', '.join(extra)}")
 

@@ -19,6 +19,7 @@ TIMESTAMP = (
     rf"^(?<day>{DAY})(?:[T ](?<clock>\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?) ?(?<offset>Z|[+-]\d{{2}}:?\d{{2}})?)?$"
 )
 MIDNIGHT = r"^00:00(:00(\.0+)?)?$"
+FEW = 8  # values by which most forms of dates are ruled out
 ADVICE = "Write plain dates (2020-01-31) or times with their UTC offset (2020-01-31T16:00:00-05:00)."
 
 
@@ -76,7 +77,8 @@ def order_of(values: pl.Series) -> DateOrder | None:
 
 
 def _fitting(days: pl.Series, formats: Sequence[str]) -> list[pl.Series]:
-    readings = (days.str.to_date(form, strict=False) for form in formats)
+    likely = [form for form in formats if not days.head(FEW).str.to_date(form, strict=False).has_nulls()]
+    readings = (days.str.to_date(form, strict=False) for form in likely)
     return [reading for reading in readings if not reading.has_nulls()]
 
 
@@ -111,6 +113,7 @@ def _parse_days(days: pl.Series, texts: pl.Series, *, order: DateOrder | None) -
     fitting = _fitting(days, forms)
     if not fitting:
         best = min((days.str.to_date(form, strict=False) for form in forms), key=pl.Series.null_count)
+        _refuse_mixed(days, texts, best.is_null(), forms)
         _refuse_first(texts, best.is_null(), "session must hold dates")
     if any(not reading.equals(fitting[0]) for reading in fitting):
         raise Rejected(
@@ -119,6 +122,14 @@ def _parse_days(days: pl.Series, texts: pl.Series, *, order: DateOrder | None) -
             "write plain dates (2020-01-31).",
         )
     return fitting[0]
+
+
+def _refuse_mixed(days: pl.Series, texts: pl.Series, broken: pl.Series, forms: Sequence[str]) -> None:
+    """Raise where what most of the values' form does not fit is a date all the same, of another form."""
+    if not broken.all() and _fitting(days.filter(broken), forms):
+        other, usual = texts.filter(broken)[0], texts.filter(~broken)[0]
+        detail = f"dates must have one form in a file, but {other!r} and {usual!r} have two. {ADVICE}"
+        raise Rejected("mixed_dates", detail, other)
 
 
 def _refuse_first(texts: pl.Series, broken: pl.Series, must: str) -> None:

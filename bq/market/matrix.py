@@ -18,7 +18,8 @@ class BarMatrix(NamedTuple):
     """Matrices of shape (n_symbols, n_sessions), C order, NaN where a symbol has no bar or its bar has no such value.
 
     open, high, low, close : continuous through splits and dividends; only ratios of them mean anything.
-    volume : in the shares that these prices are of. quoted : close as quoted. turnover : that × shares as traded.
+    volume : continuous through splits alone; only ratios of it mean anything.
+    quoted : close as quoted. turnover : that × shares as traded.
     """
 
     symbols: tuple[str, ...]  # sorted

@@ -16,6 +16,7 @@ ABSURD = 1e20  # above it no price and no volume of any market; sums of it swall
 FAR = 1e9  # times a symbol's median close or adj, or a fraction of it, that no history spans …
 FAR_VOLUME = 1e6  # … times its median volume: a day of that …
 FAR_IN_DAY = 1e4  # … times the close of its own session: erroneous trades have printed some thousand times it
+SPIKE = 50.0  # times the closes before and after, or a fiftieth of both: a slipped decimal, or pence among pounds
 MAX_IV = 5.0  # 500%: above it the column holds percent, not decimals
 
 
@@ -28,7 +29,7 @@ class Rule(NamedTuple):
 
 
 def row_rules(*, calendar: str, now_utc: dt.datetime) -> list[Rule]:
-    """All rules for rows with the columns of `ROWS` and `TYPICAL`, with `day`, `close_utc` and `shares_key`."""
+    """All rules for rows with the columns of `ROWS`, `TYPICAL` and `BESIDE`, `day`, `close_utc` and `shares_key`."""
     return [*_values(), *_ranges(), *_absurd(), *_sessions(calendar=calendar, now_utc=now_utc)]
 
 
@@ -88,6 +89,18 @@ def typical(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.join(medians, on="symbol", how="left", nulls_equal=True, maintain_order="left")
 
 
+BESIDE = ("to_before", "to_after")  # columns: close × adj over that of the bar before, and of the one after
+
+
+def beside(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows, sorted by symbol and session, with the columns `BESIDE`; null where there is no such bar."""
+    level, symbol = pl.col("close") * pl.col("adj"), pl.col("symbol")
+    steps = zip(BESIDE, (1, -1), strict=True)
+    return rows.with_columns(
+        (level / pl.when(symbol == symbol.shift(by)).then(level.shift(by))).alias(name) for name, by in steps
+    )
+
+
 def _absurd() -> list[Rule]:
     """Finite values that are no prices or volumes of their symbol: one in a running sum, and the rest of it is lost."""
 
@@ -113,9 +126,21 @@ def _absurd() -> list[Rule]:
             for name in NUMBERS
         ),
         *(beyond(name) for name in ("close", "adj")),
+        _spike(),
         *(above_close(name) for name in ("open", "high")),
         Rule("absurd_value", pl.col("volume") > usual * FAR_VOLUME, pl.format(volume, usual, "volume")),
     ]
+
+
+def _spike() -> Rule:
+    """A price that is near to neither of those around it."""
+    ratios = pl.col(*BESIDE)
+    broken = pl.all_horizontal(ratios > SPIKE) | pl.all_horizontal(ratios < 1.0 / SPIKE)
+    times = (pl.col(name).round_sig_figs(4) for name in BESIDE)
+    text = (
+        f"close must be within {SPIKE:.0f} times those before and after it, but is {{}} and {{}} times them (with adj)"
+    )
+    return Rule("absurd_value", broken, pl.format(text, *times))
 
 
 def _shown(name: str) -> pl.Expr:

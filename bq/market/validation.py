@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from bq.market import calendars
-from bq.market.bars import SCHEMA, findings
+from bq.market.bars import SCHEMA, findings, sorted_by
 from bq.market.copies import shares_key, without_copies
 from bq.market.flags import flags
-from bq.market.rules import row_rules, typical
+from bq.market.rules import beside, row_rules, typical
 
 KEY = ("symbol", "session")
 
@@ -37,7 +37,9 @@ def validate(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime | None =
     ordered, unsorted = _ordered(rows)
     unique, copies = _without_copies(ordered)
     days = calendars.sessions(calendar).with_row_index("day")
-    judged = typical(unique.with_columns(shares_key(KEY))).join(days, on="session", how="left", maintain_order="left")
+    judged = typical(beside(unique.with_columns(shares_key(KEY)))).join(
+        days, on="session", how="left", maintain_order="left"
+    )
     kept, quarantined = _judged(judged, calendar=calendar, now_utc=now_utc)
     return Validated(
         bars=kept.select(SCHEMA.names()),
@@ -51,7 +53,7 @@ def _ordered(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     backwards = pl.col("session") < pl.col("session").shift().over("file", "symbol")
     unsorted = rows.filter(backwards).group_by("file", "symbol", maintain_order=True).len()
     detail = pl.format("sessions run backwards at {} rows; sorted", "len")
-    return rows.sort(*KEY, maintain_order=True), findings(unsorted, action="repaired", rule="unsorted", detail=detail)
+    return sorted_by(rows, KEY), findings(unsorted, action="repaired", rule="unsorted", detail=detail)
 
 
 def _without_copies(ordered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -73,11 +75,12 @@ def _judged(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime) -> tuple
 def _counts(rows: pl.DataFrame, kept: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     """Rows read, quarantined, dropped as copies and kept, first and last session kept, for each (file, symbol)."""
     by = ["file", "symbol"]
-    of_kept = kept.group_by(by).agg(kept=pl.len(), first=pl.col("session").min(), last=pl.col("session").max())
+    spans = {"first": pl.col("session").min(), "last": pl.col("session").max()}
+    of_kept = kept.lazy().group_by(by).agg(kept=pl.len(), **spans).collect(engine="streaming")
     of_gone = gone.group_by(by).agg(
         quarantined=(pl.col("action") == "quarantined").sum(), copies=(pl.col("action") == "repaired").sum()
     )
-    counts = rows.group_by(by).agg(read=pl.len())
+    counts = rows.lazy().group_by(by).agg(read=pl.len()).collect(engine="streaming")
     for more in (of_gone, of_kept):
         counts = counts.join(more, on=by, how="left", nulls_equal=True)
     return counts.with_columns(pl.col("quarantined", "copies", "kept").fill_null(0)).sort(by)

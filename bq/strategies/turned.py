@@ -1,7 +1,9 @@
 """What a person turns without opening a parameter file, as overrides of one."""
 
+import csv
 import datetime as dt
 import json
+import re
 from collections.abc import Sequence
 
 from bq.core.errors import BadParameters
@@ -36,7 +38,7 @@ def overrides(
     {'symbols': 'market.symbols=["AAPL","MSFT"]', 'first': 'events.first=2015-01-02', 'folds': 'learning.folds=4'}
     """
     found = {
-        "symbols": ("market.symbols", _symbols(symbols)),
+        "symbols": ("market.symbols", names("symbols", symbols)),
         "first": (begins(settings), _date("first", first)),
         "last": ("market.end", _date("last", last)),
         "model": ("learning.model", _text("model", model)),
@@ -45,18 +47,30 @@ def overrides(
     return {name: f"{target}={text}" for name, (target, text) in found.items() if text}
 
 
-def _symbols(given: str | Sequence[str]) -> str:
-    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
-    if names in ([], [""]):
+def names(variable: str, given: str | Sequence[str]) -> str:
+    """Symbols as an override takes them. A comma separates two; what else stands between commas is one name.
+
+    given : `BRK B,000001` is two names; between double quotes a name may hold a comma too. variable : for errors.
+
+    >>> names("SYMBOLS", "BRK B, 000001, TRUE")
+    '["BRK\\\\u0020B","000001","TRUE"]'
+    """
+    try:
+        found = next(csv.reader([given], skipinitialspace=True, strict=True)) if isinstance(given, str) else list(given)
+    except csv.Error as error:
+        raise BadParameters(f"`{variable}` must close the quotes that it opens, but got {given!r} ({error}).") from None
+    found = [name.strip() if isinstance(name, str) else name for name in found]
+    if found in ([], [""]):
         return ""
-    if not all(isinstance(name, str) and name for name in names):
-        raise BadParameters(f"`symbols` must be names with commas between them (AAPL,MSFT), but got {given!r}.")
-    return _quoted(names)
+    if not all(isinstance(name, str) and name for name in found):
+        raise BadParameters(f"`{variable}` must be names with commas between them (AAPL,MSFT), but got {given!r}.")
+    return quoted(found)
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
     """JSON is YAML; without a blank, which would part it from its name."""
-    return json.dumps(value, separators=(",", ":")).replace(" ", "\\u0020")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return re.sub(r"\s", lambda blank: f"\\u{ord(blank[0]):04x}", text)
 
 
 def _date(name: str, given: str | dt.date) -> str:
@@ -69,7 +83,7 @@ def _date(name: str, given: str | dt.date) -> str:
 def _text(name: str, given: str) -> str:
     if not isinstance(given, str):
         raise BadParameters(f"`{name}` must be a name, but got {given!r}.")
-    return _quoted(given) if given else ""
+    return quoted(given) if given else ""
 
 
 def _count(name: str, given: int) -> str:

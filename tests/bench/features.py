@@ -41,6 +41,7 @@ def _rolling(
     made = panel_market(sessions=sessions, symbols=symbols, oracle_ic=0.0, seed=1)
     fields = ("close", "high", "low", "volume")
     bars = {field: np.ascontiguousarray(getattr(made, field)[:, 1:].T) for field in fields}
+    rows = (*bars.values(), bars["close"] * bars["volume"])
     market_return = np.concatenate([[np.nan], made.close[1:, 0] / made.close[:-1, 0] - 1.0])
     out: list[NDArray] = []
     few = symbols // share
@@ -55,7 +56,7 @@ def _rolling(
     times = pair(
         lambda: theirs.__setitem__(slice(None), [peer(frame)]),
         lambda: out.__setitem__(
-            slice(None), [alpha_factors(*bars.values(), market_return, periods_per_year=252, threads=workers())]
+            slice(None), [alpha_factors(*rows, market_return, periods_per_year=252, threads=workers())]
         ),
         peer_n=len(frame) * len(FACTORS),
         ours_n=len(FACTORS) * symbols * sessions,

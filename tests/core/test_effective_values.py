@@ -9,6 +9,7 @@ import pytest
 
 from bq import strategies
 from bq.core import params, paths
+from bq.core.yaml_text import read_yaml
 
 KNOWN = json.loads((Path(__file__).parent / "effective_0_1.json").read_text())
 MADE = paths.CHECKOUT / "tests" / "made_by_0_1"
@@ -20,12 +21,18 @@ VARIANTS = {
     "forecast": "bq.strategies.forecast.build",
 }
 GONE = {"temporal.delay_days": 1}  # what nobody could set to anything else
-COLUMNS = {"market.columns": {}, "policy.above": 0.0}
+COLUMNS = {"market.columns": {}, "market.beside": [], "policy.above": 0.0}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
     "butterfly": {**COLUMNS, "structure.min_wing_sigmas": 0.25, "costs.max_cost_share": 0.4},
-    "forecast": COLUMNS,
+    "forecast": {**COLUMNS, "portfolio.tranches": 5},
     "breakout": {**COLUMNS, "policy.k": 4},
 }
+SIMULATED = {"market.simulation.drift": 0.0, "market.simulation.then": 0.0}
+
+
+def new(values: dict) -> dict:
+    """What is new in the settings that 0.1 gave."""
+    return NEW[values["strategy"]] | (SIMULATED if values.get("market", {}).get("simulation") else {})
 
 
 def by_todays_names(values: dict) -> dict:
@@ -49,7 +56,7 @@ def strategy_of(values: dict) -> str:
 
 def test_all_seven_files_are_still_there():
     root = paths.CHECKOUT / "parameters"
-    assert sorted(KNOWN) == sorted(str(path.relative_to(root)) for path in root.rglob("*.yaml"))
+    assert KNOWN.keys() <= {str(path.relative_to(root)) for path in root.rglob("*.yaml")} and len(KNOWN) == 7
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
@@ -60,7 +67,7 @@ def test_no_effective_value_of_a_shipped_file_changed(name):
     assert {name: old for name, old, new in changed if new is None} == (
         GONE if before["strategy"] == "forecast" else {}
     )
-    assert {name: new for name, old, new in changed if new is not None} == NEW[before["strategy"]]
+    assert {name: new for name, old, new in changed if new is not None} == new(before)
     assert all(old is None for _, old, new in changed if new is not None)
 
 
@@ -87,18 +94,18 @@ def test_parameters_in_a_model_of_0_1_are_read(path):
     found = model_of(strategy_of(before)).recorded(before)
     changed = params.differences(by_todays_names(before), found.model_dump(mode="json"))
     assert {name: (old, new) for name, old, new in changed} == {
-        name: (None, new) for name, new in NEW[strategy_of(before)].items()
+        name: (None, new) for name, new in new(before).items()
     }
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(MADE)))
 def test_a_parameter_file_that_0_1_wrote_gives_the_settings_that_it_gave(path):
     """Dates belong to a source: a file that names another one than the default reads all of its bars."""
-    stated = params.layers.read_yaml(path.read_text(), where=str(path))
+    stated = read_yaml(path.read_text(), where=str(path))
     found = params.load(path, model_of(strategy_of(stated)))
     changed = params.differences(by_todays_names(_plain(stated)), found.model_dump(mode="json"))
     assert {name for name, before, _ in changed if before is not None} == set()
-    assert {name: after for name, _, after in changed if after is not None} == NEW[strategy_of(stated)]
+    assert {name: after for name, _, after in changed if after is not None} == new(stated)
 
 
 def _plain(value):

@@ -1,5 +1,7 @@
 """A parameter file says what differs from the one that it extends."""
 
+import datetime as dt
+
 import pytest
 
 from bq import strategies
@@ -170,10 +172,27 @@ def test_an_unknown_name_is_named_with_the_file_that_has_it(folder):
     assert "base.yaml: `learning.folsd` is not a parameter; did you mean `folds`?" in refused(folder(files))
 
 
+OWN_DATES = {  # what is given by SET, and the dates that are read
+    "market.source=files": (None, None),
+    "market.source=files market.end=2010-01-04": (None, dt.date(2010, 1, 4)),
+    "market.end=2010-01-04 market.source=files market.start=2005-01-03": (dt.date(2005, 1, 3), dt.date(2010, 1, 4)),
+    "market.source=bundled_bars": (dt.date(2000, 3, 1), dt.date(2013, 3, 1)),
+    "learning.folds=4": (dt.date(2000, 3, 1), dt.date(2013, 3, 1)),
+}
+
+
+@pytest.mark.parametrize(("given", "dates"), OWN_DATES.items(), ids=OWN_DATES)
+def test_dates_belong_to_the_source_that_set_names_too(given, dates):
+    found = params.read(paths.parameters("breakout"), BREAKOUT, overrides=given)
+    market = params.validated(found, BREAKOUT).market
+    assert (market.start, market.end) == dates
+    assert found.variable(("market", "start")) == ("SET" if "files" in given else None)
+
+
 def test_variables_are_named_by_which_a_value_came():
-    given = {"SYMBOLS": "market.symbols=[true]", "SET": "learning.seed=1"}
+    given = {"SYMBOLS": "market.symbols=true", "SET": "learning.seed=1"}
     message = refused(paths.parameters("butterfly"), overrides=given)
-    assert "SYMBOLS: `market.symbols.0` must be text" in message
+    assert "SYMBOLS: `market.symbols` must be a list" in message
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ class Inner(Section):
     count: int = 1
     day: dt.date | None = None
     names: list[str] = []
+    by_name: dict[str, str] = {}
+    perhaps: str | None = None
 
 
 class Outer(Section):
@@ -69,6 +71,27 @@ def refused(load, text, **options) -> str:
 )
 def test_text_stays_text(load, text, expected):
     assert load(f"inner: {{name: {text}}}").inner.name == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["000001", "1E5", "TRUE", "false", "0x1F", ".5", "1_000", "2020-01-31", ".inf", "BRK B"]
+)
+def test_where_a_parameter_is_text_a_plain_value_is_as_it_is_written(load, text):
+    expected = {"name": text, "names": [text, "b"], "by_name": {text: text}, "perhaps": text}
+    written = f"{{name: {text}, names: [{text}, b], by_name: {{{text}: {text}}}, perhaps: {text}}}"
+    overrides = f"inner.name={text} inner.names=[{text},b] inner.by_name={{{text}: {text}}} inner.perhaps={text}"
+    for loaded in (load(f"inner: {written}"), load("kind: a", overrides=overrides)):
+        assert {name: getattr(loaded.inner, name) for name in expected} == expected
+
+
+def test_nothing_is_no_text_where_there_may_be_nothing(load):
+    inner = load("inner: {perhaps: null, names: [null, NULL, ~]}").inner
+    assert inner.perhaps is None and inner.names == ["null", "NULL", "~"]
+
+
+def test_a_blank_inside_a_value_parts_no_overrides(load):
+    inner = load("kind: a", overrides=" inner.names=[BRK B, a b]\n  inner.count=7  inner.by_name={close: PRC} ").inner
+    assert (inner.names, inner.count, inner.by_name) == (["BRK B", "a b"], 7, {"close": "PRC"})
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1e-3", 0.001), ("1E3", 1000.0), ("1", 1.0), ("-.5", -0.5)], ids=str)
@@ -156,12 +179,12 @@ def test_an_unreadable_file_is_refused(tmp_path, monkeypatch):
         ("inner: {share: false}", "`inner.share` must be a number"),
         ("inner: {share: .nan}", "`inner.share` must be a finite number"),
         ("inner: {share: -.inf}", "`inner.share` must be a finite number"),
-        ("inner: {name: 1}", "`inner.name` must be text (quote it), but got 1 (whole number)."),
+        ("inner: {name: [1]}", "`inner.name` must be text (quote it), but got [1] (list)."),
         ("inner: {name: }", "`inner.name` must be text (quote it), but got nothing."),
         ("inner: {day: '2010-01-01'}", "`inner.day` must be a date (2010-01-31)"),
         ("inner: {day: 2010-01-01T00:00:00}", "`inner.day` must be a date (2010-01-31)"),
         ("inner: {names: a}", "`inner.names` must be a list ([a, b])"),
-        ("inner: {names: [a, 1]}", "`inner.names.1` must be text"),
+        ("inner: {names: [a, [1]]}", "`inner.names.1` must be text"),
         ("inner: 3", "`inner` must be a section, but got 3 (whole number)."),
         ("kind: c", "`kind` must be 'a' or 'b', but got 'c' (text)."),
     ],
@@ -190,7 +213,7 @@ def refused_of_shipped(overrides: str) -> str:
 def test_overrides_win_over_the_file_and_keep_their_types(load):
     given_ = "inner.name=NO inner.share=1e-3 inner.count=7 inner.day=2010-01-31 inner.names=[a,b] kind=b"
     loaded = load("inner: {name: x, count: 2}", overrides=given_)
-    assert loaded.inner.model_dump() == {
+    assert loaded.inner.model_dump(exclude={"by_name", "perhaps"}) == {
         "name": "NO",
         "share": 0.001,
         "count": 7,
@@ -210,14 +233,15 @@ def test_an_override_makes_the_section_it_names(load):
         ("inner.nmae=x", "SET: `inner.nmae` is not a parameter; did you mean `name`?"),
         ("inner.count=x", "SET: `inner.count` must be a whole number"),
         ("inner.count=", "SET: `inner.count` must be a whole number, but got nothing"),
-        ("inner.names=[a,1]", "SET: `inner.names.1` must be text"),
+        ("inner.names=[a,[1]]", "SET: `inner.names.1` must be text"),
         ("inner.names=[a", "SET inner.names: must be YAML 1.2"),
         ("kind.deeper=1", "`kind.deeper` must lie in a section, but `kind` is a value"),
         ("inner.count", "must read"),
         ("=1", "must read"),
         ("inner..count=1", "must read"),
         ("inner.count =1", "must read"),
-        ("x=1\nopen('pwned','w')", "must read"),
+        ("x=1\nopen('pwned','w')", "SET: `x` is not a parameter"),
+        ("inner.count=1\nopen('pwned','w')", "SET: `inner.count` must be a whole number, but got \"1 open('pwned"),
         ("open('pwned','w')=1", "must read"),
         ("__class__=1", "`__class__` is not a parameter"),
     ],

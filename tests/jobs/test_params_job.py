@@ -55,6 +55,45 @@ def test_what_is_printed_is_a_parameter_file_that_gives_the_same_settings(ask, t
     assert params.load(copy, asked.strategy.settings) == asked.settings
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("BRK B", ["BRK B"]),
+        ("000001", ["000001"]),
+        ("TRUE,NULL,NO", ["TRUE", "NULL", "NO"]),
+        ("1E5,.5,0x1F,2020-01-01", ["1E5", ".5", "0x1F", "2020-01-01"]),
+        (" AAPL , BRK B,KO", ["AAPL", "BRK B", "KO"]),
+        ('"A,B", C', ["A,B", "C"]),
+        ("[x],{y},a: b,a=b c=d", ["[x]", "{y}", "a: b", "a=b c=d"]),
+    ],
+    ids=str,
+)
+def test_symbols_are_what_stands_between_commas(ask, tmp_path, given, expected):
+    asked = ask(SYMBOLS=given)
+    assert asked.settings.market.symbols == expected
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(job.text(asked))
+    assert params.load(copy, asked.strategy.settings).market.symbols == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [('"A', "close the quotes"), ("A,,B", "names with commas between them")],
+    ids=["open-quotes", "empty-name"],
+)
+def test_symbols_that_are_no_names_are_refused_with_the_variable(ask, given, says):
+    with pytest.raises(BadParameters, match=f"`SYMBOLS` must .*{says}|`SYMBOLS` must be {says}"):
+        ask(SYMBOLS=given)
+
+
+@pytest.mark.parametrize("variable", ["EVENT", "RUN", "A", "B", "ARCHIVE"])
+@pytest.mark.parametrize("text", ["1e5", "000001", "TRUE", "a b"])
+def test_a_variable_that_names_something_is_text(ask, monkeypatch, variable, text):
+    monkeypatch.setenv(variable, text)
+    asked = request.read()
+    assert getattr(asked, {"RUN": "run_id"}.get(variable, variable.lower())) == text
+
+
 def test_each_value_says_where_it_comes_from(ask):
     mine = SIMULATED / "butterfly_strata.yaml"
     said = job.text(

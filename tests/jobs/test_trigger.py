@@ -120,10 +120,10 @@ def test_collecting_counts_events_by_symbol_and_says_what_is_missing_to_train():
     assert sum(row["matured"] for row in table.values()) == 36
     assert sum(row["taken"] for row in table.values()) == found["taken"].sum()
     refused = pl.DataFrame({"symbol": ["A"], "session": [dt.date(2020, 1, 1)], "reason": ["closed"]})
-    said = collect.describe(Collection(found, refused, "", 40), "toy")
+    said = collect.describe(Collection(found, refused, "", 40), TOY, toy_settings())
     assert "40 events of 2 symbols · 2020-01-01 to 2020-02-09" in said
     assert f"matured     36 by {found['t1'].max():%Y-%m-%d}; Insufficient samples: 36 < 50" in said
-    assert "refused     1 date gave no event" in said
+    assert "refused     1 date gave no event\n              1 closed\n" in said
 
 
 def test_collecting_counts_what_training_takes_where_trades_closed_before_they_were_due():

@@ -73,7 +73,8 @@ def walk(seed, sessions=SESSIONS):
 
 def ours(close, high, low, volume, market):
     """Factors of one symbol or of several rows, (n_factors, n_symbols, n_sessions)."""
-    return alpha_factors(*(np.atleast_2d(values) for values in (close, high, low, volume)), market)
+    bars = (close, high, low, volume, np.asarray(close) * np.asarray(volume))
+    return alpha_factors(*(np.atleast_2d(values) for values in bars), market)
 
 
 def whole(bars):
@@ -134,6 +135,7 @@ def test_symbols_do_not_touch_each_other():
 def test_threads_change_nothing(threads):
     market = np.diff(np.log(walk(2, SESSIONS + 1)[0]))
     rows = [np.stack(values) for values in zip(*(walk(seed) for seed in range(5)), strict=True)]
+    rows.append(rows[0] * rows[3])
     np.testing.assert_array_equal(alpha_factors(*rows, market, threads=threads), alpha_factors(*rows, market))
 
 

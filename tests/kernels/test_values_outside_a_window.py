@@ -98,10 +98,12 @@ def test_factors_of_a_symbol_recover_from_an_absurd_value(field):
     bars = {"close": close, "high": 1.01 * close, "low": 0.99 * close, "volume": usual(4, 700)}
     market = 0.01 * rng.standard_normal(700)
     how = {"periods_per_year": 252}
+    bars["turnover"] = bars["close"] * bars["volume"]
     clean = rolling.alpha_factors(*(values[None] for values in bars.values()), market, **how)
     for value in (1e25, 1e300):
         spoilt = {name: values.copy() for name, values in bars.items()}
         spoilt[field][300] = value
+        spoilt["turnover"] = spoilt["close"] * spoilt["volume"]
         found = rolling.alpha_factors(*(values[None] for values in spoilt.values()), market, **how)
         # at 300 + 252 it leaves the longest window, the year's high
         np.testing.assert_allclose(found[..., 560:], clean[..., 560:], rtol=1e-5, atol=1e-6)

@@ -36,6 +36,9 @@ def checked(**change):
         {"adj": 1e-12},
         {"open": None, "high": None, "low": None, "close": 1e15},
         {"open": None, "high": None, "low": None, "close": 1e-300},
+        {"open": None, "high": None, "low": None, "close": 1050.0},
+        {"open": None, "high": None, "low": None, "close": 0.105},
+        {"adj": 100.0},
     ],
     ids=lambda change: ",".join(f"{name}={value}" for name, value in change.items() if value),
 )
@@ -54,8 +57,9 @@ def test_an_absurd_value_is_set_aside_with_its_bound(change):
         {"volume": None},
         {"high": 1e5},
         {"low": 0.0001},
-        {"open": None, "high": None, "low": None, "close": 1e9},
-        {"adj": 1e8},
+        {"open": None, "high": None, "low": None, "close": 500.0},
+        {"open": None, "high": None, "low": None, "close": 0.22},
+        {"adj": 40.0},
     ],
     ids=lambda change: ",".join(f"{name}={value}" for name, value in change.items()),
 )
@@ -140,3 +144,35 @@ def test_lines_that_end_in_carriage_returns_alone_are_said(bars_folder):
     (bars_folder / "A.csv").write_text("date,close\r2020-01-02,1\r2020-01-03,1\r", newline="")
     with pytest.raises(BadData, match="lines must end as Unix or Windows ends them"):
         market.load(Market(source="files"))
+
+
+def test_a_spike_goes_and_the_rest_is_as_without_it():
+    closes = [50.0 + i for i in range(20)]
+    whole, spiked = history(closes), history([*closes[:9], 5900.0, *closes[10:]])
+    assert spiked.bars.equals(whole.bars.filter(pl.col("close") != 59.0))
+    (said,) = spiked.findings.filter(action="quarantined")["detail"]
+    assert (
+        said == "close must be within 50 times those before and after it, but is 101.7 and 98.33 times them (with adj)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("closes", "adj"),
+    [
+        ([100.0] * 10 + [1.0] * 10, [0.01] * 10 + [1.0] * 10),
+        ([1.0] * 10 + [100.0] * 10, [100.0] * 10 + [1.0] * 10),
+        ([1.0] * 10 + [100.0] * 10, [1.0] * 20),
+        ([50.0] * 19 + [5000.0], [1.0] * 20),
+        ([5000.0] + [50.0] * 19, [1.0] * 20),
+        ([5e8 / 2.5**i for i in range(20)], [1.0] * 20),
+        ([10.0] * 9 + [490.0] + [10.0] * 10, [1.0] * 20),
+    ],
+    ids=["100:1", "1:100", "another-unit-from-then-on", "last", "first", "a-long-fall", "below-the-bound"],
+)
+def test_a_price_that_stays_or_has_one_neighbour_is_no_spike(closes, adj):
+    assert len(history(closes, adj=adj).bars) == 20
+
+
+def test_symbols_beside_one_another_are_no_neighbours():
+    frame = pl.DataFrame({"symbol": ["A", "B", "C"], "session": DAYS[:3], "close": [1.0, 1000.0, 1.0]})
+    assert len(validate(rows(frame, file="f"), calendar="XNYS", now_utc=NOW).bars) == 3

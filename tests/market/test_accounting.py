@@ -184,3 +184,23 @@ def test_check_data_fits_a_screen_however_many_files_there_are(bars_folder, monk
     assert "1,500 rows read: 1 quarantined, 1,499 kept" in said and "… and 1,480 more lines" in said
     summary = pl.read_csv(bars_folder.parents[2] / "outputs/check_data/bars_summary.csv")
     assert len(summary) == 1500 and summary["read"].sum() == 1500
+
+
+ODD_NAMES = ["BRK B", "000001", "TRUE", "1E5", "NULL", "NO", "0x1F"]
+
+
+@pytest.mark.parametrize("home", ["column", "file name"])
+def test_symbols_that_look_like_other_values_are_read_as_they_are_written(bars_folder, monkeypatch, home):
+    for name in ODD_NAMES:
+        rows = {"column": f"symbol,date,close\n{name},2020-01-02,1\n", "file name": "date,close\n2020-01-02,1\n"}
+        (bars_folder / f"{name}.csv").write_text(rows[home])
+    (bars_folder / "1.csv").write_text("symbol,date,close\n1,2020-01-02,9\n")
+    monkeypatch.setenv("SYMBOLS", ",".join(ODD_NAMES))
+    monkeypatch.setenv("SET", "market.source=files")
+    assert sorted(market.load(request.read().settings.market).bars["symbol"]) == sorted(ODD_NAMES)
+
+
+def test_symbols_with_blanks_between_them_are_answered_with_commas(bars_folder):
+    (bars_folder / "a.csv").write_text("symbol,date,close\nAAPL,2020-01-02,1\nKO,2020-01-02,1\n")
+    with pytest.raises(BadParameters, match="'AAPL KO' has none; commas stand between symbols: AAPL,KO"):
+        read(symbols=["AAPL KO"])

@@ -1,6 +1,7 @@
 """Bars as vendors ship them: each layout, written here with the same three sessions, gives the same bars."""
 
 import datetime as dt
+import gzip
 
 import polars as pl
 import pytest
@@ -297,3 +298,43 @@ def test_a_file_without_a_header_is_told_to_have_one(bars_folder):
     put(bars_folder, "A.csv", "2020.01.02,00:00,1.1,1.2,1.0,1.1,500\n2020.01.03,00:00,1.1,1.2,1.0,1.1,500\n")
     with pytest.raises(BadData, match="the first line must name the columns"):
         market.load(Market(source="files"))
+
+
+def test_tickers_that_are_words_for_prices_are_symbols_among_others(bars_folder):
+    (bars_folder / "closes.csv").write_text(
+        "Date,AAPL,LOW,MSFT,OPEN,KO,PEP\n2020-01-02,1,2,3,4,5,6\n2020-01-03,1,2,3,4,5,6\n"
+    )
+    found = market.load(Market(source="files")).bars
+    assert found["symbol"].unique().sort().to_list() == ["AAPL", "KO", "LOW", "MSFT", "OPEN", "PEP"]
+
+
+@pytest.mark.parametrize("head", ["<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOLUME>", "DATE,OPEN,HIGH,LOW,CLOSE,VOLUME"])
+def test_columns_of_prices_in_capitals_are_no_symbols(bars_folder, head):
+    (bars_folder / "A.csv").write_text(f"{head}\n2020-01-02,10,12,9,11,500\n")
+    (bar,) = market.load(Market(source="files")).bars.iter_rows(named=True)
+    assert [bar[name] for name in ("symbol", "open", "high", "low", "close", "volume")] == ["A", 10, 12, 9, 11, 500]
+
+
+def test_forms_of_dates_that_are_mixed_in_a_file_are_both_named(bars_folder):
+    (bars_folder / "A.csv").write_text("Date,Close\n2020-01-02,10\n2020-01-03,11\n01/13/2020,12\n")
+    with pytest.raises(
+        BadData, match=r"row 3: dates must have one form in a file, but '01/13/2020' and '2020-01-0[23]'"
+    ):
+        market.load(Market(source="files"))
+
+
+@pytest.mark.parametrize("where", ["first line", "later"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_text_that_is_not_utf_8_says_so_wherever_it_is(bars_folder, where, ending):
+    row = "2020-01-02,10,Énergie\n"
+    text = ("Date,Close,Sektör\n" if where == "first line" else "Date,Close,Sector\n") + row * 3
+    raw = text.encode("latin-1")
+    (bars_folder / f"A.{ending}").write_bytes(gzip.compress(raw) if ending.endswith("gz") else raw)
+    with pytest.raises(BadData, match=r"text must be UTF-8, but is not\. Save it as UTF-8"):
+        market.load(Market(source="files"))
+
+
+def test_a_column_without_a_name_is_called_so(bars_folder):
+    (bars_folder / "A.csv").write_text("Date,Close,\n2020-01-02,10,\n")
+    found = market.load(Market(source="files")).findings
+    assert found.filter(rule="extra_columns")["detail"].item() == "ignored: a column without a name"

@@ -46,7 +46,6 @@ def test_each_matrix_is_the_pivot_of_its_column(bars, laid, field):
     if field in ("open", "high", "low", "close"):
         frame[column] = frame[column] * frame["adj"]
     frame["turnover"] = frame["close"] * frame["volume"] if field == "turnover" else np.nan
-    frame["volume"] /= frame["adj"]
     wide = frame.pivot(index="symbol", columns="session", values=column)
     wide = wide.reindex(columns=wide.columns.union(laid.sessions))
     np.testing.assert_array_equal(getattr(laid, field), wide.to_numpy(float))
@@ -57,10 +56,6 @@ def test_each_matrix_is_the_pivot_of_its_column(bars, laid, field):
 def test_a_symbol_without_a_bar_on_a_day_has_none_there(laid):
     assert laid.has_bar.sum(axis=1).tolist() == [25, 4, 5]
     assert np.isnan(laid.open[1]).all()
-
-
-def test_continuous_price_times_continuous_volume_is_the_turnover_as_quoted(laid):
-    np.testing.assert_allclose(laid.close * laid.volume, laid.turnover, rtol=1e-12)
 
 
 def test_no_bars_lie_on_no_symbols(bars):

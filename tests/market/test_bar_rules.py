@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bq.core.errors import BadData
-from bq.market.bars import FINDINGS, NUMBERS, SCHEMA, content_hash, rows
+from bq.market.bars import FINDINGS, NUMBERS, SCHEMA, content_hash, rows, sorted_by
 from bq.market.calendars import sessions
 from bq.market.validation import validate
 
@@ -247,3 +247,12 @@ def test_the_hash_changes_with_any_value(column):
     value = other.get(column, pl.col(column).fill_null(7.0) + 1e-9)
     changed = bars.with_columns(pl.when(pl.int_range(pl.len()) == 2).then(value).otherwise(column).alias(column))
     assert content_hash(changed) != content_hash(bars)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["A", "B", None]), st.sampled_from([1, 2, 3, None]))), st.booleans())
+@settings(deadline=None)
+def test_rows_are_ordered_as_a_stable_sort_orders_them(keys, already):
+    frame = pl.DataFrame(keys, schema={"symbol": pl.String, "session": pl.Int64}, orient="row").with_row_index()
+    frame = frame.sort("symbol", "session") if already else frame
+    expected = frame.sort("symbol", "session", maintain_order=True)
+    assert sorted_by(frame, ("symbol", "session")).equals(expected)

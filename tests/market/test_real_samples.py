@@ -8,7 +8,9 @@ import pytest
 from bq import market
 from bq.core.settings import Market
 from bq.market.check import summary
+from bq.market.splits import new_shares
 
+LEAN = ("lean_us_raw_unadjusted_daily_1998_2021.csv.gz", "lean_us_factor_files.csv.gz")
 FILES = Market(source="files", max_quarantine_share=0.001)
 APPLE_SPLITS = [dt.date(2000, 6, 21), dt.date(2005, 2, 28), dt.date(2014, 6, 9), dt.date(2020, 8, 31)]
 
@@ -90,8 +92,7 @@ def test_297_clean_symbols_lose_no_row(bars_folder, samples):
 @pytest.fixture
 def apple(samples):
     """Prices as quoted, and the factor that makes them continuous."""
-    names = ("lean_us_raw_unadjusted_daily_1998_2021.csv.gz", "lean_us_factor_files.csv.gz")
-    raw, factors = (pl.read_csv(samples / name).filter(pl.col("symbol") == "AAPL") for name in names)
+    raw, factors = (pl.read_csv(samples / name).filter(pl.col("symbol") == "AAPL") for name in LEAN)
     factors = factors.select(
         date=pl.col("date").cast(pl.String).str.to_date("%Y%m%d"), adj=pl.col("price_factor") * pl.col("split_factor")
     )
@@ -106,3 +107,17 @@ def test_splits_are_flagged_on_their_days_unless_the_factor_explains_them(bars_f
     days = data.findings.filter(pl.col("rule").is_in(["split_like", "jump"]))["session"].to_list()
     assert [day for day in APPLE_SPLITS if day in days] == ([] if adjusted else APPLE_SPLITS)
     assert dt.date(2000, 9, 29) in days  # no split: the profit warning, −52%
+
+
+def test_splits_of_seven_names_are_told_from_their_dividends(samples):
+    """The source keeps two factors; of the eleven splits all but one of 5 for 4 are found in their product."""
+    raw, factors = (pl.read_csv(samples / name) for name in LEAN)
+    factors = factors.with_columns(date=pl.col("date").cast(pl.String).str.to_date("%Y%m%d")).sort("symbol", "date")
+    days = raw.with_columns(pl.col("date").str.to_date()).sort("symbol", "date")
+    both = days.join_asof(factors, on="date", by="symbol", strategy="forward", check_sortedness=False)
+    factor, price = (pl.col(name).fill_null(1.0) for name in ("split_factor", "price_factor"))
+    both = both.with_columns(adj=factor * price, true=factor / factor.shift().over("symbol"))
+    steps = both.with_columns(found=new_shares()).filter((pl.col("true") - 1).abs() > 0.01)
+    missed = steps.filter((pl.col("found") / pl.col("true") - 1).abs() > 1e-4)
+    assert len(steps) == 11 and missed.select("symbol", "date").rows() == [("AIG", dt.date(1999, 8, 2))]
+    assert both.with_columns(found=new_shares()).filter(pl.col("found") != 1).height == 10

@@ -13,6 +13,7 @@ from event_samples import BUTTERFLY, LATER, butterfly_settings, days, market_of,
 from bq import market
 from bq.analysis.options import bsm_price
 from bq.market.chains import read_chains
+from bq.market.chains.coverage import unlisted
 from bq.market.chains.quotes import SCHEMA
 from bq.strategies import store
 from bq.strategies.butterfly import pricing
@@ -260,9 +261,10 @@ def test_after_a_split_the_old_contracts_have_no_price():
 
 
 def test_prices_without_a_level_are_not_matched_with_strikes():
-    at = np.arange(START, START + 15)
-    assert listed(toy_quotes()).covers(at).all()
-    assert not listed(toy_quotes(), quoted=None).covers(at).any()
+    bars, quotes = walk("TOY", START + 15, seed=1), toy_quotes()
+    for quoted, expected in ((True, None), (False, "not_quoted")):
+        found = unlisted(bars.with_columns(quoted=pl.lit(quoted)), quotes)["unlisted"]
+        assert found[START:].unique().to_list() == [expected]
 
 
 # ---- from bars and quotes to events
@@ -535,3 +537,25 @@ def _values(legs: pl.DataFrame, *, paying: bool) -> tuple[float, float]:
     side = pl.when(long == paying).then("ask").otherwise("bid")
     mid = (pl.col("bid") + pl.col("ask")) / 2
     return tuple(legs.select(mid=pl.col("quantity") * mid, filled=pl.col("quantity") * side).sum().row(0))
+
+
+def test_events_are_real_where_a_session_is_listed_and_the_others_say_why():
+    wanted = {"TOY": BARS["session"][[600, 620, 640, 660]].to_list()}
+    chained = chain(BARS["session"][640:], BARS["close"][640:], lambda day: fridays(day, within=60))
+    data = dataclasses.replace(market_of(BARS), quotes=chained)
+    events = BUTTERFLY.table.build(data, butterfly_settings(SHORT), wanted).events
+    why = dict(events.select("session", "unlisted").rows())
+    assert {why[day] for day in wanted["TOY"][:2] if day in why} == {"none_yet"}
+    assert ((events["source"] == "real") == events["unlisted"].is_null()).all()
+    (counter,) = BUTTERFLY.views.counters(events)
+    assert 0 < counter.number < len(events)
+    assert (counter.number, counter.of) == ((events["source"] == "real").sum(), len(events))
+    assert counter.why == [
+        f"{len(events) - counter.number} before the first two-sided quote of the symbol, or without any"
+    ]
+    (none,) = BUTTERFLY.views.counters(build_modelled(wanted))
+    assert none.number == 0 and none.why == [f"{none.of} no quotes asked for (market.chains is false)"]
+
+
+def build_modelled(wanted):
+    return BUTTERFLY.table.build(market_of(BARS), butterfly_settings(SHORT), wanted).events

@@ -33,12 +33,15 @@ def selected(rows: pl.LazyFrame, settings: Market) -> tuple[pl.DataFrame, pl.Dat
     rows : `bars.ROWS`. Rows without a session are kept: to be refused. Where symbols or dates are named, rows stream by
     twice: to collect and to count at once would bring a large file into memory.
     """
-    if settings.symbols is None and settings.start is None and settings.end is None:
-        rows = rows.collect(engine="streaming").lazy()
     session = pl.col("session")
     reasons = {"before_calendar": session < calendars.sessions(settings.calendar)["session"][0]}
-    if settings.symbols is not None:
-        reasons = {"not_asked": ~pl.col("symbol").is_in(settings.symbols).fill_null(False), **reasons}
+    if settings.wanted is None and settings.start is None and settings.end is None:
+        every = rows.collect(engine="streaming")
+        if not every.select(reasons["before_calendar"].any()).item():
+            return every, LEFT_OUT.to_frame()
+        rows = every.lazy()
+    if settings.wanted is not None:
+        reasons = {"not_asked": ~pl.col("symbol").is_in(settings.wanted).fill_null(False), **reasons}
     if settings.start is not None:
         reasons["outside"] = session < settings.start
     if settings.end is not None:

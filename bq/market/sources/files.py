@@ -6,6 +6,9 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -15,6 +18,7 @@ import polars as pl
 from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.files import scan_csv, scan_parquet
+from bq.core.parallel import workers
 from bq.core.settings import Market
 from bq.market import calendars, recognisers
 from bq.market.bars import FINDINGS, ROWS, Rejected, findings
@@ -24,6 +28,7 @@ from bq.market.sources import Batch, not_asked, selected
 from bq.market.tables import DateOrder, Table
 
 ENDINGS = (".csv", ".csv.gz", ".txt", ".txt.gz", ".parquet")
+AT_ONCE = 10_000_000  # bytes: a smaller file is read once; a larger one streams by for each thing that is asked of it
 NOT_READ = f"only files {', '.join(ENDINGS)} are read, and no folder from within itself"
 DAMAGED = (  # what reading a damaged file raises; polars panics on some damage inside Parquet files
     pl.exceptions.PolarsError,
@@ -40,10 +45,26 @@ def refusal(error: BaseException, path: Path, name: str) -> tuple[str, str]:
     """Rule and detail of the finding about a file that is unfit as a whole."""
     if isinstance(error, Rejected):
         return error.rule, error.detail
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError) or (isinstance(error, pl.exceptions.PolarsError) and _other_text(path)):
         return "unreadable", "text must be UTF-8, but is not. Save it as UTF-8."
     reason = " ".join(str(error).replace(str(path), name).split("\n\n")[0].split())
     return "unreadable", f"a file must be whole and readable, but: {reason}"
+
+
+def _other_text(path: Path) -> bool:
+    """Whether a file of text is none in UTF-8; False for one that cannot be read to its end."""
+    if path.name.lower().endswith(".parquet"):
+        return False
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        return True
+    except (OSError, EOFError, zlib.error):
+        pass
+    return False
 
 
 def below(folder: Path, *, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -110,7 +131,11 @@ def read(settings: Market) -> Batch:
     """
     folder = paths.raw_bars()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
-    parts = [_read(path, folder, settings, today=today) for path in below(folder)]
+    found = list(below(folder))
+    with ThreadPoolExecutor(workers()) as pool:  # large files one after the other: each takes its memory and all cores
+        work = partial(_read, folder=folder, settings=settings, today=today)
+        small = {path: pool.submit(work, path) for path in found if _at_once(path)}
+        parts = [small[path].result() if path in small else work(path) for path in found]
     if not parts:
         raise BadData(
             "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
@@ -127,6 +152,14 @@ def read(settings: Market) -> Batch:
         findings=pl.concat([*(batch.findings for batch in batches), *said]),
         left_out=pl.concat(batch.left_out for batch in batches),
     )
+
+
+def _at_once(path: Path) -> bool:
+    """Whether a file is small enough to be held whole; so is one that cannot be looked at."""
+    try:
+        return path.stat().st_size <= AT_ONCE
+    except OSError:
+        return True
 
 
 def shared_names(parts: Sequence[tuple[str, str | None]]) -> dict[str, list[str]]:
@@ -183,8 +216,10 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     table = recognised(opened(path, ending, settings.columns, settings.dates), recognisers.BARS)
     found = match(table.names, table.columns)
     named = None if "symbol" in found else table.stem
-    if named is not None and settings.symbols is not None and named not in settings.symbols:
+    if named is not None and settings.wanted is not None and named not in settings.wanted:
         return Part(name, _not_asked(table, path, name))
+    if _at_once(path):
+        table = replace(table, scan=table.scan.collect().lazy())
     rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
     wanted, left_out = selected(rows, settings)
     return Part(name, Batch(wanted, pl.concat([*_layout(table, name), findings]), left_out), named)

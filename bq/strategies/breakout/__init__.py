@@ -31,6 +31,31 @@ def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]
     return kind.to_numpy(), events["stop_share"].cast(pl.Float32).fill_null(np.nan).to_numpy()
 
 
+def notices(events: pl.DataFrame, settings: BreakoutSettings) -> list[str]:
+    """What took the place of a benchmark without bars, and what is missing for lack of volume."""
+    found, named = [], settings.universe.benchmark
+    if "benchmark" not in events.columns:
+        return found  # of a labelled table
+    if named is not None and events["benchmark"].null_count():
+        found.append(
+            f"benchmark {named} has no bars here: the benchmark is the mean return of all that is traded "
+            "(universe.benchmark names another)"
+        )
+    missing = (
+        events.group_by("symbol")
+        .agg(none=pl.col("volume_ratio").fill_nan(None).is_null().all())
+        .filter("none")["symbol"]
+        .sort()
+    )
+    if len(missing):
+        names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        found.append(
+            f"{len(missing)} of {events['symbol'].n_unique()} symbols have no volume ({names}): their feature "
+            "volume_ratio is missing, and neither eligibility.min_dollar_volume nor risk.max_adv_share limits them"
+        )
+    return found
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=BreakoutSettings,
@@ -49,7 +74,7 @@ STRATEGY = Strategy(
     ),
     task=task,
     value=Value(name=lambda settings: policy.name(settings.policy, "net R"), hedge=hedge),
-    views=Views(exhibits=exhibits),
+    views=Views(exhibits=exhibits, notices=notices),
     backtester=Backtester(
         run=backtested,
         priority=priority,

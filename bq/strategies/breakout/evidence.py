@@ -37,7 +37,8 @@ def exhibits(made: Built, market: "MarketData", settings: BreakoutSettings) -> l
     return [
         Exhibit(
             "What the portfolio earned",
-            f"The rules without a model from {first} to {last}, compared with the benchmark and with buy and hold. "
+            f"The rules without a model from {first} to {last}, compared with the benchmark "
+            f"({result.prepared.benchmark_symbol or 'the mean return of all that is traded'}) and with buy and hold. "
             "Symbols that were chosen because they survived flatter all three. "
             + CONVENTIONS.format(annual=result.prepared.periods_per_year),
             figures(result),

@@ -60,6 +60,7 @@ class Prepared:
     quoted: Array  # as quoted; NaN where there is no bar
     candidates: Candidates
     benchmark: Array  # (n_sessions,) level
+    benchmark_symbol: str | None  # None: the mean return of all symbols
     source: str
     calendar: str
     _averages: dict[int, Average] = field(default_factory=dict)
@@ -85,27 +86,35 @@ class Prepared:
 def prepare(market: "MarketData", universe: Universe) -> Prepared:
     """Measure a market.
 
-    Raises BadParameters where the benchmark is not in the market, BadData where no symbol has whole bars (open, high,
-    low, close, volume).
+    Raises BadParameters where the benchmark is neither in the market nor a known index, BadData where no symbol has
+    bars with open, high and low.
     """
     from bq.market.calendars import sessions
 
     days = days_between(market.bars, sessions(market.calendar))
-    never = {*universe.index_symbols, universe.benchmark}
+    symbol = _benchmark(market.bars, universe)
+    never = [*universe.index_symbols, *([symbol] if symbol else [])]
+    level = pl.col("symbol").is_in(never) | pl.col("symbol").str.starts_with("^")
     whole = pl.all_horizontal(pl.col("open", "high", "low").is_not_null())
-    bars = bar_matrix(market.bars.filter(whole, ~pl.col("symbol").is_in(list(never - {None}))), days)
+    bars = bar_matrix(market.bars.filter(whole, ~level), days)
     if not bars.symbols:
         raise BadData(
             "breakout: at least one symbol must have bars with open, high and low beside the close, but none has. "
             "Set market.source: bundled_bars, or bring such bars (market.source: files)."
         )
-    benchmark = _mean(bars.close.T) if universe.benchmark is None else _level(market.bars, universe.benchmark, days)
-    return of_bars(bars, benchmark, source=market.source, calendar=market.calendar)
+    benchmark = _mean(bars.close.T) if symbol is None else _level(market.bars, symbol, days)
+    return of_bars(bars, benchmark, named=symbol, source=market.source, calendar=market.calendar)
 
 
-def of_bars(bars: BarMatrix, benchmark: Array, *, source: str, calendar: str) -> Prepared:
-    """Measure whole bars that are laid out already; benchmark : level of shape (n_sessions,)."""
+def of_bars(bars: BarMatrix, benchmark: Array, *, source: str, calendar: str, named: str | None = None) -> Prepared:
+    """Measure whole bars that are laid out already.
+
+    benchmark : level of shape (n_sessions,). named : the symbol that it is of.
+
+    Until a symbol has its first volume nothing is known of its liquidity, and nothing is limited by it.
+    """
     m = measures(bars, benchmark)
+    m.dollars[~np.logical_or.accumulate(np.isfinite(bars.volume.T))] = np.inf
     absent = np.ascontiguousarray(~m.present)
     momentum, diversification = np.ascontiguousarray(m.momentum), average_correlation(m)
     np.subtract(1.0, diversification, out=diversification)
@@ -118,6 +127,7 @@ def of_bars(bars: BarMatrix, benchmark: Array, *, source: str, calendar: str) ->
         diversification=diversification,
         candidates=_candidates(m, bars.quoted.T),
         benchmark=benchmark,
+        benchmark_symbol=named,
         source=source,
         calendar=calendar,
         high=bars.high.T,
@@ -134,14 +144,22 @@ def _candidates(m: Measures, quoted: Array) -> Candidates:
     return Candidates(session, symbol, place, *(part.T.ravel()[place] for part in values))
 
 
+def _benchmark(bars: pl.DataFrame, universe: Universe) -> str | None:
+    """The symbol that is the benchmark; None for the mean of all, also where a known index has no bars here."""
+    symbol = universe.benchmark
+    if symbol is None or (bars["symbol"] == symbol).any():
+        return symbol
+    if symbol in universe.index_symbols:
+        return None
+    raise BadParameters(
+        f"`universe.benchmark` must be a symbol of the market, but got {symbol!r}; "
+        f"{did_you_mean(symbol, bars['symbol'].unique())} (null: the mean return of all that is traded)"
+    )
+
+
 def _level(bars: pl.DataFrame, symbol: str, days: Days) -> Array:
     """Closes of the benchmark on every session, the last known where it has none."""
     rows = bars.filter(pl.col("symbol") == symbol).select("session", level=continuous())
-    if rows.is_empty():
-        raise BadParameters(
-            f"`universe.benchmark` must be a symbol of the market, but got {symbol!r}; "
-            f"{did_you_mean(symbol, bars['symbol'].unique())}. null: the mean return of all that is traded."
-        )
     on_days = pl.DataFrame({"session": days}).join(rows, on="session", how="left", maintain_order="left")
     return known(on_days["level"].cast(pl.Float64).fill_null(np.nan).to_numpy())
 

@@ -16,8 +16,12 @@ class Universe(Section):
     """What is traded, and against what it is measured."""
 
     affects: ClassVar = TRAINED_ON
-    benchmark: str | None = Field(default="SPX", description="null: the mean return of all that is traded")
-    index_symbols: list[str] = Field(default=["SPX", "IXIC", "VIX"], description="levels, never traded")
+    benchmark: str | None = Field(
+        default="SPX", description="null, or one of the next without bars: the mean return of all that is traded"
+    )
+    index_symbols: list[str] = Field(
+        default=["SPX", "IXIC", "VIX"], description="levels, never traded; nor is a symbol that begins with ^"
+    )
 
 
 class Entry(Section):
@@ -157,11 +161,11 @@ class BreakoutSettings(Settings):
 
     @model_validator(mode="after")
     def _benchmark_is_read(self) -> Self:
-        """The benchmark among the symbols that are read, whichever are chosen."""
-        chosen, benchmark = self.market.symbols, self.universe.benchmark
-        if chosen is None or benchmark is None or benchmark in chosen:
+        """The benchmark is read too where the source has it, whichever symbols are chosen."""
+        benchmark, beside = self.universe.benchmark, self.market.beside
+        if self.market.symbols is None or benchmark is None or benchmark in (*self.market.symbols, *beside):
             return self
-        return self.model_copy(update={"market": self.market.model_copy(update={"symbols": [*chosen, benchmark]})})
+        return self.model_copy(update={"market": self.market.model_copy(update={"beside": [*beside, benchmark]})})
 
     @property
     def asks_model(self) -> bool:

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,11 +13,12 @@ from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.parallel import parallel_map
 from bq.core.scalars import count, day
+from bq.market.chains.coverage import Unlisted, counted, unlisted
 from bq.strategies import policy
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.layout import LAYOUT
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views
+from bq.strategies.contract import Counter, Exhibit, Sketch, Strategy, Table, Value, Views
 from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
 
@@ -87,7 +88,11 @@ def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> 
     last = day(market.bars["session"].max())
     bars = {symbol: frame for (symbol,), frame in market.bars.group_by("symbol", maintain_order=True)}
     quotes = {symbol: frame for (symbol,), frame in market.quotes.group_by("underlying", maintain_order=True)}
-    jobs = [(bars[symbol], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates]
+    asked = None if market.chain_data is None and market.quotes.is_empty() else market.quotes
+    why = unlisted(market.bars, asked).partition_by("symbol", as_dict=True, include_key=False)
+    jobs = [
+        Job(bars[symbol], why[symbol,], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates
+    ]
     work = partial(_build_one, calendar=calendar, last=last, periods_per_year=year, settings=settings)
     parts = parallel_map(work, jobs, description="butterfly events")
     if not parts:
@@ -97,8 +102,17 @@ def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> 
     return Built(_as_events(rows, market, settings), pl.concat(refused))
 
 
+class Job(NamedTuple):
+    """What the events of one symbol are built from. unlisted : session and why it has no listed prices."""
+
+    bars: pl.DataFrame
+    unlisted: pl.DataFrame
+    quotes: pl.DataFrame | None
+    dates: list[dt.date]
+
+
 def _build_one(
-    job: tuple[pl.DataFrame, pl.DataFrame | None, list[dt.date]],
+    job: Job,
     *,
     calendar: NDArray,
     last: dt.date,
@@ -112,20 +126,20 @@ def _build_one(
     from bq.strategies.butterfly.modelled import Modelled
     from bq.strategies.butterfly.trade_path import Pricer
 
-    bars, quotes, dates = job
+    bars, why, quotes, dates = job
     solved = None if quotes is None else surface(quotes, rate=settings.structure.rate)
     h = history(bars, solved, calendar, last, settings, periods_per_year=periods_per_year)
     at = np.flatnonzero(np.isin(h.session, np.array(dates, "datetime64[D]")))
-    pricers: dict[str, tuple[Pricer, NDArray]] = {"modelled": (Modelled(h, settings), at)}
+    covered = why["unlisted"].is_null().to_numpy()[at]
+    pricers: dict[str, tuple[Pricer, NDArray]] = {"modelled": (Modelled(h, settings), at[~covered])}
     if quotes is not None:
-        listed = Listed(h, settings, board(quotes))
-        covered = listed.covers(at)
-        pricers = {"modelled": (Modelled(h, settings), at[~covered]), "real": (listed, at[covered])}
+        pricers["real"] = Listed(h, settings, board(quotes)), at[covered]
     frames, refusals = [], []
     for source, (pricer, positions) in pricers.items():
         if len(positions):
             columns, refused = build_symbol(h, positions, pricer, settings)
-            frames.append(pl.DataFrame(columns).with_columns(source=pl.lit(source)))
+            known = pl.DataFrame(columns).with_columns(source=pl.lit(source))
+            frames.append(known.join(why, on="session", how="left", maintain_order="left"))
             refusals.append(refused)
     symbol = pl.lit(h.symbol).alias("symbol")
     return pl.concat(frames).select(symbol, pl.all()), pl.concat(refusals).select(symbol, pl.all())
@@ -160,6 +174,14 @@ def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
         f"policy.k is {k}, but no session has more than {most} event{'' if most == 1 else 's'}: the model and the "
         f"rule score then differ only in when they trade, hardly in what; {enough}"
     ]
+
+
+def counters(events: pl.DataFrame) -> list[Counter]:
+    """How many events are priced from quotes, and why the others are not."""
+    found = counted(events)
+    why = [f"{number:,} {Unlisted(reason).text}" for reason, number, _ in found.rows() if reason]
+    listed = count(found.filter(pl.col("unlisted").is_null())["number"].sum())
+    return [Counter("events with listed option prices (real; the others are modelled)", listed, len(events), why)]
 
 
 def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
@@ -212,7 +234,19 @@ STRATEGY = Strategy(
         cells=cells,
         kind="structure",
         detail=(
-            *("structure", "lower", "body", "upper", "dte_days", "expiry", "root", "spot", "quoted", "level"),
+            *(
+                "structure",
+                "lower",
+                "body",
+                "upper",
+                "dte_days",
+                "expiry",
+                "root",
+                "spot",
+                "quoted",
+                "unlisted",
+                "level",
+            ),
             *("entry_session", "exit_session", "exit_reason", "debit", "exit_spot", "in_zone", "lead_7d"),
             *("roi_0%", "roi_25%", "roi_50%", "roi_100%"),
         ),
@@ -220,7 +254,9 @@ STRATEGY = Strategy(
     task=task,
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
     value=Value(name=lambda settings: policy.name(settings.policy, "net ROI")),
-    views=Views(exhibits=_exhibits, results=_results, notices=notices, sketch=sketch, against=against),
+    views=Views(
+        exhibits=_exhibits, results=_results, notices=notices, counters=counters, sketch=sketch, against=against
+    ),
     layout=LAYOUT,
     quick="events.every_weeks=8 gate.draws=2000",
 )

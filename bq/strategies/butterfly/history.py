@@ -26,7 +26,7 @@ class History(NamedTuple):
     level: Array  # continuous through splits; only ratios of it mean anything
     quoted: Array | None  # close as quoted; None where the source has back-adjusted prices only
     opens: Array  # as quoted, NaN where there is none
-    volume: Array  # in the shares that `level` is the price of
+    volume: Array  # continuous through splits
     iv: Array  # quoted or proxy, annualised decimal
     skew: Array  # NaN where no chain is quoted
     calendar: NDArray[np.datetime64]  # every session of the exchange, past and to come

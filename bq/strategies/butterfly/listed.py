@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bq.analysis import chain
+from bq.market.chains.coverage import SERIES, adjusted, pairs
 from bq.strategies.butterfly import pricing
 from bq.strategies.butterfly.history import Array, History, Index, split_between
 from bq.strategies.butterfly.settings import ButterflySettings
@@ -32,12 +33,8 @@ def board(quotes: pl.DataFrame) -> Board:
     that settles at the close, if there is one. Contracts adjusted for a corporate action (AAPL1) deliver something else
     than the shares that the bars are about and are left out.
     """
-    plain = quotes.filter(~_adjusted())
-    series = ("session", "expiry", "root", "settlement")
-    both = (
-        plain.group_by(*series, "strike").agg(pl.col("right").n_unique().alias("rights")).filter(pl.col("rights") == 2)
-    )
-    by_series = both.group_by(series).agg(pl.col("strike").sort(), count=pl.len())
+    plain = quotes.filter(~adjusted())
+    by_series = pairs(quotes).group_by(SERIES).agg(pl.col("strike").sort(), count=pl.len())
     order = ["session", "expiry", pl.col("settlement") == "PM", "count", "root"]
     best = by_series.sort(order, descending=[False, False, True, True, False])
     strikes: dict[dt.date, dict[dt.date, Array]] = {}
@@ -52,17 +49,12 @@ def board(quotes: pl.DataFrame) -> Board:
     return Board(strikes, root, prices, set(morning.iter_rows()))
 
 
-def _adjusted() -> pl.Expr:
-    """Whether a quote is of a contract adjusted for a corporate action: its root ends in a digit."""
-    return pl.col("root").str.contains(r"\d$")
-
-
 def surface(quotes: pl.DataFrame, *, rate: float) -> pl.DataFrame:
     """Thirty-day at-the-money IV and skew of each session, re-solved from its quotes: session, iv, skew.
 
     Skew is the IV at 0.96 less that at 1.04 of the forward. Null where the expiries do not reach around 30 days.
     """
-    points = chain.constant_maturity(chain.smile(chain.solve_iv(quotes.filter(~_adjusted()), rate)))
+    points = chain.constant_maturity(chain.smile(chain.solve_iv(quotes.filter(~adjusted()), rate)))
     wide = points.pivot("moneyness", index="session", values="iv")
     return wide.select("session", iv="1.0", skew=pl.col("0.96") - pl.col("1.04")).sort("session")
 
@@ -73,12 +65,6 @@ class Listed(NamedTuple):
     h: History
     s: ButterflySettings
     board: Board
-
-    def covers(self, at: Index) -> NDArray[np.bool_]:
-        """Whether there are quotes at each position, and prices in the units of the strikes."""
-        if self.h.quoted is None:
-            return np.zeros(len(at), bool)
-        return np.array([day in self.board.strikes for day in self.h.session[at].tolist()], bool)
 
     def choose(self, at: Index, reading: Reading) -> Structure:
         """The listed structure nearest to the one the rules want; NaN strikes where there is none."""
@@ -136,7 +122,7 @@ class Listed(NamedTuple):
 
     @property
     def _quoted(self) -> Array:
-        """Closes as quoted; `covers` is false everywhere without them."""
+        """Closes as quoted; without them no session is listed."""
         if self.h.quoted is None:
             raise ValueError("listed structures must be priced from bars with quoted closes, but these have none")
         return self.h.quoted

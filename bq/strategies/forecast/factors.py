@@ -5,7 +5,8 @@ that of T+1. So one session lies between the newest bar in a feature and the out
 1 means where signals are traded at the next open; a feature never meets the price it was computed from. With
 `temporal.extra_lag` k every feature is that of session T−k.
 
-`returns` are simple daily returns, n sessions long unless it says otherwise; turnover is price × volume:
+`returns` are simple daily returns, n sessions long unless it says otherwise; turnover is price × volume,
+as quoted:
 
 - volume_price_corr_3d: correlation of close and volume. rsi_14: 100 × mean gain / (mean gain + mean loss), plain means.
 - reversal_n: −(P / P[−n] − 1). momentum_10d: P / P[−10] − 1. liquid_momentum_10d: that × mean volume of 10 sessions /
@@ -88,7 +89,7 @@ def columns(
         table[outside] = np.nan
         return table
 
-    bars = (p.close, p.high, p.low, p.volume)
+    bars = (p.close, p.high, p.low, p.volume, p.turnover)
     values = alpha_factors(*bars, market, periods_per_year=periods_per_year, threads=workers())
     marks = {factor: mark for mark, factor in WITHOUT.items()}
     for name, now in zip(FACTORS, values, strict=True):
