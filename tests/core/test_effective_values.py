@@ -23,7 +23,7 @@ GONE = {"temporal.delay_days": 1}  # what nobody could set to anything else
 COLUMNS = {"market.columns": {}, "policy.above": 0.0}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
     "butterfly": {**COLUMNS, "structure.min_wing_sigmas": 0.25, "costs.max_cost_share": 0.4},
-    "forecast": COLUMNS,
+    "forecast": {**COLUMNS, "portfolio.tranches": 5},
     "breakout": {**COLUMNS, "policy.k": 4},
 }
 
