@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from bq import market, runs
+from bq import runs
 from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
@@ -51,7 +51,7 @@ def _attempt(run: Run, request: Request) -> None:
     """Read the market, then do the work, unless it would only repeat the last attempt."""
     settings = request.settings
     with run.phase("market data"):
-        data = market.load(settings.market)
+        data = store.market_data(settings)
     fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
     last = ledger.last_attempt(settings.namespace)
     same = last and last["fingerprint"] == fingerprint and publish.was_published(last["run_id"])

@@ -14,7 +14,8 @@ from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Settings
 from bq.strategies import policy
 from bq.strategies.component import Component
-from bq.strategies.events import REGIMES, Built, FeatureSet, Wanted, refuse_leaks, regime_columns
+from bq.strategies.events import OWN, REGIMES, Built, FeatureSet, Wanted, own_features, refuse_leaks, regime_columns
+from bq.strategies.layout import Layout
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
@@ -160,11 +161,14 @@ class Strategy(Generic[S]):
     value: Value[S] = Value()
     views: Views[S] = Views()
     backtester: "Backtester[S] | None" = None  # of rules that trade as a portfolio of their own
+    layout: Layout | None = None  # of tables that others made of its decisions; None: its gate needs bars
     quick: str = ""  # parameter overrides of QUICK=1
 
     def features(self, settings: Settings) -> FeatureSet:
         """The feature set that the settings name; refused where it holds a leaking column."""
-        name, regimes = settings.learning.features, settings.learning.regimes
+        name, regimes, table = settings.learning.features, settings.learning.regimes, settings.market.table
+        if table and table.features:
+            return refuse_leaks(own_features(table.features))
         found = self.feature_set(f"{name}{REGIMES}{regimes.states}" if regimes else name)
         if found is None:
             known = [features.name for features in self.table.feature_sets]
@@ -175,6 +179,8 @@ class Strategy(Generic[S]):
 
     def feature_set(self, name: str) -> FeatureSet | None:
         """The feature set of that name, with the regime columns where it says so; None for an unknown one."""
+        if name.startswith(OWN):
+            return own_features(name.removeprefix(OWN).split(","))
         plain, _, states = name.partition(REGIMES)
         found = next((features for features in self.table.feature_sets if features.name == plain), None)
         return FeatureSet(name, found.columns + regime_columns(int(states))) if found and states else found

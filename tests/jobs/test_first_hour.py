@@ -118,7 +118,7 @@ def test_a_beginning_of_several_ids_lists_these(go):
 
 
 def test_without_an_event_nothing_is_read_before_it_is_said(go, monkeypatch):
-    monkeypatch.setattr(market, "load", None)
+    monkeypatch.setattr(store, "market_data", None)
     with pytest.raises(BadParameters, match=r"EVENT must be .* none was given\. Ids are in what `make scan` prints"):
         go(explain.main)
 
