@@ -21,6 +21,7 @@ from bq.serving.decide import Loaded, Models
 from bq.serving.model_records import Chosen
 from bq.serving.ready import Champion, ready
 from bq.serving.registry import Artefact
+from bq.strategies.component import Kind
 from bq.strategies.policy import ABOVE, EXPECTED, FROM, SCORE
 
 SETTINGS = toy_settings(policy={"k": 2})
@@ -194,7 +195,8 @@ def test_without_a_symbol_the_others_are_chosen_by_the_same_thresholds(training)
     found = {one.group: one for one in contributors.of(own, TOY, toy_settings(policy={"k": 2}))}
     left = own.filter(pl.col("symbol") != "S00")
     pairs = metrics.versus(left, TOY, toy_settings(policy={"k": 2}))
-    assert found["S00"].figures[1].value == pytest.approx(pairs["model"].mean())
+    net = next(figure for figure in found["S00"].figures if figure.kind == Kind.NET)
+    assert net.value == pytest.approx(pairs["model"].mean())
 
 
 def test_a_regression_is_traded_where_more_than_the_mean_of_its_session_is_expected(events, monkeypatch):
@@ -218,7 +220,7 @@ def test_an_explanation_decides_on_an_event_beside_the_others_of_its_session(
     third = good.filter(~pl.col("should_trade"))["event_id"][0]
     assert decide.decide(window.filter(pl.col("event_id") == third), TOY, SETTINGS, models)["should_trade"].all()
     every = pl.concat([events.filter(~pl.col("event_id").is_in(window["event_id"].implode())), window])
-    monkeypatch.setattr(explain.market, "load", lambda settings: None)
+    monkeypatch.setattr(explain.store, "market_data", lambda settings: None)
     monkeypatch.setattr(explain.store, "collect", lambda *asked: SimpleNamespace(events=every))
     monkeypatch.setattr(explain.out_of_sample, "load", lambda *asked: models)
     monkeypatch.setattr(explain, "_contributions", lambda *asked: [])
