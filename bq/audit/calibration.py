@@ -202,29 +202,26 @@ def train(place: Market, strategy: Strategy, settings: Settings) -> Trained:
 
 def judge(trained: Trained, strategy: Strategy, settings: Settings) -> tuple[Verdict, Verdict | None]:
     """What the gate says of the candidate and of its second tier, where nothing is deployed yet."""
-    made = trained.made
-    champion = _decide(trained, made.own_oos, made.newest, strategy, settings)
+    made, ours = trained.made, _evidence(trained, trained.made.own_oos, trained.made.newest, settings)
+    of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": trained.place.data}
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
-        return champion, None
+        return gates.judge(ours, None, **of)
     trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
-    return champion, gates.decide_success(found, None, strategy=strategy, settings=settings)
+    return gates.judge(ours, None, Evidence(oos, newest, parity, made.success.bundle.recipe, trials), None, **of)
 
 
 def judge_oracle(trained: Trained, oracle: Oracle, strategy: Strategy, settings: Settings) -> Verdict:
     """What the same gate says of who knows the law, on the candidate's own out-of-sample events."""
     oos, newest = (oracle(trained, table) for table in (trained.made.own_oos, trained.made.newest))
-    return _decide(trained, oos, newest, strategy, settings)
+    found = _evidence(trained, oos, newest, settings)
+    return gates.decide(found, None, strategy=strategy, settings=settings, market=trained.place.data)
 
 
-def _decide(
-    trained: Trained, oos: pl.DataFrame, newest: pl.DataFrame, strategy: Strategy, settings: Settings
-) -> Verdict:
+def _evidence(trained: Trained, oos: pl.DataFrame, newest: pl.DataFrame, settings: Settings) -> Evidence:
     made = trained.made
     trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
-    return gates.decide(found, None, strategy=strategy, settings=settings, market=trained.place.data)
+    return Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
 
 
 @contextmanager
