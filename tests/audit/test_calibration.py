@@ -190,6 +190,12 @@ def test_who_knows_the_law_ranks_outcomes_better_than_the_candidate_on_a_market_
         own.drop("expected", "predicted", "p_Loss", "p_Win")
     )
     np.testing.assert_allclose(known["p_Loss"] + known["p_Win"], 1.0, atol=1e-5)
+    truth = truth_of(with_seed(one.settings, 7)).select("session", "symbol", f"{TRUTH}heralded", f"{TRUTH}drift")
+    asked = place.events.join(truth, on=["session", "symbol"], maintain_order="left")
+    given = oracle.inputs(place.events, 7)
+    np.testing.assert_allclose(given[:, -2:], asked[:, -2:].to_numpy(), rtol=1e-6)
+    np.testing.assert_allclose(given[:, -3], asked["score"], rtol=1e-6)
+    assert asked[f"{TRUTH}heralded"].mean() > 0.3
     ranks = [np.corrcoef(table["expected"].rank(), table["outcome"].rank())[0, 1] for table in (known, own)]
     assert ranks[0] > 0.15 and ranks[0] > ranks[1]
 
