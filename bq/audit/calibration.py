@@ -20,6 +20,7 @@ from pydantic import ConfigDict
 from bq import market
 from bq.core import db
 from bq.core.errors import BQError
+from bq.core.namespace import Tier
 from bq.core.records import Facts, Record
 from bq.core.settings import Settings
 from bq.learning import layers, walkforward
@@ -40,12 +41,18 @@ class Judged(Facts):
     model_config = ConfigDict(frozen=True)
 
     deploy: bool
+    tier: Tier = Tier.CHAMPION
     components: tuple[Component, ...]
 
     @staticmethod
     def of(verdict: Verdict) -> "Judged":
         """The facts of a verdict."""
-        return Judged(deploy=verdict.deploy, components=tuple(verdict.components))
+        return Judged(deploy=verdict.deploy, tier=verdict.tier, components=tuple(verdict.components))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of these facts."""
+        return Verdict(self.deploy, self.tier, list(self.components))
 
     @property
     def refused_by(self) -> tuple[Kind, ...]:
@@ -134,7 +141,7 @@ def measure(
             ]
             seconds = time.perf_counter() - start
             trained = tries[0].trained
-            known = None if oracle is None else judge_oracle(trained, oracle, strategy, settings)
+            known = None if oracle is None else judge(trained, strategy, settings, oracle=oracle)[0]
     except BQError as error:
         seconds = time.perf_counter() - start
         return Measured(seed=seed, seconds=round(seconds, 2), error=f"{type(error).__name__}: {error}")
@@ -200,28 +207,26 @@ def train(place: Market, strategy: Strategy, settings: Settings) -> Trained:
     return Trained(place, candidate.make(training, success, place.events, strategy=strategy, settings=alone))
 
 
-def judge(trained: Trained, strategy: Strategy, settings: Settings) -> tuple[Verdict, Verdict | None]:
-    """What the gate says of the candidate and of its second tier, where nothing is deployed yet."""
-    made, ours = trained.made, _evidence(trained, trained.made.own_oos, trained.made.newest, settings)
+def judge(
+    trained: Trained, strategy: Strategy, settings: Settings, *, oracle: Oracle | None = None
+) -> tuple[Verdict, Verdict | None]:
+    """What the gate says of the candidate and of its second tier, where nothing is deployed yet.
+
+    oracle : who answers in the candidate's place, on its own out-of-sample events.
+    """
+    made = trained.made
     of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": trained.place.data}
+    oos, newest = made.own_oos, made.newest
+    if oracle is not None:
+        oos, newest = oracle(trained, oos), oracle(trained, newest)
+    trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
+    found = Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
-        return gates.judge(ours, None, **of)
+        return gates.judge(found, None, **of)
     trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    return gates.judge(ours, None, Evidence(oos, newest, parity, made.success.bundle.recipe, trials), None, **of)
-
-
-def judge_oracle(trained: Trained, oracle: Oracle, strategy: Strategy, settings: Settings) -> Verdict:
-    """What the same gate says of who knows the law, on the candidate's own out-of-sample events."""
-    oos, newest = (oracle(trained, table) for table in (trained.made.own_oos, trained.made.newest))
-    found = _evidence(trained, oos, newest, settings)
-    return gates.decide(found, None, strategy=strategy, settings=settings, market=trained.place.data)
-
-
-def _evidence(trained: Trained, oos: pl.DataFrame, newest: pl.DataFrame, settings: Settings) -> Evidence:
-    made = trained.made
-    trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
-    return Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
+    second = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
+    return gates.judge(found, None, second, None, **of)
 
 
 @contextmanager

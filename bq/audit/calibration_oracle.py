@@ -33,7 +33,7 @@ class Learnt:
         for seed in seeds:
             whole = collected(strategy, settings, simulated(settings, seed))
             events = walkforward.matured_events(whole, strategy.task(settings))
-            parts.append(self._inputs(events, seed))
+            parts.append(self.inputs(events, seed))
             known.append(events.select("label", "outcome"))
         x, y = np.vstack(parts), pl.concat(known)
         classes = strategy.task(settings).classes
@@ -54,7 +54,7 @@ class Learnt:
         events = predictions.select("event_id").join(
             trained.place.events, on="event_id", how="left", maintain_order="left"
         )
-        x = self._inputs(events, trained.place.seed)
+        x = self.inputs(events, trained.place.seed)
         answer = predictions.with_columns(expected=pl.Series(self._expected.predict(x), dtype=pl.Float32))
         if self._class is None:
             return answer
@@ -66,7 +66,7 @@ class Learnt:
             **{f"p_{name}": pl.Series(shares[:, place]) for place, name in enumerate(names)},
         )
 
-    def _inputs(self, events: pl.DataFrame, seed: int) -> NDArray[np.float32]:
+    def inputs(self, events: pl.DataFrame, seed: int) -> NDArray[np.float32]:
         """Features, rule score and truth of events, shape (n_events, n_inputs)."""
         truth = truth_of(with_seed(self.settings, seed))
         names = [name for name in truth.columns if name.startswith(TRUTH)]

@@ -8,6 +8,7 @@ import polars as pl
 from scipy.stats import binomtest
 
 from bq.audit.calibration import Judged, Measured
+from bq.serving.refusals import refusals
 from bq.strategies.component import Kind
 
 CONFIDENCE = 0.95
@@ -53,23 +54,15 @@ def deployed(markets: Sequence[Measured]) -> dict[str, Share]:
 
 
 def components(verdicts: Sequence[Judged]) -> pl.DataFrame:
-    """One row a component: kind, verdicts, refused, inconclusive (of these), alone, without.
+    """`refusals` of verdicts of one tier: kind, verdicts, refused, inconclusive (of these), alone, without.
 
-    alone : verdicts that nothing else refused. without : verdicts that would deploy if it were not asked.
+    without : verdicts that would deploy if it were not asked.
     """
-    kinds = list(dict.fromkeys(part.kind for judged in verdicts for part in judged.components))
-    rows = [_component(kind, verdicts) for kind in kinds]
-    names = ("kind", "verdicts", "refused", "inconclusive", "alone", "without")
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Int64) | {"kind": pl.String}, orient="row")
-
-
-def _component(kind: Kind, verdicts: Sequence[Judged]) -> tuple[str, int, int, int, int, int]:
-    asked = [judged for judged in verdicts if any(part.kind == kind for part in judged.components)]
-    refused = [judged for judged in asked if kind in judged.refused_by]
-    unknown = sum(any(part.kind == kind and part.holds is None for part in judged.components) for judged in asked)
-    alone = sum(set(judged.refused_by) == {kind} for judged in refused)
-    deploys = sum(judged.deploy for judged in asked)
-    return kind.value, len(asked), len(refused), unknown, alone, deploys + alone
+    found = refusals({"": [judged.verdict for judged in verdicts]})
+    alone = pl.col("refused_alone")
+    return found.select(
+        "verdicts", "refused", "inconclusive", kind="component", alone=alone, without=pl.col("deployed") + alone
+    ).select("kind", "verdicts", "refused", "inconclusive", "alone", "without")
 
 
 def figures(verdicts: Sequence[Judged]) -> pl.DataFrame:

@@ -65,7 +65,7 @@ def test_the_verdict_is_that_of_the_products_own_steps_in_turn(measured, tmp_pat
     )
     trials = ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique())
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
-    verdict = gates.decide(found, None, strategy=BREAKOUT, settings=settings, market=data)
+    verdict, _ = gates.judge(found, None, strategy=BREAKOUT, settings=settings, market=data)
     assert measured.champion == Judged.of(verdict)
     assert measured.events == len(events) and measured.second is None and not measured.error
 
@@ -190,6 +190,12 @@ def test_who_knows_the_law_ranks_outcomes_better_than_the_candidate_on_a_market_
         own.drop("expected", "predicted", "p_Loss", "p_Win")
     )
     np.testing.assert_allclose(known["p_Loss"] + known["p_Win"], 1.0, atol=1e-5)
+    truth = truth_of(with_seed(one.settings, 7)).select("session", "symbol", f"{TRUTH}heralded", f"{TRUTH}drift")
+    asked = place.events.join(truth, on=["session", "symbol"], maintain_order="left")
+    given = oracle.inputs(place.events, 7)
+    np.testing.assert_allclose(given[:, -2:], asked[:, -2:].to_numpy(), rtol=1e-6)
+    np.testing.assert_allclose(given[:, -3], asked["score"], rtol=1e-6)
+    assert asked[f"{TRUTH}heralded"].mean() > 0.3
     ranks = [np.corrcoef(table["expected"].rank(), table["outcome"].rank())[0, 1] for table in (known, own)]
     assert ranks[0] > 0.15 and ranks[0] > ranks[1]
 
@@ -198,13 +204,14 @@ def test_every_way_of_training_is_entered_into_the_ledger_that_the_next_is_judge
     """Three ways: the third is judged by two attempts before it; a market is deployed where any of them was."""
     one = point(BREAKOUT, "planted", strength=0.3, overrides=SMALL, quick=False, attempts=3)
     assert len({candidate.recipe_digest(settings) for settings in (one.settings, *one.tweaks)}) == 3
-    seen, decide = [], gates.decide
+    seen, judge = [], gates.judge
 
     def second_deploys(found, *given, **more):
         seen.append(found.trials.width - 1)
-        return decide(found, *given, **more)._replace(deploy=len(seen) == 2)
+        verdict, beside = judge(found, *given, **more)
+        return verdict._replace(deploy=len(seen) == 2), beside
 
-    monkeypatch.setattr(gates, "decide", second_deploys)
+    monkeypatch.setattr(gates, "judge", second_deploys)
     found = measure(5, strategy=BREAKOUT, settings=one.settings, tweaks=one.tweaks)
     assert seen == [0, 1, 2] and found.attempts == 3
     assert found.deployed and found.deploying == 1 and found.champion.deploy
