@@ -48,8 +48,10 @@ class Standing(NamedTuple):
 def result(order: int, market: MarketData, strategy: Strategy, settings: Settings) -> Result:
     """What the candidate earns on the market's bars in one order of their days.
 
-    Raises BadParameters where option quotes were read: they belong to the days as they were.
+    Raises BadParameters where there are no bars, or option quotes beside them: these belong to the days as they were.
     """
+    if market.bars.is_empty():
+        raise BadParameters("PERMUTE must have bars, whose days are put in another order, but there are none.")
     if len(market.quotes):
         raise BadParameters(
             "PERMUTE must go without option quotes, but `market.chains` is true: quotes belong to the days as they "

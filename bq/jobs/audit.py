@@ -28,7 +28,7 @@ def main(request: Request) -> None:
     depth = leaks.BEFORE_A_GATE._replace(shown=True) if request.quick else leaks.WHOLE
     found = leaks.audit(events, data, strategy, settings, depth=depth)
     table = audited.by_feature(found)
-    name = f"{day(data.bars['session'].max())}_{settings.namespace}"
+    name = f"{day(events['session'].max())}_{settings.namespace}"
     folder = paths.outputs() / "audits"
     files.write_text(folder / f"{name}.csv", table.write_csv())
     target = folder / f"{name}.html"

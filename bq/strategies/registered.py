@@ -185,10 +185,18 @@ def compute(own: Registered, bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def attach(events: pl.DataFrame, market: "MarketData", columns: Sequence[str]) -> pl.DataFrame:
-    """Events with the user's own features among `columns`, by their symbol and session."""
+    """Events with the user's own features among `columns`, by their symbol and session.
+
+    Raises BadParameters where there are no bars, BadData as `compute`.
+    """
     own = [name for name in columns if name.startswith(MINE)]
     if not own:
         return events
+    if market.bars.is_empty():
+        raise BadParameters(
+            "`learning.features` must not name features of your own where there are no bars to make them of, but names "
+            f"{', '.join(own)}. A labelled table holds its own: name them in market.labelled.features."
+        )
     everything, bars = known(), inputs(market)
     mine = bars.join(events.select("symbol").unique(), on="symbol", how="semi", maintain_order="left")
     keys = events.select(*KEYS)

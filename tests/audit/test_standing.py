@@ -67,6 +67,8 @@ def test_each_order_goes_through_training_and_results_are_kept_as_they_come(data
     assert again == found
 
 
-def test_quotes_are_refused(data):
+def test_quotes_are_refused_and_so_is_a_table_without_bars(data):
+    with pytest.raises(BadParameters, match="must have bars"):
+        standing.result(1, dataclasses.replace(data, bars=data.bars.clear()), STRATEGY, SETTINGS)
     with pytest.raises(BadParameters, match=r"market\.chains"):
         standing.result(1, dataclasses.replace(data, quotes=pl.DataFrame({"underlying": ["N00"]})), STRATEGY, SETTINGS)

@@ -195,6 +195,13 @@ def test_values_that_do_not_hold_are_one_sentence_that_names_the_feature(functio
         registered.compute(registered.known()["mine.a"], bars_of([1.0, 2.0, 3.0]))
 
 
+def test_a_market_without_bars_has_no_features_of_ones_own():
+    registered.register("a", pl.col("close"))
+    bare = market.MarketData(market.bars.SCHEMA.to_frame(), *[pl.DataFrame()] * 3, "real", "XNYS", "")
+    with pytest.raises(BadParameters, match=r"where there are no bars to make them of, but names mine\.a"):
+        registered.attach(bars_of([1.0]), bare, ["mine.a"])
+
+
 def test_a_value_that_is_not_a_number_is_missing():
     registered.register("a", lambda bars: np.array([np.nan, 1.0, 2.0]))
     found = registered.compute(registered.known()["mine.a"], bars_of([1.0, 2.0, 3.0]))
