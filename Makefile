@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -55,6 +55,8 @@ retrain: $(READY) ## the main job: events, walk-forward training, gate, report
 	@$(BQ) retrain
 collect: $(READY) ## build the events or bring them up to date, and count them; trains nothing
 	@$(BQ) collect
+audit: $(READY) ## does any feature know the future? each with what accuses it; PERMUTE=100: on your bars, shuffled
+	@$(BQ) audit
 evaluate: $(READY) ## score the champion on what it never saw; STRATEGY=breakout: the portfolio with and without it
 	@$(BQ) evaluate
 explore: $(READY) ## run notebook 01 (what the features look like) and render it
@@ -109,4 +111,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect evaluate explore train stack report scan explain status history diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan explain status history diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean

@@ -15,7 +15,12 @@ Names are loaded when first used, so that `import bq` is cheap.
 
 import importlib
 
-_HOME = {"runs": "bq.runs", "plots": "bq.workbench.plots", "tell": "bq.workbench.tell"}
+_HOME = {
+    "features": "bq.strategies.registered",
+    "plots": "bq.workbench.plots",
+    "runs": "bq.runs",
+    "tell": "bq.workbench.tell",
+}
 
 __all__ = [
     "backtest",
@@ -23,6 +28,8 @@ __all__ = [
     "champion",
     "cross_validate",
     "events",
+    "features",
+    "leaks",
     "params",
     "plots",
     "refused",

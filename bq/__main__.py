@@ -17,6 +17,7 @@ from bq.core import files, log, signals
 from bq.core.errors import BadParameters, BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
+    "audit": ("audit", "main"),
     "backup": ("backup", "backup"),
     "calibrate": ("calibrate", "main"),
     "check-data": ("housekeeping", "check_data"),

@@ -203,6 +203,27 @@ def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Tra
     return walkforward.train(events, strategy, alone, task=strategy.success)
 
 
+def leaks(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
+    """What each feature of the settings is accused of, with the figures behind it: the audit that a gate asks for.
+
+    events : from `events`, of the same settings. Returns one row a feature, accused ones first. `make audit` computes
+    more of them again, and explains the columns; see docs/features.md.
+
+    Examples
+    --------
+    >>> import bq
+    >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml")
+    >>> bq.leaks(bq.events(settings), settings)["verdict"].unique().to_list()
+    ['clean']
+    """
+    from bq.audit import leaks as audit
+    from bq.workbench import audited
+
+    events, strategy, settings = _of(events, settings)
+    depth = audit.BEFORE_A_GATE._replace(shown=True)
+    return audited.by_feature(audit.audit(events, store.market_data(settings), strategy, settings, depth=depth))
+
+
 def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
     """What is decided on each event, by the champion or, where none can answer, by the rule score; best first.
 

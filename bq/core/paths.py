@@ -21,6 +21,11 @@ def raw_chains() -> Path:
     return home() / "data" / "raw" / "chains"
 
 
+def raw_features() -> Path:
+    """Where users put Python files that register features of their own."""
+    return home() / "data" / "raw" / "features"
+
+
 def events(strategy: str) -> Path:
     """The event store of one strategy."""
     return home() / "data" / "events" / strategy

@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from bq.core.errors import BadParameters, TemporalOverlap
+from bq.core.errors import BadParameters, TemporalOverlap, describe
 from bq.core.namespace import NAME, Namespace
 from bq.core.section import Affects, BelongsTo, Section, affected, renamed, section_of
 
@@ -202,11 +202,21 @@ class Stack(Section):
     min_regime_dates: Count = Field(default=60, description="… on this many dates")
 
 
+def _names(value: Any) -> Any:
+    """A name, or names; checked before the two kinds are, of which each would find its own fault."""
+    several = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    if isinstance(value, str) or several:
+        return value
+    raise ValueError(f"be the name of a feature set, or a list of names ([a_set, mine.*]), but got {describe(value)}")
+
+
 class Learning(Section):
     """Walk-forward training."""
 
     affects: ClassVar = Affects.RECIPE
-    features: str = Field(description="one of the strategy's feature sets")
+    features: Annotated[str | list[str], BeforeValidator(_names)] = Field(
+        description="one of the strategy's feature sets, or several and features of your own: [a_set, mine.*]"
+    )
     model: str = Field(description="the candidate, the only one that can be deployed: lightgbm, stack, …")
     compare: Annotated[list[str], Affects.RUNNING] = Field(
         default=[], description="further models, shown beside the candidate, never deployed"
@@ -243,6 +253,11 @@ class Learning(Section):
     seed: Seed = Field(
         default=7, description="random seed of training, of dates that are drawn and of the gate's bootstrap"
     )
+
+    @property
+    def feature_sets(self) -> list[str]:
+        """What `features` names, one by one."""
+        return [self.features] if isinstance(self.features, str) else self.features
 
 
 class Policy(Section):

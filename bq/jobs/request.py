@@ -30,6 +30,7 @@ class Request(NamedTuple):
     target: str | None  # of `tune`
     archive: str | None  # of `backup` and `restore`
     from_file: Path | None  # of `collect`: a labelled table
+    permute: int  # of `audit`: how many orders of the bars; 0: none
     parameters: Path  # the file that the settings were read from
     layers: Layers  # where each of them comes from
 
@@ -57,6 +58,7 @@ def read() -> Request:
         target=_value("TARGET"),
         archive=_value("ARCHIVE"),
         from_file=Path(name) if (name := _value("FROM_FILE")) else None,
+        permute=_count("PERMUTE"),
         parameters=path,
         layers=layers,
     )
@@ -102,6 +104,13 @@ def _overrides(strategy: Strategy) -> dict[str, str]:
 
 def _on(name: str) -> bool:
     return (_value(name) or "0").lower() not in ("0", "no", "false")
+
+
+def _count(name: str) -> int:
+    text = _value(name) or "0"
+    if not text.isdecimal():
+        raise BadParameters(f"{name} must be a whole number such as 100, but got {text!r}.")
+    return int(text)
 
 
 def _value(name: str) -> str | None:

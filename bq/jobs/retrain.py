@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from bq import runs
+from bq.audit import sound_features
 from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
@@ -25,7 +26,7 @@ from bq.serving import candidate, contributors, decide, gates, ledger, ready, re
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
-from bq.strategies import store
+from bq.strategies import registered, store
 from bq.strategies.events import weakest_source
 from bq.workbench import screen, tearsheet
 from bq.workbench.phrases import counted
@@ -52,7 +53,8 @@ def _attempt(run: Run, request: Request) -> None:
     settings = request.settings
     with run.phase("market data"):
         data = store.market_data(settings)
-    fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
+    own = registered.digests(request.strategy.features(settings).columns)
+    fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest(), own])
     last = ledger.last_attempt(settings.namespace)
     same = last and last["fingerprint"] == fingerprint and publish.was_published(last["run_id"])
     if same and not request.force:
@@ -128,13 +130,15 @@ def _judge(
     )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
     of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": data}
+    sound = sound_features.components(made.artefact.bundle, events, data, strategy, settings)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
-        return gates.judge(found, standing, **of)
+        return gates.judge(found, standing, **of)[0].also(sound), None
     second = _standing(newest, events, request, run, second=True)
     trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
     beside = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
-    return gates.judge(found, standing, beside, second, **of)
+    ours, other = gates.judge(found, standing, beside, second, **of)
+    return ours.also(sound), None if other is None else other.also(sound)
 
 
 def _standing(

@@ -1,6 +1,7 @@
 """A candidate in its run folder, for the gate to judge: the artefact, its predictions and its ONNX parity."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from bq.serving import gates, onnx, registry, support
 from bq.serving.model_records import Bundle, Card, Chosen, ParityRecord, Probe, Saved
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
-from bq.strategies import store
+from bq.strategies import registered, store
 from bq.strategies.contract import Strategy
 from bq.strategies.events import matured, regime_columns, weakest_source
 from bq.strategies.policy import FROM
@@ -61,12 +62,14 @@ class Candidate(NamedTuple):
         return self.oos.filter(pl.col("model") == self.artefact.bundle.model)
 
 
-def recipe_digest(settings: Settings) -> str:
+def recipe_digest(settings: Settings, of_files: Mapping[str, str | None]) -> str:
     """Digest of a recipe: a changed recipe is judged against the champion's.
 
-    Parameters that affect only what is shown, judged or tuned are not part of it.
+    of_files : digest of the file of each of the user's own features. Parameters that affect only what is shown, judged
+    or tuned are not part of it.
     """
-    return files.digest(part(settings, Affects.RECIPE))
+    parameters = part(settings, Affects.RECIPE)
+    return files.digest([parameters, dict(of_files)] if of_files else parameters)
 
 
 def incumbent_recipe(artefact: Artefact, strategy: Strategy) -> str:
@@ -76,7 +79,7 @@ def incumbent_recipe(artefact: Artefact, strategy: Strategy) -> str:
     Where today's code does not know the parameters, it is the digest stored with the model.
     """
     try:
-        return recipe_digest(strategy.settings.recorded(artefact.card.parameters))
+        return recipe_digest(strategy.settings.recorded(artefact.card.parameters), artefact.bundle.registered)
     except (ValidationError, BadParameters):
         return artefact.bundle.recipe
 
@@ -194,6 +197,7 @@ def _export(
     known = matured(events, cut=training.trained_through)
     x, seed = features.matrix(known), settings.learning.seed
     parity = onnx.parity(training.artefact, graph, x, trade_above=settings.policy.above, seed=seed)
+    own = registered.digests(features.columns)
     bundle = Bundle(
         strategy=strategy.name,
         model=training.artefact.name,
@@ -204,13 +208,14 @@ def _export(
         edges=list(task.edges),
         trade_above=settings.policy.above,
         threshold=training.artefact.threshold,
-        recipe=recipe_digest(settings),
+        recipe=recipe_digest(settings, own),
         source=weakest_source(events),
         events_hash=store.events_hash(events, features, strategy.task(settings)),
         trained_events=len(known),
         trained_through=training.trained_through,
         support=support.describe(features, x),
         seed=seed,
+        registered=own,
         tier=tier,
         policy=Chosen(k=settings.policy.k, score_from=training.newest[FROM][0]),
         probe=_probe(training.artefact, x, *strategy.table.cells(known)),

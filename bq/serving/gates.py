@@ -53,6 +53,13 @@ class Verdict(NamedTuple):
         """Components that do not hold or are inconclusive."""
         return [component for component in self.components if not component.holds]
 
+    def also(self, components: list[Component]) -> "Verdict":
+        """The verdict where these must hold too; one that does not comes first, as the rest means nothing then."""
+        held = [component for component in components if component.holds]
+        failed = [component for component in components if not component.holds]
+        everything = [*failed, *self.components, *held]
+        return Verdict(all(component.holds for component in everything), self.tier, everything)
+
     def part(self, kind: Kind) -> Component | None:
         """The component of a kind, None where it was not required."""
         return next((component for component in self.components if component.kind == kind), None)

@@ -50,6 +50,7 @@ class Bundle(Record):
     trained_through: Moment  # the latest end of an event that it was trained on
     support: dict[str, dict[str, Any]]  # see `support.describe`
     seed: int
+    registered: dict[str, str | None] = {}  # the user's own among the columns, with the digest of the file of each
     tier: Tier | None = None  # None: stored without, up to version 2, as the next
     probe: Probe | None = None
     policy: Chosen | None = None  # None: stored without, up to version 3; `trade_above` alone decides

@@ -22,6 +22,7 @@ from bq.serving import registry
 from bq.serving.model_records import Bundle, Probe
 from bq.serving.onnx import TOLERANCE, Cells, Session
 from bq.serving.registry import Artefact
+from bq.strategies import registered
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
 
@@ -41,6 +42,7 @@ class WhyNot(StrEnum):
     OTHER_TIER = "other_tier"
     INCOMPLETE = "incomplete"  # its description contradicts itself
     OTHER_SCHEMA = "other_schema"
+    FEATURE_CHANGED = "feature_changed"  # the file that registers a feature of the user's own
     NOT_LOADABLE = "not_loadable"  # by the runtime of today, or with other inputs and outputs than its description
     OTHER_ANSWER = "other_answer"  # to the rows stored with it
     FAILED = "failed"  # the runtime, when it was asked
@@ -134,6 +136,7 @@ def _same_schema(artefact: Artefact, strategy: Strategy) -> FeatureSet:
     bundle = artefact.bundle
     features = strategy.feature_set(bundle.features)
     if features and features.schema_hash == bundle.schema_hash and list(features.columns) == bundle.columns:
+        _same_files(artefact)
         return features
     known, theirs = set(features.columns) if features else set(), set(bundle.columns)
     raise CannotAnswer(
@@ -141,6 +144,19 @@ def _same_schema(artefact: Artefact, strategy: Strategy) -> FeatureSet:
         f"model {artefact.model_id}: its features must be those of {bundle.features}, but missing: "
         f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain.",
     )
+
+
+def _same_files(artefact: Artefact) -> None:
+    """Raise CannotAnswer where a file of the user's own features is another than the model was trained with."""
+    bundle = artefact.bundle
+    today = registered.digests(bundle.columns)
+    changed = [name for name, digest in bundle.registered.items() if today.get(name) != digest]
+    if changed:
+        raise CannotAnswer(
+            WhyNot.FEATURE_CHANGED,
+            f"model {artefact.model_id}: the files of its features must be those it was trained with, but these were "
+            f"changed: {', '.join(changed)}. Bring the file back or retrain.",
+        )
 
 
 def answering(artefact: Artefact) -> Session:

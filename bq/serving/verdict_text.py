@@ -9,7 +9,7 @@ from bq.runs.verdict import Part
 from bq.serving.gates import Verdict
 from bq.serving.ledger import Deflated
 from bq.stats.overfitting import SAME_TRIAL
-from bq.strategies.component import Component, Kind
+from bq.strategies.component import Accusation, Component, Kind
 
 NAMED = 2  # failed components named in a headline
 EARNED = {
@@ -287,6 +287,34 @@ def _overfitting(c: Component) -> Text:
     return name, statement, "parameters whose ranking persists: narrower ranges, or more history"
 
 
+ACCUSED = {
+    Accusation.LATER_BARS: "changes when later bars are taken away",
+    Accusation.UNIT: "depends on the level of adjusted prices, which later splits and dividends set",
+    Accusation.SERVED: "has another value when it is computed on the day",
+    Accusation.LABEL: "holds the event's own outcome",
+    Accusation.GROUP: "holds the outcomes of its session",
+}
+
+
+def _leaks(c: Component) -> Text:
+    accused = {name: ", ".join(ACCUSED[kind] for kind in kinds) for name, kinds in c.more["accused"].items()}
+    named = "; ".join(f"{name} {what}" for name, what in list(accused.items())[:NAMED])
+    more = f"; and {len(accused) - NAMED} more" if len(accused) > NAMED else ""
+    of = f"{c.more['features']} features of {c.events or 0:,} events audited"
+    statement = f"{of}: {named}{more}" if accused else f"{of}, none accused"
+    return "features know nothing of the future", statement, "other features, or none: `make audit` shows each figure"
+
+
+def _own_files(c: Component) -> Text:
+    name, by_hand, changed = "own features stand in files", c.more["by_hand"], c.more["changed"]
+    statement = f"{c.more['features']} of your own"
+    if by_hand:
+        statement += f"; registered by hand: {', '.join(by_hand)}"
+    if changed:
+        statement += f"; changed since the training: {', '.join(changed)}"
+    return name, statement, "files in data/raw/features/ that stay as they are during a run"
+
+
 TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.SAMPLE_TIME: _sample_time,
     Kind.SAMPLE_EVENTS: _sample_events,
@@ -309,4 +337,6 @@ TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.SHARPE: _sharpe,
     Kind.PORTFOLIO_DRAWDOWN: _portfolio_drawdown,
     Kind.OVERFITTING: _overfitting,
+    Kind.LEAKS: _leaks,
+    Kind.OWN_FILES: _own_files,
 }

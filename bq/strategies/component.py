@@ -35,11 +35,30 @@ class Kind(StrEnum):
     SHARPE = "sharpe"
     PORTFOLIO_DRAWDOWN = "portfolio_drawdown"
     OVERFITTING = "overfitting"
+    LEAKS = "leaks"  # features that know what came after
+    OWN_FILES = "own_files"  # the user's own features stand in files
 
 
 EARNINGS = (  # what a model is worth
     *(Kind.UPLIFT, Kind.ALPHA, Kind.OVER_ALL, Kind.NET, Kind.NET_OF_TRADES, Kind.CHANGED_RECIPE, Kind.ARTEFACT),
 )
+
+
+class Accusation(StrEnum):
+    """What a feature is accused of: each keeps the champion."""
+
+    LATER_BARS = "later_bars"
+    UNIT = "unit"  # of price: splits and dividends to come
+    SERVED = "served"  # with another value than trained on, or not at all
+    LABEL = "label"
+    GROUP = "group"  # outcomes of the session's others
+
+
+class Note(StrEnum):
+    """What is worth knowing of a feature, and no leak."""
+
+    CONSTANT = "constant"  # in a training window
+    NOT_OF_BARS = "not_of_bars"  # truncation says nothing of it
 
 
 class Missing(Facts):

@@ -14,7 +14,18 @@ from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Settings
 from bq.strategies import policy
 from bq.strategies.component import Component
-from bq.strategies.events import OWN, REGIMES, Built, FeatureSet, Wanted, own_features, refuse_leaks, regime_columns
+from bq.strategies.events import (
+    JOINED,
+    MINE,
+    OWN,
+    REGIMES,
+    Built,
+    FeatureSet,
+    Wanted,
+    own_features,
+    refuse_leaks,
+    regime_columns,
+)
 from bq.strategies.layout import Layout
 from bq.strategies.task import Task
 
@@ -165,22 +176,46 @@ class Strategy(Generic[S]):
     quick: str = ""  # parameter overrides of QUICK=1
 
     def features(self, settings: Settings) -> FeatureSet:
-        """The feature set that the settings name; refused where it holds a leaking column."""
-        name, regimes, table = settings.learning.features, settings.learning.regimes, settings.market.table
+        """The features that the settings name, in their order; refused where they hold a leaking column."""
+        regimes, table = settings.learning.regimes, settings.market.table
         if table and table.features:
             return refuse_leaks(own_features(table.features))
-        found = self.feature_set(f"{name}{REGIMES}{regimes.states}" if regimes else name)
-        if found is None:
-            known = [features.name for features in self.table.feature_sets]
-            raise BadParameters(
-                f"`learning.features` must name a feature set, but got {name!r}; {did_you_mean(name, known)}"
-            )
+        names = [part for given in settings.learning.feature_sets for part in self._named(given)]
+        name = JOINED.join(dict.fromkeys(names)) + (f"{REGIMES}{regimes.states}" if regimes else "")
+        found = self.feature_set(name)
+        assert found is not None  # each part is known
         return refuse_leaks(found)
 
+    def _named(self, given: str) -> tuple[str, ...]:
+        """What a text of `learning.features` means: a feature set, or features of the user's own."""
+        if given.startswith(MINE):
+            from bq.strategies import registered
+
+            return registered.matching(given)
+        known = [features.name for features in self.table.feature_sets]
+        if given not in known:
+            raise BadParameters(
+                f"`learning.features` must name a feature set, but got {given!r}; {did_you_mean(given, known)}"
+            )
+        return (given,)
+
     def feature_set(self, name: str) -> FeatureSet | None:
-        """The feature set of that name, with the regime columns where it says so; None for an unknown one."""
+        """The feature set of that name, as `features` makes it of several; None for an unknown one."""
         if name.startswith(OWN):
             return own_features(name.removeprefix(OWN).split(","))
         plain, _, states = name.partition(REGIMES)
-        found = next((features for features in self.table.feature_sets if features.name == plain), None)
-        return FeatureSet(name, found.columns + regime_columns(int(states))) if found and states else found
+        columns: list[str] = []
+        for part in plain.split(JOINED):
+            known = self._columns(part)
+            if known is None:
+                return None
+            columns.extend(known)
+        unique = tuple(dict.fromkeys(columns))
+        return FeatureSet(name, unique + (regime_columns(int(states)) if states else ()))
+
+    def _columns(self, name: str) -> tuple[str, ...] | None:
+        if name.startswith(MINE):
+            from bq.strategies import registered
+
+            return (name,) if name in registered.known() else None
+        return next((features.columns for features in self.table.feature_sets if features.name == name), None)

@@ -51,8 +51,10 @@ NEVER_NULL = (
     "weight",
     "score",
 )
+JOINED = "+"  # between the names of feature sets, and of a user's own features, that stand together
 REGIMES = "+regimes"  # between the name of a feature set and how many regimes stand behind its columns
 OWN = "own:"  # before the columns of a feature set that names them itself
+MINE = "mine."  # before the name of a user's own feature
 LEAKS = ("score", "outcome", "label", "t1")  # a model that sees one of these judges itself
 
 Wanted = Mapping[str, list[dt.date]]  # sessions at whose close a symbol is looked at
@@ -110,7 +112,8 @@ def own_features(columns: Sequence[str]) -> FeatureSet:
 
 def refuse_leaks(features: FeatureSet) -> FeatureSet:
     """Return `features`, or raise BadParameters where it names the baseline's score or an outcome."""
-    leaking = [name for name in features.columns if name in LEAKS or name.endswith("_score")]
+    ours = [name for name in features.columns if not name.startswith(MINE)]  # a user's are made of bars alone
+    leaking = [name for name in ours if name in LEAKS or name.endswith("_score")]
     if leaking:
         raise BadParameters(
             f"feature set {features.name}: must not name the rule score or an outcome, but names {', '.join(leaking)}: "

@@ -17,7 +17,7 @@ from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.market.calendars import sessions
-from bq.strategies import event_set
+from bq.strategies import event_set, registered
 from bq.strategies.contract import Strategy
 from bq.strategies.event_set import TABLES
 from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform
@@ -128,6 +128,7 @@ def finished(strategy: Strategy, settings: Settings, market: MarketData, built: 
         from bq.strategies import regime
 
         events = regime.attach(events, market, settings)
+    events = registered.attach(events, market, features.columns)
     contract = conform(events, features, task)
     own = [name for name in events.columns if name not in contract.columns]
     whole = contract.join(events.select("event_id", *own), on="event_id", maintain_order="left")

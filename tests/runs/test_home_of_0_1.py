@@ -160,17 +160,17 @@ def test_its_models_decide_as_they_did(home, tier):
 def test_the_same_parameters_are_no_changed_recipe(home, changed):
     """Also where only sections differ that are no part of a recipe."""
     settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=changed)
-    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings)
+    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings, {})
 
 
 def test_other_ways_of_training_or_trading_are(home):
     for changed in ("learning.folds=4", "policy.k=4", "policy.above=0.05", "gate.top_k=2"):
         settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=changed)
-        assert candidate.incumbent_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings)
+        assert candidate.incumbent_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings, {})
 
 
 def test_a_recipe_is_computed_as_today_from_the_parameters_on_the_card(home, monkeypatch):
-    monkeypatch.setattr(candidate, "recipe_digest", lambda settings: f"{settings.learning.folds} folds")
+    monkeypatch.setattr(candidate, "recipe_digest", lambda settings, own: f"{settings.learning.folds} folds")
     assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == "5 folds"
 
 

@@ -95,6 +95,8 @@ MORE = {
     Kind.CALIBRATION: {"classes": ["a", "b"]},
     Kind.PARITY: {"flips": 0, "rows": 10},
     Kind.ROLLING_RANK_IC: {"windows": 3, "window_sessions": 60},
+    Kind.LEAKS: {"features": 3, "accused": {"mine.ahead": ["later_bars", "served"]}},
+    Kind.OWN_FILES: {"features": 2, "by_hand": ["mine.look"], "changed": ["mine.dip"]},
     Kind.OVERFITTING: {"trials": 3, "effective": 2, "all_trials": 0.4},
     Kind.DEFLATED_SHARPE: {
         **{"probability": 0.9, "revised": 0.8, "undeflated": 0.99, "sharpe": 0.1, "attempts": 1, "tuned": 0},

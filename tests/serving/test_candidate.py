@@ -112,8 +112,8 @@ def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_pa
     ],
 )
 def test_a_recipe_is_the_way_of_training_and_nothing_else(changes, same):
-    ours = candidate.recipe_digest(toy_settings())
-    assert (candidate.recipe_digest(toy_settings(**changes)) == ours) is same
+    ours = candidate.recipe_digest(toy_settings(), {})
+    assert (candidate.recipe_digest(toy_settings(**changes), {}) == ours) is same
 
 
 def test_the_same_inputs_give_the_same_digest_figures_and_decision_on_one_and_on_two_workers(events, monkeypatch):

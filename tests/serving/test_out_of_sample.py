@@ -186,7 +186,7 @@ def test_a_model_that_is_not_enabled_is_not_asked(home, trained):
 
 def test_enabling_a_model_makes_no_new_recipe_and_no_new_events(trained, home):
     plain, enabled = settings_of(), settings_of("ml.enabled=true ml.ml_weight=0.9 tuning.trials=9")
-    assert candidate.recipe_digest(plain) == candidate.recipe_digest(enabled)
+    assert candidate.recipe_digest(plain, {}) == candidate.recipe_digest(enabled, {})
     assert store.collect(STRATEGY, enabled, trained[1]).built == 0
 
 

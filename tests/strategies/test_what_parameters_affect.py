@@ -104,7 +104,7 @@ def test_a_value_changes_the_store_and_the_recipe_where_it_says_so_and_nowhere_e
         assert name in FIXED
         return
     assert (event_set.folder_of(of, before) != event_set.folder_of(of, after)) == (Affects.EVENTS in said)
-    assert (candidate.recipe_digest(before) != candidate.recipe_digest(after)) == (Affects.RECIPE in said)
+    assert (candidate.recipe_digest(before, {}) != candidate.recipe_digest(after, {})) == (Affects.RECIPE in said)
     if VARIANT[strategy](before) != VARIANT[strategy](after):
         assert Affects.EVENTS in said, "the ids of events depend on it"
 
@@ -135,7 +135,7 @@ def test_a_value_changes_the_store_and_the_recipe_where_it_says_so_and_nowhere_e
 def test_what_is_built_again_and_what_is_another_recipe(strategy, override, events, recipe):
     of, (before, after) = strategies.get(strategy), (loaded(strategy), loaded(strategy, override))
     assert (event_set.folder_of(of, before) != event_set.folder_of(of, after)) is events
-    assert (candidate.recipe_digest(before) != candidate.recipe_digest(after)) is recipe
+    assert (candidate.recipe_digest(before, {}) != candidate.recipe_digest(after, {})) is recipe
 
 
 def unread(settings: Settings) -> Settings:

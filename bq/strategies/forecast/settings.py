@@ -224,7 +224,7 @@ class ForecastSettings(Settings):
     @model_validator(mode="after")
     def _lags_are_there(self) -> Self:
         missing = sorted(set(LAGS) - set(self.temporal.lags))
-        if self.learning.features == "alpha_lagged" and missing:
+        if "alpha_lagged" in self.learning.feature_sets and missing:
             raise BadParameters(
                 f"`temporal.lags` must hold {list(LAGS)} for `learning.features: alpha_lagged`, but lacks {missing}. "
                 f"Set temporal.lags: {list(LAGS)}."
