@@ -175,7 +175,7 @@ def _remember(run: Run, made: Candidate, request: Request) -> None:
                 {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model},
                 oos["symbol"].unique(),
             )
-            ledger.record(tier, [ledger.Trial(ledger.GATE, run.run_id, 0, parameters, values, symbols)])
+            ledger.record(tier, [ledger.Look(ledger.GATE, run.run_id, 0, parameters, values, symbols)])
 
 
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:

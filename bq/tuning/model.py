@@ -63,7 +63,7 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
         if not np.isfinite(made.value):
             raise Infeasible("no validation session has a figure: too few events in each")
         if name:
-            trial = ledger.Trial(KIND, name, number, values, made.series, part["symbol"].unique())
+            trial = ledger.Look(KIND, name, number, values, made.series, part["symbol"].unique())
             ledger.record(settings.namespace, [trial])
         return made.value, {}
 

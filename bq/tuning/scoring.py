@@ -49,14 +49,14 @@ class Scores:
     ) -> None:
         self.of: dict[int, Score] = {}
         self._scorer, self._settings, self._windows, self._name = scorer, settings, windows, name
-        self._waiting: list[ledger.Trial] = []
+        self._waiting: list[ledger.Look] = []
 
     def evaluate(self, number: int, values: Values) -> tuple[float, Values]:
         """For `study.run`: raises Infeasible where the trial cannot be chosen."""
         made = self._scorer.score(applied(self._settings, values), self._windows.folds)
         made = feasible(made, self._windows.folds, min_trades=self._settings.tuning.min_trades)
         self.of[number] = made
-        self._waiting.append(ledger.Trial(KIND, self._name or "", number, values, made.series, self._scorer.symbols))
+        self._waiting.append(ledger.Look(KIND, self._name or "", number, values, made.series, self._scorer.symbols))
         if len(self._waiting) >= BATCH:
             self._write()
         return made.value, {"folds": made.folds, "trades": made.trades}

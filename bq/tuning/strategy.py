@@ -73,7 +73,7 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     held_out, validated = parts[-1].winner.series, parts[1].winner.series
     tried = ledger.on(settings.namespace, validated["session"], seen.symbols)
     if name:
-        trial = ledger.Trial(HOLDOUT, name, best.number, best.params, held_out, whole.symbols)
+        trial = ledger.Look(HOLDOUT, name, best.number, best.params, held_out, whole.symbols)
         ledger.record(settings.namespace, [trial])
     else:  # trials that are not kept count all the same
         tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")

@@ -79,7 +79,7 @@ def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
     said = "verdict     Quick look: nothing is deployed or recorded; the gate would deploy (better than the rule score "
     assert said in printed
     assert not (paths.home() / "models").exists()
-    assert [rows(table) for table in (ledger.attempts, ledger.trials, journal.deployments)] == [0, 0, 0]
+    assert [rows(table) for table in (ledger.attempts, ledger.looks, journal.deployments)] == [0, 0, 0]
     run = runs.latest(NAMESPACE, job="quick")
     assert run.record.status == "done" and run.verdict.decision == "quick look"
     assert "Quick look: nothing is deployed" in run.report.read_text()

@@ -16,7 +16,7 @@ from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.core.settings import Gate
 from bq.serving import gates, ledger, verdict_text
-from bq.serving.ledger import GATE, Deflated, Trial
+from bq.serving.ledger import GATE, Deflated, Look
 from bq.stats import sharpe
 
 FIRST = dt.date(2015, 1, 2)
@@ -34,8 +34,8 @@ def noise(seed: int, *, mean: float = 0.0, n: int = 250) -> np.ndarray:
     return mean + 0.1 * np.random.default_rng(seed).standard_normal(n)
 
 
-def trial(seed: int, *, kind: str = "strategy", number: int = 0, study: str = "s") -> Trial:
-    return Trial(kind, study, number, {"seed": seed}, series(noise(seed)), SYMBOLS)
+def trial(seed: int, *, kind: str = "strategy", number: int = 0, study: str = "s") -> Look:
+    return Look(kind, study, number, {"seed": seed}, series(noise(seed)), SYMBOLS)
 
 
 def alone(own: pl.DataFrame) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def alone(own: pl.DataFrame) -> pl.DataFrame:
 
 def test_a_trial_is_read_as_it_was_written(home):
     gappy = series([0.1, None, -0.2, 0.3])
-    ledger.record(TOY, [Trial("model", "study", 3, {"a": 1}, gappy, SYMBOLS)])
+    ledger.record(TOY, [Look("model", "study", 3, {"a": 1}, gappy, SYMBOLS)])
     found = ledger.on(TOY, gappy["session"], SYMBOLS)
     assert found.rename({"model/study/3": "value"}).equals(gappy, null_equal=True)
 
@@ -125,8 +125,8 @@ def test_the_same_result_proves_less_the_more_was_tried(home):
 def test_the_same_recipe_trained_again_costs_nothing_and_is_counted(home):
     own = series(noise(1, mean=0.02))
     before = ledger.deflate(own, alone(own), least=0.95)
-    ledger.record(TOY, [Trial(GATE, f"run{i}", 0, {}, own, SYMBOLS) for i in range(5)])
-    ledger.record(TOY, [Trial("strategy", "s", i, {}, own, SYMBOLS) for i in range(3)])
+    ledger.record(TOY, [Look(GATE, f"run{i}", 0, {}, own, SYMBOLS) for i in range(5)])
+    ledger.record(TOY, [Look("strategy", "s", i, {}, own, SYMBOLS) for i in range(3)])
     after = ledger.deflate(own, ledger.on(TOY, own["session"], SYMBOLS), least=0.95)
     assert (after.probability, after.revised) == pytest.approx((before.probability, before.revised))
     assert (after.attempts, after.tuned, after.trials) == (5, 3, 1)
@@ -138,7 +138,7 @@ def test_the_same_recipe_trained_again_costs_nothing_and_is_counted(home):
     [
         pytest.param(1, 8, "deflated for 1 gate attempt and 8 tuning trials (6 effectively distinct)", id="both"),
         pytest.param(2, 1, "deflated for 2 gate attempts and 1 tuning trial (6 effectively distinct)", id="singular"),
-        pytest.param(0, 0, "no earlier trial on these sessions", id="none"),
+        pytest.param(0, 0, "no earlier look at these sessions", id="none"),
     ],
 )
 def test_a_deflated_ratio_tells_what_it_is_deflated_for(attempts, tuned, end):
