@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -20,9 +21,10 @@ from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
-from bq.serving import candidate, contributors, decide, gates, ledger, ready, registry, verdict_text
+from bq.serving import candidate, contributors, decide, gates, ledger, looks, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
+from bq.serving.ledger import Of
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.events import weakest_source
@@ -91,6 +93,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             ic = layer_diagnostics.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
             run.record.warnings.extend(layer_diagnostics.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
+        _enter(run, made, request)
         ours, second = _judge(run, made, collection.events, data, request)
         without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings)
         shown = run.verdict = presentation.present(ours, second, made, request, without=without)
@@ -105,7 +108,6 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         run.record.headline = shown.headline
         return
     with run.phase("deployment", stoppable=False):
-        _remember(run, made, request)
         if made.success and second and second.deploy:
             _deploy(run, made.success, settings.namespace.second, second)
         _execute(run, ours, shown, made, fingerprint, len(collection.events))
@@ -121,18 +123,18 @@ def _judge(
 ) -> tuple[Verdict, Verdict | None]:
     """What the gate says of the candidate, and of the success-probability model beside it, where there is one."""
     strategy, settings = request.strategy, request.settings
-    standing, trials = (
+    standing, earlier = (
         _standing(made.newest, events, request, run),
-        ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique()),
+        _earlier(settings.namespace, made.own_oos, run),
     )
-    found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
+    found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, *earlier)
     ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
         return ours, None
     standing = _standing(newest, events, request, run, second=True)
-    trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
+    earlier = _earlier(settings.namespace.second, oos, run)
+    found = Evidence(oos, newest, parity, made.success.bundle.recipe, *earlier)
     return ours, gates.decide_success(found, standing, strategy=strategy, settings=settings)
 
 
@@ -164,18 +166,20 @@ def _standing(
         return Incumbent(recipe, None, values, tier)
 
 
-def _remember(run: Run, made: Candidate, request: Request) -> None:
-    """Enter this attempt into the trial ledger, whatever was decided."""
-    namespace = request.settings.namespace
-    tiers = ((namespace, made.artefact, made.own_oos), (namespace.second, made.success, made.success_oos))
-    for tier, artefact, oos in tiers:
-        values = None if artefact is None else candidate.values_of(artefact)
-        if artefact is not None and oos is not None and values is not None:
-            parameters, symbols = (
-                {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model},
-                oos["symbol"].unique(),
-            )
-            ledger.record(tier, [ledger.Look(ledger.GATE, run.run_id, 0, parameters, values, symbols)])
+def _enter(run: Run, made: Candidate, request: Request) -> None:
+    """Enter this attempt and the models beside it into the ledger before it is judged, whatever becomes of the run."""
+    strategy, settings = request.strategy, request.settings
+    asked: dict[str, Any] = {"run_id": run.run_id, "quick": request.quick}
+    looks.enter_attempt(made.oos, strategy, settings, **asked)
+    if made.success_oos is not None:
+        looks.enter_attempt(made.success_oos, strategy, settings, task=strategy.success, **asked)
+
+
+def _earlier(namespace: Namespace, oos: pl.DataFrame, run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What earlier looks at the time and symbols of predictions earned, and their uplifts over the rule score."""
+    asked: dict[str, Any] = {"symbols": oos["symbol"].unique(), "without": run.run_id}
+    value, uplift = (ledger.on(namespace, oos["session"], of=of, **asked) for of in (Of.VALUE, Of.UPLIFT))
+    return value, uplift
 
 
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:

@@ -1,8 +1,8 @@
 """The chain over the ledger's entries: each has a digest of its content and of the entry before it.
 
 So an entry that was edited, deleted or moved is found, and a run that keeps the digest of the newest entry at its end
-(`Standing`) proves that the ledger it saw is still the beginning of this one. Entries of version 0.1 have no digest: the
-first one that has is made with a digest of all of them.
+(`Standing`) shows whether the ledger that it saw is still the beginning of this one. Entries of version 0.1 have no
+digest: the first one that has is made with a digest of all of them.
 """
 
 import json

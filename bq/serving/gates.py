@@ -55,7 +55,8 @@ class Evidence(NamedTuple):
     newest: pl.DataFrame  # the newest window as the artefact predicts it
     parity: Parity
     recipe: str  # digest of the way it was trained
-    trials: pl.DataFrame  # series of the ledger, see `ledger.on`
+    trials: pl.DataFrame  # what earlier looks earned, see `ledger.on`
+    uplifts: pl.DataFrame | None = None  # their uplifts over the rule score, see `ledger.Of`
 
 
 class Incumbent(NamedTuple):

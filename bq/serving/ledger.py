@@ -193,11 +193,12 @@ def _known(connection: sa.Connection, row: Mapping[str, Any]) -> bool:
     key = ("strategy", "name", "simulated", "tier", "kind", "study", "number")
     query = sa.select(looks).where(*(looks.c[name] == row[name] for name in key)).order_by(looks.c.id.desc()).limit(1)
     found = connection.execute(query).mappings().first()
-    return found is not None and chain.content(found) == chain.content(row)
+    return found is not None and chain.content(dict(found)) == chain.content(row)
 
 
-def _rows(connection: sa.Connection, *conditions: Any) -> list[sa.RowMapping]:
-    return list(connection.execute(sa.select(looks).where(*conditions).order_by(looks.c.id)).mappings())
+def _rows(connection: sa.Connection, *conditions: Any) -> list[dict[str, Any]]:
+    rows = connection.execute(sa.select(looks).where(*conditions).order_by(looks.c.id)).mappings()
+    return [dict(row) for row in rows]
 
 
 def _head(connection: sa.Connection) -> Standing | None:
@@ -306,8 +307,10 @@ def _nearest(series: pl.DataFrame, sessions: pl.Series) -> pl.Series | None:
     right = np.searchsorted(days, own).clip(max=len(days) - 1)
     left = (right - 1).clip(min=0)
     nearest = np.where(own - days[left] < days[right] - own, left, right)
-    values = inside.with_columns(place=pl.Series(nearest)).group_by("place").agg(
-        pl.when(pl.col("value").count() > 0).then(pl.col("value").sum())
+    values = (
+        inside.with_columns(place=pl.Series(nearest))
+        .group_by("place")
+        .agg(pl.when(pl.col("value").count() > 0).then(pl.col("value").sum()))
     )
     places = pl.DataFrame({"place": np.arange(len(days))})
     return places.join(values, on="place", how="left", maintain_order="left")["value"]

@@ -264,7 +264,7 @@ def _new_id(now: dt.datetime, namespace: Namespace, job: Job) -> str:
 @contextmanager
 def _marked(run: Run) -> Iterator[None]:
     """Processes started in here carry the run's folder and its memory target in their environment."""
-    marks = {leftovers.MARK: str(run.folder), MEMORY_TARGET: str(run.limits.target)}
+    marks = {names.MARK: str(run.folder), MEMORY_TARGET: str(run.limits.target)}
     os.environ.update(marks)
     try:
         yield

@@ -1,0 +1,96 @@
+"""Looks at out-of-sample results, made of predictions for the ledger: of a run, or of someone at a prompt."""
+
+from typing import Any
+
+import polars as pl
+
+from bq.core import files
+from bq.core.namespace import Namespace
+from bq.core.scalars import number_or_none
+from bq.core.section import Affects, part
+from bq.core.settings import Settings
+from bq.learning import metrics
+from bq.runs import folder
+from bq.serving import gates, ledger
+from bq.serving.candidate import recipe_digest
+from bq.serving.ledger import GATE, LOOK, Look
+from bq.strategies.contract import Strategy
+from bq.strategies.task import Task
+
+
+def enter(oos: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> None:
+    """Enter the models of a training into the ledger, before anyone sees what they earned.
+
+    oos : as of a Training. task : of the models, default the strategy's own. In a run they are looks of the run; by
+    hand the same training on the same events, looked at again, is one look.
+    """
+    namespace = _whose(strategy, settings, task)
+    study = folder.under_way_id() or _by_hand(oos, namespace, settings)
+    ledger.record(namespace, looks(oos, strategy, settings, study, task=task))
+
+
+def enter_attempt(
+    oos: pl.DataFrame, strategy: Strategy, settings: Settings, run_id: str, *, quick: bool, task: Task | None = None
+) -> None:
+    """Enter what a retrain asks the gate about, and the models shown beside it. quick : the gate deploys nothing."""
+    namespace = _whose(strategy, settings, task)
+    made = looks(oos, strategy, settings, run_id, task=task)
+    asked = made[0] if quick else made[0]._replace(kind=GATE)
+    ledger.record(namespace, [*made[1:], asked])
+
+
+def looks(
+    oos: pl.DataFrame, strategy: Strategy, settings: Settings, study: str, *, task: Task | None = None
+) -> list[Look]:
+    """One look for each model, the candidate first."""
+    learning = settings.learning
+    parts = {str(model): own for (model,), own in oos.group_by("model", maintain_order=True)}
+    found = []
+    for number, model in enumerate(sorted(parts, key=lambda name: name != learning.model)):
+        own = settings.model_copy(update={"learning": learning.model_copy(update={"model": model})})
+        series = _series(parts[model], strategy, settings, task)
+        shown = {name: number_or_none(series[name].mean()) for name in ledger.SERIES} | {"sessions": len(series)}
+        found.append(
+            Look(
+                kind=LOOK,
+                study=study,
+                number=number,
+                parameters={"recipe": recipe_digest(own), "model": model},
+                series=series,
+                symbols=parts[model]["symbol"].unique(),
+                recipe=recipe_digest(own),
+                events=events_digest(parts[model]),
+                shown=shown,
+            )
+        )
+    return found
+
+
+def _series(oos: pl.DataFrame, strategy: Strategy, settings: Settings, task: Task | None) -> pl.DataFrame:
+    """What one model's decisions earned in each session, the rule score's, and taking every event."""
+    pairs = metrics.versus(oos, strategy, settings).rename({"model": "value"})
+    if task is None:
+        return pairs.select("session", *ledger.SERIES)
+    own = gates.success_values(oos, task)
+    return own.join(pairs.drop("value"), on="session", how="left").select("session", *ledger.SERIES)
+
+
+def events_digest(events: pl.DataFrame) -> str:
+    """Digest of events and of what came of them, whatever their order: of their ids and outcomes."""
+    rows = events.select("event_id", "outcome").sort("event_id")
+    return files.digest([files.sha256("\x1f".join(rows["event_id"]).encode()), files.sha256(_bytes(rows["outcome"]))])
+
+
+def _bytes(values: pl.Series) -> bytes:
+    return values.cast(pl.Float64).to_numpy().tobytes()
+
+
+def _whose(strategy: Strategy, settings: Settings, task: Task | None) -> Namespace:
+    """The namespace of the tier that the task is learned for."""
+    return settings.namespace.second if task and task == strategy.success else settings.namespace
+
+
+def _by_hand(oos: pl.DataFrame, namespace: Namespace, settings: Settings) -> str:
+    """Name of what is looked at: it changes with the way of training, the events, and what decisions are worth."""
+    told: list[Any] = [str(namespace), oos["model"].unique().sort().to_list(), recipe_digest(settings)]
+    return f"by hand {files.digest([*told, events_digest(oos), part(settings, Affects.JUDGING)])}"
