@@ -14,7 +14,7 @@ from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace
 from bq.core.settings import Regimes, Settings
 from bq.learning import layers, walkforward
-from bq.learning.combinatorial import backtest_paths
+from bq.learning.combinatorial import backtest_paths, summary
 from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
 from bq.serving import decide, looks, out_of_sample, registry
@@ -172,7 +172,8 @@ def cross_validate(
     Returns
     -------
     DataFrame of shape (n_paths, 5): path, sessions, model, baseline, uplift, means over the sessions of the path. The
-    models also saw later events: the spread of the paths shows luck, it is no evidence that would deploy.
+    models also saw later events: the spread of the paths shows luck, it is no evidence that would deploy. It is a look,
+    as of `train`.
 
     Examples
     --------
@@ -183,7 +184,9 @@ def cross_validate(
     (['path', 'sessions', 'model', 'baseline', 'uplift'], 1)
     """
     events, strategy, settings = _of(events, settings)
-    return backtest_paths(events, strategy, settings, groups=groups, tested=tested)
+    paths = backtest_paths(events, strategy, settings, groups=groups, tested=tested)
+    looks.enter_paths(paths, strategy, settings)
+    return summary(paths, strategy, settings)
 
 
 def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training | None:
@@ -317,7 +320,7 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
 
 
 def tune(settings: Settings, run_dir: str = "") -> "Tuned":
-    """Search a strategy's own rules in memory, judged together with every trial kept before; nothing of it is kept.
+    """Search a strategy's own rules in memory, judged together with every trial before; its trials count as looks.
 
     run_dir : the folder of a `make tune`, whose results are read instead.
     Raises BadData where no trial is feasible or history is too short.

@@ -95,7 +95,7 @@ class Look(NamedTuple):
     symbols: Collection[str]  # traded
     recipe: str | None = None  # digest of the way of training
     events: str | None = None  # digest of the events
-    shown: dict[str, float | None] | None = None  # figures
+    shown: Mapping[str, float | None] | None = None  # figures
 
 
 class Held(NamedTuple):
@@ -210,6 +210,12 @@ def standing() -> Standing:
     """How far the chain goes."""
     with db.engine().connect() as connection:
         return _head(connection) or Standing(entries=0, digest="")
+
+
+def count() -> int:
+    """Entries, also those before the chain and those that later ones correct."""
+    with db.engine().connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(looks)).scalar_one()
 
 
 def faults() -> list[str]:

@@ -14,6 +14,7 @@ from bq.runs import folder
 from bq.serving import gates, ledger
 from bq.serving.candidate import recipe_digest
 from bq.serving.ledger import GATE, LOOK, Look
+from bq.serving.ready import Champion
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
 
@@ -39,6 +40,24 @@ def enter_attempt(
     ledger.record(namespace, [*made[1:], asked])
 
 
+def enter_paths(paths: pl.DataFrame, strategy: Strategy, settings: Settings) -> None:
+    """Enter a combinatorial cross-validation: the mean over its paths is one look. paths : with `path`."""
+    each = [_series(own, strategy, settings, None) for _, own in paths.group_by("path", maintain_order=True)]
+    series = pl.concat(each).group_by("session").agg(pl.col(ledger.SERIES).mean()).sort("session")
+    own = paths.filter(pl.col("path") == paths["path"][0])
+    study = _by_hand(own, settings.namespace, settings, "paths")
+    ledger.record(settings.namespace, [_look(study, 0, series, own, settings)])
+
+
+def enter_evaluation(said: pl.DataFrame, champion: Champion, strategy: Strategy, settings: Settings) -> None:
+    """Enter what a champion earned on the time that it was not trained on. said : its predictions."""
+    told = [str(settings.namespace), champion.model_id, events_digest(said), part(settings, Affects.JUDGING)]
+    study = f"evaluation {files.digest(told)}"
+    look = _look(study, 0, _series(said, strategy, settings, None), said, settings)
+    parameters = {"recipe": champion.bundle.recipe, "model": champion.bundle.model, "model_id": champion.model_id}
+    ledger.record(settings.namespace, [look._replace(parameters=parameters, recipe=champion.bundle.recipe)])
+
+
 def looks(
     oos: pl.DataFrame, strategy: Strategy, settings: Settings, study: str, *, task: Task | None = None
 ) -> list[Look]:
@@ -49,21 +68,25 @@ def looks(
     for number, model in enumerate(sorted(parts, key=lambda name: name != learning.model)):
         own = settings.model_copy(update={"learning": learning.model_copy(update={"model": model})})
         series = _series(parts[model], strategy, settings, task)
-        shown = {name: number_or_none(series[name].mean()) for name in ledger.SERIES} | {"sessions": len(series)}
-        found.append(
-            Look(
-                kind=LOOK,
-                study=study,
-                number=number,
-                parameters={"recipe": recipe_digest(own), "model": model},
-                series=series,
-                symbols=parts[model]["symbol"].unique(),
-                recipe=recipe_digest(own),
-                events=events_digest(parts[model]),
-                shown=shown,
-            )
-        )
+        found.append(_look(study, number, series, parts[model], own))
     return found
+
+
+def _look(study: str, number: int, series: pl.DataFrame, oos: pl.DataFrame, settings: Settings) -> Look:
+    """A look at one model's result. settings : with that model as the candidate."""
+    recipe = recipe_digest(settings)
+    shown = {name: number_or_none(series[name].mean()) for name in ledger.SERIES} | {"sessions": len(series)}
+    return Look(
+        kind=LOOK,
+        study=study,
+        number=number,
+        parameters={"recipe": recipe, "model": settings.learning.model},
+        series=series,
+        symbols=oos["symbol"].unique(),
+        recipe=recipe,
+        events=events_digest(oos),
+        shown=shown,
+    )
 
 
 def _series(oos: pl.DataFrame, strategy: Strategy, settings: Settings, task: Task | None) -> pl.DataFrame:
@@ -90,7 +113,7 @@ def _whose(strategy: Strategy, settings: Settings, task: Task | None) -> Namespa
     return settings.namespace.second if task and task == strategy.success else settings.namespace
 
 
-def _by_hand(oos: pl.DataFrame, namespace: Namespace, settings: Settings) -> str:
+def _by_hand(oos: pl.DataFrame, namespace: Namespace, settings: Settings, how: str = "") -> str:
     """Name of what is looked at: it changes with the way of training, the events, and what decisions are worth."""
-    told: list[Any] = [str(namespace), oos["model"].unique().sort().to_list(), recipe_digest(settings)]
+    told: list[Any] = [str(namespace), how, oos["model"].unique().sort().to_list(), recipe_digest(settings)]
     return f"by hand {files.digest([*told, events_digest(oos), part(settings, Affects.JUDGING)])}"

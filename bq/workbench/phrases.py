@@ -1,5 +1,6 @@
 """Numbers, counts and lists as a sentence has them."""
 
+import datetime as dt
 import math
 from collections.abc import Sequence
 
@@ -25,6 +26,15 @@ def counted(n: int, thing: str) -> str:
     ('1 event', '12,000 events')
     """
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def looked(looks: int, since: dt.datetime | None) -> str:
+    """How many looks at out-of-sample results a ledger holds, and the day of the first.
+
+    >>> looked(3, dt.datetime(2026, 11, 29, 8)), looked(0, None)
+    ('3 looks since 2026-11-29', 'no look yet')
+    """
+    return f"{counted(looks, 'look')} since {since:%Y-%m-%d}" if since else "no look yet"
 
 
 def listed(names: Sequence[object], *, nothing: str = "none") -> str:

@@ -11,6 +11,7 @@ from bq.runs.record import RunRecord
 from bq.runs.verdict import Part, Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import hangs
+from bq.workbench.phrases import looked
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -43,6 +44,8 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
         lines.extend(_line("hangs", text) for text in hangs.turns(found))
         lines.extend(_line("second tier", text) for text in found.second_tier[:1])
     lines.extend(_line("warning", warning) for warning in run.warnings[:4])
+    if run.ledger:
+        lines.append(_line("ledger", looked(run.ledger.looks, run.ledger.since)))
     seconds = sum(phase.seconds for phase in run.phases)
     peak = max((phase.peak_rss_mib for phase in run.phases), default=0)
     lines.append(_line("cost", f"{seconds:.0f} s · peak {peak / 1024:.1f} GiB"))
