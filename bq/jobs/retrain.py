@@ -27,6 +27,7 @@ from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.ledger import Of
 from bq.serving.registry import Artefact
 from bq.strategies import store
+from bq.strategies.component import Component, Kind
 from bq.strategies.events import weakest_source
 from bq.workbench import screen, tearsheet
 from bq.workbench.phrases import counted
@@ -43,7 +44,9 @@ def main(request: Request) -> None:
         run = Run(settings, job=Job.QUICK if request.quick else Job.RETRAIN)
         folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
     if run.repeats:
-        screen.show(screen.nothing_new(run.repeats, names.report(run.repeats["run_id"])))
+        last = run.repeats["run_id"]
+        rolled_back = registry.undone().get(last)
+        screen.show(screen.nothing_new(run.repeats, names.report(last), rolled_back=rolled_back))
     else:
         screen.show(screen.verdict(run.record, run.verdict, folder / names.REPORT))
 
@@ -129,13 +132,15 @@ def _judge(
     )
     found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, *earlier)
     ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
+    ours = _again(ours, found.recipe, standing, force=request.force)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
         return ours, None
     standing = _standing(newest, events, request, run, second=True)
     earlier = _earlier(settings.namespace.second, oos, run)
     found = Evidence(oos, newest, parity, made.success.bundle.recipe, *earlier)
-    return ours, gates.decide_success(found, standing, strategy=strategy, settings=settings)
+    theirs = gates.decide_success(found, standing, strategy=strategy, settings=settings)
+    return ours, _again(theirs, found.recipe, standing, force=request.force)
 
 
 def _standing(
@@ -149,7 +154,7 @@ def _standing(
     namespace = namespace.second if second else namespace
     tier, name = namespace.tier, verdict_text.AGAINST[namespace.tier]
     try:
-        artefact = registry.champion(namespace)
+        artefact, undone = _to_beat(namespace, run)
         if artefact is None:
             return None
         ready.belongs(artefact, strategy, namespace)
@@ -157,13 +162,38 @@ def _standing(
         run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
         return None
     recipe, values = candidate.incumbent_recipe(artefact, strategy), candidate.values_of(artefact)
+    known = Incumbent(recipe, None, values, tier, undone)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
         model = ready.ready(artefact, strategy, namespace)
-        return Incumbent(recipe, decide.predict(model, window, strategy), values, tier)
+        return known._replace(newest=decide.predict(model, window, strategy))
     except BadData as error:  # of another schema, say: its recipe can still be compared
         run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
-        return Incumbent(recipe, None, values, tier)
+        return known
+
+
+def _to_beat(namespace: Namespace, run: Run) -> tuple[Artefact | None, dt.datetime | None]:
+    """The model that a candidate must beat, and when it was rolled back: the newest deployment, else what decides."""
+    undone = registry.rolled_back(namespace)
+    if undone is None:
+        return registry.champion(namespace), None
+    told = f"{undone.model_id}, deployed then rolled back {undone.at_utc:%Y-%m-%d %H:%M} UTC"
+    try:
+        artefact = registry.load(registry.folder(namespace, undone.model_id))
+    except BadData as error:
+        run.record.warnings.append(f"{told}, would have to be beaten, but cannot be read: {error}")
+        return registry.champion(namespace), None
+    run.record.warnings.append(f"{told}, must still be beaten")
+    return artefact, undone.at_utc
+
+
+def _again(found: Verdict, candidate_recipe: str, standing: Incumbent | None, *, force: bool) -> Verdict:
+    """The verdict with what is asked of the way of training that was rolled back: to be wanted again, by FORCE=1."""
+    if standing is None or standing.rolled_back is None or standing.recipe != candidate_recipe:
+        return found
+    more = {"rolled_back": standing.rolled_back.isoformat()}
+    asked = Component.asked(Kind.ROLLED_BACK, force, against=standing.tier, more=more)
+    return found._replace(deploy=found.deploy and force, components=[*found.components, asked])
 
 
 def _enter(run: Run, made: Candidate, request: Request) -> None:

@@ -15,7 +15,7 @@ from bq.serving import ready, registry
 from bq.strategies import event_set
 from bq.strategies.events import matured
 from bq.workbench import screen
-from bq.workbench.phrases import counted, looked
+from bq.workbench.phrases import counted, looked, undone
 
 RUNS = 5
 SYMBOLS = 8  # named
@@ -102,7 +102,9 @@ def _by_symbol(events: pl.DataFrame) -> str:
 
 
 def _runs(made: list[runs.Run]) -> list[str]:
-    shown = [(run.record.run_id, f"{run.record.status:<9}", run.record.headline) for run in made[:RUNS]]
+    rolled_back = registry.undone()
+    records = [run.record for run in made[:RUNS]]
+    shown = [(one.run_id, f"{undone(one.status, rolled_back.get(one.run_id)):<9}", one.headline) for one in records]
     lines = [f"run         {'  '.join(parts)}" for parts in shown]
     more = len(made) - RUNS
     return [*lines, *([f"            and {more} more: make history"] if more > 0 else [])] or ["run         none yet"]

@@ -7,6 +7,7 @@ sessions, against the model that it would replace: the window is too short to ju
 has shown already.
 """
 
+import datetime as dt
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,6 +67,12 @@ class Incumbent(NamedTuple):
     newest: pl.DataFrame | None  # the newest window as it predicts it; None where it cannot
     values: pl.DataFrame | None  # out-of-sample result of its recipe: session, value; None where not known
     tier: Tier = Tier.CHAMPION
+    rolled_back: dt.datetime | None = None  # when; it is still what must be beaten
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a component says of it."""
+        return {} if self.rolled_back is None else {"rolled_back": self.rolled_back.isoformat()}
 
 
 def decide(
@@ -185,6 +192,7 @@ def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, incumbent: Incumbent, setti
     both = ours.join(theirs, on="session", suffix="_champion").sort("session")
     difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
     beside: dict[str, Any] = {"baseline": both["value_champion"].mean(), "against": incumbent.tier}
+    beside["more"] = incumbent.told
     if not difference.n:
         return Component.asked(Kind.CHANGED_RECIPE, None, sessions=0, **beside)
     return bounds.bound(Kind.CHANGED_RECIPE, difference, settings.gate.margin, settings.gate, both, **beside)
@@ -249,8 +257,10 @@ def artefact(newest: pl.DataFrame, incumbent: Incumbent | None, settings: Settin
     ours, difference = blocks(newest, settings, ranks["session"]).means(ranks.select("ours", "uplift").to_numpy())
     kind, gate = Kind.ARTEFACT, settings.gate
     window: dict[str, Any] = {"first": newest["session"].min(), "last": newest["session"].max(), "against": against}
+    told = {} if incumbent is None or against == Tier.RULE else incumbent.told
     if incumbent is not None and not changed and gate.same_recipe == "superior":
-        return bounds.bound(kind, difference, 0.0, gate, newest, more={"difference": True}, **window)
+        return bounds.bound(kind, difference, 0.0, gate, newest, more={"difference": True} | told, **window)
+    window["more"] = told
     if math.isnan(ours.mean):
         return Component.asked(kind, None, sessions=0, **window)
     replaced = number(ranks["theirs"].mean())

@@ -26,9 +26,21 @@ def headline(found: Verdict) -> str:
         failed = [f"{'inconclusive' if c.holds is None else 'not proven'}: {part(c).name}" for c in found.failed]
         return "; ".join(failed[:NAMED]) + (f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
     changed, artefact = found.part(Kind.CHANGED_RECIPE), found.part(Kind.ARTEFACT)
-    recipe = f", better than the {AGAINST[changed.against]}'s recipe" if changed and changed.against else ""
-    window = AGAINST[artefact.against or Tier.RULE] if artefact else AGAINST[Tier.RULE]
-    return f"{EARNED[found.tier]} out of sample{recipe}, and not worse than the {window} on the newest window"
+    recipe = f", better than the {_whom(changed)}'s recipe" if changed and changed.against else ""
+    window = _whom(artefact) if artefact else AGAINST[Tier.RULE]
+    undone = found.part(Kind.ROLLED_BACK)
+    again = f"; deployed again by FORCE=1 after its rollback of {_day(undone)}" if undone else ""
+    return f"{EARNED[found.tier]} out of sample{recipe}, and not worse than the {window} on the newest window{again}"
+
+
+def _whom(component: Component) -> str:
+    """What a candidate was compared with."""
+    tier = component.against or Tier.RULE
+    return f"rolled-back {tier.label}" if "rolled_back" in component.more else AGAINST[tier]
+
+
+def _day(component: Component) -> str:
+    return str(component.more["rolled_back"])[:10]
 
 
 def part(component: Component) -> Part:
@@ -125,12 +137,17 @@ def _net_of_trades(c: Component) -> Text:
 
 
 def _changed_recipe(c: Component) -> Text:
-    whose = AGAINST[c.against or Tier.CHAMPION]
+    whose = _whom(c)
     name = f"uplift over the {whose}'s recipe"
     if not c.sessions:
         statement = f"this recipe and the {whose}'s have no out-of-sample session in common"
         return name, statement, "common out-of-sample sessions, or a rollback to the rule score"
     return name, _bound(c, f", changed recipe; {whose}'s recipe {_number(c.baseline)}"), _bound_needed(c)
+
+
+def _rolled_back(c: Component) -> Text:
+    statement = f"this way of training was deployed, then rolled back {_day(c)}; FORCE=1 deploys it again"
+    return f"not the rolled-back {(c.against or Tier.CHAMPION).label} again", statement, "FORCE=1, or a better recipe"
 
 
 def _drawdown(c: Component) -> Text:
@@ -154,7 +171,7 @@ def _deflated_sharpe(c: Component) -> Text:
 
 
 def _artefact(c: Component) -> Text:
-    against, window = AGAINST[c.against or Tier.RULE], f"{c.first} to {c.last}"
+    against, window = _whom(c), f"{c.first} to {c.last}"
     name = f"newest window against the {against}"
     if "difference" in c.more:
         needed = f"{_bound_needed(c)} (the window is `learning.newest_days`)"
@@ -263,6 +280,7 @@ TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.NET: _net,
     Kind.NET_OF_TRADES: _net_of_trades,
     Kind.CHANGED_RECIPE: _changed_recipe,
+    Kind.ROLLED_BACK: _rolled_back,
     Kind.DRAWDOWN: _drawdown,
     Kind.DEFLATED_SHARPE: _deflated_sharpe,
     Kind.ARTEFACT: _artefact,

@@ -37,6 +37,15 @@ def looked(looks: int, since: dt.datetime | None) -> str:
     return f"{counted(looks, 'look')} since {since:%Y-%m-%d}" if since else "no look yet"
 
 
+def undone(status: str, at_utc: dt.datetime | None) -> str:
+    """The status of a run, also where what it deployed was rolled back later.
+
+    >>> undone("deployed", dt.datetime(2026, 11, 29, 8, 5)), undone("kept", None)
+    ('deployed then, rolled back 2026-11-29 08:05 UTC', 'kept')
+    """
+    return f"{status} then, rolled back {at_utc:%Y-%m-%d %H:%M} UTC" if at_utc else status
+
+
 def listed(names: Sequence[object], *, nothing: str = "none") -> str:
     """Names as a sentence has them.
 

@@ -1,5 +1,6 @@
 """What a job says at its end: one screen, nothing to scroll."""
 
+import datetime as dt
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from bq.runs.record import RunRecord
 from bq.runs.verdict import Part, Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import hangs
-from bq.workbench.phrases import looked
+from bq.workbench.phrases import looked, undone
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -58,13 +59,15 @@ def component(part: Part) -> str:
     return f"{part.mark:<14}{part.name}: {part.statement}"
 
 
-def nothing_new(attempt: dict[str, Any], report: Path) -> str:
-    """Data, parameters and code are those of the last attempt."""
+def nothing_new(attempt: dict[str, Any], report: Path, *, rolled_back: dt.datetime | None) -> str:
+    """Data, parameters and code are those of the last attempt. rolled_back : when what it deployed was."""
+    later = [_line("", undone(attempt["decision"], rolled_back))] if rolled_back else []
     return "\n".join(
         [
             f"{BOLD}{attempt['namespace']}: nothing is new since {attempt['run_id']}{PLAIN}",
             _line("", "data, parameters and code are the same"),
             _line("verdict", attempt["verdict"]["headline"]),
+            *later,
             _line("report", shown(report)),
             _line("", "FORCE=1 runs it anyway"),
         ]

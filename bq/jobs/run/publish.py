@@ -53,4 +53,5 @@ def tell(event: notify.Event, record: RunRecord) -> None:
 def write_index() -> None:
     """Rebuild outputs/index.html."""
     standing = {namespace: registry.pointer_or_none(namespace) for namespace in registry.namespaces()}
-    dashboard.write_index([(str(namespace), found) for namespace, found in standing.items() if found])
+    champions = [(str(namespace), found) for namespace, found in standing.items() if found]
+    dashboard.write_index(champions, registry.undone())
