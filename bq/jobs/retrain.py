@@ -21,7 +21,7 @@ from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
-from bq.serving import candidate, contributors, decide, gates, ledger, looks, ready, registry, verdict_text
+from bq.serving import candidate, comparable, contributors, decide, gates, ledger, looks, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.ledger import Of
@@ -127,24 +127,25 @@ def _judge(
     """What the gate says of the candidate, and of the success-probability model beside it, where there is one."""
     strategy, settings = request.strategy, request.settings
     standing, earlier = (
-        _standing(made.newest, events, request, run),
+        _standing(made.own_oos, made.newest, events, request, run),
         _earlier(settings.namespace, made.own_oos, run),
     )
-    found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, *earlier)
+    recipe = comparable.way(settings)
+    found = Evidence(made.own_oos, made.newest, made.parity, recipe, *earlier)
     ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
-    ours = _again(ours, found.recipe, standing, force=request.force)
+    ours = _again(ours, recipe, standing, force=request.force)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
         return ours, None
-    standing = _standing(newest, events, request, run, second=True)
+    standing = _standing(oos, newest, events, request, run, second=True)
     earlier = _earlier(settings.namespace.second, oos, run)
-    found = Evidence(oos, newest, parity, made.success.bundle.recipe, *earlier)
+    found = Evidence(oos, newest, parity, recipe, *earlier)
     theirs = gates.decide_success(found, standing, strategy=strategy, settings=settings)
-    return ours, _again(theirs, found.recipe, standing, force=request.force)
+    return ours, _again(theirs, recipe, standing, force=request.force)
 
 
 def _standing(
-    newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
+    oos: pl.DataFrame, newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
 ) -> Incumbent | None:
     """The champion, or the second tier's, as the gate asks it; None where there is none, or it is damaged.
 
@@ -161,7 +162,13 @@ def _standing(
     except BadData as error:
         run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
         return None
-    recipe, values = candidate.incumbent_recipe(artefact, strategy), candidate.values_of(artefact)
+    recipe, values = comparable.incumbent_way(artefact, strategy, request.settings), None
+    if recipe != comparable.way(request.settings):
+        asked: dict[str, Any] = {"strategy": strategy, "settings": request.settings}
+        values, told = comparable.incumbent_values(
+            artefact, oos, events, task=strategy.success if second else None, **asked
+        )
+        run.record.warnings += [f"the {name}'s recipe: {told}"] if told else []
     known = Incumbent(recipe, None, values, tier, undone)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
@@ -187,9 +194,9 @@ def _to_beat(namespace: Namespace, run: Run) -> tuple[Artefact | None, dt.dateti
     return artefact, undone.at_utc
 
 
-def _again(found: Verdict, candidate_recipe: str, standing: Incumbent | None, *, force: bool) -> Verdict:
+def _again(found: Verdict, recipe: str, standing: Incumbent | None, *, force: bool) -> Verdict:
     """The verdict with what is asked of the way of training that was rolled back: to be wanted again, by FORCE=1."""
-    if standing is None or standing.rolled_back is None or standing.recipe != candidate_recipe:
+    if standing is None or standing.rolled_back is None or standing.recipe != recipe:
         return found
     more = {"rolled_back": standing.rolled_back.isoformat()}
     asked = Component.asked(Kind.ROLLED_BACK, force, against=standing.tier, more=more)

@@ -12,6 +12,7 @@ from bq.core.settings import Settings
 from bq.learning import metrics
 from bq.runs import folder
 from bq.serving import gates, ledger
+from bq.serving.basis import events_digest
 from bq.serving.candidate import recipe_digest
 from bq.serving.ledger import GATE, LOOK, Look
 from bq.serving.ready import Champion
@@ -94,18 +95,8 @@ def _series(oos: pl.DataFrame, strategy: Strategy, settings: Settings, task: Tas
     pairs = metrics.versus(oos, strategy, settings).rename({"model": "value"})
     if task is None:
         return pairs.select("session", *ledger.SERIES)
-    own = gates.success_values(oos, task)
+    own = gates.success_values(oos, task, settings)
     return own.join(pairs.drop("value"), on="session", how="left").select("session", *ledger.SERIES)
-
-
-def events_digest(events: pl.DataFrame) -> str:
-    """Digest of events and of what came of them, whatever their order: of their ids and outcomes."""
-    rows = events.select("event_id", "outcome").sort("event_id")
-    return files.digest([files.sha256("\x1f".join(rows["event_id"]).encode()), files.sha256(_bytes(rows["outcome"]))])
-
-
-def _bytes(values: pl.Series) -> bytes:
-    return values.cast(pl.Float64).to_numpy().tobytes()
 
 
 def _whose(strategy: Strategy, settings: Settings, task: Task | None) -> Namespace:

@@ -140,8 +140,8 @@ def _changed_recipe(c: Component) -> Text:
     whose = _whom(c)
     name = f"uplift over the {whose}'s recipe"
     if not c.sessions:
-        statement = f"this recipe and the {whose}'s have no out-of-sample session in common"
-        return name, statement, "common out-of-sample sessions, or a rollback to the rule score"
+        statement = f"no out-of-sample session on which this recipe and the {whose}'s decided on the same events"
+        return name, statement, "a way of training of the champion that can be walked forward on these events"
     return name, _bound(c, f", changed recipe; {whose}'s recipe {_number(c.baseline)}"), _bound_needed(c)
 
 

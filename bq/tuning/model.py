@@ -17,8 +17,8 @@ from bq.core.settings import Settings
 from bq.learning import layers, metrics, splits, walkforward
 from bq.learning.layers import STACK
 from bq.serving import gates, ledger
+from bq.serving.basis import events_digest
 from bq.serving.candidate import recipe_digest
-from bq.serving.looks import events_digest
 from bq.stats.bootstrap import Interval
 from bq.strategies import event_set
 from bq.strategies.contract import Strategy
