@@ -9,6 +9,7 @@ from bq.core import files, paths
 from bq.core.namespace import Namespace, Tier
 from bq.jobs import missing
 from bq.jobs.request import Request
+from bq.market.rules import shown
 from bq.runs import Run
 from bq.runs.record import Job
 from bq.serving import ledger
@@ -39,7 +40,7 @@ def main(request: Request) -> None:
     strategy = request.strategy.name if os.environ.get("STRATEGY", "").strip() else None
     found = table(strategy=strategy, run_id=request.run_id)
     target = paths.outputs() / "ledger.csv"
-    files.write_text(target, found.write_csv())
+    files.write_text(target, found.with_columns(shown(pl.col(pl.String))).write_csv())
     lines = [_line(row) for row in found.head(SHOWN_LINES).iter_rows(named=True)]
     if (more := len(found) - SHOWN_LINES) > 0:
         lines.append(f"… and {more:,} more")
@@ -70,13 +71,13 @@ def _row(look: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    shown = "figures not recorded" if row["value"] is None else f"{row['value']:+.4f} a session"
+    earned = "figures not recorded" if row["value"] is None else f"{row['value']:+.4f} a session"
     beside = "" if row["baseline"] is None else f", rule score {row['baseline']:+.4f}"
     over = "" if row["sessions"] is None else f", {counted(row['sessions'], 'session')}"
     model = f"{row['model']}  " if row["model"] else ""
     return (
         f"{row['at_utc']:%Y-%m-%d %H:%M}  {row['namespace']:<20}  {row['kind']:<8}  {row['study']}  "
-        f"{model}{shown}{beside}{over}{'' if row['chained'] else '  (before the chain)'}"
+        f"{model}{earned}{beside}{over}{'' if row['chained'] else '  (before the chain)'}"
     )
 
 

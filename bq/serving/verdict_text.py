@@ -146,8 +146,8 @@ def _changed_recipe(c: Component) -> Text:
 
 
 def _rolled_back(c: Component) -> Text:
-    statement = f"this way of training was deployed, then rolled back {_day(c)}; FORCE=1 deploys it again"
-    return f"not the rolled-back {(c.against or Tier.CHAMPION).label} again", statement, "FORCE=1, or a better recipe"
+    statement = f"its way of training was deployed, then rolled back {_day(c)}; FORCE=1 says that it is wanted again"
+    return f"rolled-back {(c.against or Tier.CHAMPION).label} wanted again", statement, "FORCE=1, or a better recipe"
 
 
 def _drawdown(c: Component) -> Text:

@@ -1,5 +1,6 @@
 """Every look is entered before it is shown, whatever becomes of the run; what was rolled back must still be beaten."""
 
+import datetime as dt
 import json
 
 import polars as pl
@@ -11,7 +12,7 @@ from bq.core import db, params, paths
 from bq.core.errors import BadData
 from bq.core.namespace import Tier
 from bq.core.settings import Gate, Learning, Market, Simulation
-from bq.jobs import history, housekeeping, presentation, request, retrain, status
+from bq.jobs import evaluate, history, housekeeping, presentation, request, retrain, status
 from bq.jobs import ledger as listing
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Cancelled
@@ -213,6 +214,19 @@ def test_a_home_with_another_database_is_said(go, home):
         go(housekeeping.verify)
 
 
+def test_an_evaluation_of_the_champion_is_a_look(go, verdict):
+    verdict(DEPLOYS)
+    earlier = settings().model_copy(
+        update={"market": settings().market.model_copy(update={"end": dt.date(2013, 3, 1)})}
+    )
+    go(retrain.main, earlier)
+    for _ in range(2):
+        go(evaluate.main)
+    (look,) = [row for row in ledger.listed() if row["study"].startswith("evaluation ")]
+    assert look["parameters"]["model_id"] == registry.pointer(NAMESPACE).model_id
+    assert look["recipe"] == registry.champion(NAMESPACE).bundle.recipe and look["shown"]["sessions"] > 0
+
+
 # ---- what was rolled back
 
 
@@ -228,7 +242,7 @@ def rolled_back(go, verdict) -> str:
 
 def test_the_same_way_of_training_is_deployed_again_by_force_alone(go, rolled_back):
     said = go(retrain.main, settings().model_copy(update={"gate": settings().gate.model_copy(update={"alpha": 0.02})}))
-    assert "not the rolled-back champion again" in said and "FORCE=1" in said
+    assert "not proven: rolled-back champion wanted again" in said and "FORCE=1" in said
     assert runs.every()[0].record.status == "kept" and registry.pointer(NAMESPACE) is None
     said = go(retrain.main, FORCE=1)
     assert runs.every()[0].record.status == "deployed"

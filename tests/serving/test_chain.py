@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -118,6 +119,22 @@ def test_entries_of_0_1_are_before_the_chain_and_bound_by_the_first_in_it(home):
     with sqlite3.connect(file) as connection:
         connection.execute("delete from looks where id = 1")
     assert any("entries before the chain" in sentence for sentence in ledger.faults())
+
+
+def add_side_by_side() -> None:
+    """Four writers at once, two looks each."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: ledger.record(TOY, [look(2 * n), look(2 * n + 1)]), range(4)))
+
+
+def test_writers_side_by_side_make_one_chain(home):
+    add_side_by_side()
+    assert ledger.faults() == [] and ledger.standing().entries == 8
+
+
+def test_in_postgresql_writers_side_by_side_make_one_chain(home, database):
+    add_side_by_side()
+    assert ledger.faults() == [] and ledger.standing().entries == 8
 
 
 def test_in_postgresql_the_chain_holds_and_a_deleted_entry_is_said(home, database):
