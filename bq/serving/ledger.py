@@ -287,13 +287,14 @@ def on(
     whole, asked = pl.DataFrame({"session": sessions.unique().sort()}), set(symbols)
     with db.engine().connect() as connection:
         rows = _rows(connection, *(looks.c[name] == value for name, value in like.items()))
+    columns = []
     for row in _latest(rows):
         known = row["symbols"] is None or not asked.isdisjoint(row["symbols"])
         if known and row["study"] != without:
             values = _nearest(_series(row, of), whole["session"])
             if values is not None:
-                whole = whole.with_columns(values.alias(f"{row['kind']}/{row['study']}/{row['number']}"))
-    return whole
+                columns.append(values.alias(f"{row['kind']}/{row['study']}/{row['number']}"))
+    return whole.with_columns(columns)
 
 
 def _series(row: Mapping[str, Any], of: Of) -> pl.DataFrame:
@@ -310,16 +311,13 @@ def _nearest(series: pl.DataFrame, sessions: pl.Series) -> pl.Series | None:
     if inside.is_empty():
         return None
     days, own = (found.to_physical().to_numpy() for found in (sessions, inside["session"]))
-    right = np.searchsorted(days, own).clip(max=len(days) - 1)
+    right = np.searchsorted(days, own)
     left = (right - 1).clip(min=0)
     nearest = np.where(own - days[left] < days[right] - own, left, right)
-    values = (
-        inside.with_columns(place=pl.Series(nearest))
-        .group_by("place")
-        .agg(pl.when(pl.col("value").count() > 0).then(pl.col("value").sum()))
-    )
-    places = pl.DataFrame({"place": np.arange(len(days))})
-    return places.join(values, on="place", how="left", maintain_order="left")["value"]
+    values = inside["value"].to_numpy()
+    known, n = np.isfinite(values), len(days)
+    counts, sums = (np.bincount(nearest[known], weights=of, minlength=n) for of in (None, values[known]))
+    return pl.Series(np.where(counts > 0, sums, np.nan)).fill_nan(None)
 
 
 def deflate(own: pl.DataFrame, trials: pl.DataFrame, *, least: float) -> Deflated:

@@ -38,7 +38,8 @@ def filled(home: Path) -> None:
 
 def change(statement: str) -> None:
     with db.engine().begin() as connection:
-        connection.execute(sa.text(statement))
+        for one in statement.split("; "):
+            connection.execute(sa.text(one))
 
 
 def test_a_ledger_that_was_only_added_to_has_no_fault_and_every_entry_a_digest(home):
@@ -82,7 +83,9 @@ EDITS = {
     "the market": "update looks set simulated = 1 where id = 3",
     "the digest": "update looks set digest = 'ff' where id = 3",
     "no digest any more": "update looks set digest = null where id = 3",
-    "the order": "update looks set id = case id when 3 then 104 when 4 then 3 else id end",
+    "the order": "update looks set id = 100 where id = 3; update looks set id = 3 where id = 4; "
+    "update looks set id = 4 where id = 100",
+    "gone, the head put right": "delete from looks where id = 3; update chain_head set entries = entries - 1",
     "the head": "update chain_head set entries = 4",
     "the head's digest": "update chain_head set digest = 'ff'",
     "no head": "delete from chain_head",
