@@ -11,7 +11,7 @@ from bq import runs, strategies, surface
 from bq.core import db, params, paths
 from bq.core.errors import BadData
 from bq.core.namespace import Tier
-from bq.core.settings import Gate, Learning, Market, Simulation
+from bq.core.settings import Gate, Learning, Market, Policy, Simulation
 from bq.jobs import evaluate, history, housekeeping, presentation, request, retrain, status
 from bq.jobs import ledger as listing
 from bq.jobs.run import protocol
@@ -31,8 +31,8 @@ DEPLOYS, KEEPS = Verdict(True, Tier.CHAMPION, []), Verdict(False, Tier.CHAMPION,
 def settings(**learning) -> ReversalSettings:
     small = {"features": "reversal_v1", "model": "elastic_net", "folds": 2, "test_days": 200, "newest_days": 90}
     simulated = Market(source="simulated", simulation=Simulation(symbols=4, sessions=900))
-    gate = Gate(top_k=2, draws=1000, min_oos_days=90, min_events=50, min_deflated_probability=0.95)
-    return ReversalSettings(market=simulated, learning=Learning(**small | learning), gate=gate)
+    gate = Gate(draws=1000, min_oos_days=90, min_events=50, min_deflated_probability=0.95)
+    return ReversalSettings(market=simulated, learning=Learning(**small | learning), gate=gate, policy=Policy(k=2))
 
 
 NAMESPACE = settings().namespace

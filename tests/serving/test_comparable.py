@@ -66,15 +66,15 @@ OTHERS = {
     "other costs": (cheaper, {}),
     "other symbols": (fewer, {}),
     "other events": (lambda events: toy_events(seed=3), {}),
-    "another policy": (lambda events: events, {"top_k": 2}),
+    "another policy": (lambda events: events, {"k": 2}),
 }
 
 
-@pytest.mark.parametrize(("changed", "gate"), OTHERS.values(), ids=OTHERS)
-def test_on_another_basis_the_incumbents_way_of_training_is_walked_forward_again(incumbent, events, changed, gate):
+@pytest.mark.parametrize(("changed", "policy"), OTHERS.values(), ids=OTHERS)
+def test_on_another_basis_the_incumbents_way_of_training_is_walked_forward_again(incumbent, events, changed, policy):
     others = changed(events)
-    found = asked(incumbent, others, toy_settings(learning={"half_life_days": 300.0}, gate=gate))
-    assert_frame_equal(found.values, fresh(others, toy_settings(gate=gate)))
+    found = asked(incumbent, others, toy_settings(learning={"half_life_days": 300.0}, policy=policy))
+    assert_frame_equal(found.values, fresh(others, toy_settings(policy=policy)))
     assert not found.values.equals(candidate.values_of(incumbent))
     assert "walked forward again" in found.told
 
@@ -95,7 +95,7 @@ def test_costs_that_are_not_paid_beat_no_recipe(incumbent, events):
         name: gates._changed(oos, pairs, standing, CHANGED).value
         for name, standing in {"card": by_card, "same": by_card._replace(values=unpaid.values)}.items()
     }
-    assert mean["card"] - mean["same"] == pytest.approx(CHEAPER, abs=0.02)
+    assert CHEAPER / 2 < mean["card"] - mean["same"] < CHEAPER, "of more than half of the slots of a session"
     assert abs(mean["same"]) < CHEAPER / 2
 
 
@@ -145,4 +145,4 @@ def test_the_second_tier_is_walked_forward_for_its_own_task(training, success, e
     oos = walkforward.train(others, TOY, CHANGED, task=SUCCESS).oos
     found = comparable.incumbent_values(second, oos, others, strategy=TOY, settings=CHANGED, task=SUCCESS)
     own = walkforward.train(others, TOY, toy_settings(), task=SUCCESS).oos
-    assert_frame_equal(found.values, gates.success_values(own, SUCCESS))
+    assert_frame_equal(found.values, gates.success_values(own, SUCCESS, CHANGED))

@@ -53,7 +53,7 @@ def test_the_second_tier_is_judged_by_its_own_looks(home, training, success):
     assert (first["tier"], second["tier"]) == (1, 2)
     seen = ledger.on(NAMESPACE.second, success.oos["session"], success.oos["symbol"].unique())
     assert len(seen.columns) == 2
-    expected = gates.success_values(success.oos, SUCCESS)["value"]
+    expected = gates.success_values(success.oos, SUCCESS, SETTINGS)["value"]
     assert seen[seen.columns[1]].equals(expected.rename(seen.columns[1]), null_equal=True)
 
 
