@@ -109,7 +109,7 @@ def test_without_room_for_the_copy_nothing_is_changed(file, monkeypatch):
     db.engine()
 
 
-@pytest.mark.parametrize("revision", ["0003", "a1b2c3"], ids=["newer", "of-another-program"])
+@pytest.mark.parametrize("revision", [f"{int(db.HEAD) + 1:04d}", "a1b2c3"], ids=["newer", "of-another-program"])
 def test_a_database_of_an_unknown_schema_is_refused_and_stays_as_it_is(home, revision):
     db.engine().dispose()
     file = home / "data" / "bq.db"
