@@ -3,7 +3,8 @@
 
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
-VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE
+VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
+  FAMILY STRENGTH MARKETS FROM_FILE
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -96,7 +97,9 @@ bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUIC
 	@$(VENV)/bin/python -m tests.bench
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
-calibrate: $(READY) ## the full form of every statistical claim (long; the tests hold small forms)
+calibrate: $(READY) ## how often the pipeline deploys on markets without and with a signal (hours; QUICK=1: minutes)
+	@$(BQ) calibrate
+claims: $(READY) ## the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
 	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py
@@ -108,4 +111,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect evaluate explore train stack report scan explain status history ledger diff verify backup restore rollback params check-data tune lab bench test calibrate crash lint lock clean
+.PHONY: help retrain collect evaluate explore train stack report scan explain status history ledger diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean

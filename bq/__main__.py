@@ -14,10 +14,11 @@ import sys
 from collections.abc import Callable
 
 from bq.core import files, log, signals
-from bq.core.errors import BQError, did_you_mean
+from bq.core.errors import BadParameters, BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "backup": ("backup", "backup"),
+    "calibrate": ("calibrate", "main"),
     "check-data": ("housekeeping", "check_data"),
     "collect": ("collect", "main"),
     "diff": ("diff", "main"),
@@ -56,6 +57,11 @@ def _run(target: str) -> None:
     from bq.jobs import request
 
     asked = request.read()
+    if asked.from_file is not None and target != "collect":
+        raise BadParameters(
+            f"FROM_FILE must be given to `make collect` alone, but was to {target}: other targets use what was "
+            'collected, by SET="market.source=labelled" or a line `source: labelled` in the parameter file.'
+        )
     getattr(importlib.import_module(f"bq.jobs.{module}"), function)(asked)
 
 

@@ -389,10 +389,10 @@ def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection
     if run_dir and (handed := store.received(Path(run_dir))):
         return handed
     settings = params(settings) if isinstance(settings, str) else settings
-    return store.collect(strategies.get(settings.strategy), settings, market.load(settings.market))
+    return store.collect(strategies.of(settings), settings, store.market_data(settings))
 
 
 def _of(events: pl.DataFrame, settings: Settings | None) -> tuple[pl.DataFrame, Strategy, Settings]:
     """The events in order, none twice, their strategy, and its settings."""
-    name = events["strategy"][0]
-    return in_order(events), strategies.get(name), settings or params(name)
+    settings = settings or params(events["strategy"][0])
+    return in_order(events), strategies.of(settings), settings

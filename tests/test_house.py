@@ -25,6 +25,7 @@ FLOORS = [
     "learning",
     "runs",
     "serving",
+    "audit",
     "monitoring",
     "tuning",
     "workbench",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bq.core.errors import TemporalOverlap
+from bq.core.errors import BadParameters, TemporalOverlap
 from bq.core.namespace import NAME, Namespace
 from bq.core.section import Affects, BelongsTo, Section, affected, renamed, section_of
 
@@ -22,8 +22,8 @@ Weights = Annotated[list[float], Field(min_length=1)]
 class Simulation(Section):
     """A simulated market, for source: simulated; see parameters/simulated/."""
 
-    kind: Literal["pinned", "strata", "breakouts", "panel"] = Field(
-        default="pinned", description="which signal is planted"
+    kind: Literal["pinned", "strata", "breakouts", "panel", "panel_trends", "martingale", "clustered"] = Field(
+        default="pinned", description="which law: with a signal planted, or martingale, clustered: without any"
     )
     symbols: int = Field(ge=1, le=1000, description="number of symbols")
     sessions: int = Field(ge=600, description="number of sessions; 252 are a year")
@@ -34,7 +34,7 @@ class Simulation(Section):
         description="kind pinned: share of time that a price is pinned, the planted signal; 0: no signal",
     )
     oracle_ic: float = Field(
-        default=0.0, ge=0, le=0.3, description="kind panel: rank IC of a perfect forecast; 0: no signal"
+        default=0.0, ge=0, le=0.3, description="kinds panel, panel_trends: rank IC of a perfect forecast; 0: no signal"
     )
     edge: float = Field(
         default=0.0,
@@ -42,19 +42,48 @@ class Simulation(Section):
         le=1,
         description="kind breakouts: daily drift in good spells, in standard deviations; 0: no signal",
     )
+    drift: float = Field(
+        default=0.0,
+        ge=-0.5,
+        le=0.5,
+        description="kinds martingale, clustered: log gain of every price a year; options are fair at such a rate",
+    )
+    changes: dt.date | None = Field(
+        default=None, description="session from which the planted signal is another; null: it stays"
+    )
+    then: float = Field(
+        default=0.0, ge=-1, le=1, description="what is left of it from there on; 0: nothing, -1: it has turned"
+    )
     first: dt.date = Field(default=dt.date(2010, 1, 4), description="first session")
     seed: Seed = Field(default=1, description="random seed of the simulated market")
+
+
+class Labelled(Section):
+    """A labelled table of decisions, for source: labelled; see docs/labelled.md."""
+
+    affects: ClassVar = Affects.EVENTS
+    outcomes: Literal["real", "modelled", "simulated"] = Field(
+        default="real", description="what the outcomes are where the table has no column `source`"
+    )
+    percent: list[str] = Field(default=[], description="columns in percent that do not say so: [outcome, current_iv]")
+    holding_days: Count | None = Field(
+        default=None, description="calendar days from t0 to the latest end, where the table has no column `t1_due`"
+    )
+    features: Annotated[list[str], Affects.EVENTS | Affects.RECIPE] = Field(
+        default=[], description="columns that a model learns from; []: those of learning.features"
+    )
 
 
 class Market(Section):
     """Which bars are read, and how bad they may be."""
 
     affects: ClassVar = Affects.EVENTS
-    source: Literal["bundled", "bundled_bars", "files", "simulated"] = Field(
+    source: Literal["bundled", "bundled_bars", "files", "simulated", "labelled"] = Field(
         default="bundled",
-        description="bundled: prices that ship with libraries; files: yours, in data/raw/bars/; simulated",
+        description="bundled: prices that ship with libraries; files: yours, in data/raw/bars/; simulated; labelled",
     )
     simulation: Simulation | None = Field(default=None, description="for source: simulated; see parameters/simulated/")
+    labelled: Labelled | None = Field(default=None, description="for source: labelled, a table; see docs/labelled.md")
     chains: bool = Field(default=False, description="true: option quotes in data/raw/chains/ are read too")
     symbols: list[str] | None = Field(default=None, description="symbols that are read; null: all that the source has")
     start: Annotated[dt.date | None, BelongsTo("source")] = Field(
@@ -79,6 +108,16 @@ class Market(Section):
         if self.start and self.end and self.start >= self.end:
             raise ValueError(f"hold start < end, but got start={self.start}, end={self.end}")
         return self
+
+    @property
+    def table(self) -> Labelled | None:
+        """How the labelled table is read that takes the place of bars; None where bars are read."""
+        return (self.labelled or Labelled()) if self.source == "labelled" else None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether nothing of it is evidence about a market."""
+        return self.source == "simulated" or (self.table is not None and self.table.outcomes == "simulated")
 
 
 class Regimes(Section):
@@ -215,26 +254,29 @@ class Gate(Section):
     """What a model must show before it is deployed. Fixed before the run."""
 
     affects: ClassVar = Affects.JUDGING
-    margin: float = Field(default=0.0, description="by which the lower bound of the uplift must exceed the rule score")
+    margin: float = Field(default=0.0, description="by which alpha's lower bound, and the mean uplift, must exceed 0")
     same_recipe: Literal["non_inferior", "superior"] = Field(
         default="non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
     )
     artefact_margin: NotNegative = Field(
-        default=0.05, description="rank IC by which it may be worse than what it replaces, on the newest window"
+        default=0.05, description="rank covariance by which it may be worse than what it replaces, on the newest window"
     )
-    alpha: float = Field(default=0.025, gt=0, lt=0.5, description="one-sided significance level")
+    alpha: float = Field(
+        default=0.025, gt=0, lt=0.5, description="one-sided significance level, shared by the two tiers of an attempt"
+    )
     draws: int = Field(default=10_000, ge=1000, description="resamples of the stationary bootstrap")
     min_blocks: Count = Field(default=20, description="with fewer blocks of 1.5 holding times the gate is inconclusive")
     min_oos_days: Count = Field(default=365, description="days out of sample")
     min_events: Count = Field(default=200, description="events out of sample")
     max_calibration_error: Share | None = Field(
-        default=0.10, description="of the classes' probabilities; null: not required"
+        default=0.10,
+        description="always allowed; above it the training's class shares' own, within chance; null: not required",
     )
     max_drawdown_ratio: Positive | None = Field(
         default=1.5, description="maximum drawdown over that of the rule score; null: not required"
     )
     min_deflated_probability: Share | None = Field(
-        default=None, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not required"
+        default=0.95, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not required"
     )
 
 
@@ -322,7 +364,7 @@ class Settings(Section):
     @property
     def namespace(self) -> Namespace:
         """Where models, runs and lock are kept."""
-        return Namespace(self.strategy, self.name or "", simulated=self.market.source == "simulated")
+        return Namespace(self.strategy, self.name or "", simulated=self.market.is_simulated)
 
     @property
     def asks_model(self) -> bool:
@@ -333,6 +375,16 @@ class Settings(Section):
     def max_holding_days(self) -> int:
         """Longest possible label, in calendar days from t0."""
         raise AttributeError(f"{type(self).__name__} must define max_holding_days")
+
+    @model_validator(mode="after")
+    def _a_table_has_no_bars(self) -> Self:
+        for name in ("regimes", "gap_days") if self.market.table else ():
+            if getattr(self.learning, name) is not None:
+                raise BadParameters(
+                    f"`learning.{name}` must be null with market.source: labelled, which has no bars "
+                    "and whose labels end as the table says. Take it out."
+                )
+        return self
 
     @model_validator(mode="after")
     def _labels_end_before_the_test(self) -> Self:

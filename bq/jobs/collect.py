@@ -2,11 +2,13 @@
 
 import polars as pl
 
-from bq import market
 from bq.core.namespace import Namespace
+from bq.core.scalars import count
+from bq.jobs import labelled
 from bq.jobs.request import Request
 from bq.jobs.run import protocol
 from bq.learning.splits import MIN_TRAINING_EVENTS
+from bq.market import MarketData
 from bq.strategies import store
 from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.store import Collection
@@ -17,16 +19,24 @@ ROWS = 30  # symbols shown
 
 
 def main(request: Request) -> None:
-    """Collect. What is stored and still valid stays; any other event is built again under the same id."""
+    """Collect. What is stored and still valid stays; any other event is built again under the same id.
+
+    With FROM_FILE a labelled table is read first; FORCE=1 then forgets what was collected before.
+    """
     strategy, settings = request.strategy, request.settings
     with protocol.lock(settings.namespace):
-        data = market.load(settings.market)
+        if request.from_file is not None:
+            screen.show(labelled.read_and_keep(request, request.from_file))
+        data = store.market_data(settings)
         collection = store.collect(strategy, settings, data)
-    screen.show(describe(collection, settings.namespace))
+    screen.show(describe(collection, settings.namespace, data if settings.market.table else None))
 
 
-def describe(collection: Collection, namespace: Namespace) -> str:
-    """How many events there are, since when, how many have matured and were taken, in all and of each symbol."""
+def describe(collection: Collection, namespace: Namespace, tables: MarketData | None = None) -> str:
+    """How many events there are, since when, how many have matured and were taken, in all and of each symbol.
+
+    tables : of events that come from labelled tables, what became of their rows.
+    """
     events = collection.events
     table = by_symbol(events)
     known, taken = table["matured"].sum(), table["taken"].sum()
@@ -41,15 +51,33 @@ def describe(collection: Collection, namespace: Namespace) -> str:
         f"{screen.BOLD}{namespace} · {counted(len(events), 'event')} of {counted(len(table), 'symbol')} · "
         f"{first} to {last} · {source}{screen.PLAIN}",
         *([f"{screen.RED}{NOTICES[source]}{screen.PLAIN}"] if source in NOTICES else []),
-        f"built now   {collection.built:,}; {max(len(events) - collection.built, 0):,} stored ones are still valid",
+        _of_rows(tables) if tables else _of_bars(collection),
         f"matured     {known:,}{f' by {ended:%Y-%m-%d}' if ended else ''}; {enough}",
         f"taken       {taken:,}, and {len(events) - taken:,} shadow events, followed all the same",
-        f"refused     {counted(len(collection.refused), 'date')} gave no event",
+        *([] if tables else [f"refused     {counted(len(collection.refused), 'date')} gave no event"]),
         "",
         repr(plots.table(table.head(ROWS))),
     ]
     more = len(table) - ROWS
     return "\n".join([*lines, *([f"and {counted(more, 'more symbol')}"] if more > 0 else [])])
+
+
+def _of_bars(collection: Collection) -> str:
+    stored = max(len(collection.events) - collection.built, 0)
+    return f"built now   {collection.built:,}; {stored:,} stored ones are still valid"
+
+
+def _of_rows(tables: MarketData) -> str:
+    names = {
+        "kept": "kept",
+        "quarantined": "refused",
+        "copies": "copies or replaced by a later file",
+        "outside": "outside the dates",
+        "not_asked": "of other symbols",
+    }
+    parts = [f"{count(tables.counts[name].sum()):,} {text}" for name, text in names.items()]
+    files = tables.counts["file"].n_unique()
+    return f"rows        {count(tables.counts['read'].sum()):,} of {counted(files, 'file')}: {', '.join(parts)}"
 
 
 def by_symbol(events: pl.DataFrame) -> pl.DataFrame:

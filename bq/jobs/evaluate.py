@@ -6,7 +6,6 @@ import math
 import numpy as np
 import polars as pl
 
-from bq import market
 from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
@@ -44,7 +43,7 @@ def main(request: Request) -> None:
     Raises BadParameters where there is no champion, BadData where no event has matured since its training.
     """
     strategy, settings = request.strategy, request.settings
-    data = market.load(settings.market)
+    data = store.market_data(settings)
     champion = out_of_sample.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events
     window = untouched(events, champion)

@@ -5,7 +5,6 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from bq import market
 from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
@@ -28,7 +27,7 @@ def main(request: Request) -> None:
     strategy, settings = request.strategy, request.settings
     if request.event is None:
         raise BadParameters(f"EVENT must be the beginning of one event id, but none was given. {WHERE}")
-    data = market.load(settings.market)
+    data = store.market_data(settings)
     events = store.collect(strategy, settings, data).events
     event = _find(events, request, data)
     row = event.to_dicts()[0]

@@ -35,7 +35,7 @@ def counters(
         _line("dates without an event", len(collection.refused), dates, _reasons(collection.refused["reason"])),
         _line("events without a label: no outcome yet, or too few names in their session", waiting, len(events), ""),
         *(_line(one.what, one.number, one.of, _some(one.why)) for one in strategy.views.counters(events)),
-        _line("rows refused", rows - len(data.bars), rows, _reasons(lost["rule"])),
+        _line("rows refused", rows - int(data.counts["kept"].sum()), rows, _reasons(lost["rule"])),
     ]
 
 

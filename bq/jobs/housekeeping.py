@@ -21,7 +21,8 @@ from bq.market.rules import shown
 from bq.runs.folder import finished, unrecorded
 from bq.runs.read import read
 from bq.serving import ready, registry
-from bq.strategies import event_set
+from bq.strategies import event_set, store
+from bq.strategies.labelled import kept
 from bq.workbench import report as html
 from bq.workbench import screen
 from bq.workbench.phrases import counted
@@ -35,7 +36,7 @@ def verify(request: Request) -> None:
     models = [path for path in (paths.home() / "models").glob("*/*/") if not path.name.startswith(".")]
     unproven: list[str] = []
     stores = {path.parent for path in (paths.home() / "data" / "events").glob("*/*/[!.]*")}
-    tables = [folder / name for folder in stores for name in event_set.TABLES]
+    tables = [folder / name for folder in stores for name in _tables_of(folder)]
     checks: dict[str, list[Callable[[], object]]] = {
         "model": [partial(_model, path, unproven) for path in sorted(models)],
         "pointer": [partial(_pointer, namespace) for namespace in registry.namespaces()],
@@ -92,16 +93,22 @@ def _pointer(namespace: Namespace) -> None:
         ready.ready(found, strategies.get(namespace.strategy), namespace)
 
 
+def _tables_of(folder: Path) -> tuple[str, ...]:
+    return kept.ALL if folder.name.startswith(event_set.LABELLED) else event_set.TABLES
+
+
 def _event_table(path: Path) -> None:
     """Raise BadData where a table is not the one that was saved with the state beside it."""
     try:
-        hashes = dict(zip(event_set.TABLES, files.read_json(path.with_name(event_set.STATE))["tables"], strict=True))
+        state = files.read_json(path.with_name(event_set.STATE))
+        hashes = dict(zip(_tables_of(path.parent), [*state["tables"], *state.get("more", [])], strict=True))
         reason = "" if files.sha256(path) == hashes[path.name] else "its hash is another"
     except (OSError, ValueError, TypeError, LookupError) as error:
         reason = f"that cannot be read ({type(error).__name__}: {error})"
     if reason:
         raise BadData(
-            f"{path}: must have the hash in {event_set.STATE}, but {reason}. Remove its folder: the next run builds it."
+            f"{path}: must have the hash in {event_set.STATE}, but {reason}. Remove its folder: the next run builds it "
+            "(a labelled table is to be collected again)."
         )
 
 
@@ -156,8 +163,8 @@ def report(request: Request) -> None:
 def check_data(request: Request) -> None:
     """What became of every file, symbol and row. Raises BadData where a run would refuse the data."""
     settings = request.settings.market
-    found = market.read(settings)
-    kinds: dict[str, MarketData | ChainData] = {"bars": found}
+    found = market.read(settings) if settings.table is None else store.market_data(request.settings)
+    kinds: dict[str, MarketData | ChainData] = {"bars" if settings.table is None else "labelled": found}
     if found.chain_data:
         kinds["chains"] = found.chain_data
     target = paths.outputs() / "check_data"
@@ -172,7 +179,7 @@ def check_data(request: Request) -> None:
             screen.show(f"… and {more:,} more lines: {screen.shown(paths_of['summary'])}\n\n{_rules(by_rule(data))}")
         screen.show(f"{kind:<12}{_totals(data)}")
         screen.show(f"every finding about {kind} with its row: {screen.shown(paths_of['findings'])}")
-    reasons = market.refusals(found, settings)
+    reasons = "" if settings.table else market.refusals(found, settings)
     if reasons:
         raise BadData(reasons)
 

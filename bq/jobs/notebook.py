@@ -1,6 +1,5 @@
 """`make explore`, `make train` and `make stack`: one notebook, rendered; nothing is judged or deployed."""
 
-from bq import market
 from bq.jobs.request import Request
 from bq.jobs.retrain import describe_events, describe_market
 from bq.jobs.run import protocol
@@ -40,7 +39,7 @@ def _run(request: Request, job: Job, notebook: str, *notices: str) -> None:
 
         def work(run: Run) -> None:
             with run.phase("events"):
-                data = market.load(settings.market)
+                data = store.market_data(settings)
                 describe_market(run, data)
                 events = store.collect(strategy, settings, data)
             describe_events(run, events)

@@ -47,6 +47,7 @@ def present(
         table=_table(made, request),
         figure=_figure(ours),
         running=_running(ours, made, request),
+        loosened=list(ours.loosened),
         without=list(without),
     )
 

@@ -29,6 +29,7 @@ class Request(NamedTuple):
     b: str | None
     target: str | None  # of `tune`
     archive: str | None  # of `backup` and `restore`
+    from_file: Path | None  # of `collect`: a labelled table
     parameters: Path  # the file that the settings were read from
     layers: Layers  # where each of them comes from
 
@@ -39,6 +40,7 @@ def read() -> Request:
     path = Path(_value("PARAMS") or paths.parameters(strategy.name))
     layers = params.read(path, strategy.settings, overrides=_overrides(strategy))
     settings = params.validated(layers, strategy.settings)
+    strategy = strategies.of(settings)
     strategy.features(settings)
     _refuse_name(settings, layers)
     _refuse_no_dates(settings)
@@ -54,6 +56,7 @@ def read() -> Request:
         b=_value("B"),
         target=_value("TARGET"),
         archive=_value("ARCHIVE"),
+        from_file=Path(name) if (name := _value("FROM_FILE")) else None,
         parameters=path,
         layers=layers,
     )
@@ -83,6 +86,8 @@ def _overrides(strategy: Strategy) -> dict[str, str]:
     found = {}
     if _on("QUICK"):
         found["QUICK"] = f"{strategy.quick} tuning.trials=8"
+    if _value("FROM_FILE"):
+        found["FROM_FILE"] = "market.source=labelled"
     if symbols := _value("SYMBOLS"):
         found["SYMBOLS"] = f"market.symbols=[{symbols}]".replace(" ", "")
     for name, target in (("FROM", turned.begins(strategy.settings)), ("TO", "market.end")):

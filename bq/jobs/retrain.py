@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from bq import market, runs
+from bq import runs
 from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
@@ -24,7 +24,6 @@ from bq.runs.verdict import Verdict as Presented
 from bq.serving import candidate, comparable, contributors, decide, gates, ledger, looks, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
-from bq.serving.ledger import Of
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.component import Component, Kind
@@ -55,7 +54,7 @@ def _attempt(run: Run, request: Request) -> None:
     """Read the market, then do the work, unless it would only repeat the last attempt."""
     settings = request.settings
     with run.phase("market data"):
-        data = market.load(settings.market)
+        data = store.market_data(settings)
     fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest()])
     last = ledger.last_attempt(settings.namespace)
     same = last and last["fingerprint"] == fingerprint and publish.was_published(last["run_id"])
@@ -98,7 +97,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         run.record.health = health.counters(made, collection, data, strategy, settings)
         _enter(run, made, request)
         ours, second = _judge(run, made, collection.events, data, request)
-        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings)
+        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings, data)
         shown = run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
@@ -131,17 +130,17 @@ def _judge(
         _earlier(settings.namespace, made.own_oos, run),
     )
     recipe = comparable.way(settings)
-    found = Evidence(made.own_oos, made.newest, made.parity, recipe, *earlier)
-    ours = gates.decide(found, standing, strategy=strategy, settings=settings, market=data)
-    ours = _again(ours, recipe, standing, force=request.force)
+    found = Evidence(made.own_oos, made.newest, made.parity, recipe, earlier)
+    of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": data}
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
-        return ours, None
-    standing = _standing(oos, newest, events, request, run, second=True)
-    earlier = _earlier(settings.namespace.second, oos, run)
-    found = Evidence(oos, newest, parity, recipe, *earlier)
-    theirs = gates.decide_success(found, standing, strategy=strategy, settings=settings)
-    return ours, _again(theirs, recipe, standing, force=request.force)
+        ours, _ = gates.judge(found, standing, **of)
+        return _again(ours, recipe, standing, force=request.force), None
+    second = _standing(oos, newest, events, request, run, second=True)
+    beside = Evidence(oos, newest, parity, recipe, _earlier(settings.namespace.second, oos, run))
+    ours, theirs = gates.judge(found, standing, beside, second, **of)
+    ours = _again(ours, recipe, standing, force=request.force)
+    return ours, theirs and _again(theirs, recipe, second, force=request.force)
 
 
 def _standing(
@@ -212,11 +211,9 @@ def _enter(run: Run, made: Candidate, request: Request) -> None:
         looks.enter_attempt(made.success_oos, strategy, settings, task=strategy.success, **asked)
 
 
-def _earlier(namespace: Namespace, oos: pl.DataFrame, run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What earlier looks at the time and symbols of predictions earned, and their uplifts over the rule score."""
-    asked: dict[str, Any] = {"symbols": oos["symbol"].unique(), "without": run.run_id}
-    value, uplift = (ledger.on(namespace, oos["session"], of=of, **asked) for of in (Of.VALUE, Of.UPLIFT))
-    return value, uplift
+def _earlier(namespace: Namespace, oos: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """What earlier looks at the time and symbols of predictions earned."""
+    return ledger.on(namespace, oos["session"], oos["symbol"].unique(), without=run.run_id)
 
 
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:

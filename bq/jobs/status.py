@@ -82,13 +82,16 @@ def _store(path: Path, code: str) -> str:
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
         why = str(error).partition("\n")[0]
         return f"events      {path.parent.name}: cannot be read ({why}); the next run builds it again"
-    used = "" if path.parent.name.startswith(code) else "; made by other code, built again when next asked for"
+    made_by, read = path.parent.name.partition("-")[0], f"bars to {through}"
+    used = "" if made_by == code else "; made by other code, built again when next asked for"
+    if path.parent.name.startswith(event_set.LABELLED):
+        used, read = "", "of labelled tables"
     shadow = len(events) - events["taken"].sum()
     said = (
         f"{counted(len(events), 'event')} of {counted(events['symbol'].n_unique(), 'symbol')} on "
         f"{counted(events['session'].n_unique(), 'session')}, "
         f"{len(matured(events)):,} matured{f', {shadow:,} not taken' if shadow else ''}; {events['session'].min()} to "
-        f"{events['session'].max()}, bars to {through}; {' + '.join(events['source'].cast(pl.String).unique().sort())}"
+        f"{events['session'].max()}, {read}; {' + '.join(events['source'].cast(pl.String).unique().sort())}"
     )
     variants = " + ".join(events["variant"].unique().sort())
     return f"events      {variants}: {said}{used}\n            matured/all: {_by_symbol(events)}"

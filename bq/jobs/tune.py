@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from bq import market
 from bq.core.errors import BadParameters, did_you_mean
 from bq.jobs.request import Request
 from bq.jobs.retrain import describe_events, describe_market
@@ -52,7 +51,7 @@ def _target(request: Request) -> str:
 
 def _work(run: Run, request: Request, target: str) -> None:
     with run.phase("market data"):
-        data = market.load(request.settings.market)
+        data = store.market_data(request.settings)
     describe_market(run, data)
     tuned = _strategy(run, request, data) if target == strategy.KIND else _model(run, request, data)
     found, trials = tuned.results, len(tuned.results["trials"])

@@ -10,6 +10,7 @@ from bq.core.settings import Settings
 from bq.learning.auc import auc_by_session
 from bq.learning.model import FittedModel
 from bq.stats.blocks import HOLDINGS, IC_HOLDINGS, Blocks, block_length
+from bq.stats.calibration import Calibration, compare
 from bq.stats.rank_ic import SMALLEST_CROSS_SECTION, rank_ic, spearman
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
@@ -72,6 +73,22 @@ def calibration_error(predictions: pl.DataFrame, task: Task) -> float:
     table = calibration(predictions, task)
     distance = (table["predicted"] - table["observed"]).abs()
     return number((distance * table["n"]).sum()) / number(table["n"].sum())
+
+
+def calibration_beside_prior(predictions: pl.DataFrame, task: Task, *, blocks: Blocks) -> Calibration:
+    """Calibration of all class probabilities together beside that of the training's class shares, the same every day.
+
+    predictions : with p_<class> and prior_<class>. Of two classes the last alone, as the other mirrors it.
+    """
+    predictions = predictions.sort("session", "event_id")  # sums do not depend on the order of rows
+    classes = [(i, name) for i, name in enumerate(task.classes) if len(task.classes) != 2 or i == 1]
+    ours, prior = (
+        np.concatenate([predictions[f"{prefix}{name}"].cast(pl.Float64).to_numpy() for _, name in classes])
+        for prefix in ("p_", "prior_")
+    )
+    hit = np.concatenate([(predictions["label"] == i).cast(pl.Float64).to_numpy() for i, _ in classes])
+    row = np.tile(predictions["session"].rank("dense").to_numpy().astype(np.int64) - 1, len(classes))
+    return compare(ours, prior, hit, row, **blocks._asdict())
 
 
 def table(

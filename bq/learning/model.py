@@ -42,7 +42,7 @@ class ClassMeans(NamedTuple):
         """Weighted means with `SHRINKAGE` events' worth of the pooled mean of the class."""
         n_categories = int(s.category.max()) + 2
         edges = np.zeros((n_categories, 2), np.float32)
-        for category in np.unique(s.category):
+        for category in np.unique(s.category[~np.isnan(s.size)]):  # where no size is known there are no terciles
             edges[category] = np.nanquantile(s.size[s.category == category], [1 / 3, 2 / 3])
         cell = _cell(s.category, s.size, edges)
         shape = (n_categories * 3, n_classes)

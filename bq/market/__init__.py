@@ -34,6 +34,11 @@ SOURCES: dict[str, Source] = {
 }
 
 
+NO_BARS = (
+    "market.source: labelled has no bars, and what is asked for needs them: new events (scan), a portfolio, regimes. "
+    "Give bars by market.source, under the same `name`, and the champion decides on them, if it learned features that "
+    "bars give."
+)
 COUNTS = pl.Schema(
     {
         "file": pl.String(),
@@ -114,6 +119,8 @@ def refusals(data: MarketData, settings: Market) -> str:
 
 def read(settings: Market) -> MarketData:
     """Like `load`, but what is to be refused is a finding `rejected` instead of an error (for `make check-data`)."""
+    if settings.table is not None:
+        raise BadData(NO_BARS)
     _refuse_unknown_columns(settings)
     batch = SOURCES[settings.source](settings)
     rows, left_out = batch.rows, batch.left_out
@@ -135,7 +142,7 @@ def read(settings: Market) -> MarketData:
         quotes=quotes,
         findings=found,
         counts=_all_counts(checked.counts, left_out),
-        source="simulated" if settings.source == "simulated" else "real",
+        source="simulated" if settings.is_simulated else "real",
         calendar=settings.calendar,
         data_hash=sha256(contents.encode()),
         chain_data=chain_data,

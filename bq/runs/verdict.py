@@ -83,6 +83,14 @@ class Without(Facts):
     figures: list[Component]
 
 
+class Loosened(Facts):
+    """A parameter of the gate that is looser than what needs no mention."""
+
+    parameter: str
+    value: Number  # None: nothing is asked
+    floor: Number
+
+
 class Verdict(Record):
     """The content of verdict.json."""
 
@@ -97,6 +105,7 @@ class Verdict(Record):
     table: Table = Table()
     figure: Figure | None = None
     running: Running | None = None  # None of a run that kept none
+    loosened: list[Loosened] = []  # in what the gate was loosened
     without: list[Without] = []  # the largest contributors of each split, in order; empty of a run that kept none
 
     @classmethod

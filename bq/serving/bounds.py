@@ -5,12 +5,19 @@ from typing import Any
 import polars as pl
 
 from bq.core.scalars import day
-from bq.core.settings import Gate
+from bq.core.settings import Gate, Settings
+from bq.stats.blocks import Blocks, block_length
 from bq.stats.bootstrap import Interval
 from bq.strategies.component import Component, Kind, Missing, of_interval
 
 DAYS_A_MONTH = 30.44
 NOISE = 1e-9  # rounding error of the same sum in another order
+
+
+def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None = None) -> Blocks:
+    """Block bootstrap of a stream of events, or of a series on some of its sessions."""
+    gate = settings.gate
+    return Blocks(block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
 
 
 def bound(
@@ -23,8 +30,25 @@ def bound(
     days = (day(sample["session"].max()) - day(sample["session"].min())).days
     enough = interval.blocks >= settings.min_blocks
     missing = distance(interval, threshold, days) if enough else more_blocks(interval, threshold, days, settings)
-    found = of_interval(interval) | {"threshold": threshold, "least_blocks": settings.min_blocks} | facts
-    return Component.asked(kind, interval.low > threshold if enough else None, missing, **found)
+    asked = {"threshold": threshold, "least_blocks": settings.min_blocks, "alpha": settings.alpha}
+    holds = interval.low - threshold > NOISE if enough else None
+    return Component.asked(kind, holds, missing, **of_interval(interval) | asked | facts)
+
+
+def point(
+    kind: Kind, interval: Interval, threshold: float, settings: Gate, sample: pl.DataFrame, **facts: Any
+) -> Component:
+    """A mean that must exceed a threshold, whatever its interval; too few blocks are inconclusive.
+
+    For what another component's bound is asked beside.
+    """
+    days = (day(sample["session"].max()) - day(sample["session"].min())).days
+    enough, ahead = interval.blocks >= settings.min_blocks, interval.mean - threshold
+    missing = Missing(identical=True) if _same(interval, threshold) else Missing(by=-ahead)
+    if not enough:
+        missing = more_blocks(interval, threshold, days, settings)
+    asked = {"threshold": threshold, "least_blocks": settings.min_blocks}
+    return Component.asked(kind, ahead > NOISE if enough else None, missing, **of_interval(interval) | asked | facts)
 
 
 def more_blocks(interval: Interval, threshold: float, days: int, settings: Gate) -> Missing:

@@ -4,22 +4,24 @@ It informs and decides nothing. A figure that one group alone makes is no statem
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from bq.core.scalars import number_or_none
 from bq.core.settings import Settings
-from bq.learning import metrics
 from bq.runs.verdict import Split, Without
-from bq.serving import gates
+from bq.serving import earned
 from bq.strategies.contract import Strategy
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
 
 Contributions = Callable[[pl.DataFrame, str, Any], pl.DataFrame]  # see `Value.contributions`
 LISTED = 30  # groups of a split that are judged again: those that contribute most to either figure
 
 
-def of(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Without]:
+def of(oos: pl.DataFrame, strategy: Strategy, settings: Settings, market: "MarketData | None" = None) -> list[Without]:
     """Uplift and net result without each group that matters, by split, the largest contribution to the uplift first.
 
     oos : predictions of one model out of sample, with the column `kind`.
@@ -29,17 +31,23 @@ def of(oos: pl.DataFrame, strategy: Strategy, settings: Settings) -> list[Withou
     symbol would take too long. Without a year its sessions are left out. A split of one group alone is none.
     """
     rows = oos.with_columns(pl.col("session").dt.year().alias("year"))
-    whole = metrics.versus(oos, strategy, settings)
+    whole = earned.results(oos, strategy, settings, market)
     found = []
     for split in Split:
         groups = rows[split.value].drop_nulls().unique().sort().to_list()
         if len(groups) > 1:
-            found += _split(rows, whole, split, groups, strategy, settings)
+            found += _split(rows, whole, split, groups, strategy, settings, market)
     return found
 
 
 def _split(
-    rows: pl.DataFrame, whole: pl.DataFrame, split: Split, groups: list, strategy: Strategy, settings: Settings
+    rows: pl.DataFrame,
+    whole: pl.DataFrame,
+    split: Split,
+    groups: list,
+    strategy: Strategy,
+    settings: Settings,
+    market: "MarketData | None",
 ) -> list[Without]:
     of = strategy.value.contributions
     held = _held(rows, of, settings) if of is not None and split != Split.YEAR else pl.DataFrame()
@@ -50,14 +58,14 @@ def _split(
         elif len(held):
             pairs[group] = _less(whole, held.filter(pl.col(split.value) == group))
         else:
-            pairs[group] = metrics.versus(rows.filter(pl.col(split.value) != group), strategy, settings)
+            pairs[group] = earned.results(rows.filter(pl.col(split.value) != group), strategy, settings, market)
     uplift, net = (_by_mean(pairs, name) for name in ("uplift", "model"))
     largest = {*uplift[:LISTED], *net[:LISTED]}
     name, found = strategy.value.name(settings), []
     called = strategy.table.kind if split == Split.KIND else split.value
     for group in (group for group in uplift if group in largest):
         left = rows.filter(pl.col(split.value) != group)
-        figures = gates.recipe(left, pairs[group], name, settings)
+        figures = earned.recipe(left, pairs[group], name, settings)
         gone = len(rows) - len(left)
         found.append(Without(split=split, called=called, group=str(group), events=gone, figures=figures))
     return found

@@ -16,7 +16,7 @@ from bq.serving import registry, support
 from bq.serving.ready import CannotAnswer, Champion, WhyNot, ready
 from bq.strategies import policy
 from bq.strategies.contract import Strategy
-from bq.strategies.events import UTC
+from bq.strategies.events import OWN, UTC
 from bq.strategies.policy import ABOVE, EXPECTED, FROM, PROBABILITY_FROM, SCORE
 
 SHOWN = ("event_id", "symbol", "session", "source", "score")
@@ -95,8 +95,16 @@ def predict(model: Champion, events: pl.DataFrame, strategy: Strategy) -> pl.Dat
     And with its thresholds (`bq.strategies.policy`), so that a choice among them is that of `decide`.
 
     An event for which an answer is not finite is left out: NaN ranks above every number, and would be traded first.
-    Raises CannotAnswer where the runtime fails.
+    Raises CannotAnswer where the runtime fails, or the events lack a feature that a labelled table had; BadData where
+    they lack one of the strategy's.
     """
+    lacking = [name for name in model.features.columns if name not in events.columns]
+    if lacking and model.features.name.startswith(OWN):
+        raise CannotAnswer(
+            WhyNot.OTHER_SCHEMA,
+            f"model {model.model_id}: events must have the features of the table that it learned from, but lack "
+            f"{', '.join(lacking)}. Collect a table that has them, or retrain on what bars give.",
+        )
     x = model.features.matrix(events)
     try:
         answer = model.session.predict(x, *strategy.table.cells(events))

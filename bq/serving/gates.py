@@ -1,35 +1,44 @@
 """The champion gate: recipe and artefact, kept apart; anything inconclusive keeps what is deployed.
 
-Recipe: does this way of training earn anything? Judged on its out-of-sample predictions against the rule score, and,
-where the recipe has changed, against what the champion's recipe earned on the same sessions.
-Artefact: is this fitted model sound? Judged on the newest window, which it was not trained on, by rank IC within
-sessions, against the model that it would replace: the window is too short to judge what a model earns, which its recipe
-has shown already.
+Recipe: does this way of training earn anything? Judged on its out-of-sample predictions by what they earn, beyond the
+rule score and beyond all events (`bq.serving.earned`), and, where the recipe has changed, against what the champion's
+recipe earned on the same sessions.
+Artefact: is this fitted model sound? Judged on the newest window, which it was not trained on (`bq.serving.newest`).
+
+Every component must hold, each at the level of `gate.alpha`, so that all together err no more often than that one which
+errs least (intersection-union). The models of two tiers in one attempt share the level: see `judge`.
 """
 
 import datetime as dt
-import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
-from bq.core.errors import BadData, BadParameters
+from bq.core.errors import BadParameters
 from bq.core.namespace import Tier
-from bq.core.scalars import day, number
+from bq.core.scalars import day
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
-from bq.serving import bounds, ledger
+from bq.runs.verdict import Loosened
+from bq.serving import bounds, deflation, earned, floors
+from bq.serving.bounds import blocks
+from bq.serving.newest import artefact
 from bq.serving.onnx import TOLERANCE, Parity
 from bq.stats import drawdown
-from bq.stats.blocks import Blocks, block_length
-from bq.stats.rank_ic import spearman
+from bq.stats.blocks import HOLDINGS
 from bq.strategies import policy
-from bq.strategies.component import Component, Kind, Missing, of_interval
+from bq.strategies.component import Component, Kind, Missing
 from bq.strategies.contract import Strategy
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
     from bq.market import MarketData
+
+
+BEYOND = {Tier.CHAMPION: (Kind.ALPHA, Kind.OVER_ALL), Tier.SECOND: (Kind.OVER_ALL,)}  # what of an uplift is deflated
+TRADES = "net outcome of the trades above the threshold"
 
 
 class Verdict(NamedTuple):
@@ -38,6 +47,7 @@ class Verdict(NamedTuple):
     deploy: bool
     tier: Tier
     components: list[Component]
+    loosened: Sequence[Loosened] = ()  # parameters of the gate that are looser than what needs no mention
 
     @property
     def failed(self) -> list[Component]:
@@ -57,7 +67,6 @@ class Evidence(NamedTuple):
     parity: Parity
     recipe: str  # digest of the way it was trained
     trials: pl.DataFrame  # what earlier looks earned, see `ledger.on`
-    uplifts: pl.DataFrame | None = None  # their uplifts over the rule score, see `ledger.Of`
 
 
 class Incumbent(NamedTuple):
@@ -75,6 +84,37 @@ class Incumbent(NamedTuple):
         return {} if self.rolled_back is None else {"rolled_back": self.rolled_back.isoformat()}
 
 
+def judge(
+    ours: Evidence,
+    standing: Incumbent | None,
+    second: Evidence | None = None,
+    second_standing: Incumbent | None = None,
+    *,
+    strategy: Strategy,
+    settings: Settings,
+    market: "MarketData | None" = None,
+) -> tuple[Verdict, Verdict | None]:
+    """Judge the models of one attempt, the champion's tier and the second, which share `gate.alpha` by Holm's rule.
+
+    Each is asked at half the level. Where one holds, the other is asked at the whole of it (Holm 1979: the probability
+    that either is deployed without skill stays within alpha).
+    """
+    of: dict[str, Any] = {"strategy": strategy, "settings": settings}
+    if second is None:
+        return decide(ours, standing, market=market, **of), None
+    half = _at(settings, settings.gate.alpha / 2.0)
+    first = decide(ours, standing, strategy=strategy, settings=half, market=market)
+    other = decide_success(second, second_standing, strategy=strategy, settings=half)
+    return (
+        decide(ours, standing, market=market, **of) if other.deploy else first,
+        decide_success(second, second_standing, **of) if first.deploy else other,
+    )
+
+
+def _at(settings: Settings, alpha: float) -> Settings:
+    return settings.model_copy(update={"gate": settings.gate.model_copy(update={"alpha": alpha})})
+
+
 def decide(
     found: Evidence,
     incumbent: Incumbent | None,
@@ -88,8 +128,8 @@ def decide(
     A retrain of the champion's recipe need not beat the champion; a changed recipe must. market : for a strategy whose
     requirements look at bars.
     """
-    pairs = metrics.versus(found.oos, strategy, settings)
-    shown = recipe(found.oos, pairs, strategy.value.name(settings), settings)
+    pairs = earned.results(found.oos, strategy, settings, market)
+    shown = earned.recipe(found.oos, pairs, strategy.value.name(settings), settings)
     shown += strategy.value.requirements(found.oos, settings, market)
     task = strategy.task(settings)
     return _judge(found, incumbent, pairs, shown, Tier.CHAMPION, task=task, settings=settings)
@@ -98,7 +138,8 @@ def decide(
 def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: Strategy, settings: Settings) -> Verdict:
     """Judge a success-probability model against the deployed one, by what the policy earns when it ranks by it.
 
-    Each out-of-sample event has the threshold that the training of its fold chose.
+    They must earn more than nothing, and than all events do. Each out-of-sample event has the threshold that the
+    training of its fold chose.
     """
     task, oos = strategy.success, found.oos
     if task is None:
@@ -106,14 +147,20 @@ def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: St
     rule = strategy.value.earned(oos, "score", settings).rename({"value": "baseline"})
     ours = success_values(oos, task, settings).rename({"value": "model"})
     pairs = ours.join(rule, on="session", how="left", maintain_order="left")
+    everything = strategy.value.earned(oos, None, settings).rename({"value": "everything"})
+    pairs = pairs.join(everything, on="session", how="left", maintain_order="left")
     traded = policy.traded(oos, task.probability, settings.policy.k)
-    net = blocks(oos, settings).mean(pairs["model"].to_numpy())
+    columns = np.column_stack([pairs["model"].to_numpy(), earned.series(pairs)[Kind.OVER_ALL]])
+    net, over = blocks(oos, settings, pairs["session"]).means(columns)
     sample: dict[str, Any] = {
         "baseline": oos["outcome"].mean(),
         "events": len(oos),
         "more": {"traded": int(traded.sum())},
     }
-    shown = [bounds.bound(Kind.NET_OF_TRADES, net, 0.0, settings.gate, oos, **sample)]
+    shown = [
+        bounds.bound(Kind.NET_OF_TRADES, net, 0.0, settings.gate, oos, **sample),
+        earned.over_all(over, oos, pairs, settings, of=TRADES),
+    ]
     found = found._replace(newest=_by_probability(found.newest, task))
     if incumbent is not None and incumbent.newest is not None:
         incumbent = incumbent._replace(newest=_by_probability(incumbent.newest, task))
@@ -146,17 +193,29 @@ def _judge(
     """
     gate, oos = settings.gate, found.oos
     changed = None if incumbent is None or incumbent.recipe == found.recipe else incumbent
+    span = round(blocks(oos, settings, pairs["session"]).block / HOLDINGS)
     components = [
         *_sample(oos, gate),
         *shown,
         *([] if changed is None else [_changed(oos, pairs, changed, settings)]),
         *_drawdown(pairs, gate),
-        *_deflated(pairs, found.trials, gate),
-        artefact(found.newest, incumbent, settings, changed=changed is not None),
-        *_calibration(oos, task, gate),
+        *deflation.components(pairs, found.trials, gate, beyond=BEYOND[tier], span=span),
+        _artefact(found, incumbent, tier, settings, changed=changed is not None),
+        *_calibration(oos, task, settings),
         _parity(found.parity),
     ]
-    return Verdict(all(component.holds for component in components), tier, components)
+    looser = floors.loosened(gate, classes=bool(task.classes))
+    return Verdict(all(component.holds for component in components), tier, components, looser)
+
+
+def _artefact(
+    found: Evidence, incumbent: Incumbent | None, tier: Tier, settings: Settings, *, changed: bool
+) -> Component:
+    """`newest.artefact` against what must be beaten."""
+    if incumbent is None:
+        return artefact(found.newest, None, tier, settings, changed=changed)
+    component = artefact(found.newest, incumbent.newest, incumbent.tier, settings, changed=changed)
+    return component.model_copy(update={"more": component.more | incumbent.told})
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
@@ -168,20 +227,6 @@ def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
         Component.asked(
             Kind.SAMPLE_EVENTS, events >= fewest, Missing(events=fewest - events), value=events, threshold=fewest
         ),
-    ]
-
-
-def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
-    """Uplift over the rule score and net result.
-
-    pairs : what model and rule score earned of the predictions: session, model, baseline, uplift. name : of that.
-    """
-    uplift, net = blocks(oos, settings, pairs["session"]).means(pairs.select("uplift", "model").to_numpy())
-    gate = settings.gate
-    beside: dict[str, Any] = {"baseline": pairs["baseline"].mean(), "against": Tier.RULE}
-    return [
-        bounds.bound(Kind.UPLIFT, uplift, gate.margin, gate, oos, of=name, **beside),
-        bounds.bound(Kind.NET, net, 0.0, gate, oos, of=name),
     ]
 
 
@@ -213,88 +258,31 @@ def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
     return [Component.asked(Kind.DRAWDOWN, ours <= most * rule, Missing(by=ours - most * rule), **facts)]
 
 
-def _deflated(pairs: pl.DataFrame, trials: pl.DataFrame, settings: Gate) -> list[Component]:
-    least = settings.min_deflated_probability
-    if least is None:
-        return []
-    try:
-        found = ledger.deflate(pairs.select("session", value="model"), trials, least=least)
-    except BadData as error:
-        return [Component.asked(Kind.DEFLATED_SHARPE, None, reason=str(error))]
-    return [deflated(found, least)]
+def _calibration(oos: pl.DataFrame, task: Task, settings: Settings) -> list[Component]:
+    """Probabilities must not be credibly worse calibrated than the training's class shares on the same sessions.
 
-
-def deflated(found: ledger.Deflated, least: float) -> Component:
-    """Deflated Sharpe ratio: the lower of the published and the revised probability must reach the minimum."""
-    probability = min(found.probability, found.revised)
-    facts: dict[str, Any] = {
-        "value": probability,
-        "threshold": least,
-        "sessions": found.sessions,
-        "more": found._asdict(),
-    }
-    return Component.asked(
-        Kind.DEFLATED_SHARPE, probability >= least, Missing(sessions=found.needed - found.sessions), **facts
-    )
-
-
-def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None = None) -> Blocks:
-    """Block bootstrap of a stream of events, or of a series on some of its sessions."""
+    Where win rates move from year to year, constants have an error above a tenth there, and so has the best model.
+    Refused is an error above `gate.max_calibration_error` whose excess over that of the shares is above 0 by its lower
+    bound; both are debiased (`bq.stats.calibration`). Inconclusive where the sample has no bound to tell.
+    """
     gate = settings.gate
-    return Blocks(block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
-
-
-def artefact(newest: pl.DataFrame, incumbent: Incumbent | None, settings: Settings, *, changed: bool) -> Component:
-    """On the newest window: its rank IC is at most the margin below the incumbent's or 0, whichever is higher.
-
-    With `gate.same_recipe: superior` it must be higher. A session that the other does not order counts as 0 for it.
-    """
-    by, against, both = "score", Tier.RULE, newest
-    if incumbent is not None and incumbent.newest is not None:
-        by, against = "champion_expected", incumbent.tier
-        both = newest.join(incumbent.newest.select("event_id", champion_expected="expected"), on="event_id")
-    ranks = _orders(both, by)
-    ours, difference = blocks(newest, settings, ranks["session"]).means(ranks.select("ours", "uplift").to_numpy())
-    kind, gate = Kind.ARTEFACT, settings.gate
-    window: dict[str, Any] = {"first": newest["session"].min(), "last": newest["session"].max(), "against": against}
-    told = {} if incumbent is None or against == Tier.RULE else incumbent.told
-    if incumbent is not None and not changed and gate.same_recipe == "superior":
-        return bounds.bound(kind, difference, 0.0, gate, newest, more={"difference": True} | told, **window)
-    window["more"] = told
-    if math.isnan(ours.mean):
-        return Component.asked(kind, None, sessions=0, **window)
-    replaced = number(ranks["theirs"].mean())
-    least = max(replaced, 0.0) - gate.artefact_margin
-    found = of_interval(ours) | {"threshold": least, "baseline": replaced} | window
-    return Component.asked(kind, ours.mean >= least, Missing(by=least - ours.mean), **found)
-
-
-def _orders(predictions: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Rank correlation with the outcome in each session, by the expected outcome and by another column.
-
-    Returns session, ours, theirs, uplift, weighted by the number of events less one (the inverse of the variance), so
-    that the mean over rows is the weighted mean.
-    """
-    ours, theirs = (spearman(column, least=2) for column in ("expected", by))
-    sessions = predictions.group_by("session").agg(ours=ours, theirs=theirs.fill_null(0.0), weight=pl.len() - 1.0)
-    ordered = sessions.filter(pl.col("ours").is_not_null()).sort("session")
-    weight = pl.col("weight") / pl.col("weight").mean()
-    weighted = ordered.select("session", ours=pl.col("ours") * weight, theirs=pl.col("theirs") * weight)
-    return weighted.with_columns(uplift=pl.col("ours") - pl.col("theirs"))
-
-
-def _calibration(oos: pl.DataFrame, task: Task, settings: Gate) -> list[Component]:
-    most = settings.max_calibration_error
+    most = gate.max_calibration_error
     if most is None or not task.classes:
         return []
-    error = metrics.calibration_error(oos, task)
+    found = metrics.calibration_beside_prior(oos, task, blocks=blocks(oos, settings))
     facts: dict[str, Any] = {
-        "value": error,
+        "value": found.error,
         "threshold": most,
+        "baseline": found.reference,
         "events": len(oos),
-        "more": {"classes": list(task.classes)},
+        "blocks": found.blocks,
+        "alpha": gate.alpha,
+        "more": {"classes": list(task.classes), "excess": found.excess, "excess_low": found.low},
     }
-    return [Component.asked(Kind.CALIBRATION, error <= most, Missing(by=error - most), **facts)]
+    worse = None if np.isnan(found.low) else found.low > 0.0
+    holds = True if found.error <= most else None if worse is None else not worse
+    by = min(found.error - most, found.excess if worse is None else found.low)
+    return [Component.asked(Kind.CALIBRATION, holds, Missing(by=by), **facts)]
 
 
 def _parity(parity: Parity) -> Component:

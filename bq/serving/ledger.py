@@ -8,7 +8,6 @@ they overlap in time and symbols, whatever the name of the parameter file. Entri
 import datetime as dt
 import io
 from collections.abc import Collection, Mapping, Sequence
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,17 +70,6 @@ chain_head = sa.Table(  # one row: how far the chain goes
 
 FACTS = [column for column in looks.columns if column.name != "series"]  # all of a look but what is large
 SERIES = ("value", "baseline", "everything")  # what its decisions earned, the rule score's, and taking every event
-
-
-class Of(StrEnum):
-    """Which series of the looks is asked for."""
-
-    VALUE = "value"
-    UPLIFT = "uplift"  # over the rule score
-    OVER_ALL = "over_all"  # over taking every event
-
-
-LESS = {Of.VALUE: None, Of.UPLIFT: "baseline", Of.OVER_ALL: "everything"}
 
 
 class Look(NamedTuple):
@@ -270,7 +258,6 @@ def on(
     sessions: pl.Series,
     symbols: Collection[str],
     *,
-    of: Of = Of.VALUE,
     without: str = "",
 ) -> pl.DataFrame:
     """Series of the looks at these sessions and symbols: session and one column a look, `<kind>/<study>/<number>`.
@@ -281,7 +268,7 @@ def on(
 
     Each of a look's values stands at the session nearest to its own: looks that trade the same time on other days (a
     rebalance in another phase) move together as far as their outcomes do, and are independent where those are. Null
-    where a look has no value. of : the series; of a look whose rule score (or every event) is not known, its value.
+    where a look has no value.
     """
     like = {"strategy": namespace.strategy, "simulated": namespace.simulated, "tier": namespace.tier.value}
     whole, asked = pl.DataFrame({"session": sessions.unique().sort()}), set(symbols)
@@ -291,18 +278,15 @@ def on(
     for row in _latest(rows):
         known = row["symbols"] is None or not asked.isdisjoint(row["symbols"])
         if known and row["study"] != without:
-            values = _nearest(_series(row, of), whole["session"])
+            values = _nearest(_series(row), whole["session"])
             if values is not None:
                 columns.append(values.alias(f"{row['kind']}/{row['study']}/{row['number']}"))
     return whole.with_columns(columns)
 
 
-def _series(row: Mapping[str, Any], of: Of) -> pl.DataFrame:
+def _series(row: Mapping[str, Any]) -> pl.DataFrame:
     """Session, value."""
-    found = pl.read_ipc(io.BytesIO(row["series"]))
-    less = LESS[of]
-    minus = pl.col(less) if less in found.columns else pl.lit(0.0)
-    return found.select("session", value=pl.col("value") - minus)
+    return pl.read_ipc(io.BytesIO(row["series"])).select("session", "value")
 
 
 def _nearest(series: pl.DataFrame, sessions: pl.Series) -> pl.Series | None:

@@ -12,7 +12,11 @@ from bq.stats.overfitting import SAME_TRIAL
 from bq.strategies.component import Component, Kind
 
 NAMED = 2  # failed components named in a headline
-EARNED = {Tier.CHAMPION: "better than the rule score", Tier.SECOND: "its trades earn more than their costs"}
+EARNED = {
+    Tier.CHAMPION: "adds to the rule score and to taking every event",
+    Tier.SECOND: "its trades earn more than their costs and than all events",
+}
+BEYOND = {Kind.ALPHA: "the rule score", Kind.OVER_ALL: "all events"}
 AGAINST = {
     Tier.CHAMPION: "champion",
     Tier.SECOND: f"deployed {Tier.SECOND.label}",
@@ -26,17 +30,19 @@ def headline(found: Verdict) -> str:
         failed = [f"{'inconclusive' if c.holds is None else 'not proven'}: {part(c).name}" for c in found.failed]
         return "; ".join(failed[:NAMED]) + (f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
     changed, artefact = found.part(Kind.CHANGED_RECIPE), found.part(Kind.ARTEFACT)
-    recipe = f", better than the {_whom(changed)}'s recipe" if changed and changed.against else ""
-    window = _whom(artefact) if artefact else AGAINST[Tier.RULE]
+    recipe = f", better than {_whom(changed)}'s recipe" if changed and changed.against else ""
+    window = _whom(artefact) if artefact else "chance"
     undone = found.part(Kind.ROLLED_BACK)
     again = f"; deployed again by FORCE=1 after its rollback of {_day(undone)}" if undone else ""
-    return f"{EARNED[found.tier]} out of sample{recipe}, and not worse than the {window} on the newest window{again}"
+    return f"{EARNED[found.tier]} out of sample{recipe}, and not worse than {window} on the newest window{again}"
 
 
 def _whom(component: Component) -> str:
     """What a candidate was compared with."""
-    tier = component.against or Tier.RULE
-    return f"rolled-back {tier.label}" if "rolled_back" in component.more else AGAINST[tier]
+    if component.against is None:
+        return "chance"
+    undone = "rolled_back" in component.more
+    return f"the rolled-back {component.against.label}" if undone else f"the {AGAINST[component.against]}"
 
 
 def _day(component: Component) -> str:
@@ -84,7 +90,9 @@ def _interval(c: Component) -> str:
 def _bound(c: Component, beside: str = "") -> str:
     """A lower bound that must exceed a threshold."""
     blocks = f"{c.blocks or 0:.0f} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
-    return f"{_interval(c)}{beside}; lower bound must exceed {_number(c.threshold)}; {c.sessions} sessions, {blocks}"
+    level = "" if c.alpha is None else f" of {1.0 - c.alpha:.4g} confidence"
+    must = f"lower bound{level} must exceed {_number(c.threshold)}"
+    return f"{_interval(c)}{beside}; {must}; {c.sessions} sessions, {blocks}"
 
 
 def _bound_needed(c: Component) -> str:
@@ -124,7 +132,24 @@ def _sample_months(c: Component) -> Text:
 
 
 def _uplift(c: Component) -> Text:
-    return f"{c.of}: uplift over the rule score", _bound(c, f", rule score {_number(c.baseline)}"), _bound_needed(c)
+    """A mean, beside whose bound by itself stands the one of `_alpha`."""
+    blocks = f"{c.blocks or 0:.0f} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
+    beside = f"rule score {_number(c.baseline)}; mean must exceed {_number(c.threshold)}"
+    statement = f"{_interval(c)}, {beside}; {c.sessions} sessions, {blocks}"
+    return f"{c.of}: uplift over the rule score", statement, _bound_needed(c)
+
+
+def _alpha(c: Component) -> Text:
+    beside = f" beyond what the rule score's {_number(c.baseline)} explains"
+    return f"{c.of}: alpha over the rule score", _bound(c, beside), _bound_needed(c)
+
+
+def _over_all(c: Component) -> Text:
+    return (
+        f"{c.of}: alpha over all events",
+        _bound(c, f" beyond what all events' {_number(c.baseline)} explain"),
+        _bound_needed(c),
+    )
 
 
 def _net(c: Component) -> Text:
@@ -138,11 +163,15 @@ def _net_of_trades(c: Component) -> Text:
 
 def _changed_recipe(c: Component) -> Text:
     whose = _whom(c)
-    name = f"uplift over the {whose}'s recipe"
+    name = f"uplift over {whose}'s recipe"
     if not c.sessions:
-        statement = f"no out-of-sample session on which this recipe and the {whose}'s decided on the same events"
+        statement = f"no out-of-sample session on which this recipe and {whose}'s decided on the same events"
         return name, statement, "a way of training of the champion that can be walked forward on these events"
-    return name, _bound(c, f", changed recipe; {whose}'s recipe {_number(c.baseline)}"), _bound_needed(c)
+    return (
+        name,
+        _bound(c, f", changed recipe; {whose.removeprefix('the ')}'s recipe {_number(c.baseline)}"),
+        _bound_needed(c),
+    )
 
 
 def _rolled_back(c: Component) -> Text:
@@ -160,10 +189,13 @@ def _drawdown(c: Component) -> Text:
 
 
 def _deflated_sharpe(c: Component) -> Text:
-    name, better = "deflated Sharpe ratio", "a higher mean or a lower variance"
+    beyond = c.more.get("beyond")
+    of = "" if beyond is None else f" of what is earned beyond {BEYOND[Kind(beyond)]}"
+    name, better = f"deflated Sharpe ratio{of}", "a higher mean or a lower variance"
     if c.reason:
         return name, c.reason, "results that vary over sessions"
-    known: dict[str, Any] = {key: math.nan if value is None else value for key, value in c.more.items()}
+    facts = {key: c.more[key] for key in Deflated._fields if key in c.more}
+    known: dict[str, Any] = {key: math.nan if value is None else value for key, value in facts.items()}
     found = Deflated(**known)
     more = c.missing.sessions if c.missing else None
     needed = better if more is None else f"about {math.ceil(more):,} more sessions like these, or {better}"
@@ -172,25 +204,30 @@ def _deflated_sharpe(c: Component) -> Text:
 
 def _artefact(c: Component) -> Text:
     against, window = _whom(c), f"{c.first} to {c.last}"
-    name = f"newest window against the {against}"
+    name = f"newest window against {against}"
     if "difference" in c.more:
         needed = f"{_bound_needed(c)} (the window is `learning.newest_days`)"
-        return name, _bound(c, f" of rank IC, {window}"), needed
+        return name, _bound(c, f" of rank covariance, {window}"), needed
     if not c.sessions:
-        statement = f"no session of {window} has two events predicted by the model and the {against}"
+        predicted = "predicted" if c.against is None else f"predicted by the model and {against}"
+        statement = f"no session of {window} has two events {predicted} whose order can be told"
         return name, statement, "sessions with two or more such events"
+    beside = "" if c.against is None else f", {against.removeprefix('the ')} {_number(c.baseline)}"
     statement = (
-        f"rank IC {_interval(c)} per session, {against} {_number(c.baseline)}; mean must be at least "
-        f"{_number(c.threshold)}; {c.sessions} sessions, {window}"
+        f"rank covariance {_interval(c)} per session in standard deviations of the outcome{beside}; mean must be at "
+        f"least {_number(c.threshold)}; {c.sessions} sessions, {window}"
     )
     return name, statement, f"the mean must rise by {_by(c)}"
 
 
 def _calibration(c: Component) -> Text:
-    classes = c.more["classes"]
+    classes, low, excess = c.more["classes"], c.more.get("excess_low"), c.more.get("excess")
     of = f"P({classes[-1]})" if len(classes) == 2 else f"{len(classes)} classes together"
+    bound = "no lower bound of so few blocks" if low is None else f"lower bound {low:+.3f}"
     statement = (
-        f"expected calibration error {_number(c.value, '.3f')} (at most {c.threshold:g}); {c.events} events, {of}"
+        f"expected calibration error {_number(c.value, '.3f')}, of the training's class shares on the same sessions "
+        f"{_number(c.baseline, '.3f')} (debiased); must be at most {c.threshold:g}, or its excess over theirs not "
+        f"proven: {_number(excess)}, {bound}; {c.events} events, {of}"
     )
     return "calibration", statement, f"calibration error must fall by {_by(c)}"
 
@@ -277,12 +314,15 @@ TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.SAMPLE_EVENTS: _sample_events,
     Kind.SAMPLE_MONTHS: _sample_months,
     Kind.UPLIFT: _uplift,
+    Kind.ALPHA: _alpha,
+    Kind.OVER_ALL: _over_all,
     Kind.NET: _net,
     Kind.NET_OF_TRADES: _net_of_trades,
     Kind.CHANGED_RECIPE: _changed_recipe,
     Kind.ROLLED_BACK: _rolled_back,
     Kind.DRAWDOWN: _drawdown,
     Kind.DEFLATED_SHARPE: _deflated_sharpe,
+    Kind.DEFLATED_UPLIFT: _deflated_sharpe,
     Kind.ARTEFACT: _artefact,
     Kind.CALIBRATION: _calibration,
     Kind.PARITY: _parity,

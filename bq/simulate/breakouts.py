@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bq.simulate.moves import Array, extremes, shocks
 from bq.stats.year import TRADING_DAYS
-
-Array = NDArray[np.float64]
 
 FIELDS = ("open", "high", "low", "close", "volume")
 WINDOW, CLEARANCE = 20, 0.005  # what a breakout is
@@ -33,11 +32,12 @@ class Breakouts(NamedTuple):
     drift: Array  # the truth: expected log return of the day beyond the martingale's, known the evening before
 
 
-def breakout_market(*, sessions: int, symbols: int, edge: float, seed: int) -> Breakouts:
+def breakout_market(*, sessions: int, symbols: int, edge: float, seed: int, alive: Array | float = 1.0) -> Breakouts:
     """Simulate bars.
 
     edge : drift of each session of a good spell, in standard deviations of the day. Daily moves are
     normal with a persistent log-volatility around 25% a year for names, 16% for the index, correlation about .3.
+    alive : what is left of the edge in each session, shape (n_sessions,); below 0 it has turned.
     """
     rng = np.random.default_rng(seed)
     shape = (sessions, 1 + symbols)
@@ -46,10 +46,11 @@ def breakout_market(*, sessions: int, symbols: int, edge: float, seed: int) -> B
     opens, drift = np.zeros(shape), np.zeros(shape)
     heralded = np.zeros(shape, bool)
     luck = rng.random(shape) < GOOD
-    overnight, daytime = _shocks(rng, shape), _shocks(rng, shape)
+    overnight, daytime = shocks(rng, shape), shocks(rng, shape)
+    edges = edge * np.broadcast_to(alive, sessions)
     ends, good = np.zeros(shape[1]), np.zeros(shape[1], bool)  # of each symbol's latest spell
     for t in range(1, sessions):
-        drift[t] = edge * sigma[t] * (good & (t <= ends))
+        drift[t] = edges[t] * sigma[t] * (good & (t <= ends))
         fair = drift[t] - 0.5 * sigma[t] ** 2
         opens[t] = close[t - 1] + OVERNIGHT * fair + np.sqrt(OVERNIGHT) * sigma[t] * overnight[t]
         close[t] = opens[t] + (1.0 - OVERNIGHT) * fair + np.sqrt(1.0 - OVERNIGHT) * sigma[t] * daytime[t]
@@ -59,16 +60,10 @@ def breakout_market(*, sessions: int, symbols: int, edge: float, seed: int) -> B
             opened = breaks & (t > ends)
             good, ends = np.where(opened, luck[t], good), np.where(opened, t + SPELL_SESSIONS, ends)
             heralded[t] = breaks & good
-    high, low = _extremes(rng, opens, close, np.sqrt(1.0 - OVERNIGHT) * sigma)
+    high, low = extremes(rng, opens, close, (1.0 - OVERNIGHT) * sigma**2)
     volume = 3e6 * np.exp(0.2 * rng.standard_normal(shape)) * np.where(heralded, SPIKE, 1.0)
     prices = (100.0 * np.exp(part) for part in (opens, high, low, close))
     return Breakouts._make((*prices, np.round(volume), heralded, drift))
-
-
-def _shocks(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    """Normal shocks with correlation .3 between names and √.3 with the index."""
-    common = rng.standard_normal((shape[0], 1))
-    return np.hstack([common, np.sqrt(0.3) * common + np.sqrt(0.7) * rng.standard_normal((shape[0], shape[1] - 1))])
 
 
 def _volatility(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -79,10 +74,3 @@ def _volatility(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         level[t] = 0.98 * level[t - 1] + innovation[t]
     yearly = np.append(0.16, np.full(shape[1] - 1, 0.25))
     return yearly / np.sqrt(TRADING_DAYS) * np.exp(level)
-
-
-def _extremes(rng: np.random.Generator, start: Array, end: Array, sigma: Array) -> tuple[Array, Array]:
-    """Highest and lowest of a Brownian path between two points, each by its own law (Karatzas & Shreve 1991, 2.8)."""
-    reach = [np.sqrt((end - start) ** 2 - 2.0 * sigma**2 * np.log1p(-rng.random(start.shape))) for _ in range(2)]
-    middle = start + end
-    return (middle + reach[0]) / 2.0, (middle - reach[1]) / 2.0

@@ -1,9 +1,12 @@
-"""A cross-section of names with a planted signal of known strength in it, under a market that has regimes.
+"""A cross-section of names with a planted signal of known strength in it, under a market that is calm or stormy.
 
 Two persistent traits of a name drive its expected return: one shows in its turnover, the other in its daily range. Of
 the signal's variance three fifths are linear in the first trait, a fifth lies in the product of both, and a fifth is
-the second trait with the sign of the regime: it pays in a rising market and costs in a falling one. With strength 0 the
-traits are there and say nothing: a null market.
+the second trait with the sign of the regime: it pays in a calm market and costs in a stormy one. With strength 0 the
+traits are there and say nothing, and no name has an expected gain: prices are martingales.
+
+With trends the calm market rises and the stormy one falls, and names go along by their beta: then the beta has an
+expected return of its own, whatever the strength, whose sign is the regime's.
 """
 
 from typing import NamedTuple
@@ -11,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bq.simulate.moves import Array, Random, autoregression
 from bq.stats.year import TRADING_DAYS
-
-Array = NDArray[np.float64]
 
 HORIZON = 10  # sessions of the oracle's forecast
 MEMORY = 0.985  # of a trait from one session to the next
@@ -22,12 +24,13 @@ RANKED = (
     0.9  # of a correlation with standardised returns that is left between ranks: betas, unequal volatilities, tails
 )
 LINEAR, PRODUCT, REGIME = np.sqrt([0.6, 0.2, 0.2])  # weights of the three parts, their variances adding to 1
-DRIFT = np.array([-0.25, 0.12]) / TRADING_DAYS  # market: falling, rising
-VOLATILITY = np.array([0.26, 0.12]) / np.sqrt(TRADING_DAYS)
+VOLATILITY = np.array([0.26, 0.12]) / np.sqrt(TRADING_DAYS)  # of the market: stormy, calm
+TREND = np.array([-0.25, 0.12]) / TRADING_DAYS
+DEGREES, LARGEST = 6.0, 15.0  # of the shocks of Student's t; in standard deviations: no price falls below 0
 
 
 class PanelMarket(NamedTuple):
-    """Arrays of shape (n_sessions, 1 + n_symbols), column 0 the index; `expected` and `rising` are the truth."""
+    """Arrays of shape (n_sessions, 1 + n_symbols), column 0 the index; `expected` and `calm` are the truth."""
 
     open: Array  # the close before: nothing happens overnight
     high: Array
@@ -35,29 +38,32 @@ class PanelMarket(NamedTuple):
     close: Array
     volume: Array
     expected: Array  # (n_sessions, n_symbols): the oracle's return of the next ten sessions, beyond the market's
-    rising: NDArray[np.bool_]  # (n_sessions,): the regime
+    calm: NDArray[np.bool_]  # (n_sessions,): the regime
 
 
-def panel_market(*, sessions: int, symbols: int, oracle_ic: float, seed: int) -> PanelMarket:
+def panel_market(
+    *, sessions: int, symbols: int, oracle_ic: float, seed: int, trends: bool = False, alive: Array | float = 1.0
+) -> PanelMarket:
     """Simulate an index and `symbols` names.
 
     oracle_ic : about the mean rank correlation, session by session, of the oracle's forecast with the return of the
     next ten sessions; 0 gives a null market. Names move with the market (betas .6 to 1.4), their own volatility
-    is 18 to 40% a year and clusters, shocks are Student-t with 6 degrees of freedom.
+    is 18 to 40% a year and clusters, shocks are Student-t with 6 degrees of freedom. trends : whether regimes have a
+    direction. alive : what is left of the signal in each session, shape (n_sessions,); below 0 it has turned.
     """
     rng = np.random.default_rng(seed)
     shape = (sessions, symbols)
-    rising = _regimes(rng, sessions)
-    sign = np.where(rising, 1.0, -1.0)
-    market = DRIFT[rising.astype(int)] + VOLATILITY[rising.astype(int)] * _shocks(rng, sessions)
-    first, second = (_autoregression(rng, shape, MEMORY) for _ in range(2))
-    own = rng.uniform(0.18, 0.40, symbols) / np.sqrt(TRADING_DAYS) * np.exp(0.25 * _autoregression(rng, shape, 0.97))
-    parts = np.stack([LINEAR * first, PRODUCT * first * second, REGIME * sign[:, None] * second])
-    ahead, strength = _sums_ahead(), _strength(oracle_ic)
+    calm = _regimes(rng, sessions)
+    market = VOLATILITY[calm.astype(int)] * _shocks(rng, sessions) + trends * TREND[calm.astype(int)]
+    first, second = (autoregression(rng, shape, MEMORY) for _ in range(2))
+    own = rng.uniform(0.18, 0.40, symbols) / np.sqrt(TRADING_DAYS) * np.exp(0.25 * autoregression(rng, shape, 0.97))
+    parts = np.stack([LINEAR * first, PRODUCT * first * second, REGIME * np.where(calm, 1.0, -1.0)[:, None] * second])
+    signal = _strength(oracle_ic) * np.broadcast_to(alive, sessions)[:, None]
     drift = np.zeros(shape)
-    drift[1:] = strength * parts.sum(axis=0)[:-1]
+    drift[1:] = (signal * parts.sum(axis=0))[:-1]
     returns = rng.uniform(0.6, 1.4, symbols) * market[:, None] + own * (_shocks(rng, shape) + drift)
-    moves = np.column_stack([market, returns])
+    # a name's simple returns have no expectation but the drift; the index is a level that nobody trades
+    moves = np.column_stack([market, np.log1p(returns)])
     close = 100.0 * np.exp(np.cumsum(moves, axis=0))
     before = np.vstack([np.full((1, 1 + symbols), 100.0), close[:-1]])
     turnover = np.exp(17.0 + _with_index(first) + 0.1 * rng.standard_normal(close.shape))
@@ -68,8 +74,8 @@ def panel_market(*, sessions: int, symbols: int, oracle_ic: float, seed: int) ->
         low=np.minimum(before, close) / reach,
         close=close,
         volume=np.round(turnover / close),
-        expected=own * strength * np.tensordot(ahead, parts, axes=1),
-        rising=rising,
+        expected=own * signal * np.tensordot(_sums_ahead(), parts, axes=1),
+        calm=calm,
     )
 
 
@@ -78,24 +84,15 @@ def _with_index(trait: Array) -> Array:
     return np.column_stack([np.zeros(len(trait)), trait])
 
 
-def _regimes(rng: np.random.Generator, sessions: int) -> NDArray[np.bool_]:
-    """A two-state Markov chain that begins in a rising market."""
+def _regimes(rng: Random, sessions: int) -> NDArray[np.bool_]:
+    """A two-state Markov chain that begins calm."""
     switches = rng.random(sessions) < 1.0 / SPELL_SESSIONS
     return np.cumsum(switches) % 2 == 0
 
 
-def _shocks(rng: np.random.Generator, shape: int | tuple[int, int]) -> Array:
-    """Student-t with 6 degrees of freedom and variance 1."""
-    return rng.standard_t(6, shape) * np.sqrt(4.0 / 6.0)
-
-
-def _autoregression(rng: np.random.Generator, shape: tuple[int, int], memory: float) -> Array:
-    """A stationary first-order autoregression of variance 1 in each column."""
-    values = rng.standard_normal(shape)
-    values[1:] *= np.sqrt(1.0 - memory**2)
-    for t in range(1, len(values)):
-        values[t] += memory * values[t - 1]
-    return values
+def _shocks(rng: Random, shape: int | tuple[int, int]) -> Array:
+    """Student-t shocks of variance 1."""
+    return np.clip(rng.standard_t(DEGREES, shape) * np.sqrt((DEGREES - 2.0) / DEGREES), -LARGEST, LARGEST)
 
 
 def _sums_ahead() -> Array:

@@ -27,12 +27,14 @@ class Pinned(NamedTuple):
     pinned: NDArray[np.bool_]  # the truth
 
 
-def pinned_market(*, sessions: int, symbols: int, share: float, seed: int) -> Pinned:
+def pinned_market(*, sessions: int, symbols: int, share: float, seed: int, alive: Array | float = 1.0) -> Pinned:
     """Simulate closes and volumes.
 
     share : expected share of sessions in a pinned spell; 0 gives a null market, a martingale whose volume says nothing.
     Daily returns are Student-t (6 degrees of freedom) with a persistent log-volatility around 20% a year and a common
     factor (correlation about .3).
+    alive : what is left of volume's meaning in each session, shape (n_sessions,): at 1 the spikes are all in spells, at
+    0 they are anywhere, at -1 all outside.
     """
     rng = np.random.default_rng(seed)
     shape = (sessions, symbols)
@@ -52,7 +54,8 @@ def pinned_market(*, sessions: int, symbols: int, share: float, seed: int) -> Pi
         free = log_price[t - 1] + sigma[t] * shock[t] - 0.5 * sigma[t] ** 2
         drawn = log_price[t - 1] - PULL * (log_price[t - 1] - anchor) + quiet * sigma[t] * shock[t]
         log_price[t] = np.where(pinned[t], drawn, free)
-    spike = pinned & (rng.random(shape) < SPIKE_SHARE)
+    told = np.broadcast_to(alive, sessions)[:, None]
+    spike = rng.random(shape) < SPIKE_SHARE * (1.0 + np.where(pinned, told, -told)) / 2.0
     volume = 1e6 * np.exp(0.1 * rng.standard_normal(shape)) * np.where(spike, SPIKE, 1.0)
     return Pinned(100.0 * np.exp(log_price), np.round(volume), pinned)
 

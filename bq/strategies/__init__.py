@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from bq.core.errors import BadParameters, did_you_mean
 
 if TYPE_CHECKING:
+    from bq.core.settings import Settings
     from bq.strategies.contract import Strategy
 
 DEFAULT = "butterfly"
@@ -14,6 +15,16 @@ MODULES = {  # a strategy is a module with a `STRATEGY`
     "butterfly": "bq.strategies.butterfly",
     "forecast": "bq.strategies.forecast",
 }
+
+
+def of(settings: "Settings") -> "Strategy":
+    """The strategy of these settings; where a labelled table takes the place of bars, as it is then."""
+    found = get(settings.strategy)
+    if settings.market.table is None:
+        return found
+    from bq.strategies.labelled.form import of_table
+
+    return of_table(found, settings)
 
 
 def get(name: str) -> "Strategy":

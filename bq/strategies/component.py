@@ -17,13 +17,16 @@ class Kind(StrEnum):
     SAMPLE_TIME = "sample_time"
     SAMPLE_EVENTS = "sample_events"
     UPLIFT = "uplift"  # over the rule score
+    ALPHA = "alpha"  # what is earned beyond what the rule score explains
+    OVER_ALL = "over_all"  # what is earned beyond what taking every event explains
     NET = "net"  # what is earned, net of costs
     NET_OF_TRADES = "net_of_trades"  # the same of the trades above a threshold
     CHANGED_RECIPE = "changed_recipe"  # uplift over the recipe of what is deployed
     ROLLED_BACK = "rolled_back"  # that a way of training that was rolled back is wanted again
     DRAWDOWN = "drawdown"
     DEFLATED_SHARPE = "deflated_sharpe"
-    ARTEFACT = "artefact"  # rank IC on the newest window
+    DEFLATED_UPLIFT = "deflated_uplift"  # of what is earned beyond the rule score and beyond all events
+    ARTEFACT = "artefact"  # how well the newest window is ordered
     CALIBRATION = "calibration"
     PARITY = "parity"
     SAMPLE_MONTHS = "sample_months"
@@ -35,7 +38,9 @@ class Kind(StrEnum):
     OVERFITTING = "overfitting"
 
 
-EARNINGS = (Kind.UPLIFT, Kind.NET, Kind.NET_OF_TRADES, Kind.CHANGED_RECIPE, Kind.ARTEFACT)  # what a model is worth
+EARNINGS = (  # what a model is worth
+    *(Kind.UPLIFT, Kind.ALPHA, Kind.OVER_ALL, Kind.NET, Kind.NET_OF_TRADES, Kind.CHANGED_RECIPE, Kind.ARTEFACT),
+)
 
 
 class Missing(Facts):
@@ -68,6 +73,7 @@ class Component(Facts):
     events: int | None = None
     blocks: Number = None
     least_blocks: int | None = None
+    alpha: Number = None  # one-sided significance level of `low`
     first: dt.date | None = None  # of the window that it was seen on
     last: dt.date | None = None
     more: Numbers = {}  # figures of its kind alone

@@ -14,7 +14,8 @@ from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Settings
 from bq.strategies import policy
 from bq.strategies.component import Component
-from bq.strategies.events import REGIMES, Built, FeatureSet, Wanted, refuse_leaks, regime_columns
+from bq.strategies.events import OWN, REGIMES, Built, FeatureSet, Wanted, own_features, refuse_leaks, regime_columns
+from bq.strategies.layout import Layout
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Value(Generic[S]):
     requirements : of predictions, settings and market; what this strategy's gate asks beside the common ones.
     sizes : of a session's decisions, the column decided by and the settings; the weight of each in the strategy's
     portfolio. None: a decision has no weight.
+    hedge : of predictions, settings and market; what being long the market would have earned in the place and time of
+    each event, in the unit of its outcome: what the gate takes out of a result. None: outcomes have no such part.
     contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
@@ -117,6 +120,7 @@ class Value(Generic[S]):
     requirements: Callable[[pl.DataFrame, S, "MarketData | None"], list[Component]] = nothing_more
     sizes: Callable[[pl.DataFrame, str, S], pl.Series] | None = None
     contributions: Callable[[pl.DataFrame, str, S], pl.DataFrame] | None = None
+    hedge: Callable[[pl.DataFrame, S, "MarketData"], pl.Series] | None = None
 
 
 def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:
@@ -157,11 +161,14 @@ class Strategy(Generic[S]):
     value: Value[S] = Value()
     views: Views[S] = Views()
     backtester: "Backtester[S] | None" = None  # of rules that trade as a portfolio of their own
+    layout: Layout | None = None  # of tables that others made of its decisions; None: its gate needs bars
     quick: str = ""  # parameter overrides of QUICK=1
 
     def features(self, settings: Settings) -> FeatureSet:
         """The feature set that the settings name; refused where it holds a leaking column."""
-        name, regimes = settings.learning.features, settings.learning.regimes
+        name, regimes, table = settings.learning.features, settings.learning.regimes, settings.market.table
+        if table and table.features:
+            return refuse_leaks(own_features(table.features))
         found = self.feature_set(f"{name}{REGIMES}{regimes.states}" if regimes else name)
         if found is None:
             known = [features.name for features in self.table.feature_sets]
@@ -172,6 +179,8 @@ class Strategy(Generic[S]):
 
     def feature_set(self, name: str) -> FeatureSet | None:
         """The feature set of that name, with the regime columns where it says so; None for an unknown one."""
+        if name.startswith(OWN):
+            return own_features(name.removeprefix(OWN).split(","))
         plain, _, states = name.partition(REGIMES)
         found = next((features for features in self.table.feature_sets if features.name == plain), None)
         return FeatureSet(name, found.columns + regime_columns(int(states))) if found and states else found

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -52,6 +52,7 @@ NEVER_NULL = (
     "score",
 )
 REGIMES = "+regimes"  # between the name of a feature set and how many regimes stand behind its columns
+OWN = "own:"  # before the columns of a feature set that names them itself
 LEAKS = ("score", "outcome", "label", "t1")  # a model that sees one of these judges itself
 
 Wanted = Mapping[str, list[dt.date]]  # sessions at whose close a symbol is looked at
@@ -96,6 +97,15 @@ def regime_columns(states: int) -> tuple[str, ...]:
     """Names of the columns with the probability of each market regime, by falling volatility."""
     named = {2: ("bear", "bull"), 3: ("bear", "neutral", "bull")}
     return tuple(f"regime_{name}" for name in named.get(states, range(states)))
+
+
+def own_features(columns: Sequence[str]) -> FeatureSet:
+    """The feature set of columns that a user chose, called after them.
+
+    >>> own_features(["vol_mispricing", "my_skew"]).name
+    'own:vol_mispricing,my_skew'
+    """
+    return FeatureSet(OWN + ",".join(columns), tuple(columns))
 
 
 def refuse_leaks(features: FeatureSet) -> FeatureSet:

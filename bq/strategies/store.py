@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from bq import market as bars
 from bq.core import files
 from bq.core.errors import BadData
 from bq.core.log import log
@@ -20,6 +21,7 @@ from bq.strategies import event_set
 from bq.strategies.contract import Strategy
 from bq.strategies.event_set import TABLES
 from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform
+from bq.strategies.labelled import kept
 from bq.strategies.task import Task
 
 HANDED = tuple(f".{name}" for name in TABLES)  # in the folder of a run under way
@@ -35,12 +37,22 @@ class Collection(NamedTuple):
     built: int  # events computed in this call
 
 
+def market_data(settings: Settings) -> MarketData:
+    """What events are made of: bars, or a labelled table, of which there are findings and counts and no bars."""
+    if settings.market.table is None:
+        return bars.load(settings.market)
+    return kept.market_data(kept.load(settings), settings)
+
+
 def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Collection:
     """The events of `settings`' schedule: the stored ones that are still valid, and the missing ones computed now.
 
     A stored event is valid while its symbol's bars up to the store's last session are unchanged; an open one only until
-    there are newer bars. Ids do not depend on when an event was built.
+    there are newer bars. Ids do not depend on when an event was built. With market.source: labelled the events are
+    those of the tables that were collected.
     """
+    if settings.market.table is not None:
+        return _of_tables(strategy, settings, market)
     wanted = strategy.table.schedule(market, settings)
     folder = event_set.folder_of(strategy, settings)
     found = event_set.read(folder)
@@ -60,6 +72,22 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     stored = _scheduled(stored, wanted)
     log.info("%d events, %d of them computed now", len(stored.events), new)
     return finished(strategy, settings, market, stored, new)
+
+
+def _of_tables(strategy: Strategy, settings: Settings, market: MarketData) -> Collection:
+    """The events of labelled tables that are asked for; a feature that a table does not have is missing."""
+    not_asked, outside = kept.asked(settings)
+    events = kept.load(settings).events.filter(~not_asked, ~outside)
+    own = settings.market.table.features if settings.market.table else []
+    strange = [name for name in own if name not in events.columns]
+    if strange or events.is_empty():
+        lacks = f"columns {', '.join(strange)}" if strange else "an event of the symbols and dates asked for"
+        raise BadData(f"what was collected must have {lacks}, but has not. Collect it again with these settings.")
+    known = [name for features in strategy.table.feature_sets for name in features.columns]
+    beside = strategy.layout.beside if strategy.layout else ()
+    absent = dict.fromkeys(name for name in (*known, *beside) if name not in events.columns)
+    events = events.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent)
+    return finished(strategy, settings, market, Built(events), 0)
 
 
 @contextmanager

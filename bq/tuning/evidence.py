@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from bq.serving import gates, ledger
+from bq.serving import deflation, ledger
 from bq.serving.ledger import Deflated
 from bq.stats import overfitting
 from bq.strategies.component import Component, Kind, Missing
@@ -36,7 +36,7 @@ def judge(own: pl.DataFrame, study: pl.DataFrame, tried: pl.DataFrame) -> Eviden
     are random whatever the skill.
     """
     deflated = ledger.deflate(own, tried, least=LEAST_PROBABILITY)
-    sharpe = gates.deflated(deflated, LEAST_PROBABILITY)
+    sharpe = deflation.component(deflated, LEAST_PROBABILITY)
     trials = study.drop("session").to_numpy()
     effective = overfitting.distinct_trials(trials)
     if effective.shape[1] < 2:

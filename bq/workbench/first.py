@@ -60,7 +60,8 @@ def _bound(part: Part) -> Cell:
     c = part.facts
     assert c is not None
     interval = "no interval" if c.low is None or c.high is None else f"[{c.low:+.3f}, {c.high:+.3f}]"
-    beside = "" if c.baseline is None else f", rule score {c.baseline:+.3f}"
+    whose = "all events" if c.kind == Kind.OVER_ALL else "rule score"
+    beside = "" if c.baseline is None else f", {whose} {c.baseline:+.3f}"
     return Cell(NAMES[c.kind].format(of=c.of), _signed(c.value), interval + beside)
 
 
@@ -81,11 +82,15 @@ def _signed(value: float | None) -> str:
 NAMES = {
     Kind.NET: "{of}, mean",
     Kind.UPLIFT: "uplift over the rule score",
+    Kind.ALPHA: "alpha over the rule score",
+    Kind.OVER_ALL: "alpha over all events",
     Kind.CHANGED_RECIPE: "uplift over the recipe of what is deployed",
 }
 CELLS: dict[Kind, Callable[[Part], Cell]] = {
     Kind.NET: _bound,
     Kind.UPLIFT: _bound,
+    Kind.ALPHA: _bound,
+    Kind.OVER_ALL: _bound,
     Kind.CHANGED_RECIPE: _bound,
     Kind.SHARPE: _of_threshold(".2f", "a year; must exceed"),
     Kind.DEFLATED_SHARPE: _of_threshold(".3f", "probability of being above 0; at least"),

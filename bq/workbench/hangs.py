@@ -6,7 +6,8 @@ from bq.runs.verdict import Split, Table, Verdict, Without
 from bq.strategies.component import Component, Kind
 
 NAMED = 3  # groups that a sentence names
-NAMES = {Kind.UPLIFT: "uplift", Kind.NET: "net"}
+NAMES = {Kind.UPLIFT: "uplift", Kind.NET: "net"}  # with columns of their own
+TURNED = NAMES | {Kind.ALPHA: "alpha over the rule score", Kind.OVER_ALL: "alpha over all events"}
 HOW = (
     "Each row is the verdict's figures without that group. Without a symbol or a kind, the choice is made again among "
     "the others; a portfolio holds cash in its place. Without a year, its sessions are left out. What a group "
@@ -33,15 +34,19 @@ def tables(verdict: Verdict) -> list[Shown]:
 
 
 def _columns(first: Without) -> list[str]:
-    names = [NAMES[figure.kind] for figure in first.figures]
+    names = [NAMES[figure.kind] for figure in _shown(first)]
     figures = [text for name in names for text in (f"{name} without it", f"it contributes to {name}")]
     return [f"without the {first.called}", "its events", *figures, "what that turns"]
 
 
 def _row(one: Without, verdict: Verdict) -> list[str]:
-    figures = [text for figure in one.figures for text in (_interval(figure), _number(_contribution(figure, verdict)))]
-    turned = ", ".join(f"{NAMES[figure.kind]} {_now(figure)}" for figure in _turned(one, verdict))
+    figures = [text for figure in _shown(one) for text in (_interval(figure), _number(_contribution(figure, verdict)))]
+    turned = ", ".join(f"{TURNED[figure.kind]} {_now(figure)}" for figure in _turned(one, verdict))
     return [one.group, f"{one.events:,}", *figures, turned]
+
+
+def _shown(one: Without) -> list[Component]:
+    return [figure for figure in one.figures if figure.kind in NAMES]
 
 
 def largest(verdict: Verdict) -> str:

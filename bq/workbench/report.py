@@ -27,7 +27,7 @@ from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
-from bq.workbench import first, hangs, svg
+from bq.workbench import first, hangs, looser, svg
 from bq.workbench.glossary import Linker
 from bq.workbench.phrases import looked
 from bq.workbench.sanitize import clean
@@ -68,6 +68,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
             hangs=hangs,
             first=first,
             svg=svg,
+            looser=looser,
             bodies=bodies,
             contents=contents,
             terms=Linker(),

@@ -11,7 +11,7 @@ from bq.core.secrets import redact
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Part, Verdict
 from bq.strategies.events import NOTICES
-from bq.workbench import hangs
+from bq.workbench import hangs, looser
 from bq.workbench.phrases import looked, undone
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
@@ -36,6 +36,8 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
         lines.append(f"{RED}{NOTICES[run.source]}{PLAIN}")
     if found:
         lines.append(_line("verdict", f"{BOLD}{found.headline}{PLAIN}"))
+        if loosened := looser.said(found):
+            lines.append(_line("", f"{RED}{loosened}{PLAIN}"))
         for part in found.components:
             lines.append(_line("", component(part)))
             if part.needed:

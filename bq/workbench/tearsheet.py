@@ -58,8 +58,8 @@ class Sheet:
 
 def of_run(run: Run) -> Sheet:
     """The tear sheet of a finished retrain or training. Raises BadParameters where it has no predictions."""
-    strategy = strategies.get(run.record.parameters["strategy"])
-    settings = strategy.settings.recorded(run.record.parameters)
+    settings = strategies.get(run.record.parameters["strategy"]).settings.recorded(run.record.parameters)
+    strategy = strategies.of(settings)
     oos = run.frame("oos")
     own, kind = oos.filter(pl.col("model") == oos["model"][0]), strategy.table.kind
     listed = run.folder / TRADES

@@ -37,9 +37,9 @@ def switching_market(seed, *, states, count=1800, stay=200):
 
 
 def panel_index(seed):
-    """Whether the market rises, and its index, of the simulated panel: two true states, shocks of Student's t."""
-    market = panel_market(sessions=2500, symbols=2, oracle_ic=0.1, seed=seed)
-    return market.rising, pl.DataFrame({"session": days(2500), "close": market.close[:, 0]})
+    """Whether the market is calm and rises, and its index, of a simulated panel: two true states, fat tails."""
+    market = panel_market(sessions=2500, symbols=2, oracle_ic=0.1, seed=seed, trends=True)
+    return market.calm, pl.DataFrame({"session": days(2500), "close": market.close[:, 0]})
 
 
 def sp500():

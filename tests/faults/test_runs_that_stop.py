@@ -284,7 +284,7 @@ def job(monkeypatch, settings):
         ledger.attempt(NAMESPACE, **row)
 
     monkeypatch.setattr(retrain, "_work", work)
-    monkeypatch.setattr(retrain.market, "load", lambda _: SimpleNamespace(data_hash="data"))
+    monkeypatch.setattr(retrain.store, "market_data", lambda _: SimpleNamespace(data_hash="data"))
     monkeypatch.setattr(retrain, "code_digest", lambda: "code")
     monkeypatch.setattr(retrain.screen, "show", lambda _: None)
     monkeypatch.setattr(retrain.screen, "verdict", lambda *_: "")
@@ -317,7 +317,7 @@ def test_the_run_after_one_that_was_killed_at_its_very_end_does_its_work(job):
 
 
 def test_bad_data_is_a_failed_run(job, monkeypatch):
-    monkeypatch.setattr(retrain.market, "load", fail(BadData("AAPL.csv: high must be >= low.")))
+    monkeypatch.setattr(retrain.store, "market_data", fail(BadData("AAPL.csv: high must be >= low.")))
     with pytest.raises(BadData):
         job()
     assert only().record.error == "AAPL.csv: high must be >= low."
@@ -350,7 +350,7 @@ def test_a_run_with_nothing_new_leaves_nothing(job):
 
 @ENDING
 def test_a_signal_while_the_market_is_read_is_a_cancelled_run(job, monkeypatch, number):
-    monkeypatch.setattr(retrain.market, "load", stop(number))
+    monkeypatch.setattr(retrain.store, "market_data", stop(number))
     with pytest.raises(Cancelled):
         job()
     assert (only().record.status, only().record.phases[0].name) == ("cancelled", "market data")

@@ -76,9 +76,7 @@ def test_a_quick_look_judges_deploys_nothing_and_counts_as_a_look(go, monkeypatc
     monkeypatch.setattr(gates, "decide", lambda *_, **__: gates.Verdict(True, Tier.CHAMPION, []))
     monkeypatch.setattr(retrain, "NOTEBOOKS", ("02_walk_forward_training",))
     printed = go(retrain.main, QUICK=1)
-    said = (
-        "Quick look: nothing is deployed, and it counts as a look; the gate would deploy (better than the rule score "
-    )
+    said = "Quick look: nothing is deployed, and it counts as a look; the gate would deploy (adds to the rule score "
     assert said in printed
     assert not (paths.home() / "models").exists()
     assert [rows(table) for table in (ledger.attempts, journal.deployments)] == [0, 0]
@@ -122,7 +120,7 @@ def test_a_beginning_of_several_ids_lists_these(go):
 
 
 def test_without_an_event_nothing_is_read_before_it_is_said(go, monkeypatch):
-    monkeypatch.setattr(market, "load", None)
+    monkeypatch.setattr(store, "market_data", None)
     with pytest.raises(BadParameters, match=r"EVENT must be .* none was given\. Ids are in what `make scan` prints"):
         go(explain.main)
 

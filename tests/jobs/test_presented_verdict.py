@@ -54,8 +54,8 @@ def test_a_success_model_deployed_without_a_champion_is_said_to_decide(home):
     told = f"Champion not deployed; the success-probability model {NEW.model_id} decides instead ({WHY})"
     assert found.headline == told
     assert found.second_tier == [
-        "success-probability model deployed: its trades earn more than their costs out of sample, and not worse than "
-        "the rule score on the newest window"
+        "success-probability model deployed: its trades earn more than their costs and than all events out of sample, "
+        "and not worse than chance on the newest window"
     ]
 
 

@@ -19,6 +19,7 @@ from bq.core import params, paths
 from bq.market.calendars import sessions
 from bq.serving import gates
 from bq.serving.onnx import Parity
+from bq.strategies.component import Kind
 from bq.strategies.events import UTC
 
 FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
@@ -77,3 +78,20 @@ def test_without_skill_nothing_deploys(settings):
 def test_with_much_skill_it_deploys(settings):
     verdict = judged(0.4, 0, settings)
     assert verdict.deploy, verdict.components
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [("long_only", {Kind.INFORMATION_RATIO, Kind.OVER_ALL}), ("long_short", set())],
+    ids=["long-only", "long-short"],
+)
+def test_the_benchmark_belongs_to_the_kind_of_portfolio(settings, kind, asked):
+    """Equal weight of a long-only one; cash of a long-short one, whose Sharpe ratio and net result are against it."""
+    portfolio = settings.portfolio.model_copy(update={"kind": kind})
+    verdict = judged(0.4, 0, settings.model_copy(update={"portfolio": portfolio}))
+    against_equal_weight = {Kind.INFORMATION_RATIO, Kind.OVER_ALL}
+    assert {component.kind for component in verdict.components} & against_equal_weight == asked
+    assert {Kind.SHARPE, Kind.NET, Kind.ALPHA} <= {component.kind for component in verdict.components}
+    if kind == "long_short":
+        limits = settings.production
+        assert verdict.part(Kind.SHARPE).threshold == max(limits.min_sharpe, limits.min_information_ratio)

@@ -15,8 +15,8 @@ from scipy.stats import binom
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.core.settings import Gate
-from bq.serving import gates, ledger, verdict_text
-from bq.serving.ledger import GATE, LOOK, Deflated, Look, Of
+from bq.serving import deflation, ledger, verdict_text
+from bq.serving.ledger import GATE, LOOK, Deflated, Look
 from bq.stats import overfitting, sharpe
 
 FIRST = dt.date(2015, 1, 2)
@@ -264,9 +264,8 @@ def test_uplifts_are_deflated_as_any_series_of_sessions(home):
     for i, skill in enumerate(skills):
         one = series(market + skill).with_columns(baseline=pl.Series(market), everything=pl.Series(market))
         ledger.record(TOY, [Look(GATE, f"run{i}", 0, {}, one, SYMBOLS)])
-    days = series(market)["session"]
-    values, uplifts = (ledger.on(TOY, days, SYMBOLS, of=of) for of in (Of.VALUE, Of.UPLIFT))
-    assert np.allclose(uplifts["gate/run3/0"], skills[3], atol=1e-12)
+    values = ledger.on(TOY, series(market)["session"], SYMBOLS)
+    uplifts = values.select("session", *(pl.col(name) - pl.Series(market) for name in values.columns[1:]))
     mine = random.standard_normal(250) * 0.005
     earned = ledger.deflate(series(market + mine), values, least=0.95)
     above = ledger.deflate(series(mine), uplifts, least=0.95)
@@ -358,8 +357,8 @@ def test_a_tuning_whose_ratios_spread_widely_is_not_passed_and_stops_no_retrain(
     own = series(noise(1, mean=0.03))
     wild = [pl.Series(f"strategy/s/{i}", (-1.0) ** i + 10.0 * noise(i)) for i in range(20)]
     gate = Gate(min_deflated_probability=0.95)
-    (alone_passes,) = gates._deflated(own.rename({"value": "model"}), alone(own), gate)
-    (found,) = gates._deflated(own.rename({"value": "model"}), alone(own).with_columns(wild), gate)
+    (alone_passes,) = deflation.components(own.rename({"value": "model"}), alone(own), gate)
+    (found,) = deflation.components(own.rename({"value": "model"}), alone(own).with_columns(wild), gate)
     assert alone_passes.holds is True
     assert found.holds is False
     assert found.missing.sessions is None, "no number of sessions is enough"

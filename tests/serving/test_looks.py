@@ -8,7 +8,7 @@ from toy_strategy import SUCCESS, TOY, toy_settings
 from bq.learning import metrics
 from bq.runs import folder
 from bq.serving import candidate, gates, ledger, looks
-from bq.serving.ledger import GATE, LOOK, Of
+from bq.serving.ledger import GATE, LOOK
 
 SETTINGS = toy_settings()
 NAMESPACE = SETTINGS.namespace
@@ -68,17 +68,3 @@ def test_what_is_shown_in_a_run_and_asked_of_its_gate_is_one_look(home, training
         (GATE, "elastic_net"),
     ]
     assert ledger.standing().entries == 3
-
-
-def test_the_uplift_of_a_look_is_over_its_own_rule_score(home, training):
-    looks.enter(training.oos, TOY, SETTINGS)
-    sessions, symbols = training.oos["session"], training.oos["symbol"].unique()
-    pairs = metrics.versus(training.oos, TOY, SETTINGS)
-    expected = {
-        Of.VALUE: pairs["model"],
-        Of.UPLIFT: pairs["uplift"],
-        Of.OVER_ALL: pairs["model"] - pairs["everything"],
-    }
-    for of, values in expected.items():
-        seen = ledger.on(NAMESPACE, sessions, symbols, of=of)
-        assert seen[seen.columns[1]].to_list() == pytest.approx(values.to_list())

@@ -59,7 +59,7 @@ def test_without_strength_there_is_nothing_to_expect_and_traits_say_nothing():
 
 def test_strength_changes_the_drift_and_nothing_else():
     null, planted = (panel_market(sessions=400, symbols=5, oracle_ic=ic, seed=3) for ic in (0.0, 0.1))
-    np.testing.assert_array_equal(null.rising, planted.rising)
+    np.testing.assert_array_equal(null.calm, planted.calm)
     np.testing.assert_array_equal(null.close[:, 0], planted.close[:, 0])
     difference = np.diff(np.log(planted.close[:, 1:]) - np.log(null.close[:, 1:]), axis=0)
     assert difference.std() < 0.05 * np.diff(np.log(null.close), axis=0).std() * 10
@@ -84,12 +84,12 @@ def test_names_move_together_cluster_and_have_fat_tails(made):
     assert (standard**4).mean() > 4.0
 
 
-def test_a_falling_market_falls_and_is_more_volatile():
-    made = panel_market(sessions=20_000, symbols=2, oracle_ic=0.0, seed=4)
-    index, rising = np.diff(np.log(made.close[:, 0])), made.rising[1:]
-    assert index[rising].std() < 0.6 * index[~rising].std()
-    assert index[rising].mean() > 0 > index[~rising].mean()
-    assert 0.3 < made.rising.mean() < 0.7
+def test_with_trends_a_calm_market_rises_and_a_stormy_one_falls():
+    made = panel_market(sessions=20_000, symbols=2, oracle_ic=0.0, seed=4, trends=True)
+    index, calm = np.diff(np.log(made.close[:, 0])), made.calm[1:]
+    assert index[calm].std() < 0.6 * index[~calm].std()
+    assert index[calm].mean() > 0 > index[~calm].mean()
+    assert 0.3 < made.calm.mean() < 0.7
 
 
 def test_a_seed_makes_one_market():
@@ -128,3 +128,35 @@ def test_the_linear_part_is_found_by_one_factor(events):
 def test_events_are_labelled_simulated(events):
     assert set(events["source"]) == {"simulated"}
     assert "SIMX" not in set(events["symbol"])
+
+
+@pytest.mark.parametrize("trends", [False, True], ids=["martingale", "trends"])
+def test_a_beta_has_an_expected_return_only_where_regimes_have_a_direction(trends):
+    """Mean over 12 markets of the rank correlation of beta with the next ten sessions' return, calm and stormy."""
+    found = []
+    for seed in range(12):
+        null = panel_market(sessions=1500, symbols=60, oracle_ic=0.0, seed=seed, trends=trends)
+        moves = np.diff(np.log(null.close), axis=0)
+        beta = (moves[:, 1:] * moves[:, [0]]).sum(axis=0) / (moves[:, 0] ** 2).sum()
+        ic, calm = rank_ic(np.tile(beta, (1500 - HORIZON, 1)), forward(null)), null.calm[:-HORIZON]
+        found.append((ic[calm].mean(), ic[~calm].mean()))
+    calm, stormy = np.nanmean(found, axis=0)
+    error = np.nanstd(found, axis=0, ddof=1) / np.sqrt(12)
+    if trends:
+        assert calm > 3 * error[0] and stormy < -2 * error[1]
+    else:
+        assert abs(calm) < 3 * error[0] and abs(stormy) < 3 * error[1]
+
+
+def test_a_signal_that_turns_is_the_same_with_the_other_sign():
+    """Before the day markets are equal; after it each drift is that of the unchanged market times what is left."""
+    alive = np.where(np.arange(400) < 200, 1.0, -1.0)
+    kept, turned, null = (
+        panel_market(sessions=400, symbols=5, seed=3, oracle_ic=ic, alive=left)
+        for ic, left in ((0.1, 1.0), (0.1, alive), (0.0, 1.0))
+    )
+    np.testing.assert_array_equal(kept.close[:200], turned.close[:200])
+    np.testing.assert_array_equal(kept.expected[200:], -turned.expected[200:])
+    simple = [np.diff(made.close, axis=0) / made.close[:-1] for made in (kept, turned, null)]
+    drift, back = (part[200:, 1:] - simple[2][200:, 1:] for part in simple[:2])
+    np.testing.assert_allclose(drift, -back, atol=1e-12)

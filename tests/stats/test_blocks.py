@@ -3,6 +3,7 @@
 import datetime as dt
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -45,11 +46,35 @@ def test_a_series_on_fewer_sessions_has_shorter_blocks():
     assert block_length(events, events["session"].gather_every(4)) == 4.5
 
 
+def test_sessions_that_come_in_bursts_are_counted_where_they_lie():
+    """Ten days held: in a burst of daily sessions that spans ten of them, whatever the gaps between bursts are."""
+    start = dt.datetime(2020, 1, 1, 21, tzinfo=dt.UTC)
+    t0 = [start + dt.timedelta(days=100 * burst + i) for burst in range(5) for i in range(30)]
+    events = pl.DataFrame({"session": [t.date() for t in t0], "t0": t0, "t1": [t + dt.timedelta(days=10) for t in t0]})
+    assert block_length(events) == pytest.approx(15.0)
+
+
+def test_business_days_make_ten_sessions_of_two_weeks():
+    """A median gap of one day would make fourteen of them."""
+    days = pd.bdate_range("2020-01-01", periods=300, tz="UTC")
+    t0 = pl.Series("t0", days.tz_localize(None), dtype=pl.Datetime("us"))
+    events = pl.DataFrame([t0]).with_columns(session=pl.col("t0").dt.date(), t1=pl.col("t0") + pl.duration(days=14))
+    assert block_length(events) == pytest.approx(15.0)
+
+
+def test_uneven_sessions_are_counted_by_where_a_holding_time_ends():
+    """Sessions 1, 2, 3 days and so on apart: each event spans as many as lie within 30 days of it."""
+    gaps = np.tile([1, 1, 1, 8], 60)
+    at = np.concatenate([[0], np.cumsum(gaps)])
+    t0 = [dt.datetime(2020, 1, 1, 21, tzinfo=dt.UTC) + dt.timedelta(days=int(d)) for d in at]
+    events = pl.DataFrame({"session": [t.date() for t in t0], "t0": t0, "t1": [t + dt.timedelta(days=22) for t in t0]})
+    assert block_length(events) == pytest.approx(1.5 * 8.0), "two cycles of eleven days, four sessions each"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
         pytest.param({"holding": 10}, 15.0, id="ten-sessions-held-daily"),
-        pytest.param({"holding": 10, "gap": 5}, 3.0, id="every-fifth"),
         pytest.param({"holding": 10, "holdings": IC_HOLDINGS}, 20.0, id="of-rank-ics"),
         pytest.param({"holding": 0}, 1.0, id="sold-at-once"),
     ],

@@ -23,8 +23,9 @@ from bq.strategies.forecast.settings import ForecastSettings
 HORIZON = 10
 
 
-def settings(overrides=""):
-    return params.load(paths.parameters("forecast"), ForecastSettings, overrides=overrides)
+def settings(overrides="", *, tranches=1):
+    wanted = f"portfolio.tranches={tranches} {overrides}"
+    return params.load(paths.parameters("forecast"), ForecastSettings, overrides=wanted)
 
 
 def forecasts(*, names=40, count=61, skill=0.3, seed=0, sectors=None):
@@ -457,3 +458,58 @@ def test_useless_forecasts_do_not_pass_as_a_rank_ic():
     found = production.requirements(six, settings(), bars_of(six))
     ic = next(component for component in found if component.kind == Kind.RANK_IC)
     assert ic.holds is False
+
+
+def test_tranches_start_one_after_the_other_and_each_is_a_portfolio_of_its_own():
+    """Sessions 0 to 60 with a horizon of ten: five tranches begin two sessions apart."""
+    predictions, five = forecasts(), settings(tranches=5)
+    runs = portfolio.tranches(predictions, "expected", five)
+    days = predictions["session"].unique().sort()
+    assert [run.periods["session"][0] for run in runs] == [days[start] for start in (0, 2, 4, 6, 8)]
+    for start, run in zip((0, 2, 4, 6, 8), runs, strict=True):
+        alone = portfolio.backtest(predictions.filter(pl.col("session") >= days[start]), "expected", settings())
+        assert run.periods.equals(alone.periods)
+    earned = portfolio.value(predictions, "expected", five)
+    assert earned["session"].to_list() == sorted(day for run in runs for day in run.periods["session"])
+
+
+@pytest.mark.parametrize(("every", "count"), [(1, 5), (4, 3), (10, 1)], ids=["daily", "every-fourth", "every-tenth"])
+def test_there_are_no_more_tranches_than_sessions_in_a_horizon(every, count):
+    predictions = forecasts()
+    kept = predictions["session"].unique().sort().gather_every(every)
+    rows = predictions.filter(pl.col("session").is_in(kept.implode()))
+    assert len(portfolio.tranches(rows, None, settings(tranches=5))) == count
+
+
+def test_the_capital_of_a_day_is_divided_among_the_tranches(long_stream):
+    days = long_stream["session"].unique().sort().head(25)
+    some = long_stream.filter(pl.col("session").is_in(days.implode()))
+    market, five = bars_of(long_stream), settings("events.every_sessions=2", tranches=5)
+    whole = production.daily_returns(some, "expected", five, market)
+    parts = [
+        production.daily_returns(
+            some.filter(pl.col("session") >= days[start]),
+            "expected",
+            settings("events.every_sessions=2"),
+            market,
+        ).select("session", pl.col("value").alias(str(start)))
+        for start in range(5)
+    ]
+    wide_ = whole.select("session")
+    for part in parts:
+        wide_ = wide_.join(part, on="session", how="left")
+    mean_of_parts = wide_.drop("session").fill_null(0.0).mean_horizontal()
+    np.testing.assert_allclose(whole["value"], mean_of_parts, atol=1e-9)
+
+
+def test_what_names_add_in_all_tranches_sums_to_what_they_earned():
+    predictions, five = forecasts(), settings("portfolio.kind=long_short", tranches=5)
+    parts = portfolio.contributions(predictions, "expected", five)
+    total = parts.group_by("session").agg(pl.col("value").sum()).sort("session")
+    np.testing.assert_allclose(total["value"], portfolio.value(predictions, "expected", five)["value"], rtol=1e-9)
+
+
+def test_without_choosing_a_long_short_portfolio_holds_cash():
+    predictions = forecasts()
+    assert portfolio.value(predictions, None, settings("portfolio.kind=long_short"))["value"].to_list() == [0.0] * 7
+    assert portfolio.value(predictions, None, settings())["value"].abs().min() > 0

@@ -34,7 +34,7 @@ def loaded(strategy: str, overrides: str = "") -> Settings:
     return params.load(
         paths.parameters(strategy),
         strategies.get(strategy).settings,
-        overrides=f"{more} market.simulation.sessions=700 {overrides}",
+        overrides=f"{more} market.simulation.sessions=700 market.labelled.holding_days=40 {overrides}",
     )
 
 

@@ -10,9 +10,11 @@ from bq.strategies.breakout.build import NAME, build, schedule
 from bq.strategies.breakout.comparison import evaluation
 from bq.strategies.breakout.evidence import exhibits
 from bq.strategies.breakout.features import BREAKOUT_V1
+from bq.strategies.breakout.layout import LAYOUT
 from bq.strategies.breakout.quality import backtested, priority, reason
 from bq.strategies.breakout.search import RANGES, scorer
 from bq.strategies.breakout.settings import BreakoutSettings
+from bq.strategies.breakout.trend import hedge
 from bq.strategies.contract import Strategy, Table, Value, Views
 from bq.strategies.task import Task
 
@@ -24,8 +26,9 @@ def task(settings: BreakoutSettings) -> Task:
 
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Fast or slow breakout, and the distance of the stop: where class means are kept apart."""
-    kind = events["kind"].replace_strict({"fast": 0, "slow": 1}, return_dtype=pl.Int64)
-    return kind.to_numpy(), events["stop_share"].cast(pl.Float32).to_numpy()
+    known = {"fast": 0, "slow": 1}  # a labelled table may not say it
+    kind = events["kind"].replace_strict(known, default=len(known), return_dtype=pl.Int64)
+    return kind.to_numpy(), events["stop_share"].cast(pl.Float32).fill_null(np.nan).to_numpy()
 
 
 STRATEGY = Strategy(
@@ -38,13 +41,14 @@ STRATEGY = Strategy(
         cells=cells,
         cross_sectional=True,
         kind="kind",
+        carried=("stop_share",),
         detail=(
             *("kind", "decision", "entry_session", "exit_session", "exit_reason"),
             *("entry_price", "exit_price", "quantity", "stop_share"),
         ),
     ),
     task=task,
-    value=Value(name=lambda settings: policy.name(settings.policy, "net R")),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net R"), hedge=hedge),
     views=Views(exhibits=exhibits),
     backtester=Backtester(
         run=backtested,
@@ -55,5 +59,6 @@ STRATEGY = Strategy(
         reason=reason,
         without_model="ml.enabled: false",
     ),
+    layout=LAYOUT,
     quick="learning.folds=3 gate.draws=2000",
 )

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from bq.core.section import Affects, Section
-from bq.core.settings import Gate, Learning, Market, NotNegative, Policy, Positive, Settings, Share, Stack
+from bq.core.settings import Learning, Market, NotNegative, Policy, Positive, Settings, Share, Stack
 
 TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Clearance = Annotated[float, Field(ge=0, le=0.1)]
@@ -124,7 +124,7 @@ class BreakoutSettings(Settings):
         "market.source": "bundled_bars: five stocks with whole bars, 2000-2013, and two indices; files: yours",
         "policy.k": "most signals a session, half of `risk.max_positions`; null: all above the threshold",
         "policy.above": "R that must be exceeded by what a model expects, net of costs",
-        "gate.margin": "R a session by which the lower bound of the uplift must exceed the rule score",
+        "gate.margin": "R a session by which alpha's lower bound, and the mean uplift, must exceed 0",
     }
     older: ClassVar = {
         "ml.model_path": "the deployed model is found by itself, in models/. Take the line out.",
@@ -154,7 +154,6 @@ class BreakoutSettings(Settings):
         stack=Stack(meta="elastic_net"),
     )
     policy: Policy = Policy(k=4)
-    gate: Gate = Gate(min_deflated_probability=0.95)
 
     @model_validator(mode="after")
     def _benchmark_is_read(self) -> Self:

@@ -15,6 +15,7 @@ from bq.core.parallel import parallel_map
 from bq.core.scalars import count, day
 from bq.strategies import policy
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
+from bq.strategies.butterfly.layout import LAYOUT
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Exhibit, Sketch, Strategy, Table, Value, Views
 from bq.strategies.events import Built, completed
@@ -184,8 +185,9 @@ def against(event: Mapping[str, Any], trade: bool, settings: ButterflySettings) 
 
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Structure index and wing width in standard deviations: where class means are kept apart."""
-    structure = events["structure"].replace_strict({"CALL": 0, "PUT": 1, "IRON": 2}, return_dtype=pl.Int64)
-    return structure.to_numpy(), events["wing_sigmas"].cast(pl.Float32).to_numpy()
+    known = {"CALL": 0, "PUT": 1, "IRON": 2}  # a labelled table may not say it
+    structure = events["structure"].replace_strict(known, default=len(known), return_dtype=pl.Int64)
+    return structure.to_numpy(), events["wing_sigmas"].cast(pl.Float32).fill_null(np.nan).to_numpy()
 
 
 def _exhibits(made: Built, market: "MarketData", settings: ButterflySettings) -> list[Exhibit]:
@@ -219,5 +221,6 @@ STRATEGY = Strategy(
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
     value=Value(name=lambda settings: policy.name(settings.policy, "net ROI")),
     views=Views(exhibits=_exhibits, results=_results, notices=notices, sketch=sketch, against=against),
+    layout=LAYOUT,
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from bq.core.section import Affects, Section
-from bq.core.settings import Gate, Learning, Market, NotNegative, Policy, Positive, Settings, Share, Stack
+from bq.core.settings import Learning, Market, NotNegative, Policy, Positive, Settings, Share, Stack
 
 TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Dte = Annotated[int, Field(ge=2, le=180)]  # long enough to be entered and left, short enough for the known calendar
@@ -143,7 +143,7 @@ class ButterflySettings(Settings):
         "learning.features": "butterfly_v3: free of price levels",
         "policy.k": "most trades a session, of the model and of the rule score alike",
         "policy.above": "ROI that must be exceeded by what a model expects, net of costs",
-        "gate.margin": "ROI a session by which the lower bound of the uplift must exceed the rule score",
+        "gate.margin": "ROI a session by which alpha's lower bound, and the mean uplift, must exceed 0",
     }
 
     older: ClassVar = {"USE_RL": "the weights of the rule score are fixed: they stand in `score`. Take the line out."}
@@ -160,7 +160,6 @@ class ButterflySettings(Settings):
         features="butterfly_v2", model="lightgbm", compare=["elastic_net"], stack=Stack(meta="elastic_net")
     )
     policy: Policy = Policy(k=5)
-    gate: Gate = Gate(min_deflated_probability=0.95)
 
     @property
     def max_holding_days(self) -> int:

@@ -48,17 +48,26 @@ class Book(NamedTuple):
 
 
 def value(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings") -> pl.DataFrame:
-    """Net return of the portfolio formed by column `by` at each rebalance: session, value; None: equal weight."""
-    run = backtest(predictions, by, settings)
-    for notice in run.notices:
+    """Net return of the portfolio formed by column `by` at each rebalance of each tranche: session, value.
+
+    None: of what is held without choosing: equal weight, of a long-short portfolio cash, which earns 0.
+    """
+    runs = tranches(predictions, by, settings)
+    for notice in sorted({notice for run in runs for notice in run.notices}):
         log.info("portfolio by %s: %s", by or "equal weight", notice)
-    return run.periods.select("session", value="net")
+    rebalanced = pl.concat([run.periods.select("session", value="net") for run in runs])
+    if by is None and settings.portfolio.kind == "long_short":
+        rebalanced = rebalanced.with_columns(value=pl.lit(0.0))
+    return rebalanced.group_by("session").agg(pl.col("value").mean()).sort("session")
 
 
 def chosen(predictions: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.DataFrame:
     """The predictions that the portfolio by column `by` holds, with `weight`: the book is the policy."""
-    held = backtest(predictions, by, settings).weights.filter(pl.col("weight") != 0.0)
-    rows = predictions.join(held, on=["session", "symbol"])
+    runs = tranches(predictions, by, settings)
+    formed = pl.concat([run.periods.select("session") for run in runs]).group_by("session").agg(books=pl.len())
+    held = pl.concat([run.weights for run in runs]).join(formed, on="session").group_by("session", "symbol")
+    share = held.agg(weight=pl.col("weight").sum() / pl.col("books").first()).filter(pl.col("weight") != 0.0)
+    rows = predictions.join(share, on=["session", "symbol"])
     return rows.sort("session", "weight", "event_id", descending=[False, True, False])
 
 
@@ -67,12 +76,37 @@ def contributions(predictions: pl.DataFrame, by: str, settings: "ForecastSetting
 
     Its weight times its outcome, less its share, by the size of the weight, of the costs. They sum to `value`.
     """
-    run = backtest(predictions, by, settings)
-    rows = run.weights.join(predictions.select("session", "symbol", "outcome"), on=["session", "symbol"])
-    rows = rows.join(run.periods.select("session", "cost"), on="session")
+    runs = tranches(predictions, by, settings)
+    formed = pl.concat([run.periods.drop_nulls("net").select("session") for run in runs])
+    rows = pl.concat([run.weights.join(run.periods.select("session", "cost"), on="session") for run in runs])
+    rows = rows.join(predictions.select("session", "symbol", "outcome"), on=["session", "symbol"])
+    rows = rows.join(formed.group_by("session").agg(books=pl.len()), on="session")
     size = pl.col("weight").abs()
-    share = (size / size.sum().over("session")).fill_nan(0.0)
-    return rows.select("session", "symbol", value=pl.col("weight") * pl.col("outcome") - pl.col("cost") * share)
+    share = (size * pl.col("books") / size.sum().over("session")).fill_nan(0.0)
+    one = (pl.col("weight") * pl.col("outcome") - pl.col("cost") * share) / pl.col("books")
+    return (
+        rows.select("session", "symbol", value=one)
+        .group_by("session", "symbol", maintain_order=True)
+        .agg(pl.col("value").sum())
+    )
+
+
+def tranches(predictions: pl.DataFrame, by: str | None, settings: "ForecastSettings") -> list[Backtest]:
+    """One `backtest` a tranche of the capital: they rebalance one after the other, each once a horizon.
+
+    Outcomes that overlap are more evidence than every tenth of them, and less hangs on the session it began at. As many
+    as `portfolio.tranches`, or as there are sessions with predictions in a horizon.
+    """
+    known = predictions.filter(pl.col("outcome").is_not_null()).group_by("session")
+    times = known.agg(pl.col("t0").max(), pl.col("t1_due").max()).sort("session")
+    if times.is_empty():
+        return [backtest(predictions, by, settings)]
+    within = max(int((times["t0"] < times["t1_due"][0]).sum()), 1)
+    count = min(settings.portfolio.tranches, within, len(times))
+    starts = [
+        times["session"][number * within // count] for number in range(count) if number * within // count < len(times)
+    ]
+    return [backtest(predictions.filter(pl.col("session") >= start), by, settings) for start in starts]
 
 
 def value_name(settings: "ForecastSettings") -> str:
@@ -122,7 +156,7 @@ class _Asked:
         return _Asked(hashlib.sha256(named + rows.hash_rows().to_numpy().tobytes()).hexdigest(), rows, by, portfolio)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _run(asked: _Asked) -> Backtest:
     by, p = asked.by, asked.portfolio
     held: dict[str, float] = {}

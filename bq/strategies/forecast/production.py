@@ -4,6 +4,7 @@ Every figure a year is of daily net returns, of `daily_returns` alone: what is s
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,11 +19,11 @@ from bq.stats.blocks import Blocks, block_length
 from bq.stats.bootstrap import Interval
 from bq.stats.rank_ic import mean_rank_ic, rank_ic
 from bq.strategies.component import Component, Kind, Missing, of_interval
-from bq.strategies.forecast.portfolio import backtest, daily
+from bq.strategies.forecast.portfolio import Backtest, daily, tranches
 
 if TYPE_CHECKING:
     from bq.market import MarketData
-    from bq.strategies.forecast.settings import ForecastSettings
+    from bq.strategies.forecast.settings import ForecastSettings, Production
 
 MONTH_DAYS = 30.44
 HELD = {"model": "expected", "rule score": "score", "equal weight": None}  # and the column each decides by
@@ -30,10 +31,10 @@ FEWEST = 60  # sessions from which a ratio a year is computed
 
 
 class Figures(NamedTuple):
-    """A portfolio against equal weight, of daily net returns, a year."""
+    """A portfolio against its alternative, of daily net returns, a year."""
 
     sharpe: Interval  # `annual_ratio` of the returns
-    information_ratio: Interval  # `annual_ratio` of their difference to equal weight
+    information_ratio: Interval | None  # `annual_ratio` of their difference to equal weight; None: not against it
     probability: float  # that the true Sharpe ratio is above 0, one trial (`stats.sharpe.probabilistic`)
     drawdown: float  # maximum drawdown of the compounded daily returns
 
@@ -44,17 +45,19 @@ def annual_ratio(returns: ArrayLike, *, periods_per_year: float) -> float:
 
 
 def figures(
-    net: ArrayLike, equal_weight: ArrayLike, *, periods_per_year: float, alpha: float, draws: int, seed: int
+    net: ArrayLike, equal_weight: ArrayLike | None, *, periods_per_year: float, alpha: float, draws: int, seed: int
 ) -> Figures:
     """Figures of daily net returns beside those of equal weight, each of shape (n_sessions,), one after the other.
 
-    Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
+    equal_weight : None of a long-short portfolio, whose alternative is cash: against it, its information ratio is its
+    Sharpe ratio. Intervals are 1 − 2·alpha. Raises BadData where a series is too short or does not vary.
     """
-    ours, theirs = sharpe.series(net), np.asarray(equal_weight, np.float64)
+    ours = sharpe.series(net)
+    theirs = None if equal_weight is None else np.asarray(equal_weight, np.float64)
     ratio_of = partial(ratio, periods_per_year=periods_per_year, alpha=alpha, draws=draws, seed=seed)
     return Figures(
         sharpe=ratio_of(ours),
-        information_ratio=ratio_of(ours - theirs),
+        information_ratio=None if theirs is None else ratio_of(ours - theirs),
         probability=min(sharpe.probabilistic(sharpe.track(ours))),
         drawdown=_drawdown(ours),
     )
@@ -84,17 +87,20 @@ def daily_returns(
 ) -> pl.DataFrame:
     """Daily net returns of the portfolio by a column, beside those of equal weight: session, value, equal.
 
-    Over the sessions in which equal weight is held; a session without a position earns 0. The overnight return before a
-    rebalance is bought is left out, as labels leave it out.
+    Of all tranches; over the sessions in which equal weight is held. What has no position earns 0. The overnight return
+    before a rebalance is bought is left out, as labels leave it out.
     """
-    from bq.market.calendars import sessions
-
-    own, equal = (
-        daily(run.weights, run.periods, market.bars, sessions(market.calendar))
-        for run in (backtest(predictions, column, settings) for column in (by, None))
-    )
+    own, equal = (_daily(tranches(predictions, column, settings), market) for column in (by, None))
     both = equal.rename({"value": "equal"}).join(own, on="session", how="left").sort("session")
     return both.select("session", pl.col("value").fill_null(0.0), "equal")
+
+
+def _daily(runs: Sequence[Backtest], market: "MarketData") -> pl.DataFrame:
+    """Daily net returns of all tranches together, each of an equal part of the capital: session, value."""
+    from bq.market.calendars import sessions
+
+    days = [daily(run.weights, run.periods, market.bars, sessions(market.calendar)) for run in runs]
+    return pl.concat(days).group_by("session").agg(pl.col("value").sum() / len(runs)).sort("session")
 
 
 def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "MarketData") -> pl.DataFrame:
@@ -105,20 +111,29 @@ def compare(predictions: pl.DataFrame, settings: "ForecastSettings", market: "Ma
     returns do not vary. The index, the first of `events.index_symbols` that has bars, is held over the same sessions,
     without costs; without bars, no row.
     """
-    from bq.market.calendars import periods_per_year, sessions
+    from bq.market.calendars import periods_per_year
 
     year = periods_per_year(market.calendar)
     rows = {name: daily_returns(predictions, by, settings, market) for name, by in HELD.items()}
-    runs = {name: backtest(predictions, by, settings) for name, by in HELD.items()}
-    turnover = {name: number_or_none(run.periods["turnover"].slice(1).mean()) for name, run in runs.items()}
+    runs = {name: tranches(predictions, by, settings) for name, by in HELD.items()}
+    turnover = {name: _turnover(own) for name, own in runs.items()}
     listed = market.bars["symbol"].unique()
     index = next((symbol for symbol in settings.events.index_symbols if symbol in listed), None)
     if index is not None:
-        periods = runs["equal weight"].periods.with_columns(cost=pl.lit(0.0))
-        whole = periods.select("session", symbol=pl.lit(index), weight=pl.lit(1.0))
-        own = daily(whole, periods, market.bars, sessions(market.calendar))
+        own = _daily([_whole(run, index) for run in runs["equal weight"]], market)
         rows[index], turnover[index] = own.join(rows["equal weight"].select("session", "equal"), on="session"), 0.0
     return pl.DataFrame([_row(name, days, turnover[name], periods_per_year=year) for name, days in rows.items()])
+
+
+def _turnover(runs: Sequence[Backtest]) -> float | None:
+    """Mean of a rebalance, the first of each tranche left out."""
+    return number_or_none(pl.concat([run.periods["turnover"].slice(1) for run in runs]).mean())
+
+
+def _whole(run: Backtest, symbol: str) -> Backtest:
+    """The same periods, with all of the capital in one symbol and no costs."""
+    periods = run.periods.with_columns(cost=pl.lit(0.0))
+    return run._replace(periods=periods, weights=periods.select("session", symbol=pl.lit(symbol), weight=pl.lit(1.0)))
 
 
 def _row(name: str, days: pl.DataFrame, turnover: float | None, *, periods_per_year: int) -> dict:
@@ -203,51 +218,54 @@ def _rolling(ic: pl.Series, settings: "ForecastSettings") -> Component:
 
 
 def _portfolio(days: pl.DataFrame, settings: "ForecastSettings", calendar: str) -> list[Component]:
-    """Information ratio, Sharpe ratio and drawdown of daily net returns (`daily_returns`)."""
+    """Information ratio, Sharpe ratio and drawdown of daily net returns (`daily_returns`).
+
+    The benchmark belongs to the kind of portfolio: equal weight of a long-only one, cash of a long-short one, whose
+    information ratio is its Sharpe ratio and is not asked twice.
+    """
     from bq.market.calendars import periods_per_year
 
     limits, gate = settings.production, settings.gate
     a_year = periods_per_year(calendar)
-    net, theirs = days["value"].to_numpy(), days["equal"].to_numpy()
-    seed = settings.learning.seed
+    net, equal = days["value"].to_numpy(), days["equal"].to_numpy()
+    long_only = settings.portfolio.kind == "long_only"
+    asked: dict[str, Any] = {"periods_per_year": a_year, "alpha": gate.alpha, "draws": gate.draws}
     try:
-        found = figures(net, theirs, periods_per_year=a_year, alpha=gate.alpha, draws=gate.draws, seed=seed)
+        found = figures(net, equal if long_only else None, seed=settings.learning.seed, **asked)
     except BadData as error:
-        kinds = (Kind.INFORMATION_RATIO, Kind.SHARPE, Kind.PORTFOLIO_DRAWDOWN)
+        kinds = (*([Kind.INFORMATION_RATIO] if long_only else []), Kind.SHARPE, Kind.PORTFOLIO_DRAWDOWN)
         return [Component.asked(kind, None, reason=str(error)) for kind in kinds]
-    least_ir, least, most = limits.min_information_ratio, limits.min_sharpe, limits.max_drawdown
-    ir, sr, fell = found.information_ratio, found.sharpe, found.drawdown
     return [
-        Component.asked(
-            Kind.INFORMATION_RATIO,
-            ir.mean >= least_ir,
-            Missing(by=least_ir - ir.mean),
-            threshold=least_ir,
-            more={"periods_per_year": a_year},
-            **of_interval(ir),
-        ),
-        Component.asked(
-            Kind.SHARPE,
-            sr.mean > least,
-            Missing(by=least - sr.mean),
-            threshold=least,
-            more={"probability": found.probability, "periods_per_year": a_year},
-            **of_interval(sr),
-        ),
+        *([] if found.information_ratio is None else [_against_equal_weight(found.information_ratio, limits, a_year)]),
+        _sharpe(found, limits, a_year, against_cash=not long_only),
         Component.asked(
             Kind.PORTFOLIO_DRAWDOWN,
-            fell < most,
-            Missing(by=fell - most),
-            value=fell,
-            threshold=most,
-            baseline=_drawdown(theirs),
-            sessions=sr.n,
+            found.drawdown < limits.max_drawdown,
+            Missing(by=found.drawdown - limits.max_drawdown),
+            value=found.drawdown,
+            threshold=limits.max_drawdown,
+            baseline=_drawdown(equal),
+            sessions=found.sharpe.n,
         ),
     ]
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _against_equal_weight(found: Interval, limits: "Production", periods_per_year: int) -> Component:
+    least = limits.min_information_ratio
+    facts: dict[str, Any] = {"threshold": least, "more": {"periods_per_year": periods_per_year}}
+    missing = Missing(by=least - found.mean)
+    return Component.asked(Kind.INFORMATION_RATIO, found.mean >= least, missing, **facts, **of_interval(found))
+
+
+def _sharpe(found: Figures, limits: "Production", periods_per_year: int, *, against_cash: bool) -> Component:
+    """The Sharpe ratio; of a portfolio against cash it is the information ratio too, and must be above both limits."""
+    least = max(limits.min_sharpe, limits.min_information_ratio) if against_cash else limits.min_sharpe
+    facts: dict[str, Any] = {
+        "threshold": least,
+        "more": {"probability": found.probability, "periods_per_year": periods_per_year},
+    }
+    own = found.sharpe
+    return Component.asked(Kind.SHARPE, own.mean > least, Missing(by=least - own.mean), **facts, **of_interval(own))
 
 
 def _drawdown(returns: ArrayLike) -> float:

@@ -109,6 +109,9 @@ class Portfolio(Section):
     kind: Literal["long_only", "long_short"] = Field(
         default="long_only", description="long_short: half of the capital long, half short"
     )
+    tranches: Count = Field(
+        default=5, description="parts of the capital, each rebalanced once a horizon, one after the other"
+    )
     max_position: float = Field(
         default=0.03,
         gt=0,
@@ -139,7 +142,9 @@ class Production(Section):
 
     affects: ClassVar = Affects.JUDGING
     min_rank_ic: float = Field(default=0.02, description="mean rank IC; its lower bound must be above 0 too")
-    min_information_ratio: float = Field(default=0.5, description="annual, of daily net returns, against equal weight")
+    min_information_ratio: float = Field(
+        default=0.5, description="annual, of daily net returns, against equal weight; long-short: against cash"
+    )
     min_sharpe: float = Field(default=1.0, description="annual, of daily net returns")
     max_drawdown: Share = Field(default=0.20, description="of the portfolio, of daily net returns")
     rolling_sessions: int = Field(default=63, ge=5, description="sessions of one window of the rank IC …")
@@ -167,7 +172,7 @@ class ForecastSettings(Settings):
         ),
         "policy.k": "does not apply: `portfolio` says what is held",
         "policy.above": "does not apply: the same",
-        "gate.margin": "return a rebalance by which the lower bound of the uplift must exceed the rule score",
+        "gate.margin": "return a rebalance by which alpha's lower bound, and the mean uplift, must exceed 0",
         "gate.max_calibration_error": "does not apply: a regression has no classes",
     }
     older: ClassVar = {
@@ -198,7 +203,7 @@ class ForecastSettings(Settings):
         hyperparameters={"xgboost": {"n_estimators": 100}, "lightgbm": {"n_estimators": 100}},
         half_life_days=365.0,
     )
-    gate: Gate = Gate(artefact_margin=0.02, max_calibration_error=None, min_deflated_probability=0.95)
+    gate: Gate = Gate(artefact_margin=0.02, max_calibration_error=None)
 
     @property
     def max_holding_days(self) -> int:

@@ -4,11 +4,12 @@ from typing import Any
 
 import polars as pl
 
-from bq import market, strategies
+from bq import strategies
 from bq.core import params, paths
 from bq.core.settings import Settings
 from bq.learning import metrics, summaries
 from bq.stats.blocks import Blocks, block_length
+from bq.strategies import store
 from bq.strategies.events import Built
 from bq.workbench import plots, reading
 from bq.workbench.exhibits import Exhibits, exhibits
@@ -54,14 +55,14 @@ def _closed(events: pl.DataFrame) -> pl.DataFrame:
 
 def by_kind(events: pl.DataFrame, settings: Settings) -> Told:
     """How many events there are of each kind, and what they earned."""
-    kind = strategies.get(settings.strategy).table.kind
+    kind = strategies.of(settings).table.kind
     table = summaries.by_kind(events, kind)
     return Told(plots.table(table), reading.kinds(table, kind), table)
 
 
 def by_year(events: pl.DataFrame, settings: Settings) -> Told:
     """Events of each kind by year."""
-    table = summaries.by_year(events, strategies.get(settings.strategy).table.kind)
+    table = summaries.by_year(events, strategies.of(settings).table.kind)
     titles = {"title": "Events by year", "x_title": "year", "y_title": "events"}
     return Told(plots.bars(table, "year", table.columns[1:], **titles), reading.years(table), table)
 
@@ -74,21 +75,21 @@ def refusals(refused: pl.DataFrame) -> Told:
 
 def outcomes(events: pl.DataFrame, settings: Settings) -> Told:
     """Distribution of the outcome by kind of event."""
-    closed, kind = _closed(events), strategies.get(settings.strategy).table.kind
+    closed, kind = _closed(events), strategies.of(settings).table.kind
     figure = plots.histogram(closed, "outcome", by=kind, title="Outcome", x_title="outcome")
     return Told(figure, reading.outcomes(closed), closed)
 
 
 def classes(events: pl.DataFrame, settings: Settings) -> Told:
     """Share of each class, and what its events earned."""
-    table = summaries.by_class(_closed(events), strategies.get(settings.strategy).task(settings).classes)
+    table = summaries.by_class(_closed(events), strategies.of(settings).task(settings).classes)
     return Told(plots.table(table), reading.classes(table), table)
 
 
 def particulars(events: pl.DataFrame, refused: pl.DataFrame, settings: Settings) -> Exhibits | Told:
     """What the strategy shows of its own events."""
-    views = strategies.get(settings.strategy).views
-    shown = views.exhibits(Built(events, refused), market.load(settings.market), settings)
+    views = strategies.of(settings).views
+    shown = views.exhibits(Built(events, refused), store.market_data(settings), settings)
     return exhibits(shown) if shown else Told(None, f"{settings.strategy} has nothing of its own to show here.")
 
 
@@ -109,7 +110,7 @@ def score_deciles(events: pl.DataFrame) -> Told:
 
 def features(events: pl.DataFrame, settings: Settings) -> Told:
     """What each feature is like."""
-    table = summaries.describe_features(events, strategies.get(settings.strategy).features(settings).columns)
+    table = summaries.describe_features(events, strategies.of(settings).features(settings).columns)
     return Told(plots.table(table), reading.features(table), table)
 
 
@@ -119,7 +120,7 @@ def feature_ics(events: pl.DataFrame, settings: Settings) -> Told:
     if closed.is_empty():
         return Told(None, reading.NO_OUTCOMES)
     blocks = Blocks(block_length(closed), settings.gate.alpha, DRAWS, settings.learning.seed)
-    columns = strategies.get(settings.strategy).features(settings).columns
+    columns = strategies.of(settings).features(settings).columns
     table = metrics.feature_ic(closed, [*columns, "score"], blocks=blocks)
     score, own = table.filter(pl.col("feature") == "score")["ic"][0], table.filter(pl.col("feature") != "score")
     figure = plots.interval_dots(
@@ -137,7 +138,7 @@ def feature_ics(events: pl.DataFrame, settings: Settings) -> Told:
 
 def feature_correlations(events: pl.DataFrame, settings: Settings) -> Told:
     """Rank correlation of the features."""
-    names, matrix = summaries.rank_correlation(events, strategies.get(settings.strategy).features(settings).columns)
+    names, matrix = summaries.rank_correlation(events, strategies.of(settings).features(settings).columns)
     titles = {"title": "Rank correlation of the features", "x_title": "feature", "y_title": "feature"}
     figure = plots.heatmap(matrix.to_numpy(), names, names, **titles, z_title="Spearman")
     return Told(figure, reading.correlations(names, matrix.to_numpy()), matrix)

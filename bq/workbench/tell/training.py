@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from bq import market, strategies
+from bq import strategies
 from bq.core.scalars import count
 from bq.core.settings import Settings
 from bq.learning import direct_regression, metrics, summaries
@@ -10,6 +10,7 @@ from bq.learning.thresholds import by_threshold
 from bq.learning.walkforward import Training
 from bq.serving import candidate, gates
 from bq.stats.rank_ic import rank_ic as ic_by_session
+from bq.strategies import store
 from bq.strategies.policy import EXPECTED, SCORE
 from bq.strategies.task import Task
 from bq.workbench import plots, reading
@@ -45,7 +46,7 @@ def folds(training: Training) -> Told:
 
 def figures(training: Training, settings: Settings) -> Told:
     """The figures of every model out of sample, each beside its baseline."""
-    table = candidate.tables(training.oos, strategies.get(settings.strategy), settings).drop("events", "convention")
+    table = candidate.tables(training.oos, strategies.of(settings), settings).drop("events", "convention")
     ic = table.filter(pl.col("model") == settings.learning.model, pl.col("metric") == "rank IC").row(0, named=True)
     if not ic["sessions"]:
         sentence = "No session has the five events that a rank IC needs; more symbols would give one."
@@ -59,7 +60,7 @@ def figures(training: Training, settings: Settings) -> Told:
 
 def earned(training: Training, settings: Settings) -> Told:
     """Running sum of what choosing by the model earned, beside the rule score and all events."""
-    name = strategies.get(settings.strategy).value.name(settings)
+    name = strategies.of(settings).value.name(settings)
     return _sums(
         _own(training, settings), settings, title=f"Running sum of {name}, out of sample", where="Out of sample"
     )
@@ -67,7 +68,7 @@ def earned(training: Training, settings: Settings) -> Told:
 
 def thresholds(training: Training, settings: Settings) -> Told:
     """What the model earns by how much it must expect, beside the rule score at as many trades."""
-    strategy, own = strategies.get(settings.strategy), _own(training, settings)
+    strategy, own = strategies.of(settings), _own(training, settings)
     if strategy.value.sizes is not None:
         return Told(None, NO_THRESHOLD)
     table = by_threshold(own, settings.policy, lambda sessions: gates.blocks(own, settings, sessions))
@@ -78,13 +79,13 @@ def thresholds(training: Training, settings: Settings) -> Told:
 
 def newest(training: Training, settings: Settings) -> Told:
     """The same of the model that would be deployed, on the newest window."""
-    name = strategies.get(settings.strategy).value.name(settings)
+    name = strategies.of(settings).value.name(settings)
     title = f"Newest window: running sum of {name}"
     return _sums(training.newest, settings, title=title, where="In the newest window")
 
 
 def _sums(predictions: pl.DataFrame, settings: Settings, *, title: str, where: str) -> Told:
-    strategy, model = strategies.get(settings.strategy), settings.learning.model
+    strategy, model = strategies.of(settings), settings.learning.model
     names = {"model": model, "baseline": "rule score", "everything": "all events"}
     table = metrics.versus(predictions, strategy, settings)
     titles = {"title": title, "x_title": "session", "y_title": f"sum of {strategy.value.name(settings)}"}
@@ -94,8 +95,8 @@ def _sums(predictions: pl.DataFrame, settings: Settings, *, title: str, where: s
 
 def results(training: Training, settings: Settings) -> Exhibits | Told:
     """What the strategy shows of its own predictions."""
-    views, own = strategies.get(settings.strategy).views, _own(training, settings)
-    shown = views.results(own, settings, market.load(settings.market))
+    views, own = strategies.of(settings).views, _own(training, settings)
+    shown = views.results(own, settings, store.market_data(settings))
     return exhibits(shown) if shown else Told(None, f"{settings.strategy} has nothing of its own to show here.")
 
 
@@ -117,7 +118,7 @@ def rank_ic(training: Training, settings: Settings) -> Told:
 
 def calibration(training: Training, settings: Settings) -> Told:
     """Predicted probabilities beside observed frequencies, of the strategy's own task."""
-    task = strategies.get(settings.strategy).task(settings)
+    task = strategies.of(settings).task(settings)
     if not task.classes:
         return Told(None, NO_CLASSES)
     of = f"of P({task.classes[-1]})" if len(task.classes) == 2 else "of all classes together"
@@ -126,7 +127,7 @@ def calibration(training: Training, settings: Settings) -> Told:
 
 def success_calibration(success: Training | None, settings: Settings) -> Told:
     """The same of the second tier's probability of success."""
-    task = strategies.get(settings.strategy).success
+    task = strategies.of(settings).success
     if success is None or task is None:
         return Told(None, NO_SECOND)
     return _calibration(success.oos, task, title="Calibration of the probability of success")
@@ -139,7 +140,7 @@ def _calibration(predictions: pl.DataFrame, task: Task, *, title: str) -> Told:
 
 def confusion(training: Training, settings: Settings) -> Told:
     """Predicted against actual class."""
-    task = strategies.get(settings.strategy).task(settings)
+    task = strategies.of(settings).task(settings)
     if not task.classes:
         return Told(None, "There is no confusion matrix: the model predicts cross-sectional z-scores and no classes.")
     matrix = metrics.confusion(_own(training, settings), task)
@@ -150,7 +151,7 @@ def confusion(training: Training, settings: Settings) -> Told:
 
 def expected_deciles(training: Training, settings: Settings) -> Told:
     """Mean outcome by decile of the expectation, beside the expectation itself where it is in the outcome's unit."""
-    own, task = _own(training, settings), strategies.get(settings.strategy).task(settings)
+    own, task = _own(training, settings), strategies.of(settings).task(settings)
     table = summaries.deciles(own, by="expected", means=["expected", "outcome"])
     shown = table.with_columns(pl.col("decile").cast(pl.String)).rename({"outcome": "realised"})
     figure = plots.bars(
@@ -166,7 +167,7 @@ def expected_deciles(training: Training, settings: Settings) -> Told:
 
 def against_direct(events: pl.DataFrame, training: Training, settings: Settings) -> Told:
     """The expectation by classes beside a regression on the outcome itself, by deciles of the latter."""
-    strategy = strategies.get(settings.strategy)
+    strategy = strategies.of(settings)
     if not strategy.task(settings).classes:
         return Told(None, "The model is a regression on the outcome already: there is nothing to compare.")
     both = _own(training, settings).join(direct_regression.direct(events, strategy, settings), on="event_id")
@@ -176,7 +177,7 @@ def against_direct(events: pl.DataFrame, training: Training, settings: Settings)
 
 def second_tier(success: Training | None, settings: Settings) -> Told:
     """What events earned above and below the threshold of the second tier."""
-    task = strategies.get(settings.strategy).success
+    task = strategies.of(settings).success
     if success is None or task is None:
         return Told(None, NO_SECOND)
     table = summaries.second_tier(success.oos, task)
@@ -185,7 +186,7 @@ def second_tier(success: Training | None, settings: Settings) -> Told:
 
 def importance(training: Training, settings: Settings) -> Told:
     """Which features the model that would be deployed uses."""
-    used, share = metrics.importance(training.artefact, strategies.get(settings.strategy).features(settings))
+    used, share = metrics.importance(training.artefact, strategies.of(settings).features(settings))
     titles = {
         "title": f"Importance in {settings.learning.model}",
         "x_title": "share of the total gain or coefficient size",
@@ -196,7 +197,7 @@ def importance(training: Training, settings: Settings) -> Told:
 
 def chosen(training: Training, settings: Settings) -> str:
     """What the events that the model would trade earned, beside all of them."""
-    own, value = _own(training, settings), strategies.get(settings.strategy).value
+    own, value = _own(training, settings), strategies.of(settings).value
     model, rule = (value.chosen(own, by, settings)["outcome"] for by in (EXPECTED, SCORE))
     if model.is_empty():
         return f"The model would trade none of {reading.counted(len(own), 'event')}."
@@ -209,7 +210,7 @@ def chosen(training: Training, settings: Settings) -> str:
 
 def uplift(training: Training, settings: Settings) -> str:
     """What choosing by the model earned a session, and how much more that is than by the rule score."""
-    own, strategy = _own(training, settings), strategies.get(settings.strategy)
+    own, strategy = _own(training, settings), strategies.of(settings)
     pairs = metrics.versus(own, strategy, settings)
     blocks = gates.blocks(own, settings, pairs["session"])
     net, more = blocks.means(pairs.select("model", "uplift").to_numpy())

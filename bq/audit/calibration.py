@@ -1,0 +1,237 @@
+"""The whole pipeline on one market whose law is known: events, walk-forward training, candidate, gate, ledger.
+
+What is measured is the product's own functions, with nothing put in their place. Each market has a home of its own, so
+that its ledger is that of a first attempt, and nothing of it reaches the user's.
+"""
+
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+from pydantic import ConfigDict
+
+from bq import market
+from bq.core import db
+from bq.core.errors import BQError
+from bq.core.records import Facts, Record
+from bq.core.settings import Settings
+from bq.learning import layers, walkforward
+from bq.market import MarketData
+from bq.serving import candidate, gates, ledger, looks
+from bq.serving.candidate import Candidate
+from bq.serving.gates import Evidence, Verdict
+from bq.strategies import store
+from bq.strategies.component import Component, Kind
+from bq.strategies.contract import Strategy
+
+HOME, DATABASE = "BQ_HOME", "BQ_DATABASE_URL"
+
+
+class Judged(Facts):
+    """What the gate said of one tier."""
+
+    model_config = ConfigDict(frozen=True)
+
+    deploy: bool
+    components: tuple[Component, ...]
+
+    @staticmethod
+    def of(verdict: Verdict) -> "Judged":
+        """The facts of a verdict."""
+        return Judged(deploy=verdict.deploy, components=tuple(verdict.components))
+
+    @property
+    def refused_by(self) -> tuple[Kind, ...]:
+        """The kinds that did not hold."""
+        return tuple(part.kind for part in self.components if not part.holds)
+
+
+class Measured(Record):
+    """One market. Times are of one process; `error` is why the pipeline came to no verdict.
+
+    Of several attempts on the market the verdicts are those of the first that deployed anything, else of the first.
+    """
+
+    seed: int
+    seconds: float
+    peak_mib: int = 0  # of the process so far
+    events: int = 0
+    sessions: int = 0  # out of sample
+    attempts: int = 1  # ways of training, one after the other, in one ledger
+    deploying: int = 0  # of these, by either tier
+    champion: Judged | None = None
+    second: Judged | None = None
+    oracle: Judged | None = None
+    error: str = ""
+
+    @property
+    def deployed(self) -> bool:
+        """Whether any attempt was, by either tier."""
+        return self.deploying > 0
+
+
+class Market(NamedTuple):
+    """The market of a seed, and its events."""
+
+    seed: int
+    data: MarketData
+    events: pl.DataFrame
+
+
+class Trained(NamedTuple):
+    """A market and what the pipeline made of it."""
+
+    place: Market
+    made: Candidate
+
+
+Source = Callable[[Settings, int], MarketData]  # the market of a seed
+Oracle = Callable[[Trained, pl.DataFrame], pl.DataFrame]  # predictions with those of who knows the law in their place
+
+
+def with_seed(settings: Settings, seed: int) -> Settings:
+    """The same settings on another market of the same law."""
+    if settings.market.simulation is None:
+        raise ValueError("settings of a simulated market are needed")
+    simulation = settings.market.simulation.model_copy(update={"seed": seed})
+    return settings.model_copy(update={"market": settings.market.model_copy(update={"simulation": simulation})})
+
+
+def simulated(settings: Settings, seed: int) -> MarketData:
+    """The simulated market of a seed."""
+    return market.load(with_seed(settings, seed).market)
+
+
+def measure(
+    seed: int,
+    *,
+    strategy: Strategy,
+    settings: Settings,
+    source: Source = simulated,
+    tweaks: Sequence[Settings] = (),
+    oracle: Oracle | None = None,
+) -> Measured:
+    """Run the pipeline on the market of a seed, and the oracle through the same gate.
+
+    tweaks : other ways of training on the same events, tried one after the other, each entered into the ledger that the
+    next is judged by. A market on which the pipeline comes to no verdict deploys nothing, and says why.
+    """
+    start = time.perf_counter()
+    try:
+        data = source(settings, seed)  # whose files lie in the user's own home
+        with home_of_its_own():
+            events = collected(strategy, settings, data)
+            tries = [
+                attempt(Market(seed, data, events), strategy, one, number)
+                for number, one in enumerate([settings, *tweaks])
+            ]
+            seconds = time.perf_counter() - start
+            trained = tries[0].trained
+            known = None if oracle is None else judge_oracle(trained, oracle, strategy, settings)
+    except BQError as error:
+        seconds = time.perf_counter() - start
+        return Measured(seed=seed, seconds=round(seconds, 2), error=f"{type(error).__name__}: {error}")
+    shown = next((one for one in tries if one.deploys), tries[0])
+    return Measured(
+        seed=seed,
+        seconds=round(seconds, 2),
+        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        events=len(events),
+        sessions=trained.made.own_oos["session"].n_unique(),
+        attempts=len(tries),
+        deploying=sum(one.deploys for one in tries),
+        champion=Judged.of(shown.champion),
+        second=None if shown.second is None else Judged.of(shown.second),
+        oracle=None if known is None else Judged.of(known),
+    )
+
+
+class Attempt(NamedTuple):
+    """One way of training, and what the gate said of it."""
+
+    trained: Trained
+    champion: Verdict
+    second: Verdict | None
+
+    @property
+    def deploys(self) -> bool:
+        """Whether either tier is deployed."""
+        return self.champion.deploy or (self.second is not None and self.second.deploy)
+
+
+def attempt(place: Market, strategy: Strategy, settings: Settings, number: int) -> Attempt:
+    """Train, judge by the ledger as it stands, and enter the attempt into it, as a retrain does."""
+    trained = train(place, strategy, settings)
+    champion, second = judge(trained, strategy, settings)
+    made = trained.made
+    asked: dict[str, Any] = {"run_id": f"attempt {number}", "quick": False}
+    looks.enter_attempt(made.oos, strategy, settings, **asked)
+    if made.success_oos is not None:
+        looks.enter_attempt(made.success_oos, strategy, settings, task=strategy.success, **asked)
+    return Attempt(trained, champion, second)
+
+
+def collected(strategy: Strategy, settings: Settings, data: MarketData) -> pl.DataFrame:
+    """The events of a market, ready for training; nothing is stored."""
+    built = strategy.table.build(data, settings, strategy.table.schedule(data, settings))
+    return store.finished(strategy, settings, data, built, len(built.events)).events.sort("t0", "symbol")
+
+
+def train(place: Market, strategy: Strategy, settings: Settings) -> Trained:
+    """Walk-forward training of both tiers, and the candidate. Models for comparison alone are left out."""
+    alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
+    layers.check(alone.learning, layers.kind_of(len(strategy.task(alone).classes)))
+    training = walkforward.train(place.events, strategy, alone)
+    success = None
+    if strategy.success is not None:
+        success = walkforward.train(place.events, strategy, alone, task=strategy.success)
+    return Trained(place, candidate.make(training, success, place.events, strategy=strategy, settings=alone))
+
+
+def judge(trained: Trained, strategy: Strategy, settings: Settings) -> tuple[Verdict, Verdict | None]:
+    """What the gate says of the candidate and of its second tier, where nothing is deployed yet."""
+    made = trained.made
+    champion = _decide(trained, made.own_oos, made.newest, strategy, settings)
+    oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
+    if made.success is None or oos is None or newest is None or parity is None:
+        return champion, None
+    trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
+    found = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
+    return champion, gates.decide_success(found, None, strategy=strategy, settings=settings)
+
+
+def judge_oracle(trained: Trained, oracle: Oracle, strategy: Strategy, settings: Settings) -> Verdict:
+    """What the same gate says of who knows the law, on the candidate's own out-of-sample events."""
+    oos, newest = (oracle(trained, table) for table in (trained.made.own_oos, trained.made.newest))
+    return _decide(trained, oos, newest, strategy, settings)
+
+
+def _decide(
+    trained: Trained, oos: pl.DataFrame, newest: pl.DataFrame, strategy: Strategy, settings: Settings
+) -> Verdict:
+    made = trained.made
+    trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
+    found = Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
+    return gates.decide(found, None, strategy=strategy, settings=settings, market=trained.place.data)
+
+
+@contextmanager
+def home_of_its_own() -> Iterator[Path]:
+    """A home with an empty database, for as long as a market is worked on."""
+    before: dict[str, Any] = {name: os.environ.pop(name, None) for name in (HOME, DATABASE)}
+    folder = Path(tempfile.mkdtemp(prefix="bq-calibrate-"))
+    os.environ[HOME] = str(folder)
+    try:
+        yield folder
+    finally:
+        db.close()
+        os.environ.pop(HOME)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        shutil.rmtree(folder, ignore_errors=True)

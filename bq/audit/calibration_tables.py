@@ -1,0 +1,144 @@
+"""What many markets say of the gate: how often it deploys, what refused, and how far that is certain."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from scipy.stats import binomtest
+
+from bq.audit.calibration import Judged, Measured
+from bq.strategies.component import Kind
+
+CONFIDENCE = 0.95
+WHO = ("champion", "second", "oracle")
+
+
+class Share(NamedTuple):
+    """A share of markets with its exact interval (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404)."""
+
+    number: int
+    markets: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        """The number over markets; NaN without any."""
+        return self.number / self.markets if self.markets else np.nan
+
+
+def share(count: int, markets: int) -> Share:
+    """A count of markets as a share.
+
+    >>> share(4, 200).high
+    0.0504...
+    """
+    if not markets:
+        return Share(0, 0, 0.0, 1.0)
+    found = binomtest(count, markets).proportion_ci(CONFIDENCE, method="exact")
+    return Share(count, markets, float(found.low), float(found.high))
+
+
+def deployed(markets: Sequence[Measured]) -> dict[str, Share]:
+    """How often each tier was deployed, either of the two, and who knows the law; without those never asked."""
+    found = {}
+    for who in WHO:
+        verdicts = [judged for market in markets if (judged := getattr(market, who)) is not None]
+        if verdicts or who == "champion":
+            asked = len(markets) if who != "oracle" else len(verdicts)  # no verdict deploys nothing
+            found[who] = share(sum(judged.deploy for judged in verdicts), asked)
+    found["either"] = share(sum(market.deployed for market in markets), len(markets))
+    return found
+
+
+def components(verdicts: Sequence[Judged]) -> pl.DataFrame:
+    """One row a component: kind, verdicts, refused, inconclusive (of these), alone, without.
+
+    alone : verdicts that nothing else refused. without : verdicts that would deploy if it were not asked.
+    """
+    kinds = list(dict.fromkeys(part.kind for judged in verdicts for part in judged.components))
+    rows = [_component(kind, verdicts) for kind in kinds]
+    names = ("kind", "verdicts", "refused", "inconclusive", "alone", "without")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Int64) | {"kind": pl.String}, orient="row")
+
+
+def _component(kind: Kind, verdicts: Sequence[Judged]) -> tuple[str, int, int, int, int, int]:
+    asked = [judged for judged in verdicts if any(part.kind == kind for part in judged.components)]
+    refused = [judged for judged in asked if kind in judged.refused_by]
+    unknown = sum(any(part.kind == kind and part.holds is None for part in judged.components) for judged in asked)
+    alone = sum(set(judged.refused_by) == {kind} for judged in refused)
+    deploys = sum(judged.deploy for judged in asked)
+    return kind.value, len(asked), len(refused), unknown, alone, deploys + alone
+
+
+def figures(verdicts: Sequence[Judged]) -> pl.DataFrame:
+    """Deciles of each component's figure over markets: kind, markets, p10, median, p90."""
+    rows = [(part.kind.value, part.value) for judged in verdicts for part in judged.components]
+    frame = pl.DataFrame(rows, schema={"kind": pl.String, "value": pl.Float64}, orient="row").drop_nulls()
+    value = pl.col("value")
+    return frame.group_by("kind", maintain_order=True).agg(
+        markets=pl.len(), p10=value.quantile(0.1), median=value.median(), p90=value.quantile(0.9)
+    )
+
+
+def estimated(verdicts: Sequence[Judged]) -> list[Kind]:
+    """The components whose figure has an interval, in their order."""
+    parts = (part for judged in verdicts for part in judged.components)
+    return list(dict.fromkeys(part.kind for part in parts if part.low is not None and part.high is not None))
+
+
+def coverage(verdicts: Sequence[Judged], kind: Kind, *, truth: float = 0.0) -> dict[str, Share]:
+    """How often the interval of a component holds the true value, lies above it, lies below it."""
+    parts = [part for judged in verdicts for part in judged.components if part.kind == kind]
+    known = [(part.low, part.high) for part in parts if part.low is not None and part.high is not None]
+    above, below = sum(low > truth for low, _ in known), sum(high < truth for _, high in known)
+    counts = {"covers": len(known) - above - below, "above": above, "below": below}
+    return {name: share(count, len(known)) for name, count in counts.items()}
+
+
+def p_value(real: Judged, others: Sequence[Judged], kind: Kind) -> float:
+    """How likely a figure of at least the real one is where it is found by chance; never below 1 / (n + 1).
+
+    Phipson & Smyth 2010, doi:10.2202/1544-6115.1585. NaN where the real market has no such figure.
+    """
+    (found,), chance = ([_figure(one, kind) for one in who] for who in ([real], others))
+    if found is None:
+        return np.nan
+    known = [value for value in chance if value is not None]
+    return (1 + sum(value >= found for value in known)) / (len(known) + 1)
+
+
+def _figure(judged: Judged, kind: Kind) -> float | None:
+    return next((part.value for part in judged.components if part.kind == kind), None)
+
+
+def seconds(markets: Sequence[Measured]) -> tuple[float, float, float]:
+    """First decile, median and last decile of the seconds that a market took; NaN without any."""
+    if not markets:
+        return np.nan, np.nan, np.nan
+    first, middle, last = np.quantile([market.seconds for market in markets], [0.1, 0.5, 0.9])
+    return float(first), float(middle), float(last)
+
+
+def rows(markets: Sequence[Measured]) -> pl.DataFrame:
+    """One row a market: its seed, cost and size, each verdict and what refused it."""
+    plain = [
+        {
+            **market.model_dump(
+                include={"seed", "seconds", "peak_mib", "events", "sessions", "attempts", "deploying", "error"}
+            ),
+            **{f"{who}_deploys": _deploys(getattr(market, who)) for who in WHO},
+            **{f"{who}_refused_by": _refused(getattr(market, who)) for who in WHO},
+        }
+        for market in markets
+    ]
+    return pl.DataFrame(plain, infer_schema_length=None)
+
+
+def _deploys(judged: Judged | None) -> bool | None:
+    return None if judged is None else judged.deploy
+
+
+def _refused(judged: Judged | None) -> str | None:
+    return None if judged is None else " ".join(judged.refused_by)

@@ -1,0 +1,158 @@
+"""`make calibrate`: how often the whole pipeline deploys where nothing is to be found, and where something is."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from bq import strategies
+from bq.audit import calibration_tables as tables
+from bq.audit.calibration import Oracle, measure
+from bq.audit.calibration_oracle import Learnt
+from bq.audit.calibration_points import FIRST_SEED, ORACLE_SEED, PERMUTED, PLANTED, Point, Results, point
+from bq.audit.permutation import IN_ORDER
+from bq.core import files, paths
+from bq.core.errors import BadParameters
+from bq.core.log import log
+from bq.core.parallel import parallel_map
+from bq.jobs.request import Request
+from bq.strategies.contract import Strategy
+from bq.workbench import calibrated, report, screen
+
+WORKERS = "BQ_WORKERS"
+NULLS = ("martingale", "clustered")
+ORACLE_MARKETS = 6  # that who knows the law learns from
+CURVE = (1.0, 0.5, 0.2)  # of the planted strength that ships
+
+
+class Plan(NamedTuple):
+    """What is asked."""
+
+    points: list[Point]
+    markets: int | None  # of each point; None: as many as its kind needs
+    quick: bool
+
+    def count(self, one: Point) -> int:
+        """Markets of a point."""
+        if self.markets is not None:
+            return self.markets
+        return 6 if self.quick else 40 if one.strength else 200
+
+
+def main(request: Request) -> None:
+    """Measure the markets that are missing, then write the page and the tables over all that were measured.
+
+    FAMILY, STRENGTH : names and numbers with commas between them; MARKETS : of each; TRIALS : ways of training tried on
+    each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads. What was measured by
+    the same code and parameters is not measured again.
+    """
+    plan, results = _plan(request), Results(paths.outputs() / "calibration")
+    for one in plan.points:
+        _measure(one, plan, results)
+    target = _page(results)
+    for one in plan.points:
+        screen.show(calibrated.line(one.facts, results.of(one.facts)))
+    screen.show(f"report      {screen.shown(target)}")
+
+
+def _plan(request: Request) -> Plan:
+    asked = [request.strategy] if _value("STRATEGY") else [strategies.get(name) for name in strategies.MODULES]
+    points = [one for strategy in asked for one in _points(strategy, request)]
+    return Plan(points, _whole("MARKETS"), request.quick)
+
+
+def _points(strategy: Strategy, request: Request) -> list[Point]:
+    own = Path(_value("PARAMS")) if _value("PARAMS") else None
+    families = _listed("FAMILY") or ([own.stem] if own else [*NULLS, PLANTED])
+    strengths = [_number(text) for text in _listed("STRENGTH")]
+    overrides = f"{strategy.quick if request.quick else ''} {_value('SET')}".strip()
+    make = partial(point, strategy, path=own, overrides=overrides, quick=request.quick, attempts=_whole("TRIALS") or 1)
+    found = []
+    for family in families:
+        one = make(family)
+        if not one.strength:
+            found.append(one)
+            continue
+        wanted = strengths or [round(one.strength * share, 6) for share in CURVE[: 1 if request.quick else None]]
+        found += [make(family, strength=strength) for strength in wanted]
+    return found
+
+
+def _measure(one: Point, plan: Plan, results: Results) -> None:
+    """The markets of a point that are not known yet, several at a time."""
+    facts = one.facts
+    done = {market.seed for market in results.of(facts)}
+    wanted = [*range(FIRST_SEED, FIRST_SEED + plan.count(one)), *([IN_ORDER] if one.family == PERMUTED else [])]
+    seeds = [seed for seed in wanted if seed not in done]
+    named = f"{facts.strategy} {facts.family} {facts.strength:g}"
+    log.info("%s: %d markets are known, %d are measured now", named, len(done), len(seeds))
+    if not seeds:
+        return
+    oracle = None
+    if one.strength:
+        learnt_on = range(ORACLE_SEED, ORACLE_SEED + (2 if plan.quick else ORACLE_MARKETS))
+        oracle = Learnt(one.strategy, one.settings, learnt_on)
+    work = partial(_one, one=one, oracle=oracle, folder=results.folder)
+    begun = time.monotonic()
+    jobs = [(seed, place, len(seeds), begun) for place, seed in enumerate(seeds)]
+    parallel_map(work, jobs, description=named)
+
+
+def _one(job: tuple[int, int, int, float], *, one: Point, oracle: Oracle | None, folder: Path) -> None:
+    """Measure a market and keep its line; in a worker, whose own steps then stay in it."""
+    seed, place, count, begun = job
+    with _alone():
+        found = measure(
+            seed, strategy=one.strategy, settings=one.settings, source=one.source, tweaks=one.tweaks, oracle=oracle
+        )
+    Results(folder).add(one.facts, found)
+    left = (time.monotonic() - begun) / (place + 1) * (count - place - 1)
+    log.info("%s %s: %d of %d, about %.0f min left", one.strategy.name, one.family, place + 1, count, left / 60)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process a market: the markets are what runs side by side."""
+    before = os.environ.get(WORKERS)
+    os.environ[WORKERS] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(WORKERS)
+        os.environ.update({} if before is None else {WORKERS: before})
+
+
+def _page(results: Results) -> Path:
+    """Write the page and the tables over every point that has results of today's code."""
+    known = [(facts, results.of(facts)) for facts in results.points()]
+    files.write_text(results.folder / "points.csv", calibrated.rates(known).write_csv())
+    for facts, markets in known:
+        files.write_text(results.path(facts).with_suffix(".csv"), tables.rows(markets).write_csv())
+    target = results.folder / "report.html"
+    report.page(target, title=calibrated.TITLE, source="simulated", parts=calibrated.parts(known))
+    return target
+
+
+def _whole(name: str) -> int | None:
+    text = _value(name)
+    if text and not (text.isdecimal() and int(text)):
+        raise BadParameters(f"{name} must be a whole number above 0, but got {text!r}.")
+    return int(text) if text else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadParameters(f"STRENGTH must be numbers with commas between them, but got {text!r}.") from None
+
+
+def _listed(name: str) -> list[str]:
+    return [part.strip() for part in _value(name).split(",") if part.strip()]
+
+
+def _value(name: str) -> str:
+    return os.environ.get(name, "").strip()

@@ -1,0 +1,187 @@
+"""What `make calibrate` shows: rates with their intervals, power beside who knows the law, and what refused."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from bq.audit import calibration_tables as tables
+from bq.audit.calibration import Judged, Measured
+from bq.audit.calibration_points import PointFacts
+from bq.audit.permutation import IN_ORDER
+from bq.strategies.component import Kind
+from bq.workbench import plots
+
+TITLE = "What the pipeline deploys where the law is known"
+INTRO = (
+    "Each market is drawn anew from a law that is known and goes through the whole pipeline: events, walk-forward "
+    "training, candidate, gate. `deployed` counts the markets where either tier was; `low` and `high` are the exact "
+    "95% interval of its share (Clopper–Pearson). Where nothing is planted nothing can be earned before costs, and "
+    "each deployment is a mistake. `oracle` is the same gate on the predictions of who knows the law, learnt on other "
+    "markets: no learner can be expected to do better."
+)
+OF_COMPONENTS = (
+    "Markets whose verdict each component refused (of these inconclusive), refused alone, and that would be deployed "
+    "if it were not asked; then the tenth, middle and ninetieth percentile of its figure over the markets."
+)
+MOST_MISTAKES = 0.02  # share of null markets
+TIERS = (("champion", "The candidate"), ("second", "The second tier"), ("oracle", "Who knows the law"))
+MOST_SEEDS = 40
+
+Known = Sequence[tuple[PointFacts, Sequence[Measured]]]
+
+
+def rates(known: Known) -> pl.DataFrame:
+    """One row a point: how often each tier was deployed, with the interval of either, and what it cost.
+
+    The real order of days of a permuted market is none of its points' markets.
+    """
+    return pl.DataFrame([_rate(facts, _by_chance(markets)) for facts, markets in known], infer_schema_length=None)
+
+
+def _by_chance(markets: Sequence[Measured]) -> list[Measured]:
+    return [market for market in markets if market.seed != IN_ORDER]
+
+
+def parts(known: Known) -> list[tuple[str, list[Any]]]:
+    """Headings and contents of the page."""
+    whole = rates(known)
+    shown = ["strategy", "family", "strength", "markets", "deployed", "share", "low", "high", "oracle", "oracle share"]
+    cost = [
+        "strategy",
+        "family",
+        "strength",
+        "champion",
+        "second tier",
+        "no verdict",
+        "p10 [s]",
+        "median [s]",
+        "p90 [s]",
+    ]
+    tops = [INTRO, plots.table(whole.select(shown)), *_dots(whole), *_curves(whole)]
+    tops += ["By tier, and what a market takes of one process", plots.table(whole.select(cost))]
+    return [("How often it deploys", tops), *((heading(facts), _contents(markets)) for facts, markets in known)]
+
+
+def heading(facts: PointFacts) -> str:
+    """What a point is called."""
+    planted = f", strength {facts.strength:g}" if facts.strength else ", nothing planted"
+    tried = f", {facts.attempts} ways of training tried on each" if facts.attempts > 1 else ""
+    return f"{facts.strategy}: {facts.family}{planted}{tried}{' (quick)' if facts.quick else ''}"
+
+
+def line(facts: PointFacts, markets: Sequence[Measured]) -> str:
+    """A point in one line."""
+    found = tables.deployed(_by_chance(markets))
+    either, oracle = found["either"], found.get("oracle")
+    beside = f", oracle {oracle.number}" if oracle else ""
+    return (
+        f"{heading(facts)}: deployed {either.number} of {either.markets} "
+        f"({either.low:.1%} to {either.high:.1%}){beside}, {tables.seconds(markets)[1]:.0f} s a market"
+    )
+
+
+def _rate(facts: PointFacts, markets: Sequence[Measured]) -> dict[str, Any]:
+    found = tables.deployed(markets)
+    either, oracle, second = found["either"], found.get("oracle"), found.get("second")
+    first, middle, last = tables.seconds(markets)
+    return {
+        **facts.model_dump(include={"strategy", "family", "strength", "attempts", "quick"}),
+        "markets": either.markets,
+        "deployed": either.number,
+        "share": either.share,
+        "low": either.low,
+        "high": either.high,
+        "oracle": oracle.number if oracle else None,
+        "oracle share": oracle.share if oracle else None,
+        "champion": found["champion"].number,
+        "second tier": second.number if second else None,
+        "no verdict": sum(bool(market.error) for market in markets),
+        "p10 [s]": first,
+        "median [s]": middle,
+        "p90 [s]": last,
+    }
+
+
+def _dots(whole: pl.DataFrame) -> list[Any]:
+    named = whole.with_columns(point=pl.format("{} {} {}", "strategy", "family", "strength"))
+    if named.is_empty():
+        return []
+    axis = {"label": "point", "value": "share", "low": "low", "high": "high"}
+    title, x_title = "Share of markets deployed", f"share; dashed: {MOST_MISTAKES:.0%}, most where nothing is planted"
+    return [plots.interval_dots(named, **axis, baseline=MOST_MISTAKES, title=title, x_title=x_title)]
+
+
+def _curves(whole: pl.DataFrame) -> list[Any]:
+    """Power over strength, of strategies with two strengths or more."""
+    found = []
+    for (strategy,), points in whole.filter(pl.col("strength") > 0).group_by("strategy", maintain_order=True):
+        curve = points.sort("strength").select("strength", pipeline="share", oracle="oracle share")
+        if curve["strength"].n_unique() > 1:
+            titles = {"x_title": "strength of what is planted", "y_title": "share of markets deployed"}
+            found.append(plots.lines(curve, "strength", ["pipeline", "oracle"], title=f"Power: {strategy}", **titles))
+    return found
+
+
+def _contents(markets: Sequence[Measured]) -> list[Any]:
+    """What stands on the page of one point."""
+    parts: list[Any] = [*_beside_chance(markets), OF_COMPONENTS]
+    markets = _by_chance(markets)
+    for who, name in TIERS:
+        verdicts = [judged for market in markets if (judged := getattr(market, who)) is not None]
+        if verdicts:
+            parts += [f"**{name}**", plots.table(_components(verdicts))]
+    parts.append(_covered([market.champion for market in markets if market.champion is not None]))
+    if errors := [f"seed {market.seed}: {market.error}" for market in markets if market.error]:
+        parts.append("No verdict came of " + "; ".join(errors[:5]))
+    if seeds := [str(market.seed) for market in markets if market.deployed]:
+        more = " …" if len(seeds) > MOST_SEEDS else ""
+        parts.append(f"Deployed with the seeds {', '.join(seeds[:MOST_SEEDS])}{more}.")
+    return parts
+
+
+def _beside_chance(markets: Sequence[Measured]) -> list[Any]:
+    """Where the real order of days stands among permuted ones."""
+    real = next((market.champion for market in markets if market.seed == IN_ORDER), None)
+    if real is None:
+        return []
+    others = [market.champion for market in _by_chance(markets) if market.champion is not None]
+    values = {kind: tables.p_value(real, others, kind) for kind in tables.estimated([real])}
+    said = ", ".join(f"{_name(kind)} p = {value:.3f}" for kind, value in values.items())
+    return [
+        f"The bars as they are against {len(others)} orders of their days, in which nothing can be found: {said} "
+        f"(never below {1 / (len(others) + 1):.3f}). As they are they would {'' if real.deploy else 'not '}be deployed."
+    ]
+
+
+def _components(verdicts: Sequence[Judged]) -> pl.DataFrame:
+    whole = tables.components(verdicts).join(
+        tables.figures(verdicts).drop("markets"), on="kind", how="left", maintain_order="left"
+    )
+    component = pl.col("kind").str.replace_all("_", " ")
+    return whole.select(
+        component=component,
+        verdicts="verdicts",
+        refused="refused",
+        inconclusive="inconclusive",
+        **{"refused alone": "alone", "deployed without": "without"},
+        p10="p10",
+        median="median",
+        p90="p90",
+    )
+
+
+def _name(kind: Kind) -> str:
+    return kind.value.replace("_", " ")
+
+
+def _covered(verdicts: Sequence[Judged]) -> str:
+    said = []
+    for kind in tables.estimated(verdicts):
+        found = tables.coverage(verdicts, kind)
+        counts = ", ".join(f"{name} {one.number}" for name, one in found.items())
+        said.append(f"{_name(kind)}: {counts} of {found['covers'].markets}")
+    return (
+        "95% intervals against 0, which is the true value where nothing is planted and costs are set to 0: "
+        f"{'; '.join(said) or 'none'}."
+    )

@@ -1,0 +1,211 @@
+"""The pipeline on markets whose law is known: what is measured is the product's own, counted rightly, kept safely."""
+
+import os
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import beta
+
+from bq import market, strategies
+from bq.audit import calibration, calibration_points, calibration_tables
+from bq.audit.calibration import Judged, Market, Measured, measure, with_seed
+from bq.audit.calibration_oracle import TRUTH, Learnt, truth_of
+from bq.audit.calibration_points import Point, Results, point
+from bq.core import paths
+from bq.core.errors import BadData, BadParameters
+from bq.learning import walkforward
+from bq.market.sources.simulated import market_of
+from bq.serving import candidate, gates, ledger
+from bq.serving.gates import Evidence
+from bq.strategies import store
+from bq.strategies.component import Component, Kind
+
+BREAKOUT = strategies.get("breakout")
+SMALL = (
+    "market.simulation.symbols=12 market.simulation.sessions=1500 learning.folds=2 gate.draws=1000 "
+    "learning.hyperparameters.lightgbm.n_estimators=20"
+)
+
+
+@pytest.fixture(autouse=True)
+def a_home_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_WORKERS", "1")
+    monkeypatch.setenv("BQ_HOME", str(tmp_path / "home"))
+
+
+def planted(strength=0.3) -> Point:
+    return point(BREAKOUT, "planted", strength=strength, overrides=SMALL, quick=False)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_WORKERS", "1")
+        return measure(5, strategy=BREAKOUT, settings=planted().settings)
+
+
+def judged(**holds: bool | None) -> Judged:
+    parts = tuple(Component(kind=Kind[name], holds=state) for name, state in holds.items())
+    return Judged(deploy=all(holds.values()), components=parts)
+
+
+def of(seed: int, champion: Judged | None = None, **more) -> Measured:
+    deploys = any(tier is not None and tier.deploy for tier in (champion, more.get("second")))
+    return Measured(seed=seed, seconds=float(seed), champion=champion, deploying=int(deploys), **more)
+
+
+def test_the_verdict_is_that_of_the_products_own_steps_in_turn(measured, tmp_path):
+    """Through the event store and with the models for comparison, as a retrain does it."""
+    settings = with_seed(planted().settings, 5)
+    data = market.load(settings.market)
+    events = store.collect(BREAKOUT, settings, data).events
+    made = candidate.save(
+        walkforward.train(events, BREAKOUT, settings), None, events, tmp_path, strategy=BREAKOUT, settings=settings
+    )
+    trials = ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique())
+    found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
+    verdict = gates.decide(found, None, strategy=BREAKOUT, settings=settings, market=data)
+    assert measured.champion == Judged.of(verdict)
+    assert measured.events == len(events) and measured.second is None and not measured.error
+
+
+def test_a_market_leaves_nothing_in_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
+    before = dict(os.environ)
+    assert measure(6, strategy=BREAKOUT, settings=planted().settings).champion is not None
+    assert not (tmp_path / "home").exists() and not (tmp_path / "own.db").exists()
+    assert dict(os.environ) == before
+
+
+def test_a_market_without_a_verdict_deploys_nothing_and_says_why(monkeypatch):
+    def fails(*_, **__):
+        raise BadData("no fold holds.")
+
+    monkeypatch.setattr(walkforward, "train", fails)
+    found = measure(6, strategy=BREAKOUT, settings=planted().settings)
+    assert found.error == "BadData: no fold holds." and not found.deployed
+    assert calibration_tables.deployed([found])["either"][:2] == (0, 1)
+
+
+def test_a_seed_makes_one_verdict_and_another_seed_another_market(measured):
+    again, other = (measure(seed, strategy=BREAKOUT, settings=planted().settings) for seed in (5, 6))
+    assert again.champion == measured.champion and again.events == measured.events
+    assert other.champion != measured.champion
+
+
+@pytest.mark.parametrize(("count", "markets"), [(0, 60), (4, 200), (3, 3), (7, 12)], ids=str)
+def test_shares_have_the_interval_of_clopper_and_pearson(count, markets):
+    """By quantiles of the beta distribution, as the paper's interval is usually written."""
+    found = calibration_tables.share(count, markets)
+    low = beta.ppf(0.025, count, markets - count + 1) if count else 0.0
+    high = beta.ppf(0.975, count + 1, markets - count) if count < markets else 1.0
+    assert found.low == pytest.approx(low) and found.high == pytest.approx(high)
+
+
+def test_either_tier_counts_as_deployed_once():
+    yes, no = judged(NET=True), judged(NET=False)
+    markets = [of(1, yes, second=yes), of(2, no, second=yes), of(3, no, second=no), of(4, yes, second=no), of(5)]
+    found = calibration_tables.deployed(markets)
+    assert {name: one[:2] for name, one in found.items()} == {"champion": (2, 5), "second": (2, 5), "either": (3, 5)}
+
+
+def test_components_say_what_refused_alone_and_what_would_deploy_without_them():
+    verdicts = [
+        judged(UPLIFT=True, NET=True, CALIBRATION=True),
+        judged(UPLIFT=True, NET=True, CALIBRATION=False),
+        judged(UPLIFT=True, NET=True, CALIBRATION=False),
+        judged(UPLIFT=False, NET=True, CALIBRATION=False),
+        judged(UPLIFT=None, NET=True, CALIBRATION=True),
+    ]
+    found = calibration_tables.components(verdicts)
+    assert found.rows() == [
+        ("uplift", 5, 2, 1, 1, 2),
+        ("net", 5, 0, 0, 0, 1),
+        ("calibration", 5, 3, 0, 2, 3),
+    ]
+
+
+def test_coverage_counts_intervals_on_either_side_of_the_truth():
+    intervals = [(-1.0, 1.0), (0.1, 1.0), (-2.0, -0.5), (-0.1, 0.2), (None, None)]
+    verdicts = [
+        Judged(deploy=False, components=(Component(kind=Kind.NET, holds=False, low=low, high=high),))
+        for low, high in intervals
+    ]
+    found = calibration_tables.coverage(verdicts, Kind.NET)
+    assert {name: one[:2] for name, one in found.items()} == {"covers": (2, 4), "above": (1, 4), "below": (1, 4)}
+
+
+def test_what_is_kept_comes_back_and_a_torn_line_is_measured_again(tmp_path, measured):
+    facts, results = planted().facts, Results(tmp_path)
+    results.add(facts, measured)
+    results.add(facts, of(7, judged(NET=True)))
+    path = results.path(facts)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert results.of(facts) == [measured]
+    results.add(facts, of(8))
+    assert [one.seed for one in results.of(facts)] == [5, 8]
+    assert results.points() == [facts]
+
+
+def test_other_parameters_or_other_code_are_another_point(tmp_path, monkeypatch):
+    results, first = Results(tmp_path), planted(0.3)
+    assert results.path(first.facts) != results.path(planted(0.2).facts)
+    seeds = [Point(*first[:3], with_seed(first.settings, seed), first.quick).facts for seed in (1, 2)]
+    assert seeds[0] == seeds[1] == first.facts
+    results.add(first.facts, of(1))
+    monkeypatch.setattr(calibration_points, "code_digest", lambda: "other")
+    assert results.of(planted(0.3).facts) == [] and results.points() == []
+
+
+def test_a_family_that_there_is_not_is_refused_with_those_that_there_are():
+    with pytest.raises(BadParameters, match=r"FAMILY must be a family .* did you mean `martingale`"):
+        point(BREAKOUT, "martingal", overrides="", quick=False)
+    with pytest.raises(BadParameters, match="STRENGTH must be left out for clustered"):
+        point(BREAKOUT, "clustered", strength=0.1, overrides="", quick=False)
+    with pytest.raises(BadParameters, match="must be simulated"):
+        point(BREAKOUT, "own", path=paths.parameters("breakout"), overrides="", quick=False)
+
+
+def test_the_truth_of_an_event_is_that_of_its_session_and_symbol():
+    settings = planted().settings
+    days, made = market_of(settings.market)
+    truth = truth_of(settings)
+    assert len(truth) == len(days) * len(made.names)
+    for session, symbol in ((300, 3), (1400, 7)):
+        row = truth.filter(pl.col("session") == days[session], pl.col("symbol") == made.names[symbol])
+        assert row[f"{TRUTH}drift"].to_list() == [made.truth["drift"][session, symbol]]
+
+
+def test_who_knows_the_law_ranks_outcomes_better_than_the_candidate_on_a_market_never_seen():
+    one = planted(0.5)
+    oracle = Learnt(BREAKOUT, one.settings, range(50, 53))
+    data = calibration.simulated(one.settings, 7)
+    place = Market(7, data, calibration.collected(BREAKOUT, one.settings, data))
+    trained = calibration.train(place, BREAKOUT, one.settings)
+    own = trained.made.own_oos
+    known = oracle(trained, own)
+    assert known.columns == own.columns and known["event_id"].to_list() == own["event_id"].to_list()
+    assert known.drop("expected", "predicted", "p_Loss", "p_Win").equals(
+        own.drop("expected", "predicted", "p_Loss", "p_Win")
+    )
+    np.testing.assert_allclose(known["p_Loss"] + known["p_Win"], 1.0, atol=1e-5)
+    ranks = [np.corrcoef(table["expected"].rank(), table["outcome"].rank())[0, 1] for table in (known, own)]
+    assert ranks[0] > 0.15 and ranks[0] > ranks[1]
+
+
+def test_every_way_of_training_is_entered_into_the_ledger_that_the_next_is_judged_by(monkeypatch):
+    """Three ways: the third is judged by two attempts before it; a market is deployed where any of them was."""
+    one = point(BREAKOUT, "planted", strength=0.3, overrides=SMALL, quick=False, attempts=3)
+    assert len({candidate.recipe_digest(settings) for settings in (one.settings, *one.tweaks)}) == 3
+    seen, decide = [], gates.decide
+
+    def second_deploys(found, *given, **more):
+        seen.append(found.trials.width - 1)
+        return decide(found, *given, **more)._replace(deploy=len(seen) == 2)
+
+    monkeypatch.setattr(gates, "decide", second_deploys)
+    found = measure(5, strategy=BREAKOUT, settings=one.settings, tweaks=one.tweaks)
+    assert seen == [0, 1, 2] and found.attempts == 3
+    assert found.deployed and found.deploying == 1 and found.champion.deploy
+    assert one.facts.attempts == 3 and one.facts != planted().facts
