@@ -75,6 +75,8 @@ status: $(READY) ## champions, last runs, events: where things stand
 	@$(BQ) status
 history: $(READY) ## every attempt and every change of a champion, newest first (RUN=<run id>: one of them in full)
 	@$(BQ) history
+ledger: $(READY) ## every look at out-of-sample results, which later ones are judged by (STRATEGY=, RUN=<run id>; as CSV)
+	@$(BQ) ledger
 diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
 	@$(BQ) diff
 verify: $(READY) ## check every model, event table and run folder against its hashes
@@ -111,4 +113,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan explain status history diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan explain status history ledger diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean

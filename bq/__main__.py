@@ -27,6 +27,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "explain": ("explain", "main"),
     "explore": ("notebook", "explore"),
     "history": ("history", "main"),
+    "ledger": ("ledger", "main"),
     "params": ("params", "main"),
     "report": ("housekeeping", "report"),
     "restore": ("backup", "restore"),

@@ -14,15 +14,16 @@ from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace
 from bq.core.settings import Regimes, Settings
 from bq.learning import layers, walkforward
-from bq.learning.combinatorial import backtest_paths
+from bq.learning.combinatorial import backtest_paths, summary
 from bq.learning.walkforward import Training
 from bq.serving import candidate as candidates
-from bq.serving import decide, out_of_sample, registry
+from bq.serving import decide, looks, out_of_sample, registry
 from bq.serving.candidate import Candidate
 from bq.serving.model_records import Bundle, Card
 from bq.strategies import store, turned
 from bq.strategies.contract import Strategy
 from bq.strategies.events import Built, in_order
+from bq.strategies.task import Task
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def refused(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
 def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
     """Walk forward and fit the candidate on a table of events; see `bq.learning.walkforward.train`.
 
-    Each fold trains only on events that had ended before its test block began.
+    Each fold trains only on events that had ended before its test block began. What the models earn out of sample is
+    entered in the ledger as a look: later results are judged by how many were tried (`make ledger` lists them).
 
     Parameters
     ----------
@@ -155,7 +157,7 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
     [(1, 6420, 50, 534), (2, 6985, 19, 601)]
     """
     events, strategy, settings = _of(events, settings)
-    return walkforward.train(events, strategy, settings)
+    return _trained(events, strategy, settings)
 
 
 def cross_validate(
@@ -170,7 +172,8 @@ def cross_validate(
     Returns
     -------
     DataFrame of shape (n_paths, 5): path, sessions, model, baseline, uplift, means over the sessions of the path. The
-    models also saw later events: the spread of the paths shows luck, it is no evidence that would deploy.
+    models also saw later events: the spread of the paths shows luck, it is no evidence that would deploy. It is a look,
+    as of `train`.
 
     Examples
     --------
@@ -181,7 +184,9 @@ def cross_validate(
     (['path', 'sessions', 'model', 'baseline', 'uplift'], 1)
     """
     events, strategy, settings = _of(events, settings)
-    return backtest_paths(events, strategy, settings, groups=groups, tested=tested)
+    paths = backtest_paths(events, strategy, settings, groups=groups, tested=tested)
+    looks.enter_paths(paths, strategy, settings)
+    return summary(paths, strategy, settings)
 
 
 def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Training | None:
@@ -200,7 +205,7 @@ def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Tra
     if strategy.success is None:
         return None
     alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
-    return walkforward.train(events, strategy, alone, task=strategy.success)
+    return _trained(events, strategy, alone, task=strategy.success)
 
 
 def leaks(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
@@ -332,13 +337,11 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
     if run_dir and (Path(run_dir) / candidates.RECORD).is_file():
         return candidates.load(Path(run_dir))
     events, strategy, settings = _of(events, settings)
-    return candidates.make(
-        walkforward.train(events, strategy, settings), None, events, strategy=strategy, settings=settings
-    )
+    return candidates.make(_trained(events, strategy, settings), None, events, strategy=strategy, settings=settings)
 
 
 def tune(settings: Settings, run_dir: str = "") -> "Tuned":
-    """Search a strategy's own rules in memory, judged together with every trial kept before; nothing of it is kept.
+    """Search a strategy's own rules in memory, judged together with every trial before; its trials count as looks.
 
     run_dir : the folder of a `make tune`, whose results are read instead.
     Raises BadData where no trial is feasible or history is too short.
@@ -394,6 +397,13 @@ def regimes(settings: Settings) -> "Timeline":
     from bq.strategies import regime
 
     return regime.timeline(market.load(settings.market), settings.learning.regimes or Regimes())
+
+
+def _trained(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> Training:
+    """A training, entered in the ledger as a look."""
+    training = walkforward.train(events, strategy, settings, task=task)
+    looks.enter(training.oos, strategy, settings, task=task)
+    return training
 
 
 def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection:

@@ -25,7 +25,7 @@ from bq.core.records import Facts, Record
 from bq.core.settings import Settings
 from bq.learning import layers, walkforward
 from bq.market import MarketData
-from bq.serving import candidate, gates, ledger
+from bq.serving import candidate, gates, ledger, looks
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Verdict
 from bq.strategies import store
@@ -177,16 +177,11 @@ def attempt(place: Market, strategy: Strategy, settings: Settings, number: int) 
     """Train, judge by the ledger as it stands, and enter the attempt into it, as a retrain does."""
     trained = train(place, strategy, settings)
     champion, second = judge(trained, strategy, settings)
-    made, namespace = trained.made, settings.namespace
-    for tier, artefact, oos in (
-        (namespace, made.artefact, made.own_oos),
-        (namespace.second, made.success, made.success_oos),
-    ):
-        values = None if artefact is None else candidate.values_of(artefact)
-        if artefact is not None and oos is not None and values is not None:
-            parameters = {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model}
-            symbols = oos["symbol"].unique()
-            ledger.record(tier, [ledger.Trial(ledger.GATE, f"attempt {number}", 0, parameters, values, symbols)])
+    made = trained.made
+    asked: dict[str, Any] = {"run_id": f"attempt {number}", "quick": False}
+    looks.enter_attempt(made.oos, strategy, settings, **asked)
+    if made.success_oos is not None:
+        looks.enter_attempt(made.success_oos, strategy, settings, task=strategy.success, **asked)
     return Attempt(trained, champion, second)
 
 
@@ -221,11 +216,11 @@ def judge(
         oos, newest = oracle(trained, oos), oracle(trained, newest)
     trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
     found = Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
-    oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
-    if made.success is None or oos is None or newest is None or parity is None:
+    beside, window, parity = made.success_oos, made.success_newest, made.success_parity
+    if made.success is None or beside is None or window is None or parity is None:
         return gates.judge(found, None, **of)
-    trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    second = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
+    trials = ledger.on(settings.namespace.second, beside["session"], beside["symbol"].unique())
+    second = Evidence(beside, window, parity, made.success.bundle.recipe, trials)
     return gates.judge(found, None, second, None, **of)
 
 

@@ -20,7 +20,7 @@ from bq.core import paths, secrets
 from bq.core.errors import BQError
 from bq.core.log import log
 
-HEAD = "0002"  # the newest schema of `bq.core.migrations`, known without an import of alembic
+HEAD = "0003"  # the newest schema of `bq.core.migrations`, known without an import of alembic
 BUSY_SECONDS = 30  # how long another's lock, or a database that went away, is waited for
 metadata = sa.MetaData(  # each table is declared beside the code that owns it
     naming_convention={
@@ -75,7 +75,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     try:
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        made = sa.create_engine(url, pool_pre_ping=True, json_serializer=_json)
+        made = sa.create_engine(url, pool_pre_ping=True, json_serializer=as_json)
         if sqlite:
             sa.event.listen(made, "connect", _configure_sqlite)
         sa.event.listen(made, "before_cursor_execute", _redact, retval=True)
@@ -88,8 +88,8 @@ def _engine(url: sa.URL) -> sa.Engine:
     return made
 
 
-def _json(value: Any) -> str:
-    """A JSON column: no NaN and no infinity, which PostgreSQL refuses, but null."""
+def as_json(value: Any) -> str:
+    """A JSON column as it is stored: no NaN and no infinity, which PostgreSQL refuses, but null."""
     try:
         return json.dumps(value, allow_nan=False)
     except ValueError:

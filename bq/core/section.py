@@ -15,6 +15,7 @@ class Affects(Flag):
     EVENTS = auto()  # what is built and stored of an opportunity
     RECIPE = auto()  # how a model is trained: another value is another recipe
     JUDGING = auto()  # what decisions are worth, and what a model must show
+    EARNING = auto()  # what a decision earns of its event: how many are taken, at which costs
     RUNNING = auto()  # how a run goes, what it reads or shows beside, what a model is asked for
 
 
@@ -63,8 +64,8 @@ def affected(model: type[BaseModel], name: str) -> Affects | None:
     return section.affects if section else None
 
 
-def part(section: Section, what: Affects, *, around: Affects = NOTHING) -> dict[str, Any]:
-    """The values of a section, and of all in it, that affect `what`, as JSON takes them.
+def part(section: Section, what: Affects, *, but: Affects = NOTHING, around: Affects = NOTHING) -> dict[str, Any]:
+    """The values of a section, and of all in it, that affect `what` and nothing of `but`, as JSON takes them.
 
     around : what values affect whose field and section say nothing.
     """
@@ -72,9 +73,9 @@ def part(section: Section, what: Affects, *, around: Affects = NOTHING) -> dict[
     for name in type(section).model_fields:
         own, value = affected(type(section), name) or around, getattr(section, name)
         if isinstance(value, Section):
-            if inner := part(value, what, around=own):
+            if inner := part(value, what, but=but, around=own):
                 found[name] = inner
-        elif what in own:
+        elif what in own and not own & but:
             found[name] = values[name]
     return found
 

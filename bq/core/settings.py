@@ -266,7 +266,7 @@ class Policy(Section):
     The rule score gets the same `k`, and the threshold with which it would have made as many trades in training.
     """
 
-    affects: ClassVar = Affects.RECIPE | Affects.JUDGING
+    affects: ClassVar = Affects.RECIPE | Affects.JUDGING | Affects.EARNING
     k: Count | None = Field(
         default=None, description="most trades a session, of model and rule score alike; null: all above the threshold"
     )

@@ -13,7 +13,7 @@ from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
-from bq.serving import decide, gates, out_of_sample, ready, registry
+from bq.serving import decide, gates, looks, out_of_sample, ready, registry
 from bq.serving.out_of_sample import Predictor
 from bq.serving.ready import Champion
 from bq.stats.bootstrap import Interval
@@ -96,6 +96,7 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
     said = decide.predict(champion, window, strategy)
     if champion.bundle.policy is None:
         said = said.with_columns(pl.lit(strategy.task(settings).trade_score).alias(FROM))
+    looks.enter_evaluation(said, champion, strategy, settings)
     sessions = metrics.versus(said, strategy, settings)
     named = {
         f"{strategy.value.name(settings)}, by the champion": "model",

@@ -11,7 +11,7 @@ from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import printable
 from bq.core.namespace import Namespace
-from bq.jobs import missing
+from bq.jobs import ledger, missing
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.market import MarketData
@@ -43,11 +43,14 @@ def verify(request: Request) -> None:
         "event table": [partial(_event_table, path) for path in sorted(tables)],
         "run": [partial(_run, folder) for folder in sorted({*finished(), *unrecorded()})],
     }
-    faults = [fault for kind in checks.values() for check in kind if (fault := _fault(check))]
+    each = [check for kind in checks.values() for check in kind]
+    faults = [fault for check in [*each, _ledger] if (fault := _fault(check))]
     if faults:
         raise BadData("\n".join(faults))
     counts = ", ".join(counted(len(kind), name) for name, kind in checks.items())
     screen.show(f"verified    {counts}: all intact; {_now(request.settings.namespace)}")
+    if entries := ledger.chained():
+        screen.show(f"verified    {entries}")
     if old := sum(run.record.tables is None for run in runs.every()):
         screen.show(f"unchecked   the tables of {counted(old, 'run')}, recorded without their hashes")
     if unproven:
@@ -125,6 +128,12 @@ def _run(folder: Path) -> None:
                 f"run {folder.name}: {name} must have the hash in run.json, but {reason}. Do not rely on its figures: "
                 "run it again, or bring the table back from a copy."
             )
+
+
+def _ledger() -> None:
+    """Raise BadData where entries of the ledger were edited, deleted or moved, or are not those of the runs."""
+    if faults := ledger.faults(runs.every()):
+        raise BadData("\n".join(faults))
 
 
 def rollback(request: Request) -> None:

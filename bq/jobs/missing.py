@@ -22,7 +22,7 @@ def told(made: list[Run]) -> list[str]:
     try:
         changes = journal.changes()
         deployed = {(row["namespace"], row["model_id"]) for row in changes}
-        known = {"attempts": {row["run_id"] for row in ledger.every_attempt()}, "trials": ledger.of_gates()}
+        known = {"attempts": {row["run_id"] for row in ledger.every_attempt()}, "looks": ledger.of_gates()}
     except BQError as error:
         return [f"{error} Champions and runs stand by themselves: `make restore` brings the database back."]
     newest = {row["namespace"]: row["model_id"] for row in reversed(changes)}
@@ -44,6 +44,6 @@ def told(made: list[Run]) -> list[str]:
         if lost := [run_id for run_id in judged if run_id not in ids]:
             said.append(
                 f"the database has no {what} of {counted(len(lost), 'run')} (the newest is {lost[0]}): the gate "
-                "counts fewer trials than were made. `make restore` brings it back."
+                "counts fewer looks than there were. `make restore` brings it back."
             )
     return said

@@ -32,7 +32,7 @@ def present(
     if request.quick:
         would = "would deploy" if ours.deploy else "would deploy nothing"
         decision = Decision.QUICK_LOOK
-        headline = f"Quick look: nothing is deployed or recorded; the gate {would} ({why})"
+        headline = f"Quick look: nothing is deployed, and it counts as a look; the gate {would} ({why})"
     elif ours.deploy:
         headline = f"Deployed {made.artefact.model_id}: {why}"
     else:

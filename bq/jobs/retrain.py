@@ -22,11 +22,12 @@ from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
-from bq.serving import candidate, contributors, decide, gates, ledger, ready, registry, verdict_text
+from bq.serving import candidate, comparable, contributors, decide, gates, ledger, looks, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.registry import Artefact
 from bq.strategies import registered, store
+from bq.strategies.component import Component, Kind
 from bq.strategies.events import weakest_source
 from bq.workbench import screen, tearsheet
 from bq.workbench.phrases import counted
@@ -43,7 +44,9 @@ def main(request: Request) -> None:
         run = Run(settings, job=Job.QUICK if request.quick else Job.RETRAIN)
         folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
     if run.repeats:
-        screen.show(screen.nothing_new(run.repeats, names.report(run.repeats["run_id"])))
+        last = run.repeats["run_id"]
+        rolled_back = registry.undone().get(last)
+        screen.show(screen.nothing_new(run.repeats, names.report(last), rolled_back=rolled_back))
     else:
         screen.show(screen.verdict(run.record, run.verdict, folder / names.REPORT))
 
@@ -94,6 +97,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             ic = layer_diagnostics.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
             run.record.warnings.extend(layer_diagnostics.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
+        _enter(run, made, request)
         ours, second = _judge(run, made, collection.events, data, request)
         without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings, data)
         shown = run.verdict = presentation.present(ours, second, made, request, without=without)
@@ -108,7 +112,6 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         run.record.headline = shown.headline
         return
     with run.phase("deployment", stoppable=False):
-        _remember(run, made, request)
         if made.success and second and second.deploy:
             _deploy(run, made.success, settings.namespace.second, second)
         _execute(run, ours, shown, made, fingerprint, len(collection.events))
@@ -124,25 +127,27 @@ def _judge(
 ) -> tuple[Verdict, Verdict | None]:
     """What the gate says of the candidate, and of the success-probability model beside it, where there is one."""
     strategy, settings = request.strategy, request.settings
-    standing, trials = (
-        _standing(made.newest, events, request, run),
-        ledger.on(settings.namespace, made.own_oos["session"], made.own_oos["symbol"].unique()),
+    standing, earlier = (
+        _standing(made.own_oos, made.newest, events, request, run),
+        _earlier(settings.namespace, made.own_oos, run),
     )
-    found = Evidence(made.own_oos, made.newest, made.parity, made.artefact.bundle.recipe, trials)
+    recipe = comparable.way(settings, made.artefact.bundle.registered)
+    found = Evidence(made.own_oos, made.newest, made.parity, recipe, earlier)
     of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": data}
     sound = sound_features.components(made.artefact.bundle, events, data, strategy, settings)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
-        return gates.judge(found, standing, **of)[0].also(sound), None
-    second = _standing(newest, events, request, run, second=True)
-    trials = ledger.on(settings.namespace.second, oos["session"], oos["symbol"].unique())
-    beside = Evidence(oos, newest, parity, made.success.bundle.recipe, trials)
-    ours, other = gates.judge(found, standing, beside, second, **of)
-    return ours.also(sound), None if other is None else other.also(sound)
+        ours, _ = gates.judge(found, standing, **of)
+        return _again(ours, recipe, standing, force=request.force).also(sound), None
+    second = _standing(oos, newest, events, request, run, second=True)
+    beside = Evidence(oos, newest, parity, recipe, _earlier(settings.namespace.second, oos, run))
+    ours, theirs = gates.judge(found, standing, beside, second, **of)
+    ours = _again(ours, recipe, standing, force=request.force).also(sound)
+    return ours, theirs and _again(theirs, recipe, second, force=request.force).also(sound)
 
 
 def _standing(
-    newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
+    oos: pl.DataFrame, newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
 ) -> Incumbent | None:
     """The champion, or the second tier's, as the gate asks it; None where there is none, or it is damaged.
 
@@ -152,35 +157,67 @@ def _standing(
     namespace = namespace.second if second else namespace
     tier, name = namespace.tier, verdict_text.AGAINST[namespace.tier]
     try:
-        artefact = registry.champion(namespace)
+        artefact, undone = _to_beat(namespace, run)
         if artefact is None:
             return None
         ready.belongs(artefact, strategy, namespace)
     except BadData as error:
         run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
         return None
-    recipe, values = candidate.incumbent_recipe(artefact, strategy), candidate.values_of(artefact)
+    own = registered.digests(strategy.features(request.settings).columns)
+    recipe, values = comparable.incumbent_way(artefact, strategy, request.settings, own), None
+    if recipe != comparable.way(request.settings, own):
+        asked: dict[str, Any] = {"strategy": strategy, "settings": request.settings}
+        values, told = comparable.incumbent_values(
+            artefact, oos, events, task=strategy.success if second else None, **asked
+        )
+        run.record.warnings += [f"the {name}'s recipe: {told}"] if told else []
+    known = Incumbent(recipe, None, values, tier, undone)
     try:
         window = events.join(newest.select("event_id"), on="event_id", how="semi")
         model = ready.ready(artefact, strategy, namespace)
-        return Incumbent(recipe, decide.predict(model, window, strategy), values, tier)
+        return known._replace(newest=decide.predict(model, window, strategy))
     except BadData as error:  # of another schema, say: its recipe can still be compared
         run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
-        return Incumbent(recipe, None, values, tier)
+        return known
 
 
-def _remember(run: Run, made: Candidate, request: Request) -> None:
-    """Enter this attempt into the trial ledger, whatever was decided."""
-    namespace = request.settings.namespace
-    tiers = ((namespace, made.artefact, made.own_oos), (namespace.second, made.success, made.success_oos))
-    for tier, artefact, oos in tiers:
-        values = None if artefact is None else candidate.values_of(artefact)
-        if artefact is not None and oos is not None and values is not None:
-            parameters, symbols = (
-                {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model},
-                oos["symbol"].unique(),
-            )
-            ledger.record(tier, [ledger.Trial(ledger.GATE, run.run_id, 0, parameters, values, symbols)])
+def _to_beat(namespace: Namespace, run: Run) -> tuple[Artefact | None, dt.datetime | None]:
+    """The model that a candidate must beat, and when it was rolled back: the newest deployment, else what decides."""
+    undone = registry.rolled_back(namespace)
+    if undone is None:
+        return registry.champion(namespace), None
+    told = f"{undone.model_id}, deployed then rolled back {undone.at_utc:%Y-%m-%d %H:%M} UTC"
+    try:
+        artefact = registry.load(registry.folder(namespace, undone.model_id))
+    except BadData as error:
+        run.record.warnings.append(f"{told}, would have to be beaten, but cannot be read: {error}")
+        return registry.champion(namespace), None
+    run.record.warnings.append(f"{told}, must still be beaten")
+    return artefact, undone.at_utc
+
+
+def _again(found: Verdict, recipe: str, standing: Incumbent | None, *, force: bool) -> Verdict:
+    """The verdict with what is asked of the way of training that was rolled back: to be wanted again, by FORCE=1."""
+    if standing is None or standing.rolled_back is None or standing.recipe != recipe:
+        return found
+    more = {"rolled_back": standing.rolled_back.isoformat()}
+    asked = Component.asked(Kind.ROLLED_BACK, force, against=standing.tier, more=more)
+    return found._replace(deploy=found.deploy and force, components=[*found.components, asked])
+
+
+def _enter(run: Run, made: Candidate, request: Request) -> None:
+    """Enter this attempt and the models beside it into the ledger before it is judged, whatever becomes of the run."""
+    strategy, settings = request.strategy, request.settings
+    asked: dict[str, Any] = {"run_id": run.run_id, "quick": request.quick}
+    looks.enter_attempt(made.oos, strategy, settings, **asked)
+    if made.success_oos is not None:
+        looks.enter_attempt(made.success_oos, strategy, settings, task=strategy.success, **asked)
+
+
+def _earlier(namespace: Namespace, oos: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """What earlier looks at the time and symbols of predictions earned."""
+    return ledger.on(namespace, oos["session"], oos["symbol"].unique(), without=run.run_id)
 
 
 def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from bq import runs
 from bq.core import files, paths
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BQError
 from bq.core.namespace import Namespace
 from bq.jobs import missing
 from bq.jobs.request import Request
@@ -15,7 +15,7 @@ from bq.serving import ready, registry
 from bq.strategies import event_set
 from bq.strategies.events import matured
 from bq.workbench import screen
-from bq.workbench.phrases import counted
+from bq.workbench.phrases import counted, looked, undone
 
 RUNS = 5
 SYMBOLS = 8  # named
@@ -32,15 +32,31 @@ def main(request: Request) -> None:
 def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
     """A line for the namespace asked about and for every other that has a run or a champion."""
     with_runs = {found for run in made if (found := Namespace.of_folder(run.record.namespace))}
-    lines = []
-    for namespace in sorted({*registry.namespaces(), *with_runs, request.settings.namespace}):
+    lines, namespaces = [], sorted({*registry.namespaces(), *with_runs, request.settings.namespace})
+    for namespace in namespaces:
         try:
             lines.append(f"champion    {namespace}: {_standing(namespace)}")
         except BadData as error:
             lines.append(f"champion    {namespace}: {error}")
         except OSError as error:
             lines.append(f"champion    {namespace}: {files.explain(error)}")
-    return lines
+    return [*lines, *_looks(namespaces)]
+
+
+def _looks(namespaces: list[Namespace]) -> list[str]:
+    """How many looks at out-of-sample results each strategy has had."""
+    from bq.serving import ledger
+
+    whose = {(namespace.strategy, namespace.simulated): namespace for namespace in namespaces}
+    try:
+        held = {key: ledger.held(namespace) for key, namespace in whose.items()}
+    except BQError:
+        return []  # said with what is missing
+    return [
+        f"ledger      {Namespace(strategy, simulated=simulated)}: {looked(*held[strategy, simulated])}"
+        for strategy, simulated in sorted(held)
+        if held[strategy, simulated].looks
+    ]
 
 
 def _standing(namespace: Namespace) -> str:
@@ -89,7 +105,9 @@ def _by_symbol(events: pl.DataFrame) -> str:
 
 
 def _runs(made: list[runs.Run]) -> list[str]:
-    shown = [(run.record.run_id, f"{run.record.status:<9}", run.record.headline) for run in made[:RUNS]]
+    rolled_back = registry.undone()
+    records = [run.record for run in made[:RUNS]]
+    shown = [(one.run_id, f"{undone(one.status, rolled_back.get(one.run_id)):<9}", one.headline) for one in records]
     lines = [f"run         {'  '.join(parts)}" for parts in shown]
     more = len(made) - RUNS
     return [*lines, *([f"            and {more} more: make history"] if more > 0 else [])] or ["run         none yet"]

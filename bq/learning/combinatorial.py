@@ -17,11 +17,11 @@ from bq.strategies.policy import EXPECTED
 def backtest_paths(
     events: pl.DataFrame, strategy: Strategy, settings: Settings, *, groups: int = 6, tested: int = 2
 ) -> pl.DataFrame:
-    """What the recipe of the settings earns on each path of combinatorial purged cross-validation.
+    """What the recipe of the settings predicts on each path of combinatorial purged cross-validation.
 
-    Returns path, sessions, model, baseline, uplift: means over the sessions of the path, as `versus`. Every path
-    predicts every matured event once, by models that also saw later events (purged, with the embargo of the settings):
-    the spread over paths shows how much one history owes to luck. The gate does not count it as evidence.
+    Returns the predictions with `path` in front. Every path predicts every matured event once, by models that also saw
+    later events (purged, with the embargo of the settings): the spread over paths shows how much one history owes to
+    luck. The gate does not count it as evidence.
 
     groups, tested : C(groups, tested) trainings give C(groups − 1, tested − 1) paths; see `splits.combinatorial`.
     """
@@ -40,10 +40,21 @@ def backtest_paths(
     ]
     members = [line.rows(group[None, :]) for group in made.groups]
     ids = [kept["event_id"].gather(rows) for rows in members]
+    parts = [
+        predicted[split]
+        .filter(pl.col("event_id").is_in(ids[group].implode()))
+        .select(pl.lit(path).alias("path"), pl.all())
+        for path, choice in enumerate(np.asarray(made.paths), start=1)
+        for group, split in enumerate(choice)
+    ]
+    return pl.concat(parts)
+
+
+def summary(paths: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
+    """Means over the sessions of each path, as `versus`: path, sessions, model, baseline, uplift."""
     rows = []
-    for number, choice in enumerate(np.asarray(made.paths)):
-        parts = [predicted[split].filter(pl.col("event_id").is_in(ids[g].implode())) for g, split in enumerate(choice)]
-        pairs = metrics.versus(pl.concat(parts), strategy, settings)
+    for (path,), predictions in paths.group_by("path", maintain_order=True):
+        pairs = metrics.versus(predictions, strategy, settings)
         means = {name: pairs[name].mean() for name in ("model", "baseline", "uplift")}
-        rows.append({"path": number + 1, "sessions": len(pairs), **means})
+        rows.append({"path": path, "sessions": len(pairs), **means})
     return pl.DataFrame(rows)

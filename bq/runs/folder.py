@@ -1,5 +1,6 @@
 """Paths of a run: one folder of outputs/, hidden while the run is under way, and the names of its files."""
 
+import os
 from pathlib import Path
 
 from bq.core import paths
@@ -9,6 +10,7 @@ RECORD, VERDICT, REPORT = "run.json", "verdict.json", "report.html"
 PARAMETERS, TRADES = "parameters.yaml", "trades.csv"
 TEARSHEET = "tearsheet.html"
 LATEST = "latest"  # link to the newest run that did not fail
+MARK = "BQ_RUN_FOLDER"  # in the environment of every process that a run starts
 
 
 def final(run_id: str) -> Path:
@@ -19,6 +21,11 @@ def final(run_id: str) -> Path:
 def hidden(run_id: str) -> Path:
     """The folder of a run under way."""
     return paths.outputs() / f".{run_id}"
+
+
+def under_way_id() -> str:
+    """The id of the run that this process works for; empty where it was started by hand."""
+    return Path(os.environ.get(MARK, "")).name.removeprefix(".")
 
 
 def published(hidden_folder: Path) -> Path:

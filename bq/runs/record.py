@@ -118,6 +118,21 @@ class Known(Facts):
     matured_by: Moment | None = None
 
 
+class Standing(Facts):
+    """How far a ledger had come: its chained entries, and the digest of the newest."""
+
+    entries: int
+    digest: str
+
+
+class Ledger(Facts):
+    """What the ledger held when a run ended: looks at a strategy's results on real, or simulated, markets."""
+
+    looks: int
+    since: Moment | None = None  # of the first
+    standing: Standing
+
+
 class RunRecord(Record):
     """The record of a run. In version 1 the namespace was `strategy`, and the triggers were one sentence."""
 
@@ -150,6 +165,7 @@ class RunRecord(Record):
     deployed: list[str] = []  # ids of the models of either tier
     downloads: list[Download] = []
     tables: dict[str, str] | None = None  # file: SHA-256; None: recorded without
+    ledger: Ledger | None = None  # None: recorded without
 
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:

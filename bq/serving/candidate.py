@@ -9,10 +9,9 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from bq.core import files
-from bq.core.errors import BadData, BadParameters
+from bq.core.errors import BadData
 from bq.core.namespace import Tier
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
@@ -22,6 +21,7 @@ from bq.learning.sample import Float32
 from bq.learning.walkforward import NOTES, Training
 from bq.runs.folder import table as table_file
 from bq.serving import gates, onnx, registry, support
+from bq.serving.basis import basis_of
 from bq.serving.model_records import Bundle, Card, Chosen, ParityRecord, Probe, Saved
 from bq.serving.onnx import Parity
 from bq.serving.registry import Artefact
@@ -72,18 +72,6 @@ def recipe_digest(settings: Settings, of_files: Mapping[str, str | None]) -> str
     return files.digest([parameters, dict(of_files)] if of_files else parameters)
 
 
-def incumbent_recipe(artefact: Artefact, strategy: Strategy) -> str:
-    """Digest of the recipe of a stored model, as today's code computes it from the parameters on its card.
-
-    So neither a change of the computation nor a new parameter with a default makes a champion's recipe a changed one.
-    Where today's code does not know the parameters, it is the digest stored with the model.
-    """
-    try:
-        return recipe_digest(strategy.settings.recorded(artefact.card.parameters), artefact.bundle.registered)
-    except (ValidationError, BadParameters):
-        return artefact.bundle.recipe
-
-
 def save(
     training: Training,
     success: Training | None,
@@ -108,7 +96,7 @@ def make(
     """
     table = tables(training.oos, strategy, settings)
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
-    card = _card(table, training.artefact.name, strategy.value.earned(oos, "expected", settings), settings)
+    card = _card(table, oos, strategy.value.earned(oos, "expected", settings), settings)
     features, regimes = strategy.features(settings), settings.learning.regimes
     artefact, parity = _export(training, Tier.CHAMPION, events, strategy, settings, card)
     made = Candidate(
@@ -128,18 +116,19 @@ def make(
         return made
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
     figures = tables(alone, strategy, settings, task=task)
-    card = _card(figures, success.artefact.name, gates.success_values(alone, task, settings), settings)
+    card = _card(figures, alone, gates.success_values(alone, task, settings), settings)
     second, second_parity = _export(success, Tier.SECOND, events, strategy, settings, card)
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 
-def _card(table: pl.DataFrame, model: str, values: pl.DataFrame, settings: Settings) -> Card:
-    """Parameters and figures of a model, and the out-of-sample result of its recipe."""
-    own = _plain(table).filter(pl.col("model") == model).drop("model")
+def _card(table: pl.DataFrame, oos: pl.DataFrame, values: pl.DataFrame, settings: Settings) -> Card:
+    """Parameters and figures of a model, and the out-of-sample result of its recipe. oos : of that model alone."""
+    own = _plain(table).filter(pl.col("model") == oos["model"][0]).drop("model")
     return Card(
         parameters=settings.model_dump(mode="json"),
         metrics_oos=own.to_dicts(),
         oos_values=[(str(day), value) for day, value in values.rows()],
+        basis=basis_of(oos, settings),
     )
 
 

@@ -9,6 +9,7 @@ Every component must hold, each at the level of `gate.alpha`, so that all togeth
 errs least (intersection-union). The models of two tiers in one attempt share the level: see `judge`.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,7 +73,7 @@ class Evidence(NamedTuple):
     newest: pl.DataFrame  # the newest window as the artefact predicts it
     parity: Parity
     recipe: str  # digest of the way it was trained
-    trials: pl.DataFrame  # series of the ledger, see `ledger.on`
+    trials: pl.DataFrame  # what earlier looks earned, see `ledger.on`
 
 
 class Incumbent(NamedTuple):
@@ -82,6 +83,12 @@ class Incumbent(NamedTuple):
     newest: pl.DataFrame | None  # the newest window as it predicts it; None where it cannot
     values: pl.DataFrame | None  # out-of-sample result of its recipe: session, value; None where not known
     tier: Tier = Tier.CHAMPION
+    rolled_back: dt.datetime | None = None  # when; it is still what must be beaten
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a component says of it."""
+        return {} if self.rolled_back is None else {"rolled_back": self.rolled_back.isoformat()}
 
 
 def judge(
@@ -200,18 +207,22 @@ def _judge(
         *([] if changed is None else [_changed(oos, pairs, changed, settings)]),
         *_drawdown(pairs, gate),
         *deflation.components(pairs, found.trials, gate, beyond=BEYOND[tier], span=span),
-        artefact(
-            found.newest,
-            None if incumbent is None else incumbent.newest,
-            tier if incumbent is None else incumbent.tier,
-            settings,
-            changed=changed is not None,
-        ),
+        _artefact(found, incumbent, tier, settings, changed=changed is not None),
         *_calibration(oos, task, settings),
         _parity(found.parity),
     ]
     looser = floors.loosened(gate, classes=bool(task.classes))
     return Verdict(all(component.holds for component in components), tier, components, looser)
+
+
+def _artefact(
+    found: Evidence, incumbent: Incumbent | None, tier: Tier, settings: Settings, *, changed: bool
+) -> Component:
+    """`newest.artefact` against what must be beaten."""
+    if incumbent is None:
+        return artefact(found.newest, None, tier, settings, changed=changed)
+    component = artefact(found.newest, incumbent.newest, incumbent.tier, settings, changed=changed)
+    return component.model_copy(update={"more": component.more | incumbent.told})
 
 
 def _sample(oos: pl.DataFrame, settings: Gate) -> list[Component]:
@@ -233,6 +244,7 @@ def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, incumbent: Incumbent, setti
     both = ours.join(theirs, on="session", suffix="_champion").sort("session")
     difference = blocks(oos, settings, both["session"]).mean((both["value"] - both["value_champion"]).to_numpy())
     beside: dict[str, Any] = {"baseline": both["value_champion"].mean(), "against": incumbent.tier}
+    beside["more"] = incumbent.told
     if not difference.n:
         return Component.asked(Kind.CHANGED_RECIPE, None, sessions=0, **beside)
     return bounds.bound(Kind.CHANGED_RECIPE, difference, settings.gate.margin, settings.gate, both, **beside)

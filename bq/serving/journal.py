@@ -1,6 +1,7 @@
 """The deployment journal: every change of a champion pointer, never deleted."""
 
-from typing import Any
+import datetime as dt
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -19,6 +20,33 @@ deployments = sa.Table(
     sa.Column("reason", sa.String, nullable=False),  # for people
     sa.Column("at_utc", db.UTC, nullable=False),
 )
+
+
+ROLLED_BACK = "rolled_back"  # a kind: registry.Change
+
+
+class RolledBack(NamedTuple):
+    """A deployment that was rolled back, and not deployed again since."""
+
+    namespace: str
+    model_id: str
+    run_id: str | None  # that had deployed it
+    at_utc: dt.datetime  # of the rollback
+
+
+def rolled_back(namespace: Namespace | None = None) -> list[RolledBack]:
+    """The deployments that were rolled back and stay so, in the order of their rollbacks; of one namespace if given."""
+    made_by: dict[tuple[str, str], str | None] = {}
+    found: dict[tuple[str, str], RolledBack] = {}
+    for row in reversed(changes(namespace)):
+        if row["kind"] != ROLLED_BACK:
+            key = (row["namespace"], row["model_id"])
+            made_by[key] = row["run_id"]
+            found.pop(key, None)
+        elif row["previous"] is not None:
+            key = (row["namespace"], row["previous"])
+            found[key] = RolledBack(*key, made_by.get(key), row["at_utc"])
+    return list(found.values())
 
 
 def enter(namespace: Namespace, **row: Any) -> None:

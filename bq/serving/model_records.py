@@ -43,7 +43,7 @@ class Bundle(Record):
     edges: list[FiniteFloat]
     trade_above: FiniteFloat  # what an expected outcome must exceed to be traded
     threshold: Number  # of a probability, chosen in training
-    recipe: str  # digest of the recipe, by the code that trained it: see `candidate.incumbent_recipe`
+    recipe: str  # digest of the recipe, by the code that trained it: see `comparable.incumbent_way`
     source: str  # of the outcomes: real, modelled or simulated
     events_hash: str
     trained_events: int
@@ -56,6 +56,13 @@ class Bundle(Record):
     policy: Chosen | None = None  # None: stored without, up to version 3; `trade_above` alone decides
 
 
+class Basis(Facts):
+    """What the out-of-sample results of a recipe were made of: others are comparable only on the same."""
+
+    policy: str  # digest of what a decision earns of its event
+    sessions: dict[str, str]  # session: digest of its events and of what came of them, costs and labels included
+
+
 class Card(Record):
     """Evidence for a model; after deployment also the run that made it."""
 
@@ -63,6 +70,7 @@ class Card(Record):
     parameters: dict[str, Any] = {}
     metrics_oos: list[dict[str, Any]] = []
     oos_values: list[tuple[str, Number]] | None = None  # session, out-of-sample result of the recipe
+    basis: Basis | None = None  # of these results; None: recorded without
     run_id: str = ""
     packages: dict[str, str] = {}
     git: Git = Git()

@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bq.core import files, paths, secrets
 from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
 from bq.serving.model_records import ID, Bundle, Card, Pointer
+
+if TYPE_CHECKING:
+    from bq.serving.journal import RolledBack
 
 NONE = "none"  # in place of a model id: no model, the rule score decides
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
@@ -184,6 +187,26 @@ def champion(namespace: Namespace) -> Artefact | None:
     """The deployed model, hashes checked, or None (a normal state: the rule score then decides)."""
     found = pointer(namespace)
     return load(folder(namespace, found.model_id)) if found else None
+
+
+def rolled_back(namespace: Namespace) -> "RolledBack | None":
+    """The newest deployment, where it was rolled back: a candidate must beat its model all the same."""
+    from bq.serving import journal
+
+    newest = next((row["model_id"] for row in _known(namespace) if row["kind"] == Change.DEPLOYED), None)
+    if newest is None:
+        return None
+    return next((one for one in journal.rolled_back(namespace) if one.model_id == newest), None)
+
+
+def undone() -> dict[str, dt.datetime]:
+    """The runs whose deployment was rolled back and stays so, and when; empty where the database cannot be asked."""
+    from bq.serving import journal
+
+    try:
+        return {one.run_id: one.at_utc for one in journal.rolled_back() if one.run_id}
+    except BQError:
+        return {}
 
 
 def folder(namespace: Namespace, model_id: str) -> Path:

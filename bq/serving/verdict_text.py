@@ -30,9 +30,23 @@ def headline(found: Verdict) -> str:
         failed = [f"{'inconclusive' if c.holds is None else 'not proven'}: {part(c).name}" for c in found.failed]
         return "; ".join(failed[:NAMED]) + (f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
     changed, artefact = found.part(Kind.CHANGED_RECIPE), found.part(Kind.ARTEFACT)
-    recipe = f", better than the {AGAINST[changed.against]}'s recipe" if changed and changed.against else ""
-    window = f"the {AGAINST[artefact.against]}" if artefact and artefact.against else "chance"
-    return f"{EARNED[found.tier]} out of sample{recipe}, and not worse than {window} on the newest window"
+    recipe = f", better than {_whom(changed)}'s recipe" if changed and changed.against else ""
+    window = _whom(artefact) if artefact else "chance"
+    undone = found.part(Kind.ROLLED_BACK)
+    again = f"; deployed again by FORCE=1 after its rollback of {_day(undone)}" if undone else ""
+    return f"{EARNED[found.tier]} out of sample{recipe}, and not worse than {window} on the newest window{again}"
+
+
+def _whom(component: Component) -> str:
+    """What a candidate was compared with."""
+    if component.against is None:
+        return "chance"
+    undone = "rolled_back" in component.more
+    return f"the rolled-back {component.against.label}" if undone else f"the {AGAINST[component.against]}"
+
+
+def _day(component: Component) -> str:
+    return str(component.more["rolled_back"])[:10]
 
 
 def part(component: Component) -> Part:
@@ -148,12 +162,21 @@ def _net_of_trades(c: Component) -> Text:
 
 
 def _changed_recipe(c: Component) -> Text:
-    whose = AGAINST[c.against or Tier.CHAMPION]
-    name = f"uplift over the {whose}'s recipe"
+    whose = _whom(c)
+    name = f"uplift over {whose}'s recipe"
     if not c.sessions:
-        statement = f"this recipe and the {whose}'s have no out-of-sample session in common"
-        return name, statement, "common out-of-sample sessions, or a rollback to the rule score"
-    return name, _bound(c, f", changed recipe; {whose}'s recipe {_number(c.baseline)}"), _bound_needed(c)
+        statement = f"no out-of-sample session on which this recipe and {whose}'s decided on the same events"
+        return name, statement, "a way of training of the champion that can be walked forward on these events"
+    return (
+        name,
+        _bound(c, f", changed recipe; {whose.removeprefix('the ')}'s recipe {_number(c.baseline)}"),
+        _bound_needed(c),
+    )
+
+
+def _rolled_back(c: Component) -> Text:
+    statement = f"its way of training was deployed, then rolled back {_day(c)}; FORCE=1 says that it is wanted again"
+    return f"rolled-back {(c.against or Tier.CHAMPION).label} wanted again", statement, "FORCE=1, or a better recipe"
 
 
 def _drawdown(c: Component) -> Text:
@@ -171,7 +194,7 @@ def _deflated_sharpe(c: Component) -> Text:
     name, better = f"deflated Sharpe ratio{of}", "a higher mean or a lower variance"
     if c.reason:
         return name, c.reason, "results that vary over sessions"
-    facts = {key: c.more.get(key) for key in Deflated._fields}
+    facts = {key: c.more[key] for key in Deflated._fields if key in c.more}
     known: dict[str, Any] = {key: math.nan if value is None else value for key, value in facts.items()}
     found = Deflated(**known)
     more = c.missing.sessions if c.missing else None
@@ -180,8 +203,7 @@ def _deflated_sharpe(c: Component) -> Text:
 
 
 def _artefact(c: Component) -> Text:
-    against = "chance" if c.against is None else f"the {AGAINST[c.against]}"
-    window = f"{c.first} to {c.last}"
+    against, window = _whom(c), f"{c.first} to {c.last}"
     name = f"newest window against {against}"
     if "difference" in c.more:
         needed = f"{_bound_needed(c)} (the window is `learning.newest_days`)"
@@ -190,7 +212,7 @@ def _artefact(c: Component) -> Text:
         predicted = "predicted" if c.against is None else f"predicted by the model and {against}"
         statement = f"no session of {window} has two events {predicted} whose order can be told"
         return name, statement, "sessions with two or more such events"
-    beside = "" if c.against is None else f", {AGAINST[c.against]} {_number(c.baseline)}"
+    beside = "" if c.against is None else f", {against.removeprefix('the ')} {_number(c.baseline)}"
     statement = (
         f"rank covariance {_interval(c)} per session in standard deviations of the outcome{beside}; mean must be at "
         f"least {_number(c.threshold)}; {c.sessions} sessions, {window}"
@@ -325,6 +347,7 @@ TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.NET: _net,
     Kind.NET_OF_TRADES: _net_of_trades,
     Kind.CHANGED_RECIPE: _changed_recipe,
+    Kind.ROLLED_BACK: _rolled_back,
     Kind.DRAWDOWN: _drawdown,
     Kind.DEFLATED_SHARPE: _deflated_sharpe,
     Kind.DEFLATED_UPLIFT: _deflated_sharpe,

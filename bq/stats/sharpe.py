@@ -103,7 +103,8 @@ def probabilistic(track: Track, *, benchmark: float = 0.0) -> Both:
 def minimum_track_record(track: Track, *, benchmark: float = 0.0, alpha: float = 0.05) -> Both:
     """Periods of such returns needed to exceed `benchmark` (per period) at one-sided `alpha`.
 
-    Inf where the ratio is not above the benchmark, so also for one that no ratio per period reaches.
+    Inf where the ratio is not above the benchmark, so also for one that no ratio per period reaches. Revised: to exceed
+    every ratio from 0 to the benchmark, as `deflated`.
     """
     from scipy.special import ndtri
 
@@ -112,7 +113,9 @@ def minimum_track_record(track: Track, *, benchmark: float = 0.0, alpha: float =
         return Both(math.inf, math.inf)
     factor = (float(ndtri(1.0 - alpha)) / distance) ** 2
     published = 1.0 + factor * _variance(track._replace(autocorrelation=0.0), track.sharpe_per_period)
-    return Both(published, factor * _variance(track, benchmark))
+    hardest = _hardest(track, benchmark)
+    revised = (float(ndtri(1.0 - alpha)) / (track.sharpe_per_period - hardest)) ** 2 * _variance(track, hardest)
+    return Both(published, revised)
 
 
 def expected_maximum(trials: Trials) -> float:
@@ -133,9 +136,14 @@ def deflated(track: Track, *, trials: Trials, floor: float = 0.0) -> Both:
 
     floor : ratio per period that the benchmark is not below, whatever the trials' spread.
 
-    Published: Bailey & López de Prado 2014. Revised: as `probabilistic`, with the variance of a maximum.
+    Published: Bailey & López de Prado 2014. Revised: as `probabilistic`, with the variance of a maximum, and the lowest
+    over every true ratio from 0 to the benchmark: the trial has no skill in any of these cases. The variance at the
+    benchmark alone grows with it, and would let a ratio far below look better against a higher one.
     """
-    return _probability(track, max(expected_maximum(trials), floor), trials=max(trials.number, 1.0))
+    benchmark = max(expected_maximum(trials), floor)
+    found = _probability(track, benchmark, trials=max(trials.number, 1.0))
+    hardest = _probability(track, _hardest(track, benchmark), trials=max(trials.number, 1.0))
+    return Both(found.published, min(found.revised, hardest.revised))
 
 
 def series(returns: ArrayLike) -> NDArray[np.float64]:
@@ -161,13 +169,34 @@ def _probability(track: Track, benchmark: float, *, trials: float) -> Both:
     return Both(*(float(ndtr(distance / math.sqrt(variance))) for variance in (plain, revised)))
 
 
+def _hardest(track: Track, benchmark: float) -> float:
+    """The true ratio from 0 to `benchmark` that the estimate exceeds by the fewest standard errors.
+
+    Its distance in standard errors, (ratio − at) / √_variance(at), has one stationary point; the lowest variance may be
+    nothing, of returns with two values.
+    """
+    constant, linear, square = _terms(track)
+    ratio, ends = track.sharpe_per_period, [0.0, benchmark]
+    if slope := square * ratio - linear / 2.0:
+        ends.append((linear * ratio / 2.0 - constant) / slope)
+    if square:
+        ends.append(linear / (2.0 * square))
+    inside = [at for at in ends if min(0.0, benchmark) <= at <= max(0.0, benchmark)]
+    return min(inside, key=lambda at: (ratio - at) / math.sqrt(_variance(track, at)))
+
+
 def _variance(track: Track, at: float) -> float:
     """Variance of √n × the estimate where the true ratio is `at`; returns AR(1), innovations of any shape."""
+    constant, linear, square = _terms(track)
+    return max(constant - linear * at + square * at**2, np.finfo(float).tiny)
+
+
+def _terms(track: Track) -> tuple[float, float, float]:
+    """What `_variance` is made of: constant, factor of −at, factor of at²."""
     rho = track.autocorrelation
     linear = 1.0 + rho / (1.0 - rho) + rho**2 / (1.0 - rho**2)
     square = (1.0 + rho**2) / (1.0 - rho**2)
-    value = (1.0 + rho) / (1.0 - rho) - linear * track.skew * at + square * (track.kurtosis - 1.0) / 4.0 * at**2
-    return max(value, np.finfo(float).tiny)
+    return (1.0 + rho) / (1.0 - rho), linear * track.skew, square * (track.kurtosis - 1.0) / 4.0
 
 
 def _variance_of_maximum(count: float) -> float:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     NET = "net"  # what is earned, net of costs
     NET_OF_TRADES = "net_of_trades"  # the same of the trades above a threshold
     CHANGED_RECIPE = "changed_recipe"  # uplift over the recipe of what is deployed
+    ROLLED_BACK = "rolled_back"  # that a way of training that was rolled back is wanted again
     DRAWDOWN = "drawdown"
     DEFLATED_SHARPE = "deflated_sharpe"
     DEFLATED_UPLIFT = "deflated_uplift"  # of what is earned beyond the rule score and beyond all events

@@ -17,6 +17,8 @@ from bq.core.settings import Settings
 from bq.learning import layers, metrics, splits, walkforward
 from bq.learning.layers import STACK
 from bq.serving import gates, ledger
+from bq.serving.basis import events_digest
+from bq.serving.looks import recipe_of
 from bq.stats.bootstrap import Interval
 from bq.strategies import event_set
 from bq.strategies.contract import Strategy
@@ -48,23 +50,26 @@ class Score(NamedTuple):
 def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: bool) -> Tuned:
     """Search; nothing is deployed.
 
-    keep : whether the study and its trials are kept; an existing study with the same events, parameters and code is
-    resumed. Raises BadData where the training part is too short for the inner folds.
+    keep : whether the study is kept; an existing one with the same events, parameters and code is resumed. Its trials
+    are entered in the ledger in either case. Raises BadData where the training part is too short for the inner folds.
     """
     part = training_part(events, strategy, settings)
     inner = inner_settings(part, settings)
     _check(part, inner)
     ranges, given = search_space(strategy, settings)
-    name = study_name(part, settings, ranges) if keep else None
-    under_way = study.begin(name, ranges, seed=settings.tuning.seed, first=given)
+    name, events_made_of = study_name(part, settings, ranges), events_digest(part)
+    kept = name if keep else None
+    under_way = study.begin(kept, ranges, seed=settings.tuning.seed, first=given)
 
     def evaluate(number: int, values: Values) -> tuple[float, Values]:
-        made = score(part, strategy, applied(inner, values))
+        chosen = applied(inner, values)
+        made = score(part, strategy, chosen)
         if not np.isfinite(made.value):
             raise Infeasible("no validation session has a figure: too few events in each")
-        if name:
-            trial = ledger.Trial(KIND, name, number, values, made.series, part["symbol"].unique())
-            ledger.record(settings.namespace, [trial])
+        facts: dict[str, Any] = {"recipe": recipe_of(chosen, strategy), "events": events_made_of}
+        shown = {"objective": made.value}
+        look = ledger.Look(KIND, name, number, values, made.series, part["symbol"].unique(), shown=shown, **facts)
+        ledger.record(settings.namespace, [look])
         return made.value, {}
 
     study.run(under_way, evaluate, trials=settings.tuning.trials)
@@ -74,7 +79,7 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
         "target": KIND,
         "strategy": strategy.name,
         "objective": objective(strategy.task(settings)),
-        **results.describe(under_way, name=name),
+        **results.describe(under_way, name=kept),
         "winner": {"number": best.number, "values": rounded_values(best)},
         "figures": [{"part": PART, "winner": {"value": winner.value}, "given": {"value": before.value}}],
     }

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import ledger
+from bq.serving.candidate import recipe_digest
 from bq.strategies.backtester import Score, Scorer, Span
 from bq.tuning.parameters import applied
 from bq.tuning.study import Infeasible, Values
@@ -38,28 +39,44 @@ def until(data: MarketData, last: dt.date) -> MarketData:
 
 
 class Scores:
-    """Scores of trials; a kept study writes them to the trial ledger in batches."""
+    """Scores of trials, entered in the ledger in batches."""
 
-    def __init__(
-        self,
-        scorer: Scorer,
-        settings: Settings,
-        windows: Windows,
-        name: str | None,
-    ) -> None:
+    def __init__(self, scorer: Scorer, settings: Settings, windows: Windows, study: str, events: str) -> None:
+        """study : its name. events : digest of the market."""
         self.of: dict[int, Score] = {}
-        self._scorer, self._settings, self._windows, self._name = scorer, settings, windows, name
-        self._waiting: list[ledger.Trial] = []
+        self._scorer, self._settings, self._windows, self._study, self._events = (
+            scorer,
+            settings,
+            windows,
+            study,
+            events,
+        )
+        self._waiting: list[ledger.Look] = []
 
     def evaluate(self, number: int, values: Values) -> tuple[float, Values]:
         """For `study.run`: raises Infeasible where the trial cannot be chosen."""
-        made = self._scorer.score(applied(self._settings, values), self._windows.folds)
+        chosen = applied(self._settings, values)
+        made = self._scorer.score(chosen, self._windows.folds)
         made = feasible(made, self._windows.folds, min_trades=self._settings.tuning.min_trades)
         self.of[number] = made
-        self._waiting.append(ledger.Trial(KIND, self._name or "", number, values, made.series, self._scorer.symbols))
+        self._waiting.append(self.look(KIND, number, values, made))
         if len(self._waiting) >= BATCH:
             self._write()
         return made.value, {"folds": made.folds, "trades": made.trades}
+
+    def look(self, kind: str, number: int, values: Values, made: Score) -> ledger.Look:
+        """A trial as the ledger keeps it."""
+        return ledger.Look(
+            kind=kind,
+            study=self._study,
+            number=number,
+            parameters=values,
+            series=made.series,
+            symbols=self._scorer.symbols,
+            recipe=recipe_digest(applied(self._settings, values), {}),
+            events=self._events,
+            shown={self._settings.tuning.objective: made.value},
+        )
 
     def finish(self, trials: Sequence[FrozenTrial]) -> None:
         """Score again the trials that an earlier process finished, and write the rest."""
@@ -70,10 +87,9 @@ class Scores:
 
     def matrix(self) -> pl.DataFrame:
         """Daily returns of the trials on the sessions of validation: session, and one column per trial."""
-        columns = {f"{KIND}/{self._name}/{number}": made.series["value"] for number, made in sorted(self.of.items())}
+        columns = {f"{KIND}/{self._study}/{number}": made.series["value"] for number, made in sorted(self.of.items())}
         return next(iter(self.of.values())).series.select("session").with_columns(**columns)
 
     def _write(self) -> None:
-        if self._name:
-            ledger.record(self._settings.namespace, self._waiting)
+        ledger.record(self._settings.namespace, self._waiting)
         self._waiting = []

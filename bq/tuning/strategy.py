@@ -47,8 +47,8 @@ def _distribution(of: Range | tuple) -> BaseDistribution:
 def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool) -> Tuned:
     """Search, then score the best trial on the holdout and judge it; for a strategy with a backtester.
 
-    keep : whether the study and its trials are kept; an existing study with the same data, parameters and code is
-    resumed. Otherwise nothing is written; the trials are judged together with all kept ones.
+    keep : whether the study is kept; an existing one with the same data, parameters and code is resumed. Its trials and
+    its look at the holdout are entered in the ledger in either case.
 
     Raises BadData where no trial is feasible or history is too short, BadParameters where a model would be asked about
     sessions that it may have been trained on.
@@ -57,9 +57,10 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     whole = scorer(data, settings)
     windows = divide(whole.sessions, settings.tuning)
     seen = scorer(until(data, windows.validation.end), settings)
-    name = study_name(settings, data, ranges) if keep else None
-    under_way = study.begin(name, ranges, seed=settings.tuning.seed, first=values_of(settings, ranges))
-    scores = Scores(seen, settings, windows, name)
+    name = study_name(settings, data, ranges)
+    kept = name if keep else None
+    under_way = study.begin(kept, ranges, seed=settings.tuning.seed, first=values_of(settings, ranges))
+    scores = Scores(seen, settings, windows, name, data.data_hash)
     study.run(under_way, scores.evaluate, trials=settings.tuning.trials)
     best = study.best(under_way)
     scores.finish(under_way.trials)
@@ -71,16 +72,12 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
         Part(HOLDOUT, whole.score(chosen, holdout), whole.score(settings, holdout)),
     ]
     held_out, validated = parts[-1].winner.series, parts[1].winner.series
+    ledger.record(settings.namespace, [scores.look(HOLDOUT, best.number, best.params, parts[-1].winner)])
     tried = ledger.on(settings.namespace, validated["session"], seen.symbols)
-    if name:
-        trial = ledger.Trial(HOLDOUT, name, best.number, best.params, held_out, whole.symbols)
-        ledger.record(settings.namespace, [trial])
-    else:  # trials that are not kept count all the same
-        tried = tried.join(scores.matrix(), on="session", how="left", maintain_order="left")
-    kept = ledger.on(settings.namespace, held_out["session"], whole.symbols).columns
-    looks = sum(column.startswith(f"{HOLDOUT}/") for column in kept) + (name is None)
+    scored = ledger.on(settings.namespace, held_out["session"], whole.symbols).columns
+    looks = sum(column.startswith(f"{HOLDOUT}/") for column in scored)
     judged = evidence.judge(validated, scores.matrix(), tried)
-    found = Found(settings, under_way, name, best, windows, parts, scores, evidence=judged, looks=looks)
+    found = Found(settings, under_way, kept, best, windows, parts, scores, evidence=judged, looks=looks)
     return verdict.tuned(found, strategy.task(settings).outcome)
 
 

@@ -134,7 +134,7 @@ def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
             f"These holdout sessions were scored {found.looks} times so far; each time weakens what the holdout proves."
         )
     if found.name is None:
-        sentences.append("Run by hand: nothing is kept, and this score on the holdout will not be counted.")
+        sentences.append("Run by hand: the study is not kept; its trials and this score on the holdout count as looks.")
     return sentences
 
 

@@ -1,5 +1,7 @@
 """The index page over all runs: champions on top, then every run, newest first."""
 
+import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,19 @@ from bq.runs.read import Run
 from bq.serving.model_records import Pointer
 from bq.strategies.events import NOTICES
 from bq.workbench.glossary import Linker
-from bq.workbench.phrases import figure_text
+from bq.workbench.phrases import figure_text, undone
 from bq.workbench.report import COLOURS, environment
 
 
-def write_index(champions: list[tuple[str, Pointer]]) -> None:
+def write_index(champions: list[tuple[str, Pointer]], rolled_back: Mapping[str, dt.datetime]) -> None:
     """Write `outputs/index.html`, atomically: a line for each run, also for one that cannot be read.
 
-    champions : each with its namespace.
+    champions : each with its namespace. rolled_back : the runs whose deployment was, and when.
     """
     runs = [_line(folder, run) for folder, run in read.each()]
+    for run in runs:
+        if run["folder"] in rolled_back:
+            run["shown"] = undone(run["status"], rolled_back[run["folder"]])
     page = environment().get_template("index.html.j2")
     text = page.render(runs=runs, champions=champions, colours=COLOURS, notices=NOTICES, terms=Linker())
     files.write_text(paths.outputs() / "index.html", text)

@@ -1,5 +1,6 @@
 """Numbers, counts and lists as a sentence has them."""
 
+import datetime as dt
 import math
 from collections.abc import Sequence
 
@@ -25,6 +26,24 @@ def counted(n: int, thing: str) -> str:
     ('1 event', '12,000 events')
     """
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def looked(looks: int, since: dt.datetime | None) -> str:
+    """How many looks at out-of-sample results a ledger holds, and the day of the first.
+
+    >>> looked(3, dt.datetime(2026, 11, 29, 8)), looked(0, None)
+    ('3 looks since 2026-11-29', 'no look yet')
+    """
+    return f"{counted(looks, 'look')} since {since:%Y-%m-%d}" if since else "no look yet"
+
+
+def undone(status: str, at_utc: dt.datetime | None) -> str:
+    """The status of a run, also where what it deployed was rolled back later.
+
+    >>> undone("deployed", dt.datetime(2026, 11, 29, 8, 5)), undone("kept", None)
+    ('deployed then, rolled back 2026-11-29 08:05 UTC', 'kept')
+    """
+    return f"{status} then, rolled back {at_utc:%Y-%m-%d %H:%M} UTC" if at_utc else status
 
 
 def listed(names: Sequence[object], *, nothing: str = "none") -> str:

@@ -29,6 +29,7 @@ from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import first, hangs, looser, svg
 from bq.workbench.glossary import Linker
+from bq.workbench.phrases import looked
 from bq.workbench.sanitize import clean
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -162,6 +163,7 @@ def environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     environment.filters["moment"] = lambda value: f"{str(value)[:16].replace('T', ' ')} UTC" if value else "not ended"
+    environment.filters["looked"] = lambda held: looked(held.looks, held.since)
     environment.filters["duration"] = lambda seconds: f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     return environment
 

@@ -1,5 +1,6 @@
 """What a job says at its end: one screen, nothing to scroll."""
 
+import datetime as dt
 import re
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from bq.runs.record import RunRecord
 from bq.runs.verdict import Part, Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import hangs, looser
+from bq.workbench.phrases import looked, undone
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -45,6 +47,8 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
         lines.extend(_line("hangs", text) for text in hangs.turns(found))
         lines.extend(_line("second tier", text) for text in found.second_tier[:1])
     lines.extend(_line("warning", warning) for warning in run.warnings[:4])
+    if run.ledger:
+        lines.append(_line("ledger", looked(run.ledger.looks, run.ledger.since)))
     seconds = sum(phase.seconds for phase in run.phases)
     peak = max((phase.peak_rss_mib for phase in run.phases), default=0)
     lines.append(_line("cost", f"{seconds:.0f} s · peak {peak / 1024:.1f} GiB"))
@@ -57,13 +61,15 @@ def component(part: Part) -> str:
     return f"{part.mark:<14}{part.name}: {part.statement}"
 
 
-def nothing_new(attempt: dict[str, Any], report: Path) -> str:
-    """Data, parameters and code are those of the last attempt."""
+def nothing_new(attempt: dict[str, Any], report: Path, *, rolled_back: dt.datetime | None) -> str:
+    """Data, parameters and code are those of the last attempt. rolled_back : when what it deployed was."""
+    later = [_line("", undone(attempt["decision"], rolled_back))] if rolled_back else []
     return "\n".join(
         [
             f"{BOLD}{attempt['namespace']}: nothing is new since {attempt['run_id']}{PLAIN}",
             _line("", "data, parameters and code are the same"),
             _line("verdict", attempt["verdict"]["headline"]),
+            *later,
             _line("report", shown(report)),
             _line("", "FORCE=1 runs it anyway"),
         ]

@@ -203,7 +203,7 @@ def test_who_knows_the_law_ranks_outcomes_better_than_the_candidate_on_a_market_
 def test_every_way_of_training_is_entered_into_the_ledger_that_the_next_is_judged_by(monkeypatch):
     """Three ways: the third is judged by two attempts before it; a market is deployed where any of them was."""
     one = point(BREAKOUT, "planted", strength=0.3, overrides=SMALL, quick=False, attempts=3)
-    assert len({candidate.recipe_digest(settings) for settings in (one.settings, *one.tweaks)}) == 3
+    assert len({candidate.recipe_digest(settings, {}) for settings in (one.settings, *one.tweaks)}) == 3
     seen, judge = [], gates.judge
 
     def second_deploys(found, *given, **more):

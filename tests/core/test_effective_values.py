@@ -93,9 +93,7 @@ def test_parameters_in_a_model_of_0_1_are_read(path):
     before = json.loads(path.read_text())["parameters"]
     found = model_of(strategy_of(before)).recorded(before)
     changed = params.differences(by_todays_names(before), found.model_dump(mode="json"))
-    assert {name: (old, new) for name, old, new in changed} == {
-        name: (None, new) for name, new in new(before).items()
-    }
+    assert {name: (old, new) for name, old, new in changed} == {name: (None, new) for name, new in new(before).items()}
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(MADE)))

@@ -106,7 +106,7 @@ KEPT = {  # what must be the same in both, whatever the tables are
     "trials": (
         "select id, shelf, kind, study, number, at_utc, parameters, series from trials order by id",
         "select id, strategy || case when simulated then '-simulated' else '' end || "
-        "case tier when 2 then '-success' else '' end, kind, study, number, at_utc, parameters, series from trials "
+        "case tier when 2 then '-success' else '' end, kind, study, number, at_utc, parameters, series from looks "
         "order by id",
     ),
     "decisions": (
@@ -128,7 +128,7 @@ def test_the_rows_of_0_1_are_what_they_were(file, table):
 
 def test_the_copy_is_what_0_1_left(file):
     db.engine().dispose()
-    copy = file.with_name("bq.db.before-0002")
+    copy = file.with_name("bq.db.before-0003")
     for old, _ in KEPT.values():
         assert rows(copy, old) == rows(OLD, old)
     assert schema(copy) == schema(OLD)
@@ -176,7 +176,7 @@ def test_a_namespace_in_one_text_becomes_its_parts(file, shelf, parts):
     with sqlite3.connect(file) as connection:
         connection.execute("update trials set shelf = ? where id = 1", (shelf,))
     db.engine().dispose()
-    assert rows(file, "select strategy, name, simulated, tier from trials where id = 1") == [parts]
+    assert rows(file, "select strategy, name, simulated, tier from looks where id = 1") == [parts]
 
 
 def test_attempts_are_numbered_in_the_order_of_time_and_later_ones_follow(file):

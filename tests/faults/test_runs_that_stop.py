@@ -18,9 +18,9 @@ from bq.core import files, params, paths
 from bq.core.errors import BadData, BQError, Locked
 from bq.core.namespace import Namespace
 from bq.jobs import retrain
-from bq.jobs.run import leftovers, protocol, publish
+from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Cancelled, Run
-from bq.runs import write
+from bq.runs import folder, write
 from bq.runs.record import Job, Status
 from bq.serving import ledger, registry
 from tests import stored
@@ -204,7 +204,7 @@ def sleeper(**marks: str) -> subprocess.Popen:
 
 def test_processes_of_a_killed_run_are_ended_and_no_others(settings):
     run = killed(settings)
-    theirs, other = sleeper(**{leftovers.MARK: str(run.folder)}), sleeper(**{leftovers.MARK: f"{run.folder}_x"})
+    theirs, other = sleeper(**{folder.MARK: str(run.folder)}), sleeper(**{folder.MARK: f"{run.folder}_x"})
     try:
         with protocol.lock(NAMESPACE):
             assert theirs.poll() is not None
@@ -217,7 +217,7 @@ def test_processes_of_a_killed_run_are_ended_and_no_others(settings):
 
 
 def test_what_a_run_starts_carries_its_folder(perform):
-    code = f"import os; print(os.environ[{leftovers.MARK!r}])"
+    code = f"import os; print(os.environ[{folder.MARK!r}])"
     said = []
 
     def work(run: Run) -> None:
@@ -225,7 +225,7 @@ def test_what_a_run_starts_carries_its_folder(perform):
         said.append(str(run.folder))
 
     perform(work)
-    assert said[0] == said[1] and leftovers.MARK not in os.environ
+    assert said[0] == said[1] and folder.MARK not in os.environ
 
 
 WORKERS = """

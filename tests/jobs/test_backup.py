@@ -203,7 +203,7 @@ def test_a_lost_database_is_said_and_a_rollback_goes_by_the_pointer(home, monkey
         )
         assert f"{told}, to {BEFORE}." in said
         assert "the database has no attempts of 3 runs (the newest is 20261129T053209Z_butterfly-simulated)" in said
-        assert "the database has no trials of 3 runs" in said
+        assert "the database has no looks of 3 runs" in said
     assert registry.rollback(NAMESPACE) == BEFORE
     assert registry.rollback(NAMESPACE) == registry.NONE, "never back to what was rolled back"
 

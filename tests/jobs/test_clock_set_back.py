@@ -70,7 +70,7 @@ def test_the_run_that_was_begun_last_is_the_newest_whatever_the_clock_says(home,
     assert trigger._last(NAMESPACE).run_id == ledger.last_attempt(NAMESPACE)["run_id"] == second
     assert [found.folder.name for found in diff._asked(request.read())] == [first, second]
     assert [second in entry.text for entry in history.entries()] == [True, False]
-    dashboard.write_index([])
+    dashboard.write_index([], {})
     page = (paths.outputs() / "index.html").read_text()
     assert page.index(second) < page.index(first)
     (warning,) = runs.load(second).record.warnings

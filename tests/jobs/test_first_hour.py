@@ -72,14 +72,16 @@ def test_a_stack_is_trained_and_shown_although_the_parameters_choose_another_mod
     assert not (paths.home() / "models").exists()
 
 
-def test_a_quick_look_judges_and_neither_deploys_nor_records(go, monkeypatch):
+def test_a_quick_look_judges_deploys_nothing_and_counts_as_a_look(go, monkeypatch):
     monkeypatch.setattr(gates, "decide", lambda *_, **__: gates.Verdict(True, Tier.CHAMPION, []))
     monkeypatch.setattr(retrain, "NOTEBOOKS", ("02_walk_forward_training",))
     printed = go(retrain.main, QUICK=1)
-    said = "verdict     Quick look: nothing is deployed or recorded; the gate would deploy (adds to the rule score "
+    said = "Quick look: nothing is deployed, and it counts as a look; the gate would deploy (adds to the rule score "
     assert said in printed
     assert not (paths.home() / "models").exists()
-    assert [rows(table) for table in (ledger.attempts, ledger.trials, journal.deployments)] == [0, 0, 0]
+    assert [rows(table) for table in (ledger.attempts, journal.deployments)] == [0, 0]
+    (look,) = [row for row in ledger.listed() if row["study"].endswith("__quick")]
+    assert (look["kind"], look["parameters"]["model"]) == (ledger.LOOK, "elastic_net")
     run = runs.latest(NAMESPACE, job="quick")
     assert run.record.status == "done" and run.verdict.decision == "quick look"
     assert "Quick look: nothing is deployed" in run.report.read_text()

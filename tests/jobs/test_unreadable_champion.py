@@ -38,7 +38,9 @@ def ask() -> tuple[object, Run]:
     settings = params.load(paths.parameters(NAMESPACE.strategy), strategy.settings)
     request = SimpleNamespace(settings=settings, strategy=strategy)
     run, found = Run(settings, job="retrain"), []
-    protocol.perform(run, lambda under_way: found.append(retrain._standing(NO_EVENTS, NO_EVENTS, request, under_way)))
+    protocol.perform(
+        run, lambda under_way: found.append(retrain._standing(NO_EVENTS, NO_EVENTS, NO_EVENTS, request, under_way))
+    )
     return found[0], run
 
 

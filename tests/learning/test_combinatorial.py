@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy_strategy import TOY, toy_events, toy_settings
 
-from bq.learning.combinatorial import backtest_paths
+from bq.learning.combinatorial import backtest_paths, summary
 
 SETTINGS = toy_settings(policy={"k": 2})
 
@@ -13,7 +13,8 @@ SETTINGS = toy_settings(policy={"k": 2})
 def found():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_WORKERS", "1")
-        return backtest_paths(toy_events(sessions=80), TOY, SETTINGS, groups=5, tested=2)
+        paths = backtest_paths(toy_events(sessions=80), TOY, SETTINGS, groups=5, tested=2)
+        return summary(paths, TOY, SETTINGS)
 
 
 def test_five_groups_two_at_a_time_make_four_paths_over_all_sessions(found):

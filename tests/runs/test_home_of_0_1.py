@@ -14,7 +14,7 @@ from bq.core.namespace import Namespace
 from bq.jobs import diff, history, housekeeping, request, status
 from bq.runs.record import Cause, Job, Status
 from bq.runs.verdict import Decision
-from bq.serving import candidate, decide, ready, registry
+from bq.serving import comparable, decide, ready, registry
 
 NAMESPACE = "butterfly-simulated"
 FIRST, KEPT, LAST, TUNED = (
@@ -156,25 +156,42 @@ def test_its_models_decide_as_they_did(home, tier):
     assert settings.policy.k == 3 < good.sum() < len(answer), "more than today's policy would trade"
 
 
-@pytest.mark.parametrize("changed", ["", "gate.margin=0.2", "learning.compare=[xgboost]", "tuning.trials=7"])
-def test_the_same_parameters_are_no_changed_recipe(home, changed):
-    """Also where only sections differ that are no part of a recipe."""
-    settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=changed)
-    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == candidate.recipe_digest(settings, {})
+def loaded(home, overrides: str = ""):
+    return params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=overrides)
 
 
-def test_other_ways_of_training_or_trading_are(home):
-    for changed in ("learning.folds=4", "policy.k=4", "policy.above=0.05", "gate.top_k=2"):
-        settings = params.load(home / "parameters.yaml", BUTTERFLY.settings, overrides=changed)
-        assert candidate.incumbent_recipe(standing(home), BUTTERFLY) != candidate.recipe_digest(settings, {})
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "",
+        "gate.margin=0.2",
+        "learning.compare=[xgboost]",
+        "tuning.trials=7",
+        "gate.top_k=2",
+        "policy.k=4",
+        "policy.above=0.05",
+        "costs.half_spread_paid=0",
+    ],
+)
+def test_the_same_way_of_training_is_no_changed_recipe(home, changed):
+    """Also where only sections differ that are no part of it, and on other events and costs."""
+    settings = loaded(home, changed)
+    assert comparable.incumbent_way(standing(home), BUTTERFLY, settings, {}) == comparable.way(settings, {})
 
 
-def test_a_recipe_is_computed_as_today_from_the_parameters_on_the_card(home, monkeypatch):
-    monkeypatch.setattr(candidate, "recipe_digest", lambda settings, own: f"{settings.learning.folds} folds")
-    assert candidate.incumbent_recipe(standing(home), BUTTERFLY) == "5 folds"
+def test_other_ways_of_training_are(home):
+    settings = loaded(home, "learning.folds=4")
+    assert comparable.incumbent_way(standing(home), BUTTERFLY, settings, {}) != comparable.way(settings, {})
+
+
+def test_a_way_of_training_is_computed_as_today_from_the_parameters_on_the_card(home, monkeypatch):
+    monkeypatch.setattr(comparable, "way", lambda settings, own: f"{settings.learning.folds} folds")
+    assert comparable.incumbent_way(standing(home), BUTTERFLY, loaded(home, "learning.folds=4"), {}) == "5 folds"
 
 
 def test_where_they_are_no_parameters_of_today_the_stored_digest_stands(home):
     old = standing(home)
     card = old.card.model_copy(update={"parameters": old.card.parameters | {"gone": 1}})
-    assert candidate.incumbent_recipe(replace(old, card=card), BUTTERFLY) == old.bundle.recipe == "952987c88fbffb4b"
+    unknown = replace(old, card=card)
+    found = comparable.incumbent_way(unknown, BUTTERFLY, loaded(home, "learning.folds=4"), {})
+    assert found == old.bundle.recipe == "952987c88fbffb4b"

@@ -90,6 +90,7 @@ def test_a_record_leads_its_folder_nowhere_else(tmp_path, monkeypatch, run_id):
 
 FIGURES = {"value": 0.1, "low": -0.1, "high": 0.3, "threshold": 0.2, "baseline": 0.05, "sessions": 50, "events": 400}
 MORE = {
+    Kind.ROLLED_BACK: {"rolled_back": "2026-11-29T08:00:00+00:00"},
     Kind.NET_OF_TRADES: {"traded": 7},
     Kind.DRAWDOWN: {"ratio": 2.0},
     Kind.CALIBRATION: {"classes": ["a", "b"]},

@@ -133,7 +133,7 @@ def test_nothing_in_the_index_runs_that_came_with_a_run(tmp_path, browse, monkey
         whole = run_record(**dict.fromkeys(texts, SYMBOL)).plain()
         (folder / "run.json").write_text(json.dumps(whole | changes))
     champion = Pointer.model_construct(model_id=SYMBOL, previous=None, since_utc=dt.datetime(2026, 1, 1), reason=SYMBOL)
-    dashboard.write_index([(SYMBOL, champion)])
+    dashboard.write_index([(SYMBOL, champion)], {})
     document = browse(outputs / "index.html")
     assert not ran(document)
     assert "data-pwned" not in document and "pwned=1" in document  # there, as text

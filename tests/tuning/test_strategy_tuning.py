@@ -147,7 +147,7 @@ def test_the_series_of_every_feasible_trial_is_in_the_ledger_once(home):
 
 def test_what_was_tried_before_on_these_sessions_makes_the_winner_prove_less(home):
     given = settings(edge=0.1)
-    alone = tuned(given)["deflated"]
+    alone = tuned(given, keep=True)["deflated"]
     for seed in (11, 12, 13):
         tuned(settings(edge=0.1, more=f"tuning.seed={seed}"), keep=True)
     beside = tuned(given, keep=True)["deflated"]
@@ -155,17 +155,19 @@ def test_what_was_tried_before_on_these_sessions_makes_the_winner_prove_less(hom
     assert beside["sharpe"] == alone["sharpe"]
 
 
-def test_by_hand_nothing_is_kept_and_what_was_kept_counts(home):
+def test_by_hand_no_study_is_kept_and_its_trials_and_its_look_at_the_holdout_count(home):
     given = settings()
     validation = tuned_sessions(given, windows_of(given).validation)
     first = tuned()
     assert not (home / "data" / "tuning").exists()
-    assert ledger.on(given.namespace, validation, symbols(given)).columns == ["session"]
-    tuned(settings(more="tuning.seed=8"), keep=True)
-    second = tuned()
-    assert (first["holdout_looks"], second["holdout_looks"]) == (1, 2)
-    assert any("will not be counted" in sentence for sentence in second["verdict"]["reasons"])
-    assert second["deflated"]["probability"] <= first["deflated"]["probability"]
+    kinds = [name.split("/")[0] for name in ledger.on(given.namespace, validation, symbols(given)).columns[1:]]
+    assert kinds == ["strategy"] * sum(row["state"] == "feasible" for row in first["trials"])
+    again = tuned()
+    assert (first["holdout_looks"], again["holdout_looks"]) == (1, 1), "the same look again is no further one"
+    other = tuned(settings(more="tuning.seed=8"))
+    assert other["holdout_looks"] == 2
+    assert any("count as looks" in sentence for sentence in other["verdict"]["reasons"])
+    assert tuned()["deflated"]["probability"] <= first["deflated"]["probability"]
 
 
 def test_the_same_seed_finds_the_same_winner_and_an_interrupted_search_too(home):

@@ -27,7 +27,7 @@ def test_a_study_lies_in_the_database_and_is_taken_up_there(home, database):
     assert not (home / "data/tuning").exists()
     tables = sa.inspect(db.engine())
     assert {"trials", "studies", "trial_heartbeats"} <= set(tables.get_table_names(study.SCHEMA))
-    assert {"trials", "attempts"} <= set(tables.get_table_names()), "ours have names of their own"
+    assert {"looks", "attempts"} <= set(tables.get_table_names()), "ours have names of their own"
     assert not set(tables.get_table_names()) & {"studies", "trial_heartbeats"}
 
 

@@ -34,7 +34,7 @@ def outputs(home, run):
 
 
 def test_runs_are_listed_newest_first_and_unreadable_ones_as_such(outputs):
-    dashboard.write_index([])
+    dashboard.write_index([], {})
     page = (outputs / "index.html").read_text()
     assert page.index("newer run") < page.index("older run") < page.index("20261119T000000Z_x")
     assert page.count("<tr><td>") == 4
@@ -45,7 +45,7 @@ def test_runs_are_listed_newest_first_and_unreadable_ones_as_such(outputs):
 
 
 def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(outputs):
-    dashboard.write_index([])
+    dashboard.write_index([], {})
     page = (outputs / "index.html").read_text()
     assert page.count("Not evidence about the market: option prices are modelled.") == 1
     assert "<script" not in page
@@ -55,14 +55,14 @@ def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(output
 def test_champions_come_first(outputs):
     since = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
     champion = Pointer(model_id="b1f09c22b1f09c22", previous=None, since_utc=since, reason="+0.4 % a day")
-    dashboard.write_index([("butterfly", champion)])
+    dashboard.write_index([("butterfly", champion)], {})
     page = (outputs / "index.html").read_text()
     assert page.index("b1f09c22") < page.index("newer run")
     assert "2026-11-20 00:00 UTC" in page
 
 
 def test_an_empty_home_says_what_to_do(home):
-    dashboard.write_index([])
+    dashboard.write_index([], {})
     page = (home / "outputs" / "index.html").read_text()
     assert "make retrain" in page
     assert 'There is no <a class="term" href="#term-champion"' in page and '<dt id="term-champion">' in page

@@ -17,7 +17,6 @@ from bq.runs.record import Status
 from bq.serving import registry
 from bq.workbench import report
 
-MARK = "BQ_RUN_FOLDER"  # in the environment of every process that a run starts
 TRACKER_SECONDS = 5
 
 
@@ -42,7 +41,7 @@ def _end_processes(folder: Path) -> None:
     trackers: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(folder):
+            if process.environ().get(names.MARK) == str(folder):
                 log.warning("ending process %d, left over by %s", process.pid, folder.name)
                 tracks = any("resource_tracker" in word for word in process.cmdline())
                 (trackers if tracks else workers).append(process)

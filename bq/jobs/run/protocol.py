@@ -196,6 +196,7 @@ class Run:
         Where the report cannot be rendered the record is published all the same, with that error.
         """
         self.stoppable = False
+        self.record.ledger = publish.ledger_of(self.settings.namespace)
         self.record.finished_utc = dt.datetime.now(dt.UTC).replace(microsecond=0)
         try:
             with self.phase("report", until=time.monotonic() + REPORT_SECONDS):
@@ -264,7 +265,7 @@ def _new_id(now: dt.datetime, namespace: Namespace, job: Job) -> str:
 @contextmanager
 def _marked(run: Run) -> Iterator[None]:
     """Processes started in here carry the run's folder and its memory target in their environment."""
-    marks = {leftovers.MARK: str(run.folder), MEMORY_TARGET: str(run.limits.target)}
+    marks = {names.MARK: str(run.folder), MEMORY_TARGET: str(run.limits.target)}
     os.environ.update(marks)
     try:
         yield

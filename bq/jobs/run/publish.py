@@ -4,11 +4,13 @@ from pathlib import Path
 
 from bq.core import files
 from bq.core.errors import BQError
+from bq.core.log import log
+from bq.core.namespace import Namespace
 from bq.jobs.run import notify
 from bq.runs import folder as names
 from bq.runs import read, write
-from bq.runs.record import RunRecord
-from bq.serving import registry
+from bq.runs.record import Ledger, RunRecord
+from bq.serving import ledger, registry
 from bq.workbench import dashboard
 
 
@@ -32,6 +34,16 @@ def sentence(error: BaseException) -> str:
     return str(error) if isinstance(error, BQError | KeyboardInterrupt) else f"{type(error).__name__}: {error}"
 
 
+def ledger_of(namespace: Namespace) -> Ledger | None:
+    """What the ledger holds; None where the database cannot be asked."""
+    try:
+        held = ledger.held(namespace)
+        return Ledger(looks=held.looks, since=held.since, standing=ledger.standing())
+    except BQError as error:
+        log.warning("the run's record does not say what the ledger holds: %s", error)
+        return None
+
+
 def tell(event: notify.Event, record: RunRecord) -> None:
     """Let the user's command hear of a run."""
     headline = record.error or record.headline
@@ -41,4 +53,5 @@ def tell(event: notify.Event, record: RunRecord) -> None:
 def write_index() -> None:
     """Rebuild outputs/index.html."""
     standing = {namespace: registry.pointer_or_none(namespace) for namespace in registry.namespaces()}
-    dashboard.write_index([(str(namespace), found) for namespace, found in standing.items() if found])
+    champions = [(str(namespace), found) for namespace, found in standing.items() if found]
+    dashboard.write_index(champions, registry.undone())

@@ -33,7 +33,8 @@ def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]
 
 def notices(events: pl.DataFrame, settings: BreakoutSettings) -> list[str]:
     """What took the place of a benchmark without bars, and what is missing for lack of volume."""
-    found, named = [], settings.universe.benchmark
+    found: list[str] = []
+    named = settings.universe.benchmark
     if "benchmark" not in events.columns:
         return found  # of a labelled table
     if named is not None and events["benchmark"].null_count():

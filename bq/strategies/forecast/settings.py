@@ -105,7 +105,7 @@ class Decay(Section):
 class Portfolio(Section):
     """What is held on the strength of the forecasts; formed every horizon, weights by skfolio."""
 
-    affects: ClassVar = Affects.RECIPE | Affects.JUDGING
+    affects: ClassVar = Affects.RECIPE | Affects.JUDGING | Affects.EARNING
     kind: Literal["long_only", "long_short"] = Field(
         default="long_only", description="long_short: half of the capital long, half short"
     )
