@@ -216,11 +216,11 @@ def judge(
     """
     made = trained.made
     of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": trained.place.data}
-    oos, newest = made.own_oos, made.newest
+    own, latest = made.own_oos, made.newest
     if oracle is not None:
-        oos, newest = oracle(trained, oos), oracle(trained, newest)
-    trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
+        own, latest = oracle(trained, own), oracle(trained, latest)
+    trials = ledger.on(settings.namespace, own["session"], own["symbol"].unique())
+    found = Evidence(own, latest, made.parity, made.artefact.bundle.recipe, trials)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or oos is None or newest is None or parity is None:
         return gates.judge(found, None, **of)
