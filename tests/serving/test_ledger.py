@@ -191,7 +191,7 @@ def test_no_gate_attempt_ever_raises_a_probability(seed, sessions, correlation, 
         assert after.needed >= before.needed - 1e-6
 
 
-RUNS = 1000 if os.environ.get("BQ_FULL") else 100  # `make calibrate`: the whole claim; else a small form of it
+RUNS = 1000 if os.environ.get("BQ_FULL") else 100  # `make claims`: the whole claim; else a small form of it
 
 
 def passes(found: Deflated) -> bool:
