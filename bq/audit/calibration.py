@@ -25,7 +25,7 @@ from bq.core.records import Facts, Record
 from bq.core.settings import Settings
 from bq.learning import layers, walkforward
 from bq.market import MarketData
-from bq.serving import candidate, gates, ledger, looks
+from bq.serving import candidate, gates, ledger
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Verdict
 from bq.strategies import store
@@ -177,11 +177,16 @@ def attempt(place: Market, strategy: Strategy, settings: Settings, number: int) 
     """Train, judge by the ledger as it stands, and enter the attempt into it, as a retrain does."""
     trained = train(place, strategy, settings)
     champion, second = judge(trained, strategy, settings)
-    made = trained.made
-    asked: dict[str, Any] = {"run_id": f"attempt {number}", "quick": False}
-    looks.enter_attempt(made.oos, strategy, settings, **asked)
-    if made.success_oos is not None:
-        looks.enter_attempt(made.success_oos, strategy, settings, task=strategy.success, **asked)
+    made, namespace = trained.made, settings.namespace
+    for tier, artefact, oos in (
+        (namespace, made.artefact, made.own_oos),
+        (namespace.second, made.success, made.success_oos),
+    ):
+        values = None if artefact is None else candidate.values_of(artefact)
+        if artefact is not None and oos is not None and values is not None:
+            parameters = {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model}
+            symbols = oos["symbol"].unique()
+            ledger.record(tier, [ledger.Trial(ledger.GATE, f"attempt {number}", 0, parameters, values, symbols)])
     return Attempt(trained, champion, second)
 
 
@@ -211,11 +216,11 @@ def judge(
     """
     made = trained.made
     of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": trained.place.data}
-    oos, newest = made.own_oos, made.newest
+    own, latest = made.own_oos, made.newest
     if oracle is not None:
-        oos, newest = oracle(trained, oos), oracle(trained, newest)
-    trials = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique())
-    found = Evidence(oos, newest, made.parity, made.artefact.bundle.recipe, trials)
+        own, latest = oracle(trained, own), oracle(trained, latest)
+    trials = ledger.on(settings.namespace, own["session"], own["symbol"].unique())
+    found = Evidence(own, latest, made.parity, made.artefact.bundle.recipe, trials)
     beside, window, parity = made.success_oos, made.success_newest, made.success_parity
     if made.success is None or beside is None or window is None or parity is None:
         return gates.judge(found, None, **of)

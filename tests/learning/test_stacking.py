@@ -150,7 +150,7 @@ def test_the_stack_beats_each_base_model_and_comes_near_the_oracle():
     assert mean["stack"] >= 0.8 * mean["oracle"]
 
 
-FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
+FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a small form of it
 PLANTED, NULL = (20, 100) if FULL else (3, 10)
 
 

@@ -13,7 +13,7 @@ from bq.core import params, paths
 from bq.core.namespace import Tier
 from bq.serving import newest as newest_window
 
-WINDOWS = 200 if os.environ.get("BQ_FULL") else 40  # `make calibrate`: the whole claim
+WINDOWS = 200 if os.environ.get("BQ_FULL") else 40  # `make claims`: the whole claim
 FIRST = dt.datetime(2024, 1, 2, 21, tzinfo=dt.UTC)
 SHAPES = {
     # strategy: sessions of a newest window, days between them, events a session, rank IC; as on its simulated market

@@ -65,7 +65,7 @@ def test_a_model_that_is_the_rule_has_no_ratio_beyond_it():
     assert found[Kind.DEFLATED_UPLIFT].holds is None and "vary" in found[Kind.DEFLATED_UPLIFT].reason
 
 
-FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
+FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a small form of it
 RUNS = 300 if FULL else 20
 
 

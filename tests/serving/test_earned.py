@@ -13,7 +13,7 @@ from bq.serving import earned
 from bq.stats.blocks import Blocks
 from bq.strategies.component import Kind
 
-FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
+FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a small form of it
 SERIES = 600 if FULL else 80
 SPAN = 5  # sessions that an outcome spans
 ALPHA = 0.025

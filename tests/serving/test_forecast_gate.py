@@ -22,7 +22,7 @@ from bq.serving.onnx import Parity
 from bq.strategies.component import Kind
 from bq.strategies.events import UTC
 
-FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
+FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a small form of it
 MARKETS = 60 if FULL else 4
 FIRST = dt.datetime(2015, 1, 7, 21, tzinfo=dt.UTC)  # a Wednesday: none of the next years is a holiday
 FORECAST = strategies.get("forecast")

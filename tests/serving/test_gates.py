@@ -505,7 +505,7 @@ def decide_values(oos: pl.DataFrame, name: str) -> pl.DataFrame:
     return TOY.value.earned(oos, "expected", toy(GATE)).rename({"value": name})
 
 
-FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
+FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a small form of it
 EQUAL = 200 if FULL else 40
 # 9 of 200 is 4.5%; at alpha 2.5%, five or more of 40 happen in 0.3% of such sets
 MOST = 9 if FULL else int(binom.ppf(0.995, EQUAL, GATE.alpha))

@@ -280,7 +280,7 @@ def test_the_one_that_is_judged_does_not_count_against_itself(home):
     assert ledger.on(TOY, asked, SYMBOLS, without="mine").columns == ["session", "gate/earlier/0"]
 
 
-RUNS = 1000 if os.environ.get("BQ_FULL") else 100  # `make calibrate`: the whole claim; else a small form of it
+RUNS = 1000 if os.environ.get("BQ_FULL") else 100  # `make claims`: the whole claim; else a small form of it
 
 
 def passes(found: Deflated) -> bool:

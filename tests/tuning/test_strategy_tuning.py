@@ -244,7 +244,7 @@ def noise_passes(seeds: range, *, trials: int = 40) -> list[int]:
 
 @pytest.mark.calibration
 def test_on_noise_the_joint_gate_rejects():
-    if os.environ.get("BQ_FULL"):  # `make calibrate`
+    if os.environ.get("BQ_FULL"):  # `make claims`
         assert len(noise_passes(range(1, 21))) <= 1
     else:
         assert noise_passes(range(1, SMALL_NOISE_SEEDS + 1), trials=20) == []
