@@ -25,7 +25,7 @@ from bq.core.records import Facts, Record
 from bq.core.settings import Settings
 from bq.learning import layers, walkforward
 from bq.market import MarketData
-from bq.serving import candidate, gates, ledger
+from bq.serving import candidate, gates, ledger, looks
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Verdict
 from bq.strategies import store
@@ -177,16 +177,10 @@ def attempt(place: Market, strategy: Strategy, settings: Settings, number: int) 
     """Train, judge by the ledger as it stands, and enter the attempt into it, as a retrain does."""
     trained = train(place, strategy, settings)
     champion, second = judge(trained, strategy, settings)
-    made, namespace = trained.made, settings.namespace
-    for tier, artefact, oos in (
-        (namespace, made.artefact, made.own_oos),
-        (namespace.second, made.success, made.success_oos),
-    ):
-        values = None if artefact is None else candidate.values_of(artefact)
-        if artefact is not None and oos is not None and values is not None:
-            parameters = {"recipe": artefact.bundle.recipe, "model": artefact.bundle.model}
-            symbols = oos["symbol"].unique()
-            ledger.record(tier, [ledger.Trial(ledger.GATE, f"attempt {number}", 0, parameters, values, symbols)])
+    made, name = trained.made, f"attempt {number}"
+    looks.enter_attempt(made.own_oos, strategy, settings, name, quick=False)
+    if made.success_oos is not None:
+        looks.enter_attempt(made.success_oos, strategy, settings, name, quick=False, task=strategy.success)
     return Attempt(trained, champion, second)
 
 
