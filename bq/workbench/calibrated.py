@@ -60,7 +60,7 @@ def parts(known: Known) -> list[tuple[str, list[Any]]]:
     ]
     tops = [INTRO, plots.table(whole.select(shown)), *_dots(whole), *_curves(whole)]
     tops += ["By tier, and what a market takes of one process", plots.table(whole.select(cost))]
-    return [("How often it deploys", tops), *((heading(facts), _contents(markets)) for facts, markets in known)]
+    return [("How often it deploys", tops), *((heading(facts), _contents(facts, markets)) for facts, markets in known)]
 
 
 def heading(facts: PointFacts) -> str:
@@ -123,7 +123,7 @@ def _curves(whole: pl.DataFrame) -> list[Any]:
     return found
 
 
-def _contents(markets: Sequence[Measured]) -> list[Any]:
+def _contents(facts: PointFacts, markets: Sequence[Measured]) -> list[Any]:
     """What stands on the page of one point."""
     parts: list[Any] = [*_beside_chance(markets), OF_COMPONENTS]
     markets = _by_chance(markets)
@@ -131,7 +131,8 @@ def _contents(markets: Sequence[Measured]) -> list[Any]:
         verdicts = [judged for market in markets if (judged := getattr(market, who)) is not None]
         if verdicts:
             parts += [f"**{name}**", plots.table(_components(verdicts))]
-    parts.append(_covered([market.champion for market in markets if market.champion is not None]))
+    if not facts.strength:
+        parts.append(_covered([market.champion for market in markets if market.champion is not None]))
     if errors := [f"seed {market.seed}: {market.error}" for market in markets if market.error]:
         parts.append("No verdict came of " + "; ".join(errors[:5]))
     if seeds := [str(market.seed) for market in markets if market.deployed]:
