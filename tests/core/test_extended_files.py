@@ -80,8 +80,8 @@ def test_set_reaches_into_a_mapping_and_keeps_the_rest_of_it():
         paths.parameters("forecast"), FORECAST, overrides="learning.hyperparameters.lightgbm.num_leaves=9"
     )
     assert found.learning.hyperparameters == {
-        "xgboost": {"n_estimators": 100},
-        "lightgbm": {"n_estimators": 100, "num_leaves": 9},
+        "xgboost": {"n_estimators": 100, "reg_lambda": 3000.0},
+        "lightgbm": {"n_estimators": 100, "reg_lambda": 3000.0, "num_leaves": 9},
     }
 
 

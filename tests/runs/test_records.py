@@ -89,6 +89,10 @@ def test_a_record_leads_its_folder_nowhere_else(tmp_path, monkeypatch, run_id):
 # ---- components
 
 FIGURES = {"value": 0.1, "low": -0.1, "high": 0.3, "threshold": 0.2, "baseline": 0.05, "sessions": 50, "events": 400}
+DEFLATED = {
+    **{"probability": 0.9, "revised": 0.8, "undeflated": 0.99, "sharpe": 0.1, "attempts": 1, "tuned": 0},
+    **{"trials": 2, "sessions": 50, "needed": float("inf")},
+}
 MORE = {
     Kind.ROLLED_BACK: {"rolled_back": "2026-11-29T08:00:00+00:00"},
     Kind.NET_OF_TRADES: {"traded": 7},
@@ -99,10 +103,8 @@ MORE = {
     Kind.LEAKS: {"features": 3, "accused": {"mine.ahead": ["later_bars", "served"]}},
     Kind.OWN_FILES: {"features": 2, "by_hand": ["mine.look"], "changed": ["mine.dip"]},
     Kind.OVERFITTING: {"trials": 3, "effective": 2, "all_trials": 0.4},
-    Kind.DEFLATED_SHARPE: {
-        **{"probability": 0.9, "revised": 0.8, "undeflated": 0.99, "sharpe": 0.1, "attempts": 1, "tuned": 0},
-        **{"trials": 2, "sessions": 50, "needed": float("inf")},
-    },
+    Kind.DEFLATED_SHARPE: DEFLATED,
+    Kind.DEFLATED_UPLIFT: DEFLATED | {"beyond": Kind.ALPHA},
 }
 
 
