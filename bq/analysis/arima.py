@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bq.analysis.engines import Engine, as_windows, check_engine
-from bq.core.errors import BadParameters
+from bq.core.errors import UNFIT, BadParameters
 
 MIN_PRICES = 30
 Z95 = 1.959963984540054
@@ -71,7 +71,7 @@ def _reference(window: np.ndarray, steps: int, orders: Sequence[tuple[int, int, 
             warnings.simplefilter("ignore")
             try:
                 fit = ARIMA(scaled, order=(p, d, q), trend="n").fit()
-            except np.linalg.LinAlgError:
+            except UNFIT:
                 continue
         aic = 2 * (p + q + 1) - 2 * fit.llf_obs[burn:].sum()
         if aic < lowest:

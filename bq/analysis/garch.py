@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bq.analysis.engines import Engine, as_windows, check_engine
+from bq.core.errors import UNFIT
 
 MIN_RETURNS = 50
 
@@ -78,7 +79,10 @@ def _reference(window: np.ndarray, horizon: int) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(2):  # arch holds the backcast fixed: once more, with the residuals around the fitted mean
-            fit = model.fit(disp="off", show_warning=False, backcast=backcast)
+            try:
+                fit = model.fit(disp="off", show_warning=False, backcast=backcast)
+            except UNFIT:
+                return missing
             mu, omega, alpha, beta = fit.params
             backcast = np.mean((window - mu) ** 2)
     if fit.convergence_flag != 0:

@@ -2,12 +2,14 @@
 
 import itertools
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from bq.analysis.volatility import trailing_percentile
+from bq.core.errors import UNFIT, reason
 from bq.market.bars import continuous
 
 MEASURES = ("volatility", "momentum", "trend", "fear_greed")
@@ -75,11 +77,25 @@ def measures(index: pl.DataFrame, *, periods_per_year: int) -> pl.DataFrame:
     return frame.with_columns(fear_greed=pl.select(composite).to_series())
 
 
-def filtered_probabilities(index: pl.DataFrame, *, states: int, min_sessions: int) -> NDArray[np.float64]:
+class Estimate(NamedTuple):
+    """One January's estimate of the filter."""
+
+    year: int
+    failed: str  # why it could not be made: the year is filtered as the one before was; empty where it was made
+
+
+class Filtered(NamedTuple):
+    """What the filter says of a market."""
+
+    probabilities: NDArray[np.float64]  # (n_sessions, states), states by falling variance; NaN where unknown
+    estimates: list[Estimate]
+
+
+def filtered_probabilities(index: pl.DataFrame, *, states: int, min_sessions: int) -> Filtered:
     """Probability of each state at each session, given what was known at its close.
 
-    index : DataFrame with `session` and `close`, sorted. Returns shape (n_sessions, states), states by falling
-    variance; NaN before the first January that has `min_sessions` returns before it.
+    index : DataFrame with `session` and `close`, sorted. Unknown before the first January that has `min_sessions`
+    returns before it and an estimate. A January whose estimate fails keeps the parameters of the year before.
 
     A Markov-switching model of daily log returns, each state with a mean and a variance (Hamilton 1989,
     doi:10.2307/1912559; statsmodels): estimated each January on all that lies before it, filtered (never smoothed)
@@ -93,37 +109,46 @@ def filtered_probabilities(index: pl.DataFrame, *, states: int, min_sessions: in
     Jagannathan and Runkle 1993, doi:10.1111/j.1540-6261.1993.tb05128.x); of an index that does not, the first state is
     the most volatile one all the same.
     """
-    probabilities = np.full((len(index), states), np.nan)
+    probabilities, estimates = np.full((len(index), states), np.nan), []
     returns = 100.0 * index["close"].log().diff().to_numpy()[1:]
     years = index["session"].dt.year().to_numpy()[1:]
     starts = [*np.flatnonzero(np.diff(years, prepend=-1)), len(years)]
     parameters = None
     for start, end in itertools.pairwise(starts):
-        if start >= min_sessions:
+        if start < min_sessions:
+            continue
+        failed = ""
+        try:
             parameters = _estimate(returns[:start], states, parameters)
+        except UNFIT as error:
+            failed = reason(error)
         if parameters is not None:
             first = max(start - BURN_IN, 0)
             probabilities[1 + start : 1 + end] = _filter(returns[first:end], states, parameters)[start - first :]
-    return probabilities
+        estimates.append(Estimate(int(years[start]), failed))
+    return Filtered(probabilities, estimates)
 
 
-def _estimate(returns: NDArray, states: int, parameters: NDArray | None) -> NDArray | None:
-    """Parameters by expectation maximisation from those of the year before; those themselves where it fails."""
+def _estimate(returns: NDArray, states: int, parameters: NDArray | None) -> NDArray:
+    """Parameters by expectation maximisation from those of the year before.
+
+    Raises one of UNFIT where there are none with which the returns can be filtered: a state may shrink to the sessions
+    without any change of price, or to one that is never left.
+    """
     from statsmodels.tsa.regime_switching.markov_regression import MarkovRegression
 
     if not returns.std() > 0.0:
-        return parameters
+        raise ValueError("the market does not move")
     steps = FIRST_STEPS if parameters is None else STEPS
     start = _grouped(returns, states) if parameters is None else parameters
     model = MarkovRegression(returns, k_regimes=states, switching_variance=True)
     with warnings.catch_warnings():
         # after these steps comes a search, of which none is asked for: it warns, and "nm" costs the least
         warnings.simplefilter("ignore")
-        try:
-            found = model.fit(start, em_iter=steps, maxiter=0, method="nm", return_params=True, disp=0)
-        except np.linalg.LinAlgError:  # a state shrank to the sessions without any change of price
-            return parameters
-    return found if np.isfinite(found).all() else parameters
+        found = model.fit(start, em_iter=steps, maxiter=0, method="nm", return_params=True, disp=0)
+    if not np.isfinite(found).all() or not np.isfinite(_filter(returns, states, found)).all():
+        raise ValueError("its parameters are not finite")
+    return found
 
 
 def _grouped(returns: NDArray, states: int) -> NDArray:

@@ -56,3 +56,15 @@ def describe(value: Any) -> str:
     kind = kinds.get(type(value), type(value).__name__)
     shown = SHORT.repr(value)  # of an anchor bomb, repr() would not end
     return f"{shown if len(shown) <= 60 else shown[:57] + '…'} ({kind})"
+
+
+UNFIT = (ValueError, ArithmeticError, RuntimeError)  # what numerical libraries raise for a model that cannot be fitted
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, or its kind where it says nothing.
+
+    >>> reason(ValueError("Could not untransform parameters.\\nIt went on.")), reason(ZeroDivisionError())
+    ('Could not untransform parameters.', 'ZeroDivisionError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,6 +1,7 @@
 """What a training did and what it left out, with the reasons: the counters of its record."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,6 +11,9 @@ from bq.runs.record import Health
 from bq.serving.candidate import Candidate
 from bq.strategies.contract import Strategy
 from bq.strategies.store import Collection
+
+if TYPE_CHECKING:
+    from bq.analysis.regimes import Estimate
 
 LOST = ("rejected", "quarantined")  # what becomes of rows that are refused
 NAMED = 5  # reasons, or names, that a line names
@@ -35,8 +39,17 @@ def counters(
         _line("dates without an event", len(collection.refused), dates, _reasons(collection.refused["reason"])),
         _line("events without a label: no outcome yet, or too few names in their session", waiting, len(events), ""),
         *(_line(one.what, one.number, one.of, _some(one.why)) for one in strategy.views.counters(events)),
+        *_filter(collection.regimes),
         _line("rows refused", rows - int(data.counts["kept"].sum()), rows, _reasons(lost["rule"])),
     ]
+
+
+def _filter(estimates: "Sequence[Estimate]") -> list[Health]:
+    """Years whose regimes are filtered with the parameters of the year before, or unknown where there were none."""
+    if not estimates:
+        return []
+    failed = [f"{year}: {why}" for year, why in estimates if why]
+    return [_line("years whose market regimes could not be estimated", len(failed), len(estimates), _some(failed))]
 
 
 def _models(made: Candidate, settings: Settings) -> list[Health]:

@@ -52,6 +52,16 @@ def elastic_net(seed: int, **hyperparameters: float) -> Any:
     return make_pipeline(StandardScaler(), ElasticNet(precompute=True, random_state=seed, **hyperparameters))
 
 
+def factor_weights(seed: int, **hyperparameters: float) -> Any:
+    """Linear regression on standardised features, its penalty in units of what chance shows; nothing is drawn."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from bq.learning.factor_weights import FactorWeights
+
+    return make_pipeline(StandardScaler(), FactorWeights(**hyperparameters))
+
+
 def logistic_elastic_net(seed: int, **hyperparameters: float) -> Any:
     """Multinomial logistic regression with an elastic-net penalty, on standardised features."""
     from sklearn.linear_model import LogisticRegression
@@ -114,6 +124,7 @@ def _as_meta(make: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
 
 
 LINEAR = {"alpha": Range(0.01, 1e-4, 0.1, log=True), "l1_ratio": Range(0.5, 0.05, 1.0)}
+FACTORS = {"strength": Range(0.5, 0.1, 2.0, log=True), "ridge": Range(1.0, 0.1, 10.0, log=True)}
 LOGISTIC = {"C": Range(0.05, 1e-3, 10.0, log=True), "l1_ratio": Range(0.5, 0.0, 1.0)}
 LIGHTGBM = {  # shallow and slow-learning, as outcomes are mostly noise
     "n_estimators": Range(150, 50, 400, log=True),
@@ -139,6 +150,7 @@ MLP = {"first": Range(32, 8, 128, log=True), "second": Range(16, 4, 64, log=True
 LAYERS: dict[tuple[str, str], Layer] = {
     ("elastic_net", CLASSIFICATION): Layer(logistic_elastic_net, LOGISTIC),
     ("elastic_net", REGRESSION): Layer(elastic_net, LINEAR),
+    ("factor_weights", REGRESSION): Layer(factor_weights, FACTORS),
     ("lightgbm", CLASSIFICATION): Layer(_lightgbm("LGBMClassifier"), LIGHTGBM),
     ("lightgbm", REGRESSION): Layer(_lightgbm("LGBMRegressor"), LIGHTGBM),
     ("mlp", CLASSIFICATION): Layer(_mlp("MLPClassifier"), MLP),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bq.core.errors import BadData, TemporalOverlap
+from bq.core.errors import UNFIT, BadData, TemporalOverlap, reason
 from bq.core.scalars import moment
 from bq.core.settings import Learning
 from bq.learning import layers, regime_layer, splits
@@ -61,12 +61,7 @@ def failures() -> tuple[type[Exception], ...]:
     """Errors that a library raises for a model that cannot be fitted; the stack is then fitted without that model."""
     from lightgbm.basic import LightGBMError
 
-    return (ValueError, ArithmeticError, RuntimeError, LightGBMError)
-
-
-def reason(error: Exception) -> str:
-    """The first line of an error."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (*UNFIT, LightGBMError)
 
 
 class Builder(NamedTuple):

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bq.core.errors import BadData
+from bq.core.errors import BadData, reason
 from bq.core.settings import Learning
 from bq.learning import layers, regime_layer
 from bq.learning.layers import CLASSIFICATION, REGRESSION, Kind
 from bq.learning.regime_layer import REGIMES
 from bq.learning.sample import Preparation, Sample, count_regimes
-from bq.learning.stack_layers import Builder, Columns, Note, OutOfFold, failures, layer_predictions, reason
+from bq.learning.stack_layers import Builder, Columns, Note, OutOfFold, failures, layer_predictions
 
 LEAST_WEIGHT = np.float32(1e-6)  # keeps weights defined where all regime probabilities are 0
 SMALLEST = 1e-7  # probabilities below it are raised to it before the logarithm

@@ -16,7 +16,8 @@ from bq.learning.sample import Preparation
 from bq.learning.stacking import LEAST_WEIGHT, SMALLEST, Stack
 
 OPSET, ML_OPSET = 17, 3
-LINEAR = {"BlendClassifier", "BlendRegressor", "ElasticNet", "LogisticRegression"}  # last step, after a StandardScaler
+LINEAR = {"BlendClassifier", "BlendRegressor", "ElasticNet", "FactorWeights", "LogisticRegression"}
+# last step, after a StandardScaler
 
 
 class Nodes:

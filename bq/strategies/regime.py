@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from bq.analysis.regimes import MEASURES, filtered_probabilities, held, market_index, measures
+from bq.analysis.regimes import MEASURES, Estimate, filtered_probabilities, held, market_index, measures
 from bq.core.log import log
-from bq.core.settings import Regimes, Settings
+from bq.core.settings import Regimes
 from bq.strategies.events import regime_columns
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class Timeline(NamedTuple):
     frame: pl.DataFrame  # session, close, the measures of analysis.regimes, a probability for each regime, regime
     market: str  # which series stands for the market
     periods_per_year: int  # sessions, of the market's calendar
+    estimates: list[Estimate]  # of the filter, one each January
 
     @property
     def columns(self) -> list[str]:
@@ -43,26 +44,28 @@ def timeline(market: "MarketData", regimes: Regimes) -> Timeline:
 
     index, name = market_index(market.bars, regimes.index)
     columns = regime_columns(regimes.states)
-    p = filtered_probabilities(index, states=regimes.states, min_sessions=regimes.min_sessions)
+    p, estimates = filtered_probabilities(index, states=regimes.states, min_sessions=regimes.min_sessions)
     current = held(p, probability=regimes.switch_probability, sessions=regimes.switch_sessions)
     names = [column.removeprefix(f"{LABEL}_") for column in columns]
     labels = pl.Series(LABEL, [names[state] if state >= 0 else None for state in current], dtype=pl.String)
     known = pl.DataFrame(p.astype(np.float32), schema=dict.fromkeys(columns, pl.Float32)).fill_nan(None)
     year = periods_per_year(market.calendar)
     frame = measures(index, periods_per_year=year).drop("iv", "breadth").hstack(known).with_columns(labels)
-    return Timeline(frame, name, year)
+    return Timeline(frame, name, year, estimates)
 
 
-def attach(events: pl.DataFrame, market: "MarketData", settings: Settings) -> pl.DataFrame:
+def attach(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
     """Events with the probability of each regime (Float32) and the current regime (String) at their session.
 
-    Null where the session is not one of the index, or comes before there are probabilities; the log says how many, and
-    which series is the index.
+    Null where the session is not one of the index, or comes before there are probabilities; the log says how many,
+    which series is the index, and in which years the filter could not be estimated.
     """
-    line = timeline(market, settings.learning.regimes or Regimes())
     found = joined(events, line)
     unknown = found[line.columns[0]].null_count()
     log.info("the market regimes (of %s) are not known yet at %d of %d events", line.market, unknown, len(found))
+    for year, failed in line.estimates:
+        if failed:
+            log.warning("the market regimes of %d (of %s) could not be estimated: %s", year, line.market, failed)
     return found
 
 

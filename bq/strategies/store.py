@@ -1,10 +1,10 @@
 """The event store: built once, extended as bars arrive, rebuilt where history changed."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,9 @@ from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, 
 from bq.strategies.labelled import kept
 from bq.strategies.task import Task
 
+if TYPE_CHECKING:
+    from bq.analysis.regimes import Estimate
+
 HANDED = tuple(f".{name}" for name in TABLES)  # in the folder of a run under way
 DAY = ("symbol", "session")
 
@@ -35,6 +38,7 @@ class Collection(NamedTuple):
     refused: pl.DataFrame  # symbol, session, reason
     data_hash: str  # of the events: what a model trained on
     built: int  # events computed in this call
+    regimes: "Sequence[Estimate]" = ()  # each January's estimate of the filter of market regimes; empty without regimes
 
 
 def market_data(settings: Settings) -> MarketData:
@@ -124,14 +128,16 @@ def finished(strategy: Strategy, settings: Settings, market: MarketData, built: 
     events = _weigh(built.events, market.calendar)
     features, task = strategy.features(settings), strategy.task(settings)
     events = events.with_columns(label=task.label(pl.col("outcome")))
+    regimes: Sequence[Estimate] = ()
     if settings.learning.regimes:
         from bq.strategies import regime
 
-        events = regime.attach(events, market, settings)
+        line = regime.timeline(market, settings.learning.regimes)
+        events, regimes = regime.attach(events, line), line.estimates
     contract = conform(events, features, task)
     own = [name for name in events.columns if name not in contract.columns]
     whole = contract.join(events.select("event_id", *own), on="event_id", maintain_order="left")
-    return Collection(whole, built.refused, _digest(contract), count)
+    return Collection(whole, built.refused, _digest(contract), count, regimes)
 
 
 def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:

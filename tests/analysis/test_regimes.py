@@ -49,7 +49,7 @@ def sp500():
 
 
 def probabilities(index, states):
-    return regimes.filtered_probabilities(index, states=states, min_sessions=378)
+    return regimes.filtered_probabilities(index, states=states, min_sessions=378).probabilities
 
 
 @pytest.mark.parametrize("seed", range(4), ids=lambda seed: f"seed {seed}")
@@ -141,7 +141,54 @@ def test_a_market_that_hardly_moves_has_no_regimes(every):
     shocks = np.random.default_rng(0).standard_normal(900)
     moves = np.where(np.arange(900) % every == 0, shocks, 0.0)
     index = pl.DataFrame({"session": days(900), "close": 50.0 * np.exp(0.01 * np.cumsum(moves))})
-    assert np.isnan(probabilities(index, 3)).all()
+    found = regimes.filtered_probabilities(index, states=3, min_sessions=378)
+    assert np.isnan(found.probabilities).all()
+    assert found.estimates and all(one.failed for one in found.estimates)
+
+
+FAILURES = [
+    pytest.param(ValueError("Could not untransform parameters."), "Could not untransform parameters.", id="borders"),
+    pytest.param(np.linalg.LinAlgError("Singular matrix"), "Singular matrix", id="singular"),
+    pytest.param(RuntimeError(), "RuntimeError", id="without-a-word"),
+]
+
+
+def failing(monkeypatch, error, *, year):
+    """Let the estimate on so many sessions fail as statsmodels does: after its steps, before its search."""
+    from statsmodels.tsa.regime_switching.markov_regression import MarkovRegression
+
+    whole = MarkovRegression.untransform_params
+
+    def untransform(model, parameters):
+        if model.nobs == year:
+            raise error
+        return whole(model, parameters)
+
+    monkeypatch.setattr(MarkovRegression, "untransform_params", untransform)
+
+
+@pytest.mark.parametrize(("error", "why"), FAILURES)
+def test_a_year_that_cannot_be_estimated_is_filtered_as_the_one_before_and_says_why(monkeypatch, error, why):
+    _, index = switching_market(1, states=2, count=1300)
+    years = index["session"].dt.year().to_numpy()
+    before = regimes.filtered_probabilities(index, states=2, min_sessions=378)
+    failing(monkeypatch, error, year=(years < 2003).sum() - 1)  # returns, one fewer than sessions
+    found = regimes.filtered_probabilities(index, states=2, min_sessions=378)
+    assert [one for one in found.estimates if one.failed] == [(2003, why)]
+    assert [one.year for one in found.estimates] == [2002, 2003, 2004, 2005]
+    assert np.array_equal(found.probabilities[years < 2003], before.probabilities[years < 2003], equal_nan=True)
+    returns = 100.0 * np.diff(np.log(index["close"].to_numpy()))
+    kept = regimes._estimate(returns[: (years < 2002).sum() - 1], 2, None)
+    filtered = regimes._filter(returns, 2, kept)[years[1:] == 2003]
+    np.testing.assert_allclose(found.probabilities[years == 2003], filtered, atol=1e-6)
+
+
+def test_a_first_year_that_cannot_be_estimated_has_no_regimes_and_the_next_has(monkeypatch):
+    _, index = switching_market(1, states=2, count=1300)
+    years = index["session"].dt.year().to_numpy()
+    failing(monkeypatch, ValueError("no"), year=(years < 2002).sum() - 1)
+    p = probabilities(index, 2)
+    assert np.isnan(p[years == 2002]).all() and np.isfinite(p[years >= 2003]).all()
 
 
 def test_a_regime_stands_only_after_it_was_sure_for_some_sessions():

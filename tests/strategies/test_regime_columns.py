@@ -12,11 +12,8 @@ from bq.strategies import regime
 from bq.strategies.events import regime_columns
 
 
-class Asking:
-    """What `attach` reads of settings."""
-
-    def __init__(self, **options):
-        self.learning = type("Learning", (), {"regimes": Regimes(**options)})
+def attached(events, bars, **options):
+    return regime.attach(events, regime.timeline(market_of(bars), Regimes(**options)))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +27,7 @@ def events_at(*positions):
 
 
 def test_events_get_a_probability_for_each_regime_and_the_one_that_stands(bars):
-    got = regime.attach(events_at(880, 100, 600, 880), market_of(bars), Asking())
+    got = attached(events_at(880, 100, 600, 880), bars)
     assert got["event_id"].to_list() == ["880", "100", "600", "880"]
     assert got.select(regime_columns(3)).dtypes == [pl.Float32] * 3
     assert got.select("regime_bear", "regime_neutral", "regime_bull", "regime").row(1) == (None,) * 4
@@ -42,20 +39,19 @@ def test_events_get_a_probability_for_each_regime_and_the_one_that_stands(bars):
 @pytest.mark.parametrize("position", [520, 700, 899], ids=lambda p: f"session {p}")
 def test_only_bars_up_to_the_session_count(bars, position):
     events = events_at(position)
-    then = market_of(until(bars, events["session"][0]))
-    assert regime.attach(events, then, Asking()).equals(regime.attach(events, market_of(bars), Asking()))
+    assert attached(events, until(bars, events["session"][0])).equals(attached(events, bars))
 
 
 @pytest.mark.parametrize("states", [2, 4])
 def test_other_numbers_of_regimes_have_their_columns(bars, states):
-    got = regime.attach(events_at(880), market_of(bars), Asking(states=states))
+    got = attached(events_at(880), bars, states=states)
     assert set(regime_columns(states)) <= set(got.columns)
     assert got["regime"][0] in {name.removeprefix("regime_") for name in regime_columns(states)}
 
 
 def test_columns_attached_before_are_replaced(bars):
-    once = regime.attach(events_at(880), market_of(bars), Asking())
-    assert regime.attach(once, market_of(bars), Asking()).equals(once)
+    once = attached(events_at(880), bars)
+    assert attached(once, bars).equals(once)
 
 
 def test_without_the_index_the_equal_weight_of_all_stands_for_the_market_and_is_named(bars):
@@ -66,7 +62,7 @@ def test_without_the_index_the_equal_weight_of_all_stands_for_the_market_and_is_
 
 def test_events_without_probabilities_are_counted_in_the_log(bars, caplog):
     with caplog.at_level(logging.INFO, logger="bq"):
-        regime.attach(events_at(10, 880), market_of(bars), Asking())
+        attached(events_at(10, 880), bars)
     assert "are not known yet at 1 of 2 events" in caplog.text
 
 
@@ -77,7 +73,7 @@ def test_the_summary_counts_events_dates_and_stays_and_says_what_the_market_was_
     known = dict.fromkeys(regime_columns(3), 1 / 3)
     frame = pl.DataFrame({"session": days(13), "close": close, **measured, **known, "regime": labels})
     events = frame.filter(pl.col("regime").ne_missing("neutral"))
-    table = regime.summary(pl.concat([events, events]), regime.Timeline(frame, "SPX", 252))
+    table = regime.summary(pl.concat([events, events]), regime.Timeline(frame, "SPX", 252, []))
     assert table["regime"].to_list() == ["neutral", "bull", None]
     got = table.rows_by_key("regime", named=True, unique=True)
     described = {"momentum": 0.0, "trend": None, "fear_greed": 0.5}
@@ -86,3 +82,14 @@ def test_the_summary_counts_events_dates_and_stays_and_says_what_the_market_was_
     assert got["bull"] == pytest.approx(bull | {"volatility": 0.175, "growth": 252 * np.log(1.01)})
     assert got["neutral"] == pytest.approx(neutral | {"volatility": 0.5, "growth": -252 * 2 * np.log(1.01)})
     assert got[None]["events"] == 4
+
+
+def test_years_without_an_estimate_are_told_with_their_reason(bars, caplog):
+    line = regime.timeline(market_of(bars), Regimes())
+    assert line.estimates and not any(one.failed for one in line.estimates)
+    failed = [one._replace(failed="Could not untransform parameters.") for one in line.estimates[:1]]
+    with caplog.at_level(logging.WARNING, logger="bq"):
+        regime.attach(events_at(880), line._replace(estimates=failed + line.estimates[1:]))
+    assert [record.message for record in caplog.records] == [
+        f"the market regimes of {failed[0].year} (of SPX) could not be estimated: Could not untransform parameters."
+    ]
