@@ -152,7 +152,7 @@ class Selection(Section):
         default=1e-3, description="least mean deviation of a feature's ranks within a session"
     )
     max_correlation: float = Field(
-        default=0.9, gt=0, le=1, description="with a better feature, above which the worse one is dropped"
+        default=0.98, gt=0, le=1, description="with a better feature, above which the worse one is dropped"
     )
     lag_gain: NotNegative = Field(default=0.02, description="IC that a lag must gain over the unlagged value")
     lag_alpha: float = Field(

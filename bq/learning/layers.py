@@ -133,7 +133,7 @@ LIGHTGBM = {  # shallow and slow-learning, as outcomes are mostly noise
     "min_child_samples": Range(60, 10, 500, log=True),
     "subsample": Range(0.7, 0.4, 1.0),
     "colsample_bytree": Range(0.6, 0.3, 1.0),
-    "reg_lambda": Range(10.0, 0.1, 100.0, log=True),
+    "reg_lambda": Range(10.0, 0.1, 10_000.0, log=True),
 }
 XGBOOST = {
     "n_estimators": Range(150, 50, 400, log=True),
@@ -142,7 +142,7 @@ XGBOOST = {
     "min_child_weight": Range(30, 1, 500, log=True),
     "subsample": Range(0.7, 0.4, 1.0),
     "colsample_bytree": Range(0.6, 0.3, 1.0),
-    "reg_lambda": Range(10.0, 0.1, 100.0, log=True),
+    "reg_lambda": Range(10.0, 0.1, 10_000.0, log=True),
 }
 MLP = {"first": Range(32, 8, 128, log=True), "second": Range(16, 4, 64, log=True), "alpha": Range(0.01, 1e-4, 1, True)}
 

@@ -13,9 +13,10 @@ BOTH = [(name, kind) for kind in (CLASSIFICATION, REGRESSION) for name in layers
 each_layer = pytest.mark.parametrize(("name", "kind"), BOTH, ids=lambda value: value)
 
 
-def test_every_base_model_is_there_for_classes_and_for_numbers():
+def test_every_base_model_is_there_for_classes_and_for_numbers_and_factor_weights_for_numbers_alone():
     names = ["elastic_net", "lightgbm", "mlp", "xgboost"]
-    assert layers.names(CLASSIFICATION) == layers.names(REGRESSION) == names
+    assert layers.names(CLASSIFICATION) == names
+    assert layers.names(REGRESSION) == sorted([*names, "factor_weights"])
 
 
 def test_every_meta_learner_is_there_for_classes_and_for_numbers():

@@ -7,7 +7,19 @@ from pydantic import Field, model_validator
 
 from bq.core.errors import BadParameters, TemporalOverlap
 from bq.core.section import Affects, Section
-from bq.core.settings import Count, Gate, Learning, Market, NotNegative, Positive, Regimes, Selection, Settings, Share
+from bq.core.settings import (
+    Count,
+    Gate,
+    Learning,
+    Market,
+    NotNegative,
+    Positive,
+    Regimes,
+    Selection,
+    Settings,
+    Share,
+    Stack,
+)
 from bq.strategies.forecast.features import LAGS
 
 TRAINED_ON = Affects.EVENTS | Affects.RECIPE
@@ -200,8 +212,15 @@ class ForecastSettings(Settings):
         folds=5,
         regimes=Regimes(),
         select=Selection(),
-        hyperparameters={"xgboost": {"n_estimators": 100}, "lightgbm": {"n_estimators": 100}},
-        half_life_days=365.0,
+        stack=Stack(
+            models=["factor_weights", "xgboost", "lightgbm"],
+            regime_model="factor_weights",
+            regime_weights={"factor_weights": [0.8], "regimes": [0.5], "xgboost": [0.3], "lightgbm": [0.3]},
+        ),
+        hyperparameters={
+            "xgboost": {"n_estimators": 100, "reg_lambda": 3000.0},
+            "lightgbm": {"n_estimators": 100, "reg_lambda": 3000.0, "num_leaves": 4},
+        },
     )
     gate: Gate = Gate(artefact_margin=0.02, max_calibration_error=None)
 
