@@ -12,7 +12,7 @@ NAMESPACE = "forecast-simulated"
 SMALL = (
     "market.simulation.symbols=30 market.simulation.sessions=1400 market.simulation.oracle_ic=0.3 "
     "portfolio.max_turnover=0.3 events.every_sessions=5 learning.folds=3 learning.test_days=300 learning.compare=[] "
-    "learning.stack.models=[elastic_net,lightgbm] learning.stack.inner_folds=2 gate.draws=1000"
+    "learning.stack.models=[factor_weights,lightgbm] learning.stack.inner_folds=2 gate.draws=1000"
 )
 
 
@@ -60,7 +60,7 @@ def test_a_planted_market_deploys_a_stack_by_the_gates_own_thresholds(home, trai
 
 def test_the_layers_beside_the_whole_and_what_was_used_are_kept(folder):
     layers = pl.read_parquet(folder / "layers.parquet")
-    assert {"elastic_net", "lightgbm", "average", "stack"} <= set(layers["layer"])
+    assert {"factor_weights", "lightgbm", "average", "stack"} <= set(layers["layer"])
     assert {"features", "meta"} <= set(pl.read_parquet(folder / "notes.parquet")["layer"])
 
 
