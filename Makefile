@@ -40,7 +40,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 	@echo "Variables: STRATEGY=butterfly  PARAMS=parameters/butterfly.yaml  SET=\"learning.folds=6\"  SYMBOLS=AAPL,MSFT"
 	@echo "           FROM=2012-01-01  TO=2020-12-31  FORCE=1 (run although nothing is new)"
-	@echo "           QUICK=1 (a small look: fewer dates or draws; a retrain then deploys and records nothing)"
+	@echo "           QUICK=1 (a small look: fewer dates or draws; a retrain then deploys nothing, and counts as a look)"
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -53,7 +53,7 @@ $(READY): pyproject.toml requirements.lock
 
 retrain: $(READY) ## the main job: events, walk-forward training, gate, report
 	@$(BQ) retrain
-collect: $(READY) ## build the events or bring them up to date, and count them; trains nothing
+collect: $(READY) ## build the events or bring them up to date, and count them (FROM_FILE=old.parquet: a labelled table)
 	@$(BQ) collect
 audit: $(READY) ## does any feature know the future? each with what accuses it; PERMUTE=100: on your bars, shuffled
 	@$(BQ) audit
