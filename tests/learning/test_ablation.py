@@ -1,7 +1,7 @@
 """What the forecast learner keeps of the oracle's skill, beside a regression that is told the terms and beside 0.1's.
 
 The small form: two markets of 30 names and 1,600 sessions at IC .10, one training a stage. The full form, by `make
-calibrate`: 60 names × 2,500 sessions at IC .05, on the markets of `ablation.SEEDS`. The whole table of stages:
+claims`: 60 names × 2,500 sessions at IC .05, on the markets of `ablation.SEEDS`. The whole table of stages:
 `python -m tests.learning.ablation`.
 """
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.learning import ablation
 
-FULL = bool(os.environ.get("BQ_FULL"))  # `make calibrate`: the whole claim; else a small form of it
+FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a small form of it
 
 
 @pytest.fixture(scope="module")
