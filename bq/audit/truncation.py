@@ -152,7 +152,7 @@ def _some(days: pl.Series, count: int, rng: np.random.Generator) -> list:
 
 
 def _in_another_unit(bars: pl.DataFrame) -> pl.DataFrame:
-    return bars.with_columns(pl.col("open", "high", "low", "close") * UNIT, pl.col("volume") / UNIT)
+    return bars.with_columns(pl.col("open", "high", "low", "close") * UNIT)
 
 
 def _other_prices(bars: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:

@@ -133,9 +133,9 @@ def _absurd() -> list[Rule]:
 
 
 def _spike() -> Rule:
-    """A price that is near to neither of those around it."""
+    """A price that is near to neither of those around it; one below 0 there, which is no price, tells nothing."""
     ratios = pl.col(*BESIDE)
-    broken = pl.all_horizontal(ratios > SPIKE) | pl.all_horizontal(ratios < 1.0 / SPIKE)
+    broken = pl.all_horizontal(ratios > SPIKE) | pl.all_horizontal(ratios.is_between(0.0, 1.0 / SPIKE, closed="none"))
     times = (pl.col(name).round_sig_figs(4) for name in BESIDE)
     text = (
         f"close must be within {SPIKE:.0f} times those before and after it, but is {{}} and {{}} times them (with adj)"

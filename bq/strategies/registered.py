@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bq.market import MarketData
 
 KEYS = ("symbol", "session")
-INPUTS = ("open", "high", "low", "close", "volume", "iv", "quoted")  # what a feature may need of a bar
+INPUTS = ("open", "high", "low", "close", "volume", "turnover", "iv", "quoted")  # what a feature may need of a bar
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 Values = pl.Series | NDArray[np.generic]
 Function = Callable[[pl.DataFrame], Values]
@@ -84,7 +84,7 @@ def register(
         or an array; missing as null or NaN). A value may use its own and earlier rows alone: it is what is known at the
         session's close.
     needs : columns it is given beside symbol and session: open, high, low, close (continuous through splits and
-        dividends: only ratios mean anything), volume (in the shares that these are prices of), iv (null where none is
+        dividends: only ratios mean anything), volume (in shares of the first bar), turnover (as quoted), iv (null where none is
         published), quoted (the close as quoted; null where the source does not know it).
     across : a function is given the bars of all symbols at once, sorted by symbol and session; else those of one.
 
@@ -170,6 +170,7 @@ def inputs(market: "MarketData") -> pl.DataFrame:
         *KEYS,
         *(continuous(name).alias(name) for name in ("open", "high", "low", "close")),
         continuous_volume().alias("volume"),
+        (pl.col("close") * pl.col("volume")).alias("turnover"),
         "iv",
         pl.when("quoted").then("close").alias("quoted"),
     ).sort(KEYS)

@@ -78,7 +78,7 @@ class Feature(NamedTuple):
     across: bool = False
 
 
-CLOSE, VOLUME = pl.col("close"), pl.col("volume")
+CLOSE, VOLUME, TURNOVER = pl.col("close"), pl.col("volume"), pl.col("turnover")
 RETURN = CLOSE.pct_change()
 RANGE = (pl.col("high") - pl.col("low")) / CLOSE
 MOVED = CLOSE / CLOSE.shift(10) - 1
@@ -133,11 +133,11 @@ CLEAN: dict[str, Feature] = {
     "slope": Feature(trailing_slope),
     "autocorrelation": Feature(pl.rolling_corr(RETURN, RETURN.shift(1), window_size=40)),
     "volume_ratio": Feature(VOLUME / VOLUME.rolling_mean(20, min_samples=10), ("volume",)),  # a good one, and brief
-    "turnover": Feature((CLOSE * VOLUME).log(), ("close", "volume")),
+    "turnover": Feature(TURNOVER.log(), ("turnover",)),
     "last_volume": Feature(  # filled forward, not back
         VOLUME.fill_null(strategy="forward") / VOLUME.rolling_mean(60, min_samples=10), ("volume",)
     ),
-    "amihud": Feature((RETURN.abs() / (CLOSE * VOLUME) * 1e9).rolling_mean(20, min_samples=5), ("close", "volume")),
+    "amihud": Feature((RETURN.abs() / TURNOVER * 1e9).rolling_mean(20, min_samples=5), ("close", "turnover")),
     "trait": Feature(pl.col("iv").log(), ("iv",)),  # a good one, with a memory of .97
     "trait_change": Feature(pl.col("iv") / pl.col("iv").shift(5) - 1, ("iv",)),
     "standing": Feature(  # scaled by what was known, not by the whole sample

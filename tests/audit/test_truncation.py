@@ -94,13 +94,14 @@ def test_what_looks_back_does_not_change(name, bars):
     ("function", "changed"),
     [
         pytest.param(CLOSE.log(), True, id="level of the price"),
-        pytest.param(VOLUME.log(), True, id="level of the volume"),
-        pytest.param((CLOSE * VOLUME).log(), False, id="turnover"),
+        pytest.param((CLOSE * VOLUME).log(), True, id="continuous price times volume"),
+        pytest.param(VOLUME.log(), False, id="volume, in shares of the first bar"),
+        pytest.param(pl.col("turnover").log(), False, id="turnover"),
         pytest.param(pl.col("quoted").log(), False, id="price as quoted"),
     ],
 )
 def test_what_depends_on_the_unit_of_price_changes_with_it(function, changed, bars):
-    found = checked(function, bars, "close", "volume", "quoted")
+    found = checked(function, bars, "close", "volume", "turnover", "quoted")
     assert (found.unit.changed > 0) is changed and found.later.changed == 0
 
 

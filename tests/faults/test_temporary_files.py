@@ -14,6 +14,7 @@ from bq import strategies
 from bq.core import files, params, paths
 from bq.core.namespace import Namespace
 from bq.jobs.run import leftovers, protocol, temporary
+from bq.runs import folder as names
 
 NAMESPACE = Namespace.parse("butterfly")
 ROOTS = ("TMPDIR", "JOBLIB_TEMP_FOLDER")
@@ -109,7 +110,7 @@ def test_a_temporary_folder_too_long_for_sockets_is_said_and_another_used(tmp_pa
 
 
 def test_trackers_of_a_killed_run_free_what_they_track_before_they_are_ended(tmp_path):
-    mark = {leftovers.MARK: str(tmp_path)}
+    mark = {names.MARK: str(tmp_path)}
     wait = "import os, sys; print(flush=True); sys.stdin.read(); open(sys.argv[2], 'w')"
     worker = "import time; print(flush=True); time.sleep(600)"
     read, write = os.pipe()

@@ -96,7 +96,7 @@ def test_a_feature_that_is_accused_keeps_the_champion(ask, features, accused):
     data = market.load(asked.settings.market)
     events = store.collect(asked.strategy, asked.settings, data).events
     made = surface.candidate(events, asked.settings)
-    run = SimpleNamespace(record=SimpleNamespace(warnings=[]))
+    run = SimpleNamespace(run_id="asked", record=SimpleNamespace(warnings=[]))
     verdict, _ = retrain._judge(run, made, events, data, asked)
     component = verdict.part(Kind.LEAKS)
     assert component.holds is (not accused) and component.more["accused"] == accused

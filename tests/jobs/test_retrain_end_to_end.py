@@ -197,7 +197,7 @@ def test_the_card_of_the_success_model_holds_its_figures_and_the_ledger_its_tria
     assert asked <= {component["facts"]["kind"] for component in card["components"]}
     with sqlite3.connect(home / "data/bq.db") as connection:
         rows = connection.execute(
-            "select distinct strategy, name, simulated, tier from trials where kind = 'gate'"
+            "select distinct strategy, name, simulated, tier from looks where kind = 'gate'"
         ).fetchall()
     assert sorted(rows) == [("butterfly", "butterfly", 1, 1), ("butterfly", "butterfly", 1, 2)]
 
@@ -220,7 +220,7 @@ MISTAKES = {
     "unknown strategy": ({"STRATEGY": "buterfly"}, 4, "did you mean `butterfly`?"),
     "missing file": ({"PARAMS": "nowhere.yaml"}, 4, "the parameter file must exist"),
     "bad date": ({"FROM": "yesterday"}, 4, "must be a date such as"),
-    "name that is code": ({"SET": "x=1\nopen('pwned','w')=2"}, 4, "SET: must read"),
+    "name that is code": ({"SET": "x=1\nopen('pwned','w')=2"}, 4, "SET: `x` is not a parameter"),
     "no session": ({"DATE": "2012-07-04"}, 5, "must be a session with bars"),
 }
 

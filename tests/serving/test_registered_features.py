@@ -8,7 +8,7 @@ from bq import market, strategies, surface
 from bq.audit import sound_features
 from bq.core import paths
 from bq.core.errors import BadData, BadParameters
-from bq.serving import candidate, decide, ready
+from bq.serving import candidate, comparable, decide, ready
 from bq.serving.ready import CannotAnswer, WhyNot
 from bq.strategies import registered, store
 from bq.strategies.component import Kind
@@ -102,7 +102,8 @@ def test_prices_are_continuous_and_the_close_as_quoted_stands_beside_them():
     data = market.load(settings_of("breakout", "breakout_v1").market)
     halved = data.bars.with_columns(adj=pl.lit(0.5), quoted=pl.lit(True))
     given = registered.inputs(market.MarketData(halved, data.quotes, *[None] * 2, "real", "XNYS", ""))
-    assert given["close"].equals(halved["close"] * 0.5) and given["volume"].equals(halved["volume"] / 0.5)
+    assert given["close"].equals(halved["close"] * 0.5) and given["volume"].equals(halved["volume"])
+    assert given["turnover"].equals((halved["close"] * halved["volume"]).alias("turnover"))
     assert given["quoted"].equals(halved["close"].alias("quoted"))
 
 
@@ -222,10 +223,12 @@ def test_a_changed_file_is_another_recipe_and_the_model_made_with_it_cannot_answ
     settings, strategy = settings_of("breakout"), strategies.get("breakout")
     made = surface.candidate(surface.events(settings), settings).artefact
     before = candidate.recipe_digest(settings, registered.digests(OWN))
-    assert made.bundle.recipe == before == candidate.incumbent_recipe(made, strategy)
+    way = comparable.way(settings, registered.digests(OWN))
+    assert made.bundle.recipe == before and comparable.incumbent_way(made, strategy, settings, {}) == way
     path.write_text(FILE + "# another word\n")
     assert candidate.recipe_digest(settings, registered.digests(OWN)) != before
-    assert candidate.incumbent_recipe(made, strategy) == before
+    assert comparable.way(settings, registered.digests(OWN)) != way
+    assert comparable.incumbent_way(made, strategy, settings, registered.digests(OWN)) == way
     with pytest.raises(CannotAnswer, match=r"these were changed: mine\.dip_20, mine\.place, mine\.swing") as caught:
         ready.ready(made, strategy, settings.namespace)
     assert caught.value.why == WhyNot.FEATURE_CHANGED
