@@ -84,8 +84,8 @@ def register(
         or an array; missing as null or NaN). A value may use its own and earlier rows alone: it is what is known at the
         session's close.
     needs : columns it is given beside symbol and session: open, high, low, close (continuous through splits and
-        dividends: only ratios mean anything), volume (in shares of the first bar), turnover (as quoted), iv (null where none is
-        published), quoted (the close as quoted; null where the source does not know it).
+        dividends: only ratios mean anything), volume (in shares of the first bar), turnover (as quoted), iv (null where
+        none is published), quoted (the close as quoted; null where the source does not know it).
     across : a function is given the bars of all symbols at once, sorted by symbol and session; else those of one.
 
     Raises BadParameters for a name that exists or is none, and for needs that bars do not have.
