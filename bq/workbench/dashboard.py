@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from bq.core import files, paths
 from bq.core.errors import BadData
 from bq.runs import read
@@ -13,7 +15,7 @@ from bq.serving.model_records import Pointer
 from bq.strategies.events import NOTICES
 from bq.workbench.glossary import Linker
 from bq.workbench.phrases import figure_text, undone
-from bq.workbench.report import COLOURS, environment
+from bq.workbench.report import COLOURS, TEMPLATES, content_hash, environment
 
 
 def write_index(champions: list[tuple[str, Pointer]], rolled_back: Mapping[str, dt.datetime]) -> None:
@@ -26,7 +28,9 @@ def write_index(champions: list[tuple[str, Pointer]], rolled_back: Mapping[str, 
         if run["folder"] in rolled_back:
             run["shown"] = undone(run["status"], rolled_back[run["folder"]])
     page = environment().get_template("index.html.j2")
-    text = page.render(runs=runs, champions=champions, colours=COLOURS, notices=NOTICES, terms=Linker())
+    script = (TEMPLATES / "index.js").read_text("utf-8")
+    own = {"script": Markup(script), "allowed": Markup(content_hash(script))}
+    text = page.render(runs=runs, champions=champions, colours=COLOURS, notices=NOTICES, terms=Linker(), **own)
     files.write_text(paths.outputs() / "index.html", text)
 
 
@@ -43,15 +47,15 @@ def _line(folder: Path, run: Run | BadData) -> dict[str, Any]:
         | {
             "headline": headline,
             "report": run.report.is_file(),
-            "figure": _figure(run),
+            **_figure(run),
         }
     )
 
 
-def _figure(run: Run) -> str:
+def _figure(run: Run) -> dict[str, Any]:
     """What the candidate of a run earned, with its interval and its baseline; empty where no gate judged one."""
     try:
         figure = run.verdict.figure if run.verdict else None
     except BadData:
-        return "verdict.json cannot be read"
-    return figure_text(figure) if figure else ""
+        return {"figure": "verdict.json cannot be read"}
+    return {"figure": figure_text(figure), "net": figure.value} if figure else {}

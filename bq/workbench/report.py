@@ -168,12 +168,16 @@ def environment() -> Environment:
     return environment
 
 
+def content_hash(code: str) -> str:
+    """The hash of a script as a content security policy names it."""
+    return base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+
+
 @functools.cache
 def _scripts() -> dict[str, Any]:
     """plotly.js, the drawing script, and the policy that lets only these two run."""
     plotly, draw = get_plotlyjs(), (TEMPLATES / "draw.js").read_text("utf-8")
-    hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in (plotly, draw)]
-    allowed = " ".join(f"'sha256-{code}'" for code in hashes)
+    allowed = " ".join(f"'sha256-{content_hash(code)}'" for code in (plotly, draw))
     # 'unsafe-eval': plotly's WebGL traces need it, and nothing but plotly runs
     policy = (
         f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "

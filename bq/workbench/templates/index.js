@@ -1,0 +1,27 @@
+// The table of runs: shows the lines that hold every word of the filter, and sorts by the column whose head is pressed.
+// `index.html#forecast deployed` begins with that filter.
+const runs = document.querySelector("table.runs");
+if (runs) {
+  const body = runs.tBodies[0], box = document.querySelector("input[type=search]"), count = document.querySelector("#shown");
+  const key = (row, place) => row.cells[place].dataset.key ?? row.cells[place].textContent.trim();
+  const filter = () => {
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of body.rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    count.textContent = `${[...body.rows].filter((row) => !row.hidden).length} of ${body.rows.length} runs`;
+  };
+  const sort = (head) => {
+    const down = head.getAttribute("aria-sort") !== "descending", place = head.cellIndex;
+    for (const other of runs.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const order = (a, b) => key(a, place).localeCompare(key(b, place), "en");
+    const number = (text) => (text === "" ? -Infinity : Number(text));
+    const compare = "numeric" in head.dataset ? (a, b) => number(key(a, place)) - number(key(b, place)) : order;
+    const sorted = [...body.rows].sort(compare);
+    body.append(...(down ? sorted.reverse() : sorted));
+  };
+  for (const head of runs.tHead.rows[0].cells) head.querySelector("button").addEventListener("click", () => sort(head));
+  box.addEventListener("input", filter);
+  box.parentElement.hidden = false;
+  box.value = decodeURIComponent(location.hash.slice(1));
+  filter();
+}
