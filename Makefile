@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -65,7 +65,7 @@ train: $(READY) ## run notebook 02 (walk-forward training) and render it; never 
 	@$(BQ) train
 stack: $(READY) ## run notebook 03 (what each of the three layers is worth) and render it; never deploys
 	@$(BQ) stack
-report: $(READY) ## render the newest run again (RUN=<run id> for another) and rebuild outputs/index.html
+report: $(READY) ## render the newest run again (RUN=<run id> for another; FORMAT=pdf, FORMAT=mail) and outputs/index.html
 	@$(BQ) report
 scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
 	@$(BQ) scan

@@ -12,19 +12,20 @@ from bq.core.errors import BadData, BQError
 from bq.core.log import printable
 from bq.core.namespace import Namespace
 from bq.jobs import ledger, missing
-from bq.jobs.request import Request
+from bq.jobs.request import Format, Request
 from bq.jobs.run import protocol, publish
 from bq.market import MarketData
 from bq.market.chains import ChainData, coverage
 from bq.market.check import by_rule, gravest, summary
 from bq.market.rules import shown
+from bq.runs import folder as names
 from bq.runs.folder import finished, unrecorded
 from bq.runs.read import read
 from bq.serving import ready, registry
 from bq.strategies import event_set, store
 from bq.strategies.labelled import kept
+from bq.workbench import printed, screen
 from bq.workbench import report as html
-from bq.workbench import screen
 from bq.workbench.phrases import counted
 
 REASON_WIDTH = 160
@@ -153,11 +154,20 @@ def _now(namespace: Namespace) -> str:
 
 
 def report(request: Request) -> None:
-    """Render a run again (RUN=, default the newest) and rebuild the index."""
+    """Render a run again (RUN=, default the newest) and rebuild the index.
+
+    FORMAT=pdf prints it too; FORMAT=mail writes its first screen alone, which a mail can carry.
+    """
     run = runs.load(request.run_id) if request.run_id else runs.latest(str(request.settings.namespace))
     html.render(run.notebooks, run.report, run=run.record, verdict=run.verdict)
     publish.write_index()
     screen.show(f"report      {screen.shown(run.report)}")
+    if request.format == Format.PDF:
+        printed.pdf(run.report, run.folder / names.PDF)
+        screen.show(f"printed     {screen.shown(run.folder / names.PDF)}")
+    elif request.format == Format.MAIL:
+        html.render([], run.folder / names.SUMMARY, run=run.record, verdict=run.verdict)
+        screen.show(f"for mail    {screen.shown(run.folder / names.SUMMARY)}")
 
 
 def check_data(request: Request) -> None:

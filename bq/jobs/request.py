@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,13 @@ from bq.core.namespace import KEYWORDS
 from bq.core.settings import Settings
 from bq.strategies import turned
 from bq.strategies.contract import Strategy
+
+
+class Format(StrEnum):
+    """Of a report, beside the page."""
+
+    PDF = "pdf"
+    MAIL = "mail"  # the first screen alone
 
 
 class Request(NamedTuple):
@@ -30,6 +38,7 @@ class Request(NamedTuple):
     target: str | None  # of `tune`
     archive: str | None  # of `backup` and `restore`
     from_file: Path | None  # of `collect`: a labelled table
+    format: Format | None  # of `report`
     permute: int  # of `audit`: how many orders of the bars; 0: none
     parameters: Path  # the file that the settings were read from
     layers: Layers  # where each of them comes from
@@ -58,6 +67,7 @@ def read() -> Request:
         target=_value("TARGET"),
         archive=_value("ARCHIVE"),
         from_file=Path(name) if (name := _value("FROM_FILE")) else None,
+        format=_format(),
         permute=_count("PERMUTE"),
         parameters=path,
         layers=layers,
@@ -104,6 +114,13 @@ def _overrides(strategy: Strategy) -> dict[str, str]:
 
 def _on(name: str) -> bool:
     return (_value(name) or "0").lower() not in ("0", "no", "false")
+
+
+def _format() -> Format | None:
+    text = _value("FORMAT")
+    if text and text not in list(Format):
+        raise BadParameters(f"FORMAT must be one of {', '.join(Format)}, but got {text!r}.")
+    return Format(text) if text else None
 
 
 def _count(name: str) -> int:

@@ -9,6 +9,7 @@ from bq.core.namespace import Namespace
 RECORD, VERDICT, REPORT = "run.json", "verdict.json", "report.html"
 PARAMETERS, TRADES = "parameters.yaml", "trades.csv"
 TEARSHEET = "tearsheet.html"
+PDF, SUMMARY = "report.pdf", "summary.html"
 LATEST = "latest"  # link to the newest run that did not fail
 MARK = "BQ_RUN_FOLDER"  # in the environment of every process that a run starts
 

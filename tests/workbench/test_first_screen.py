@@ -3,13 +3,16 @@
 import datetime as dt
 import itertools
 import re
+import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
 
+from bq.core.errors import BQError
 from bq.runs.verdict import Decision, Part, Running, Verdict
 from bq.strategies.component import Component, Kind, Missing
-from bq.workbench import first, svg
+from bq.workbench import first, printed, report, svg
+from tests.stored import run_record
 
 NET = Component(kind=Kind.NET, holds=False, of="net ROI of the top 5", value=-0.02, low=-0.08, high=0.04, threshold=0.0)
 UPLIFT = Component(kind=Kind.UPLIFT, holds=True, value=0.05, low=0.01, high=0.09, threshold=0.0, baseline=-0.07)
@@ -98,3 +101,25 @@ def test_steps_enclose_the_values_evenly_and_are_few(values):
     finite = [value for value in values if value == value]
     assert found[0] <= min(finite) and found[-1] >= max(finite) and 2 <= len(found) <= 7
     assert len({round((b - a) / (found[1] - found[0]), 6) for a, b in itertools.pairwise(found)}) == 1
+
+
+def test_the_first_screen_alone_fits_a_mail_and_runs_nothing(tmp_path):
+    target = tmp_path / "summary.html"
+    report.render([], target, run=run_record(), verdict=verdict(NET, UPLIFT, running=running(300)))
+    page = target.read_text()
+    assert len(page) < 200_000 and "<script" not in page and page.count("<svg") == 3
+    assert "do not hold" in page or "does not hold" in page
+
+
+def test_without_a_browser_printing_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BQError, match=r"FORMAT=pdf: Chromium must be installed, but none of .* is on the path"):
+        printed.pdf(tmp_path / "report.html", tmp_path / "report.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not any(map(shutil.which, printed.BROWSERS)), reason="no Chromium on this machine to print with")
+def test_a_printed_page_is_a_pdf(tmp_path):
+    (tmp_path / "report.html").write_text("<h1>A report</h1>")
+    printed.pdf(tmp_path / "report.html", tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
