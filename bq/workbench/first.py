@@ -41,8 +41,13 @@ def sentence(verdict: Verdict) -> str:
 def _earned(net: Component) -> str:
     if net.value is None:
         return "there is no figure for what it would have earned"
-    lower = "" if net.low is None else f"; its lower bound, {net.low:+.3f}, must be above 0"
-    return f"on sessions it was not trained on, its {net.of} was {net.value:+.3f} on average{lower}"
+    lower = "" if net.low is None else f"; its lower bound, {_exact(net.low)}, must be above 0"
+    return f"on sessions it was not trained on, its {net.of} was {_exact(net.value)} on average{lower}"
+
+
+def _exact(value: float) -> str:
+    """Three decimals, and where they would all be 0 the first that is not."""
+    return f"{value:+.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:+.1g}"
 
 
 def _do(count: int) -> str:

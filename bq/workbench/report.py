@@ -1,11 +1,13 @@
 """Render executed notebooks and a verdict as one HTML file that needs nothing else.
 
-The verdict comes first, code is hidden, figures are drawn by plotly.js inlined once. The file loads nothing: should
-anything untrusted slip through, its content security policy runs two scripts (by hash) and forbids every request.
+The verdict comes first, code is hidden, figures are drawn by plotly.js, inlined once and compressed. The file loads
+nothing: should anything untrusted slip through, its content security policy runs one script (by hash) and forbids every
+request.
 """
 
 import base64
 import functools
+import gzip
 import hashlib
 import json
 import re
@@ -175,15 +177,16 @@ def content_hash(code: str) -> str:
 
 @functools.cache
 def _scripts() -> dict[str, Any]:
-    """plotly.js, the drawing script, and the policy that lets only these two run."""
-    plotly, draw = get_plotlyjs(), (TEMPLATES / "draw.js").read_text("utf-8")
-    allowed = " ".join(f"'sha256-{content_hash(code)}'" for code in (plotly, draw))
-    # 'unsafe-eval': plotly's WebGL traces need it, and nothing but plotly runs
+    """plotly.js compressed, the drawing script that unpacks it, and the policy that lets only this one run."""
+    packed = base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+    draw = (TEMPLATES / "draw.js").read_text("utf-8")
+    # 'unsafe-eval': the drawing script runs what it unpacks, and plotly's WebGL traces need it
     policy = (
-        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src 'sha256-{content_hash(draw)}' 'unsafe-eval'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return {"plotly": Markup(plotly), "draw": Markup(draw), "policy": policy}
+    return {"plotly": Markup(packed), "draw": Markup(draw), "policy": policy}
 
 
 class _Prepare(Preprocessor):

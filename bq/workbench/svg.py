@@ -52,7 +52,8 @@ def running(found: Running) -> Markup:
         + "; ".join(f"{title} ends at {_end(getattr(found, name))}" for name, title in LINES)
     )
     return Markup(
-        f'<figure class="running"><figcaption>{escape(found.of)}, running sum over the out-of-sample sessions'
+        f'<figure class="running"><figcaption>{escape(found.of)}, running sum over out-of-sample sessions '
+        "(holding times overlap)"
         f'<ul>{"".join(ends)}{fan}</ul></figcaption><div class="axes"><div class="up">{"".join(words)}</div>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{title}">'
         f'{"".join(shapes)}</svg><div class="across">{_dates(found)}</div></div></figure>'

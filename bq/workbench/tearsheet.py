@@ -107,7 +107,10 @@ def _months(found: Results) -> Part:
     }
     sessions = found.pairs.group_by(pl.col("session").dt.year()).len().sort("session")["len"]
     yearly = pl.DataFrame({"year": years, "sessions": sessions, **columns})
-    text = f"{found.name}, added up over the sessions of each month, not compounded; an empty month had no session."
+    text = (
+        f"{found.name}, added up over the sessions of each month, not compounded: holding times overlap. A month left "
+        "empty had no session."
+    )
     return "By month and year", [text, heat, table(yearly)]
 
 
@@ -125,7 +128,7 @@ def _falls(found: Results) -> Part:
         list(LINES.values()),
         title="Below the highest point so far",
         x_title="session",
-        y_title=found.name,
+        y_title="distance to the peak",
     )
     worst = performance.drawdowns(_of(found.pairs, "model"), compounded=False)
     text = (
