@@ -80,7 +80,7 @@ def _stratified(bars: pl.DataFrame, settings: ButterflySettings) -> list[dt.date
     return chosen
 
 
-def build(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> Built:
+def build_events(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> Built:
     """The events of the wanted sessions of each symbol."""
     from bq.market.calendars import periods_per_year, sessions
 
@@ -228,7 +228,7 @@ STRATEGY = Strategy(
     name=NAME,
     settings=ButterflySettings,
     table=Table(
-        build=build,
+        build=build_events,
         feature_sets=(BUTTERFLY_V2, BUTTERFLY_V3),
         schedule=schedule,
         cells=cells,

@@ -59,7 +59,7 @@ def exhibits(events: pl.DataFrame, market: "MarketData", settings: ButterflySett
 def fair_market() -> pl.DataFrame:
     """Mean ROI at each fill on a simulated market without a signal, and whether vol_mispricing ranks it (Spearman)."""
     from bq import market
-    from bq.strategies.butterfly import STRATEGY  # `butterfly.build` is a module too, once an event was built here
+    from bq.strategies.butterfly import STRATEGY  # the package imports this module
 
     path = paths.CHECKOUT / "parameters" / "simulated" / "butterfly.yaml"
     quiet = "market.simulation.pinned_share=0.0 market.simulation.symbols=8 events.every_weeks=4"
