@@ -59,7 +59,7 @@ class Verdict(NamedTuple):
         held = [component for component in components if component.holds]
         failed = [component for component in components if not component.holds]
         everything = [*failed, *self.components, *held]
-        return Verdict(all(component.holds for component in everything), self.tier, everything)
+        return self._replace(deploy=all(component.holds for component in everything), components=everything)
 
     def part(self, kind: Kind) -> Component | None:
         """The component of a kind, None where it was not required."""

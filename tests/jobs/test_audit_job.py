@@ -11,6 +11,7 @@ from bq.audit import sound_features
 from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.jobs import audit, permuted, request, retrain
+from bq.runs.verdict import Loosened
 from bq.serving import gates, verdict_text
 from bq.serving.gates import Verdict
 from bq.strategies import registered, store
@@ -108,6 +109,8 @@ def test_a_verdict_deploys_only_where_all_that_is_added_holds_too():
     sound = Component.asked(Kind.PARITY, True)
     deployed = Verdict(True, gates.Tier.CHAMPION, [sound])
     assert deployed.also([Component.asked(Kind.LEAKS, True)]).deploy
+    loose = deployed._replace(loosened=[Loosened(parameter="gate.alpha", value=0.49, floor=0.1)])
+    assert loose.also([Component.asked(Kind.LEAKS, False)]).loosened == loose.loosened, "still said in red"
     leaking = deployed.also([Component.asked(Kind.LEAKS, False)])
     assert not leaking.deploy and leaking.components[0].kind == Kind.LEAKS
     assert not Verdict(False, gates.Tier.CHAMPION, [Component.asked(Kind.NET, False)]).also([sound]).deploy
