@@ -85,15 +85,16 @@ def series(pairs: pl.DataFrame, model: str = "model") -> dict[Kind, Array]:
     Their means are the figures, see `bq.stats.intercept`. Nothing over all events where the alternative is cash.
     """
     own, rule, everything = (_column(pairs, name) for name in (model, "baseline", "everything"))
-    hedge = [_column(pairs, name) for name in pairs.columns if name == f"hedge_{model}"]
-    found = {Kind.ALPHA: intercept(own, np.column_stack([rule, *hedge, *_hedges(pairs, "baseline")]))}
+    found = {Kind.ALPHA: intercept(own, np.column_stack([rule, *_hedges(pairs, model, "baseline")]))}
     if np.nan_to_num(everything).any():
-        found[Kind.OVER_ALL] = intercept(own, np.column_stack([everything, *hedge, *_hedges(pairs, "everything")]))
+        beside = np.column_stack([everything, *_hedges(pairs, model, "everything")])
+        found[Kind.OVER_ALL] = intercept(own, beside)
     return found
 
 
-def _hedges(pairs: pl.DataFrame, name: str) -> list[Array]:
-    return [_column(pairs, column) for column in pairs.columns if column == f"hedge_{name}"]
+def _hedges(pairs: pl.DataFrame, *names: str) -> list[Array]:
+    """What being long would have earned beside each of these, as far as that is known."""
+    return [_column(pairs, column) for name in names if (column := f"hedge_{name}") in pairs.columns]
 
 
 def _column(pairs: pl.DataFrame, name: str) -> Array:
