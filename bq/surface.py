@@ -204,8 +204,7 @@ def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Tra
     events, strategy, settings = _of(events, settings)
     if strategy.success is None:
         return None
-    alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
-    return _trained(events, strategy, alone, task=strategy.success)
+    return _trained(events, strategy, settings.without_comparison(), task=strategy.success)
 
 
 def leaks(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:

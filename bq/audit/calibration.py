@@ -192,7 +192,7 @@ def collected(strategy: Strategy, settings: Settings, data: MarketData) -> pl.Da
 
 def train(place: Market, strategy: Strategy, settings: Settings) -> Trained:
     """Walk-forward training of both tiers, and the candidate. Models for comparison alone are left out."""
-    alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
+    alone = settings.without_comparison()
     layers.check(alone.learning, layers.kind_of(len(strategy.task(alone).classes)))
     training = walkforward.train(place.events, strategy, alone)
     success = None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bq.audit.calibration import Measured, Source, simulated
-from bq.audit.permutation import Permuted
+from bq.audit.permutation import BLOCK_SESSIONS, Permuted
 from bq.core import files, params, paths
 from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.records import Facts, Record
@@ -19,7 +19,6 @@ from bq.strategies.contract import Strategy
 
 PLANTED = "planted"  # the family of parameters/simulated/<strategy>.yaml
 PERMUTED = "permuted"  # not simulated: the bars of a parameter file with their days exchanged
-BLOCK_SESSIONS = 5  # of days that stay together: fewer than any holding time
 SHOWN = ("workbench", "jobs")  # folders of the package that change no result
 FIRST_SEED, ORACLE_SEED = 1_000, 1_000_000
 
@@ -98,7 +97,7 @@ def code_digest() -> str:
     """Digest of the code that computes results, as this process found it."""
     package = paths.CHECKOUT / "bq"
     sources = sorted(path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in SHOWN)
-    return files.digest([[str(path.relative_to(package)), files.sha256(path)] for path in sources])
+    return files.digest_of_files(sources, package)
 
 
 def file_of(strategy: Strategy, family: str) -> Path:

@@ -16,6 +16,7 @@ from bq.market.matrix import BarMatrix, Days, bar_matrix, days_between
 from bq.simulate.permuted import Bars, permuted
 
 LEAST_SHARE = 0.95  # of the sessions, that a name must have a bar in
+BLOCK_SESSIONS = 5  # a week: what lasts a few days lasts; a feature's window and a label rarely lie in one block
 IN_ORDER = 0  # the seed that leaves the days as they were
 
 

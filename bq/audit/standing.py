@@ -7,17 +7,15 @@ says of later ones is gone. Each order goes through the unmodified way from bars
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bq.audit.permutation import IN_ORDER, permuted_market
+from bq.audit.calibration import collected
+from bq.audit.permutation import BLOCK_SESSIONS, IN_ORDER, permuted_market
 from bq.core.errors import BadParameters
 from bq.core.log import progress
 from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.learning import metrics, walkforward
 from bq.market import MarketData
-from bq.strategies import store
 from bq.strategies.contract import Strategy
-
-BLOCK_SESSIONS = 5  # a week: what lasts a few days lasts; a feature's window and a label rarely lie in one block
 
 
 class Result(NamedTuple):
@@ -58,10 +56,8 @@ def result(order: int, market: MarketData, strategy: Strategy, settings: Setting
             'were. Add SET="market.chains=false".'
         )
     other = permuted_market(market, block_sessions=BLOCK_SESSIONS, seed=order)
-    built = strategy.table.build(other, settings, strategy.table.schedule(other, settings))
-    events = store.finished(strategy, settings, other, built, len(built.events)).events
-    alone = settings.model_copy(update={"learning": settings.learning.model_copy(update={"compare": []})})
-    training = walkforward.train(events, strategy, alone)
+    alone = settings.without_comparison()
+    training = walkforward.train(collected(strategy, alone, other), strategy, alone)
     pairs = metrics.versus(training.oos, strategy, alone).drop_nulls("uplift")
     uplift, net = (number(pairs[name].mean()) for name in ("uplift", "model"))
     return Result(order, uplift, net, sessions=len(pairs), symbols=other.bars["symbol"].n_unique())

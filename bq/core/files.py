@@ -7,7 +7,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -220,6 +220,11 @@ def sha256(content: bytes | Path) -> str:
         return hashlib.sha256(content).hexdigest()
     with regular(content) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_files(found: Iterable[Path], root: Path) -> str:
+    """Digest of files, by their contents and their names below a folder, in the order given."""
+    return digest([[str(path.relative_to(root)), sha256(path)] for path in found])
 
 
 def digest(value: Any, length: int = 16) -> str:

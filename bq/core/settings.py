@@ -384,6 +384,10 @@ class Settings(Section):
                 holder = section_of(cls, name) or cls
                 raise TypeError(f"{holder.__name__} must say what `{name}` affects (`affects`), but does not.")
 
+    def without_comparison(self) -> Self:
+        """The same without the models that are only shown beside the candidate."""
+        return self.model_copy(update={"learning": self.learning.model_copy(update={"compare": []})})
+
     @property
     def namespace(self) -> Namespace:
         """Where models, runs and lock are kept."""

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from bq.audit import standing
-from bq.audit.permutation import LEAST_SHARE
-from bq.audit.standing import BLOCK_SESSIONS, Result, Standing
+from bq.audit.permutation import BLOCK_SESSIONS, LEAST_SHARE
+from bq.audit.standing import Result, Standing
 from bq.core import files
 from bq.core.log import log
 from bq.jobs import retrain

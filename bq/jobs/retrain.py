@@ -69,7 +69,7 @@ def _attempt(run: Run, request: Request) -> None:
 def code_digest() -> str:
     """Digest of all code and notebooks: what a new attempt would run."""
     sources = [*sorted((paths.CHECKOUT / "bq").rglob("*.py")), *sorted(paths.notebooks().glob("*.ipynb"))]
-    return files.digest([[str(path.relative_to(paths.CHECKOUT)), files.sha256(path)] for path in sources])
+    return files.digest_of_files(sources, paths.CHECKOUT)
 
 
 def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> None:

@@ -31,7 +31,7 @@ def code_digest() -> str:
     """Digest of the source code that computes events, as this process found it: later changes are not what it runs."""
     package = paths.CHECKOUT / "bq"
     sources = sorted(path for folder in BUILDERS for path in (package / folder).rglob("*.py"))
-    return files.digest([[str(path.relative_to(package)), files.sha256(path)] for path in sources])
+    return files.digest_of_files(sources, package)
 
 
 def folder_of(strategy: Strategy, settings: Settings) -> Path:
