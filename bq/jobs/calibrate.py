@@ -18,7 +18,7 @@ from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.parallel import parallel_map
-from bq.jobs.request import Request
+from bq.jobs.request import Request, value
 from bq.strategies.contract import Strategy
 from bq.workbench import calibrated, report, screen
 
@@ -59,16 +59,16 @@ def main(request: Request) -> None:
 
 
 def _plan(request: Request) -> Plan:
-    asked = [request.strategy] if _value("STRATEGY") else [strategies.get(name) for name in strategies.MODULES]
+    asked = [request.strategy] if value("STRATEGY") else [strategies.get(name) for name in strategies.MODULES]
     points = [one for strategy in asked for one in _points(strategy, request)]
     return Plan(points, _whole("MARKETS"), request.quick)
 
 
 def _points(strategy: Strategy, request: Request) -> list[Point]:
-    own = Path(_value("PARAMS")) if _value("PARAMS") else None
+    own = Path(path) if (path := value("PARAMS")) else None
     families = _listed("FAMILY") or ([own.stem] if own else [*NULLS, PLANTED])
     strengths = [_number(text) for text in _listed("STRENGTH")]
-    overrides = f"{strategy.quick if request.quick else ''} {_value('SET')}".strip()
+    overrides = f"{strategy.quick if request.quick else ''} {value('SET') or ''}".strip()
     make = partial(point, strategy, path=own, overrides=overrides, quick=request.quick, attempts=_whole("TRIALS") or 1)
     found = []
     for family in families:
@@ -137,7 +137,7 @@ def _page(results: Results) -> Path:
 
 
 def _whole(name: str) -> int | None:
-    text = _value(name)
+    text = value(name)
     if text and not (text.isdecimal() and int(text)):
         raise BadParameters(f"{name} must be a whole number above 0, but got {text!r}.")
     return int(text) if text else None
@@ -151,8 +151,4 @@ def _number(text: str) -> float:
 
 
 def _listed(name: str) -> list[str]:
-    return [part.strip() for part in _value(name).split(",") if part.strip()]
-
-
-def _value(name: str) -> str:
-    return os.environ.get(name, "").strip()
+    return [part.strip() for part in (value(name) or "").split(",") if part.strip()]

@@ -1,6 +1,5 @@
 """`make ledger`: every look at out-of-sample results, newest first; STRATEGY= and RUN= choose, all of them as CSV."""
 
-import os
 from typing import Any
 
 import polars as pl
@@ -8,7 +7,7 @@ import polars as pl
 from bq.core import files, paths
 from bq.core.namespace import Namespace, Tier
 from bq.jobs import missing
-from bq.jobs.request import Request
+from bq.jobs.request import Request, value
 from bq.market.rules import shown
 from bq.runs import Run
 from bq.runs.record import Job
@@ -37,7 +36,7 @@ COLUMNS: dict[str, Any] = {
 
 def main(request: Request) -> None:
     """The looks of all strategies, or of STRATEGY, or of the runs whose ids begin with RUN."""
-    strategy = request.strategy.name if os.environ.get("STRATEGY", "").strip() else None
+    strategy = request.strategy.name if value("STRATEGY") else None
     found = table(strategy=strategy, run_id=request.run_id)
     target = paths.outputs() / "ledger.csv"
     files.write_text(target, found.with_columns(shown(pl.col(pl.String))).write_csv())

@@ -46,8 +46,8 @@ class Request(NamedTuple):
 
 def read() -> Request:
     """Read and check the variables that the Makefile exports; a fault changes nothing."""
-    strategy = strategies.get(_value("STRATEGY") or strategies.DEFAULT)
-    path = Path(_value("PARAMS") or paths.parameters(strategy.name))
+    strategy = strategies.get(value("STRATEGY") or strategies.DEFAULT)
+    path = Path(value("PARAMS") or paths.parameters(strategy.name))
     layers = params.read(path, strategy.settings, overrides=_overrides(strategy))
     settings = params.validated(layers, strategy.settings)
     strategy = strategies.of(settings)
@@ -59,14 +59,14 @@ def read() -> Request:
         settings,
         force=_on("FORCE"),
         quick=_on("QUICK"),
-        run_id=_value("RUN"),
+        run_id=value("RUN"),
         date=_date("DATE"),
-        event=_value("EVENT"),
-        a=_value("A"),
-        b=_value("B"),
-        target=_value("TARGET"),
-        archive=_value("ARCHIVE"),
-        from_file=Path(name) if (name := _value("FROM_FILE")) else None,
+        event=value("EVENT"),
+        a=value("A"),
+        b=value("B"),
+        target=value("TARGET"),
+        archive=value("ARCHIVE"),
+        from_file=Path(name) if (name := value("FROM_FILE")) else None,
         format=_format(),
         permute=_count("PERMUTE"),
         parameters=path,
@@ -98,44 +98,45 @@ def _overrides(strategy: Strategy) -> dict[str, str]:
     found = {}
     if _on("QUICK"):
         found["QUICK"] = f"{strategy.quick} tuning.trials=8"
-    if _value("FROM_FILE"):
+    if value("FROM_FILE"):
         found["FROM_FILE"] = "market.source=labelled"
-    if symbols := _value("SYMBOLS"):
+    if symbols := value("SYMBOLS"):
         found["SYMBOLS"] = f"market.symbols={turned.names('SYMBOLS', symbols)}"
     for name, target in (("FROM", turned.begins(strategy.settings)), ("TO", "market.end")):
         if _date(name):
             found[name] = f"{target}={_date(name)}"
-    if trials := _value("TRIALS"):
+    if trials := value("TRIALS"):
         found["TRIALS"] = f"tuning.trials={trials}"
-    if objective := _value("OBJECTIVE"):
+    if objective := value("OBJECTIVE"):
         found["OBJECTIVE"] = f"tuning.objective={turned.quoted(objective)}"
-    return {**found, "SET": _value("SET") or ""}  # SET last: the most particular wins
+    return {**found, "SET": value("SET") or ""}  # SET last: the most particular wins
 
 
 def _on(name: str) -> bool:
-    return (_value(name) or "0").lower() not in ("0", "no", "false")
+    return (value(name) or "0").lower() not in ("0", "no", "false")
 
 
 def _format() -> Format | None:
-    text = _value("FORMAT")
+    text = value("FORMAT")
     if text and text not in list(Format):
         raise BadParameters(f"FORMAT must be one of {', '.join(Format)}, but got {text!r}.")
     return Format(text) if text else None
 
 
 def _count(name: str) -> int:
-    text = _value(name) or "0"
+    text = value(name) or "0"
     if not text.isdecimal():
         raise BadParameters(f"{name} must be a whole number such as 100, but got {text!r}.")
     return int(text)
 
 
-def _value(name: str) -> str | None:
+def value(name: str) -> str | None:
+    """A variable as it was given, without blanks around it; None where it is empty or not given."""
     return os.environ.get(name, "").strip() or None
 
 
 def _date(name: str) -> dt.date | None:
-    text = _value(name)
+    text = value(name)
     try:
         return dt.date.fromisoformat(text) if text else None
     except ValueError:

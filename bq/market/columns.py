@@ -60,13 +60,14 @@ def missing(absent: Sequence[str], names: list[str], aliases: Aliases) -> Reject
             "missing_column",
             f"the first line must name the columns, among them {must}, but reads {', '.join(names[:5])}. Add one.",
         )
+    return Rejected("missing_column", f"{columns} {must} must be there, but the {remedy(absent, names)}")
+
+
+def remedy(absent: Sequence[str], names: Sequence[str]) -> str:
+    """The columns that a file has, and how to say which of them is one that was not found."""
     shown = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     stated = ", ".join(f"{name}: <its name>" for name in absent)
-    return Rejected(
-        "missing_column",
-        f"{columns} {must} must be there, but the columns are: {shown}. If one of them is it, say so by "
-        f"`market.columns: {{{stated}}}`.",
-    )
+    return f"columns are: {shown}. If one of them is it, say so by `market.columns: {{{stated}}}`."
 
 
 def match(names: list[str], columns: Columns | None = None) -> dict[str, str]:

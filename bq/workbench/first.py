@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bq.runs.verdict import Decision, Part, Verdict
+from bq.runs.verdict import Decision, Verdict
 from bq.strategies.component import Component, Kind
 
 DONE = {
@@ -23,6 +23,9 @@ class Cell(NamedTuple):
     name: str
     value: str
     beside: str  # interval, baseline or threshold
+
+
+Make = Callable[[str, Component], Cell]  # of the name of a condition and its facts
 
 
 def sentence(verdict: Verdict) -> str:
@@ -56,32 +59,25 @@ def _do(count: int) -> str:
 
 def strip(verdict: Verdict) -> list[Cell]:
     """At most six figures: what is earned first, then how sure that is, then what it rests on."""
-    known = {part.facts.kind: part for part in verdict.components if part.facts is not None}
-    cells = [make(known[kind]) for kind, make in CELLS.items() if kind in known]
+    known = {part.facts.kind: (part.name, part.facts) for part in verdict.components if part.facts is not None}
+    cells = [make(*known[kind]) for kind, make in CELLS.items() if kind in known]
     return cells[:SHOWN]
 
 
-def _bound(part: Part) -> Cell:
-    c = part.facts
-    assert c is not None
+def _bound(name: str, c: Component) -> Cell:
     interval = "no interval" if c.low is None or c.high is None else f"[{c.low:+.3f}, {c.high:+.3f}]"
     whose = "all events" if c.kind == Kind.OVER_ALL else "rule score"
     beside = "" if c.baseline is None else f", {whose} {c.baseline:+.3f}"
-    return Cell(NAMES[c.kind].format(of=c.of), _signed(c.value), interval + beside)
+    value = "no figure" if c.value is None else f"{c.value:+.3f}"
+    return Cell(NAMES[c.kind].format(of=c.of), value, interval + beside)
 
 
-def _of_threshold(form: str, words: str) -> Callable[[Part], Cell]:
-    def cell(part: Part) -> Cell:
-        c = part.facts
-        assert c is not None
+def _of_threshold(form: str, words: str) -> Make:
+    def cell(name: str, c: Component) -> Cell:
         shown, asked = ("no figure" if value is None else format(value, form) for value in (c.value, c.threshold))
-        return Cell(part.name, shown, f"{words} {asked}")
+        return Cell(name, shown, f"{words} {asked}")
 
     return cell
-
-
-def _signed(value: float | None) -> str:
-    return "no figure" if value is None else f"{value:+.3f}"
 
 
 NAMES = {
@@ -91,7 +87,7 @@ NAMES = {
     Kind.OVER_ALL: "alpha over all events",
     Kind.CHANGED_RECIPE: "uplift over the recipe of what is deployed",
 }
-CELLS: dict[Kind, Callable[[Part], Cell]] = {
+CELLS: dict[Kind, Make] = {
     Kind.NET: _bound,
     Kind.UPLIFT: _bound,
     Kind.ALPHA: _bound,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bq.market.bars import Rejected
+from bq.market.columns import remedy
 from bq.market.tables import bare
 from bq.strategies.layout import Layout
 
@@ -92,10 +93,4 @@ def _lacking(places: Sequence[str], names: Sequence[str], layout: Layout) -> Rej
         "t0": "`t0` (the session at whose close is decided)",
     }
     must = " and ".join(why.get(place, f"`{place}`") for place in places)
-    shown = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    stated = ", ".join(f"{place}: <its name>" for place in places)
-    return Rejected(
-        "missing_column",
-        f"a labelled table must have {must}, but its columns are: {shown}. If one of them is it, say so by "
-        f"`market.columns: {{{stated}}}`.",
-    )
+    return Rejected("missing_column", f"a labelled table must have {must}, but its {remedy(places, names)}")
