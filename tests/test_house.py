@@ -227,3 +227,17 @@ HEAVY = {"arch", "lightgbm", "numba", "onnxruntime", "optuna", "pandas", "plotly
 def test_what_answers_at_once_loads_no_heavy_library(code):
     told = f"{code}; import sys; print(*sorted({HEAVY!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_stored_events_know_the_code_of_every_folder_that_computes_them():
+    """But for core, which computes nothing, and simulate: the hash of bars knows what it made."""
+    from bq.strategies.event_set import BUILDERS
+
+    found = {
+        name.split(".")[1]
+        for folder in BUILDERS
+        for path in (PACKAGE / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith("bq.")
+    }
+    assert found - {"core", "simulate"} == set(BUILDERS)

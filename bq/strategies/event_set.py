@@ -23,7 +23,7 @@ STATE, LOCK = "state.json", ".lock"
 LOCK_SECONDS = 60.0  # another's reading or writing of the tables is waited for
 LABELLED = "labelled."  # before the namespace: the folder of events that no code computed; see `labelled.kept`
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
-BUILDERS = ("kernels", "analysis", "strategies")  # code whose change makes stored events stale
+BUILDERS = ("kernels", "stats", "market", "analysis", "strategies")  # code whose change makes stored events stale
 
 
 @cache
