@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 
 from bq.audit.calibration import Judged, Measured
 from bq.serving.refusals import refusals
+from bq.stats import permutation
 from bq.strategies.component import Kind
 
 CONFIDENCE = 0.95
@@ -91,15 +92,14 @@ def coverage(verdicts: Sequence[Judged], kind: Kind, *, truth: float = 0.0) -> d
 
 
 def p_value(real: Judged, others: Sequence[Judged], kind: Kind) -> float:
-    """How likely a figure of at least the real one is where it is found by chance; never below 1 / (n + 1).
+    """How likely a figure of at least the real one is where it is found by chance, see `bq.stats.permutation`.
 
-    Phipson & Smyth 2010, doi:10.2202/1544-6115.1585. NaN where the real market has no such figure.
+    NaN where the real market has no such figure.
     """
     (found,), chance = ([_figure(one, kind) for one in who] for who in ([real], others))
     if found is None:
         return np.nan
-    known = [value for value in chance if value is not None]
-    return (1 + sum(value >= found for value in known)) / (len(known) + 1)
+    return permutation.p_value(found, [value for value in chance if value is not None])
 
 
 def _figure(judged: Judged, kind: Kind) -> float | None:

@@ -15,6 +15,7 @@ from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.learning import metrics, walkforward
 from bq.market import MarketData
+from bq.stats.permutation import p_value
 from bq.strategies.contract import Strategy
 
 
@@ -36,11 +37,8 @@ class Standing(NamedTuple):
 
     @property
     def probability(self) -> float:
-        """Share of all, the real one included, that are at least as large: with n permuted never below 1 / (n + 1).
-
-        Phipson and Smyth 2010, doi:10.2202/1544-6115.1585.
-        """
-        return (1 + sum(value >= self.real for value in self.permuted)) / (1 + len(self.permuted))
+        """How likely a figure of at least the real one is, see `bq.stats.permutation`."""
+        return p_value(self.real, self.permuted)
 
 
 def result(order: int, market: MarketData, strategy: Strategy, settings: Settings) -> Result:

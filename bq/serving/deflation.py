@@ -34,7 +34,7 @@ def components(
     least = settings.min_deflated_probability
     if least is None:
         return []
-    own = {Kind.NET: _values(pairs["model"])} | (earned.series(pairs) if beyond else {})
+    own = {Kind.NET: earned.column(pairs, "model")} | (earned.series(pairs) if beyond else {})
     looks = _looks(pairs, trials, of=[Kind.NET, *beyond])
     found: dict[Kind, Deflated] = {}
     try:
@@ -73,15 +73,11 @@ def _looks(pairs: pl.DataFrame, trials: pl.DataFrame, *, of: Collection[Kind]) -
     found: dict[Kind, dict[str, Array]] = {kind: {} for kind in of}
     for name in trials.columns:
         if name != "session":
-            series = {Kind.NET: _values(beside[name])} | (earned.series(beside, name) if len(of) > 1 else {})
+            series = {Kind.NET: earned.column(beside, name)} | (earned.series(beside, name) if len(of) > 1 else {})
             for kind in of:
                 if kind in series:
                     found[kind][name] = series[kind]
     return found
-
-
-def _values(column: pl.Series) -> Array:
-    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _deflate(pairs: pl.DataFrame, own: Array, looks: dict[str, Array], *, least: float, span: int) -> Deflated:

@@ -60,7 +60,7 @@ def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings
     pairs : of `results`. name : of what they are.
     """
     beyond, gate = series(pairs), settings.gate
-    columns = np.column_stack([_column(pairs, "uplift"), _column(pairs, "model"), *beyond.values()])
+    columns = np.column_stack([column(pairs, "uplift"), column(pairs, "model"), *beyond.values()])
     uplift, net, *others = bounds.blocks(oos, settings, pairs["session"]).means(columns)
     over = dict(zip(beyond, others, strict=True))
     rule: dict[str, Any] = {"of": name, "baseline": pairs["baseline"].mean(), "against": Tier.RULE}
@@ -84,7 +84,7 @@ def series(pairs: pl.DataFrame, model: str = "model") -> dict[Kind, Array]:
 
     Their means are the figures, see `bq.stats.intercept`. Nothing over all events where the alternative is cash.
     """
-    own, rule, everything = (_column(pairs, name) for name in (model, "baseline", "everything"))
+    own, rule, everything = (column(pairs, name) for name in (model, "baseline", "everything"))
     found = {Kind.ALPHA: intercept(own, np.column_stack([rule, *_hedges(pairs, model, "baseline")]))}
     if np.nan_to_num(everything).any():
         beside = np.column_stack([everything, *_hedges(pairs, model, "everything")])
@@ -94,8 +94,9 @@ def series(pairs: pl.DataFrame, model: str = "model") -> dict[Kind, Array]:
 
 def _hedges(pairs: pl.DataFrame, *names: str) -> list[Array]:
     """What being long would have earned beside each of these, as far as that is known."""
-    return [_column(pairs, column) for name in names if (column := f"hedge_{name}") in pairs.columns]
+    return [column(pairs, hedge) for name in names if (hedge := f"hedge_{name}") in pairs.columns]
 
 
-def _column(pairs: pl.DataFrame, name: str) -> Array:
+def column(pairs: pl.DataFrame, name: str) -> Array:
+    """Results of a column, one a session, NaN where unknown."""
     return pairs[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
