@@ -88,7 +88,7 @@ def _running(ours: gates.Verdict, made: Candidate, request: Request) -> Running 
     net = ours.part(Kind.NET)
     if net is None:
         return None
-    pairs = metrics.versus(made.own_oos, request.strategy, request.settings).sort("session")
+    pairs = metrics.versus(made.own_oos, request.strategy, request.settings)
     names = ("model", "baseline", "everything")
     sums = pairs.select("session", pl.int_range(1, pl.len() + 1).alias("n"), pl.col(names).fill_null(0.0).cum_sum())
     shown = sums.gather_every(-(-len(sums) // DRAWN))
