@@ -99,7 +99,8 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         run.record.health = health.counters(made, collection, data, strategy, settings)
         _enter(run, made, request)
         ours, second = _judge(run, made, collection.events, data, request)
-        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, settings, data)
+        asked = gates.at_level(settings, ours.level)
+        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, asked, data)
         shown = run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"

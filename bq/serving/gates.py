@@ -61,6 +61,11 @@ class Verdict(NamedTuple):
         everything = [*failed, *self.components, *held]
         return self._replace(deploy=all(component.holds for component in everything), components=everything)
 
+    @property
+    def level(self) -> float | None:
+        """The one-sided level of the bounds that decide; None where there are none."""
+        return next((component.alpha for component in self.components if component.alpha is not None), None)
+
     def part(self, kind: Kind) -> Component | None:
         """The component of a kind, None where it was not required."""
         return next((component for component in self.components if component.kind == kind), None)
@@ -104,22 +109,38 @@ def judge(
     """Judge the models of one attempt, the champion's tier and the second, which share `gate.alpha` by Holm's rule.
 
     Each is asked at half the level. Where one holds, the other is asked at the whole of it (Holm 1979: the probability
-    that either is deployed without skill stays within alpha).
+    that either is deployed without skill stays within alpha). Intervals are of the whole level all the same, as those of
+    these figures are elsewhere; the bound that decides stands beside them.
     """
     of: dict[str, Any] = {"strategy": strategy, "settings": settings}
     if second is None:
         return decide(ours, standing, market=market, **of), None
-    half = _at(settings, settings.gate.alpha / 2.0)
+    half = at_level(settings, settings.gate.alpha / 2.0)
     first = decide(ours, standing, strategy=strategy, settings=half, market=market)
     other = decide_success(second, second_standing, strategy=strategy, settings=half)
+    whole, beside = decide(ours, standing, market=market, **of), decide_success(second, second_standing, **of)
     return (
-        decide(ours, standing, market=market, **of) if other.deploy else first,
-        decide_success(second, second_standing, **of) if first.deploy else other,
+        whole if other.deploy else _with_intervals(first, whole),
+        beside if first.deploy else _with_intervals(other, beside),
     )
 
 
-def _at(settings: Settings, alpha: float) -> Settings:
+def at_level(settings: Settings, alpha: float | None) -> Settings:
+    """The settings with another level of the gate's bounds; the same ones for None."""
+    if alpha is None:
+        return settings
     return settings.model_copy(update={"gate": settings.gate.model_copy(update={"alpha": alpha})})
+
+
+def _with_intervals(found: Verdict, of: Verdict) -> Verdict:
+    """A verdict with the intervals of the same one at another level."""
+    parts = []
+    for mine, theirs in zip(found.components, of.components, strict=True):
+        changes: dict[str, Any] = {"low": theirs.low, "high": theirs.high}
+        if mine.alpha is not None:
+            changes["bound"] = mine.low
+        parts.append(mine if mine.low is None else mine.model_copy(update=changes))
+    return found._replace(components=parts)
 
 
 def decide(

@@ -91,7 +91,8 @@ def _bound(c: Component, beside: str = "") -> str:
     """A lower bound that must exceed a threshold."""
     blocks = f"{c.blocks or 0:.0f} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
     level = "" if c.alpha is None else f" of {1.0 - c.alpha:.4g} confidence"
-    must = f"lower bound{level} must exceed {_number(c.threshold)}"
+    stated = "" if c.bound is None else f", {_number(c.bound)},"
+    must = f"lower bound{level}{stated} must exceed {_number(c.threshold)}"
     return f"{_interval(c)}{beside}; {must}; {c.sessions} sessions, {blocks}"
 
 

@@ -92,7 +92,8 @@ class Component(Facts):
     events: int | None = None
     blocks: Number = None
     least_blocks: int | None = None
-    alpha: Number = None  # one-sided significance level of `low`
+    alpha: Number = None  # one-sided significance level of the bound that decides
+    bound: Number = None  # that bound, where the level of `low` is another
     first: dt.date | None = None  # of the window that it was seen on
     last: dt.date | None = None
     more: Numbers = {}  # figures of its kind alone

@@ -44,7 +44,8 @@ def sentence(verdict: Verdict) -> str:
 def _earned(net: Component) -> str:
     if net.value is None:
         return "there is no figure for what it would have earned"
-    lower = "" if net.low is None else f"; its lower bound, {_exact(net.low)}, must be above 0"
+    bound = net.low if net.bound is None else net.bound
+    lower = "" if bound is None else f"; its lower bound, {_exact(bound)}, must be above 0"
     return f"on sessions it was not trained on, its {net.of} was {_exact(net.value)} on average{lower}"
 
 

@@ -11,7 +11,8 @@ TURNED = NAMES | {Kind.ALPHA: "alpha over the rule score", Kind.OVER_ALL: "alpha
 HOW = (
     "Each row is the verdict's figures without that group. Without a symbol or a kind, the choice is made again among "
     "the others; a portfolio holds cash in its place. Without a year, its sessions are left out. What a group "
-    "contributes is the figure with it less the figure without it. This informs: the decision is on all of them."
+    "contributes is the figure with it less the figure without it. Intervals here are of the level that decides. "
+    "This informs: the decision is on all of them."
 )
 
 

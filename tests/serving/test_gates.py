@@ -477,6 +477,22 @@ def test_two_tiers_of_an_attempt_share_the_level_by_holms_rule(monkeypatch, hold
     assert tuple(verdict.components[0].alpha for verdict in found) == levels
 
 
+def test_at_half_the_level_a_figure_has_the_interval_that_it_has_everywhere_and_the_bound_that_decides_beside():
+    """A second tier that loses, so that the first is asked at half the level: NET lies between the two bounds."""
+    oos, newest = better(model_skill=0.0, rule_skill=0.0, mean=0.1), better(sessions=26, seed=1)
+    lost, sessions = success_stream(net=-0.1), oos.select("session").unique().sort("session")
+    ours = gates.Evidence(oos, newest, WHOLE, "ours", sessions)
+    theirs = gates.Evidence(lost, success_stream(net=-0.1, sessions=26), WHOLE, "ours", sessions)
+    whole = component(decide(oos, newest), NET)
+    between = decide(oos, newest, settings=GATE.model_copy(update={"alpha": GATE.alpha / 2}))
+    found, _ = gates.judge(ours, None, theirs, None, strategy=TOY, settings=toy(GATE))
+    net, half = component(found, NET), component(between, NET)
+    assert (net.value, net.low, net.high) == (whole.value, whole.low, whole.high) and half.low < whole.low
+    assert (net.bound, net.alpha, net.holds) == (half.low, GATE.alpha / 2, half.holds)
+    assert component(found, Kind.UPLIFT).low == component(decide(oos, newest), Kind.UPLIFT).low
+    assert f"confidence, {half.low:+.3f}, must exceed" in verdict_text.part(net).statement
+
+
 def test_a_strategy_of_one_tier_has_the_whole_level():
     oos, newest = better(), better(sessions=26, seed=1)
     found = gates.Evidence(oos, newest, WHOLE, "ours", oos.select("session").unique().sort("session"))
