@@ -4,6 +4,7 @@ import datetime as dt
 
 import numpy as np
 import polars as pl
+from scipy.special import ndtr
 
 from bq.market import calendars
 from bq.monitoring.predictions import Promise, Subject
@@ -35,13 +36,16 @@ def season(
     shift: float = 0.0,
     flipped: float = 0.0,
     persistence: float = 0.0,
+    together: float = 0.0,
     seed: int = 1,
 ) -> pl.DataFrame:
     """Decisions that count, as `outcomes.counted` gives them, with the features `x` and `y` beside.
 
     The model knows the law: P(class) is softmax of PRIOR tilted by x, and outcomes follow it. From session number
     `changes` on, `x` is shifted by `shift` (the model still knows the law: a covariate shift), and a share `flipped` of
-    the events gets the class of the mirrored law (the law itself changes: a concept drift).
+    the events gets the class of the mirrored law (the law itself changes: a concept drift). persistence : lag-1
+    autocorrelation of what the x of a session share. together : share of the luck of an outcome that all events have in
+    common whose holding times overlap.
     """
     rng = np.random.default_rng(seed)
     calendar = days(sessions + HELD + 1)
@@ -54,7 +58,9 @@ def season(
     probabilities = law(x.ravel())
     turn = np.repeat(late, symbols) & (rng.random(sessions * symbols) < flipped)
     truth = np.where(turn[:, None], probabilities[:, ::-1], probabilities)
-    label = (rng.random(len(truth))[:, None] > truth.cumsum(axis=1)).sum(axis=1)
+    luck = np.sqrt(together) * np.repeat(_overlapping(rng, sessions), symbols)
+    luck += np.sqrt(1 - together) * rng.standard_normal(len(truth))
+    label = (ndtr(luck)[:, None] > truth.cumsum(axis=1)).sum(axis=1).clip(max=len(CLASSES) - 1)
     outcome = MEANS[label] + np.clip(rng.normal(0, SPREAD, len(label)), -0.09, 0.09)
     session = np.repeat(np.arange(sessions), symbols)
     close = [dt.datetime.combine(day, dt.time(21), dt.UTC) for day in calendar]
@@ -90,6 +96,12 @@ def season(
     )
     rank = pl.col("expected").rank("ordinal", descending=True).over("session").cast(pl.Int64)
     return frame.with_columns(rank=rank, should_trade=(rank <= 3) & (pl.col("expected") > 0)).sort("session", "rank")
+
+
+def _overlapping(rng: np.random.Generator, sessions: int) -> np.ndarray:
+    """Luck that each HELD sessions in a row share, of variance 1."""
+    daily = rng.standard_normal(sessions + HELD - 1)
+    return np.convolve(daily, np.full(HELD, HELD**-0.5), mode="valid")
 
 
 def law(x: np.ndarray) -> np.ndarray:
