@@ -1,19 +1,16 @@
 """The main job: events → walk-forward training → gate → deploy or keep → report."""
 
 import datetime as dt
-from dataclasses import replace
-from typing import Any
 
 import polars as pl
 
 from bq import runs
-from bq.audit import sound_features
 from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
-from bq.core.namespace import Namespace
 from bq.core.scalars import count
-from bq.jobs import health, presentation, trades, trigger
+from bq.jobs import attempt, health, presentation, trades, trigger
+from bq.jobs.attempt import Answer, Attempt
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
@@ -22,12 +19,8 @@ from bq.market import MarketData, check
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
-from bq.serving import candidate, comparable, contributors, decide, gates, ledger, looks, ready, registry, verdict_text
-from bq.serving.candidate import Candidate
-from bq.serving.gates import Evidence, Incumbent, Verdict
-from bq.serving.registry import Artefact
+from bq.serving import candidate, contributors, gates, ledger, registry, verdict_text
 from bq.strategies import registered, store
-from bq.strategies.component import Component, Kind
 from bq.strategies.events import weakest_source
 from bq.workbench import screen, tearsheet
 from bq.workbench.phrases import counted
@@ -97,10 +90,13 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
             ic = layer_diagnostics.layer_ic(made.layers, made.own_oos, blocks=gates.blocks(made.own_oos, settings))
             run.record.warnings.extend(layer_diagnostics.notices(ic, made.weights))
         run.record.health = health.counters(made, collection, data, strategy, settings)
-        _enter(run, made, request)
-        ours, second = _judge(run, made, collection.events, data, request)
-        asked = gates.at_level(settings, ours.level)
-        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, asked, data)
+        asked = Attempt(made, collection.events, data, strategy, settings, run.run_id, force=request.force)
+        attempt.enter(asked, quick=request.quick)
+        answer = attempt.judge(asked)
+        ours, second = answer.ours, answer.second
+        run.record.warnings += answer.warnings
+        deciding = gates.at_level(settings, ours.level)
+        without = contributors.of(_with_kind(made.own_oos, collection.events, request), strategy, deciding, data)
         shown = run.verdict = presentation.present(ours, second, made, request, without=without)
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
@@ -113,9 +109,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         run.record.headline = shown.headline
         return
     with run.phase("deployment", stoppable=False):
-        if made.success and second and second.deploy:
-            _deploy(run, made.success, settings.namespace.second, second)
-        _execute(run, ours, shown, made, fingerprint, len(collection.events))
+        _execute(run, asked, answer, shown, fingerprint)
 
 
 def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
@@ -123,120 +117,11 @@ def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.
     return oos.drop("kind", strict=False).join(kinds, on="event_id", how="left", maintain_order="left")
 
 
-def _judge(
-    run: Run, made: Candidate, events: pl.DataFrame, data: MarketData, request: Request
-) -> tuple[Verdict, Verdict | None]:
-    """What the gate says of the candidate, and of the success-probability model beside it, where there is one."""
-    strategy, settings = request.strategy, request.settings
-    standing, earlier = (
-        _standing(made.own_oos, made.newest, events, request, run),
-        _earlier(settings.namespace, made.own_oos, run),
-    )
-    recipe = comparable.way(settings, made.artefact.bundle.registered)
-    found = Evidence(made.own_oos, made.newest, made.parity, recipe, earlier)
-    of: dict[str, Any] = {"strategy": strategy, "settings": settings, "market": data}
-    sound = sound_features.components(made.artefact.bundle, events, data, strategy, settings)
-    oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
-    if made.success is None or oos is None or newest is None or parity is None:
-        ours, _ = gates.judge(found, standing, **of)
-        return _again(ours, recipe, standing, force=request.force).also(sound), None
-    second = _standing(oos, newest, events, request, run, second=True)
-    beside = Evidence(oos, newest, parity, recipe, _earlier(settings.namespace.second, oos, run))
-    ours, theirs = gates.judge(found, standing, beside, second, **of)
-    ours = _again(ours, recipe, standing, force=request.force).also(sound)
-    return ours, theirs and _again(theirs, recipe, second, force=request.force).also(sound)
-
-
-def _standing(
-    oos: pl.DataFrame, newest: pl.DataFrame, events: pl.DataFrame, request: Request, run: Run, *, second: bool = False
-) -> Incumbent | None:
-    """The champion, or the second tier's, as the gate asks it; None where there is none, or it is damaged.
-
-    A disk that fails to read it is no statement about it: that OSError ends the run, and the champion stays.
-    """
-    namespace, strategy = request.settings.namespace, request.strategy
-    namespace = namespace.second if second else namespace
-    tier, name = namespace.tier, verdict_text.AGAINST[namespace.tier]
-    try:
-        artefact, undone = _to_beat(namespace, run)
-        if artefact is None:
-            return None
-        ready.belongs(artefact, strategy, namespace)
-    except BadData as error:
-        run.record.warnings.append(f"the {name} cannot be read and is judged as absent: {error}")
-        return None
-    own = registered.digests(strategy.features(request.settings).columns)
-    recipe, values = comparable.incumbent_way(artefact, strategy, request.settings, own), None
-    if recipe != comparable.way(request.settings, own):
-        asked: dict[str, Any] = {"strategy": strategy, "settings": request.settings}
-        values, told = comparable.incumbent_values(
-            artefact, oos, events, task=strategy.success if second else None, **asked
-        )
-        run.record.warnings += [f"the {name}'s recipe: {told}"] if told else []
-    known = Incumbent(recipe, None, values, tier, undone)
-    try:
-        window = events.join(newest.select("event_id"), on="event_id", how="semi")
-        model = ready.ready(artefact, strategy, namespace)
-        return known._replace(newest=decide.predict(model, window, strategy))
-    except BadData as error:  # of another schema, say: its recipe can still be compared
-        run.record.warnings.append(f"the {name} cannot answer on the newest window: {error}")
-        return known
-
-
-def _to_beat(namespace: Namespace, run: Run) -> tuple[Artefact | None, dt.datetime | None]:
-    """The model that a candidate must beat, and when it was rolled back: the newest deployment, else what decides."""
-    undone = registry.rolled_back(namespace)
-    if undone is None:
-        return registry.champion(namespace), None
-    told = f"{undone.model_id}, deployed then rolled back {undone.at_utc:%Y-%m-%d %H:%M} UTC"
-    try:
-        artefact = registry.load(registry.folder(namespace, undone.model_id))
-    except BadData as error:
-        run.record.warnings.append(f"{told}, would have to be beaten, but cannot be read: {error}")
-        return registry.champion(namespace), None
-    run.record.warnings.append(f"{told}, must still be beaten")
-    return artefact, undone.at_utc
-
-
-def _again(found: Verdict, recipe: str, standing: Incumbent | None, *, force: bool) -> Verdict:
-    """The verdict with what is asked of the way of training that was rolled back: to be wanted again, by FORCE=1."""
-    if standing is None or standing.rolled_back is None or standing.recipe != recipe:
-        return found
-    more = {"rolled_back": standing.rolled_back.isoformat()}
-    asked = Component.asked(Kind.ROLLED_BACK, force, against=standing.tier, more=more)
-    return found._replace(deploy=found.deploy and force, components=[*found.components, asked])
-
-
-def _enter(run: Run, made: Candidate, request: Request) -> None:
-    """Enter this attempt and the models beside it into the ledger before it is judged, whatever becomes of the run."""
-    strategy, settings = request.strategy, request.settings
-    asked: dict[str, Any] = {"run_id": run.run_id, "quick": request.quick}
-    looks.enter_attempt(made.oos, strategy, settings, **asked)
-    if made.success_oos is not None:
-        looks.enter_attempt(made.success_oos, strategy, settings, task=strategy.success, **asked)
-
-
-def _earlier(namespace: Namespace, oos: pl.DataFrame, run: Run) -> pl.DataFrame:
-    """What earlier looks at the time and symbols of predictions earned."""
-    return ledger.on(namespace, oos["session"], oos["symbol"].unique(), without=run.run_id)
-
-
-def _deploy(run: Run, artefact: Artefact, namespace: Namespace, why: Verdict) -> None:
-    """Deploy an artefact with the card of this run."""
-    made_by = {name: getattr(run.record, name) for name in ("run_id", "packages", "git", "data_hash")}
-    said = {
-        "verdict": verdict_text.headline(why),
-        "components": [verdict_text.part(component) for component in why.components],
-    }
-    whole = replace(artefact, card=artefact.card.model_copy(update={**made_by, **said}))
-    run.record.deployed.append(registry.deploy(namespace, whole, reason=verdict_text.headline(why), run_id=run.run_id))
-
-
-def _execute(run: Run, ours: Verdict, shown: Presented, made: Candidate, fingerprint: str, events: int) -> None:
+def _execute(run: Run, asked: Attempt, answer: Answer, shown: Presented, fingerprint: str) -> None:
     """Deploy if the gate says so, then record the attempt."""
-    model_id = made.artefact.model_id
-    if ours.deploy:
-        _deploy(run, made.artefact, run.settings.namespace, ours)
+    ours = answer.ours
+    made_by = {name: getattr(run.record, name) for name in ("run_id", "packages", "git", "data_hash")}
+    run.record.deployed += attempt.deploy(asked, answer, made_by)
     run.record.status = Status.DEPLOYED if ours.deploy else Status.KEPT
     also = f"; {shown.second_tier[0]}" if len(run.record.deployed) > ours.deploy else ""
     run.record.headline = verdict_text.headline(ours) + also
@@ -246,8 +131,8 @@ def _execute(run: Run, ours: Verdict, shown: Presented, made: Candidate, fingerp
         finished_utc=dt.datetime.now(dt.UTC),
         fingerprint=fingerprint,
         decision=run.record.status.value,
-        model_id=model_id if ours.deploy else None,
-        events=events,
+        model_id=asked.made.artefact.model_id if ours.deploy else None,
+        events=len(asked.events),
         verdict=shown.plain(),
     )
     log.info("%s: %s", run.record.status, verdict_text.headline(ours))

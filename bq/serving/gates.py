@@ -109,8 +109,8 @@ def judge(
     """Judge the models of one attempt, the champion's tier and the second, which share `gate.alpha` by Holm's rule.
 
     Each is asked at half the level. Where one holds, the other is asked at the whole of it (Holm 1979: the probability
-    that either is deployed without skill stays within alpha). Intervals are of the whole level all the same, as those of
-    these figures are elsewhere; the bound that decides stands beside them.
+    that either is deployed without skill stays within alpha). Intervals are of the whole level all the same; the bound
+    that decides stands beside them.
     """
     of: dict[str, Any] = {"strategy": strategy, "settings": settings}
     if second is None:

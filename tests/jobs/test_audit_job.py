@@ -1,7 +1,6 @@
 """`make audit`, and what it means for a champion."""
 
 import re
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -10,7 +9,8 @@ from bq import market, surface
 from bq.audit import sound_features
 from bq.core import files, paths
 from bq.core.errors import BadParameters
-from bq.jobs import audit, permuted, request, retrain
+from bq.jobs import attempt, audit, permuted, request
+from bq.jobs.attempt import Attempt
 from bq.runs.verdict import Loosened
 from bq.serving import gates, verdict_text
 from bq.serving.gates import Verdict
@@ -97,8 +97,7 @@ def test_a_feature_that_is_accused_keeps_the_champion(ask, features, accused):
     data = market.load(asked.settings.market)
     events = store.collect(asked.strategy, asked.settings, data).events
     made = surface.candidate(events, asked.settings)
-    run = SimpleNamespace(run_id="asked", record=SimpleNamespace(warnings=[]))
-    verdict, _ = retrain._judge(run, made, events, data, asked)
+    verdict = attempt.judge(Attempt(made, events, data, asked.strategy, asked.settings, "asked")).ours
     component = verdict.part(Kind.LEAKS)
     assert component.holds is (not accused) and component.more["accused"] == accused
     assert verdict.part(Kind.OWN_FILES).holds and (component in verdict.failed) is bool(accused)

@@ -11,7 +11,7 @@ import pytest
 from bq import runs, strategies
 from bq.core import files, params, paths
 from bq.core.namespace import Namespace
-from bq.jobs import retrain
+from bq.jobs import attempt
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
 from bq.serving import registry
@@ -36,10 +36,13 @@ def ask() -> tuple[object, Run]:
     """The standing champion as a run hears of it."""
     strategy = strategies.get(NAMESPACE.strategy)
     settings = params.load(paths.parameters(NAMESPACE.strategy), strategy.settings)
-    request = SimpleNamespace(settings=settings, strategy=strategy)
+    asked = SimpleNamespace(settings=settings, strategy=strategy, events=NO_EVENTS)
     run, found = Run(settings, job="retrain"), []
     protocol.perform(
-        run, lambda under_way: found.append(retrain._standing(NO_EVENTS, NO_EVENTS, NO_EVENTS, request, under_way))
+        run,
+        lambda under_way: found.append(
+            attempt._standing(asked, NAMESPACE, NO_EVENTS, NO_EVENTS, under_way.record.warnings)
+        ),
     )
     return found[0], run
 
