@@ -11,7 +11,7 @@ changed while events look the same. That only outcomes show.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,10 @@ from bq.stats.delay import block_means
 Array = NDArray[np.float64]
 LEAST_REFERENCE = 200  # events of the reference below which probabilities are taken as they are
 FOLDS = 5  # of the classifier that tells reference and present apart: an event is weighed by a fit without it
+TREES: dict[str, Any] = {  # small ones: the density ratio is smooth, and a wrong weight costs more than a missing one
+    **{"n_estimators": 60, "num_leaves": 8, "min_child_samples": 40, "reg_lambda": 5.0},
+    **{"n_jobs": 1, "deterministic": True, "force_col_wise": True, "verbose": -1},
+}
 DRAWS = 50  # resamples of the reference: of a variance that is one of two
 LARGEST_WEIGHT = 20.0  # of an event of the reference: a few must not stand for all
 
@@ -95,9 +99,10 @@ def calibrated(
 ) -> Array:
     """Probabilities as often right as the reference says, shape (n_events, n_classes).
 
-    reference, labels : probabilities of shape (n_reference, n_classes) and the class that came, out of sample. weights :
-    of the reference's events. Each class by isotonic regression (Zadrozny & Elkan 2002, doi:10.1145/775047.775151), then
-    rows sum to 1 again. Of fewer than 200 events of the reference the probabilities are returned as they are.
+    reference, labels : probabilities of shape (n_reference, n_classes) and the class that came, out of sample.
+    weights : of the reference's events. Each class by isotonic regression (Zadrozny & Elkan 2002,
+    doi:10.1145/775047.775151), then rows sum to 1 again. With fewer than 200 events in the reference the probabilities
+    are returned as they are.
     """
     from sklearn.isotonic import IsotonicRegression
 
@@ -128,11 +133,8 @@ def density_ratio(reference: ArrayLike, present: ArrayLike, *, seed: int) -> Arr
     x, later = np.concatenate([before, now]), np.repeat([0, 1], [len(before), len(now)])
     chance = np.empty(len(x))
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, later):
-        trees = LGBMClassifier(
-            n_estimators=60, learning_rate=0.1, num_leaves=8, min_child_samples=40, reg_lambda=5.0,
-            n_jobs=1, random_state=seed, deterministic=True, force_col_wise=True, verbose=-1,
-        )  # fmt: skip
-        chance[test] = trees.fit(x[train], later[train]).predict_proba(x[test])[:, 1]
+        trees = LGBMClassifier(**TREES, random_state=seed).fit(x[train], later[train])
+        chance[test] = np.asarray(trees.predict_proba(x[test]))[:, 1]
     odds = chance[: len(before)] / np.maximum(1.0 - chance[: len(before)], 1e-6)
     weight = np.minimum(odds * len(before) / len(now), LARGEST_WEIGHT)
     return weight / weight.mean()
@@ -180,7 +182,8 @@ def _resampled(sessions: pl.Series, blocks: Blocks) -> Iterator[NDArray[np.int64
 
     groups = sessions.to_frame("session").with_row_index().group_by("session").agg("index").sort("session")["index"]
     rows = [group.to_numpy().astype(np.int64) for group in groups]
-    order = StationaryBootstrap(blocks.block, np.arange(len(rows)), seed=np.random.default_rng(blocks.seed))
+    generator = np.random.default_rng(blocks.seed)
+    order = StationaryBootstrap(max(round(blocks.block), 1), np.arange(len(rows)), seed=generator)
     for (drawn,), _ in order.bootstrap(DRAWS):
         yield np.concatenate([rows[place] for place in drawn])
 
