@@ -79,6 +79,8 @@ ledger: $(READY) ## every look at out-of-sample results, which later ones are ju
 	@$(BQ) ledger
 diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
 	@$(BQ) diff
+reproduce: $(READY) ## a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
+	@$(BQ) reproduce
 verify: $(READY) ## check every model, event table and run folder against its hashes
 	@$(BQ) verify
 backup: $(READY) ## models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz

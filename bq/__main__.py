@@ -30,6 +30,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "ledger": ("ledger", "main"),
     "params": ("params", "main"),
     "report": ("housekeeping", "report"),
+    "reproduce": ("reproduce", "main"),
     "restore": ("backup", "restore"),
     "retrain": ("retrain", "main"),
     "rollback": ("housekeeping", "rollback"),

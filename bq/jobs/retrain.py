@@ -15,7 +15,7 @@ from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
 from bq.learning import layer_diagnostics, layers, walkforward
-from bq.market import MarketData, check
+from bq.market import MarketData, check, prints
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Status
 from bq.runs.verdict import Verdict as Presented
@@ -27,6 +27,7 @@ from bq.workbench.phrases import counted
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
 STACKING = "03_stacking"  # of a stack alone
+BARS = "bars"  # table of a run: see `bq.market.prints`
 
 
 def main(request: Request) -> None:
@@ -68,6 +69,7 @@ def code_digest() -> str:
 def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> None:
     strategy, settings = request.strategy, request.settings
     describe_market(run, data)
+    files.write_parquet(names.table(run.folder, BARS), prints.of_bars(data.bars))
     with run.phase("events"):
         collection = store.collect(strategy, settings, data)
     describe_events(run, collection)

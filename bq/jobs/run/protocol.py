@@ -111,7 +111,7 @@ class Run:
             title=str(settings.namespace),
             parameters=settings.model_dump(mode="json"),
             git=git_state(),
-            packages={name: importlib.metadata.version(name) for name in PACKAGES},
+            packages=packages(),
             seed=settings.learning.seed,
             resources={
                 "workers": workers(),
@@ -272,6 +272,11 @@ def _marked(run: Run) -> Iterator[None]:
     finally:
         for name in marks:
             del os.environ[name]
+
+
+def packages() -> dict[str, str]:
+    """The versions of the libraries that results depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def git_state() -> Git:
