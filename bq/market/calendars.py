@@ -1,7 +1,9 @@
 """Trading sessions of an exchange: which days count, and when each of them closes."""
 
 import datetime as dt
+from collections import Counter
 from functools import lru_cache
+from typing import NamedTuple
 
 import polars as pl
 
@@ -76,6 +78,48 @@ def sessions(calendar: str) -> pl.DataFrame:
     close = pl.col("session").dt.combine(pl.lit(clock)).dt.replace_time_zone(zone).dt.convert_time_zone("UTC")
     later = days.to_frame().filter(pl.col("session").dt.weekday().is_in(weekdays)).with_columns(close_utc=close)
     return pl.concat([known, later])
+
+
+class Window(NamedTuple):
+    """When a decision on a session can be made in time: from its close to before `until`."""
+
+    close_utc: dt.datetime
+    until_utc: dt.datetime
+
+
+def window(calendar: str, session: dt.date) -> Window | None:
+    """From the close of a session to the open of the next one; None for a day that is no session.
+
+    Where the market never closes between the two, to the close of the next one: else there would be no time to decide.
+
+    >>> import datetime as dt
+    >>> friday = window("XNYS", dt.date(2019, 11, 29))  # a half-day; the window lasts over the weekend
+    >>> friday.close_utc.isoformat(), friday.until_utc.isoformat()
+    ('2019-11-29T18:00:00+00:00', '2019-12-02T14:30:00+00:00')
+    """
+    known = sessions(calendar)
+    place = known["session"].search_sorted(session)
+    if place + 1 >= len(known) or known["session"][place] != session:
+        return None
+    close, following = known["close_utc"][place], known.row(place + 1, named=True)
+    opens = _opens(calendar).get(following["session"]) or following["close_utc"] - _usual_hours(calendar)
+    return Window(close, opens if opens > close else following["close_utc"])
+
+
+@lru_cache(maxsize=8)
+def _opens(calendar: str) -> dict[dt.date, dt.datetime]:
+    """When each session opens that the calendar itself knows."""
+    opens = _calendar(calendar).opens
+    days = pl.Series(opens.index.to_numpy()).cast(pl.Date)
+    times = pl.Series(opens.dt.tz_convert(None).to_numpy()).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return dict(zip(days, times, strict=True))
+
+
+def _usual_hours(calendar: str) -> dt.timedelta:
+    """For how long a session is open, of the newest that are known mostly."""
+    opens = _opens(calendar)
+    hours = Counter(close - opens[day] for day, close in _known(calendar).tail(RECENT).rows())
+    return hours.most_common(1)[0][0]
 
 
 def longest_span(calendar: str, count: int) -> int:

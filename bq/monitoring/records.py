@@ -21,7 +21,7 @@ scans = sa.Table(  # one run of the scan, at which decisions were made
     sa.Column("namespace", sa.String, nullable=False, index=True),
     sa.Column("session", sa.Date, nullable=False),
     sa.Column("decided_utc", db.UTC, nullable=False),
-    sa.Column("late", sa.Boolean),  # whether it was too late to be traded: counted in no statistic
+    sa.Column("late", sa.Boolean),  # not the first between close and next open: counts nowhere; null: not yet judged
     sa.Column("parameters", sa.JSON(none_as_null=True)),
     sa.Column("data_hash", sa.String),
     sa.Column("code_digest", sa.String),
@@ -121,10 +121,18 @@ class Scan(NamedTuple):
     code_digest: str
     champion_id: str | None
     second_id: str | None
+    late: bool | None = None  # whether it was made outside the time in which it could be traded
 
 
-def enter(scan: Scan, made: pl.DataFrame) -> int:
-    """Record a scan and its decisions; return its id.
+class Entered(NamedTuple):
+    """A scan as it was recorded."""
+
+    scan_id: int
+    late: bool | None
+
+
+def enter(scan: Scan, made: pl.DataFrame) -> Entered:
+    """Record a scan and its decisions. It is late also where another one of its session counts already.
 
     made : DataFrame with one row per decision: event_id, symbol, session, tier, model, score, should_trade, and further
     columns of `scans` and `decisions` where known.
@@ -137,9 +145,17 @@ def enter(scan: Scan, made: pl.DataFrame) -> int:
     faults = {name: made[name].drop_nulls().first() for name in FAULTS if name in made.columns}
     whole = {**scan._asdict(), "namespace": str(scan.namespace), **faults}
     with db.engine().begin() as connection:
+        if scan.late is False and counts_already(connection, str(scan.namespace), scan.session):
+            whole["late"] = True
         scan_id = connection.execute(scans.insert().values(whole).returning(scans.c.scan_id)).scalar_one()
         connection.execute(decisions.insert(), [{"scan_id": scan_id, **row} for row in rows])
-    return scan_id
+    return Entered(scan_id, whole["late"])
+
+
+def counts_already(connection: sa.Connection, namespace: str, session: dt.date) -> bool:
+    """Whether a scan of that session counts."""
+    same = (scans.c.namespace == namespace, scans.c.session == session, scans.c.late.is_(sa.false()))
+    return connection.execute(sa.select(scans.c.scan_id).where(*same).limit(1)).scalar() is not None
 
 
 def last_decided() -> dt.datetime | None:

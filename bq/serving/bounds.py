@@ -8,9 +8,9 @@ from bq.core.scalars import day
 from bq.core.settings import Gate, Settings
 from bq.stats.blocks import Blocks, block_length
 from bq.stats.bootstrap import Interval
+from bq.stats.year import DAYS_A_MONTH
 from bq.strategies.component import Component, Kind, Missing, of_interval
 
-DAYS_A_MONTH = 30.44
 NOISE = 1e-9  # rounding error of the same sum in another order
 
 

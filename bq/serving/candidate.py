@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from bq.learning.model import FittedModel
 from bq.learning.sample import Float32
 from bq.learning.walkforward import NOTES, Training
 from bq.runs.folder import table as table_file
-from bq.serving import gates, onnx, registry, support
+from bq.serving import frozen, gates, onnx, registry, support
 from bq.serving.basis import basis_of
 from bq.serving.model_records import Bundle, Card, Chosen, ParityRecord, Probe, Saved
 from bq.serving.onnx import Parity
@@ -98,7 +99,9 @@ def make(
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
     card = _card(table, oos, strategy.value.earned(oos, "expected", settings), settings)
     features, regimes = strategy.features(settings), settings.learning.regimes
+    known = matured(events)
     artefact, parity = _export(training, Tier.CHAMPION, events, strategy, settings, card)
+    artefact = replace(artefact, reference=frozen.freeze(known, oos, features, strategy.task(settings)))
     made = Candidate(
         artefact=artefact,
         oos=training.oos,
@@ -118,6 +121,8 @@ def make(
     figures = tables(alone, strategy, settings, task=task)
     card = _card(figures, alone, gates.success_values(alone, task, settings), settings)
     second, second_parity = _export(success, Tier.SECOND, events, strategy, settings, card)
+    labelled = known.with_columns(label=task.label(pl.col("outcome")))
+    second = replace(second, reference=frozen.freeze(labelled, alone, features, task))
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 

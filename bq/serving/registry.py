@@ -1,6 +1,6 @@
 """The models of a namespace (a strategy, its simulated twin apart): content-addressed folders and one champion pointer.
 
-    models/<namespace>/<model id>/  model.onnx  bundle.json  card.json  manifest.json
+    models/<namespace>/<model id>/  model.onnx  bundle.json  card.json  reference.parquet  manifest.json
     models/<namespace>/champion.json
 
 The id is a digest of model.onnx and of bundle.json as stored: the same training gives the same id, and a later schema
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NONE = "none"  # in place of a model id: no model, the rule score decides
 CONTENT = ("model.onnx", "bundle.json")  # what the id is made of; card.json holds times and evidence
+REFERENCE = "reference.parquet"  # see `frozen`; models of before have none
 POINTER = "champion.json"
 REMEDY = "`make rollback` or retrain."
 
@@ -48,6 +49,7 @@ class Artefact:
     graph: bytes
     stored: str  # text of bundle.json, which the id is made of
     card: Card
+    reference: bytes | None = None  # see `frozen`; no part of the id. None: stored without
 
     @staticmethod
     def of(graph: bytes, bundle: Bundle, card: Card) -> "Artefact":
@@ -79,13 +81,14 @@ def store(artefact: Artefact, folder: Path) -> Path:
     """Write an artefact below `folder` under its id and return its path.
 
     Written into a hidden folder, synced, then renamed: a kill in between leaves no half-written model. A whole model
-    of the same id stays as it is; a damaged one is replaced.
+    of the same id stays as it is, and gets the reference that it was stored without; a damaged one is replaced.
     """
     final = folder / artefact.model_id
     folder.mkdir(parents=True, exist_ok=True)
     if final.is_dir():
         try:
-            load(final)
+            if load(final).reference is None and artefact.reference is not None:
+                _add_reference(final, artefact.reference)
             return final
         except BadData as error:
             log.warning("%s It is written again.", error)
@@ -97,6 +100,7 @@ def store(artefact: Artefact, folder: Path) -> Path:
             "model.onnx": artefact.graph,
             "bundle.json": artefact.stored.encode(),
             "card.json": files.canonical_json(secrets.redacted(artefact.card.plain())[0]).encode(),
+            **({} if artefact.reference is None else {REFERENCE: artefact.reference}),
         }
         manifest = {name: files.sha256(content) for name, content in contents.items()}
         for name, content in {**contents, "manifest.json": files.canonical_json(manifest).encode()}.items():
@@ -108,6 +112,13 @@ def store(artefact: Artefact, folder: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return final
+
+
+def _add_reference(path: Path, reference: bytes) -> None:
+    """The file first, then the manifest that names it: the model is whole at any time."""
+    files.write_bytes(path / REFERENCE, reference)
+    hashes = {**_read(path / "manifest.json"), REFERENCE: files.sha256(reference)}
+    files.write_json(path / "manifest.json", hashes)
 
 
 def _checked(path: Path) -> dict[str, bytes]:
@@ -138,7 +149,7 @@ def load(path: Path) -> Artefact:
     contents = _checked(path)
     card = Card.parse(contents["card.json"], what=f"model {path.name}: card.json", remedy=REMEDY)
     try:
-        artefact = Artefact(contents["model.onnx"], contents["bundle.json"].decode(), card)
+        artefact = Artefact(contents["model.onnx"], contents["bundle.json"].decode(), card, contents.get(REFERENCE))
     except UnicodeDecodeError:
         raise BadData(f"model {path.name}: bundle.json must be UTF-8 text, but is none. {REMEDY}") from None
     if artefact.model_id != path.name:

@@ -1,14 +1,15 @@
 """What a reader of a scan sees: shared reasons once, sides from weights, nothing that says nothing."""
 
 import datetime as dt
-from types import SimpleNamespace
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from bq import strategies
 from bq.core import params, paths
-from bq.jobs import scan, view
+from bq.jobs import view
+from bq.monitoring import deciding
 from bq.workbench import decisions
 
 NO_MODEL = "no champion is deployed; no success-probability model is deployed"
@@ -143,13 +144,14 @@ def test_what_is_good_enough_and_not_among_the_best_says_so(row, said):
 def test_a_portfolio_trades_what_has_a_weight_whatever_is_expected():
     rows = [{"score": 1.0, "expected": value, "should_trade": value > 0.0} for value in (0.2, 0.1, -0.1)]
     events = pl.DataFrame({"event_id": [f"{i:032d}" for i in range(3)], "volatility_60": 0.2, "sector": None})
-    request = SimpleNamespace(strategy=strategies.get("forecast"), settings=settings_of("forecast"))
     weights = {0.2: 0.5, 0.1: 0.0, -0.1: -0.5}
 
     def sizes(known: pl.DataFrame, by: str, settings) -> pl.Series:
         return pl.Series("weight", [weights[value] for value in known[by]])
 
-    book = scan._sized(answer(rows, **CHAMPION), events, request, sizes)
+    forecast = strategies.get("forecast")
+    strategy = replace(forecast, value=replace(forecast.value, sizes=sizes))
+    book = deciding.sized(answer(rows, **CHAMPION), events, strategy, settings_of("forecast"))
     assert book["should_trade"].to_list() == [True, False, True]
     assert book["rank"].to_list() == [1, 2, 3] and book["threshold"].is_null().all()
 

@@ -61,7 +61,7 @@ def read(table: sa.Table) -> list[dict]:
 
 
 def test_what_is_known_of_a_scan_and_its_decisions_is_kept(home):
-    scan_id = records.enter(SCAN, pl.DataFrame({**LEAST, **KNOWN}))
+    scan_id = records.enter(SCAN, pl.DataFrame({**LEAST, **KNOWN})).scan_id
     (scan,), (first, second) = read(records.scans), read(records.decisions)
     assert scan == {
         **SCAN._asdict(),
@@ -93,7 +93,7 @@ def test_what_is_not_known_is_null(home):
 
 
 def test_two_scans_at_one_moment_are_both_kept(home):
-    ids = [records.enter(SCAN, pl.DataFrame(LEAST)) for _ in range(2)]
+    ids = [records.enter(SCAN, pl.DataFrame(LEAST)).scan_id for _ in range(2)]
     assert ids[0] < ids[1]
     assert [scan["decided_utc"] for scan in read(records.scans)] == [SCAN.decided_utc] * 2
     assert [row["scan_id"] for row in read(records.decisions)] == [ids[0]] * 2 + [ids[1]] * 2
