@@ -36,6 +36,7 @@ attempts = sa.Table(  # every retrain, whatever came of it
     sa.Column("model_id", sa.String),
     sa.Column("events", sa.Integer, nullable=False),
     sa.Column("verdict", sa.JSON, nullable=False),
+    sa.Column("state", sa.JSON(none_as_null=True)),  # monitoring.triggers.State; null: recorded without
     sa.UniqueConstraint("run_id"),
 )
 
