@@ -79,7 +79,9 @@ def parted(**changes) -> tuple[pl.DataFrame, pl.DataFrame, float]:
 
 def estimates(before: pl.DataFrame, after: pl.DataFrame) -> tuple[estimated.Estimate, estimated.Estimate]:
     weights = estimated.density_ratio(before.select("x", "y"), after.select("x", "y"), seed=7)
-    found = (estimated.accuracy(after.drop("outcome", "label"), before, blocks=BLOCKS, weights=w) for w in (None, weights))
+    found = (
+        estimated.accuracy(after.drop("outcome", "label"), before, blocks=BLOCKS, weights=w) for w in (None, weights)
+    )
     return tuple(found)
 
 
