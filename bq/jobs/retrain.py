@@ -13,7 +13,7 @@ from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.scalars import count
-from bq.jobs import health, presentation, trades, trigger
+from bq.jobs import health, mature, presentation, trades, trigger
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
@@ -56,6 +56,8 @@ def _attempt(run: Run, request: Request) -> None:
     settings = request.settings
     with run.phase("market data"):
         data = store.market_data(settings)
+    with run.phase("outcomes"):
+        run.record.warnings.extend(mature.kept_up(settings, data))
     own = registered.digests(request.strategy.features(settings).columns)
     fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest(), own])
     last = ledger.last_attempt(settings.namespace)
