@@ -130,8 +130,9 @@ def enter(namespace: Namespace, found: pl.DataFrame, *, data_hash: str, now: dt.
     common = {"namespace": str(namespace), "data_hash": data_hash, "recorded_utc": at}
     rows = [{name.removesuffix("_now"): value for name, value in row.items()} | common for row in following.to_dicts()]
     dialect = sqlite if db.engine().dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(outcomes).on_conflict_do_nothing().returning(outcomes.c.event_id)
     with db.engine().begin() as connection:
-        done = connection.execute(dialect.insert(outcomes).on_conflict_do_nothing(), rows).rowcount if rows else 0
+        done = len(connection.execute(insert, rows).all()) if rows else 0
     new = found["revision"].null_count()
     return Entered(new, len(found) - new, whole=done == len(rows))
 
