@@ -69,6 +69,8 @@ report: $(READY) ## render the newest run again (RUN=<run id> for another; FORMA
 	@$(BQ) report
 scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
 	@$(BQ) scan
+mature: $(READY) ## what came of the decisions that are due: their outcomes, recorded
+	@$(BQ) mature
 explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
 status: $(READY) ## champions, last runs, events: where things stand
@@ -115,4 +117,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan explain status history ledger diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean

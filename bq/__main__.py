@@ -28,6 +28,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "explore": ("notebook", "explore"),
     "history": ("history", "main"),
     "ledger": ("ledger", "main"),
+    "mature": ("mature", "main"),
     "params": ("params", "main"),
     "report": ("housekeeping", "report"),
     "reproduce": ("reproduce", "main"),

@@ -10,7 +10,7 @@ from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.scalars import count
-from bq.jobs import attempt, health, presentation, trades, trigger
+from bq.jobs import attempt, health, mature, presentation, trades, trigger
 from bq.jobs.attempt import Answer, Attempt
 from bq.jobs.request import Request
 from bq.jobs.run import protocol
@@ -59,6 +59,8 @@ def _attempt(run: Run, request: Request) -> None:
     settings = request.settings
     with run.phase("market data"):
         data = store.market_data(settings)
+    with run.phase("outcomes"):
+        run.record.warnings.extend(mature.kept_up(settings, data))
     describe_market(run, data)
     with run.phase("events"):
         collection = store.collect(request.strategy, settings, data)

@@ -26,7 +26,6 @@ from bq.strategies.policy import EXPECTED, SCORE
 from bq.strategies.task import Task
 
 
-
 class Measure(StrEnum):
     """What is measured."""
 
