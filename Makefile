@@ -69,6 +69,8 @@ report: $(READY) ## render the newest run again (RUN=<run id> for another; FORMA
 	@$(BQ) report
 scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
 	@$(BQ) scan
+mature: $(READY) ## what came of the decisions that are due: their outcomes, recorded
+	@$(BQ) mature
 explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
 status: $(READY) ## champions, last runs, events: where things stand
@@ -79,6 +81,8 @@ ledger: $(READY) ## every look at out-of-sample results, which later ones are ju
 	@$(BQ) ledger
 diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
 	@$(BQ) diff
+reproduce: $(READY) ## a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
+	@$(BQ) reproduce
 verify: $(READY) ## check every model, event table and run folder against its hashes
 	@$(BQ) verify
 backup: $(READY) ## models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
@@ -113,4 +117,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan explain status history ledger diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore rollback params check-data tune lab bench test calibrate claims crash lint lock clean

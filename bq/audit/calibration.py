@@ -4,21 +4,16 @@ What is measured is the product's own functions, with nothing put in their place
 that its ledger is that of a first attempt, and nothing of it reaches the user's.
 """
 
-import os
 import resource
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 from pydantic import ConfigDict
 
 from bq import market
-from bq.core import db
+from bq.core import world
 from bq.core.errors import BQError
 from bq.core.namespace import Tier
 from bq.core.records import Facts, Record
@@ -31,8 +26,6 @@ from bq.serving.gates import Evidence, Verdict
 from bq.strategies import store
 from bq.strategies.component import Component, Kind
 from bq.strategies.contract import Strategy
-
-HOME, DATABASE = "BQ_HOME", "BQ_DATABASE_URL"
 
 
 class Judged(Facts):
@@ -133,7 +126,7 @@ def measure(
     start = time.perf_counter()
     try:
         data = source(settings, seed)  # whose files lie in the user's own home
-        with home_of_its_own():
+        with world.own():
             events = collected(strategy, settings, data)
             tries = [
                 attempt(Market(seed, data, events), strategy, one, number)
@@ -221,18 +214,3 @@ def judge(
     trials = ledger.on(settings.namespace.second, beside["session"], beside["symbol"].unique())
     second = Evidence(beside, window, parity, made.success.bundle.recipe, trials)
     return gates.judge(found, None, second, None, **of)
-
-
-@contextmanager
-def home_of_its_own() -> Iterator[Path]:
-    """A home with an empty database, for as long as a market is worked on."""
-    before: dict[str, Any] = {name: os.environ.pop(name, None) for name in (HOME, DATABASE)}
-    folder = Path(tempfile.mkdtemp(prefix="bq-calibrate-"))
-    os.environ[HOME] = str(folder)
-    try:
-        yield folder
-    finally:
-        db.close()
-        os.environ.pop(HOME)
-        os.environ.update({name: value for name, value in before.items() if value is not None})
-        shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -46,13 +47,18 @@ class Answer(NamedTuple):
     warnings: list[str]
 
 
-def train(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> Candidate:
-    """Walk-forward training of both tiers as the notebook does it, and the candidate; nothing is written."""
+def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, folder: Path | None = None) -> Candidate:
+    """Walk-forward training of both tiers as the notebook does it, and the candidate.
+
+    folder : of a run, to which everything is written; None writes nothing.
+    """
     training = walkforward.train(events, strategy, settings)
     success = None
     if strategy.success is not None:
         success = walkforward.train(events, strategy, settings, task=strategy.success)
-    return candidate.make(training, success, events, strategy=strategy, settings=settings)
+    if folder is None:
+        return candidate.make(training, success, events, strategy=strategy, settings=settings)
+    return candidate.save(training, success, events, folder, strategy=strategy, settings=settings)
 
 
 def enter(asked: Attempt, *, quick: bool = False) -> None:

@@ -8,55 +8,68 @@ from bq import runs
 from bq.core import files, params, paths
 from bq.core.errors import BadData
 from bq.core.log import log
+from bq.core.namespace import Namespace
 from bq.core.scalars import count
-from bq.jobs import attempt, health, presentation, trades, trigger
+from bq.jobs import attempt, health, mature, presentation, trades, trigger
 from bq.jobs.attempt import Answer, Attempt
 from bq.jobs.request import Request
-from bq.jobs.run import protocol, publish
+from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
 from bq.learning import layer_diagnostics, layers, walkforward
-from bq.market import MarketData, check
+from bq.market import MarketData, check, prints
+from bq.monitoring.triggers import State
 from bq.runs import folder as names
-from bq.runs.record import Download, Findings, Job, Status
+from bq.runs.record import Download, Findings, Job, Known, Status
 from bq.runs.verdict import Verdict as Presented
 from bq.serving import candidate, contributors, gates, ledger, registry, verdict_text
-from bq.strategies import registered, store
+from bq.strategies import store
 from bq.strategies.events import weakest_source
+from bq.strategies.store import Collection
 from bq.workbench import screen, tearsheet
 from bq.workbench.phrases import counted
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
 STACKING = "03_stacking"  # of a stack alone
+BARS = "bars"  # table of a run: see `bq.market.prints`
 
 
 def main(request: Request) -> None:
-    """Train, judge and report; or say that nothing is new since the last attempt."""
+    """Where a trigger holds: train, judge and report; else say how far each is."""
     strategy, settings = request.strategy, request.settings
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
     with protocol.lock(settings.namespace):
         run = Run(settings, job=Job.QUICK if request.quick else Job.RETRAIN)
         folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
-    if run.repeats:
-        last = run.repeats["run_id"]
-        rolled_back = registry.undone().get(last)
-        screen.show(screen.nothing_new(run.repeats, names.report(last), rolled_back=rolled_back))
+    if run.idle:
+        _show_idle(settings.namespace, run)
     else:
         screen.show(screen.verdict(run.record, run.verdict, folder / names.REPORT))
 
 
+def _show_idle(namespace: Namespace, run: Run) -> None:
+    """No trigger holds, which only an earlier attempt can bring about."""
+    last = ledger.last_attempt(namespace)
+    if last is not None:
+        rolled_back, told = registry.undone().get(last["run_id"]), trigger.distances(run.record.triggers)
+        screen.show(screen.no_trigger(last, told, names.report(last["run_id"]), rolled_back=rolled_back))
+
+
 def _attempt(run: Run, request: Request) -> None:
-    """Read the market, then do the work, unless it would only repeat the last attempt."""
+    """Read the market and its events; do the work where a trigger holds, or for a quick look."""
     settings = request.settings
     with run.phase("market data"):
         data = store.market_data(settings)
-    own = registered.digests(request.strategy.features(settings).columns)
-    fingerprint = files.digest([data.data_hash, settings.model_dump(mode="json"), code_digest(), own])
-    last = ledger.last_attempt(settings.namespace)
-    same = last and last["fingerprint"] == fingerprint and publish.was_published(last["run_id"])
-    if same and not request.force:
-        run.repeats = last
+    with run.phase("outcomes"):
+        run.record.warnings.extend(mature.kept_up(settings, data))
+    describe_market(run, data)
+    with run.phase("events"):
+        collection = store.collect(request.strategy, settings, data)
+    now = trigger.state(request, data, collection.events, code_digest())
+    run.record.triggers = trigger.found(request, now, collection.events)
+    if not request.quick and not any(one.holds for one in run.record.triggers):
+        run.idle = True
         return
-    _work(run, request, data, fingerprint)
+    _work(run, request, data, collection, now)
 
 
 def code_digest() -> str:
@@ -65,17 +78,14 @@ def code_digest() -> str:
     return files.digest_of_files(sources, paths.CHECKOUT)
 
 
-def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> None:
+def _work(run: Run, request: Request, data: MarketData, collection: Collection, now: State) -> None:
     strategy, settings = request.strategy, request.settings
-    describe_market(run, data)
-    with run.phase("events"):
-        collection = store.collect(strategy, settings, data)
+    files.write_parquet(names.table(run.folder, BARS), prints.of_bars(data.bars))
     describe_events(run, collection)
     for notice in strategy.views.notices(collection.events, settings):
         log.warning("%s", notice)
         run.record.warnings.append(notice)
-    run.record.known = trigger.known(collection.events)
-    run.record.triggers = trigger.held(request, run.record, collection.events)
+    run.record.known = Known(variants=now.variants, matured_by=now.matured_by)
     walkforward.check(collection.events, strategy, settings)
     with store.handed_over(collection, run.folder):
         for name in [*NOTEBOOKS, *([STACKING] if settings.learning.model == layers.STACK else [])]:
@@ -109,7 +119,7 @@ def _work(run: Run, request: Request, data: MarketData, fingerprint: str) -> Non
         run.record.headline = shown.headline
         return
     with run.phase("deployment", stoppable=False):
-        _execute(run, asked, answer, shown, fingerprint)
+        _execute(run, asked, answer, shown, now)
 
 
 def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
@@ -117,7 +127,7 @@ def _with_kind(oos: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.
     return oos.drop("kind", strict=False).join(kinds, on="event_id", how="left", maintain_order="left")
 
 
-def _execute(run: Run, asked: Attempt, answer: Answer, shown: Presented, fingerprint: str) -> None:
+def _execute(run: Run, asked: Attempt, answer: Answer, shown: Presented, now: State) -> None:
     """Deploy if the gate says so, then record the attempt."""
     ours = answer.ours
     made_by = {name: getattr(run.record, name) for name in ("run_id", "packages", "git", "data_hash")}
@@ -129,7 +139,8 @@ def _execute(run: Run, asked: Attempt, answer: Answer, shown: Presented, fingerp
         run.settings.namespace,
         run_id=run.run_id,
         finished_utc=dt.datetime.now(dt.UTC),
-        fingerprint=fingerprint,
+        fingerprint=files.digest(now.plain()),
+        state=now.plain(),
         decision=run.record.status.value,
         model_id=asked.made.artefact.model_id if ours.deploy else None,
         events=len(asked.events),

@@ -1,24 +1,26 @@
-"""Why a retrain is run: which triggers held. It runs whenever data, parameters or code differ, or where forced."""
+"""The triggers of a retrain: what they are asked about, and how they are told."""
+
+from collections.abc import Sequence
 
 import polars as pl
+from pydantic import ValidationError
 
-from bq import runs
+from bq.core import files
 from bq.core.errors import BQError
-from bq.core.namespace import Namespace
-from bq.core.scalars import day, moment
 from bq.jobs.request import Request
-from bq.runs.record import GOOD, Cause, Known, RunRecord, Trigger
-from bq.serving import registry
-from bq.strategies.events import matured
-from bq.workbench.phrases import counted
+from bq.jobs.run import protocol, publish
+from bq.market import MarketData
+from bq.monitoring import checks, triggers
+from bq.monitoring.triggers import Standing, State
+from bq.runs.record import Cause, RunRecord, Trigger
+from bq.serving import ledger, registry
+from bq.strategies import registered
 
-ENOUGH_EVENTS = 500  # matured ones that the last attempt did not know
-OLD_DAYS = 365  # since the champion's training ended, by the newest session
 DIFFERENT = {  # a field of the record, and what it is a change of
-    "data_hash": Cause.DATA,
-    "parameters": Cause.PARAMETERS,
-    "git": Cause.CODE,
-    "packages": Cause.PACKAGES,
+    "data_hash": "data",
+    "parameters": "parameters",
+    "git": "code",
+    "packages": "packages",
 }
 WORDS = {
     Cause.FORCED: "forced",
@@ -26,6 +28,9 @@ WORDS = {
     Cause.CHAMPION_UNREADABLE: "the champion cannot be read",
     Cause.NO_CHAMPION: "no champion",
     Cause.SCHEMA: "the schema of the features changed",
+    Cause.TABLE: "another labelled table",
+    Cause.OWN_FEATURES: "files of own features changed",
+    Cause.UNFINISHED: "the last attempt did not come to its end",
     Cause.DATA: "other data",
     Cause.PARAMETERS: "other parameters",
     Cause.CODE: "other code",
@@ -33,70 +38,79 @@ WORDS = {
 }
 
 
-def known(events: pl.DataFrame) -> Known:
-    """What the next attempt must know of this one's events: rule sets, and until when they had matured."""
-    ends = events["t1"].drop_nulls()
-    by = moment(ends.max()) if len(ends) else None
-    return Known(variants=events["variant"].unique().sort().to_list(), matured_by=by)
+def state(request: Request, data: MarketData, events: pl.DataFrame, code: str) -> State:
+    """What an attempt now would be made of. code : digest of all that it would run."""
+    features = request.strategy.features(request.settings)
+    variants, matured_by = triggers.known(events)
+    return State(
+        parameters=files.digest(request.settings.model_dump(mode="json")),
+        code=code,
+        packages=files.digest(protocol.packages()),
+        own_features=files.digest(registered.digests(features.columns)),
+        schema_hash=features.schema_hash,
+        table=data.data_hash if request.settings.market.table is not None else "",
+        variants=variants,
+        matured_by=matured_by,
+    )
 
 
-def held(request: Request, record: RunRecord, events: pl.DataFrame) -> list[Trigger]:
-    """The triggers that hold, and how far that of new events is. record : the run's own, with `known` in it."""
-    forced = [Trigger(kind=Cause.FORCED)] if request.force else []
-    last = _last(request.settings.namespace)
-    if last is None:
-        found = [*forced, Trigger(kind=Cause.FIRST_ATTEMPT)]
-    else:
-        found = [
-            *forced,
-            *_of_champion(request, events),
-            _unseen(events, last.known),
-            *(Trigger(kind=kind) for kind in differing(last, record)),
-        ]
-    return [trigger.model_copy(update={"text": told(trigger)}) for trigger in found]
+def found(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
+    """Every trigger with its distance, and how it is told."""
+    namespace = request.settings.namespace
+    attempt = ledger.last_attempt(namespace)
+    last, unfinished = None, []
+    if attempt is not None:
+        last = _read(attempt["state"])
+        if not publish.was_published(attempt["run_id"]):
+            unfinished = [Trigger(kind=Cause.UNFINISHED)]
+    champion = _champion(request)
+    every = triggers.found(
+        now,
+        last,
+        events,
+        champion=champion,
+        checks=checks.newest(namespace) if champion and champion.bundle else [],
+        newest_days=request.settings.learning.newest_days,
+        force=request.force,
+    )
+    return [one.model_copy(update={"text": told(one)}) for one in [*unfinished, *every]]
 
 
-def differing(last: RunRecord, record: RunRecord) -> list[Cause]:
-    """In what a run differs from one before it."""
+def _read(stored: object) -> State | None:
+    """None for an attempt of a version that kept no state, or of one that keeps another."""
+    try:
+        return None if stored is None else State.model_validate(stored)
+    except ValidationError:
+        return None
+
+
+def _champion(request: Request) -> Standing | None:
+    try:
+        deployed = registry.champion(request.settings.namespace)
+    except (BQError, OSError):
+        return Standing(None)
+    return None if deployed is None else Standing(deployed.bundle)
+
+
+def differing(last: RunRecord, record: RunRecord) -> list[str]:
+    """In what a run differs from one before it: data, parameters, code, packages."""
     return [kind for name, kind in DIFFERENT.items() if getattr(last, name) != getattr(record, name)]
 
 
 def told(trigger: Trigger) -> str:
-    """A trigger in words."""
+    """A trigger in words: that it holds, or how far it is."""
+    value, limit = trigger.value or 0.0, trigger.threshold or 0.0
     if trigger.kind == Cause.AGE:
-        return f"the champion's training ended {trigger.value or 0:.0f} days ago"
+        return f"the champion's training ended {value:,.0f} days ago, of at most {limit:,.0f}"
     if trigger.kind == Cause.EVENTS:
-        enough = "" if trigger.holds else f" ({trigger.threshold or 0:.0f} alone would trigger a retrain)"
-        return f"{counted(int(trigger.value or 0), 'new matured event')} since the last attempt{enough}"
+        return f"{value:,.0f} of {limit:,.0f} new matured events (effective number)"
+    if trigger.kind == Cause.HARM:
+        return f"errors of matured decisions: statistic {value:.1f}, alarm from {limit:.1f}"
+    if trigger.kind == Cause.PROMISE:
+        return f"realised minus predicted outcome {value:+.3f}, alarm where its interval is beyond ±{limit:.2f}"
     return WORDS[trigger.kind]
 
 
-def _last(namespace: Namespace) -> RunRecord | None:
-    """The record of the newest attempt that came to its end."""
-    made = (run.record for run in runs.every(str(namespace), job="retrain") if run.record.status in GOOD)
-    return next(made, None)
-
-
-def _of_champion(request: Request, events: pl.DataFrame) -> list[Trigger]:
-    try:
-        champion = registry.champion(request.settings.namespace)
-    except (BQError, OSError):
-        return [Trigger(kind=Cause.CHAMPION_UNREADABLE)]
-    if champion is None:
-        return [Trigger(kind=Cause.NO_CHAMPION)]
-    found = []
-    if champion.bundle.schema_hash != request.strategy.features(request.settings).schema_hash:
-        found.append(Trigger(kind=Cause.SCHEMA))
-    age = (day(events["session"].max()) - champion.bundle.trained_through.date()).days
-    old = OLD_DAYS + request.settings.learning.newest_days
-    return [*found, *([Trigger(kind=Cause.AGE, value=age, threshold=old)] if age > old else [])]
-
-
-def _unseen(events: pl.DataFrame, before: Known) -> Trigger:
-    """How many matured events the last attempt did not know."""
-    unseen = matured(events)
-    if before.matured_by:
-        late = pl.col("t1_due") > before.matured_by
-        unseen = unseen.filter(late | ~pl.col("variant").is_in(before.variants))
-    count = len(unseen)
-    return Trigger(kind=Cause.EVENTS, holds=count >= ENOUGH_EVENTS, value=count, threshold=ENOUGH_EVENTS)
+def distances(found: Sequence[Trigger]) -> list[str]:
+    """The triggers that do not hold, in words."""
+    return [one.text for one in found if not one.holds]

@@ -1,14 +1,17 @@
 """Which decisions count, and what came of them."""
 
 import datetime as dt
+from typing import NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bq.core import db
 from bq.core.namespace import Namespace
+from bq.core.settings import Market
 from bq.market import calendars
-from bq.monitoring.records import decisions, outcomes, scans
+from bq.monitoring.records import counts_already, decisions, outcomes, scans
 from bq.strategies.events import UTC
 
 COUNTED = {  # columns of `counted`
@@ -39,6 +42,7 @@ COUNTED = {  # columns of `counted`
     "source": pl.String(),
     "revision": pl.Int64(),
 }
+ROUNDING = 1e-9  # adjusting a whole history for a later dividend moves outcomes by less
 OUTCOME = ("t1", "outcome", "label", "source", "revision")  # null while open
 
 
@@ -93,3 +97,56 @@ def counted(namespace: Namespace, *, through: dt.date | None = None) -> pl.DataF
         due = pl.col("t1_due").dt.date() <= through
         found = found.with_columns(pl.when(due).then(pl.col(OUTCOME)))
     return found.sort("session", "rank", "event_id", nulls_last=True)
+
+
+class Entered(NamedTuple):
+    """What was recorded of outcomes."""
+
+    new: int  # of events that had none
+    revised: int
+    whole: bool  # whether nothing else was recorded of them meanwhile by another process
+
+
+def differs() -> pl.Expr:
+    """Whether an outcome built now (columns `…_now`) is not the one recorded, which is null where there is none.
+
+    Rounding is no difference: after a dividend, adjusted prices of the whole history differ in their last digits.
+    """
+    apart = (pl.col("outcome") - pl.col("outcome_now")).abs() > ROUNDING * pl.max_horizontal(
+        1.0, pl.col("outcome").abs()
+    )
+    moved = (pl.col("t1") != pl.col("t1_now")) | pl.col("label").ne_missing(pl.col("label_now"))
+    return pl.col("outcome").is_null() | apart | moved
+
+
+def enter(namespace: Namespace, found: pl.DataFrame, *, data_hash: str, now: dt.datetime | None = None) -> Entered:
+    """Record outcomes in one transaction: of an event that has one as its next revision.
+
+    found : event_id, t1_now, outcome_now, label_now, source, and revision, that of its newest outcome (null: none).
+    Where another process recorded that revision meanwhile, its row stays.
+    """
+    at, columns = now or dt.datetime.now(dt.UTC), ("event_id", "t1_now", "outcome_now", "label_now", "source")
+    following = found.select(*columns, revision=pl.col("revision").fill_null(-1) + 1)
+    common = {"namespace": str(namespace), "data_hash": data_hash, "recorded_utc": at}
+    rows = [{name.removesuffix("_now"): value for name, value in row.items()} | common for row in following.to_dicts()]
+    dialect = sqlite if db.engine().dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(outcomes).on_conflict_do_nothing().returning(outcomes.c.event_id)
+    with db.engine().begin() as connection:
+        done = len(connection.execute(insert, rows).all()) if rows else 0
+    new = found["revision"].null_count()
+    return Entered(new, len(found) - new, whole=done == len(rows))
+
+
+def settle(namespace: Namespace) -> None:
+    """Judge the scans of which an earlier version did not say whether they were late; nothing where it cannot be known.
+
+    By the calendar of their parameters; of a scan without recorded parameters it stays unknown, and it counts nowhere.
+    """
+    own = (scans.c.namespace == str(namespace), scans.c.late.is_(None), scans.c.parameters.is_not(None))
+    query = sa.select(scans.c.scan_id, scans.c.session, scans.c.decided_utc, scans.c.parameters).where(*own)
+    with db.engine().begin() as connection:
+        for scan_id, session, decided_utc, parameters in connection.execute(query.order_by(scans.c.scan_id)).all():
+            calendar = parameters.get("market", {}).get("calendar") or Market().calendar
+            late = not in_time(session, decided_utc, calendar=calendar)
+            late = late or counts_already(connection, str(namespace), session)
+            connection.execute(scans.update().where(scans.c.scan_id == scan_id).values(late=late))

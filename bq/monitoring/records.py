@@ -19,7 +19,7 @@ scans = sa.Table(  # one run of the scan, at which decisions were made
     db.metadata,
     sa.Column("scan_id", sa.Integer, primary_key=True),  # ascending in time, whatever the clock says
     sa.Column("namespace", sa.String, nullable=False, index=True),
-    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("session", sa.Date, nullable=False, index=True),
     sa.Column("decided_utc", db.UTC, nullable=False),
     sa.Column("late", sa.Boolean),  # not the first between close and next open: counts nowhere; null: not yet judged
     sa.Column("parameters", sa.JSON(none_as_null=True)),

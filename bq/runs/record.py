@@ -38,11 +38,16 @@ class Cause(StrEnum):
     FORCED = "forced"
     FIRST_ATTEMPT = "first_attempt"
     CHAMPION_UNREADABLE = "champion_unreadable"
-    NO_CHAMPION = "no_champion"
+    NO_CHAMPION = "no_champion"  # of versions before
     SCHEMA = "schema"  # of the features
     AGE = "age"  # of the champion: days since its training ended
     EVENTS = "events"  # matured since the last attempt
-    DATA = "data"
+    HARM = "harm"  # confirmed loss of performance
+    PROMISE = "promise"  # realised outcomes beyond what was predicted
+    TABLE = "table"  # labelled, from which events are collected
+    OWN_FEATURES = "own_features"  # the files that they are in
+    UNFINISHED = "unfinished"  # the last attempt was not published
+    DATA = "data"  # of versions before
     PARAMETERS = "parameters"
     CODE = "code"
     PACKAGES = "packages"
@@ -112,7 +117,7 @@ class Download(Facts):
 
 
 class Known(Facts):
-    """Events of this attempt, for the triggers of the next one: variants, and until when they had matured."""
+    """Events of an attempt: variants, and until when they had matured."""
 
     variants: list[str] = []
     matured_by: Moment | None = None
@@ -186,5 +191,5 @@ class RunRecord(Record):
 
     @property
     def why(self) -> str:
-        """The triggers as text."""
-        return "; ".join(trigger.text for trigger in self.triggers)
+        """The triggers that held, as text."""
+        return "; ".join(trigger.text for trigger in self.triggers if trigger.holds)

@@ -36,6 +36,7 @@ attempts = sa.Table(  # every retrain, whatever came of it
     sa.Column("model_id", sa.String),
     sa.Column("events", sa.Integer, nullable=False),
     sa.Column("verdict", sa.JSON, nullable=False),
+    sa.Column("state", sa.JSON(none_as_null=True)),  # monitoring.triggers.State; null: recorded without
     sa.UniqueConstraint("run_id"),
 )
 
@@ -198,6 +199,22 @@ def standing() -> Standing:
     """How far the chain goes."""
     with db.engine().connect() as connection:
         return _head(connection) or Standing(entries=0, digest="")
+
+
+def until(study: str) -> list[dict[str, Any]]:
+    """The entries before the first of a run, whole; all where it has none."""
+    with db.engine().connect() as connection:
+        first = connection.execute(sa.select(sa.func.min(looks.c.id)).where(looks.c.study == study)).scalar()
+        return _rows(connection, *([] if first is None else [looks.c.id < first]))
+
+
+def copied(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put entries, as from `until`, into an empty ledger: that of another world, as this one was then."""
+    chained = [row["digest"] for row in rows if row["digest"] is not None]
+    with db.engine().begin() as connection:
+        if rows:
+            connection.execute(looks.insert(), [dict(row) for row in rows])
+        connection.execute(chain_head.update().values(entries=len(chained), digest=chained[-1] if chained else ""))
 
 
 def count() -> int:

@@ -88,6 +88,7 @@ class Table(Generic[S]):
     schedule: Callable[["MarketData", S], Wanted] = every_bar
     cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]] = one_cell
     cross_sectional: bool = False  # whether an event depends on the other symbols of its session
+    quoted: bool = False  # whether the outcome of an event of source real comes from option quotes
     kind: str = "strategy"  # column that sorts events into kinds
     carried: tuple[str, ...] = ()  # columns that predictions keep, for `Value.earned`
     detail: tuple[str, ...] = ()  # columns that a list of trades shows

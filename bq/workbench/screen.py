@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,17 @@ def component(part: Part) -> str:
     return f"{part.mark:<14}{part.name}: {part.statement}"
 
 
-def nothing_new(attempt: dict[str, Any], report: Path, *, rolled_back: dt.datetime | None) -> str:
-    """Data, parameters and code are those of the last attempt. rolled_back : when what it deployed was."""
-    later = [_line("", undone(attempt["decision"], rolled_back))] if rolled_back else []
+def no_trigger(
+    attempt: dict[str, Any], distances: Sequence[str], report: Path, *, rolled_back: dt.datetime | None
+) -> str:
+    """Nothing triggers a retrain: how far each trigger is, and the last attempt. rolled_back : its deployment, when."""
     return "\n".join(
         [
-            f"{BOLD}{attempt['namespace']}: nothing is new since {attempt['run_id']}{PLAIN}",
-            _line("", "data, parameters and code are the same"),
+            f"{BOLD}{attempt['namespace']}: no trigger holds since {attempt['run_id']}{PLAIN}",
+            *(_line("" if place else "triggers", text) for place, text in enumerate(distances)),
+            _line("", "parameters, code and features are the same"),
             _line("verdict", attempt["verdict"]["headline"]),
-            *later,
+            *([_line("", undone(attempt["decision"], rolled_back))] if rolled_back else []),
             _line("report", shown(report)),
             _line("", "FORCE=1 runs it anyway"),
         ]

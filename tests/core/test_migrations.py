@@ -128,7 +128,7 @@ def test_the_rows_of_0_1_are_what_they_were(file, table):
 
 def test_the_copy_is_what_0_1_left(file):
     db.engine().dispose()
-    copy = file.with_name("bq.db.before-0003")
+    copy = file.with_name(f"bq.db.before-{db.HEAD}")
     for old, _ in KEPT.values():
         assert rows(copy, old) == rows(OLD, old)
     assert schema(copy) == schema(OLD)

@@ -66,8 +66,8 @@ def test_an_end_at_any_statement_leaves_the_old_database_and_the_next_start_comp
     db.engine().dispose()
     with db.engine().connect() as connection:
         assert db.revision(connection) == db.HEAD
-    assert copies(file) == ["bq.db.before-0003"], "an equal copy is not made again"
-    assert content(file.with_name("bq.db.before-0003")) == content(OLD)
+    assert copies(file) == [f"bq.db.before-{db.HEAD}"], "an equal copy is not made again"
+    assert content(file.with_name(f"bq.db.before-{db.HEAD}")) == content(OLD)
 
 
 def test_a_killed_process_leaves_the_old_database(file):
@@ -90,11 +90,11 @@ def test_a_killed_process_leaves_the_old_database(file):
 
 
 def test_a_copy_that_is_there_is_never_written_over(file):
-    earlier = file.with_name("bq.db.before-0003")
+    earlier = file.with_name(f"bq.db.before-{db.HEAD}")
     earlier.write_bytes(b"what somebody keeps")
     db.engine().dispose()
     assert earlier.read_bytes() == b"what somebody keeps"
-    assert content(file.with_name("bq.db.before-0003-2")) == content(OLD)
+    assert content(file.with_name(f"bq.db.before-{db.HEAD}-2")) == content(OLD)
 
 
 def test_without_room_for_the_copy_nothing_is_changed(file, monkeypatch):
@@ -138,7 +138,7 @@ def test_processes_that_start_at_once_all_work(home, old):
     if old:
         shutil.copyfile(OLD, home / "data" / "bq.db")
     check_processes_that_start_at_once()
-    assert copies(home / "data" / "bq.db") == (["bq.db.before-0003"] if old else [])
+    assert copies(home / "data" / "bq.db") == ([f"bq.db.before-{db.HEAD}"] if old else [])
 
 
 def test_processes_that_start_at_once_all_work_on_postgresql(home, database):

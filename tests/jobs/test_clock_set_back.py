@@ -8,7 +8,7 @@ import pytest
 from bq import runs, strategies
 from bq.core import params, paths
 from bq.core.namespace import Namespace
-from bq.jobs import diff, history, request, trigger
+from bq.jobs import diff, history, request
 from bq.jobs.run import order, protocol
 from bq.jobs.run.protocol import Run
 from bq.runs.record import Status
@@ -67,7 +67,7 @@ def test_the_run_that_was_begun_last_is_the_newest_whatever_the_clock_says(home,
     assert [found.folder.name for found in runs.every()] == [second, first]
     assert runs.latest().folder.name == runs.load("latest").folder.name == second
     assert [record.sequence for record in (runs.load(name).record for name in (first, second))] == [1, 2]
-    assert trigger._last(NAMESPACE).run_id == ledger.last_attempt(NAMESPACE)["run_id"] == second
+    assert ledger.last_attempt(NAMESPACE)["run_id"] == second
     assert [found.folder.name for found in diff._asked(request.read())] == [first, second]
     assert [second in entry.text for entry in history.entries()] == [True, False]
     dashboard.write_index([], {})

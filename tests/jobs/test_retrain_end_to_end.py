@@ -94,10 +94,11 @@ def test_out_of_sample_events_were_predicted_by_models_that_ended_before_them(fo
     assert oos.group_by("model", "event_id").len()["len"].max() == 1
 
 
-def test_a_second_run_with_nothing_new_says_so_and_changes_nothing(home, first, folder):
+def test_a_second_run_without_a_trigger_says_how_far_each_is_and_changes_nothing(home, first, folder):
     before = sorted(path.name for path in (home / "outputs").iterdir())
     done = run(home, "retrain")
-    assert done.returncode == 0 and "nothing is new" in done.stdout
+    assert done.returncode == 0 and "no trigger holds since" in done.stdout
+    assert "0 of 500 new matured events" in done.stdout and "days ago, of at most" in done.stdout
     assert sorted(path.name for path in (home / "outputs").iterdir()) == before
 
 

@@ -1,4 +1,4 @@
-"""Why a retrain ran, the events it counts, and the sentences for too few of them."""
+"""What triggers a retrain and what does not, with distances; and the sentences for too few events."""
 
 import datetime as dt
 import sys
@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strat
 
 from toy_strategy import TOY, toy_settings
 
-from bq import runs
 from bq.core.errors import BadData
 from bq.jobs import collect, trigger
-from bq.jobs.request import Request
 from bq.learning import walkforward
+from bq.monitoring import triggers
+from bq.monitoring.checks import Check, What
+from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Cause, Trigger
-from bq.serving import registry
 from bq.strategies.store import Collection
 from tests import stored
 
@@ -41,71 +41,89 @@ def events(count: int, *, open_ones: int = 0, variant: str = "toy-1") -> pl.Data
             "source": "simulated",
             "outcome": [0.1 if known else None for known in closed],
             "label": [1 if known else None for known in closed],
+            "weight": 1.0,
         }
     )
 
 
-@pytest.fixture
-def ask(monkeypatch):
-    """The triggers of an attempt: what the last one recorded, what the champion is, what came."""
-
-    def held(last, *, now, champion=None, forced=False, **info):
-        made = [runs.Run(None, stored.run_record(**last))] if last else []
-        monkeypatch.setattr(runs, "every", lambda namespace, job: made)
-        monkeypatch.setattr(registry, "champion", lambda namespace: champion)
-        nothing = dict.fromkeys(Request._fields)
-        asked = Request(**{**nothing, "strategy": TOY, "settings": toy_settings(), "force": forced})
-        return trigger.held(asked, stored.run_record(**{"data_hash": "d1", "parameters": {}, **info}), now)
-
-    return held
+def state(known: pl.DataFrame, **more) -> State:
+    """What an attempt on events keeps for the next one."""
+    variants, matured_by = triggers.known(known)
+    digests = dict.fromkeys(("parameters", "code", "packages", "own_features", "schema_hash"), "d1")
+    return State(**{**digests, "variants": variants, "matured_by": matured_by, **more})
 
 
-def attempt(known: pl.DataFrame, **more):
-    return {"known": trigger.known(known), "data_hash": "d1", "parameters": {}, **more}
+def ask(last, now, *, champion=None, **more):
+    """The triggers of an attempt on events: those that the last one knew, the champion, what came."""
+    before = state(last) if isinstance(last, pl.DataFrame) else last
+    asked = {name: more.pop(name) for name in ("checks", "force") if name in more}
+    return triggers.found(state(now, **more), before, now, champion=champion, **asked)
 
 
-def deployed(*, schema=None, through="2020-01-01T00:00:00+00:00"):
-    schema = schema or TOY.features(toy_settings()).schema_hash
-    return stored.artefact(schema_hash=schema, trained_through=through)
+def deployed(through="2020-01-01T00:00:00+00:00"):
+    return Standing(stored.artefact(schema_hash="d1", trained_through=through).bundle)
 
 
-def kinds(triggers):
-    return [trigger.kind for trigger in triggers if trigger.holds]
+def kinds(found):
+    return [trigger.kind for trigger in found if trigger.holds]
 
 
-def test_without_an_earlier_attempt_it_is_the_first(ask):
-    assert kinds(ask(None, now=events(100))) == [Cause.FIRST_ATTEMPT]
-    assert kinds(ask(None, now=events(100), forced=True)) == [Cause.FORCED, Cause.FIRST_ATTEMPT]
+def test_without_an_earlier_attempt_it_is_the_first():
+    assert kinds(ask(None, events(100))) == [Cause.FIRST_ATTEMPT]
+    assert kinds(ask(None, events(100), force=True)) == [Cause.FORCED, Cause.FIRST_ATTEMPT]
 
 
 @pytest.mark.parametrize(("more", "enough"), [(499, False), (500, True)], ids=["499", "500"])
-def test_matured_events_that_the_last_attempt_did_not_know_are_counted(ask, more, enough):
-    (found,) = ask(attempt(events(100)), now=events(100 + more), champion=deployed(through="2021-01-01T00:00:00+00:00"))
-    assert (found.kind, found.value, found.threshold, found.holds) == (Cause.EVENTS, more, 500, enough)
-    short = "" if enough else " (500 alone would trigger a retrain)"
-    assert found.text == f"{more} new matured events since the last attempt{short}"
+@pytest.mark.parametrize("champion", [None, deployed("2021-01-01T00:00:00+00:00")], ids=["no champion", "champion"])
+def test_matured_events_that_no_attempt_saw_are_counted(more, enough, champion):
+    found = next(one for one in ask(events(100), events(100 + more), champion=champion) if one.kind == Cause.EVENTS)
+    assert (found.value, found.threshold, found.holds) == (more, 500, enough)
+    assert trigger.told(found) == f"{more} of 500 new matured events (effective number)"
 
 
-def test_events_of_other_rules_are_all_new(ask):
-    *_, found = ask(attempt(events(100)), now=events(100, variant="toy-2"))
-    assert (found.kind, found.value) == (Cause.EVENTS, 100)
+def test_events_whose_labels_overlap_count_by_their_uniqueness():
+    now = events(700).with_columns(weight=pl.lit(0.25))
+    (found,) = ask(events(100), now)
+    assert (found.value, found.holds) == (150.0, False)
 
 
-def test_what_differs_is_named_and_forcing_is_said(ask):
-    found = ask(attempt(events(100)), now=events(100), forced=True, data_hash="d2", parameters={"a": 1})
-    assert kinds(found) == [Cause.FORCED, Cause.NO_CHAMPION, Cause.DATA, Cause.PARAMETERS]
-    assert stored.run_record(triggers=found).why == (
-        "forced; no champion; 0 new matured events since the last attempt (500 alone would trigger a retrain); "
-        "other data; other parameters"
-    )
+def test_an_event_that_closed_early_is_not_counted_before_it_was_due():
+    now = events(100).with_columns(t1=pl.col("t0"))
+    late = state(now.filter(pl.col("t1_due") < pl.col("t1_due").max()))
+    assert ask(late, now)[0].value == 1
 
 
-def test_a_champion_of_another_schema_or_of_great_age_is_a_trigger(ask):
-    now, last = events(100), attempt(events(100))
-    assert kinds(ask(last, now=now, champion=deployed(schema="other"))) == [Cause.SCHEMA]
-    old, _ = ask(last, now=now, champion=deployed(through="2010-01-01T00:00:00+00:00"))
-    assert (old.kind, old.value, old.text) == (Cause.AGE, 3751, "the champion's training ended 3751 days ago")
-    assert kinds(ask(last, now=now, champion=deployed())) == []
+def test_new_bars_alone_train_nothing():
+    now = events(110, open_ones=10)
+    assert kinds(ask(events(100), now)) == [] and kinds(ask(events(100), now, champion=deployed())) == []
+
+
+def test_events_of_other_rules_are_all_new():
+    assert ask(events(100), events(100, variant="toy-2"))[-1].value == 100
+
+
+@pytest.mark.parametrize("kind", [Cause.PARAMETERS, Cause.CODE, Cause.PACKAGES, Cause.OWN_FEATURES, Cause.TABLE])
+def test_what_somebody_changed_trains_again(kind):
+    assert kinds(ask(events(100), events(100), **{kind.value: "d2"})) == [kind]
+    assert kinds(ask(events(100), events(100), force=True, **{kind.value: "d2"})) == [Cause.FORCED, kind]
+
+
+def test_another_schema_an_old_champion_and_one_that_cannot_be_read_train_again():
+    now = events(100)
+    assert kinds(ask(now, now, champion=deployed(), schema_hash="d2")) == [Cause.SCHEMA]
+    old = ask(now, now, champion=deployed("2010-01-01T00:00:00+00:00"))[-1]
+    assert (old.kind, old.value, old.holds) == (Cause.AGE, 3751, True)
+    assert trigger.told(old) == "the champion's training ended 3,751 days ago, of at most 365"
+    assert kinds(ask(now, now, champion=Standing(None))) == [Cause.CHAMPION_UNREADABLE]
+
+
+@pytest.mark.parametrize("alarm", [True, False], ids=["alarm", "quiet"])
+def test_confirmed_harm_trains_again_and_drift_of_the_input_does_not(alarm):
+    of = {"namespace": "toy", "day": dt.date(2020, 4, 1), "model_id": "m", "n": 200, "value": 7.2, "threshold": 6.0}
+    seen = [Check(what=What.ERROR_CUSUM, alarm=alarm, **of), Check(what=What.INPUT, alarm=True, **of)]
+    found = ask(events(100), events(100), champion=deployed(), checks=seen)
+    assert kinds(found) == ([Cause.HARM] if alarm else [])
+    assert trigger.told(found[-1]) == "errors of matured decisions: statistic 7.2, alarm from 6.0"
 
 
 def test_every_trigger_has_words():

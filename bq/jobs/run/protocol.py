@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -96,7 +95,7 @@ class Run:
         self.folder = names.hidden(self.run_id)
         self.stoppable = True  # by a signal; not where a deployment or the record is under way
         self.excess = ""  # which limit it was beyond, and what was found, in words
-        self.repeats: dict[str, Any] | None = None  # the attempt that it would only repeat: then nothing of it is kept
+        self.idle = False  # whether there was nothing to do: then nothing of it is kept
         self.limits = Limits.of(settings.run.memory_ceiling_share)
         self.deadline = time.monotonic() + settings.run.run_timeout_seconds
         self.verdict: Verdict | None = None
@@ -111,7 +110,7 @@ class Run:
             title=str(settings.namespace),
             parameters=settings.model_dump(mode="json"),
             git=git_state(),
-            packages={name: importlib.metadata.version(name) for name in PACKAGES},
+            packages=packages(),
             seed=settings.learning.seed,
             resources={
                 "workers": workers(),
@@ -231,7 +230,7 @@ class Run:
 
 
 def perform(run: Run, work: Callable[[Run], None]) -> Path:
-    """Do the work, publish whatever came of it, and let the failure go on. The folder: absent where `run.repeats`."""
+    """Do the work, publish whatever came of it, and let the failure go on. The folder: absent where `run.idle`."""
     with cancellable(run), _marked(run):
         try:
             with temporary.of(run.folder):
@@ -241,7 +240,7 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
             run.stopped_by(stopped)
             _publish(run, stopped)
             raise
-        if run.repeats:
+        if run.idle:
             shutil.rmtree(run.folder)
             return run.folder
         return run.publish()
@@ -272,6 +271,11 @@ def _marked(run: Run) -> Iterator[None]:
     finally:
         for name in marks:
             del os.environ[name]
+
+
+def packages() -> dict[str, str]:
+    """The versions of the libraries that results depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def git_state() -> Git:

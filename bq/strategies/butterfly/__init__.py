@@ -232,6 +232,7 @@ STRATEGY = Strategy(
         feature_sets=(BUTTERFLY_V2, BUTTERFLY_V3),
         schedule=schedule,
         cells=cells,
+        quoted=True,
         kind="structure",
         detail=(
             *(
