@@ -30,6 +30,7 @@ __all__ = [
     "events",
     "features",
     "leaks",
+    "observed",
     "params",
     "plots",
     "refused",

@@ -27,6 +27,7 @@ from bq.strategies.task import Task
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
+    from bq.monitoring.observed import Observed
     from bq.runs import Run
     from bq.strategies.breakout.backtest import Backtest
     from bq.strategies.regime import Timeline
@@ -298,6 +299,26 @@ def champion(strategy: str) -> Deployed | None:
     if found is None or pointer is None:
         return None
     return Deployed(found.model_id, pointer.since_utc, pointer.reason, found.bundle, found.card)
+
+
+def observed(settings: Settings | str) -> "Observed":
+    """The decisions that count, what came of them, and what was promised of them: what monitoring looks at.
+
+    settings : from `params`, or the name of a strategy. Nothing is decided, matured or checked by it.
+
+    Returns `.counted` (one row a decision), `.references` (of each model: its training and out-of-sample predictions)
+    and `.deployed`. Raises BadData where the deployed model is damaged.
+
+    Examples
+    --------
+    >>> import bq
+    >>> bq.observed(bq.params("breakout", "parameters/simulated/breakout.yaml")).counted.is_empty()  # none was made
+    True
+    """
+    from bq.monitoring import observed
+
+    settings = params(settings) if isinstance(settings, str) else settings
+    return observed.of(strategies.of(settings), settings)
 
 
 def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:

@@ -1,7 +1,5 @@
 """Accuracy by quarter: as estimated before outcomes are known, beside what came."""
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
@@ -27,11 +25,12 @@ QUARTERS = pl.Schema(
         "effective": pl.Float64,  # size of the reference after weighting
     }
 )
+NEWEST = 8  # quarters
 LEAST_EVENTS = 50  # of a quarter whose features are told apart from the reference's
 
 
 def estimates(observed: Observed, features: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Estimated accuracy of the deployed model's decisions by quarter, open ones included. Returns QUARTERS, sorted.
+    """Estimated accuracy of the deployed model's decisions in the newest 8 quarters, open ones too. Returns QUARTERS, sorted.
 
     features : event_id and the model's features, of events that were decided; without them, or with fewer than 50 of a
     quarter, there is no PAPE. No row of a model without classes, or stored without a reference.
@@ -51,23 +50,23 @@ def estimates(observed: Observed, features: pl.DataFrame | None = None) -> pl.Da
         return pl.DataFrame(schema=QUARTERS)
     blocks = bounds.blocks(before, observed.subject.settings)
     quarter = pl.format("{} Q{}", pl.col("session").dt.year(), pl.col("session").dt.quarter()).alias("period")
-    parts = own.with_columns(quarter).partition_by("period", as_dict=True, maintain_order=True)
-    rows = [_quarter(part, before, kept, blocks, features) | {"period": name} for (name,), part in parts.items()]
+    parts = dict(sorted(own.with_columns(quarter).partition_by("period", as_dict=True).items())[-NEWEST:])
+    plain = estimated.accuracies(list(parts.values()), before, blocks=blocks)
+    rows = []
+    for ((name,), part), found in zip(parts.items(), plain, strict=True):
+        known = part.drop_nulls("label")
+        hits = known["probabilities"].list.arg_max() == known["label"]
+        row = {"period": name, "events": len(part), "matured": len(known), "realised": hits.mean()}
+        weights = _weights(part, before, kept, features, blocks.seed)
+        rows.append(row | _named("cbpe", found) | _weighted(part, before, blocks, weights))
     return pl.DataFrame(rows, schema=QUARTERS).with_columns(pl.col(pl.Float64).fill_nan(None)).sort("period")
 
 
-def _quarter(
-    part: pl.DataFrame, before: pl.DataFrame, kept: Reference, blocks: Blocks, features: pl.DataFrame | None
-) -> dict[str, Any]:
-    known = part.drop_nulls("label")
-    hits = known["probabilities"].list.arg_max() == known["label"]
-    found = {"events": len(part), "matured": len(known), "realised": hits.mean() if len(known) else None}
-    found |= _named("cbpe", estimated.accuracy(part, before, blocks=blocks))
-    weights = _weights(part, before, kept, features, blocks.seed)
+def _weighted(part: pl.DataFrame, before: pl.DataFrame, blocks: Blocks, weights: np.ndarray | None) -> dict[str, float]:
     if weights is None:
-        return found
-    weighted = estimated.accuracy(part, before, blocks=blocks, weights=weights)
-    return found | _named("pape", weighted) | {"effective": weighted.effective}
+        return {}
+    found = estimated.accuracy(part, before, blocks=blocks, weights=weights)
+    return _named("pape", found) | {"effective": found.effective}
 
 
 def _weights(

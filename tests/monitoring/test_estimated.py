@@ -51,13 +51,13 @@ def test_probabilities_that_say_too_much_are_brought_to_what_came():
     truth = rng.uniform(0.2, 0.8, 20_000)
     said = np.clip(0.5 + 2.0 * (truth - 0.5), 0.0, 1.0)
     labels = (rng.random(20_000) < truth).astype(int)
-    found = estimated.calibrated(two([0.1, 0.5, 0.9]), reference=two(said), labels=labels)[:, 1]
+    found = estimated.curves(two(said), labels).of(two([0.1, 0.5, 0.9]))[:, 1]
     assert found == pytest.approx([0.3, 0.5, 0.7], abs=0.04)
 
 
 def test_a_reference_that_is_too_small_leaves_probabilities_as_they_are():
     few = np.full(199, 0.9)
-    assert estimated.calibrated(two([0.6]), reference=two(few), labels=np.zeros(199)).tolist() == [[0.4, 0.6]]
+    assert estimated.curves(two(few), np.zeros(199)).of(two([0.6])).tolist() == [[0.4, 0.6]]
 
 
 def test_weights_are_the_ratio_of_the_densities():
