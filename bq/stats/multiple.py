@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SESSIONS_A_YEAR = 252
-
 
 def benjamini_yekutieli(p: ArrayLike) -> NDArray[np.float64]:
     """Adjusted p-values, valid whatever the dependence: rejecting those <= q keeps the false discovery rate at q.
@@ -24,19 +22,14 @@ def benjamini_yekutieli(p: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def level_of_a_check(*, alarms_a_year: float, every: int, most: float = 0.05) -> float:
-    """Level of each check so that those of a year raise as many false alarms as the budget allows, on average.
+def level_of_a_check(*, alarms_a_year: float, checks_a_year: float, most: float = 0.05) -> float:
+    """Level of each check at which those of a year raise no more false alarms than the budget, on average.
 
-    every : sessions between checks that share no data; a check looked at again on the days between is the same one.
-    An online false discovery rule would spend its wealth on the first checks: after 12 of them LORD++ at 5 % asks
-    p < .0001, which no bootstrap of a training can tell from .001.
+    checks_a_year : of checks that share no data; one looked at again on the days between is the same one. An online
+    false discovery rule would spend its wealth on the first: after 12 checks LORD++ at 5 % (Ramdas et al. 2017,
+    arXiv 1710.00499) asks p < .0001, which few blocks of a training cannot tell from .001.
 
-    >>> round(level_of_a_check(alarms_a_year=0.25, every=21), 4)
-    0.0208
+    >>> level_of_a_check(alarms_a_year=0.25, checks_a_year=12.5), level_of_a_check(alarms_a_year=1, checks_a_year=4)
+    (0.02, 0.05)
     """
-    return min(most, alarms_a_year * every / SESSIONS_A_YEAR)
-
-
-def false_alarms_a_year(level: float, *, every: int) -> float:
-    """Expected number a year of checks at a level, made each `every` sessions, where nothing has changed."""
-    return level * SESSIONS_A_YEAR / every
+    return min(most, alarms_a_year / checks_a_year)

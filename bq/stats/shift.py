@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bq.stats.blocks import HOLDINGS, mean_block
-
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 CELLS = 64  # of a feature's range, equally filled by the reference, on which chance is simulated
@@ -67,14 +65,16 @@ def _shares(counts: ArrayLike) -> Array:
 def distances(reference: Float32, current: Float32) -> tuple[Array, Array]:
     """Two-sample Kolmogorov–Smirnov statistic and Wasserstein distance of each feature.
 
-    reference : each column sorted, NaN last, as `np.sort` leaves it. current : in any order. Shapes (n_rows, n_features).
+    reference : each column sorted, NaN last, as `np.sort` leaves it. current : in any order. Of shape (n_rows,
+    n_features).
     """
     from bq.kernels.two_samples import distances as between
 
     ordered = np.sort(current, axis=0)
-    known = [np.searchsorted(column, np.nan) for column in reference.T], [
-        np.searchsorted(column, np.nan) for column in ordered.T
-    ]
+    known = (
+        [np.searchsorted(column, np.nan) for column in reference.T],
+        [np.searchsorted(column, np.nan) for column in ordered.T],
+    )
     found = [
         between(np.ascontiguousarray(reference[: known[0][i], i]), np.ascontiguousarray(ordered[: known[1][i], i]))
         for i in range(reference.shape[1])
@@ -84,32 +84,42 @@ def distances(reference: Float32, current: Float32) -> tuple[Array, Array]:
 
 
 def compare(
-    reference: Sample, current: Sample, *, edges: list[Float32], holding: float, alpha: float, seed: int
+    reference: Sample,
+    current: Sample,
+    *,
+    edges: list[Float32],
+    least_block: float,
+    alpha: float,
+    seed: int,
+    window: int | None = None,
 ) -> Shift:
     """Compare a window of sessions with a reference, feature by feature.
 
     edges : inner edges of the bins of each feature's PSI, frozen with the model; missing values are a bin of their own.
-    holding : sessions that a label spans; blocks are at least HOLDINGS of them, longer where a feature persists longer.
-    alpha : level of `psi_limit`.
+    least_block : sessions, see `blocks.block_length`; blocks are longer where a feature persists longer. alpha : level
+    of `psi_limit`. window : sessions of the reference that the current ones are worth, where these lie closer together.
     """
     fine = [_cells(column) for column in reference.x.T]
-    lengths = block_lengths(reference, fine, holding=holding, window=current.sessions)
+    window = min(window or current.sessions, current.sessions)
+    lengths = block_lengths(reference, fine, least=least_block, window=window)
     rng, features = np.random.default_rng(seed), reference.x.shape[1]
     observed, limit, p = np.empty(features), np.empty(features), np.empty(features)
     for length in np.unique(lengths[:, 0]):
         at = np.flatnonzero(lengths[:, 0] == length)
-        weights = [_drawn(reference.sessions, size, int(length), rng) for size in (reference.sessions, current.sessions)]
+        weights = [_drawn(reference.sessions, size, int(length), rng) for size in (reference.sessions, window)]
         blocks = reference.sessions / length
         level = _of_student(alpha, blocks)
-        for i in at:
+        for i in map(int, at):
             short = 1.0 / (1.0 - lengths[i, 1]) / (1.0 - min(0.5, 2.0 / blocks))
             by = [_Statistic(reference, current, i, cut) for cut in (edges[i], fine[i])]
             usual = by[0].psi(*weights) * short
             observed[i], limit[i] = by[0].psi(), np.quantile(usual, 1.0 - level)
-            both = p_value(observed[i], usual), p_value(by[1].ks2(), by[1].ks2(*weights) * short)
+            both = p_value(float(observed[i]), usual), p_value(float(by[1].ks2()), by[1].ks2(*weights) * short)
             p[i] = _as_student(min(1.0, 2.0 * min(both)), blocks)
     ks, area = distances(np.sort(reference.x, axis=0), current.x)
-    spread = np.array([np.std(column[np.isfinite(column)]) if np.isfinite(column).any() else 0 for column in reference.x.T])
+    spread = np.array(
+        [np.std(column[np.isfinite(column)]) if np.isfinite(column).any() else 0 for column in reference.x.T]
+    )
     return Shift(
         psi=observed,
         psi_limit=limit,
@@ -146,7 +156,7 @@ class _Statistic:
         self.before = _tally(reference, feature, cut)
         self.now = _tally(current, feature, cut).sum(axis=0)
 
-    def _counts(self, weights: tuple[Float32, ...]) -> tuple[Array, Array]:
+    def _counts(self, weights: tuple[Float32, ...]) -> tuple[NDArray, NDArray]:
         if not weights:
             return self.before.sum(axis=0), self.now
         return weights[0] @ self.before, weights[1] @ self.before
@@ -167,25 +177,33 @@ def _cells(column: Float32) -> Float32:
     return np.unique(cuts.astype(np.float32))
 
 
+def binned(column: Float32, cut: Float32) -> NDArray[np.int64]:
+    """Rows in each bin of a column, missing ones last: shape (n_bins + 1,). cut : inner edges, part of the left bin."""
+    return np.bincount(_inside(column, cut), minlength=len(cut) + 2)
+
+
+def _inside(column: Float32, cut: Float32) -> NDArray[np.int64]:
+    return np.where(np.isnan(column), len(cut) + 1, np.searchsorted(cut, column, side="left"))
+
+
 def _tally(sample: Sample, feature: int, cut: Float32) -> Float32:
-    """Rows of each session in each bin, missing ones last: shape (n_sessions, n_bins + 1)."""
-    column, bins = sample.x[:, feature], len(cut) + 2
-    inside = np.where(np.isnan(column), bins - 1, np.searchsorted(cut, column, side="left"))
-    counts = np.bincount(sample.session * bins + inside, minlength=sample.sessions * bins)
-    return counts.reshape(-1, bins).astype(np.float32)
+    """`binned` of each session: shape (n_sessions, n_bins + 1)."""
+    bins = len(cut) + 2
+    at = sample.session * bins + _inside(sample.x[:, feature], cut)
+    return np.bincount(at, minlength=sample.sessions * bins).reshape(-1, bins).astype(np.float32)
 
 
-def block_lengths(reference: Sample, fine: list[Float32], *, holding: float, window: int) -> Array:
+def block_lengths(reference: Sample, fine: list[Float32], *, least: float, window: int) -> Array:
     """Sessions of the blocks of each feature, and the share of variance that their ends cost: shape (n_features, 2).
 
-    With an autocorrelation r of session means, blocks of L cost about 2 r / ((1 - r²) L) of the variance of a mean: L is
-    chosen for LOST of it, rounded up to a power of 2, but never longer than the window, which then is one block.
+    With an autocorrelation r of session means, blocks of L cost about 2 r / ((1 - r²) L) of the variance of a mean:
+    L is chosen for LOST of it, rounded up to a power of 2, but never longer than the window, which then is one block.
     """
     rows = []
     for i, cut in enumerate(fine):
         r = autocorrelation(_session_means(reference, i, cut))
         lasting = 2.0 * r / (1.0 - r**2)
-        length = 2.0 ** np.ceil(np.log2(max(mean_block(holding, holdings=HOLDINGS), lasting / LOST)))
+        length = 2.0 ** np.ceil(np.log2(max(least, lasting / LOST, 1.0)))
         whole = length >= window
         rows.append((window if whole else length, 0.0 if whole else lasting / length))
     return np.array(rows).reshape(-1, 2)
