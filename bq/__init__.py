@@ -27,6 +27,7 @@ __all__ = [
     "candidate",
     "champion",
     "cross_validate",
+    "drift",
     "events",
     "features",
     "leaks",

@@ -11,11 +11,14 @@ from bq.core.log import log
 from bq.core.namespace import Namespace, Tier
 from bq.core.scalars import number
 from bq.core.settings import Settings
-from bq.monitoring import outcomes, reference
+from bq.market import MarketData
+from bq.monitoring import checks, outcomes, reference
+from bq.monitoring.checks import Alert, Check, What
 from bq.monitoring.predictions import Promise, Subject
 from bq.monitoring.reference import Reference
 from bq.serving import registry
 from bq.serving.registry import Artefact
+from bq.strategies import store
 from bq.strategies.contract import Strategy
 
 
@@ -26,6 +29,9 @@ class Observed(NamedTuple):
     counted: pl.DataFrame  # of `outcomes.counted`
     references: Mapping[str, Reference]  # of each model that decided or is deployed, as far as it was stored with one
     deployed: Artefact | None  # the champion
+    checks: tuple[Check, ...] = ()  # recorded of the deployed model, oldest first
+    alerts: tuple[Alert, ...] = ()  # open ones
+    events: pl.DataFrame | None = None  # that were decided on, with their features; None where they are not asked for
 
     @property
     def reference(self) -> Reference | None:
@@ -48,7 +54,31 @@ def of(strategy: Strategy, settings: Settings, *, through: dt.date | None = None
             known[model_id] = artefact
     references = {model_id: kept for model_id, one in known.items() if (kept := _reference(one)) is not None}
     promises = {model_id: _promise(one, references.get(model_id)) for model_id, one in known.items()}
-    return Observed(Subject(strategy, settings, promises), counted, references, deployed)
+    return Observed(
+        Subject(strategy, settings, promises),
+        counted,
+        references,
+        deployed,
+        _recorded(namespace, deployed),
+        tuple(checks.opened(namespace)),
+    )
+
+
+def with_events(observed: Observed, market: MarketData) -> Observed:
+    """The same with the events that were decided on, as far as today's bars and rules build them."""
+    subject = observed.subject
+    wanted = dict(observed.counted.group_by("symbol").agg(pl.col("session").unique().sort()).rows())
+    built = store.on(subject.strategy, subject.settings, market, wanted)
+    if built.is_empty():
+        return observed
+    return observed._replace(events=built.join(observed.counted.select("event_id"), on="event_id", how="semi"))
+
+
+def _recorded(namespace: Namespace, deployed: Artefact | None) -> tuple[Check, ...]:
+    if deployed is None:
+        return ()
+    of_kind = (checks.history(namespace, what=what, model_id=deployed.model_id) for what in What)
+    return tuple(check for found in of_kind for check in found)
 
 
 def _stored(namespace: Namespace, model_id: str, tier: Tier) -> Artefact | None:

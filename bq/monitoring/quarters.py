@@ -30,7 +30,9 @@ LEAST_EVENTS = 50  # of a quarter whose features are told apart from the referen
 
 
 def estimates(observed: Observed, features: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Estimated accuracy of the deployed model's decisions in the newest 8 quarters, open ones too. Returns QUARTERS, sorted.
+    """Estimated accuracy of the deployed model's decisions in the newest 8 quarters, open ones too.
+
+    Returns QUARTERS, sorted.
 
     features : event_id and the model's features, of events that were decided; without them, or with fewer than 50 of a
     quarter, there is no PAPE. No row of a model without classes, or stored without a reference.

@@ -16,6 +16,7 @@ NAMES = {
     What.TIER: "decided by another tier",
     What.ERROR_CUSUM: "errors, LLR-CUSUM",
     What.ERROR_EPROCESS: "errors, e-process",
+    What.PROMISE: "realised − predicted",
 }
 ABSENT = {
     Without.NO_MODEL: "not monitored: no model is deployed",

@@ -114,3 +114,63 @@ def _whiskered(table: pl.DataFrame, x: Sequence, name: str, shown: str, place: i
         name=shown,
         offsetgroup=shown,
     )
+
+
+def distributions(table: pl.DataFrame, *, title: str) -> go.Figure:
+    """Shares of features in the bins of the training, then and now, one panel a feature.
+
+    table : of `bq.monitoring.windows.distributions`.
+    """
+    names = table["feature"].unique(maintain_order=True).to_list() if len(table) else []
+    if not names:
+        return no_data(title, "No window of decisions is whole yet.")
+    rows = -(-len(names) // 2)
+    result = make_subplots(rows, 2, subplot_titles=[label(name) for name in names], vertical_spacing=0.3 / rows)
+    for place, name in enumerate(names):
+        own = table.filter(pl.col("feature") == name)
+        ends = [_bin(row) for row in own.iter_rows(named=True)]
+        for column, colour in (("before", theme.GREY), ("now", theme.BLUE)):
+            bars = go.Bar(x=own["bin"].to_list(), y=numbers(100 * own[column]), name=column, marker_color=colour)
+            bars.update(text=ends, textposition="none", hovertemplate="%{text}: %{y:.1f} %<extra></extra>")
+            bars.update(showlegend=place == 0, legendgroup=column)
+            result.add_trace(bars, place // 2 + 1, place % 2 + 1)
+    result.update_annotations(font_size=11)
+    result.update_xaxes(showticklabels=False).update_xaxes(title_text="bin, lowest first", row=rows)
+    result.update_yaxes(title_text="events [%]", col=1)
+    note = "deciles of the training; the last bin holds missing values"
+    return theme.titled(result, title=title, note=note, height=120 + 200 * rows).update_layout(showlegend=True)
+
+
+def _bin(row: dict) -> str:
+    """The range of a bin."""
+    if row["low"] is None and row["high"] is None:
+        return "missing"
+    low, high = ("−∞" if row["low"] is None else f"{row['low']:.3g}"), row["high"]
+    return f"above {low}" if high is None else f"{low} to {high:.3g}"
+
+
+def streams(paths: pl.DataFrame, *, title: str) -> go.Figure:
+    """How far each detector of errors is, one panel each, with its limit. paths : of `error_stream.paths`."""
+    if reason := theme.nothing(paths, ["llr_cusum"]):
+        return no_data(title, reason)
+    shown = {"llr_cusum": ("llr_limit", "LLR-CUSUM"), "e_process": ("e_limit", "e-process, log")}
+    result = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.08)
+    for place, (name, (limit, heading)) in enumerate(shown.items()):
+        line = theme.line(paths, "last", name, place).update(name=heading, mode="lines+markers", marker={"size": 4})
+        result.add_trace(line.update(line={"dash": "solid"}), place + 1, 1)
+        result.add_hline(y=paths[limit][0], line={"color": theme.VERMILLION, "dash": "dash"}, row=place + 1, col=1)
+        result.update_yaxes(title_text=heading, row=place + 1)
+    result.update_xaxes(title_text="last decision of the block", row=2)
+    note = f"{paths.height} blocks of outcomes that do not overlap; dashed red: the limits"
+    return theme.titled(result, title=title, note=note, height=460).update_layout(showlegend=False)
+
+
+def share_by_week(table: pl.DataFrame, y: str, limit: float, *, title: str, y_title: str) -> go.Figure:
+    """A share in percent by week, with the limit beyond which it is an alarm."""
+    if reason := theme.nothing(table, [y]):
+        return no_data(title, reason)
+    percent = table.with_columns(100 * pl.col(y))
+    line = theme.line(percent, "week", y, 0).update(mode="lines+markers", marker={"size": 4})
+    result = theme.figure([line], title=title, x_title="week of the decision", y_title=f"{y_title} [%]")
+    result.add_hline(y=100 * limit, line={"color": theme.VERMILLION, "dash": "dash", "width": 1.5})
+    return result.update_yaxes(rangemode="tozero")

@@ -1,21 +1,25 @@
 """What is said of decisions that count, of their performance and of what was promised."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from bq.core.namespace import Tier
 from bq.core.scalars import count, number
+from bq.monitoring.checks import Check
+from bq.monitoring.drift import Monitored, Without
 from bq.monitoring.performance import Baseline, Measure, Why
 from bq.stats.calibration import Calibration
+from bq.stats.limits import Detector
 from bq.workbench.phrases import counted, interval, listed, signed
 
 NOTHING_COUNTED = (
     "Nothing is counted yet: no scan of this universe was made between the close of its session and the next open. "
     "`make scan` after the close, or a replay, records decisions that count."
 )
+NO_MODEL = "No model is deployed: the rule score decides, which was trained on nothing and promises nothing."
 NOTHING_MATURED = "No decision that counts has an outcome yet: `make mature` looks for those that are due."
 NO_REFERENCE = (
     "The deployed model was stored without what it was trained on and promised, as version 0.1 and the rule score are: "
@@ -26,6 +30,7 @@ BLIND = (
     "monitors of errors and of what was promised."
 )
 NO_PROBABILITIES = "The model gives no probabilities: it predicts cross-sectional z-scores."
+AGAIN = "trains again"  # what a trigger does
 MEASURES = {
     Measure.ACCURACY: "accuracy",
     Measure.LOG_LOSS: "log-loss [nats]",
@@ -165,6 +170,100 @@ def estimates(table: pl.DataFrame) -> str:
     inside = count(known["realised"].is_between(known["cbpe_low"], known["cbpe_high"]).sum())
     quarters = counted(len(known), "quarter")
     return f"{expects} In {inside} of {quarters} with outcomes, what came lay in the interval of CBPE. {BLIND}"
+
+
+def not_monitored(why: Without | None) -> str:
+    """Why there is nothing to show of drift."""
+    said = {Without.NO_MODEL: NO_MODEL, Without.NO_REFERENCE: NO_REFERENCE, Without.NO_DECISIONS: NOTHING_COUNTED}
+    return said.get(why, NOTHING_COUNTED) if why else NOTHING_COUNTED
+
+
+def drift_by_week(table: pl.DataFrame) -> str:
+    """Of PSI by feature and week in multiples of chance: which features are highest, and that it is no test."""
+    if table.is_empty():
+        return NOTHING_COUNTED
+    last = table["week"].unique().sort().tail(13)
+    recent = table.filter(pl.col("week").is_in(last.implode())).group_by("feature").agg(pl.col("multiple").median())
+    worst = recent.sort("multiple", "feature", descending=[True, False]).head(3)
+    named = [f"{row['feature']} ({row['multiple']:.1f})" for row in worst.to_dicts()]
+    return (
+        f"Over the newest {counted(len(last), 'week')} the highest median multiples are those of {listed(named)}. "
+        "Events of a session are alike and features persist, so multiples above 1 are usual: the test is below."
+    )
+
+
+def drifted(table: pl.DataFrame) -> str:
+    """Of the features of the newest window, the worst first: which have drifted."""
+    if table.is_empty():
+        return "No window of decisions is whole yet, so no feature is tested."
+    out = table.filter("alarm")["feature"].to_list()
+    worst = table.row(0, named=True)
+    named = f"{listed(out[:5])}{f' and {len(out) - 5} more' if len(out) > 5 else ''}" if out else "none"
+    return (
+        f"Drifted: {named}, of {counted(len(table), 'feature')}. The worst is {worst['feature']}: PSI "
+        f"{worst['psi']:.2f}, usual below {worst['psi_limit']:.2f}; adjusted p {worst['adjusted']:.2g}."
+    )
+
+
+def outside(table: pl.DataFrame, *, limit: float) -> str:
+    """Of the share outside the training support by week."""
+    if table.is_empty():
+        return NOTHING_COUNTED
+    recent = table.tail(13)
+    share = number((recent["outside"] * recent["decisions"]).sum()) / number(recent["decisions"].sum())
+    above = count((table["outside"] > limit).sum())
+    return (
+        f"{share:.0%} of the decisions of the newest {counted(len(recent), 'week')} have a feature beyond all that the "
+        f"model was trained on; {above} of {counted(len(table), 'week')} are above {limit:.0%}."
+    )
+
+
+def errors(check: Check | None) -> str:
+    """Of the check of errors: where it stands, and how long a verdict takes."""
+    if check is None or check.value is None:
+        return "The reference has too few blocks of outcomes that do not overlap for a limit: errors are not monitored."
+    details = check.details
+    if not check.blocks:
+        return f"No block of outcomes has ended yet; one takes {details['months_a_block']:.1f} months."
+    said = f"It was reached on {details['alarm_at']}" if check.alarm else "It is not reached"
+    delay = details["delay_months"]
+    takes = "was never found in simulation" if delay is None else f"takes {delay:.0f} months on average"
+    promised = f"promised was {details['reference_error']:.2f}"
+    return (
+        f"The LLR-CUSUM stood at {check.value:.1f} at its highest, its limit is {check.threshold:.1f}. {said}. The error "
+        f"is {details['error']:.2f} in {counted(check.blocks, 'block')}, {promised}. A rise to "
+        f"{details['harmful_error']:.2f} {takes} at this universe; {details['false_alarms_a_year']:.2f} false alarms a "
+        "year are expected."
+    )
+
+
+def detectors(table: pl.DataFrame) -> str:
+    """Of detectors compared on one stream at one rate of false alarms."""
+    dummy = table.filter(pl.col("detector") == Detector.DUMMY)["found"][0]
+    beaten = table.filter(pl.col("found") <= dummy, pl.col("detector") != Detector.DUMMY)["detector"].to_list()
+    worse = f" {listed(beaten)} cannot beat it here and are no evidence." if beaten else " All of the others beat it."
+    return f"A dummy that alarms at random finds {dummy:.0%} within 150 values.{worse}"
+
+
+def alarms(table: pl.DataFrame, found: Sequence[Monitored]) -> str:
+    """Of all checks: which alarm, beside the number of false alarms that is expected."""
+    raised = table.filter(pl.col("alarm") == "yes")["check"].to_list()
+    expected = sum(one.false_alarms_a_year for one in found)
+    stands = (
+        f"{counted(len(raised), 'alarm')} of {counted(len(table), 'check')}: {listed(raised)}" if raised else "No alarm"
+    )
+    return (
+        f"{stands}. Where nothing has changed, {expected:.2f} false alarms a year are expected of these checks in all."
+    )
+
+
+def due(table: pl.DataFrame) -> str:
+    """Of what is due."""
+    again = table.filter(pl.col("due") & (pl.col("then") == AGAIN))["what"].to_list()
+    look = table.filter(pl.col("due") & (pl.col("then") != AGAIN))["what"].to_list()
+    first = f"Due to train again: {listed(again)}." if again else "Nothing here is due to train again."
+    second = f" To be looked at: {listed(look)}." if look else " Nothing needs to be looked at."
+    return f"{first}{second} `make retrain` knows the other triggers and prints the distance of each."
 
 
 def _within(row: Mapping[str, Any], name: str) -> str:

@@ -3,6 +3,15 @@
 What does not apply to a strategy or a model is a sentence that says so, never an empty figure.
 """
 
+from bq.workbench.tell.drift import (
+    alarms,
+    detectors,
+    drift_by_week,
+    drifted_features,
+    due,
+    error_stream,
+    outside_support,
+)
 from bq.workbench.tell.events import (
     by_kind,
     by_year,
@@ -73,6 +82,7 @@ from bq.workbench.told import findings
 
 __all__ = [
     "against_direct",
+    "alarms",
     "by_kind",
     "by_year",
     "calibration",
@@ -84,7 +94,12 @@ __all__ = [
     "contour",
     "curves",
     "decided",
+    "detectors",
+    "drift_by_week",
+    "drifted_features",
+    "due",
     "earned",
+    "error_stream",
     "estimates",
     "expected_deciles",
     "fear_greed",
@@ -104,6 +119,7 @@ __all__ = [
     "left_out",
     "newest",
     "outcomes",
+    "outside_support",
     "parallel",
     "parameter_importances",
     "parameters",

@@ -14,8 +14,6 @@ from bq.stats.calibration import Calibration
 from bq.workbench import monitors, plots, reading
 from bq.workbench.told import Told
 
-INTERVALS = {"interval": ("low", "high"), "its interval": ("difference_low", "difference_high")}
-
 
 def decided(observed: Observed) -> Told:
     """How many decisions count, by who made them, and how many have an outcome."""
@@ -57,40 +55,45 @@ def performance_by_class(observed: Observed) -> Told:
 
 
 def _shown(table: pl.DataFrame) -> pl.DataFrame:
-    """The figures as a reader wants them: names, intervals in one column."""
-    tiers = {tier.value: tier.label for tier in Tier}
-    first = (
-        [pl.col("tier").replace_strict(tiers, return_dtype=pl.String).alias("by")] if "tier" in table.columns else []
-    )
+    """The figures as a reader wants them: each with its interval in one column, and no column that says nothing."""
+    labels = {tier.value: tier.label for tier in Tier}
+    named = {"tier": pl.col("tier").replace_strict(labels, return_dtype=pl.String).alias("by")}
+    parted = "tier" in table.columns and table["tier"].n_unique() > 1
+    first = [named["tier"]] if parted else []
     first += [pl.col(name) for name in table.columns if name == "predicted class"]
-    bounds_of = {name: _interval(*ends) for name, ends in INTERVALS.items()}
     months = pl.col("months").map_elements(reading.months, return_dtype=pl.String, skip_nulls=False)
+    baseline = pl.col("baseline_is").replace_strict(reading.BASELINES, return_dtype=pl.String)
     target = pl.when(pl.col("target_low").is_not_null()).then(pl.format("{} to {}", "target_low", "target_high"))
-    return table.select(
+    shown = table.select(
         *first,
         pl.col("measure").replace_strict(reading.MEASURES, return_dtype=pl.String).alias("figure"),
-        "value",
-        bounds_of["interval"].alias("interval"),
-        "baseline",
-        pl.col("baseline_is").replace_strict(reading.BASELINES, return_dtype=pl.String).alias("which is"),
-        "difference",
-        bounds_of["its interval"].alias("its interval"),
+        _with_interval("value", "low", "high").alias("value"),
+        pl.when(pl.col("baseline").is_not_null())
+        .then(pl.format("{} {}", _text("baseline"), baseline))
+        .alias("baseline"),
+        _with_interval("difference", "difference_low", "difference_high", signed=True).alias("difference"),
         pl.col("blocks").round(1),
         months.alias("months to a verdict"),
         target.alias("older target"),
         pl.col("why").replace_strict(reading.WHY, return_dtype=pl.String, default=None).alias("none because"),
     )
+    return shown.select(column for column in shown if column.null_count() < len(shown))
 
 
-def _interval(low: str, high: str) -> pl.Expr:
-    """Two columns in brackets; one alone as a bound."""
-    ends = [pl.col(name).map_elements(lambda value: f"{value:+.3f}", return_dtype=pl.String) for name in (low, high)]
-    both = pl.format("[{}, {}]", *ends)
+def _text(name: str, *, signed: bool = False) -> pl.Expr:
+    form = "{:+.3f}" if signed else "{:.3f}"
+    return pl.col(name).map_elements(lambda value: form.format(value), return_dtype=pl.String)
+
+
+def _with_interval(value: str, low: str, high: str, *, signed: bool = False) -> pl.Expr:
+    """A figure with its interval in brackets; one bound alone as what it is."""
+    text, ends = _text(value, signed=signed), [_text(name, signed=signed) for name in (low, high)]
+    known = [pl.col(name).is_not_null() for name in (low, high)]
     return (
-        pl.when(pl.col(low).is_not_null() & pl.col(high).is_not_null())
-        .then(both)
-        .otherwise(pl.format("from {}", ends[0]))
-    )
+        pl.when(known[0] & known[1]).then(pl.format("{} [{}, {}]", text, *ends))
+        .when(known[0]).then(pl.format("{}, above {}", text, ends[0]))
+        .otherwise(text)
+    )  # fmt: skip
 
 
 def promise(observed: Observed) -> Told:
@@ -143,12 +146,12 @@ def _error(rows: pl.DataFrame, observed: Observed) -> Calibration:
     return metrics.calibration_beside_prior(rows, observed.subject.task(Tier.CHAMPION), blocks=blocks)
 
 
-def estimates(observed: Observed, events: pl.DataFrame) -> Told:
+def estimates(observed: Observed) -> Told:
     """Accuracy by quarter as estimated before outcomes are known, beside what came."""
     if not observed.subject.task(Tier.CHAMPION).classes:
         return Told(None, reading.NO_PROBABILITIES)
     if observed.reference is None:
         return Told(None, reading.NO_REFERENCE)
-    table = quarters.estimates(observed, events)
+    table = quarters.estimates(observed, observed.events)
     title = "Accuracy, estimated before outcomes and realised"
     return Told(monitors.estimated(table, title=title), reading.estimates(table), table)
