@@ -96,6 +96,7 @@ def estimated(table: pl.DataFrame, *, title: str) -> go.Figure:
             traces.append(_whiskered(table, x, name, shown, place))
     came = {"size": 11, "color": theme.VERMILLION, "symbol": "diamond"}
     traces.append(go.Scatter(x=x, y=numbers(table["realised"]), mode="markers", marker=came, name="realised"))
+    traces[-1].update(offsetgroup="realised")
     result = theme.figure(traces, title=title, x_title="quarter of the decision", y_title="accuracy")
     return result.update_xaxes(type="category").update_layout(showlegend=True, scattermode="group")
 

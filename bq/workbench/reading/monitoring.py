@@ -230,8 +230,8 @@ def errors(check: Check | None) -> str:
     takes = "was never found in simulation" if delay is None else f"takes {delay:.0f} months on average"
     promised = f"promised was {details['reference_error']:.2f}"
     return (
-        f"The LLR-CUSUM stood at {check.value:.1f} at its highest, its limit is {check.threshold:.1f}. {said}. The error "
-        f"is {details['error']:.2f} in {counted(check.blocks, 'block')}, {promised}. A rise to "
+        f"The LLR-CUSUM stood at {check.value:.1f} at its highest, its limit is {check.threshold:.1f}. {said}. The "
+        f"error is {details['error']:.2f} in {counted(check.blocks, 'block')}, {promised}. A rise to "
         f"{details['harmful_error']:.2f} {takes} at this universe; {details['false_alarms_a_year']:.2f} false alarms a "
         "year are expected."
     )

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from bq.core.namespace import Tier
@@ -17,7 +16,7 @@ from bq.workbench import drifted, monitors, plots, reading
 from bq.workbench.told import Told
 
 ROWS = 25  # features of a heat map, those that drift most
-DARKEST = 10.0  # multiples of chance from which the heat map is as dark as it gets
+LIGHTEST, DARKEST = 1.0, 5.0  # multiples of chance up to which the heat map is blank, and from which it is darkest
 YEAR_DAYS = 365
 AGAIN, LOOK = reading.AGAIN, "a person looks"
 THEN = {What.ERROR_CUSUM: AGAIN, What.PROMISE: LOOK, What.SUPPORT: LOOK}
@@ -41,10 +40,11 @@ def drift_by_week(found: Sequence[Monitored]) -> Told:
     shown = order["feature"].head(ROWS).to_list()
     wide = table.filter(pl.col("feature").is_in(shown)).sort("week").pivot("week", index="feature", values="multiple")
     wide = order.head(ROWS).select("feature").join(wide, on="feature", how="left", maintain_order="left")
-    matrix = np.minimum(wide.drop("feature").to_numpy(), DARKEST)
+    matrix = wide.drop("feature").to_numpy()
     titles = {"title": title, "x_title": "week of the decision", "y_title": ""}
-    z_title = f"PSI in multiples of chance at the week's size ({DARKEST:g}: or more)"
+    z_title = f"PSI in multiples of chance at the week's size; blank: {LIGHTEST:g}, darkest: {DARKEST:g} or more"
     figure = plots.heatmap(matrix, wide["feature"].to_list(), wide.columns[1:], **titles, z_title=z_title)
+    figure.update_traces(zmin=LIGHTEST, zmax=DARKEST, selector={"type": "heatmap"})
     return Told(figure, reading.drift_by_week(table), table)
 
 

@@ -34,7 +34,9 @@ def decided(observed: Observed) -> Told:
     )
     named = {tier.value: tier.label for tier in Tier}
     shown = table.with_columns(pl.col("tier").replace_strict(named, return_dtype=pl.String).alias("by"))
-    columns = shown.select("by", pl.col("model_id").alias("model"), *table.columns[2:])
+    columns = shown.select("by", pl.col("model_id").alias("model"), *table.columns[2:]).rename(
+        {"in_sample": "in sample"}
+    )
     return Told(plots.table(columns) if len(table) else None, reading.decided(table), table)
 
 
@@ -71,8 +73,8 @@ def _shown(table: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("baseline").is_not_null())
         .then(pl.format("{} {}", _text("baseline"), baseline))
         .alias("baseline"),
-        _with_interval("difference", "difference_low", "difference_high", signed=True).alias("difference"),
-        pl.col("blocks").round(1),
+        _with_interval("difference", "difference_low", "difference_high", form="{:+.3f}").alias("difference"),
+        _text("blocks", form="{:.1f}").alias("blocks"),
         months.alias("months to a verdict"),
         target.alias("older target"),
         pl.col("why").replace_strict(reading.WHY, return_dtype=pl.String, default=None).alias("none because"),
@@ -80,14 +82,13 @@ def _shown(table: pl.DataFrame) -> pl.DataFrame:
     return shown.select(column for column in shown if column.null_count() < len(shown))
 
 
-def _text(name: str, *, signed: bool = False) -> pl.Expr:
-    form = "{:+.3f}" if signed else "{:.3f}"
+def _text(name: str, *, form: str = "{:.3f}") -> pl.Expr:
     return pl.col(name).map_elements(lambda value: form.format(value), return_dtype=pl.String)
 
 
-def _with_interval(value: str, low: str, high: str, *, signed: bool = False) -> pl.Expr:
+def _with_interval(value: str, low: str, high: str, *, form: str = "{:.3f}") -> pl.Expr:
     """A figure with its interval in brackets; one bound alone as what it is."""
-    text, ends = _text(value, signed=signed), [_text(name, signed=signed) for name in (low, high)]
+    text, *ends = (_text(name, form=form) for name in (value, low, high))
     known = [pl.col(name).is_not_null() for name in (low, high)]
     return (
         pl.when(known[0] & known[1]).then(pl.format("{} [{}, {}]", text, *ends))
