@@ -10,7 +10,7 @@ from bq.workbench import theme
 from bq.workbench.theme import label, no_data, numbers, positions
 
 BAND = "rgba(0,114,178,0.15)"  # of theme.BLUE
-GREY_BAND = "rgba(87,96,106,0.12)"
+THEN_AND_NOW = {"before": "then", "now": "now"}  # columns of distributions, for people
 
 
 def band(x: Sequence, low: pl.Series, high: pl.Series, *, name: str, colour: str = BAND) -> go.Scatter:
@@ -131,7 +131,9 @@ def distributions(table: pl.DataFrame, *, title: str) -> go.Figure:
         own = table.filter(pl.col("feature") == name)
         ends = [_bin(row) for row in own.iter_rows(named=True)]
         for column, colour in (("before", theme.GREY), ("now", theme.BLUE)):
-            bars = go.Bar(x=own["bin"].to_list(), y=numbers(100 * own[column]), name=column, marker_color=colour)
+            bars = go.Bar(
+                x=own["bin"].to_list(), y=numbers(100 * own[column]), name=THEN_AND_NOW[column], marker_color=colour
+            )
             bars.update(text=ends, textposition="none", hovertemplate="%{text}: %{y:.1f} %<extra></extra>")
             bars.update(showlegend=place == 0, legendgroup=column)
             result.add_trace(bars, place // 2 + 1, place % 2 + 1)

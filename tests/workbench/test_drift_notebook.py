@@ -85,10 +85,7 @@ def test_a_law_that_has_changed_is_seen_by_outcomes_and_by_nothing_else(home, mo
     assert reading.BLIND in found["estimates"].sentence
     due = found["due"].table.filter("due")["what"].to_list()
     assert "errors, LLR-CUSUM" in due and "Due to train again: " in found["due"].sentence
-    assert (
-        "worse: accuracy" in found["performance_figures"].sentence
-        or "accuracy" in found["performance_figures"].sentence
-    )
+    assert "worse: log-loss [nats] (class prior)" in found["performance_figures"].sentence
 
 
 def test_where_nothing_changes_nothing_is_said_to_have(home, monkeypatch):

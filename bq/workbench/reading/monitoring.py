@@ -30,6 +30,13 @@ BLIND = (
     "monitors of errors and of what was promised."
 )
 NO_PROBABILITIES = "The model gives no probabilities: it predicts cross-sectional z-scores."
+DETECTORS = {
+    Detector.LLR_CUSUM: "LLR-CUSUM",
+    Detector.E_PROCESS: "e-process",
+    Detector.CUSUM: "CUSUM",
+    Detector.EWMA: "EWMA",
+    Detector.DUMMY: "dummy, at random",
+}
 AGAIN = "trains again"  # what a trigger does
 MEASURES = {
     Measure.ACCURACY: "accuracy",
@@ -232,7 +239,7 @@ def errors(check: Check | None) -> str:
     return (
         f"The LLR-CUSUM stood at {check.value:.1f} at its highest, its limit is {check.threshold:.1f}. {said}. The "
         f"error is {details['error']:.2f} in {counted(check.blocks, 'block')}, {promised}. A rise to "
-        f"{details['harmful_error']:.2f} {takes} at this universe; {details['false_alarms_a_year']:.2f} false alarms a "
+        f"{details['harmful_error']:.2f} {takes} at this universe; {details['false_alarms_a_year']:.2g} false alarms a "
         "year are expected."
     )
 
@@ -240,8 +247,12 @@ def errors(check: Check | None) -> str:
 def detectors(table: pl.DataFrame) -> str:
     """Of detectors compared on one stream at one rate of false alarms."""
     dummy = table.filter(pl.col("detector") == Detector.DUMMY)["found"][0]
-    beaten = table.filter(pl.col("found") <= dummy, pl.col("detector") != Detector.DUMMY)["detector"].to_list()
-    worse = f" {listed(beaten)} cannot beat it here and are no evidence." if beaten else " All of the others beat it."
+    beaten = table.filter(pl.col("found") <= dummy, pl.col("detector") != Detector.DUMMY)["detector"]
+    worse = (
+        f" {listed([DETECTORS[name] for name in beaten])} cannot beat it here and are no evidence."
+        if len(beaten)
+        else " All of the others beat it."
+    )
     return f"A dummy that alarms at random finds {dummy:.0%} within 150 values.{worse}"
 
 

@@ -87,14 +87,18 @@ def detectors(found: Sequence[Monitored]) -> Told:
         return Told(
             None, "Detectors are compared once the deployed model's reference has enough blocks of errors.", table
         )
+    whole = [
+        pl.col(name).map_elements(lambda value: f"{value:,.0f}", return_dtype=pl.String)
+        for name in ("run_length", "delay")
+    ]
     shown = table.select(
-        "detector",
-        limit=pl.col("limit"),
+        pl.col("detector").replace_strict(reading.DETECTORS, return_dtype=pl.String),
+        "limit",
         **{
-            "false alarms in 1,000 values": pl.col("false_alarms"),
-            "values to a false alarm": pl.col("run_length"),
-            "found within 150 values": pl.col("found"),
-            "values to find it": pl.col("delay"),
+            "false alarms in 1,000 values [%]": 100 * pl.col("false_alarms"),
+            "values to a false alarm": whole[0],
+            "found within 150 values [%]": 100 * pl.col("found"),
+            "values until found": whole[1],
         },
     )
     return Told(plots.table(shown), reading.detectors(table), table)
@@ -107,7 +111,8 @@ def alarms(found: Sequence[Monitored], observed: Observed) -> Told:
         return Told(None, reading.not_monitored(_first(found).without))
     rows = [_alarm(check, observed.checks) for check in checks]
     table = pl.DataFrame(rows, infer_schema_length=None)
-    return Told(plots.table(table), reading.alarms(table, found), table)
+    shown = table if table["model"].n_unique() > 1 else table.drop("model")
+    return Told(plots.table(shown), reading.alarms(table, found), table)
 
 
 def _promises(observed: Observed) -> list[Check]:
