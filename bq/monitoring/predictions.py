@@ -109,12 +109,9 @@ def _slots(rows: pl.DataFrame, subject: Subject) -> pl.DataFrame:
     promise = subject.promises.get(rows["model_id"][0] or "")
     least = subject.strategy.task(subject.settings).trade_score if promise is None else promise.score_from
     k = subject.settings.policy.k if promise is None else promise.k
-    made = rows.with_columns(
-        pl.when("should_trade").then(1.0).alias(DECIDED), pl.lit(least, pl.Float64).alias(FROM)
-    )
+    made = rows.with_columns(pl.when("should_trade").then(1.0).alias(DECIDED), pl.lit(least, pl.Float64).alias(FROM))
     found = rows.select("event_id")
     for name, by in (("held", DECIDED), ("rule_held", SCORE)):
         weight = policy.chosen(made, by, k).select("event_id", pl.col("weight").alias(name))
         found = found.join(weight, on="event_id", how="left", maintain_order="left")
     return found.with_columns(pl.col(*_WEIGHTS).fill_null(0.0).cast(pl.Float64))
-

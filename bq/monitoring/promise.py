@@ -51,7 +51,9 @@ def weekly(counted: pl.DataFrame, subject: Subject) -> pl.DataFrame:
         if tier != Tier.RULE and subject.task(tier).classes:
             rows = matured(counted, tier, subject).filter(pl.col("expected").is_not_null())
             for (model_id,), own in sorted(rows.partition_by("model_id", as_dict=True).items()):
-                parts.append(_of_model(own, subject).select(pl.lit(tier.value, pl.Int32).alias("tier"), *list(WEEKS)[1:]))
+                parts.append(
+                    _of_model(own, subject).select(pl.lit(tier.value, pl.Int32).alias("tier"), *list(WEEKS)[1:])
+                )
     return pl.concat(parts)
 
 
@@ -68,7 +70,9 @@ def _of_model(rows: pl.DataFrame, subject: Subject) -> pl.DataFrame:
         last=pl.col("session").last(),
     )
     windows = [_window(rows, sessions, last, subject) for last in weeks["last"]]
-    return pl.concat([weeks, pl.DataFrame(windows, schema={name: WEEKS[name] for name in list(WEEKS)[7:]})], how="horizontal")
+    return pl.concat(
+        [weeks, pl.DataFrame(windows, schema={name: WEEKS[name] for name in list(WEEKS)[7:]})], how="horizontal"
+    )
 
 
 def _window(rows: pl.DataFrame, sessions: pl.DataFrame, last: dt.date, subject: Subject) -> dict:
@@ -90,8 +94,6 @@ def _window(rows: pl.DataFrame, sessions: pl.DataFrame, last: dt.date, subject: 
         "low": found.low if known_interval else None,
         "high": found.high if known_interval else None,
         "blocks": found.blocks,
-        "months": months_to_verdict(
-            values, block=blocks.block, difference=POINTS, alpha=blocks.alpha, days_a_row=days
-        ),
+        "months": months_to_verdict(values, block=blocks.block, difference=POINTS, alpha=blocks.alpha, days_a_row=days),
         "alarm": known_interval and (found.low > POINTS or found.high < -POINTS),
     }

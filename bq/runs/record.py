@@ -15,6 +15,7 @@ class Job(StrEnum):
     TRAIN = "train"
     STACK = "stack"
     TUNE = "tune"
+    REPLAY = "replay"
 
 
 class Status(StrEnum):
