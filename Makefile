@@ -81,6 +81,8 @@ ledger: $(READY) ## every look at out-of-sample results, which later ones are ju
 	@$(BQ) ledger
 diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
 	@$(BQ) diff
+replay: $(READY) ## the whole loop over history, day by day: FROM=2018-01-01 TO=2020-12-31 (default: the newest three years)
+	@$(BQ) replay
 reproduce: $(READY) ## a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
 	@$(BQ) reproduce
 drift: $(READY) ## run notebook 04 (drift, performance, what is due) and render it; nothing is recorded

@@ -32,6 +32,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "ledger": ("ledger", "main"),
     "mature": ("mature", "main"),
     "params": ("params", "main"),
+    "replay": ("replay", "main"),
     "report": ("housekeeping", "report"),
     "reproduce": ("reproduce", "main"),
     "restore": ("backup", "restore"),
@@ -61,7 +62,7 @@ def _run(target: str) -> int | None:
     module, function = TARGETS[target]
     from bq.jobs import request
 
-    asked = request.read()
+    asked = request.read(target)
     if asked.from_file is not None and target != "collect":
         raise BadParameters(
             f"FROM_FILE must be given to `make collect` alone, but was to {target}: other targets use what was "

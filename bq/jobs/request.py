@@ -23,6 +23,9 @@ class Format(StrEnum):
     MAIL = "mail"  # the first screen alone
 
 
+REPLAY = "replay"
+
+
 class Request(NamedTuple):
     """A strategy with its validated settings, and the switches of the target."""
 
@@ -44,11 +47,11 @@ class Request(NamedTuple):
     layers: Layers  # where each of them comes from
 
 
-def read() -> Request:
+def read(target: str = "") -> Request:
     """Read and check the variables that the Makefile exports; a fault changes nothing."""
     strategy = strategies.get(value("STRATEGY") or strategies.DEFAULT)
     path = Path(value("PARAMS") or paths.parameters(strategy.name))
-    layers = params.read(path, strategy.settings, overrides=_overrides(strategy))
+    layers = params.read(path, strategy.settings, overrides=_overrides(strategy, target))
     settings = params.validated(layers, strategy.settings)
     strategy = strategies.of(settings)
     strategy.features(settings)
@@ -60,7 +63,7 @@ def read() -> Request:
         force=_on("FORCE"),
         quick=_on("QUICK"),
         run_id=value("RUN"),
-        date=_date("DATE"),
+        date=date("DATE"),
         event=value("EVENT"),
         a=value("A"),
         b=value("B"),
@@ -75,7 +78,7 @@ def read() -> Request:
 
 
 def _refuse_no_dates(settings: Settings) -> None:
-    first, last = _date("FROM"), settings.market.end
+    first, last = date("FROM"), settings.market.end
     if first and last and first > last:
         raise BadParameters(
             f"FROM must not be after the last session read, but decisions would begin {first} (FROM) and bars end "
@@ -93,7 +96,7 @@ def _refuse_name(settings: Settings, layers: Layers) -> None:
         )
 
 
-def _overrides(strategy: Strategy) -> dict[str, str]:
+def _overrides(strategy: Strategy, target: str) -> dict[str, str]:
     """`section.name=value …` by the variable that asks for it."""
     found = {}
     if _on("QUICK"):
@@ -103,8 +106,8 @@ def _overrides(strategy: Strategy) -> dict[str, str]:
     if symbols := value("SYMBOLS"):
         found["SYMBOLS"] = f"market.symbols={turned.names('SYMBOLS', symbols)}"
     for name, target in (("FROM", turned.begins(strategy.settings)), ("TO", "market.end")):
-        if _date(name):
-            found[name] = f"{target}={_date(name)}"
+        if date(name) and target != REPLAY:  # whose FROM and TO are days that are decided, with all history before
+            found[name] = f"{target}={date(name)}"
     if trials := value("TRIALS"):
         found["TRIALS"] = f"tuning.trials={trials}"
     if objective := value("OBJECTIVE"):
@@ -135,7 +138,8 @@ def value(name: str) -> str | None:
     return os.environ.get(name, "").strip() or None
 
 
-def _date(name: str) -> dt.date | None:
+def date(name: str) -> dt.date | None:
+    """A variable as a date; None where it is empty or not given."""
     text = value(name)
     try:
         return dt.date.fromisoformat(text) if text else None

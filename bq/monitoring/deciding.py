@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import polars as pl
 
+from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.monitoring import outcomes, records
 from bq.monitoring.records import Scan
 from bq.serving import out_of_sample, registry
 from bq.serving.decide import Models
+from bq.serving.out_of_sample import Ranking
 from bq.strategies import event_set, store
 from bq.strategies.contract import Strategy
 
@@ -46,7 +48,22 @@ def decide(
     models = models or out_of_sample.load(strategy, settings)
     if events.is_empty():
         return None
-    answer = out_of_sample.decide(events, market, strategy, settings, models)
+    return of_events(events, strategy, settings, market, models=models, decided_utc=decided_utc)
+
+
+def of_events(
+    events: pl.DataFrame,
+    strategy: Strategy,
+    settings: Settings,
+    market: MarketData,
+    *,
+    models: Models,
+    ranked: Ranking | None = None,
+    decided_utc: dt.datetime | None = None,
+) -> Decided:
+    """`decide` on events that are built already: all of one session. ranked : see `out_of_sample.decide`."""
+    session = day(events["session"][0])
+    answer = out_of_sample.decide(events, market, strategy, settings, models, ranked)
     if strategy.value.sizes is not None:
         answer = sized(answer, events, strategy, settings)
     deployed = [registry.pointer_or_none(tier) for tier in (settings.namespace, settings.namespace.second)]
@@ -63,8 +80,8 @@ def decide(
         second_id=second_id,
         late=not outcomes.in_time(session, now, calendar=settings.market.calendar),
     )
-    ranked = answer if "rank" in answer.columns else answer.with_row_index("rank", offset=1)
-    made = ranked.join(events.select(WHEN), on="event_id", how="left", maintain_order="left")
+    numbered = answer if "rank" in answer.columns else answer.with_row_index("rank", offset=1)
+    made = numbered.join(events.select(WHEN), on="event_id", how="left", maintain_order="left")
     scan_id, late = records.enter(scan, made)
     return Decided(scan_id, bool(late), answer, events)
 

@@ -163,9 +163,9 @@ def _found(group: Group, rows: pl.DataFrame, market: MarketData, state: Mapping[
     wanted = dict(asked.group_by("symbol").agg(pl.col("session").unique().sort()).rows())
     built = group.strategy.table.build(market, group.settings, wanted).events
     built = _by_their_ids(built, asked)
-    ended = _ended(built, group, cut, quoted=not market.quotes.is_empty())
-    both = asked.join(ended, on="event_id", maintain_order="left")
-    known = pl.concat([ended["event_id"], built.filter(pl.col("t1_due") > cut)["event_id"]])
+    known_ends = ended(built, group, cut, quoted=not market.quotes.is_empty())
+    both = asked.join(known_ends, on="event_id", maintain_order="left")
+    known = pl.concat([known_ends["event_id"], built.filter(pl.col("t1_due") > cut)["event_id"]])
     lapsed = asked.filter(pl.col("outcome").is_null(), ~pl.col("event_id").is_in(known.implode()))
     return Found(both.filter(outcomes.differs()), [*tried, *lapsed["event_id"]])
 
@@ -182,7 +182,7 @@ def _by_their_ids(built: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     return known.with_columns(event_id=pl.when(same).then("was").otherwise("event_id")).drop("was", "old")
 
 
-def _ended(built: pl.DataFrame, group: Group, cut: dt.datetime, *, quoted: bool) -> pl.DataFrame:
+def ended(built: pl.DataFrame, group: Group, cut: dt.datetime, *, quoted: bool) -> pl.DataFrame:
     """Events that may count at `cut`, with what they came to."""
     task = group.strategy.task(group.settings)
     names = dict(enumerate(task.classes))

@@ -6,6 +6,7 @@ backtester takes these probabilities as an argument and never loads a model.
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import polars as pl
 
@@ -32,6 +33,7 @@ class Predictor(StrEnum):
 
 
 ANSWERS = pl.Schema({"event_id": pl.String, "probability": pl.Float32, "traded": pl.Boolean, "predicted_by": pl.String})
+NOTHING_KNOWN = pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, **ANSWERS})
 IN_SAMPLE = (
     "predicted_class",
     "class_probabilities",
@@ -115,26 +117,57 @@ def _walk_forward(model: Champion) -> pl.DataFrame:
         return pl.DataFrame(schema=ANSWERS)
 
 
+class Ranking(NamedTuple):
+    """By what a backtested portfolio ranks events: their probabilities, see `of_market`, and the priorities."""
+
+    known: pl.DataFrame | None  # None where the settings use no model
+    priority: pl.DataFrame  # session, symbol, priority
+
+
+def ranking(
+    market: MarketData, strategy: Strategy, settings: Settings, models: Models, events: pl.DataFrame | None = None
+) -> Ranking | None:
+    """How the backtester ranks every event of a market; None for a strategy that has none.
+
+    events : all of the market, None collects them. No rank depends on a later session.
+    """
+    if strategy.backtester is None:
+        return None
+    if events is None or not settings.asks_model:
+        known = of_market(market, strategy, settings, models.champion.model)
+    else:
+        known = probabilities(events, strategy, settings, models.champion.model)
+    asked = NOTHING_KNOWN if known is None else known
+    return Ranking(known, strategy.backtester.priority(market, settings, asked))
+
+
 def decide(
-    events: pl.DataFrame, market: MarketData, strategy: Strategy, settings: Settings, models: Models | None = None
+    events: pl.DataFrame,
+    market: MarketData,
+    strategy: Strategy,
+    settings: Settings,
+    models: Models | None = None,
+    ranked: Ranking | None = None,
 ) -> pl.DataFrame:
     """`bq.serving.decide.decide`; for a strategy that is backtested as a portfolio, by the backtester's priority.
 
     Then with probability, traded, predicted_by (a Predictor) and priority, by which events are ranked; one without
     priority is not traded. An event from the champion's training time has the probability of the walk-forward, or none.
+
+    ranked : as from `ranking`, for one who decides on many sessions; None ranks the market's events.
     """
     models = models or load(strategy, settings)
     answer = tiers.decide(events, strategy, settings, models)
-    if strategy.backtester is None:
+    ranked = ranked or ranking(market, strategy, settings, models)
+    if ranked is None:
         return answer
-    known = of_market(market, strategy, settings, models.champion.model)
+    known = ranked.known
     if known is None:
         known = events.select("event_id", "symbol", "session").with_columns(
             *(pl.lit(None, kind).alias(name) for name, kind in list(ANSWERS.items())[1:])
         )
-    priority = strategy.backtester.priority(market, settings, known)
     both = answer.join(known.drop("symbol", "session"), on="event_id", how="left", maintain_order="left").join(
-        priority.with_columns(pl.when(pl.col("priority").is_finite()).then("priority").alias("priority")),
+        ranked.priority.with_columns(pl.when(pl.col("priority").is_finite()).then("priority").alias("priority")),
         on=["session", "symbol"],
         how="left",
         maintain_order="left",

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -99,6 +100,7 @@ class Run:
         self.limits = Limits.of(settings.run.memory_ceiling_share)
         self.deadline = time.monotonic() + settings.run.run_timeout_seconds
         self.verdict: Verdict | None = None
+        self.page: list[tuple[str, list[Any]]] | None = None  # the report of a run without notebooks
         self.record = RunRecord(
             run_id=self.run_id,
             namespace=str(settings.namespace),
@@ -185,7 +187,11 @@ class Run:
             )
 
     def render(self) -> None:
-        """Write report.html from the notebooks executed so far."""
+        """Write report.html from the notebooks executed so far, or from the page that the job made."""
+        if self.page is not None:
+            titled = {"title": self.record.title, "source": self.record.source or "real"}
+            report.page(self.folder / names.REPORT, **titled, parts=self.page)
+            return
         executed = names.notebooks(self.folder)
         report.render(executed, self.folder / names.REPORT, run=self.record, verdict=self.verdict)
 
