@@ -149,7 +149,7 @@ def _shown(subject: Subject, events: Events) -> Monitored:
         shown = shown._replace(distributions=windows.distributions(reference, newest, worst))
     stream = error_stream.of(reference, counted)
     if stream is not None:
-        compared = tuple(limits.compared(stream.stream, seed=windows.SEED))
+        compared = tuple(limits.compared(stream.stream, seed=windows.SEED, horizon=stream.horizon))
         shown = shown._replace(paths=error_stream.paths(stream), detectors=compared)
     return shown
 

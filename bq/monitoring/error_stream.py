@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bq.core.scalars import day
+from bq.core.scalars import day, number
 from bq.monitoring.checks import Check, What
 from bq.monitoring.reference import Reference
 from bq.monitoring.windows import ALPHA, DRAWS, SEED, About
@@ -23,6 +23,8 @@ from bq.strategies.events import UTC
 BLOCKS = pl.Schema(  # of a stream, in order of time
     {"first": pl.Date(), "last": pl.Date(), "until": UTC, "n": pl.UInt32(), "error": pl.Float64()}
 )
+SPANS = (0.0, 0.25, 0.5, 1.0)  # in which a block's decisions are made, in holding times; 0: one session
+YEARS = 5  # in which a tenth of streams may alarm without a change, where blocks are too slow for limits.HORIZON
 OF_PATHS = ("llr_cusum", "llr_limit", "e_process", "e_limit")
 PATHS = pl.Schema([*BLOCKS.items(), *((name, pl.Float64()) for name in OF_PATHS)])  # how far each detector is
 
@@ -35,24 +37,27 @@ class Errors(NamedTuple):
     blocks: pl.DataFrame  # BLOCKS of decisions
     days: float  # calendar days from one block to the next
 
+    @property
+    def horizon(self) -> int:
+        """Blocks in which false alarms are counted."""
+        return horizon_of(self.days)
 
-def errors(rows: pl.DataFrame, *, classes: bool) -> pl.DataFrame:
-    """The rows with `error`, 1 or 0; those without an outcome or a prediction are left out.
 
-    classes : the likeliest class is not that of the outcome. Else: the expected outcome lies on the other side of its
-    session's mean than the outcome does (of a session of one event: of zero).
+def errors(rows: pl.DataFrame, *, usual: tuple[float, float]) -> pl.DataFrame:
+    """The rows with `error`, 1 where expected outcome and outcome lie on different sides of what is usual.
+
+    What a decision rests on is which events are expected to do better. (The likeliest class is often the commonest,
+    whatever a model has learnt: it stays as often right where the signal has turned.) Rows without either are left out.
+
+    usual : expected outcome and outcome; in a session of several events the means of these take their place.
     """
-    if classes:
-        wrong = pl.col("predicted_class") != pl.col("label")
-    else:
-        alone = pl.len().over("session") == 1
-        around = [
-            pl.when(alone).then(pl.col(name)).otherwise(pl.col(name) - pl.col(name).mean().over("session"))
-            for name in ("expected", "outcome")
-        ]
-        rows = rows.filter(pl.col("outcome").is_not_null(), pl.col("expected").is_not_null())
-        wrong = around[0] * around[1] < 0
-    return rows.with_columns(error=wrong.cast(pl.Float64)).drop_nulls("error")
+    known = rows.filter(pl.col("outcome").is_not_null(), pl.col("expected").is_not_null())
+    alone = pl.len().over("session") == 1
+    expected, outcome = (
+        pl.col(name) - pl.when(alone).then(middle).otherwise(pl.col(name).mean().over("session"))
+        for name, middle in zip(("expected", "outcome"), usual, strict=True)
+    )
+    return known.with_columns(error=(expected * outcome < 0).cast(pl.Float64))
 
 
 def blocks_of(rows: pl.DataFrame, *, span: dt.timedelta, known: dt.datetime | None = None) -> pl.DataFrame:
@@ -87,21 +92,39 @@ def of(reference: Reference, counted: pl.DataFrame) -> Errors | None:
 
     counted : as from `outcomes.counted`.
     """
-    promised = errors(reference.promised, classes=bool(reference.classes))
-    if promised.is_empty():
+    rows = reference.promised
+    if rows.is_empty():
         return None
-    held = (promised["t1_due"] - promised["t0"]).quantile(0.9)
-    span = dt.timedelta(microseconds=pl.Series([held]).dt.total_microseconds()[0])
-    before = blocks_of(promised, span=span)
+    usual = number(rows["expected"].median()), number(rows["outcome"].median())
+    promised = errors(rows, usual=usual)
+    span, before = _most_informative(promised)
     if len(before) < limits.LEAST_BLOCKS:
         return None
     own = counted.filter(pl.col("model_id") == reference.model_id, ~pl.col("in_sample").fill_null(False))
     due = own.filter(pl.col("outcome").is_not_null())["t1_due"]
-    made = errors(reference.thinned(own), classes=bool(reference.classes))
+    made = errors(reference.thinned(own), usual=usual)
     stream = Stream(before["error"].to_numpy())
-    found = tuple(limits.limit_of(one, stream, seed=SEED) for one in (Detector.LLR_CUSUM, Detector.E_PROCESS))
     days = (day(before["first"].max()) - day(before["first"].min())).days / (len(before) - 1)
+    deciding = (Detector.LLR_CUSUM, Detector.E_PROCESS)
+    found = tuple(limits.limit_of(one, stream, seed=SEED, horizon=horizon_of(days)) for one in deciding)
     return Errors(stream, found, blocks_of(made, span=span, known=due.max()), days)  # type: ignore[arg-type]
+
+
+def horizon_of(days: float) -> int:
+    """Blocks of so many calendar days each in YEARS, and limits.HORIZON of them at most."""
+    return min(limits.HORIZON, max(round(YEARS * DAYS_A_YEAR / days), 1))
+
+
+def _most_informative(promised: pl.DataFrame) -> tuple[dt.timedelta, pl.DataFrame]:
+    """The span whose blocks are worth the most independent errors in the reference, and these blocks.
+
+    Where every session decides on all symbols that is one session; where few events come a day, a longer one. Nothing
+    that is watched later takes part in the choice. Of spans that give LEAST_BLOCKS, where any does.
+    """
+    held = number((promised["t1_due"] - promised["t0"]).dt.total_seconds().quantile(0.9))
+    made = [(span, blocks_of(promised, span=span)) for span in (dt.timedelta(seconds=held * share) for share in SPANS)]
+    enough = [one for one in made if len(one[1]) >= limits.LEAST_BLOCKS] or made
+    return max(enough, key=lambda one: len(one[1]) * Stream(one[1]["error"].to_numpy()).size)
 
 
 def paths(of: Errors) -> pl.DataFrame:
@@ -161,7 +184,9 @@ def _details(of: Errors, found: Found, walked: pl.DataFrame, first: int) -> dict
         "false_alarms": found.false_alarms,
         "false_alarms_a_year": DAYS_A_YEAR / of.days / found.run_length,
         "run_length": found.run_length,
+        "horizon_blocks": found.horizon,
         "found": found.found,
+        "within_months": found.within * months,
         "delay_months": found.delay * months,
         "months_a_block": months,
     }

@@ -231,7 +231,9 @@ def _end(reference: Reference, name: str, end: str) -> float:
 
 
 def _table(columns: tuple[str, ...], found: Shift, outside: NDArray, level: float) -> pl.DataFrame:
-    adjusted = multiple.benjamini_yekutieli(found.p)
+    from scipy.stats import false_discovery_control
+
+    adjusted = false_discovery_control(found.p, method="by")
     arrays = found._asdict() | {"outside": outside, "adjusted": adjusted, "alarm": adjusted <= level}
     table = pl.DataFrame({"feature": list(columns), **arrays})
     return table.select(list(FEATURES)).cast(FEATURES).sort("p", "psi", descending=[False, True])

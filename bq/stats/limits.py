@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from bq.stats import streams
 
 Array = NDArray[np.float64]
-RATE = 0.10  # of streams without a change, the share that raises an alarm within HORIZON values
-HORIZON = 1000
-WITHIN = 150  # values in which a harm should be found
+RATE = 0.10  # of streams without a change, the share that raises an alarm within the horizon
+HORIZON = 1000  # values, of a stream that is fast enough
+WITHIN = 150  # values in which a harm should be found, where the horizon is not shorter
 LEAST_BLOCKS = 20  # of a reference; with fewer its own error rate is too little known
 DRAWS = 2000
 
@@ -54,9 +54,11 @@ class Found(NamedTuple):
 
     detector: Detector
     limit: float
-    false_alarms: float  # share with an alarm within HORIZON values without a change
+    horizon: int  # values
+    within: int  # values in which a harm is looked for
+    false_alarms: float  # share with an alarm within the horizon without a change
     run_length: float  # mean number of values to an alarm without a change
-    found: float  # share with an alarm within WITHIN values of errors at `streams.ODDS` times the odds
+    found: float  # share with an alarm within so many of the errors of `streams.harmed`
     delay: float  # mean number of values to these alarms
 
 
@@ -79,27 +81,29 @@ def _upper(p0: Array, stream: Stream) -> Array:
     return _inside(p0 + reach, n)
 
 
-def limit_of(detector: Detector, stream: Stream, *, seed: int) -> Found:
+def limit_of(detector: Detector, stream: Stream, *, seed: int, horizon: int = HORIZON) -> Found:
     """A detector's limit at RATE, then measured on streams that it was not set on.
 
     The e-process has no limit to choose: RATE / 2 is what its wealth may err by, the rest what p0 may.
     stream : of at least LEAST_BLOCKS values.
     """
-    rng = np.random.default_rng(seed)
+    rng, within = np.random.default_rng(seed), min(WITHIN, horizon)
 
     def of(errors: Array, p0: Array) -> Array:
         return path(detector, errors, p0, stream)
 
-    limit = float(np.log(2.0 / RATE)) if detector == Detector.E_PROCESS else _limit(of, stream, rng)
-    errors, p0 = _unchanged(stream, HORIZON, rng)
+    limit = float(np.log(2.0 / RATE)) if detector == Detector.E_PROCESS else _limit(of, stream, horizon, rng)
+    errors, p0 = _unchanged(stream, horizon, rng)
     first = streams.first_alarm(of(errors, p0), limit)
-    worse, p0 = _unchanged(stream, WITHIN, rng)
+    worse, p0 = _unchanged(stream, within, rng)
     after = streams.first_alarm(of(_harmed(worse, stream, rng), p0), limit)
     alarms, delays = int((first > 0).sum()), after[after > 0]
-    watched = float(np.where(first > 0, first, HORIZON).sum())
+    watched = float(np.where(first > 0, first, horizon).sum())
     return Found(
         detector,
         limit,
+        horizon,
+        within,
         false_alarms=alarms / DRAWS,
         run_length=watched / alarms if alarms else np.inf,
         found=len(delays) / DRAWS,
@@ -107,24 +111,24 @@ def limit_of(detector: Detector, stream: Stream, *, seed: int) -> Found:
     )
 
 
-def dummy() -> Found:
+def dummy(horizon: int = HORIZON) -> Found:
     """Alarms at random at RATE, whatever the stream is like."""
-    chance = 1.0 - (1.0 - RATE) ** (1.0 / HORIZON)
-    at = np.arange(1, WITHIN + 1)
+    chance, within = 1.0 - (1.0 - RATE) ** (1.0 / horizon), min(WITHIN, horizon)
+    at = np.arange(1, within + 1)
     weight = chance * (1.0 - chance) ** (at - 1)
-    return Found(
-        Detector.DUMMY, np.nan, RATE, 1.0 / chance, float(weight.sum()), float((weight * at).sum() / weight.sum())
-    )
+    delay = float((weight * at).sum() / weight.sum())
+    return Found(Detector.DUMMY, np.nan, horizon, within, RATE, 1.0 / chance, float(weight.sum()), delay)
 
 
-def compared(stream: Stream, *, seed: int) -> list[Found]:
+def compared(stream: Stream, *, seed: int, horizon: int = HORIZON) -> list[Found]:
     """Every detector on one stream at one rate of false alarms, the dummy last."""
-    return [*(limit_of(one, stream, seed=seed) for one in Detector if one != Detector.DUMMY), dummy()]
+    found = (limit_of(one, stream, seed=seed, horizon=horizon) for one in Detector if one != Detector.DUMMY)
+    return [*found, dummy(horizon)]
 
 
-def _limit(of: Callable[[Array, Array], Array], stream: Stream, rng: np.random.Generator) -> float:
+def _limit(of: Callable[[Array, Array], Array], stream: Stream, horizon: int, rng: np.random.Generator) -> float:
     """The limit that at most RATE of streams reach, with 97.5 % confidence over the draws."""
-    errors, p0 = _unchanged(stream, HORIZON, rng)
+    errors, p0 = _unchanged(stream, horizon, rng)
     sure = 1.0 - RATE + 1.96 * np.sqrt(RATE * (1.0 - RATE) / DRAWS)
     return float(np.quantile(of(errors, p0).max(axis=-1), sure))
 

@@ -1,25 +1,4 @@
-"""Many comparisons: false discoveries among those of a day, and a budget of false alarms across days."""
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-
-def benjamini_yekutieli(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjusted p-values, valid whatever the dependence: rejecting those <= q keeps the false discovery rate at q.
-
-    p : array of shape (n,); NaN is no test, and stays NaN. Where nothing is true, their minimum is below q with
-    probability <= q. Benjamini & Yekutieli 2001, doi:10.1214/aos/1013699998.
-
-    >>> benjamini_yekutieli([0.001, 0.02, 0.04]).round(5).tolist()
-    [0.0055, 0.055, 0.07333]
-    """
-    p = np.asarray(p, np.float64)
-    adjusted, known = np.full(p.shape, np.nan), np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    tests = np.arange(1, len(order) + 1)
-    scaled = p[order] * len(order) * (1.0 / tests).sum() / tests
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return adjusted
+"""Many comparisons across days: a stated budget of false alarms. Among those of one day scipy controls discoveries."""
 
 
 def level_of_a_check(*, alarms_a_year: float, checks_a_year: float, most: float = 0.05) -> float:

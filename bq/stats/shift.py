@@ -62,25 +62,23 @@ def _shares(counts: ArrayLike) -> Array:
     return np.divide(np.where(counts > 0, counts, 0.5), total, out=np.full(counts.shape, np.nan), where=total > 0)
 
 
-def distances(reference: Float32, current: Float32) -> tuple[Array, Array]:
-    """Two-sample Kolmogorov–Smirnov statistic and Wasserstein distance of each feature.
+def ks(reference: ArrayLike, current: ArrayLike) -> float:
+    """Two-sample Kolmogorov–Smirnov statistic, `scipy.stats.ks_2samp`'s; NaN where a sample has no value.
 
-    reference : each column sorted, NaN last, as `np.sort` leaves it. current : in any order. Of shape (n_rows,
-    n_features).
+    reference : sorted and finite, as it is kept. current : in any order, NaN where missing; of the same type.
     """
-    from bq.kernels.two_samples import distances as between
+    from bq.kernels.two_samples import ks_statistic
 
-    ordered = np.sort(current, axis=0)
-    known = (
-        [np.searchsorted(column, np.nan) for column in reference.T],
-        [np.searchsorted(column, np.nan) for column in ordered.T],
-    )
-    found = [
-        between(np.ascontiguousarray(reference[: known[0][i], i]), np.ascontiguousarray(ordered[: known[1][i], i]))
-        for i in range(reference.shape[1])
-    ]
-    ks, area = np.array(found, np.float64).reshape(-1, 2).T
-    return ks, area
+    return float(ks_statistic(np.asarray(reference), np.ascontiguousarray(current)))
+
+
+def _distance(first: Float32, second: Float32) -> float:
+    """Wasserstein distance of finite samples in standard deviations of the first; NaN where it has none."""
+    from scipy.stats import wasserstein_distance
+
+    if not len(first) or not len(second) or first[0] == first[-1]:
+        return np.nan
+    return float(wasserstein_distance(first, second) / first.std(dtype=np.float64))
 
 
 def compare(
@@ -116,15 +114,13 @@ def compare(
             observed[i], limit[i] = by[0].psi(), np.quantile(usual, 1.0 - level)
             both = p_value(float(observed[i]), usual), p_value(float(by[1].ks2()), by[1].ks2(*weights) * short)
             p[i] = _as_student(min(1.0, 2.0 * min(both)), blocks)
-    ks, area = distances(np.sort(reference.x, axis=0), current.x)
-    spread = np.array(
-        [np.std(column[np.isfinite(column)]) if np.isfinite(column).any() else 0 for column in reference.x.T]
-    )
+    kept = [np.sort(column[np.isfinite(column)]) for column in reference.x.T]
+    new = [column[np.isfinite(column)] for column in current.x.T]
     return Shift(
         psi=observed,
         psi_limit=limit,
-        ks=ks,
-        distance=np.divide(area, spread, out=np.full(features, np.nan), where=spread > 0),
+        ks=np.array([ks(*both) for both in zip(kept, new, strict=True)]),
+        distance=np.array([_distance(*both) for both in zip(kept, new, strict=True)]),
         missing=np.isnan(current.x).mean(axis=0),
         missing_before=np.isnan(reference.x).mean(axis=0),
         p=p,
@@ -183,7 +179,9 @@ def binned(column: Float32, cut: Float32) -> NDArray[np.int64]:
 
 
 def _inside(column: Float32, cut: Float32) -> NDArray[np.int64]:
-    return np.where(np.isnan(column), len(cut) + 1, np.searchsorted(cut, column, side="left"))
+    from bq.kernels.two_samples import place
+
+    return place(np.ascontiguousarray(column), cut)
 
 
 def _tally(sample: Sample, feature: int, cut: Float32) -> Float32:
@@ -238,10 +236,9 @@ def _drawn(sessions: int, size: int, length: int, rng: np.random.Generator) -> F
     begins = rng.integers(0, sessions - length + 1, (DRAWS, count))
     ends = begins + length
     ends[:, -1] -= count * length - size  # the last block is cut
-    steps, draw = np.zeros((DRAWS, sessions + 1), np.float32), np.arange(DRAWS)[:, None]
-    np.add.at(steps, (draw, begins), 1.0)
-    np.add.at(steps, (draw, ends), -1.0)
-    return np.cumsum(steps, axis=1)[:, :sessions]
+    at = np.arange(DRAWS)[:, None] * (sessions + 1)
+    begun, ended = (np.bincount((at + steps).ravel(), minlength=DRAWS * (sessions + 1)) for steps in (begins, ends))
+    return np.cumsum((begun - ended).reshape(DRAWS, -1), axis=1)[:, :sessions].astype(np.float32)
 
 
 def p_value(observed: float, usual: Array) -> float:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-ODDS = 2.0  # of errors, as a multiple of the reference's: the smallest harm worth acting on
+LOST = 2 / 3  # of the skill over chance: the smallest harm worth acting on, as labels turned for a third of the space
+LEAST_HARM = 0.05  # and of a reference without skill, more errors by so much
 BETS = (0.25, 0.5, 1.0)  # of the e-process: shares of the largest bet that cannot lose all
 
 
@@ -38,13 +39,13 @@ def ewma(z: ArrayLike, *, weight: float) -> Array:
 
 
 def harmed(p0: ArrayLike) -> Array:
-    """The error rate at ODDS times the odds of a reference rate.
+    """The error rate that is worth acting on: LOST of its distance from .5 lost, and LEAST_HARM above it at least.
 
-    >>> harmed(0.25).round(3).item()
-    0.4
+    >>> harmed([0.25, 0.4, 0.5]).round(3).tolist()
+    [0.417, 0.467, 0.55]
     """
-    odds = ODDS * np.asarray(p0, np.float64)
-    return odds / (1.0 - np.asarray(p0) + odds)
+    p0 = np.asarray(p0, np.float64)
+    return np.minimum(np.maximum(p0 + LOST * (0.5 - p0), p0 + LEAST_HARM), (1.0 + p0) / 2.0)
 
 
 def llr_cusum(errors: ArrayLike, p0: ArrayLike, *, size: float = 1.0) -> Array:

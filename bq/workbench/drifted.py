@@ -98,8 +98,11 @@ def _errors(check: Check) -> str:
     known = details["error_low"] is not None
     within = f" [{details['error_low']:.2f}, {details['error_high']:.2f}]" if known else ""
     since = f" since {details['alarm_at']}" if details["alarm_at"] else ""
-    delay = "never found in simulation" if details["delay_months"] is None else f"{details['delay_months']:.0f} months"
-    harm = f"a rise to {details['harmful_error']:.2f} takes {delay}"
+    delay = "" if details["delay_months"] is None else f", on average after {details['delay_months']:.0f}"
+    harm = (
+        f"a rise to {details['harmful_error']:.2f} is found in {details['found']:.0%} of simulations within "
+        f"{details['within_months']:.0f} months{delay}"
+    )
     return (
         f"{check.value:.1f} of {check.threshold:.1f}{since}; error {details['error']:.2f}{within}, promised "
         f"{details['reference_error']:.2f}, in {counted(check.blocks, 'block')}; {harm}; "
