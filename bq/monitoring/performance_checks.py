@@ -17,6 +17,7 @@ KINDS = {  # figures that become a check, by measure and baseline
     (Measure.RANK_IC, Baseline.RULE): What.RANK_IC,
     (Measure.NET, Baseline.RULE): What.UPLIFT,
 }
+ALARMS = (What.PROMISE,)
 
 
 def of(observed: Observed) -> list[Check]:
