@@ -123,4 +123,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore rollback params check-data check-drift drift tune lab bench test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench test calibrate claims crash lint lock clean
