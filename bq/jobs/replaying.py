@@ -147,6 +147,7 @@ def replay(strategy: Strategy, settings: Settings, market: MarketData, first: dt
         raise BadData(f"FROM and TO must hold a session with bars, but none lies from {first} to {last}.")
     history = History(strategy, settings, market)
     history.build(_every(market, days))
+    history.build(strategy.table.schedule(market, settings))
     walk, begun = Walk(history, Replayed(), days[0]), time.monotonic()
     for place, session in enumerate(days):
         walk.day(session)
@@ -176,7 +177,8 @@ class Walk:
         self.answered: dict[str, list[pl.DataFrame]] = {}  # predictions of decided events, by what decided
         self.ranked: Ranking | None = None
         wanted = history.strategy.table.schedule(history.market, history.settings)
-        self.scheduled = history.rows.join(_days(wanted), on=KEY, how="semi").select("t1_due")
+        planned = history.rows.join(_days(wanted), on=KEY, how="semi")
+        self.scheduled = store.weighed(planned, history.market.calendar).select("t1_due", "weight")
         self.strategy, self.settings = history.strategy, history.settings
         self.models: Models | None = None
         self.last: State | None = None
@@ -259,13 +261,17 @@ class Walk:
         log.info("replay: %s, %s", session, headline)
 
     def _may(self, session: dt.date) -> bool:
-        """Whether a trigger can hold at all: what is known without the events as they were that day."""
+        """Whether a trigger can hold, by what is known without the events as they were that day.
+
+        Nothing that begins later overlaps what has ended: its weight is the same in the whole history.
+        """
         if self.last is None or self.last.matured_by is None:
             return True
         past = self.scheduled.filter(pl.col("t1_due").is_between(self.last.matured_by, self.history.closes[session]))
         champion = registry.champion(self.settings.namespace)
-        if len(past) >= triggers.ENOUGH or champion is None:
-            return len(past) >= triggers.ENOUGH
+        effective = past["weight"].sum()
+        if effective >= triggers.ENOUGH or champion is None:
+            return effective >= triggers.ENOUGH
         age = (session - champion.bundle.trained_through.date()).days
         old = age > triggers.OLD_DAYS + self.settings.learning.newest_days
         return old or any(one.alarm for one in checks.newest(self.settings.namespace) if one.what in triggers.HARM)
