@@ -1,8 +1,8 @@
 """`python -m bq <target>`: what the Makefile calls. Variables arrive through the environment (see README).
 
 Exit codes: 0 done (deployed or kept: both are normal), 1 failed, 3 another run holds the lock, 4 bad parameters,
-5 bad data, 130 cancelled by SIGINT, SIGTERM or SIGHUP. What can be foreseen is one sentence on standard error, never a
-traceback (`BQ_LOG=DEBUG` shows it too).
+5 bad data, 10 an alarm (check-drift), 130 cancelled by SIGINT, SIGTERM or SIGHUP. What can be foreseen is one sentence
+on standard error, never a traceback (`BQ_LOG=DEBUG` shows it too).
 """
 
 import gc
@@ -22,6 +22,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "backup": ("backup", "backup"),
     "calibrate": ("calibrate", "main"),
     "check-data": ("housekeeping", "check_data"),
+    "check-drift": ("drift", "check"),
     "collect": ("collect", "main"),
     "diff": ("diff", "main"),
     "evaluate": ("evaluate", "main"),
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     return guarded(lambda: _run(" ".join(arguments)))
 
 
-def _run(target: str) -> None:
+def _run(target: str) -> int | None:
     if target not in TARGETS:
         hint = did_you_mean(target, TARGETS)
         raise BQError(f"python -m bq: must be called with one target, but got {target!r}; {hint}")
@@ -72,11 +73,11 @@ def _run(target: str) -> None:
             f"FROM_FILE must be given to `make collect` alone, but was to {target}: other targets use what was "
             'collected, by SET="market.source=labelled" or a line `source: labelled` in the parameter file.'
         )
-    getattr(job, function)(asked)
+    return getattr(job, function)(asked)
 
 
-def guarded(work: Callable[[], None]) -> int:
-    """Do the work; return its exit code, what can be foreseen said in one sentence."""
+def guarded(work: Callable[[], int | None]) -> int:
+    """Do the work; return its exit code (its own where it has one), what can be foreseen said in one sentence."""
     log.configure()
     signals.handle(signal.default_int_handler)  # all leave through the same clean-up
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -84,7 +85,7 @@ def guarded(work: Callable[[], None]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # worker processes are the unit of parallelism
     reserve = bytearray(RESERVE)
     try:
-        work()
+        return work() or 0
     except BQError as error:
         log.log.error("%s: %s", type(error).__name__, error)
         log.log.debug("", exc_info=True)
@@ -106,7 +107,6 @@ def guarded(work: Callable[[], None]) -> int:
         log.log.error("%s: %s", type(error).__name__, files.explain(error))
         log.log.debug("", exc_info=True)
         return 1
-    return 0
 
 
 def _limited() -> bool:

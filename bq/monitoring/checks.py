@@ -17,7 +17,6 @@ class What(StrEnum):
     """Kinds of check; one of each a day and model."""
 
     INPUT = "input"  # features of decided events against those of the training
-    MISSING = "missing"  # share of missing values, the feature where it rose most
     SUPPORT = "support"  # share of events outside the training support
     OUTPUT = "output"  # predicted classes against those out of sample
     LEVEL = "level"  # expected outcomes against those out of sample

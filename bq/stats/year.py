@@ -2,3 +2,4 @@
 
 TRADING_DAYS = 252  # sessions of an exchange
 DAYS_A_MONTH = 30.44  # of a calendar
+DAYS_A_YEAR = 365.25

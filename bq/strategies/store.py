@@ -123,6 +123,21 @@ def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.d
     return finished(strategy, settings, market, built, len(built.events)).events
 
 
+def on(strategy: Strategy, settings: Settings, market: MarketData, wanted: Wanted) -> pl.DataFrame:
+    """The events of these sessions of symbols, on the schedule or not: stored ones where they are valid, the others
+    built now; nothing is stored. With market.source: labelled those of the tables that were collected."""
+    if settings.market.table is not None:
+        return _of_tables(strategy, settings, market).events.join(_days(wanted), on=DAY, how="semi")
+    found = event_set.read(event_set.folder_of(strategy, settings))
+    stored = _holding(found, market, whole=strategy.table.cross_sectional)
+    missing = _missing(wanted, stored)
+    parts = [_scheduled(stored, wanted).events] if len(stored.events) else []
+    if missing:
+        parts.append(strategy.table.build(market, settings, missing).events)
+    events = pl.concat(parts) if parts else pl.DataFrame()
+    return finished(strategy, settings, market, Built(events), 0).events if len(events) else events
+
+
 def finished(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
     """Built events as training takes them: with weights, labels and regimes. count : how many of them are new."""
     events = weighed(built.events, market.calendar)
