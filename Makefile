@@ -85,6 +85,8 @@ replay: $(READY) ## the whole loop over history, day by day: FROM=2018-01-01 TO=
 	@$(BQ) replay
 reproduce: $(READY) ## a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
 	@$(BQ) reproduce
+drift: $(READY) ## run notebook 04 (drift, performance, what is due) and render it; nothing is recorded
+	@$(BQ) drift
 check-drift: $(READY) ## is the world still the one the model was trained in, and are its errors as promised?
 	@$(BQ) check-drift
 verify: $(READY) ## check every model, event table and run folder against its hashes
@@ -121,4 +123,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore rollback params check-data check-drift tune lab bench test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench test calibrate claims crash lint lock clean

@@ -25,6 +25,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "check-drift": ("drift", "check"),
     "collect": ("collect", "main"),
     "diff": ("diff", "main"),
+    "drift": ("notebook", "drift"),
     "evaluate": ("evaluate", "main"),
     "explain": ("explain", "main"),
     "explore": ("notebook", "explore"),

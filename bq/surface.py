@@ -27,6 +27,8 @@ from bq.strategies.task import Task
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
+    from bq.monitoring.drift import Monitored
+    from bq.monitoring.observed import Observed
     from bq.runs import Run
     from bq.strategies.breakout.backtest import Backtest
     from bq.strategies.regime import Timeline
@@ -298,6 +300,52 @@ def champion(strategy: str) -> Deployed | None:
     if found is None or pointer is None:
         return None
     return Deployed(found.model_id, pointer.since_utc, pointer.reason, found.bundle, found.card)
+
+
+def observed(settings: Settings | str) -> "Observed":
+    """The decisions that count, what came of them, and what was promised of them: what monitoring looks at.
+
+    settings : from `params`, or the name of a strategy. Nothing is decided, matured or recorded by it; events that are
+        missing are built and stored, as `events` does.
+
+    Returns `.counted` (one row a decision), `.events` (with their features; None where nothing was decided),
+    `.references` (of each model: its training and out-of-sample predictions), `.deployed`, `.checks` and `.alerts`.
+    Raises BadData where the deployed model is damaged.
+
+    Examples
+    --------
+    >>> import bq
+    >>> bq.observed(bq.params("breakout", "parameters/simulated/breakout.yaml")).counted.is_empty()  # none was made
+    True
+    """
+    from bq.monitoring import observed
+
+    settings = params(settings) if isinstance(settings, str) else settings
+    found = observed.of(strategies.of(settings), settings)
+    if found.counted.is_empty():
+        return found
+    _collect(settings, "")
+    return observed.with_events(found, store.market_data(settings))
+
+
+def drift(settings: Settings | str) -> "list[Monitored]":
+    """Whether the world is still the one that the deployed models were trained in; nothing is recorded.
+
+    settings : from `params`, or the name of a strategy.
+
+    Returns one for each tier: `.checks`, `.weekly` (PSI by feature and week), `.paths` (of the error stream), …; and
+    `.without`, why it is not monitored, where it is not.
+
+    Examples
+    --------
+    >>> import bq
+    >>> [str(one.without) for one in bq.drift(bq.params("breakout", "parameters/simulated/breakout.yaml"))]
+    ['no_model']
+    """
+    from bq.monitoring import drift
+
+    settings = params(settings) if isinstance(settings, str) else settings
+    return drift.of(strategies.of(settings), settings, store.market_data(settings))
 
 
 def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:

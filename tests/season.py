@@ -1,17 +1,26 @@
 """A season of decisions by a planted model: probabilities that hold, until on a known day they no longer do."""
 
+import dataclasses
 import datetime as dt
 
 import numpy as np
 import polars as pl
 from scipy.special import ndtr
 
+from bq.core import db
+from bq.core.namespace import Namespace, Tier
 from bq.market import calendars
+from bq.monitoring import records
 from bq.monitoring.predictions import Promise, Subject
+from bq.monitoring.records import Scan
+from bq.serving import frozen, support
+from bq.serving.model_records import Chosen
+from bq.serving.registry import Artefact
 from bq.strategies.contract import Strategy, Table
 from bq.strategies.events import FeatureSet
 from bq.strategies.task import Task
 from bq.surface import params
+from tests import stored
 
 CLASSES = ("Loss", "Minor", "Good", "Excellent")
 FIRST = dt.date(2016, 1, 4)
@@ -122,3 +131,36 @@ def subject(*, draws: int = 1000, **promise) -> Subject:
         task=lambda settings: Task(CLASSES, edges, trade_score=55.0),
     )
     return Subject(strategy, settings, {MODEL: Promise(**({"prior": PRIOR, "k": 3, "score_from": 55.0} | promise))})
+
+
+def model(reference: pl.DataFrame, **bundle) -> Artefact:
+    """A model that keeps `reference`, sessions of a season, as what it was trained on and promised."""
+    index = {name: place for place, name in enumerate(CLASSES)}
+    label = pl.col("label").replace_strict(index, return_dtype=pl.Int64)
+    chances = {f"p_{name}": pl.col("probabilities").list.get(place) for name, place in index.items()}
+    known = reference.with_columns(label, predicted=pl.col("probabilities").list.arg_max(), **chances)
+    features = FeatureSet("toy_v1", ("x", "y"))
+    made = stored.artefact(
+        strategy="butterfly",
+        columns=list(features.columns),
+        classes=list(CLASSES),
+        edges=list((MEANS[1:] + MEANS[:-1]) / 2),
+        trained_through=reference["t1_due"].max().isoformat(),
+        support=support.describe(features, features.matrix(reference)),
+        policy=Chosen(k=3, score_from=55.0),
+        tier=Tier.CHAMPION,
+        **bundle,
+    )
+    return dataclasses.replace(made, reference=frozen.freeze(known, known, features, Task(CLASSES)))
+
+
+def record(decided: pl.DataFrame, model_id: str, namespace: Namespace) -> None:
+    """Enter decisions as scans made an hour after the close, and their outcomes where they have one."""
+    made = decided.drop("scan_id").with_columns(model_id=pl.lit(model_id))
+    for (session,), rows in made.partition_by("session", as_dict=True, maintain_order=True).items():
+        scan = Scan(namespace, session, rows["decided_utc"][0], {}, "da7a", "c0de", model_id, None, late=False)
+        records.enter(scan, rows)
+    known = decided.drop_nulls("outcome").select("event_id", "t1", "outcome", "label", "source", "revision")
+    more = {"namespace": str(namespace), "data_hash": "da7a", "recorded_utc": dt.datetime(2030, 1, 1, tzinfo=dt.UTC)}
+    with db.engine().begin() as connection:
+        connection.execute(records.outcomes.insert(), [row | more for row in known.to_dicts()])

@@ -6,7 +6,7 @@ from bq.core.namespace import Namespace
 from bq.jobs.request import Request
 from bq.jobs.run import protocol
 from bq.market import MarketData
-from bq.monitoring import checks, drift
+from bq.monitoring import checks, drift, observed, performance_checks
 from bq.monitoring.checks import Check, Severity, What
 from bq.monitoring.drift import Monitored
 from bq.strategies import store
@@ -24,8 +24,9 @@ def check(request: Request) -> int:
     """
     with protocol.lock(request.settings.namespace):
         found = monitor(request, store.market_data(request.settings))
-    screen.show("\n".join(drifted.lines(request.settings.namespace, found)))
-    return ALARM if any(one.alarm for one in made(found)) else 0
+        performed = perform(request)
+    screen.show("\n".join([*drifted.lines(request.settings.namespace, found), *drifted.performance(performed)]))
+    return ALARM if any(one.alarm for one in (*made(found), *performed)) else 0
 
 
 def monitor(request: Request, market: MarketData) -> list[Monitored]:
@@ -35,19 +36,26 @@ def monitor(request: Request, market: MarketData) -> list[Monitored]:
     return found
 
 
+def perform(request: Request) -> list[Check]:
+    """The checks of performance, recorded: a broken promise is an alarm. The namespace's lock must be held."""
+    found = performance_checks.of(observed.of(request.strategy, request.settings))
+    record(request.settings.namespace, found, kinds=performance_checks.ALARMS)
+    return found
+
+
 def made(found: Sequence[Monitored]) -> list[Check]:
     """The checks of all tiers."""
     return [check for one in found for check in one.checks]
 
 
-def record(namespace: Namespace, made: Sequence[Check]) -> None:
+def record(namespace: Namespace, made: Sequence[Check], *, kinds: Sequence[What] = drift.KINDS) -> None:
     """Enter the checks, open an alert for each kind with an alarm, and close those whose alarm is over.
 
     Where a kind is not checked, its alert was of a model that no longer decides. Checks first: an alert names those
     that it is of.
     """
     numbers = dict(zip(map(id, made), checks.enter(made), strict=True))
-    for what in drift.KINDS:
+    for what in kinds:
         raised = [check for check in made if check.what == what and check.alarm]
         if not raised:
             checks.close(namespace, kind=f"{ALERT}{what}")

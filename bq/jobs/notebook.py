@@ -1,4 +1,4 @@
-"""`make explore`, `make train` and `make stack`: one notebook, rendered; nothing is judged or deployed."""
+"""`make explore`, `train`, `stack` and `drift`: one notebook, rendered; nothing is judged or deployed."""
 
 from bq.jobs.request import Request
 from bq.jobs.retrain import describe_events, describe_market
@@ -30,6 +30,11 @@ def stack(request: Request) -> None:
     _run(stacked, Job.STACK, "03_stacking", *([notice] if chosen.model != layers.STACK else []))
 
 
+def drift(request: Request) -> None:
+    """Notebook 04: is the world still the one the model was trained in, and the model as good as was promised?"""
+    _run(request, Job.DRIFT, "04_drift_analysis")
+
+
 def _run(request: Request, job: Job, notebook: str, *notices: str) -> None:
     """Run one notebook on the request's events and publish its report."""
     strategy, settings = request.strategy, request.settings
@@ -44,7 +49,7 @@ def _run(request: Request, job: Job, notebook: str, *notices: str) -> None:
                 events = store.collect(strategy, settings, data)
             describe_events(run, events)
             run.record.warnings += notices
-            if job != Job.EXPLORE:
+            if job in (Job.TRAIN, Job.STACK):
                 walkforward.check(events.events, strategy, settings)
             run.notebook(notebook)
             run.record.headline = f"{job}: {run.record.title}"

@@ -23,6 +23,11 @@ class What(StrEnum):
     TIER = "tier"  # share of decisions by another tier than the champion
     ERROR_CUSUM = "error_cusum"  # errors of matured decisions, one value a block
     ERROR_EPROCESS = "error_eprocess"  # the same by betting, valid at any time
+    PROMISE = "promise"  # realised less predicted outcome, beyond 20 points
+    ACCURACY = "accuracy"  # less that of the majority class; this and the next are never an alarm
+    LOG_LOSS = "log_loss"  # less that of the class prior
+    RANK_IC = "rank_ic"  # less that of the rule score
+    UPLIFT = "uplift"  # net outcome of a session less that by the rule score
 
 
 class Check(Facts):

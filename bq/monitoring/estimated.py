@@ -10,8 +10,8 @@ Both follow a covariate shift: other events than before, by the same law. Neithe
 changed while events look the same. That only outcomes show.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,10 @@ from bq.stats.delay import block_means
 Array = NDArray[np.float64]
 LEAST_REFERENCE = 200  # events of the reference below which probabilities are taken as they are
 FOLDS = 5  # of the classifier that tells reference and present apart: an event is weighed by a fit without it
+TREES: dict[str, Any] = {  # small ones: the density ratio is smooth, and a wrong weight costs more than a missing one
+    **{"n_estimators": 60, "num_leaves": 8, "min_child_samples": 40, "reg_lambda": 5.0},
+    **{"n_jobs": 1, "deterministic": True, "force_col_wise": True, "verbose": -1},
+}
 DRAWS = 50  # resamples of the reference: of a variance that is one of two
 LARGEST_WEIGHT = 20.0  # of an event of the reference: a few must not stand for all
 
@@ -90,28 +94,40 @@ def _area(chance: Array) -> float:
     return _share((wins * (below + losses / 2.0)).sum(), wins.sum() * losses.sum())
 
 
-def calibrated(
-    probabilities: ArrayLike, *, reference: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
-) -> Array:
-    """Probabilities as often right as the reference says, shape (n_events, n_classes).
+class Curves(NamedTuple):
+    """What comes of a stated probability, by class."""
 
-    reference, labels : probabilities of shape (n_reference, n_classes) and the class that came, out of sample. weights :
-    of the reference's events. Each class by isotonic regression (Zadrozny & Elkan 2002, doi:10.1145/775047.775151), then
-    rows sum to 1 again. Of fewer than 200 events of the reference the probabilities are returned as they are.
+    fitted: tuple[Any, ...]  # isotonic regressions; empty: probabilities stay as they are
+
+    def of(self, probabilities: Array) -> Array:
+        """Probabilities as often right as the reference says; rows sum to 1 again."""
+        if not self.fitted:
+            return probabilities
+        found = np.column_stack([curve.predict(probabilities[:, i]) for i, curve in enumerate(self.fitted)])
+        total = found.sum(axis=1, keepdims=True)
+        return np.divide(found, total, out=probabilities.copy(), where=total > 0)
+
+
+def curves(reference: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Curves:
+    """Calibrate probabilities on a reference, each class by isotonic regression.
+
+    reference, labels : probabilities of shape (n_reference, n_classes) and the class that came, out of sample.
+    weights : of the reference's events. With fewer than 200 events in it nothing is calibrated.
+    Zadrozny & Elkan 2002, doi:10.1145/775047.775151.
     """
     from sklearn.isotonic import IsotonicRegression
 
-    chances, known = (np.atleast_2d(np.asarray(one, np.float64)) for one in (probabilities, reference))
-    came = np.asarray(labels)
+    known, came = np.atleast_2d(np.asarray(reference, np.float64)), np.asarray(labels)
     if len(known) < LEAST_REFERENCE:
-        return chances
-    fitted = np.empty_like(chances)
-    for place in range(chances.shape[1]):
-        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-        curve.fit(known[:, place], (came == place).astype(np.float64), sample_weight=weights)
-        fitted[:, place] = curve.predict(chances[:, place])
-    total = fitted.sum(axis=1, keepdims=True)
-    return np.divide(fitted, total, out=chances.copy(), where=total > 0)
+        return Curves(())
+    return Curves(
+        tuple(
+            IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+                known[:, place], (came == place).astype(np.float64), sample_weight=weights
+            )
+            for place in range(known.shape[1])
+        )
+    )
 
 
 def density_ratio(reference: ArrayLike, present: ArrayLike, *, seed: int) -> Array:
@@ -128,11 +144,8 @@ def density_ratio(reference: ArrayLike, present: ArrayLike, *, seed: int) -> Arr
     x, later = np.concatenate([before, now]), np.repeat([0, 1], [len(before), len(now)])
     chance = np.empty(len(x))
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, later):
-        trees = LGBMClassifier(
-            n_estimators=60, learning_rate=0.1, num_leaves=8, min_child_samples=40, reg_lambda=5.0,
-            n_jobs=1, random_state=seed, deterministic=True, force_col_wise=True, verbose=-1,
-        )  # fmt: skip
-        chance[test] = trees.fit(x[train], later[train]).predict_proba(x[test])[:, 1]
+        trees = LGBMClassifier(**TREES, random_state=seed).fit(x[train], later[train])
+        chance[test] = np.asarray(trees.predict_proba(x[test]))[:, 1]
     odds = chance[: len(before)] / np.maximum(1.0 - chance[: len(before)], 1e-6)
     weight = np.minimum(odds * len(before) / len(now), LARGEST_WEIGHT)
     return weight / weight.mean()
@@ -141,10 +154,17 @@ def density_ratio(reference: ArrayLike, present: ArrayLike, *, seed: int) -> Arr
 def accuracy(
     present: pl.DataFrame, reference: pl.DataFrame, *, blocks: Blocks, weights: ArrayLike | None = None
 ) -> Estimate:
-    """Estimated accuracy of `present`: CBPE, or with the weights of `density_ratio` PAPE.
+    """`accuracies` of one frame."""
+    return accuracies([present], reference, blocks=blocks, weights=weights)[0]
 
-    present : session, probabilities (list). reference : session, probabilities, label (index of the class that came),
-    with outcomes. blocks : how sessions of the reference are resampled.
+
+def accuracies(
+    presents: Sequence[pl.DataFrame], reference: pl.DataFrame, *, blocks: Blocks, weights: ArrayLike | None = None
+) -> list[Estimate]:
+    """Estimated accuracy of each of `presents`: CBPE, or with the weights of `density_ratio` PAPE.
+
+    presents : session, probabilities (list). reference : session, probabilities, label (index of the class that came),
+    with outcomes. blocks : how sessions of the reference are resampled. weights : of the reference's events.
 
     The likeliest class is that of the probabilities as they were given; how likely it is, of the calibrated ones.
 
@@ -153,25 +173,37 @@ def accuracy(
     blocks of the reference, divided by the blocks that `present` fills. That of the calibration: of the value over
     resamples of the reference's sessions (Politis & Romano 1994, doi:10.1080/01621459.1994.10476870).
     """
+    known, came = _matrix(reference), reference["label"].to_numpy()
+    size = np.ones(len(known)) if weights is None else np.asarray(weights, np.float64)
+    usual, said = curves(known, came, size), [_matrix(present) for present in presents]
+    misses = (known.argmax(axis=1) == came) - _of_likeliest(known, usual)
+    means = reference.select("session", miss=pl.Series(misses)).group_by("session").agg(pl.col("miss").mean())
+    luck = block_means(means.sort("session")["miss"], block=blocks.block)
+    drawn = []
+    if len(luck) >= LEAST_BLOCKS:
+        drawn = [curves(known[rows], came[rows], size[rows]) for rows in _resampled(reference["session"], blocks)]
+    effective = float(size.sum() ** 2 / (size**2).sum())
+    found = []
+    for present, chances in zip(presents, said, strict=True):
+        value = float(_of_likeliest(chances, usual).mean())
+        reach = _reach([float(_of_likeliest(chances, one).mean()) for one in drawn], luck, present["session"], blocks)
+        found.append(Estimate(value, value - reach, value + reach, len(chances), len(known), effective))
+    return found
+
+
+def _reach(draws: list[float], luck: Array, sessions: pl.Series, blocks: Blocks) -> float:
+    """Half of an interval; NaN without resamples."""
     from scipy.special import ndtri
 
-    said, known, came = _matrix(present), _matrix(reference), reference["label"].to_numpy()
-    size = np.ones(len(known)) if weights is None else np.asarray(weights, np.float64)
-    by = {"reference": known, "labels": came, "weights": size}
-    value, own = (_of_likeliest(rows, calibrated(rows, **by)) for rows in (said, known))
-    misses = reference.select("session", error=pl.Series((known.argmax(axis=1) == came) - own))
-    by_session = misses.group_by("session").agg(pl.col("error").mean()).sort("session")
-    luck = block_means(by_session["error"], block=blocks.block)
-    reach = np.nan
-    if len(luck) >= LEAST_BLOCKS:
-        filled = max(present["session"].n_unique() / blocks.block, 1.0)
-        draws = [
-            _of_likeliest(said, calibrated(said, reference=known[rows], labels=came[rows], weights=size[rows])).mean()
-            for rows in _resampled(reference["session"], blocks)
-        ]
-        reach = float(ndtri(1.0 - blocks.alpha) * np.sqrt(luck.var(ddof=1) / filled + np.var(draws, ddof=1)))
-    middle, effective = float(value.mean()), float(size.sum() ** 2 / (size**2).sum())
-    return Estimate(middle, middle - reach, middle + reach, len(said), len(known), effective)
+    if not draws:
+        return np.nan
+    filled = max(sessions.n_unique() / blocks.block, 1.0)
+    return float(ndtri(1.0 - blocks.alpha) * np.sqrt(luck.var(ddof=1) / filled + np.var(draws, ddof=1)))
+
+
+def _of_likeliest(said: Array, calibrated: Curves) -> Array:
+    """The calibrated probability of each event's likeliest class."""
+    return np.take_along_axis(calibrated.of(said), said.argmax(axis=1)[:, None], axis=1)[:, 0]
 
 
 def _resampled(sessions: pl.Series, blocks: Blocks) -> Iterator[NDArray[np.int64]]:
@@ -180,14 +212,10 @@ def _resampled(sessions: pl.Series, blocks: Blocks) -> Iterator[NDArray[np.int64
 
     groups = sessions.to_frame("session").with_row_index().group_by("session").agg("index").sort("session")["index"]
     rows = [group.to_numpy().astype(np.int64) for group in groups]
-    order = StationaryBootstrap(blocks.block, np.arange(len(rows)), seed=np.random.default_rng(blocks.seed))
+    generator = np.random.default_rng(blocks.seed)
+    order = StationaryBootstrap(max(round(blocks.block), 1), np.arange(len(rows)), seed=generator)
     for (drawn,), _ in order.bootstrap(DRAWS):
         yield np.concatenate([rows[place] for place in drawn])
-
-
-def _of_likeliest(said: Array, calibrated: Array) -> Array:
-    """The calibrated probability of each event's likeliest class."""
-    return np.take_along_axis(calibrated, said.argmax(axis=1)[:, None], axis=1)[:, 0]
 
 
 def _matrix(rows: pl.DataFrame) -> Array:

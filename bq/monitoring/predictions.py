@@ -69,7 +69,7 @@ def matured(counted: pl.DataFrame, tier: Tier, subject: Subject) -> pl.DataFrame
 
 
 def _classes(rows: pl.DataFrame, task: Task, subject: Subject, tier: Tier) -> pl.DataFrame:
-    """Label, predicted class, probabilities and priors. A class that the record does not name follows from the outcome."""
+    """Label, predicted class, probabilities and priors; a class that the record does not name by the outcome."""
     index = {name: place for place, name in enumerate(task.classes)}
     named = pl.col("label").replace_strict(index, default=None, return_dtype=pl.Int64)
     fits = pl.col("probabilities").list.len() == len(task.classes)

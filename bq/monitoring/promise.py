@@ -50,10 +50,9 @@ def weekly(counted: pl.DataFrame, subject: Subject) -> pl.DataFrame:
     for tier in tiers(counted):
         if tier != Tier.RULE and subject.task(tier).classes:
             rows = matured(counted, tier, subject).filter(pl.col("expected").is_not_null())
-            for (model_id,), own in sorted(rows.partition_by("model_id", as_dict=True).items()):
-                parts.append(
-                    _of_model(own, subject).select(pl.lit(tier.value, pl.Int32).alias("tier"), *list(WEEKS)[1:])
-                )
+            number = pl.lit(tier.value, pl.Int32).alias("tier")
+            for _, own in sorted(rows.partition_by("model_id", as_dict=True).items()):
+                parts.append(_of_model(own, subject).with_columns(number).select(*WEEKS))
     return pl.concat(parts)
 
 

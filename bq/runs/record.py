@@ -14,6 +14,7 @@ class Job(StrEnum):
     EXPLORE = "explore"
     TRAIN = "train"
     STACK = "stack"
+    DRIFT = "drift"
     TUNE = "tune"
     REPLAY = "replay"
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from bq.core.namespace import Namespace
 from bq.monitoring.checks import Check, What
 from bq.monitoring.drift import Monitored, Without
-from bq.workbench.phrases import counted, listed
+from bq.workbench.phrases import counted, interval, listed
+from bq.workbench.reading import months
 from bq.workbench.screen import PLAIN, RED
 
 NAMES = {
@@ -16,6 +17,11 @@ NAMES = {
     What.TIER: "decided by another tier",
     What.ERROR_CUSUM: "errors, LLR-CUSUM",
     What.ERROR_EPROCESS: "errors, e-process",
+    What.PROMISE: "realised − predicted",
+    What.ACCURACY: "accuracy over majority",
+    What.LOG_LOSS: "log-loss over prior",
+    What.RANK_IC: "rank IC over rule score",
+    What.UPLIFT: "net outcome over rule score",
 }
 ABSENT = {
     Without.NO_MODEL: "not monitored: no model is deployed",
@@ -37,6 +43,11 @@ def lines(namespace: Namespace, found: Sequence[Monitored]) -> list[str]:
         shown += [_line(check) for check in one.checks]
         shown.append(f"  false alarms expected where nothing changes: {one.false_alarms_a_year:.2f} a year in all")
     return shown
+
+
+def performance(made: Sequence[Check]) -> list[str]:
+    """What the checks of performance say; no line where nothing has an outcome."""
+    return ["performance", *map(_line, made)] if made else []
 
 
 def _line(check: Check) -> str:
@@ -65,6 +76,8 @@ def _found(check: Check) -> str:
         What.LEVEL: _distribution,
         What.SUPPORT: _share,
         What.TIER: _share,
+        What.PROMISE: _promised,
+        **dict.fromkeys((What.ACCURACY, What.LOG_LOSS, What.RANK_IC, What.UPLIFT), _compared),
     }.get(check.what, _errors)(check)
 
 
@@ -92,6 +105,22 @@ def _share(check: Check) -> str:
     known = check.low is not None and check.high is not None
     within = f" [{check.low:.0%}, {check.high:.0%}]" if known else " (too few blocks for an interval)"
     return f"{check.value:.0%}{within}, alarm above {check.threshold:.0%} ({_of_window(check)})"
+
+
+def _promised(check: Check) -> str:
+    return (
+        f"{_difference(check)}, alarm where all of it is beyond ±{check.threshold:.2f} (from {check.details['from']})"
+    )
+
+
+def _compared(check: Check) -> str:
+    return f"{_difference(check)} ({check.details['figure']:.3f}, baseline {check.details['baseline']:.3f})"
+
+
+def _difference(check: Check) -> str:
+    """A difference with its interval, and how long it takes to be told from chance."""
+    takes = months(check.details["months"])
+    return f"{check.value:+.3f} {interval(check.low, check.high)}, verdict in {takes} months"
 
 
 def _errors(check: Check) -> str:

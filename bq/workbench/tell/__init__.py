@@ -3,6 +3,15 @@
 What does not apply to a strategy or a model is a sentence that says so, never an empty figure.
 """
 
+from bq.workbench.tell.drift import (
+    alarms,
+    detectors,
+    drift_by_week,
+    drifted_features,
+    due,
+    error_stream,
+    outside_support,
+)
 from bq.workbench.tell.events import (
     by_kind,
     by_year,
@@ -15,6 +24,14 @@ from bq.workbench.tell.events import (
     particulars,
     refusals,
     score_deciles,
+)
+from bq.workbench.tell.monitoring import (
+    calibration_then_and_now,
+    decided,
+    estimates,
+    performance_by_class,
+    performance_figures,
+    promise,
 )
 from bq.workbench.tell.search import (
     contour,
@@ -65,16 +82,25 @@ from bq.workbench.told import findings
 
 __all__ = [
     "against_direct",
+    "alarms",
     "by_kind",
     "by_year",
     "calibration",
+    "calibration_then_and_now",
     "chosen",
     "chosen_features",
     "classes",
     "confusion",
     "contour",
     "curves",
+    "decided",
+    "detectors",
+    "drift_by_week",
+    "drifted_features",
+    "due",
     "earned",
+    "error_stream",
+    "estimates",
     "expected_deciles",
     "fear_greed",
     "feature_correlations",
@@ -93,11 +119,15 @@ __all__ = [
     "left_out",
     "newest",
     "outcomes",
+    "outside_support",
     "parallel",
     "parameter_importances",
     "parameters",
     "particulars",
     "parts",
+    "performance_by_class",
+    "performance_figures",
+    "promise",
     "proof",
     "rank_ic",
     "refusals",
