@@ -1,12 +1,17 @@
 """`make params`: the parameters that take effect, as a parameter file, each with where it comes from."""
 
+import datetime as dt
 import sys
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
+from pydantic import ValidationError
+
 from bq.core import paths
+from bq.core.errors import BadParameters
 from bq.core.parameter_text import around, flow, render
+from bq.core.params import to_yaml
 from bq.core.section import defaults
 from bq.jobs.request import Request
 from bq.workbench.screen import shown
@@ -17,8 +22,26 @@ TOP = "{}: what takes effect.\nBehind each value is where it comes from, and in 
 
 
 def main(request: Request) -> None:
-    """Print them as YAML 1.2: read as a parameter file, the text gives the same settings."""
-    sys.stdout.write(text(request))
+    """Print them as YAML 1.2: read as a parameter file, the text gives the same settings.
+
+    With DATE those by which the session was decided on, as its scan recorded them.
+    """
+    sys.stdout.write(text(request) if request.date is None else _decided_by(request, request.date))
+
+
+def _decided_by(request: Request, session: dt.date) -> str:
+    from bq.monitoring import looked_up
+
+    found = looked_up.counting_parameters(request.settings.namespace, session)
+    if found is None:
+        raise BadParameters(
+            f"DATE must be a session on which {request.settings.namespace} decided with recorded parameters, but on "
+            f"{session} it did not: `make status DATE={session}` says who did."
+        )
+    try:
+        return to_yaml(request.strategy.settings.recorded(found).model_dump(mode="python"))
+    except (BadParameters, ValidationError):
+        return f"# As an earlier version recorded them; this one does not take them.\n{to_yaml(found)}"
 
 
 def text(request: Request) -> str:

@@ -20,7 +20,7 @@ from bq.runs.record import Job
 from bq.serving import bounds
 from bq.strategies import store
 from bq.strategies.events import weakest_source
-from bq.workbench import plots, screen
+from bq.workbench import drifted, plots, screen
 from bq.workbench.phrases import counted
 from bq.workbench.table import table
 
@@ -79,6 +79,7 @@ def _parts(made: Replayed, settings: Settings) -> list[tuple[str, list[Any]]]:
         ("Who decided", [_timeline(made)]),
         ("Every attempt", _attempts(made)),
         ("Predicted and realised, by model", [_promises(made)]),
+        ("Alarms", [_alarms(made)]),
     ]
 
 
@@ -180,3 +181,24 @@ def _promises(made: Replayed) -> Any:
     )
     apart = (pl.col("realised") - pl.col("predicted")).alias("realised less predicted")
     return table(each.sort("from").with_columns(apart))
+
+
+def _alarms(made: Replayed) -> Any:
+    """Every alarm raised, by kind and model: how often, when first, and what it said then."""
+    if not made.alarms:
+        return "No check raised an alarm."
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for session, check in made.alarms:
+        key = (check.what, check.model_id or Tier.RULE.label)
+        row = rows.setdefault(
+            key,
+            {
+                "kind": drifted.NAMES[check.what],
+                "model": key[1],
+                "first": session,
+                "weeks": 0,
+                "said first": drifted.statement(check),
+            },
+        )
+        row["weeks"] += 1
+    return table(pl.DataFrame(list(rows.values())))

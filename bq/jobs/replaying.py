@@ -5,6 +5,7 @@ Everything happens in a world of its own (`bq.core.world`), as it would have hap
 
 import datetime as dt
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ from bq.jobs.retrain import code_digest
 from bq.learning import walkforward
 from bq.market import MarketData
 from bq.market.calendars import sessions
-from bq.monitoring import checks, deciding, maturing, outcomes, triggers
+from bq.monitoring import checks, deciding, drift, maturing, observed, outcomes, performance_checks, triggers
+from bq.monitoring.checks import Check
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Trigger
 from bq.serving import decide, gates, out_of_sample, registry, verdict_text
@@ -73,6 +75,7 @@ class Replayed:
     hindsight: pl.DataFrame = field(default_factory=pl.DataFrame)
     trained: list[Trained] = field(default_factory=list)
     refused: list[tuple[dt.date, str]] = field(default_factory=list)  # attempts that came to no verdict, and why
+    alarms: list[tuple[dt.date, Check]] = field(default_factory=list)
     days: int = 0
     seconds: float = 0.0  # without the attempts
 
@@ -129,7 +132,7 @@ class History:
         return whole.events, market
 
 
-def _days(wanted: Wanted) -> pl.DataFrame:
+def _days(wanted: Mapping[str, list[dt.date]]) -> pl.DataFrame:
     frame = pl.DataFrame(
         {"symbol": list(wanted), "session": list(wanted.values())},
         schema={"symbol": pl.String, "session": pl.List(pl.Date)},
@@ -147,6 +150,7 @@ def replay(strategy: Strategy, settings: Settings, market: MarketData, first: dt
         raise BadData(f"FROM and TO must hold a session with bars, but none lies from {first} to {last}.")
     history = History(strategy, settings, market)
     history.build(_every(market, days))
+    history.build(strategy.table.schedule(market, settings))
     walk, begun = Walk(history, Replayed(), days[0]), time.monotonic()
     for place, session in enumerate(days):
         walk.day(session)
@@ -176,7 +180,8 @@ class Walk:
         self.answered: dict[str, list[pl.DataFrame]] = {}  # predictions of decided events, by what decided
         self.ranked: Ranking | None = None
         wanted = history.strategy.table.schedule(history.market, history.settings)
-        self.scheduled = history.rows.join(_days(wanted), on=KEY, how="semi").select("t1_due")
+        planned = history.rows.join(_days(wanted), on=KEY, how="semi")
+        self.scheduled = store.weighed(planned, history.market.calendar).select("t1_due", "weight")
         self.strategy, self.settings = history.strategy, history.settings
         self.models: Models | None = None
         self.last: State | None = None
@@ -185,10 +190,13 @@ class Walk:
         self.asked: dt.date | None = None  # when a retrain was last thought of
 
     def day(self, session: dt.date) -> None:
-        """One session: what came of earlier decisions, a retrain where a trigger holds, then the scan."""
+        """One session: what came of earlier decisions, then the scan; each week first the monitors and the triggers."""
         now = self.history.closes[session] + dt.timedelta(minutes=1)
         self.mature(session, now)
-        self.retrain(session)
+        if self.asked is None or session.isocalendar()[:2] != self.asked.isocalendar()[:2]:
+            self.asked = session
+            self.watch(session)
+            self.retrain(session)
         if session in self.events:
             self.scan(session, self.events[session], now)
 
@@ -223,11 +231,25 @@ class Walk:
         rows = found.with_columns(revision=pl.lit(None, pl.Int64))
         outcomes.enter(self.settings.namespace, rows, data_hash=self.history.cut(session).data_hash, now=now)
 
-    def retrain(self, session: dt.date) -> None:
-        """An attempt, where a trigger holds. A schedule asks on the first session of each week."""
-        if self.asked is not None and session.isocalendar()[:2] == self.asked.isocalendar()[:2]:
+    def watch(self, session: dt.date) -> None:
+        """The monitors of what is deployed, on what was known before the session."""
+        strategy, settings = self.strategy, self.settings
+        if not any(registry.pointer(tier) for tier in (settings.namespace, settings.namespace.second)):
             return
-        self.asked = session
+        found = drift.check(strategy, settings, self.history.market, events=self._of)
+        made = [check for one in found for check in one.checks]
+        made += performance_checks.of(observed.of(strategy, settings))
+        checks.enter(made)
+        self.made.alarms += [(session, check) for check in made if check.alarm]
+
+    def _of(self, wanted: Mapping[str, list[dt.date]]) -> pl.DataFrame:
+        """The events of sessions of symbols."""
+        asked = {session for sessions in wanted.values() for session in sessions}
+        parts = [self.events[session] for session in sorted(asked) if session in self.events]
+        return pl.concat(parts).join(_days(wanted), on=KEY, how="semi", maintain_order="left")
+
+    def retrain(self, session: dt.date) -> None:
+        """An attempt, where a trigger holds."""
         if not self._may(session):
             return
         events, market = self.history.trained_on(session)
@@ -259,13 +281,17 @@ class Walk:
         log.info("replay: %s, %s", session, headline)
 
     def _may(self, session: dt.date) -> bool:
-        """Whether a trigger can hold at all: what is known without the events as they were that day."""
+        """Whether a trigger can hold, by what is known without the events as they were that day.
+
+        Nothing that begins later overlaps what has ended: its weight is the same in the whole history.
+        """
         if self.last is None or self.last.matured_by is None:
             return True
         past = self.scheduled.filter(pl.col("t1_due").is_between(self.last.matured_by, self.history.closes[session]))
         champion = registry.champion(self.settings.namespace)
-        if len(past) >= triggers.ENOUGH or champion is None:
-            return len(past) >= triggers.ENOUGH
+        effective = past["weight"].sum()
+        if effective >= triggers.ENOUGH or champion is None:
+            return effective >= triggers.ENOUGH
         age = (session - champion.bundle.trained_through.date()).days
         old = age > triggers.OLD_DAYS + self.settings.learning.newest_days
         return old or any(one.alarm for one in checks.newest(self.settings.namespace) if one.what in triggers.HARM)

@@ -10,7 +10,7 @@ from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.scalars import count
-from bq.jobs import attempt, health, mature, presentation, trades, trigger
+from bq.jobs import attempt, drift, health, mature, presentation, trades, trigger
 from bq.jobs.attempt import Answer, Attempt
 from bq.jobs.request import Request
 from bq.jobs.run import protocol
@@ -25,7 +25,7 @@ from bq.serving import candidate, contributors, gates, ledger, registry, verdict
 from bq.strategies import store
 from bq.strategies.events import weakest_source
 from bq.strategies.store import Collection
-from bq.workbench import screen, tearsheet
+from bq.workbench import drifted, screen, tearsheet
 from bq.workbench.phrases import counted
 
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
@@ -62,6 +62,8 @@ def _attempt(run: Run, request: Request) -> None:
     with run.phase("outcomes"):
         run.record.warnings.extend(mature.kept_up(settings, data))
     describe_market(run, data)
+    with run.phase("monitoring"):
+        run.record.warnings.extend(_watched(request, data))
     with run.phase("events"):
         collection = store.collect(request.strategy, settings, data)
     now = trigger.state(request, data, collection.events, code_digest())
@@ -70,6 +72,15 @@ def _attempt(run: Run, request: Request) -> None:
         run.idle = True
         return
     _work(run, request, data, collection, now)
+
+
+def _watched(request: Request, data: MarketData) -> list[str]:
+    """What of the deployed models is an alarm; the checks are recorded. Nothing where none is deployed."""
+    namespace = request.settings.namespace
+    if not any(registry.pointer_or_none(tier) for tier in (namespace, namespace.second)):
+        return []
+    made = [*drift.made(drift.monitor(request, data)), *drift.perform(request)]
+    return [drifted.statement(check) for check in made if check.alarm]
 
 
 def code_digest() -> str:

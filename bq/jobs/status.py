@@ -19,23 +19,30 @@ from bq.workbench.phrases import counted, looked, undone
 
 RUNS = 5
 SYMBOLS = 8  # named
+KEY = 8  # characters that tell event sets of one rule set apart: their folder's name goes on behind them
 COLUMNS = ["variant", "source", "symbol", "session", "taken", "t1", "t1_due", "outcome"]
 
 
 def main(request: Request) -> None:
-    """Where things stand on every namespace: champions, stored events, newest runs."""
+    """Where things stand on every namespace: champions, stored events, newest runs; with DATE who decided then."""
+    if request.date is not None:
+        from bq.jobs import decided
+
+        screen.show(decided.told(request.date))
+        return
     made = runs.every()
     lost = [f"missing     {sentence}" for sentence in missing.told(made)]
-    screen.show("\n".join([*_namespaces(request, made), *_events(), *_runs(made), *lost]))
+    screen.show("\n".join([*_namespaces(request, made), *_events(request), *_runs(made), *lost]))
 
 
 def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
     """A line for the namespace asked about and for every other that has a run or a champion."""
     with_runs = {found for run in made if (found := Namespace.of_folder(run.record.namespace))}
     lines, namespaces = [], sorted({*registry.namespaces(), *with_runs, request.settings.namespace})
+    deciders = {champion: ready.decides(champion) for champion in {namespace.champion for namespace in namespaces}}
     for namespace in namespaces:
         try:
-            lines.append(f"champion    {namespace}: {_standing(namespace)}")
+            lines.append(f"champion    {namespace}: {_standing(namespace, deciders[namespace.champion])}")
         except BadData as error:
             lines.append(f"champion    {namespace}: {error}")
         except OSError as error:
@@ -59,33 +66,36 @@ def _looks(namespaces: list[Namespace]) -> list[str]:
     ]
 
 
-def _standing(namespace: Namespace) -> str:
+def _standing(namespace: Namespace, now: registry.Decider) -> str:
     """The model of a namespace; where it does not decide, what does."""
-    now, standing = ready.decides(namespace), registry.pointer(namespace)
+    standing = registry.pointer(namespace)
     if not standing:
         return f"none, decisions come from the {now}"
     told = f"{standing.model_id} since {standing.since_utc:%Y-%m-%d %H:%M} UTC: {standing.reason}"
     return told if now.model_id == standing.model_id else f"{told}; decisions come from the {now}"
 
 
-def _events() -> list[str]:
+def _events(request: Request) -> list[str]:
     """A line for each stored set of events: whose it is, how many, how many have ended, and whether it is in use."""
     found = sorted((paths.home() / "data" / "events").glob("*/*/events.parquet"))
-    code = event_set.code_digest() if found else ""
-    return [_store(path, code) for path in found] or ["events      none yet: `make retrain` builds them"]
+    asked = event_set.folder_of(request.strategy, request.settings) if found else None
+    return [_store(path, asked) for path in found] or ["events      none yet: `make retrain` builds them"]
 
 
-def _store(path: Path, code: str) -> str:
+def _store(path: Path, asked: Path | None) -> str:
+    """asked : the folder of the events of these parameters. Sets of one rule set may differ in market and dates."""
     try:
         through = dt.date.fromisoformat(files.read_json(path.with_name(event_set.STATE))["through"])
         events = files.read_parquet(path, columns=COLUMNS).rename({"outcome": "label"})  # known together
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
         why = str(error).partition("\n")[0]
         return f"events      {path.parent.name}: cannot be read ({why}); the next run builds it again"
-    made_by, read = path.parent.name.partition("-")[0], f"bars to {through}"
+    (made_by, _, key), read = path.parent.name.partition("-"), f"bars to {through}"
+    code = event_set.code_digest()
     used = "" if made_by == code else "; made by other code, built again when next asked for"
+    which = f" ({key[:KEY]}{', of these parameters' if path.parent == asked else ''})"
     if path.parent.name.startswith(event_set.LABELLED):
-        used, read = "", "of labelled tables"
+        used, read, which = "", "of labelled tables", ""
     shadow = len(events) - events["taken"].sum()
     said = (
         f"{counted(len(events), 'event')} of {counted(events['symbol'].n_unique(), 'symbol')} on "
@@ -94,7 +104,7 @@ def _store(path: Path, code: str) -> str:
         f"{events['session'].max()}, {read}; {' + '.join(events['source'].cast(pl.String).unique().sort())}"
     )
     variants = " + ".join(events["variant"].unique().sort())
-    return f"events      {variants}: {said}{used}\n            matured/all: {_by_symbol(events)}"
+    return f"events      {variants}{which}: {said}{used}\n            matured/all: {_by_symbol(events)}"
 
 
 def _by_symbol(events: pl.DataFrame) -> str:

@@ -74,14 +74,20 @@ class Subject(NamedTuple):
 
 
 def check(
-    strategy: Strategy, settings: Settings, market: MarketData, *, through: dt.date | None = None
+    strategy: Strategy,
+    settings: Settings,
+    market: MarketData,
+    *,
+    through: dt.date | None = None,
+    events: Events | None = None,
 ) -> list[Monitored]:
     """The checks of champion and second tier, without what is only shown; nothing is written.
 
-    through : decisions of sessions up to it, None for all.
+    through : decisions of sessions up to it, None for all. events : for one who has them; None builds them.
     """
+    known = events or _events(strategy, settings, market)
     return [
-        found if isinstance(found, Monitored) else _checked(found, _events(strategy, settings, market))
+        found if isinstance(found, Monitored) else _checked(found, known)
         for found in _subjects(strategy, settings, through)
     ]
 

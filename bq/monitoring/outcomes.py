@@ -10,7 +10,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bq.core import db
 from bq.core.namespace import Namespace
 from bq.core.settings import Market
-from bq.market import calendars
 from bq.monitoring.records import counts_already, decisions, outcomes, scans
 from bq.strategies.events import UTC
 
@@ -51,6 +50,8 @@ def in_time(session: dt.date, decided_utc: dt.datetime, *, calendar: str) -> boo
 
     Where the exchange never closes in between: before the close of the next session. A day that is no session has none.
     """
+    from bq.market import calendars  # late: who only reads what was recorded waits for no calendar
+
     found = calendars.window(calendar, session)
     return found is not None and found.close_utc <= decided_utc < found.until_utc
 
@@ -61,9 +62,10 @@ def first_counting(namespace: Namespace) -> sa.Select:
     return sa.select(sa.func.min(scans.c.scan_id)).where(*own).group_by(scans.c.session)
 
 
-def newest_revisions(namespace: Namespace) -> sa.Subquery:
-    """The newest outcome of each event."""
+def newest_revisions(namespace: Namespace, *, of: sa.Select | None = None) -> sa.Subquery:
+    """The newest outcome of each event. of : ids of the events that are asked for; None: all of the namespace."""
     own = outcomes.c.namespace == str(namespace)
+    own = own if of is None else own & outcomes.c.event_id.in_(of)
     last = sa.func.max(outcomes.c.revision).label("last")
     newest = sa.select(outcomes.c.event_id, last).where(own).group_by(outcomes.c.event_id).subquery()
     same = (outcomes.c.event_id == newest.c.event_id) & (outcomes.c.revision == newest.c.last)

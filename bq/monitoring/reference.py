@@ -37,6 +37,13 @@ class Reference(NamedTuple):
         known = self.rows.filter(pl.col("expected").is_not_null())
         return known.select(name for name in known.columns if not name.startswith(frozen.OF_FEATURE))
 
+    @property
+    def answered(self) -> pl.DataFrame:
+        """What the model itself predicted of events that it was not trained on: session, t0, t1, expected,
+        predicted_class. Walk-forward models predict on other levels than it does."""
+        own = self.rows.filter(pl.col("answered").is_not_null())
+        return own.select("session", "t0", "t1", expected="answered", predicted_class="answered_class")
+
     def matrix(self, rows: pl.DataFrame) -> NDArray[np.float32]:
         """Features of stored rows, float32 of shape (n_rows, n_features), NaN where missing."""
         return rows.select(pl.col(f"{frozen.OF_FEATURE}{name}").fill_null(np.nan) for name in self.columns).to_numpy()
@@ -62,7 +69,7 @@ def of_model(artefact: Artefact) -> Reference | None:
     except pl.exceptions.PolarsError as error:
         raise _unreadable(artefact, str(error)) from None
     features = [f"{frozen.OF_FEATURE}{name}" for name in bundle.columns]
-    needed = [*frozen.HEAD, "label", "predicted_class", "probabilities", "expected", "share", *features]
+    needed = [*frozen.HEAD, "label", "predicted_class", "probabilities", "expected", *frozen.OWN, "share", *features]
     lacking = [name for name in needed if name not in rows.columns]
     if lacking or rows.is_empty():
         raise _unreadable(artefact, f"it lacks {', '.join(lacking) or 'rows'}")

@@ -18,7 +18,7 @@ from bq.serving.model_records import Bundle
 from bq.strategies.events import matured
 
 ENOUGH = 500.0  # effective events: the sum of their uniqueness weights
-HARM = {What.ERROR_CUSUM: Cause.HARM}  # checks on matured decisions that train again
+HARM = {What.ERROR_CUSUM: Cause.HARM, What.PROMISE: Cause.PROMISE}  # checks on matured decisions that train again
 OLD_DAYS = 365  # since the champion's training ended, by the newest session
 
 

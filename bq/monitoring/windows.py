@@ -22,6 +22,7 @@ from bq.stats.year import DAYS_A_MONTH, DAYS_A_YEAR
 
 SESSIONS = 21  # decided ones in a window: about a month of daily scans
 ALARMS_A_YEAR = 0.25  # false alarms that each kind of check may raise a year where nothing has changed
+LEAST_WINDOWS = 5  # in a model's own predictions before it was deployed
 ALPHA, DRAWS, SEED = 0.025, 2000, 0
 FEATURES = pl.Schema(  # of each feature in the newest window
     {
@@ -126,38 +127,44 @@ def features(reference: Reference, window: Window, events: pl.DataFrame, about: 
 
 
 def predictions(reference: Reference, window: Window, about: About) -> list[Check]:
-    """Whether predicted classes and expected outcomes are distributed as they were out of sample."""
-    promised, now = reference.promised, reference.thinned(window.decisions).sort("session")
-    places = {name: float(i) for i, name in enumerate(reference.classes)}
+    """Whether expected outcomes and predicted classes are distributed as the model's own before it was deployed.
+
+    These are of the newest window alone, which it was not trained on: with fewer than LEAST_WINDOWS windows in it
+    there is no telling, and no value.
+    """
+    before = reference.answered
+    days = _gap(before) if len(before) else 1.0
+    enough = before["session"].n_unique() >= LEAST_WINDOWS * _worth(window, days)
     of = {What.LEVEL: pl.col("expected").cast(pl.Float32)}
-    if places:
+    if reference.classes:
+        places = {name: float(i) for i, name in enumerate(reference.classes)}
         of[What.OUTPUT] = pl.col("predicted_class").replace_strict(places, default=None, return_dtype=pl.Float32)
-    made = []
-    for what, column in of.items():
-        old, new = (rows.select(column.fill_null(np.nan)).to_numpy() for rows in (promised, now))
-        cut = np.nanquantile(old, np.arange(1, support.BINS) / support.BINS).astype(np.float32)
-        edges = np.unique(cut) if what == What.LEVEL else np.arange(len(places) - 1, dtype=np.float32)
-        found = _compare(_sample(old, promised["session"]), _sample(new, now["session"]), [edges], promised, window)
-        p = float(found.p[0])
-        shares = {name: number((now["predicted_class"] == name).mean()) for name in places}
-        facts = (
-            {"classes": shares}
-            if what == What.OUTPUT
-            else {"mean": float(np.nanmean(new)), "before": float(np.nanmean(old))}
-        )
-        made.append(
-            about.check(
-                what,
-                len(now),
-                blocks=max(window.decisions["session"].n_unique() // int(found.block[0]), 1),
-                value=float(found.psi[0]),
-                threshold=float(found.psi_limit[0]),
-                p=p,
-                alarm=p <= window.level,
-                details=_details(window, level=window.level) | facts,
-            )
-        )
-    return made
+    if not enough:
+        details = {"reference_sessions": before["session"].n_unique(), "windows_needed": LEAST_WINDOWS}
+        return [about.check(what, len(window.decisions), details=details) for what in of]
+    return [_predicted(what, column, reference, window, about) for what, column in of.items()]
+
+
+def _predicted(what: What, column: pl.Expr, reference: Reference, window: Window, about: About) -> Check:
+    before, now = reference.answered, reference.thinned(window.decisions).sort("session")
+    old, new = (rows.select(column.fill_null(np.nan)).to_numpy() for rows in (before, now))
+    if what == What.LEVEL:
+        edges = np.unique(np.nanquantile(old, np.arange(1, support.BINS) / support.BINS).astype(np.float32))
+        facts: dict[str, object] = {"mean": float(np.nanmean(new)), "before": float(np.nanmean(old))}
+    else:
+        edges = np.arange(len(reference.classes) - 1, dtype=np.float32)
+        facts = {"classes": {name: number((now["predicted_class"] == name).mean()) for name in reference.classes}}
+    found = _compare(_sample(old, before["session"]), _sample(new, now["session"]), [edges], before, window)
+    return about.check(
+        what,
+        len(now),
+        blocks=max(window.decisions["session"].n_unique() // int(found.block[0]), 1),
+        value=float(found.psi[0]),
+        threshold=float(found.psi_limit[0]),
+        p=float(found.p[0]),
+        alarm=bool(found.p[0] <= window.level),
+        details=_details(window, level=window.level) | facts,
+    )
 
 
 def shares(window: Window, about: About, *, tiers: bool) -> list[Check]:
@@ -213,7 +220,6 @@ def _compare(
     before: Sample, now: Sample, edges: list[NDArray[np.float32]], reference: pl.DataFrame, window: Window
 ) -> Shift:
     """The window is worth the sessions that the reference had in as many days, and no more than it has itself."""
-    days = (day(reference["session"].max()) - day(reference["session"].min())).days / max(before.sessions - 1, 1)
     return shift.compare(
         before,
         now,
@@ -221,8 +227,19 @@ def _compare(
         least_block=blocks.block_length(reference.drop_nulls("t1")),
         alpha=window.level,
         seed=SEED,
-        window=max(round(window.days / max(days, 1.0)), 1),
+        window=_worth(window, _gap(reference)),
     )
+
+
+def _gap(rows: pl.DataFrame) -> float:
+    """Calendar days from a session to the next, on average, 1 at least."""
+    span = (day(rows["session"].max()) - day(rows["session"].min())).days
+    return max(span / max(rows["session"].n_unique() - 1, 1), 1.0)
+
+
+def _worth(window: Window, days: float) -> int:
+    """Sessions of a reference with so many days between them that a window is worth: no more than it has itself."""
+    return min(max(round(window.days / days), 1), window.decisions["session"].n_unique())
 
 
 def _end(reference: Reference, name: str, end: str) -> float:

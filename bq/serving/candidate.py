@@ -101,7 +101,9 @@ def make(
     features, regimes = strategy.features(settings), settings.learning.regimes
     known = matured(events)
     artefact, parity = _export(training, Tier.CHAMPION, events, strategy, settings, card)
-    artefact = replace(artefact, reference=frozen.freeze(known, oos, features, strategy.task(settings)))
+    artefact = replace(
+        artefact, reference=frozen.freeze(known, oos, training.newest, features, strategy.task(settings))
+    )
     made = Candidate(
         artefact=artefact,
         oos=training.oos,
@@ -122,7 +124,7 @@ def make(
     card = _card(figures, alone, gates.success_values(alone, task, settings), settings)
     second, second_parity = _export(success, Tier.SECOND, events, strategy, settings, card)
     labelled = known.with_columns(label=task.label(pl.col("outcome")))
-    second = replace(second, reference=frozen.freeze(labelled, alone, features, task))
+    second = replace(second, reference=frozen.freeze(labelled, alone, success.newest, features, task))
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 

@@ -25,7 +25,8 @@ from bq.runs.verdict import Loosened
 from bq.serving import bounds, deflation, earned, floors
 from bq.serving.bounds import blocks
 from bq.serving.newest import artefact
-from bq.serving.onnx import TOLERANCE, Parity
+from bq.serving.onnx import Parity
+from bq.serving.session import TOLERANCE
 from bq.stats import drawdown
 from bq.stats.blocks import HOLDINGS
 from bq.strategies import policy

@@ -4,26 +4,18 @@ Inputs: `features` float32 (n, n_features), NaN where missing; `category` int64 
 Outputs: `probabilities` float32 (n, n_classes); `expected` float32 (n,). A regression has `features` and `expected`.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from bq.core.errors import BadData
-from bq.learning.model import SMALLEST, FittedModel, Prediction
+from bq.learning.model import SMALLEST, FittedModel
 from bq.learning.stacking import Stack
 from bq.serving import onnx_graph
 from bq.serving.onnx_graph import Nodes
-
-TOLERANCE = 1e-5
-Cells = dict[
-    str, tuple[str, int]
-]  # name of an input or output: its kind, and how many values it has of a row; 0: unknown
+from bq.serving.session import TOLERANCE, Session
 
 
 class Parity(NamedTuple):
@@ -59,82 +51,6 @@ def export(model: FittedModel) -> bytes:
     whole = to.whole(inputs, outputs)
     onnx.checker.check_model(whole, full_check=True)
     return whole.SerializeToString(deterministic=True)
-
-
-class Session:
-    """A graph ready to answer. Raises BadData for one that names other files or that the runtime cannot load."""
-
-    def __init__(self, graph: bytes) -> None:
-        import onnxruntime
-
-        _refuse_other_files(graph)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order
-        options.log_severity_level = 4
-        with _said("must be a graph that onnxruntime can load"):
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._of_classes = len(self._session.get_outputs()) > 1
-
-    @property
-    def cells(self) -> Cells:
-        """What the graph takes and gives for a row."""
-        ends = [*self._session.get_inputs(), *self._session.get_outputs()]
-        return {end.name: (end.type, _width(end.shape)) for end in ends}
-
-    def predict(self, x: NDArray[np.float32], category: NDArray[np.int64], size: NDArray[np.float32]) -> Prediction:
-        """Answer for rows of features, as `FittedModel.predict`. Raises BadData where the runtime cannot."""
-        with _said("must answer"):
-            if not self._of_classes:
-                return Prediction(
-                    np.zeros((len(x), 0), np.float32), self._session.run(["expected"], {"features": x})[0]
-                )
-            rows = {"features": x, "category": category, "size": size}
-            return Prediction(*self._session.run(["probabilities", "expected"], rows))
-
-
-def _width(shape: list[Any]) -> int:
-    """Values of a row, whose number is the first dimension."""
-    widths = [*shape[1:], 1]
-    return widths[0] if len(shape) in (1, 2) and isinstance(widths[0], int) else 0
-
-
-@contextmanager
-def _said(must: str) -> Iterator[None]:
-    """Turn whatever the runtime raises into BadData: its errors have no base of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
-
-    kinds = (kind for kind in vars(runtime).values() if isinstance(kind, type))
-    own = [kind for kind in kinds if issubclass(kind, Exception)]
-    raised: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError, TypeError, IndexError)
-    try:
-        yield
-    except raised as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BadData(f"model.onnx: {must}, but: {type(error).__name__}: {reason}. Retrain.") from None
-
-
-def _refuse_other_files(graph: bytes) -> None:
-    """A tensor stored in another file is not covered by the hash in the manifest."""
-    try:
-        parsed = onnx.load_from_string(graph)
-        if not parsed.HasField("graph"):
-            raise ValueError("it holds none")
-    except (DecodeError, ValueError) as error:
-        raise BadData(f"model.onnx: must be an ONNX graph, but cannot be parsed: {error}. Retrain.") from None
-    names = [tensor.name for tensor in _tensors(parsed) if tensor.data_location == TensorProto.EXTERNAL]
-    if names:
-        raise BadData(f"model.onnx: must hold every tensor itself, but {names[0]!r} lies in another file. Retrain.")
-
-
-def _tensors(message: Message) -> Iterator[TensorProto]:
-    """Every tensor of a graph, wherever in it: initializers, attributes, graphs inside nodes, functions."""
-    if isinstance(message, TensorProto):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for part in value if isinstance(value, Sequence) else [value]:
-                yield from _tensors(part)
 
 
 def adversarial_rows(

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from bq import strategies
 from bq.core.errors import BadData, BQError
 from bq.core.namespace import Namespace, Tier
-from bq.learning.model import Prediction
 from bq.runs import folder as runs
 from bq.serving import registry
 from bq.serving.model_records import Bundle, Probe
-from bq.serving.onnx import TOLERANCE, Cells, Session
 from bq.serving.registry import Artefact
+from bq.serving.session import TOLERANCE, Cells, Session
 from bq.strategies import registered
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
@@ -185,7 +184,7 @@ def answering(artefact: Artefact) -> Session:
 
 
 def _cells(features: int, classes: int) -> Cells:
-    """Name, kind and width of what a graph takes and gives; see `bq.serving.onnx`."""
+    """Name, kind and width of what a graph takes and gives; see `bq.serving.session`."""
     takes, gives = {"features": ("tensor(float)", features)}, {"expected": ("tensor(float)", 1)}
     if classes:
         takes |= {"category": ("tensor(int64)", 1), "size": ("tensor(float)", 1)}
@@ -202,7 +201,7 @@ def _reproduces(session: Session, probe: Probe, what: str) -> bool:
         answer = session.predict(rows, np.array(probe.category, np.int64), _float32(probe.size))
     except BadData as error:
         raise CannotAnswer(WhyNot.NOT_LOADABLE, f"{what}: {error}") from None
-    stored = Prediction(_float32(probe.probabilities).reshape(len(rows), -1), _float32(probe.expected))
+    stored = (_float32(probe.probabilities).reshape(len(rows), -1), _float32(probe.expected))  # as it answers
     return all(
         known.shape == found.shape and bool((np.abs(known - found) <= TOLERANCE).all())  # of NaN it is false
         for known, found in zip(stored, answer, strict=True)

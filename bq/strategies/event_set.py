@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -15,9 +15,11 @@ from bq.core.log import log
 from bq.core.scalars import day
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
-from bq.market import MarketData
 from bq.strategies.contract import Strategy
 from bq.strategies.events import Built
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
 
 STATE, LOCK = "state.json", ".lock"
 LOCK_SECONDS = 60.0  # another's reading or writing of the tables is waited for
@@ -90,7 +92,7 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         lock.release()
 
 
-def save(folder: Path, stored: Built, market: MarketData, *, instead_of: Stored) -> None:
+def save(folder: Path, stored: Built, market: "MarketData", *, instead_of: Stored) -> None:
     """Save what was built, unless another process saved since `instead_of` was read: that stays, and this in memory.
 
     State last, with the hashes of what was written: tables that it does not fit are built again by the next run.

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from bq.core import files, paths
 from bq.core.errors import BadData, BadParameters, did_you_mean
-from bq.market.bars import continuous, continuous_volume
 from bq.strategies.events import MINE
 
 if TYPE_CHECKING:
@@ -166,6 +165,8 @@ def digests(columns: Sequence[str]) -> dict[str, str | None]:
 
 def inputs(market: "MarketData") -> pl.DataFrame:
     """What features are given of a market's bars: KEYS and INPUTS, sorted by symbol and session."""
+    from bq.market.bars import continuous, continuous_volume
+
     return market.bars.select(
         *KEYS,
         *(continuous(name).alias(name) for name in ("open", "high", "low", "close")),

@@ -140,7 +140,7 @@ def on(strategy: Strategy, settings: Settings, market: MarketData, wanted: Wante
 
 def finished(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
     """Built events as training takes them: with weights, labels and regimes. count : how many of them are new."""
-    events = _weigh(built.events, market.calendar)
+    events = weighed(built.events, market.calendar)
     features, task = strategy.features(settings), strategy.task(settings)
     events = events.with_columns(label=task.label(pl.col("outcome")))
     regimes: Sequence[Estimate] = ()
@@ -156,7 +156,7 @@ def finished(strategy: Strategy, settings: Settings, market: MarketData, built: 
     return Collection(whole, built.refused, _digest(contract), count, regimes)
 
 
-def _weigh(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
+def weighed(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
     """Average uniqueness of each label among its symbol's, by sessions from the entry to the latest possible end."""
     closes = sessions(calendar)["close_utc"]
     numbered = events.with_columns(

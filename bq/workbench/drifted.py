@@ -65,6 +65,10 @@ def _found(check: Check) -> str:
     if check.value is None:
         if "needed" in details:
             return f"{details['sessions']} of {details['needed']} decided sessions that the first check needs"
+        if "windows_needed" in details:
+            known = counted(details["reference_sessions"], "session")
+            needed = counted(details["windows_needed"], "window")
+            return f"not checked: the model itself predicted {known} before it was deployed, fewer than {needed}"
         return f"the model has fewer than {details['reference_blocks_needed']} blocks of walk-forward errors"
     return {
         What.INPUT: _features,

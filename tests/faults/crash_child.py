@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from bq.core import db, files, paths
@@ -61,7 +62,55 @@ def publish(name: str) -> None:
         protocol.perform(run, lambda run: files.write_text(run.folder / "table.csv", name * 1000))
 
 
-WORKS = {"deploy": deploy, "write_state": write_state, "publish": publish}
+SIMULATED = "market.simulation.symbols=2 market.simulation.sessions=600"
+SCANNED = {"old": -60, "new": -59, "next": -58}  # sessions from the end of the market
+DUE = {"old": -20, "new": -10, "next": -1}  # the last session of the bars with which decisions are matured
+DECIDED = (-65, -50, -40)  # the sessions of these
+
+
+@lru_cache(maxsize=1)
+def world():
+    """A strategy, its settings, a market and its sessions."""
+    from bq import market, strategies
+    from bq.core import params
+
+    strategy = strategies.get("butterfly")
+    file = paths.CHECKOUT / "parameters" / "simulated" / "butterfly.yaml"
+    settings = params.load(file, strategy.settings, overrides=SIMULATED)
+    found = market.load(settings.market)
+    return strategy, settings, found, found.bars["session"].unique().sort().to_list()
+
+
+def scan(name: str) -> None:
+    """`make scan` of one session."""
+    from types import SimpleNamespace
+
+    from bq.jobs import scan as job
+
+    strategy, settings, market, days = world()
+    job.market.load = lambda _: market
+    job.screen.show = lambda _: None
+    job.main(SimpleNamespace(strategy=strategy, settings=settings, date=days[SCANNED[name]]))
+
+
+def mature(name: str) -> None:
+    """Mature with bars up to a session; the first time there are decisions to be made before."""
+    import datetime as dt
+    from dataclasses import replace
+
+    import polars as pl
+
+    from bq.monitoring import deciding, maturing
+
+    strategy, settings, market, days = world()
+    for place in DECIDED if name == "old" else ():
+        moment = dt.datetime.combine(days[place], dt.time(22), dt.UTC)
+        deciding.decide(strategy, settings, market, days[place], decided_utc=moment)
+    cut = replace(market, bars=market.bars.filter(pl.col("session") <= days[DUE[name]]), data_hash=name)
+    maturing.mature(settings.namespace, load=lambda _: cut)
+
+
+WORKS = {"deploy": deploy, "write_state": write_state, "publish": publish, "scan": scan, "mature": mature}
 
 
 def warm(work: str) -> None:
@@ -69,7 +118,16 @@ def warm(work: str) -> None:
     db.sa.create_engine("sqlite://").connect().close()
     if work == "publish":
         import bq.jobs.run.protocol
-        import bq.strategies.butterfly  # noqa: F401
+        import bq.strategies.butterfly
+    if work in ("scan", "mature"):  # imported and not used: the threads of polars do not outlive a fork
+        os.environ |= {"BQ_WORKERS": "1", "OMP_NUM_THREADS": "1"}
+        import bq.jobs.scan
+        import bq.monitoring.maturing
+        import bq.strategies.butterfly.build
+        import bq.strategies.butterfly.listed  # noqa: F401
+        from bq.market import calendars
+
+        calendars._calendar("XNYS")
 
 
 def spend(call: str, count: int) -> None:

@@ -15,6 +15,7 @@ from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace
 from bq.jobs import diff, history, housekeeping, request, status
 from bq.serving import journal, ledger
+from bq.strategies import event_set
 
 OLD, NEW, FAILED = "20260101T000000Z_butterfly", "20260102T000000Z_butterfly", "20260103T000000Z_butterfly"
 BUTTERFLY = Namespace("butterfly")
@@ -284,8 +285,6 @@ def test_history_of_nothing_says_so(home, monkeypatch, capsys):
 
 
 def event_store(home, name, *, through="2020-03-01", code=None):
-    from bq.strategies import event_set
-
     folder = home / "data/events/butterfly" / f"{code or event_set.code_digest()}-{name}"
     folder.mkdir(parents=True)
     rows = [("A", 1, True), ("A", 2, True), ("B", 1, False)]  # symbol, month, whether it has ended
@@ -332,12 +331,24 @@ def test_status_shows_every_namespace_and_explains_the_stored_events(made, monke
     assert len(broken) == 1 and "must hold a JSON object" in broken[0]
     (mine,) = [line for line in lines if line.endswith("modelled")]
     assert mine == (
-        "events      butterfly-12345678: 3 events of 2 symbols on 2 sessions, 2 matured; 2020-01-03 to 2020-02-03, "
-        "bars to 2020-03-01; modelled"
+        "events      butterfly-12345678 (aaaa): 3 events of 2 symbols on 2 sessions, 2 matured; 2020-01-03 to "
+        "2020-02-03, bars to 2020-03-01; modelled"
     )
     assert lines[lines.index(mine) + 1] == "            matured/all: A 2/2, B 0/1"
     assert any(line.endswith("made by other code, built again when next asked for") for line in lines)
     assert sum(line.startswith("run ") for line in lines) == 3
+
+
+def test_event_sets_of_one_rule_set_are_told_apart_and_that_of_the_parameters_is_named(home, monkeypatch, capsys):
+    """They differ in market or dates, which a rule set's name does not say."""
+    request = asked(monkeypatch)
+    _, _, key = event_set.folder_of(request.strategy, request.settings).name.partition("-")
+    for name in ("aaaa", key):
+        event_store(home, name)
+    status.main(request)
+    named = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("events ")]
+    said = f"events      butterfly-12345678 ({key[:8]}, of these parameters)"
+    assert sorted(named) == sorted(["events      butterfly-12345678 (aaaa)", said])
 
 
 def test_status_of_a_damaged_store_is_a_line(home, monkeypatch, capsys):

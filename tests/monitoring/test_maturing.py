@@ -1,6 +1,7 @@
 """Every decision gets its outcome once, when it is due, by the parameters that it was made with."""
 
 import datetime as dt
+import errno
 import json
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from bq import market as markets
 from bq import strategies
 from bq.core import db, files, params, paths
+from bq.core.errors import BQError
 from bq.core.namespace import Namespace
 from bq.jobs import mature
 from bq.market import MarketData
@@ -254,6 +256,54 @@ def test_two_passes_at_once_record_each_outcome_once(kind, home, whole, days, mo
     rows = recorded()
     pass_over(whole)
     assert recorded() == rows
+
+
+# ---- faults
+
+
+def test_a_database_that_is_held_is_one_sentence_and_the_next_pass_completes(home, whole, days, monkeypatch):
+    decide(whole, days[-80])
+    db.engine().dispose()
+    monkeypatch.setattr(db, "BUSY_SECONDS", 0)
+    holder = sqlite3.connect(home / "data" / "bq.db", isolation_level=None)
+    holder.execute("begin immediate")
+    with pytest.raises(BQError, match=r"must be reachable and writable, but: database is locked"):
+        pass_over(whole)
+    holder.execute("commit")
+    holder.close()
+    assert recorded() == [] and pass_over(whole)[1:4] == (3, 0, 0)
+
+
+def test_a_disk_that_is_full_after_the_outcomes_loses_none_and_the_next_pass_completes(home, whole, days, monkeypatch):
+    decide(whole, days[-80])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(maturing.files, "write_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            pass_over(whole)
+    rows = recorded()
+    assert len(rows) == 3 and not (home / "data" / maturing.STATE).exists()
+    assert pass_over(whole)[1:4] == (0, 0, 0) and recorded() == rows
+
+
+# ---- in other jobs
+
+
+def test_a_retrain_matures_with_the_market_that_it_has_read(home, whole, days, monkeypatch):
+    decide(whole, days[-80])
+    monkeypatch.setattr(maturing.markets, "load", never)
+    assert mature.kept_up(SETTINGS, whole) == [] and len(recorded()) == 3
+
+
+def test_a_retrain_goes_on_and_says_so_where_decisions_cannot_be_matured(home, whole, days):
+    decide(whole, days[-80])
+    with db.engine().begin() as connection:
+        connection.execute(records.scans.update().values(parameters={"strategy": "butterflies"}))
+    (said,) = mature.kept_up(SETTINGS, whole)
+    assert said.startswith("3 decided events cannot be matured: STRATEGY must name a strategy")
 
 
 # ---- what cannot be matured

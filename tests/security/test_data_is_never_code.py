@@ -14,7 +14,7 @@ from bq import strategies
 from bq.core import params, paths
 from bq.core.errors import BadData, BadParameters
 from bq.serving import registry
-from bq.serving.onnx import Session
+from bq.serving.session import Session
 from bq.workbench import notebooks
 from tests import stored
 

@@ -46,6 +46,13 @@ def test_the_reference_holds_the_promises_of_the_recipe(made):
     np.testing.assert_array_equal(stacked, oos.select(f"p_{name}" for name in TASK.classes).to_numpy())
 
 
+def test_the_reference_holds_what_the_model_itself_answered_before_it_was_deployed(made, training):
+    held, newest = reference.of_model(made.artefact).answered, training.newest.sort("t0", "symbol")
+    np.testing.assert_array_equal(held["expected"], newest["expected"])
+    assert held["predicted_class"].to_list() == [TASK.classes[i] for i in newest["predicted"]]
+    assert (held["t0"] > training.trained_through).all()
+
+
 def test_the_second_tier_keeps_its_own(made):
     held = reference.of_model(made.success)
     assert set(held.promised["label"].unique()) == {"Failure", "Success"}
@@ -119,7 +126,7 @@ def test_a_large_table_is_thinned_to_its_bound_session_by_session():
     ).with_columns(label=TASK.label(pl.col("outcome")))
     known = matured(known)
     oos = known.with_columns(expected=0.1, predicted=1, **{f"p_{name}": 1 / 3 for name in TASK.classes})
-    content = frozen.freeze(known, oos, features, TASK)
+    content = frozen.freeze(known, oos, oos.tail(50), features, TASK)
     rows = files.read_parquet(content)
     share = rows["share"][0]
     assert len(content) <= frozen.MOST_BYTES
@@ -127,4 +134,4 @@ def test_a_large_table_is_thinned_to_its_bound_session_by_session():
     assert len(rows) == pytest.approx(share * len(known), rel=0.05)
     assert rows["session"].n_unique() > 0.99 * known["session"].n_unique()
     assert rows["event_id"].to_list() == frozen.thinned(known, share)["event_id"].to_list()
-    assert frozen.freeze(known, oos, features, TASK) == content
+    assert frozen.freeze(known, oos, oos.tail(50), features, TASK) == content

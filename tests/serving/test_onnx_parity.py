@@ -11,7 +11,7 @@ from bq.learning.layers import CLASSIFICATION
 from bq.learning.sample import Preparation
 from bq.serving import onnx
 from bq.serving import onnx_graph as graphs
-from bq.serving.onnx import TOLERANCE, Session
+from bq.serving.session import TOLERANCE, Session
 
 NAN, INF = np.nan, np.inf
 

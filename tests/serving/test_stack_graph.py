@@ -11,7 +11,7 @@ from bq.learning import layers, model
 from bq.learning.layers import REGRESSION
 from bq.learning.sample import Sample
 from bq.serving import onnx
-from bq.serving.onnx import TOLERANCE, Session
+from bq.serving.session import TOLERANCE, Session
 
 LINEAR = {"min_regime_dates": 20}
 CASES = {  # classes, settings of the stack, whether there are regimes

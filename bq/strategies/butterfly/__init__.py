@@ -13,7 +13,6 @@ from bq.core.errors import BadData
 from bq.core.files import digest
 from bq.core.parallel import parallel_map
 from bq.core.scalars import count, day
-from bq.market.chains.coverage import Unlisted, counted, unlisted
 from bq.strategies import policy
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.layout import LAYOUT
@@ -83,6 +82,7 @@ def _stratified(bars: pl.DataFrame, settings: ButterflySettings) -> list[dt.date
 def build_events(market: "MarketData", settings: ButterflySettings, wanted: Wanted) -> Built:
     """The events of the wanted sessions of each symbol."""
     from bq.market.calendars import periods_per_year, sessions
+    from bq.market.chains.coverage import unlisted
 
     calendar, year = sessions(market.calendar)["session"].to_numpy(), periods_per_year(market.calendar)
     last = day(market.bars["session"].max())
@@ -178,6 +178,8 @@ def notices(events: pl.DataFrame, settings: ButterflySettings) -> list[str]:
 
 def counters(events: pl.DataFrame) -> list[Counter]:
     """How many events are priced from quotes, and why the others are not."""
+    from bq.market.chains.coverage import Unlisted, counted
+
     found = counted(events)
     why = [f"{number:,} {Unlisted(reason).text}" for reason, number, _ in found.rows() if reason]
     listed = count(found.filter(pl.col("unlisted").is_null())["number"].sum())
