@@ -39,13 +39,8 @@ def of(observed: Observed) -> list[Check]:
             interval = {"value": row["difference"], "low": row["difference_low"], "high": row["difference_high"]}
             counts = {"n": row["events"], "blocks": int(row["blocks"])}
             made.append(Check(what=kind, model_id=row["model_id"], **about, **counts, **interval, details=details))
-    return [*made, *(_promise(row, about) for row in _newest(observed))]
-
-
-def _newest(observed: Observed) -> list[dict[str, Any]]:
-    """The newest week of each model."""
-    weeks = promise.weekly(observed.counted, observed.subject)
-    return weeks.sort("week").group_by("tier", "model_id", maintain_order=True).last().to_dicts()
+    weeks = promise.weekly(counted, subject, newest=True)
+    return [*made, *(_promise(row, about) for row in weeks.iter_rows(named=True))]
 
 
 def _promise(row: dict[str, Any], about: dict[str, Any]) -> Check:

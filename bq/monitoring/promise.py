@@ -34,7 +34,7 @@ WEEKS = pl.Schema(
 )
 
 
-def weekly(counted: pl.DataFrame, subject: Subject) -> pl.DataFrame:
+def weekly(counted: pl.DataFrame, subject: Subject, *, newest: bool = False) -> pl.DataFrame:
     """Predicted and realised outcome of each model by week, with the rule of 20 points.
 
     counted : of `bq.monitoring.outcomes.counted`. A week is that of the decisions, and its events have an outcome.
@@ -42,6 +42,8 @@ def weekly(counted: pl.DataFrame, subject: Subject) -> pl.DataFrame:
     The interval is of a window of as many blocks as the gate asks for (`gate.min_blocks`) that ends with the week, or
     of all there is: a week alone is less than a holding time. Alarm: the whole interval lies beyond -20 or +20 points.
     An interval of fewer than five blocks is null, and never an alarm. Each row uses what was decided up to its week.
+
+    newest : the last week of each model alone, which is quick.
 
     Returns WEEKS, sorted by tier, model and week; no row of the rule score, which promises nothing, nor of a model that
     predicts z-scores, which are in no unit of an outcome.
@@ -52,11 +54,11 @@ def weekly(counted: pl.DataFrame, subject: Subject) -> pl.DataFrame:
             rows = matured(counted, tier, subject).filter(pl.col("expected").is_not_null())
             number = pl.lit(tier.value, pl.Int32).alias("tier")
             for _, own in sorted(rows.partition_by("model_id", as_dict=True).items()):
-                parts.append(_of_model(own, subject).with_columns(number).select(*WEEKS))
+                parts.append(_of_model(own, subject, newest=newest).with_columns(number).select(*WEEKS))
     return pl.concat(parts)
 
 
-def _of_model(rows: pl.DataFrame, subject: Subject) -> pl.DataFrame:
+def _of_model(rows: pl.DataFrame, subject: Subject, *, newest: bool) -> pl.DataFrame:
     sessions = rows.group_by("session").agg(
         pl.col("model_id").first(), predicted=pl.col("expected").mean(), realised=pl.col("outcome").mean(), n=pl.len()
     )
@@ -68,6 +70,7 @@ def _of_model(rows: pl.DataFrame, subject: Subject) -> pl.DataFrame:
         sessions=pl.len().cast(pl.Int64),
         last=pl.col("session").last(),
     )
+    weeks = weeks.tail(1) if newest else weeks
     windows = [_window(rows, sessions, last, subject) for last in weeks["last"]]
     return pl.concat(
         [weeks, pl.DataFrame(windows, schema={name: WEEKS[name] for name in list(WEEKS)[7:]})], how="horizontal"

@@ -70,6 +70,15 @@ def test_the_window_is_the_newest_blocks_that_the_gate_asks_for():
     assert row["difference"] == pytest.approx((kept["outcome"] - kept["expected"]).mean())
 
 
+def test_the_newest_week_alone_is_the_last_of_all():
+    counted = season(200)
+    other = counted.with_columns(model_id=pl.lit("another"), event_id=pl.col("event_id") + "b").head(800)
+    both = pl.concat([counted, other])
+    last = promise.weekly(both, subject()).group_by("model_id", maintain_order=True).last()
+    alone = promise.weekly(both, subject(), newest=True)
+    assert alone.select(last.columns).equals(last) and len(alone) == 2
+
+
 def test_later_decisions_change_no_earlier_week():
     counted = season(200)
     cut = days(120)[-1]
