@@ -172,7 +172,7 @@ def share_by_week(table: pl.DataFrame, y: str, limit: float, *, title: str, y_ti
     """A share in percent by week, with the limit beyond which it is an alarm."""
     if reason := theme.nothing(table, [y]):
         return no_data(title, reason)
-    percent = table.with_columns(100 * pl.col(y))
+    percent = table.with_columns(pl.col(y) * 100)
     line = theme.line(percent, "week", y, 0).update(mode="lines+markers", marker={"size": 4})
     result = theme.figure([line], title=title, x_title="week of the decision", y_title=f"{y_title} [%]")
     result.add_hline(y=100 * limit, line={"color": theme.VERMILLION, "dash": "dash", "width": 1.5})

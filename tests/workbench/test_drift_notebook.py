@@ -12,7 +12,7 @@ from bq.core import paths
 from bq.monitoring import drift, observed
 from bq.serving import registry
 from bq.surface import params
-from bq.workbench import reading
+from bq.workbench import monitors, reading
 from bq.workbench.told import Reading, Told
 from tests.season import HELD, days, model, record, season, subject
 
@@ -137,3 +137,9 @@ def test_a_model_of_before_is_said_to_have_no_reference(home, monkeypatch):
     for name in ("drift_by_week", "estimates", "error_stream"):
         assert reading.NO_REFERENCE in found[name].sentence, name
     assert found["performance_figures"].table["in_hindsight"].any()
+
+
+def test_shares_are_drawn_in_percent_beside_their_limit():
+    table = pl.DataFrame({"week": days(2), "outside": [0.34, 0.1]})
+    figure = monitors.share_by_week(table, "outside", 0.3, title="", y_title="decisions")
+    assert list(figure.data[0].y) == [34.0, 10.0] and figure.layout.shapes[0].y0 == 30.0
