@@ -18,8 +18,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from bq.stats.blocks import Blocks
-from bq.stats.bootstrap import LEAST_BLOCKS
-from bq.stats.delay import block_means
+from bq.stats.bootstrap import Interval
 
 Array = NDArray[np.float64]
 LEAST_REFERENCE = 200  # events of the reference below which probabilities are taken as they are
@@ -168,19 +167,19 @@ def accuracies(
 
     The likeliest class is that of the probabilities as they were given; how likely it is, of the calibrated ones.
 
-    Interval: where the realised accuracy of these events is expected while the law stands, the value -/+ the normal
-    quantile of the level times the root of two variances. That of luck: of realised less estimated accuracy over the
-    blocks of the reference, divided by the blocks that `present` fills. That of the calibration: of the value over
-    resamples of the reference's sessions (Politis & Romano 1994, doi:10.1080/01621459.1994.10476870).
+    Interval: where the realised accuracy of these events is expected while the law stands, the value -/+ the root of
+    two squares. Luck: half of the interval of realised less estimated accuracy in the reference (`bq.stats.bootstrap`),
+    scaled to the blocks that `present` fills. Calibration: the normal quantile of the level times the standard
+    deviation of the value over resamples of the reference's sessions.
     """
     known, came = _matrix(reference), reference["label"].to_numpy()
     size = np.ones(len(known)) if weights is None else np.asarray(weights, np.float64)
     usual, said = curves(known, came, size), [_matrix(present) for present in presents]
     misses = (known.argmax(axis=1) == came) - _of_likeliest(known, usual)
     means = reference.select("session", miss=pl.Series(misses)).group_by("session").agg(pl.col("miss").mean())
-    luck = block_means(means.sort("session")["miss"], block=blocks.block)
+    luck = blocks.mean(means.sort("session")["miss"].to_numpy())
     drawn = []
-    if len(luck) >= LEAST_BLOCKS:
+    if luck.low <= luck.high:
         drawn = [curves(known[rows], came[rows], size[rows]) for rows in _resampled(reference["session"], blocks)]
     effective = float(size.sum() ** 2 / (size**2).sum())
     found = []
@@ -191,14 +190,16 @@ def accuracies(
     return found
 
 
-def _reach(draws: list[float], luck: Array, sessions: pl.Series, blocks: Blocks) -> float:
+def _reach(draws: list[float], luck: Interval, sessions: pl.Series, blocks: Blocks) -> float:
     """Half of an interval; NaN without resamples."""
     from scipy.special import ndtri
 
     if not draws:
         return np.nan
     filled = max(sessions.n_unique() / blocks.block, 1.0)
-    return float(ndtri(1.0 - blocks.alpha) * np.sqrt(luck.var(ddof=1) / filled + np.var(draws, ddof=1)))
+    of_luck = (luck.high - luck.low) / 2.0 * np.sqrt(luck.blocks / filled)
+    of_calibration = ndtri(1.0 - blocks.alpha) * np.std(draws, ddof=1)
+    return float(np.hypot(of_luck, of_calibration))
 
 
 def _of_likeliest(said: Array, calibrated: Curves) -> Array:

@@ -55,6 +55,15 @@ def test_probabilities_that_say_too_much_are_brought_to_what_came():
     assert found == pytest.approx([0.3, 0.5, 0.7], abs=0.04)
 
 
+def test_the_class_that_was_predicted_is_judged_also_where_another_is_likelier_in_truth():
+    rng = np.random.default_rng(3)
+    days = np.repeat(np.arange(100), 10)
+    before = pl.DataFrame({"session": days, "label": (rng.random(1000) < 0.3).astype(int)})
+    before = before.with_columns(probabilities=pl.Series(two(np.full(1000, 0.6)).tolist()))
+    found = estimated.accuracy(before, before, blocks=Blocks(1.0, 0.025, 1000, 7))
+    assert found.value == pytest.approx(before["label"].mean()) and found.value < 0.4
+
+
 def test_a_reference_that_is_too_small_leaves_probabilities_as_they_are():
     few = np.full(199, 0.9)
     assert estimated.curves(two(few), np.zeros(199)).of(two([0.6])).tolist() == [[0.4, 0.6]]

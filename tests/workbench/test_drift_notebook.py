@@ -97,6 +97,7 @@ def test_where_nothing_changes_nothing_is_said_to_have(home, monkeypatch):
     assert found["decided"].table["open"][0] == 60 and found["decided"].table["matured"][0] == 6 * (
         750 - 500 - HELD - 10
     )
+    assert found["estimates"].table.select(pl.col("events", "matured").sum()).row(0) == (1440, 1380)
     named = ("promise", "calibration_then_and_now", "estimates", "drift_by_week", "drifted_features", "error_stream")
     for name in (*named, "outside_support"):
         figure = found[name].shown
