@@ -9,6 +9,7 @@ from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.namespace import Namespace
+from bq.core.numerals import significant, with_sign
 from bq.jobs.request import Request
 from bq.market import MarketData
 from bq.serving import explain, out_of_sample
@@ -127,7 +128,7 @@ def _decision(answer: pl.DataFrame, row: dict, request: Request) -> pl.DataFrame
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return significant(value, 4) if isinstance(value, float) else str(value)
 
 
 def _diagram(sketch: Sketch, curves: pl.DataFrame) -> go.Figure:
@@ -157,7 +158,7 @@ def _precedents(event: pl.DataFrame, past: pl.DataFrame, request: Request) -> li
     mean, everyone = found["outcome"].mean(), past["outcome"].mean()
     outcome = request.strategy.task(request.settings).outcome
     text = (
-        f"Nearest {len(found)} of {len(past):,} by feature ranks: mean {outcome} {mean:+.3f}; of all of them "
-        f"{everyone:+.3f}."
+        f"Nearest {len(found)} of {len(past):,} by feature ranks: mean {outcome} {with_sign(mean)}; of all of them "
+        f"{with_sign(everyone)}."
     )
     return [text, plots.table(found.select(PRECEDENT))]

@@ -8,6 +8,7 @@ import polars as pl
 from bq import market
 from bq.core import files, paths
 from bq.core.errors import BadData
+from bq.core.numerals import percent
 from bq.core.scalars import day, number
 from bq.jobs import view
 from bq.jobs.request import Request
@@ -58,7 +59,7 @@ def _alert(answer: pl.DataFrame, page: Path) -> None:
     """Let the user's command hear where too many events are unlike those that the model was trained on."""
     share = number((answer["outside_support"].list.len() > 0).mean())
     if share > support.ALERT_ABOVE:
-        headline = f"{share:.0%} of {counted(len(answer), 'event')} lie outside the model's training support"
+        headline = f"{percent(share)} of {counted(len(answer), 'event')} lie outside the model's training support"
         notify.send("alert", run_id=page.stem, headline=f"{page.stem}: {headline}", report=page)
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from bq.core.numerals import percent
 from bq.core.settings import Settings
 from bq.strategies.contract import Strategy
 from bq.workbench import decisions, plots
@@ -79,4 +80,4 @@ def opportunities(count: int) -> str:
 
 def _portfolio(weight: pl.Series) -> str:
     held, long, short = (weight != 0).sum(), weight.clip(0, None).sum(), -weight.clip(None, 0).sum()
-    return f"Portfolio bought from cash: {held} of {len(weight)} names, {long:.0%} long, {short:.0%} short."
+    return f"Portfolio bought from cash: {held} of {len(weight)} names, {percent(long)} long, {percent(short)} short."

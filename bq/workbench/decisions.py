@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from bq.core.namespace import Tier
+from bq.core.numerals import decimal, significant, with_sign
 from bq.core.settings import Settings
 from bq.serving.ready import WhyNot
 from bq.strategies.contract import Strategy
@@ -39,17 +40,17 @@ def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
     """What decided, and which side of its threshold it was on."""
     if strategy.backtester is not None and "priority" in row:
         return strategy.backtester.reason(row, settings)
-    limit, trade = f"the {row['threshold']:g} threshold", row["should_trade"]
+    limit, trade = f"the {significant(row['threshold'], 6)} threshold", row["should_trade"]
     if row["tier"] == Tier.CHAMPION:
         value, above = row["expected"], row["expected"] > row["threshold"]
-        said = f"expected {strategy.task(settings).expected} {value:.3f}, {'above' if above else 'below'} {limit}"
+        said = f"expected {strategy.task(settings).expected} {decimal(value)}, {'above' if above else 'below'} {limit}"
     elif strategy.success is not None and row["tier"] == Tier.SECOND:
         value = row["class_probabilities"][-1]
         above = value >= row["threshold"]
-        said = f"P({strategy.success.classes[-1]}) {value:.3f}, {'at or above' if above else 'below'} {limit}"
+        said = f"P({strategy.success.classes[-1]}) {decimal(value)}, {'at or above' if above else 'below'} {limit}"
     else:
         above = row["score"] is not None and row["score"] >= row["threshold"]
-        said = f"rule score {row['score']:.1f}, {'at or above' if above else 'below'} {limit}"
+        said = f"rule score {decimal(row['score'], 1)}, {'at or above' if above else 'below'} {limit}"
     return [said, f"not among the best {row['most_a_session']} of its session"] if above and not trade else [said]
 
 
@@ -62,7 +63,7 @@ def against(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
     if classes and row["predicted_class"] == classes[0 if trade else -1]:
         said.append(f"class {row['predicted_class']}")
     if row["expected"] is not None and not by_expectation and (row["expected"] > 0) != trade:
-        said.append(f"expected {task.expected} {row['expected']:+.3f}")
+        said.append(f"expected {task.expected} {with_sign(row['expected'])}")
     if not said:
         return []
     one, side = len(said) == 1, "against" if trade else "for"

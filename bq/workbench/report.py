@@ -25,6 +25,7 @@ from plotly.offline import get_plotlyjs
 from traitlets.config import Config
 
 from bq.core import files, secrets
+from bq.core.numerals import decimal
 from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
@@ -166,7 +167,9 @@ def environment() -> Environment:
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     environment.filters["moment"] = lambda value: f"{str(value)[:16].replace('T', ' ')} UTC" if value else "not ended"
     environment.filters["looked"] = lambda held: looked(held.looks, held.since)
-    environment.filters["duration"] = lambda seconds: f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    environment.filters["duration"] = lambda seconds: (
+        f"{decimal(seconds, 0)} s" if seconds < 120 else f"{decimal(seconds / 60, 0)} min"
+    )
     return environment
 
 
@@ -183,8 +186,7 @@ def _scripts() -> dict[str, Any]:
     # 'unsafe-eval': the drawing script runs what it unpacks, and plotly's WebGL traces need it
     policy = (
         f"default-src 'none'; script-src 'sha256-{content_hash(draw)}' 'unsafe-eval'; style-src 'unsafe-inline'; "
-        "img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return {"plotly": Markup(packed), "draw": Markup(draw), "policy": policy}
 

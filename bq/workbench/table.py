@@ -7,15 +7,18 @@ from typing import Any
 
 import polars as pl
 
+from bq.core import numerals
+
 LONG = 40  # characters from which a text may take several lines
 
 
 class Table:
     """Shows a frame as an HTML table in a notebook and as plain text elsewhere."""
 
-    def __init__(self, frame: pl.DataFrame, digits: int) -> None:
+    def __init__(self, frame: pl.DataFrame, digits: int, empty: str) -> None:
         self._columns = frame.columns
-        self._rows = [[_shown(value, digits) for value in row] for row in frame.rows()]
+        self._rows = [list(row) for row in zip(*(_texts(column, digits) for column in frame), strict=True)]
+        self._empty = empty
         self._text = [kind in (pl.String, pl.Date) for kind in frame.dtypes]
 
     def _repr_html_(self) -> str:
@@ -23,7 +26,7 @@ class Table:
         head = "".join(f"<th{mark}>{_head(name)}</th>" for mark, name in zip(marks, self._columns, strict=True))
         cells = ([f"<td{m}>{escape(cell)}</td>" for m, cell in zip(marks, row, strict=True)] for row in self._rows)
         body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-        body = body or f'<tr><td colspan="{len(self._columns)}">none</td></tr>'
+        body = body or f'<tr><td class="text" colspan="{len(self._columns)}">{escape(self._empty)}</td></tr>'
         return f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:
@@ -31,7 +34,7 @@ class Table:
         widths = [max(len(line[i]) for line in lines) for i in range(len(self._columns))]
         signs = [f"{'<' if text else '>'}{width}" for text, width in zip(self._text, widths, strict=True)]
         padded = ([format(*cell) for cell in zip(line, signs, strict=True)] for line in lines)
-        return "\n".join("  ".join(line).rstrip() for line in padded)
+        return "\n".join([*("  ".join(line).rstrip() for line in padded), *([] if self._rows else [self._empty])])
 
     def _mark(self, place: int) -> str:
         """The class of a column's cells: text starts at the left, long text wraps."""
@@ -46,16 +49,27 @@ def _head(name: str) -> str:
     return re.sub(r"(?<=\w)([._])(?=\w)", r"\1<wbr>", escape(name))
 
 
-def table(frame: pl.DataFrame, *, digits: int = 3) -> Table:
-    """Show all rows of a frame: floats to `digits` decimals (significant digits where small), missing as a dash."""
-    return Table(frame, digits)
+def table(frame: pl.DataFrame, *, digits: int = 3, empty: str = "no rows: nothing of this kind was found") -> Table:
+    """Show all rows of a frame: the floats of a column with the same decimals, missing as a dash.
+
+    digits : decimals, or significant digits of a column whose largest number is below 0.1. empty : said in the place of
+    rows where there are none.
+    """
+    return Table(frame, digits, empty)
 
 
-def _shown(value: Any, digits: int) -> str:
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.{digits}f}" if abs(value) >= 0.1 or value == 0 else f"{value:.{digits}g}"
+def _texts(column: pl.Series, digits: int) -> list[str]:
+    """The cells of a column."""
+    if column.dtype.is_float():
+        return numerals.column(column.to_list(), digits)
+    return [_shown(value) for value in column.to_list()]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return numerals.MISSING
+    if isinstance(value, float):  # in a column of several kinds
+        return numerals.decimal(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return value.isoformat() if isinstance(value, dt.date) else str(value)

@@ -192,7 +192,7 @@ def test_predictions_and_decisions_are_joined_by_event(made):
     assert "3 events in A, 3 in B, 2 in both. Predictions differ for 1, outcomes for 0" in parts["Predictions"]
     assert "e2" in parts["Predictions"] and "e1" not in parts["Predictions"]
     in_a, in_b = parts["Decisions"].split("3 trades of the candidate in B")
-    assert "2 trades of the candidate in A, 1 of them in A alone, mean outcome +0.000" in in_a and "e3" in in_a
+    assert "2 trades of the candidate in A, 1 of them in A alone, mean outcome 0.000" in in_a and "e3" in in_a
     assert "2 of them in B alone, mean outcome +0.300" in in_b and "e2" in in_b and "e4" in in_b
 
 
