@@ -16,8 +16,9 @@ from bq.serving import explain, out_of_sample
 from bq.serving.decide import Models
 from bq.strategies import store
 from bq.strategies.contract import Sketch
-from bq.workbench import decisions, plots, report, screen
+from bq.workbench import decisions, plots, report, screen, tickets
 
+EXPLANATIONS = "explanations"  # folder of outputs/
 WHERE = "Ids are in what `make scan` prints, and in trades.csv beside a report."
 MATCHES = 10  # shown where several events are meant
 PRECEDENT = ("session", "symbol", "score", "outcome", "distance")
@@ -38,18 +39,26 @@ def main(request: Request) -> None:
     answer = out_of_sample.decide(beside, data, strategy, settings, models).join(event, on="event_id", how="semi")
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
+    told = [] if strategy.value.sizes else [_told(answer["should_trade"][0], decision)]
+    ticket = strategy.views.ticket(row, settings)
+    order = [] if ticket is None else tickets.lines(row["symbol"], ticket)
     parts: list[tuple[str, list[Any]]] = [
-        ("The decision", [plots.table(decision)]),
+        ("The decision", [*told, *order, plots.table(decision)]),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
         *([("Pay-off", [_diagram(sketch, sketch.payoff)])] if sketch.payoff is not None else []),
         ("Contribution of each feature", _contributions(event, past, request, models)),
         ("The nearest past events", _precedents(event, past, request)),
     ]
-    target = paths.outputs() / "explanations" / f"{row['event_id']}.html"
+    target = paths.outputs() / EXPLANATIONS / f"{row['event_id']}.html"
     title = f"{row['session']} · {sketch.caption}"
     report.page(target, title=title, source=row["source"], parts=parts)
     shown = [decision, *list(sketch.tables.values())[:1]]
-    screen.show("\n\n".join([title, *(repr(plots.table(table, digits=3)) for table in shown)]))
+    texts = [
+        title,
+        *(["\n".join([*told, *order])] if told or order else []),
+        *(repr(plots.table(table)) for table in shown),
+    ]
+    screen.show("\n\n".join(texts))
     screen.show(f"report      {screen.shown(target)}")
 
 
@@ -122,7 +131,13 @@ def _decision(answer: pl.DataFrame, row: dict, request: Request) -> pl.DataFrame
     values["reason"] = "; ".join([decisions.reasons(answer, strategy, request.settings).own[0], *against])
     values |= {f"realised {task.outcome}": row["outcome"], **{name: row.get(name) for name in strategy.table.detail}}
     known = {name.replace("_", " "): _text(value) for name, value in values.items() if value not in (None, "")}
-    return pl.DataFrame({"": list(known), "answer": list(known.values())})
+    return pl.DataFrame({"what": list(known), "answer": list(known.values())})
+
+
+def _told(trade: bool, decision: pl.DataFrame) -> str:
+    """What was decided, with its reason."""
+    reason = decision.filter(pl.col("what") == "reason")["answer"].item()
+    return f"{'To be traded' if trade else 'Not to be traded'}: {reason}."
 
 
 def _text(value: object) -> str:

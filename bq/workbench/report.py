@@ -96,7 +96,7 @@ def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[A
     """
     notebook = nbformat.v4.new_notebook()
     for heading, contents in parts:
-        notebook.cells.append(nbformat.v4.new_markdown_cell(f"## {heading}"))
+        notebook.cells.append(nbformat.v4.new_markdown_cell(f"# {heading}"))
         notebook.cells += [_cell(content) for content in contents]
     shown = _Shown()
     _show(notebook, shown, number=0)

@@ -21,6 +21,7 @@ from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Counter, Exhibit, Sketch, Strategy, Table, Value, Views
 from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
+from bq.strategies.ticket import Ticket
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -199,6 +200,13 @@ def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
     return Sketch(caption, tables, payoff(event, settings), "price" if quoted else "% of spot at t0")
 
 
+def ticket(event: Mapping[str, Any], settings: ButterflySettings) -> Ticket:
+    """The legs and what can become of them."""
+    from bq.strategies.butterfly.order import ticket as order
+
+    return order(event)
+
+
 def against(event: Mapping[str, Any], trade: bool, settings: ButterflySettings) -> list[str]:
     """The level of the rules where it reads as the opposite of the decision: it asks for the profit ratio as well."""
     level = event["level"]
@@ -260,7 +268,13 @@ STRATEGY = Strategy(
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
     value=Value(name=lambda settings: policy.name(settings.policy, "net ROI")),
     views=Views(
-        exhibits=_exhibits, results=_results, notices=notices, counters=counters, sketch=sketch, against=against
+        exhibits=_exhibits,
+        results=_results,
+        notices=notices,
+        counters=counters,
+        sketch=sketch,
+        ticket=ticket,
+        against=against,
     ),
     layout=LAYOUT,
     quick="events.every_weeks=8 gate.draws=2000",
