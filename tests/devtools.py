@@ -1,4 +1,4 @@
-"""A headless Chromium that is asked over its debugging pipe: pages at the width of a phone, light and dark, as pictures.
+"""A headless Chromium, asked over its debugging pipe: pages at the width of a phone, light and dark, as pictures.
 
 No port is opened and no package is needed: messages are JSON, ended by a zero byte, on two descriptors.
 """

@@ -22,7 +22,7 @@ Section = tuple[str, list[Any]]  # a heading, and the texts and tables below it
 
 
 def main(request: Request) -> None:
-    """Compare A with B. Without them: the newest retrain of the namespace with the one before it."""
+    """Compare A with B. Without them: the newest retrain of the namespace that did not fail with the one before it."""
     first, second = _asked(request)
     parts = compare(first, second)
     for heading, contents in parts:
@@ -43,11 +43,12 @@ def _asked(request: Request) -> tuple[Run, Run]:
             "A and B must be given together: two run ids, the beginnings of such, or `latest`; or neither, for the two "
             "newest retrains."
         )
-    found = runs.every(str(request.settings.namespace), job="retrain")
+    found = [run for run in runs.every(str(request.settings.namespace), job="retrain") if run.record.good]
     if len(found) < 2:
         raise BadParameters(
-            f"{request.settings.namespace}: two retrains must exist to be compared, but outputs/ holds {len(found)}. "
-            "Name other runs (make diff A=<run> B=<run>), or change something and `make retrain`."
+            f"{request.settings.namespace}: two retrains that did not fail must exist to be compared, but outputs/ "
+            f"holds {len(found)}. Name other runs (make diff A=<run> B=<run>), or change something and "
+            "`make retrain`."
         )
     return found[1], found[0]
 

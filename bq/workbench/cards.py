@@ -46,6 +46,7 @@ def address(event_id: str) -> str:
 
 def _html(card: Card) -> str:
     lines = "".join(f"<p>{escape(line)}</p>" for line in card.lines)
+    head = f'<p class="head">{escape(card.head)}</p>'
     reason = f"<p class='reason'>{escape(card.reason)}</p>" if card.reason else ""
     short = escape(card.event_id[:ID])
     more = (
@@ -54,6 +55,6 @@ def _html(card: Card) -> str:
         else f"<code>make explain EVENT={short}</code> shows everything behind it"
     )
     return (
-        f'<div class="order" id="{escape(address(card.event_id)[1:])}"><p class="head">{escape(card.head)}</p>{lines}{reason}'
+        f'<div class="order" id="{escape(address(card.event_id)[1:])}">{head}{lines}{reason}'
         f'<p class="meta">event {short} · {more}</p></div>'
     )

@@ -48,7 +48,8 @@ COLOURS = {
     **dict.fromkeys(("rejected", "cancelled"), "amber"),
     **dict.fromkeys(("failed", "killed"), "red"),
     "kept": "blue",
-    "done": "grey",
+    **dict.fromkeys(("done", "quick look"), "grey"),
+    "rolled back": "amber",
 }
 ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)

@@ -72,8 +72,8 @@ def test_a_seen_session_is_said_once_although_each_expectation_differs():
     rows = [{"expected": 0.25}, {"expected": 0.099, "should_trade": False}]
     found = shown("butterfly", rows, **{**CHAMPION, **seen, "threshold": 0.15, "score": 1.0})
     assert found.said == [
-        "Decided by m1 (tier 1); traded is an expected ROI above 0.15; in sample, no evidence: the model was trained on "
-        "events up to 2019-01-04."
+        "Decided by m1 (tier 1); traded is an expected ROI above 0.15; in sample, no evidence: the model was trained "
+        "on events up to 2019-01-04."
     ]
     assert "reason" not in found.table.columns and found.own == ["", ""]
 

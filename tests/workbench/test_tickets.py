@@ -21,9 +21,8 @@ def settings_of(name: str):
 
 def fly(structure: str, **more):
     """An event with a fly 90/100/110 whose legs cost 4 more than they bring, or bring 6 where it is an iron fly."""
-    most, risk = (6.0, 4.0) if structure == "IRON" else (6.0, 4.0)
     event = {"structure": structure, "lower": 90.0, "body": 100.0, "upper": 110.0, "dte_days": 45, "session": DAY}
-    event |= {"expiry": dt.date(2018, 11, 11), "max_profit": most, "max_loss": risk, "quoted": True}
+    event |= {"expiry": dt.date(2018, 11, 11), "max_profit": 6.0, "max_loss": 4.0, "quoted": True}
     return event | more
 
 
