@@ -16,7 +16,7 @@ from typing import Any, Self
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
 READY = "document.readyState === 'complete' && !document.querySelector('[data-figure]:empty')"
-TRIES, PAUSE = 200, "new Promise((done) => setTimeout(done, 50))"
+TRIES, PAUSE = 600, "new Promise((done) => setTimeout(done, 50))"
 
 
 def found() -> str | None:

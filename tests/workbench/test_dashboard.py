@@ -71,7 +71,10 @@ def test_an_empty_home_says_what_to_do(home):
     dashboard.write_index([], {})
     page = (home / "outputs" / "index.html").read_text()
     assert "make retrain" in page
-    assert 'There is no <a class="term" href="#term-champion"' in page and '<dt id="term-champion">' in page
+    assert (
+        'class="term" popovertarget="term-champion"' in page
+        and '<div popover class="meaning" id="term-champion">' in page
+    )
 
 
 def test_the_one_script_of_the_index_is_the_one_that_its_policy_allows(outputs):

@@ -103,7 +103,7 @@ def test_a_page_refers_to_nothing_outside_itself(tmp_path):
 def test_a_page_shows_text_tables_and_figures_under_its_headings(tmp_path):
     page = written(tmp_path)
     assert "<em>text</em>" in page and "<th>x</th>" in page and page.count("data-figure=") >= 1
-    assert [re.sub("<.*?>", "", text) for text in re.findall(r"<h3[^>]*>(.*?)</h3>", page)] == ["One", "Two"]
+    assert [re.sub("<.*?>", "", text) for text in re.findall(r"<h2[^>]*>(.*?)</h2>", page)] == ["One", "Two"]
 
 
 def test_a_long_column_name_may_break_within_and_is_read_whole(tmp_path):
