@@ -16,7 +16,8 @@ from bq.serving import explain, out_of_sample
 from bq.serving.decide import Models
 from bq.strategies import store
 from bq.strategies.contract import Sketch
-from bq.workbench import decisions, plots, report, screen, tickets
+from bq.strategies.ticket import Ticket
+from bq.workbench import decisions, plots, report, screen, tickets, trade_chart
 
 EXPLANATIONS = "explanations"  # folder of outputs/
 WHERE = "Ids are in what `make scan` prints, and in trades.csv beside a report."
@@ -40,10 +41,12 @@ def main(request: Request) -> None:
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
     told = [] if strategy.value.sizes else [_told(answer["should_trade"][0], decision)]
+    facts = decision.filter(~pl.col("what").is_in(["should trade", "reason"])) if told else decision
     ticket = strategy.views.ticket(row, settings)
     order = [] if ticket is None else tickets.lines(row["symbol"], ticket)
     parts: list[tuple[str, list[Any]]] = [
-        ("The decision", [*told, *order, plots.table(decision)]),
+        ("The decision", [*told, *order, plots.table(facts)]),
+        *([("The price", [_price(row, ticket, data)])] if ticket is not None else []),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
         *([("Pay-off", [_diagram(sketch, sketch.payoff)])] if sketch.payoff is not None else []),
         ("Contribution of each feature", _contributions(event, past, request, models)),
@@ -52,7 +55,7 @@ def main(request: Request) -> None:
     target = paths.outputs() / EXPLANATIONS / f"{row['event_id']}.html"
     title = f"{row['session']} · {sketch.caption}"
     report.page(target, title=title, source=row["source"], parts=parts)
-    shown = [decision, *list(sketch.tables.values())[:1]]
+    shown = [facts, *list(sketch.tables.values())[:1]]
     texts = [
         title,
         *(["\n".join([*told, *order])] if told or order else []),
@@ -144,6 +147,12 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return significant(value, 4) if isinstance(value, float) else str(value)
+
+
+def _price(row: dict, ticket: Ticket, data: MarketData) -> go.Figure:
+    entry, leave = row.get("entry_session"), row.get("exit_session")
+    trade = trade_chart.Trade(row["symbol"], row["session"], entry, leave)
+    return trade_chart.chart(data.bars, trade, ticket)
 
 
 def _diagram(sketch: Sketch, curves: pl.DataFrame) -> go.Figure:

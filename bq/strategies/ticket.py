@@ -35,20 +35,21 @@ class Options(NamedTuple):
     most_lost: float
     breakevens: tuple[float, float] | None
     quoted: bool  # false: strikes and prices are % of spot at t0, not prices of the exchange
+    reference: float  # price of the underlying at t0, in the same unit
 
 
 class Shares(NamedTuple):
     """Shares bought at the next open, with a stop from then on."""
 
     quantity: float
-    close: float  # at t0; the open will differ
+    reference: float  # close at t0; the open will differ
     stop_share: float  # of the close, below the open
     capital: float  # by which it was sized
 
     @property
     def distance(self) -> float:
         """From the open to the stop, in the price's unit."""
-        return self.close * self.stop_share
+        return self.reference * self.stop_share
 
     @property
     def at_risk(self) -> float:

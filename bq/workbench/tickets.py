@@ -38,8 +38,8 @@ def _leg(leg: Leg) -> str:
 def _shares(symbol: str, t: Shares) -> list[str]:
     capital = decimal(t.capital, 0)
     return [
-        f"{symbol}: buy {decimal(t.quantity, 0)} shares at the next open (close {decimal(t.close, 2)}).",
+        f"{symbol}: buy {decimal(t.quantity, 0)} shares at the next open (close {decimal(t.reference, 2)}).",
         f"Stop {decimal(t.distance, 2)} ({percent(t.stop_share, 1)}) below that open, at about "
-        f"{decimal(t.close - t.distance, 2)}; there it loses about {decimal(t.at_risk, 0)}, "
+        f"{decimal(t.reference - t.distance, 2)}; there it loses about {decimal(t.at_risk, 0)}, "
         f"{percent(t.at_risk / t.capital, 2)} of {capital}, before costs and gaps.",
     ]

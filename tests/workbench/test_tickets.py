@@ -8,7 +8,7 @@ import pytest
 
 from bq import strategies
 from bq.core import params, paths
-from bq.workbench import cards, tickets
+from bq.workbench import cards, tickets, trade_chart
 from bq.workbench.sanitize import clean
 from bq.workbench.table import table
 
@@ -22,7 +22,7 @@ def settings_of(name: str):
 def fly(structure: str, **more):
     """An event with a fly 90/100/110 whose legs cost 4 more than they bring, or bring 6 where it is an iron fly."""
     event = {"structure": structure, "lower": 90.0, "body": 100.0, "upper": 110.0, "dte_days": 45, "session": DAY}
-    event |= {"expiry": dt.date(2018, 11, 11), "max_profit": 6.0, "max_loss": 4.0, "quoted": True}
+    event |= {"expiry": dt.date(2018, 11, 11), "spot": 101.0, "max_profit": 6.0, "max_loss": 4.0, "quoted": True}
     return event | more
 
 
@@ -110,3 +110,40 @@ def test_no_other_relative_address_passes(address):
 def test_a_row_on_a_phone_names_its_cells_and_leaves_out_what_it_has_not():
     shown = table(pl.DataFrame({"event": ["a"], "expected ROI": [0.25], "reason": [None]}), links=[""])._repr_html_()
     assert 'data-label="expected ROI">0.250' in shown and '<td class="none"' in shown and "<a " not in shown
+
+
+def bars(closes: list[float], opens: list[float]) -> pl.DataFrame:
+    days = [DAY + dt.timedelta(days=place) for place in range(len(closes))]
+    return pl.DataFrame({"session": days, "open": opens, "close": closes}).with_columns(symbol=pl.lit("KO"))
+
+
+def drawn(figure) -> tuple[dict[str, list], list[float]]:
+    """What is drawn, by name: its prices; and the levels of the lines across."""
+    lines = [shape.y0 for shape in figure.layout.shapes]
+    return {trace.name.split(" ")[0]: list(trace.y) for trace in figure.data}, lines
+
+
+def test_prices_of_a_trade_are_in_the_unit_of_its_strikes_whatever_splits_came_later():
+    """Bars adjusted for a later 2:1 split show half of the 100 that was quoted: the chart shows 100."""
+    trade = trade_chart.Trade("KO", DAY, DAY + dt.timedelta(days=1), DAY + dt.timedelta(days=2))
+    order = ticket("CALL", spot=100.0)
+    lines, levels = drawn(trade_chart.chart(bars([50.0, 51.0, 55.0], [50.0, 50.5, 52.0]), trade, order))
+    assert lines["close"] == [100.0, 102.0, 110.0]
+    assert (lines["decision"], lines["entry"], lines["exit"]) == ([100.0], [102.0], [110.0])
+    assert levels == [90.0, 100.0, 110.0]
+
+
+def test_a_stop_is_drawn_below_the_open_of_the_entry_and_an_open_trade_has_no_exit():
+    """A stop 5% of a close of 50 below an open of 51: 48.5."""
+    order = strategies.get("breakout").views.ticket(
+        {"symbol": "KO", "quantity": 200.0, "close": 50.0, "stop_share": 0.05}, settings_of("breakout")
+    )
+    trade = trade_chart.Trade("KO", DAY, DAY + dt.timedelta(days=1), None)
+    lines, levels = drawn(trade_chart.chart(bars([50.0, 52.0], [50.0, 51.0]), trade, order))
+    assert levels == [48.5] and "exit" not in lines
+
+
+def test_without_a_bar_of_the_decision_nothing_is_drawn_and_why_is_said():
+    trade = trade_chart.Trade("PEP", DAY, None, None)
+    figure = trade_chart.chart(bars([50.0], [50.0]), trade, ticket("CALL"))
+    assert not figure.data and "There is no bar on 2018-09-27." in figure.layout.annotations[0].text

@@ -23,4 +23,5 @@ def ticket(event: Mapping[str, Any]) -> Options:
         most_lost=event["max_loss"],
         breakevens=(event["body"] - most, event["body"] + most) if most > 0 else None,
         quoted=event["quoted"],
+        reference=event["spot"],
     )
