@@ -14,7 +14,14 @@ from types import TracebackType
 from typing import Any, Self
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--hide-scrollbars",
+    "--disable-lcd-text",
+)
 READY = "document.readyState === 'complete' && !document.querySelector('[data-figure]:empty')"
 TRIES, PAUSE = 600, "new Promise((done) => setTimeout(done, 50))"
 
