@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from bq.core import files, paths
 from tests import devtools
+from tests.untidy import untidy
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {1280: 900, 390: 844}
@@ -36,6 +37,8 @@ REPORTS = {  # name of a picture: end of a run's folder
     "breakout": "_breakout-simulated",
     "tuning": "__tune",
 }
+TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
+  page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove()); return page.textContent; })()"""
 log = logging.getLogger("pictures")
 
 
@@ -83,12 +86,14 @@ def _shots(outputs: Path) -> Iterator[Shot]:
 
 
 def _picture(shots: Iterator[Shot]) -> None:
-    """Every page at both widths, light and dark. Raises AssertionError where a page is wider than the screen."""
+    """Every page at both widths, light and dark. Raises AssertionError for one that is too wide, or says `+nan`."""
     with devtools.Browser() as browser:
         for shot in shots:
             for width, height in SIZES.items():
                 for scheme in ("light", "dark"):
                     browser.open(shot.page, width=width, height=height, dark=scheme == "dark")
+                    faults = untidy(browser.evaluate(TEXT))
+                    assert not faults, f"{shot.name}: these are no numbers for a reader: {faults}"
                     wide = browser.evaluate("document.documentElement.scrollWidth")
                     assert wide <= width, f"{shot.name}: the page is {wide} px wide on a screen of {width}"
                     name = f"{shot.name}_{width}_{scheme}"
