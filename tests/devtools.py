@@ -103,6 +103,8 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", "the script failed"))
         return answer["result"].get("value")
 
-    def picture(self) -> bytes:
-        """What the window shows, as PNG."""
-        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+    def picture(self, *, scale: float = 1.0) -> bytes:
+        """What the window shows from the top of the page, as PNG."""
+        size = self.evaluate("({width: innerWidth, height: innerHeight})")
+        clip = {"x": 0, "y": 0, **size, "scale": scale}
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png", clip=clip)["data"])

@@ -40,12 +40,11 @@ def main(request: Request) -> None:
     answer = out_of_sample.decide(beside, data, strategy, settings, models).join(event, on="event_id", how="semi")
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
-    told = [] if strategy.value.sizes else [_told(answer["should_trade"][0], decision)]
-    facts = decision.filter(~pl.col("what").is_in(["should trade", "reason"])) if told else decision
+    told = _told(answer, row, request)
     ticket = strategy.views.ticket(row, settings)
     order = [] if ticket is None else tickets.lines(row["symbol"], ticket)
     parts: list[tuple[str, list[Any]]] = [
-        ("The decision", [*told, *order, plots.table(facts)]),
+        ("The decision", [told, *order, plots.table(decision)]),
         *([("The price", [_price(row, ticket, data)])] if ticket is not None else []),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
         *([("Pay-off", [_diagram(sketch, sketch.payoff)])] if sketch.payoff is not None else []),
@@ -55,10 +54,10 @@ def main(request: Request) -> None:
     target = paths.outputs() / EXPLANATIONS / f"{row['event_id']}.html"
     title = f"{row['session']} · {sketch.caption}"
     report.page(target, title=title, source=row["source"], parts=parts)
-    shown = [facts, *list(sketch.tables.values())[:1]]
+    shown = [decision, *list(sketch.tables.values())[:1]]
     texts = [
         title,
-        *(["\n".join([*told, *order])] if told or order else []),
+        "\n".join([told, *order]),
         *(repr(plots.table(table)) for table in shown),
     ]
     screen.show("\n\n".join(texts))
@@ -125,22 +124,25 @@ def _decision(answer: pl.DataFrame, row: dict, request: Request) -> pl.DataFrame
     """
     strategy, task = request.strategy, request.strategy.task(request.settings)
     shown = {
-        "should_trade": "should_trade",
         "expected": f"expected {task.expected}",
         **{name: name for name in ("predicted_class", "confidence", "tier", "model")},
     }
-    values = {label: answer[name][0] for name, label in list(shown.items())[1 if strategy.value.sizes else 0 :]}
-    against = strategy.views.against(row, answer["should_trade"][0], request.settings)
-    values["reason"] = "; ".join([decisions.reasons(answer, strategy, request.settings).own[0], *against])
+    values = {label: answer[name][0] for name, label in shown.items()}
     values |= {f"realised {task.outcome}": row["outcome"], **{name: row.get(name) for name in strategy.table.detail}}
     known = {name.replace("_", " "): _text(value) for name, value in values.items() if value not in (None, "")}
     return pl.DataFrame({"what": list(known), "answer": list(known.values())})
 
 
-def _told(trade: bool, decision: pl.DataFrame) -> str:
-    """What was decided, with its reason."""
-    reason = decision.filter(pl.col("what") == "reason")["answer"].item()
-    return f"{'To be traded' if trade else 'Not to be traded'}: {reason}."
+def _told(answer: pl.DataFrame, row: dict, request: Request) -> str:
+    """What was decided, why, and what of the event reads as the opposite.
+
+    Whether a portfolio holds it depends on all events of the session: the scan alone says that.
+    """
+    strategy, trade = request.strategy, answer["should_trade"][0]
+    against = strategy.views.against(row, trade, request.settings)
+    reason = "; ".join([decisions.reasons(answer, strategy, request.settings).own[0], *against])
+    done = "Ranked in a portfolio" if strategy.value.sizes else "To be traded" if trade else "Not to be traded"
+    return f"{done}: {reason}."
 
 
 def _text(value: object) -> str:

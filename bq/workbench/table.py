@@ -43,7 +43,7 @@ class Table:
             return "".join(f"<td{mark}>{cell}</td>" for mark, cell in zip(marks, cells, strict=True))
         if link := self._links[place]:
             cells[0] = f'<a href="{escape(link)}">{cells[0]}</a>'
-        marks = [' class="none"' if cell == numerals.MISSING else mark for mark, cell in zip(marks, row, strict=True)]
+        marks = [_without(mark) if cell == numerals.MISSING else mark for mark, cell in zip(marks, row, strict=True)]
         labelled = zip(marks, map(escape, self._columns), cells, strict=True)
         return "".join(f'<td{mark} data-label="{name}">{cell}</td>' for mark, name, cell in labelled)
 
@@ -53,6 +53,11 @@ class Table:
             return ""
         longest = max((len(row[place]) for row in self._rows), default=0)
         return ' class="text long"' if longest > LONG else ' class="text"'
+
+
+def _without(mark: str) -> str:
+    """The class of a cell with nothing in it, which a phone leaves out."""
+    return mark.replace('class="', 'class="none ') or ' class="none"'
 
 
 def _head(name: str) -> str:
