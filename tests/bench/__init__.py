@@ -54,6 +54,7 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "tuning: a hundred trials": tuning.hundred_trials,
     "empty notebook": workbench.empty_notebook,
     "report of a run": workbench.report_render,
+    "report of a run, first paint": workbench.first_paint,
     "rolling factors, polars": features.rolling_polars,
     "rolling factors, pandas": features.rolling_pandas,
     "cross-section rank": features.cross_section_rank,
