@@ -107,6 +107,8 @@ lab: $(READY) ## open JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=.
 bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(VENV)/bin/python -m tests.bench
+pictures: $(READY) ## first screens of every kind of page, from seeded runs, into outputs/pictures (minutes; Chromium)
+	@$(VENV)/bin/python -m tests.pictures
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 calibrate: $(READY) ## how often the pipeline deploys on markets without and with a signal (hours; QUICK=1: minutes)
@@ -123,4 +125,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean

@@ -17,6 +17,7 @@ from bq.audit.permutation import IN_ORDER
 from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
+from bq.core.numerals import significant
 from bq.core.parallel import parallel_map
 from bq.jobs.request import Request, value
 from bq.strategies.contract import Strategy
@@ -87,7 +88,7 @@ def _measure(one: Point, plan: Plan, results: Results) -> None:
     done = {market.seed for market in results.of(facts)}
     wanted = [*range(FIRST_SEED, FIRST_SEED + plan.count(one)), *([IN_ORDER] if one.family == PERMUTED else [])]
     seeds = [seed for seed in wanted if seed not in done]
-    named = f"{facts.strategy} {facts.family} {facts.strength:g}"
+    named = f"{facts.strategy} {facts.family} {significant(facts.strength, 6)}"
     log.info("%s: %d markets are known, %d are measured now", named, len(done), len(seeds))
     if not seeds:
         return

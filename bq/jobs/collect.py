@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from bq.core.numerals import percent
 from bq.core.scalars import count
 from bq.core.settings import Settings
 from bq.jobs import labelled
@@ -93,7 +94,7 @@ def _reasons(refused: pl.DataFrame) -> list[str]:
 
 
 def _counter(counter: Counter) -> list[str]:
-    share = f" ({counter.number / counter.of:.0%})" if counter.of else ""
+    share = f" ({percent(counter.number / counter.of)})" if counter.of else ""
     head = f"counted     {counter.number:,} of {counter.of:,}{share}: {counter.what}"
     return [head, *(f"{LINE}{why}" for why in counter.why)]
 

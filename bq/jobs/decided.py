@@ -6,6 +6,7 @@ from statistics import fmean
 
 from bq.core import files
 from bq.core.namespace import Namespace, Tier
+from bq.core.numerals import decimal, with_sign
 from bq.monitoring import looked_up
 from bq.monitoring.looked_up import Decision, ScanOf
 from bq.workbench.phrases import counted, signed
@@ -100,13 +101,13 @@ def _table(made: list[Decision]) -> list[str]:
 
 
 def _row(one: Decision) -> tuple[str, ...]:
-    weight = "" if one.weight is None else f" {100 * one.weight:+.1f}%"
+    weight = "" if one.weight is None else f" {with_sign(100 * one.weight, 1)}%"
     return (
         one.event_id[:ID],
         one.symbol,
         "" if one.rank is None else str(one.rank),
         ("yes" if one.should_trade else "no") + weight,
-        f"{one.score:.3f}",
+        decimal(one.score),
         "" if one.expected is None else signed(one.expected),
         one.predicted_class or "",
         "open" if one.outcome is None else signed(one.outcome),

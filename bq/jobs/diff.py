@@ -7,6 +7,7 @@ import polars as pl
 from bq import runs
 from bq.core import files, params, paths
 from bq.core.errors import BadParameters
+from bq.core.numerals import decimal, with_sign
 from bq.jobs.request import Request
 from bq.runs import Run
 from bq.runs import folder as names
@@ -21,7 +22,7 @@ Section = tuple[str, list[Any]]  # a heading, and the texts and tables below it
 
 
 def main(request: Request) -> None:
-    """Compare A with B. Without them: the newest retrain of the namespace with the one before it."""
+    """Compare A with B. Without them: the newest retrain of the namespace that did not fail with the one before it."""
     first, second = _asked(request)
     parts = compare(first, second)
     for heading, contents in parts:
@@ -42,11 +43,12 @@ def _asked(request: Request) -> tuple[Run, Run]:
             "A and B must be given together: two run ids, the beginnings of such, or `latest`; or neither, for the two "
             "newest retrains."
         )
-    found = runs.every(str(request.settings.namespace), job="retrain")
+    found = [run for run in runs.every(str(request.settings.namespace), job="retrain") if run.record.good]
     if len(found) < 2:
         raise BadParameters(
-            f"{request.settings.namespace}: two retrains must exist to be compared, but outputs/ holds {len(found)}. "
-            "Name other runs (make diff A=<run> B=<run>), or change something and `make retrain`."
+            f"{request.settings.namespace}: two retrains that did not fail must exist to be compared, but outputs/ "
+            f"holds {len(found)}. Name other runs (make diff A=<run> B=<run>), or change something and "
+            "`make retrain`."
         )
     return found[1], found[0]
 
@@ -118,8 +120,8 @@ def _figures(a: Run, b: Run) -> list[Any]:
 def _interval(row: dict[str, float | None]) -> str:
     if row["value"] is None:
         return "–"
-    inside = ", ".join("–" if row[name] is None else f"{row[name]:+.3f}" for name in ("low", "high"))
-    return f"{row['value']:+.3f} [{inside}]"
+    inside = ", ".join(with_sign(row[name]) for name in ("low", "high"))
+    return f"{with_sign(row['value'])} [{inside}]"
 
 
 def _verdict(a: Run, b: Run) -> list[Any]:
@@ -169,7 +171,7 @@ def _predictions(a: Run, b: Run) -> list[Any]:
     rank = both.select(pl.corr("expected", "expected_b", method="spearman")).item()
     text = (
         f"{counts} Predictions differ for {len(changed):,}, outcomes for {len(revalued):,}; "
-        f"rank correlation of the predictions {rank:.3f}. The largest differences:"
+        f"rank correlation of the predictions {decimal(rank)}. The largest differences:"
     )
     largest = changed.sort(pl.col("B − A").abs(), descending=True).head(SHOWN)
     shown = largest.select("session", "symbol", "event_id", A="expected", B="expected_b", **{"B − A": "B − A"})
@@ -185,7 +187,7 @@ def _decisions(a: Run, b: Run) -> list[Any]:
     contents: list[Any] = []
     for side, own, other in (("A", first, second), ("B", second, first)):
         alone = own.join(other, on="event_id", how="anti", maintain_order="left")
-        mean = "" if alone.is_empty() else f", mean outcome {alone['outcome'].mean():+.3f}"
+        mean = "" if alone.is_empty() else f", mean outcome {with_sign(alone['outcome'].mean())}"
         text = f"{len(own):,} trades of the candidate in {side}, {len(alone):,} of them in {side} alone{mean}"
         contents.append(text + (f"; the first {SHOWN}:" if len(alone) > SHOWN else ":" if len(alone) else "."))
         if len(alone):

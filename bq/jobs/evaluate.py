@@ -9,6 +9,7 @@ import polars as pl
 from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
+from bq.core.numerals import decimal, percent
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
@@ -127,7 +128,8 @@ def model_alone(window: pl.DataFrame, champion: Champion, request: Request) -> E
 def _proves(uplift: Interval, least: int) -> str:
     if not uplift.blocks >= least:
         blocks = 0 if math.isnan(uplift.blocks) else uplift.blocks
-        return f"This sample proves nothing: it has {blocks:.0f} independent blocks, and at least {least} are needed."
+        found = f"it has {decimal(blocks, 0)} independent blocks, and at least {least} are needed"
+        return f"This sample proves nothing: {found}."
     if uplift.low <= 0.0 <= uplift.high:
         return "This sample proves no difference: the interval of the uplift includes 0."
     return f"The champion is {'better' if uplift.low > 0 else 'worse'} than the rule score beyond chance."
@@ -138,7 +140,7 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, champion: Champion, reques
     task = strategy.task(settings)
     calibration = ""
     if task.classes:
-        calibration = f"; expected calibration error {metrics.calibration_error(said, task):.3f}"
+        calibration = f"; expected calibration error {decimal(metrics.calibration_error(said, task))}"
     unanswered = len(window) - len(said)
     left_out = f" ({unanswered:,} of them left out: no finite answer)" if unanswered else ""
     first, last = window["session"].min(), window["session"].max()
@@ -146,8 +148,8 @@ def _sample(window: pl.DataFrame, said: pl.DataFrame, champion: Champion, reques
     traded = [f"{len(strategy.value.chosen(said, by, own)):,}" for by in (EXPECTED, SCORE)]
     return (
         f"{len(window):,} matured events{left_out}, {first} to {last}{calibration}; {traded[0]} traded by the "
-        f"champion, {traded[1]} by the rule score. "
-        f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions, {metrics.BLOCKS}."
+        f"champion, {traded[1]} by the rule score. {percent(1 - 2 * settings.gate.alpha)} intervals by stationary "
+        f"bootstrap over sessions, {metrics.BLOCKS}."
     )
 
 

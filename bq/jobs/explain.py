@@ -9,14 +9,17 @@ from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.namespace import Namespace
+from bq.core.numerals import significant, with_sign
 from bq.jobs.request import Request
 from bq.market import MarketData
 from bq.serving import explain, out_of_sample
 from bq.serving.decide import Models
 from bq.strategies import store
 from bq.strategies.contract import Sketch
-from bq.workbench import decisions, plots, report, screen
+from bq.strategies.ticket import Ticket
+from bq.workbench import decisions, plots, report, screen, tickets, trade_chart
 
+EXPLANATIONS = "explanations"  # folder of outputs/
 WHERE = "Ids are in what `make scan` prints, and in trades.csv beside a report."
 MATCHES = 10  # shown where several events are meant
 PRECEDENT = ("session", "symbol", "score", "outcome", "distance")
@@ -37,18 +40,27 @@ def main(request: Request) -> None:
     answer = out_of_sample.decide(beside, data, strategy, settings, models).join(event, on="event_id", how="semi")
     decision = _decision(answer, row, request)
     sketch = strategy.views.sketch(row, settings)
+    told = _told(answer, row, request)
+    ticket = strategy.views.ticket(row, settings)
+    order = [] if ticket is None else tickets.lines(row["symbol"], ticket)
     parts: list[tuple[str, list[Any]]] = [
-        ("The decision", [plots.table(decision)]),
+        ("The decision", [told, *order, plots.table(decision)]),
+        *([("The price", [_price(row, ticket, data)])] if ticket is not None else []),
         *((title, [plots.table(table, digits=4)]) for title, table in sketch.tables.items()),
         *([("Pay-off", [_diagram(sketch, sketch.payoff)])] if sketch.payoff is not None else []),
         ("Contribution of each feature", _contributions(event, past, request, models)),
         ("The nearest past events", _precedents(event, past, request)),
     ]
-    target = paths.outputs() / "explanations" / f"{row['event_id']}.html"
+    target = paths.outputs() / EXPLANATIONS / f"{row['event_id']}.html"
     title = f"{row['session']} · {sketch.caption}"
     report.page(target, title=title, source=row["source"], parts=parts)
     shown = [decision, *list(sketch.tables.values())[:1]]
-    screen.show("\n\n".join([title, *(repr(plots.table(table, digits=3)) for table in shown)]))
+    texts = [
+        title,
+        "\n".join([told, *order]),
+        *(repr(plots.table(table)) for table in shown),
+    ]
+    screen.show("\n\n".join(texts))
     screen.show(f"report      {screen.shown(target)}")
 
 
@@ -112,22 +124,37 @@ def _decision(answer: pl.DataFrame, row: dict, request: Request) -> pl.DataFrame
     """
     strategy, task = request.strategy, request.strategy.task(request.settings)
     shown = {
-        "should_trade": "should_trade",
         "expected": f"expected {task.expected}",
         **{name: name for name in ("predicted_class", "confidence", "tier", "model")},
     }
-    values = {label: answer[name][0] for name, label in list(shown.items())[1 if strategy.value.sizes else 0 :]}
-    against = strategy.views.against(row, answer["should_trade"][0], request.settings)
-    values["reason"] = "; ".join([decisions.reasons(answer, strategy, request.settings).own[0], *against])
+    values = {label: answer[name][0] for name, label in shown.items()}
     values |= {f"realised {task.outcome}": row["outcome"], **{name: row.get(name) for name in strategy.table.detail}}
     known = {name.replace("_", " "): _text(value) for name, value in values.items() if value not in (None, "")}
-    return pl.DataFrame({"": list(known), "answer": list(known.values())})
+    return pl.DataFrame({"what": list(known), "answer": list(known.values())})
+
+
+def _told(answer: pl.DataFrame, row: dict, request: Request) -> str:
+    """What was decided, why, and what of the event reads as the opposite.
+
+    Whether a portfolio holds it depends on all events of the session: the scan alone says that.
+    """
+    strategy, trade = request.strategy, answer["should_trade"][0]
+    against = strategy.views.against(row, trade, request.settings)
+    reason = "; ".join([decisions.reasons(answer, strategy, request.settings).own[0], *against])
+    done = "Ranked in a portfolio" if strategy.value.sizes else "To be traded" if trade else "Not to be traded"
+    return f"{done}: {reason}."
 
 
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return significant(value, 4) if isinstance(value, float) else str(value)
+
+
+def _price(row: dict, ticket: Ticket, data: MarketData) -> go.Figure:
+    entry, leave = row.get("entry_session"), row.get("exit_session")
+    trade = trade_chart.Trade(row["symbol"], row["session"], entry, leave)
+    return trade_chart.chart(data.bars, trade, ticket)
 
 
 def _diagram(sketch: Sketch, curves: pl.DataFrame) -> go.Figure:
@@ -157,7 +184,7 @@ def _precedents(event: pl.DataFrame, past: pl.DataFrame, request: Request) -> li
     mean, everyone = found["outcome"].mean(), past["outcome"].mean()
     outcome = request.strategy.task(request.settings).outcome
     text = (
-        f"Nearest {len(found)} of {len(past):,} by feature ranks: mean {outcome} {mean:+.3f}; of all of them "
-        f"{everyone:+.3f}."
+        f"Nearest {len(found)} of {len(past):,} by feature ranks: mean {outcome} {with_sign(mean)}; of all of them "
+        f"{with_sign(everyone)}."
     )
     return [text, plots.table(found.select(PRECEDENT))]

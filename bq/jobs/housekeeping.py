@@ -11,6 +11,7 @@ from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import printable
 from bq.core.namespace import Namespace
+from bq.core.numerals import percent
 from bq.jobs import ledger, missing
 from bq.jobs.request import Format, Request
 from bq.jobs.run import protocol, publish
@@ -218,7 +219,8 @@ def _coverage(found: MarketData, path: Path) -> str:
     by_symbol = rows.group_by("symbol", "unlisted").agg(sessions=pl.len()).sort("symbol", "unlisted")
     files.write_text(path, by_symbol.with_columns(shown(pl.col("symbol"))).write_csv())
     lines = [
-        f"{'':<12}{number:>10,} {share:>5.0%}  {coverage.Unlisted(reason).text if reason else 'with listed prices'}"
+        f"{'':<12}{number:>10,} {percent(share):>5}  "
+        f"{coverage.Unlisted(reason).text if reason else 'with listed prices'}"
         for reason, number, share in coverage.counted(rows).rows()
     ]
     head = f"listed      of {counted(len(rows), 'session')} with a bar (by symbol: {screen.shown(path)})"

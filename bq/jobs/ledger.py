@@ -6,6 +6,7 @@ import polars as pl
 
 from bq.core import files, paths
 from bq.core.namespace import Namespace, Tier
+from bq.core.numerals import with_sign
 from bq.jobs import missing
 from bq.jobs.request import Request, value
 from bq.market.rules import shown
@@ -70,8 +71,8 @@ def _row(look: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    earned = "figures not recorded" if row["value"] is None else f"{row['value']:+.4f} a session"
-    beside = "" if row["baseline"] is None else f", rule score {row['baseline']:+.4f}"
+    earned = "figures not recorded" if row["value"] is None else f"{with_sign(row['value'], 4)} a session"
+    beside = "" if row["baseline"] is None else f", rule score {with_sign(row['baseline'], 4)}"
     over = "" if row["sessions"] is None else f", {counted(row['sessions'], 'session')}"
     model = f"{row['model']}  " if row["model"] else ""
     return (

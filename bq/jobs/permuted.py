@@ -10,6 +10,7 @@ from bq.audit.permutation import BLOCK_SESSIONS, LEAST_SHARE
 from bq.audit.standing import Result, Standing
 from bq.core import files
 from bq.core.log import log
+from bq.core.numerals import decimal, percent, with_sign
 from bq.jobs import retrain
 from bq.jobs.request import Request
 from bq.market import MarketData
@@ -25,12 +26,12 @@ FIGURES = {"uplift": "uplift over the rule score", "net": "what the candidate ea
 HOW = (
     f"The days of all symbols together, in blocks of {BLOCK_SESSIONS} sessions, gaps overnight and moves within the "
     "day apart, were put in random orders: every symbol makes the same moves in all, and what one day says of later "
-    "ones is gone. Each order went the unmodified way through events and walk-forward training. p is the share of all "
-    "results, the real one among them, that are at least as large; it cannot be below 1 / (n + 1). The real result is "
-    "that of the same bars in their own order: back-adjusted, of the symbols with a bar in the first, the last and "
-    f"{LEAST_SHARE:.0%} of all sessions, without sectors. Where implied volatility is modelled from past moves, an "
-    "order of days without memory makes its forecasts worse than they are, and an option strategy may find that: such "
-    "a p tends to be too large."
+    "ones is gone. Each order went the unmodified way through events and walk-forward training. p is the share of "
+    "all results, the real one among them, that are at least as large; it cannot be below 1 / (n + 1). The real "
+    "result is that of the same bars in their own order: back-adjusted, of the symbols with a bar in the first, the "
+    f"last and {percent(LEAST_SHARE)} of all sessions, without sectors. Where implied volatility is modelled from "
+    "past moves, an order of days without memory makes its forecasts worse than they are, and an option strategy may "
+    "find that: such a p tends to be too large."
 )
 
 
@@ -71,9 +72,9 @@ def told(name: str, found: Standing) -> str:
     low, middle, high = (permuted.quantile(q, "linear") or 0.0 for q in (0.05, 0.5, 0.95))
     orders = counted(len(found.permuted), "order")
     return (
-        f"{name}: {found.real:+.4f} a session on the bars as they are; on {orders} of their days median {middle:+.4f}, "
-        f"90% between {low:+.4f} and {high:+.4f}; p = {found.probability:.3f} (at least "
-        f"{1 / (1 + len(found.permuted)):.3f})"
+        f"{name}: {with_sign(found.real, 4)} a session on the bars as they are; on {orders} of their days median "
+        f"{with_sign(middle, 4)}, 90% between {with_sign(low, 4)} and {with_sign(high, 4)}; p = "
+        f"{decimal(found.probability)} (at least {decimal(1 / (1 + len(found.permuted)))})"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from bq.core.namespace import Namespace, Tier
+from bq.core.numerals import percent, with_sign
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.runs.verdict import Decision, Figure, Part, Running, Table, Verdict, Without
@@ -112,13 +113,13 @@ def _table(made: Candidate, request: Request) -> Table:
     rows = []
     for _, metric, against in [key for key in cells if key[0] == own]:
         mine = cells[own, metric, against]
-        baseline = "" if mine["baseline"] is None else f"{mine['baseline']:+.3f} {against}"
+        baseline = "" if mine["baseline"] is None else f"{with_sign(mine['baseline'])} {against}"
         figures = [_with_interval(cells[model, metric, against]) for model in models]
         rows.append([f"{metric} ({mine['convention']})", figures[0], baseline, *figures[1:]])
     own_oos = made.own_oos
     note = (
         f"Out of sample: {len(own_oos):,} events, {own_oos['session'].n_unique():,} sessions, each weighing the same; "
-        f"{1 - 2 * gate.alpha:.0%} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, "
+        f"{percent(1 - 2 * gate.alpha)} intervals by stationary bootstrap over sessions, {gate.draws:,} draws, "
         f"{metrics.BLOCKS}."
     )
     return Table(columns=["figure", f"{own} (candidate)", "baseline", *models[1:]], rows=rows, note=note)
@@ -126,4 +127,4 @@ def _table(made: Candidate, request: Request) -> Table:
 
 def _with_interval(row: dict[str, Any]) -> str:
     value, low, high = (row[name] for name in ("value", "low", "high"))
-    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]" if low <= high else f"{value:+.3f} [no interval]"
+    return f"{with_sign(value)} [{f'{with_sign(low)}, {with_sign(high)}' if low <= high else 'no interval'}]"

@@ -8,6 +8,7 @@ import polars as pl
 from bq.core import files, world
 from bq.core.errors import BadParameters
 from bq.core.namespace import Tier
+from bq.core.numerals import decimal, percent, with_sign
 from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.jobs import replaying, trigger
@@ -67,8 +68,9 @@ def _headline(made: Replayed) -> str:
     deployed = sum(bool(one.deployed) for one in made.trained)
     total = made.earned.select(pl.col("system", "rule", "everything").sum()).row(0)
     return (
-        f"{counted(len(made.trained), 'attempt')}, {deployed} deployed; sum of net outcomes: system {total[0]:+.2f}, "
-        f"rule score {total[1]:+.2f}, every event {total[2]:+.2f}, over {counted(len(made.earned), 'session')}"
+        f"{counted(len(made.trained), 'attempt')}, {deployed} deployed; sum of net outcomes: system "
+        f"{with_sign(total[0], 2)}, rule score {with_sign(total[1], 2)}, every event {with_sign(total[2], 2)}, over "
+        f"{counted(len(made.earned), 'session')}"
     )
 
 
@@ -87,8 +89,8 @@ def _speed(made: Replayed) -> str:
     trained = sum(one.seconds for one in made.trained)
     per_day = 1000 * made.seconds / max(made.days, 1)
     return (
-        f"{made.seconds:.0f} s for {counted(made.days, 'day')} without retrains ({per_day:.0f} ms a day), "
-        f"{trained:.0f} s for {counted(len(made.trained), 'attempt')}."
+        f"{decimal(made.seconds, 0)} s for {counted(made.days, 'day')} without retrains ({decimal(per_day, 0)} ms a "
+        f"day), {decimal(trained, 0)} s for {counted(len(made.trained), 'attempt')}."
     )
 
 
@@ -123,7 +125,7 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
         figures = (None,) * 4 if name == "system" else (ahead.mean, ahead.low, ahead.high, ahead.blocks)
         apart = dict(zip(("system less it", "low", "high", "blocks"), figures, strict=True))
         rows.append({"choice": told, "sessions": len(own), "mean a session": own.mean(), **apart})
-    note = f"{1 - 2 * settings.gate.alpha:.0%} intervals by stationary bootstrap over sessions."
+    note = f"{percent(1 - 2 * settings.gate.alpha)} intervals by stationary bootstrap over sessions."
     return [table(pl.DataFrame(rows)), note]
 
 

@@ -11,6 +11,7 @@ from bq import runs, strategies
 from bq.core import files, params, paths, world
 from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace
+from bq.core.numerals import significant
 from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.jobs import attempt, diff, presentation, retrain, trades, trigger
@@ -199,7 +200,7 @@ def _predictions(before: pl.DataFrame, now: pl.DataFrame) -> Line:
     text = f"{len(before):,} then, {len(now):,} now, {len(both):,} in both: {len(moved):,} predicted otherwise"
     if len(moved):
         largest = number((moved["expected"] - moved["expected_now"]).abs().max())
-        text += f" (by up to {largest:.2g})"
+        text += f" (by up to {significant(largest, 2)})"
     return Line("predictions", False, f"{text}, {len(ended):,} with another outcome")
 
 

@@ -105,9 +105,9 @@ def _overrides(strategy: Strategy, target: str) -> dict[str, str]:
         found["FROM_FILE"] = "market.source=labelled"
     if symbols := value("SYMBOLS"):
         found["SYMBOLS"] = f"market.symbols={turned.names('SYMBOLS', symbols)}"
-    for name, target in (("FROM", turned.begins(strategy.settings)), ("TO", "market.end")):
+    for name, place in (("FROM", turned.begins(strategy.settings)), ("TO", "market.end")):
         if date(name) and target != REPLAY:  # whose FROM and TO are days that are decided, with all history before
-            found[name] = f"{target}={date(name)}"
+            found[name] = f"{place}={date(name)}"
     if trials := value("TRIALS"):
         found["TRIALS"] = f"tuning.trials={trials}"
     if objective := value("OBJECTIVE"):

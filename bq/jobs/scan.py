@@ -2,14 +2,17 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from bq import market
 from bq.core import files, paths
 from bq.core.errors import BadData
+from bq.core.numerals import decimal, percent, with_sign
 from bq.core.scalars import day, number
 from bq.jobs import view
+from bq.jobs.explain import EXPLANATIONS
 from bq.jobs.request import Request
 from bq.jobs.run import notify, order
 from bq.market import MarketData
@@ -18,7 +21,8 @@ from bq.monitoring.deciding import Decided
 from bq.serving import support
 from bq.strategies import store
 from bq.strategies.events import NOTICES, weakest_source
-from bq.workbench import plots, report, screen
+from bq.workbench import plots, report, screen, tickets
+from bq.workbench.cards import Card, Cards, address
 from bq.workbench.phrases import counted
 
 ROWS = 15
@@ -37,9 +41,11 @@ def main(request: Request) -> None:
         return
     target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"
     files.write_parquet(target, made.answer)
-    drawn = _page(made.answer, made.events, request, target.with_suffix(".html"))
+    orders, drawn = _page(made.answer, made.events, request, target.with_suffix(".html"))
     _alert(made.answer, target.with_suffix(".html"))
     screen.show(_show(made, request))
+    if orders:
+        screen.show(f"\nto be traded\n{Cards(orders[:ROWS])!r}\n")
     more = ", with pay-offs" if drawn else ""
     screen.show(f"all {counted(len(made.answer), 'decision')}{more}: {screen.shown(target.with_suffix('.html'))}")
 
@@ -58,14 +64,18 @@ def _alert(answer: pl.DataFrame, page: Path) -> None:
     """Let the user's command hear where too many events are unlike those that the model was trained on."""
     share = number((answer["outside_support"].list.len() > 0).mean())
     if share > support.ALERT_ABOVE:
-        headline = f"{share:.0%} of {counted(len(answer), 'event')} lie outside the model's training support"
+        headline = f"{percent(share)} of {counted(len(answer), 'event')} lie outside the model's training support"
         notify.send("alert", run_id=page.stem, headline=f"{page.stem}: {headline}", report=page)
 
 
-def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> bool:
-    """All decisions as a page, with the pay-off of the best; whether events of the strategy have one."""
+def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: Path) -> tuple[list[Card], bool]:
+    """All decisions as a page, with the pay-off of the best; the orders on it, and whether events have a pay-off."""
     shown = view.of(answer, request.strategy, request.settings)
-    parts = [("Decisions", [*shown.said, plots.table(shown.table)])]
+    orders = _cards(answer, events, shown.own, request)
+    known = {card.event_id for card in orders}
+    links = [address(event) if event in known else explained(event) for event in answer["event_id"]]
+    decisions = ("All decisions" if orders else "Decisions", [*shown.said, plots.table(shown.table, links=links)])
+    parts: list[tuple[str, list[Any]]] = [*([("To be traded", [Cards(orders)])] if orders else []), decisions]
     best = answer.head(SKETCHES).select("event_id").join(events, on="event_id", maintain_order="left")
     every = [request.strategy.views.sketch(row, request.settings) for row in best.iter_rows(named=True)]
     curves = {one.caption: one.payoff for one in every if one.payoff is not None}
@@ -76,7 +86,29 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
         parts.append(("Pay-offs", [drawn]))
     title = f"{request.settings.namespace} · {answer['session'][0]} · {view.opportunities(len(answer))}"
     report.page(target, title=title, source=weakest_source(answer), parts=parts)
-    return bool(curves)
+    return orders, bool(curves)
+
+
+def _cards(answer: pl.DataFrame, events: pl.DataFrame, reasons: list[str], request: Request) -> list[Card]:
+    """What to type in for each decision that is traded, where the strategy knows it; the best first."""
+    expected = f"expected {request.strategy.task(request.settings).expected}"
+    decided = answer.select("event_id", "should_trade", pl.col("expected", "score").name.prefix("by_"))
+    rows = decided.join(events, on="event_id", maintain_order="left").iter_rows(named=True)
+    found: list[Card] = []
+    for row, reason in zip(rows, reasons, strict=True):
+        ticket = request.strategy.views.ticket(row, request.settings) if row["should_trade"] else None
+        if ticket is not None:
+            known = row["by_expected"] is not None
+            by = f"{expected} {with_sign(row['by_expected'])}" if known else f"rule score {decimal(row['by_score'])}"
+            head, order = f"{len(found) + 1}. {row['symbol']} · {by}", tickets.lines(row["symbol"], ticket)
+            found.append(Card(row["event_id"], head, order, reason, explained(row["event_id"])))
+    return found
+
+
+def explained(event_id: str) -> str:
+    """The address of an event's page, from that of a scan; empty where none is written."""
+    name = f"{event_id}.html"
+    return f"../{EXPLANATIONS}/{name}" if (paths.outputs() / EXPLANATIONS / name).is_file() else ""
 
 
 def _show(made: Decided, request: Request) -> str:

@@ -1,6 +1,7 @@
 """`make status`: where things stand. Imports little, so that it answers at once."""
 
 import datetime as dt
+import itertools
 from pathlib import Path
 
 import polars as pl
@@ -115,9 +116,16 @@ def _by_symbol(events: pl.DataFrame) -> str:
 
 
 def _runs(made: list[runs.Run]) -> list[str]:
+    """The newest runs that did not fail, then those that failed since."""
     rolled_back = registry.undone()
-    records = [run.record for run in made[:RUNS]]
-    shown = [(one.run_id, f"{undone(one.status, rolled_back.get(one.run_id)):<9}", one.headline) for one in records]
+    good = [run.record for run in made if run.record.good][:RUNS]
+    failed = [run.record for run in itertools.takewhile(lambda run: not run.record.good, made)][:RUNS]
+    shown = [(one.run_id, f"{undone(one.status, rolled_back.get(one.run_id)):<9}", one.headline) for one in good]
     lines = [f"run         {'  '.join(parts)}" for parts in shown]
-    more = len(made) - RUNS
+    lines += [f"{one.status:<12}{one.run_id}  {_first_line(one.error or one.headline)}" for one in failed]
+    more = len(made) - len(lines)
     return [*lines, *([f"            and {more} more: make history"] if more > 0 else [])] or ["run         none yet"]
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -10,6 +10,7 @@ from bq.runs.folder import TRADES
 from bq.serving.candidate import Candidate
 from bq.strategies.contract import Strategy
 from bq.strategies.policy import EXPECTED, SCORE
+from bq.strategies.regime import LABEL as REGIME
 
 
 def picks(made: Candidate, events: pl.DataFrame, *, strategy: Strategy, settings: Settings) -> pl.DataFrame:
@@ -21,7 +22,7 @@ def picks(made: Candidate, events: pl.DataFrame, *, strategy: Strategy, settings
         strategy.value.chosen(made.own_oos, by, settings).with_columns(by=pl.lit(name))
         for name, by in (("candidate", EXPECTED), ("rule score", SCORE))
     ]
-    detail = events.select("event_id", *(name for name in strategy.table.detail if name in events.columns))
+    detail = events.select("event_id", *(name for name in (*strategy.table.detail, REGIME) if name in events.columns))
     shown = ["by", "session", "symbol", "expected", "score", "outcome", "weight", "event_id"]
     return pl.concat(parts).select(shown).join(detail, on="event_id", maintain_order="left")
 

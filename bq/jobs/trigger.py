@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from bq.core import files
 from bq.core.errors import BQError
+from bq.core.numerals import decimal, with_sign
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.market import MarketData
@@ -101,13 +102,14 @@ def told(trigger: Trigger) -> str:
     """A trigger in words: that it holds, or how far it is."""
     value, limit = trigger.value or 0.0, trigger.threshold or 0.0
     if trigger.kind == Cause.AGE:
-        return f"the champion's training ended {value:,.0f} days ago, of at most {limit:,.0f}"
+        return f"the champion's training ended {decimal(value, 0)} days ago, of at most {decimal(limit, 0)}"
     if trigger.kind == Cause.EVENTS:
-        return f"{value:,.0f} of {limit:,.0f} new matured events (effective number)"
+        return f"{decimal(value, 0)} of {decimal(limit, 0)} new matured events (effective number)"
     if trigger.kind == Cause.HARM:
-        return f"errors of matured decisions: statistic {value:.1f}, alarm from {limit:.1f}"
+        return f"errors of matured decisions: statistic {decimal(value, 1)}, alarm from {decimal(limit, 1)}"
     if trigger.kind == Cause.PROMISE:
-        return f"realised minus predicted outcome {value:+.3f}, alarm where its interval is beyond ±{limit:.2f}"
+        beyond = f"alarm where its interval is beyond ±{decimal(limit, 2)}"
+        return f"realised minus predicted outcome {with_sign(value)}, {beyond}"
     return WORDS[trigger.kind]
 
 

@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import polars as pl
 
+from bq.core.namespace import Tier
+from bq.core.numerals import percent
 from bq.core.settings import Settings
 from bq.strategies.contract import Strategy
 from bq.workbench import decisions, plots
-
-ID = 8  # characters of an event's id: `make explain` takes the beginning
+from bq.workbench.cards import ID
 
 
 class View(NamedTuple):
@@ -16,6 +17,7 @@ class View(NamedTuple):
 
     said: list[str]
     table: pl.DataFrame
+    own: list[str]  # what is left to say of each decision
 
 
 def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
@@ -37,6 +39,7 @@ def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
         "priority": "priority",
         "score": "score",
         f"P({task.classes[-1]})" if task.classes else "": "probability",
+        **_success(answer, strategy),
         "class": "predicted_class",
         f"expected {task.expected}": "expected",
         "confidence": "confidence",
@@ -49,7 +52,14 @@ def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
         if what is not None and (not isinstance(what, str) or what in answer.columns)
     }
     table = answer.select(**known).with_columns(pl.col(pl.String).replace("", None))
-    return View(said, table.select(column for column in table if column.null_count() < len(table)))
+    return View(said, table.select(column for column in table if column.null_count() < len(table)), reasons)
+
+
+def _success(answer: pl.DataFrame, strategy: Strategy) -> dict[str, pl.Expr]:
+    """The probability by which the second tier decides, where it decides on all."""
+    if strategy.success is None or set(answer["tier"]) != {Tier.SECOND}:
+        return {}
+    return {f"P({strategy.success.classes[-1]})": pl.col("class_probabilities").list.get(-1)}
 
 
 def side() -> pl.Expr:
@@ -79,4 +89,4 @@ def opportunities(count: int) -> str:
 
 def _portfolio(weight: pl.Series) -> str:
     held, long, short = (weight != 0).sum(), weight.clip(0, None).sum(), -weight.clip(None, 0).sum()
-    return f"Portfolio bought from cash: {held} of {len(weight)} names, {long:.0%} long, {short:.0%} short."
+    return f"Portfolio bought from cash: {held} of {len(weight)} names, {percent(long)} long, {percent(short)} short."

@@ -29,8 +29,8 @@ def _merged(first, second, i, j, above, below):
 def ks_statistic(first, second):
     """Largest distance between the two empirical distributions; NaN where one is empty.
 
-    first : ascending and finite. second : in any order; what is not finite is left out. Distances at the edges of cells are exact;
-    values are looked at one by one only in cells where the largest could lie, which are few.
+    first : ascending and finite. second : in any order; what is not finite is left out. Distances at the edges of cells
+    are exact; values are looked at one by one only in cells where the largest could lie, which are few.
     """
     n, m = len(first), 0
     if n == 0:

@@ -12,7 +12,7 @@ from bq.runs import folder as names
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 
-NONE_YET = "a finished run must exist, but outputs/ has none. Start one with `make retrain`."
+NONE_YET = "a run that did not fail must exist, but outputs/ has none. Start one with `make retrain`."
 REMEDY = "Remove the folder."
 
 
@@ -123,11 +123,11 @@ def read(folder: Path) -> Run:
 
 
 def latest(namespace: str | None = None, *, job: str | None = None) -> Run:
-    """The newest finished run, of one namespace or job if given. Raises BadParameters where there is none."""
-    found = every(namespace, job=job)
-    if not found:
+    """The newest run that did not fail, of one namespace or job if given. Raises BadParameters where there is none."""
+    found = next((run for run in every(namespace, job=job) if run.record.good), None)
+    if found is None:
         raise BadParameters(NONE_YET)
-    return found[0]
+    return found
 
 
 def table() -> pl.DataFrame:

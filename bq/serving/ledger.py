@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from bq.core import db, secrets
 from bq.core.namespace import Namespace
+from bq.core.numerals import decimal, with_sign
 from bq.runs.record import Standing
 from bq.serving import chain
 from bq.stats import overfitting, sharpe
@@ -116,8 +117,9 @@ class Deflated(NamedTuple):
             counted = f"{', '.join(first)} and {last}" if first else last
             tried = f"deflated for {counted} ({self.trials} effectively distinct)"
         return (
-            f"probability {self.probability:.3f} (2025 revision {self.revised:.3f}, undeflated {self.undeflated:.3f}); "
-            f"Sharpe ratio {self.sharpe:+.3f} per session over {self.sessions} sessions, {tried}"
+            f"probability {decimal(self.probability)} (2025 revision {decimal(self.revised)}, undeflated "
+            f"{decimal(self.undeflated)}); Sharpe ratio {with_sign(self.sharpe)} per session over {self.sessions} "
+            f"sessions, {tried}"
         )
 
 

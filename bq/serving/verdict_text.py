@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bq.core.namespace import Tier
+from bq.core.numerals import decimal, percent, significant, with_sign
 from bq.runs.verdict import Part
 from bq.serving.gates import Verdict
 from bq.serving.ledger import Deflated
 from bq.stats.overfitting import SAME_TRIAL
 from bq.strategies.component import Accusation, Component, Kind
 
+NONE = "no figure"
 NAMED = 2  # failed components named in a headline
 EARNED = {
     Tier.CHAMPION: "adds to the rule score and to taking every event",
@@ -72,25 +75,30 @@ def more_time(months: float | None) -> str:
 Text = tuple[str, str, str]  # name, statement, what is needed
 
 
-def _number(value: float | None, form: str = "+.3f") -> str:
-    return "no figure" if value is None else format(value, form)
+_number = partial(with_sign, missing=NONE)
+_plain = partial(decimal, missing=NONE)
+_rounded = partial(significant, digits=6, missing=NONE)
 
 
-def _by(component: Component, least: float = 0.001, form: str = ".3f") -> str:
-    """Distance to a threshold, never rounded to 0."""
+def _short(component: Component, least: float) -> float:
+    """Distance to a threshold; never so small that it would be rounded to 0."""
     short = component.missing.by if component.missing else None
-    return format(max(short or 0.0, least), form)
+    return max(short or 0.0, least)
+
+
+def _by(component: Component, digits: int = 3) -> str:
+    return decimal(_short(component, 10.0**-digits), digits)
 
 
 def _interval(c: Component) -> str:
     known = c.low is not None and c.high is not None and c.low <= c.high
-    return f"{_number(c.value)} [{f'{c.low:+.3f}, {c.high:+.3f}' if known else 'no interval'}]"
+    return f"{_number(c.value)} [{f'{with_sign(c.low)}, {with_sign(c.high)}' if known else 'no interval'}]"
 
 
 def _bound(c: Component, beside: str = "") -> str:
     """A lower bound that must exceed a threshold."""
-    blocks = f"{c.blocks or 0:.0f} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
-    level = "" if c.alpha is None else f" of {1.0 - c.alpha:.4g} confidence"
+    blocks = f"{decimal(c.blocks or 0, 0)} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
+    level = "" if c.alpha is None else f" of {significant(1.0 - c.alpha, 4)} confidence"
     stated = "" if c.bound is None else f", {_number(c.bound)},"
     must = f"lower bound{level}{stated} must exceed {_number(c.threshold)}"
     return f"{_interval(c)}{beside}; {must}; {c.sessions} sessions, {blocks}"
@@ -112,7 +120,7 @@ def _bound_needed(c: Component) -> str:
 def _sample_time(c: Component) -> Text:
     return (
         "out-of-sample time",
-        f"{_number(c.value, '.0f')} days (at least {_number(c.threshold, '.0f')})",
+        f"{_plain(c.value, 0)} days (at least {_plain(c.threshold, 0)})",
         more_time(c.missing.months) if c.missing else "",
     )
 
@@ -121,20 +129,20 @@ def _sample_events(c: Component) -> Text:
     more = c.missing.events if c.missing else None
     return (
         "out-of-sample events",
-        f"{_number(c.value, '.0f')} events (at least {_number(c.threshold, '.0f')})",
-        f"{_number(more, '.0f')} more events",
+        f"{_plain(c.value, 0)} events (at least {_plain(c.threshold, 0)})",
+        f"{_plain(more, 0)} more events",
     )
 
 
 def _sample_months(c: Component) -> Text:
     more = c.missing.months if c.missing else None
-    statement = f"{_number(c.value, '.1f')} months out of sample; at least {_number(c.threshold, 'g')}"
-    return "months out of sample", statement, f"{_number(more, '.1f')} more months"
+    statement = f"{_plain(c.value, 1)} months out of sample; at least {_rounded(c.threshold)}"
+    return "months out of sample", statement, f"{_plain(more, 1)} more months"
 
 
 def _uplift(c: Component) -> Text:
     """A mean, beside whose bound by itself stands the one of `_alpha`."""
-    blocks = f"{c.blocks or 0:.0f} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
+    blocks = f"{decimal(c.blocks or 0, 0)} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
     beside = f"rule score {_number(c.baseline)}; mean must exceed {_number(c.threshold)}"
     statement = f"{_interval(c)}, {beside}; {c.sessions} sessions, {blocks}"
     return f"{c.of}: uplift over the rule score", statement, _bound_needed(c)
@@ -183,8 +191,8 @@ def _rolled_back(c: Component) -> Text:
 def _drawdown(c: Component) -> Text:
     return (
         "maximum drawdown",
-        f"maximum drawdown of the running sum {_number(c.value, '.3f')}, at most {c.more['ratio']:g} times the rule "
-        f"score's {_number(c.baseline, '.3f')}",
+        f"maximum drawdown of the running sum {_plain(c.value, 3)}, at most {_rounded(c.more['ratio'])} "
+        f"times the rule score's {_plain(c.baseline, 3)}",
         f"maximum drawdown must be {_by(c)} smaller",
     )
 
@@ -200,7 +208,7 @@ def _deflated_sharpe(c: Component) -> Text:
     found = Deflated(**known)
     more = c.missing.sessions if c.missing else None
     needed = better if more is None else f"about {math.ceil(more):,} more sessions like these, or {better}"
-    return name, f"{found}; at least {c.threshold:g}", needed
+    return name, f"{found}; at least {_rounded(c.threshold)}", needed
 
 
 def _artefact(c: Component) -> Text:
@@ -224,30 +232,31 @@ def _artefact(c: Component) -> Text:
 def _calibration(c: Component) -> Text:
     classes, low, excess = c.more["classes"], c.more.get("excess_low"), c.more.get("excess")
     of = f"P({classes[-1]})" if len(classes) == 2 else f"{len(classes)} classes together"
-    bound = "no lower bound of so few blocks" if low is None else f"lower bound {low:+.3f}"
+    bound = "no lower bound of so few blocks" if low is None else f"lower bound {with_sign(low)}"
     statement = (
-        f"expected calibration error {_number(c.value, '.3f')}, of the training's class shares on the same sessions "
-        f"{_number(c.baseline, '.3f')} (debiased); must be at most {c.threshold:g}, or its excess over theirs not "
-        f"proven: {_number(excess)}, {bound}; {c.events} events, {of}"
+        f"expected calibration error {_plain(c.value, 3)}, of the training's class shares on the same sessions "
+        f"{_plain(c.baseline, 3)} (debiased); must be at most {_rounded(c.threshold)}, or its excess over "
+        f"theirs not proven: {_number(excess)}, {bound}; {c.events} events, {of}"
     )
     return "calibration", statement, f"calibration error must fall by {_by(c)}"
 
 
 def _parity(c: Component) -> Text:
     statement = (
-        f"largest difference {_number(c.value, '.1e')} (at most {c.threshold:.0e}), {c.more['flips']} decision flips "
+        f"largest difference {significant(c.value, 2, missing=NONE)} (at most {_rounded(c.threshold)}), "
+        f"{c.more['flips']} decision flips "
         f"(none allowed) on {c.more['rows']} rows"
     )
     return "ONNX parity", statement, "a graph with the same predictions as the model"
 
 
 def _rank_ic(c: Component) -> Text:
-    statement = f"{_interval(c)}, {c.sessions} sessions; at least {c.threshold:g}, lower bound above 0"
+    statement = f"{_interval(c)}, {c.sessions} sessions; at least {_rounded(c.threshold)}, lower bound above 0"
     if c.holds is None:
         return "rank IC", statement, "more sessions with five or more symbols"
     more = c.missing.sessions if c.missing else None
     better = f"the mean must rise by {_by(c)}, for the lower bound to be above 0 as well"
-    longer = f"about {_number(more, '.0f')} more sessions of such forecasts, or {better}"
+    longer = f"about {_plain(more, 0)} more sessions of such forecasts, or {better}"
     return "rank IC", statement, better if more is None else longer
 
 
@@ -255,31 +264,32 @@ def _rolling_rank_ic(c: Component) -> Text:
     name, window = "rolling rank IC", c.more["window_sessions"]
     if c.value is None:
         return name, "no complete window", f"{window} sessions with a rank IC"
-    statement = f"not negative in {c.value:.0%} of {c.more['windows']} windows of {window} sessions"
-    return name, f"{statement}; at least {c.threshold:.0%}", f"{_by(c, form='.0%')} more of the windows"
+    statement = f"not negative in {percent(c.value)} of {c.more['windows']} windows of {window} sessions"
+    return name, f"{statement}; at least {percent(c.threshold)}", f"{percent(_short(c, 0.01))} more of the windows"
 
 
 def _information_ratio(c: Component) -> Text:
     own = f"{_interval(c)}, annual: of {_daily(c)} less those of equal weight, {_formula(c)}"
-    statement = f"{own}; at least {_number(c.threshold, 'g')}"
-    return "information ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
+    statement = f"{own}; at least {_rounded(c.threshold)}"
+    return "information ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, digits=2)}"
 
 
 def _sharpe(c: Component) -> Text:
-    chance = _number(c.more.get("probability"), ".3f")
+    chance = _plain(c.more.get("probability"), 3)
     statement = (
         f"{_interval(c)}, annual: of {_daily(c)}, {_formula(c)}; above 0 with probability {chance} "
-        f"(as one trial); must exceed {_number(c.threshold, 'g')}"
+        f"(as one trial); must exceed {_rounded(c.threshold)}"
     )
-    return "net Sharpe ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, 0.01, '.2f')}"
+    return "net Sharpe ratio", statement, _sessions(c) or f"the ratio must rise by {_by(c, digits=2)}"
 
 
 def _portfolio_drawdown(c: Component) -> Text:
     statement = (
-        f"{_number(c.value, '.1%')}, of {_daily(c)}, compounded (equal weight {_number(c.baseline, '.1%')}); "
-        f"must be below {_number(c.threshold, '.0%')}"
+        f"{percent(c.value, 1, missing=NONE)}, of {_daily(c)}, compounded "
+        f"(equal weight {percent(c.baseline, 1, missing=NONE)}); "
+        f"must be below {percent(c.threshold, 0, missing=NONE)}"
     )
-    needed = f"maximum drawdown must be {100 * float(_by(c)):.1f} points smaller"
+    needed = f"maximum drawdown must be {decimal(100 * _short(c, 0.001), 1)} points smaller"
     return "maximum drawdown of the portfolio", statement, _sessions(c) or needed
 
 
@@ -288,7 +298,7 @@ def _daily(c: Component) -> str:
 
 
 def _formula(c: Component) -> str:
-    return f"mean over standard deviation × √{_number(c.more.get('periods_per_year'), '.0f')}"
+    return f"mean over standard deviation × √{_plain(c.more.get('periods_per_year'), 0)}"
 
 
 def _sessions(c: Component) -> str:
@@ -303,9 +313,9 @@ def _overfitting(c: Component) -> Text:
         )
         return name, statement, "trials that differ: more trials or wider ranges"
     statement = (
-        f"in {c.value:.0%} of splits the in-sample winner ranked at or below the out-of-sample median "
-        f"({trials} trials, {c.more['effective']} effectively distinct; {c.more['all_trials']:.0%} if all count)"
-        f"; must be below {c.threshold:.0%}"
+        f"in {percent(c.value)} of splits the in-sample winner ranked at or below the out-of-sample median "
+        f"({trials} trials, {c.more['effective']} effectively distinct; {percent(c.more['all_trials'])} if all count)"
+        f"; must be below {percent(c.threshold)}"
     )
     return name, statement, "parameters whose ranking persists: narrower ranges, or more history"
 

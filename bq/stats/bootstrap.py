@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bq.core.numerals import with_sign
+
 LEAST_BLOCKS = 5  # of fewer, Student's quantile says more about itself than about the mean
 
 
@@ -18,8 +20,8 @@ class Interval(NamedTuple):
     blocks: float  # observations / mean block length: how much independent evidence there is
 
     def __str__(self) -> str:
-        bounds = f"{self.low:+.3f}, {self.high:+.3f}" if self.low <= self.high else "no interval"
-        return f"{self.mean:+.3f} [{bounds}]"
+        bounds = f"{with_sign(self.low)}, {with_sign(self.high)}" if self.low <= self.high else "no interval"
+        return f"{with_sign(self.mean)} [{bounds}]"
 
 
 def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int, seed: int) -> list[Interval]:

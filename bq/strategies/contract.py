@@ -28,6 +28,7 @@ from bq.strategies.events import (
 )
 from bq.strategies.layout import Layout
 from bq.strategies.task import Task
+from bq.strategies.ticket import Ticket
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -140,6 +141,11 @@ def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:
     return Sketch(event["symbol"], {})
 
 
+def no_ticket(event: Mapping[str, Any], settings: Settings) -> Ticket | None:
+    """Nothing that its own columns do not say."""
+    return None
+
+
 def nothing_against(event: Mapping[str, Any], trade: bool, settings: Settings) -> list[str]:
     """Nothing."""
     return []
@@ -156,6 +162,7 @@ class Views(Generic[S]):
     exhibits: Callable[[Built, "MarketData", S], list[Exhibit]] = lambda made, market, settings: []
     results: Callable[[pl.DataFrame, S, "MarketData"], list[Exhibit]] = lambda predictions, settings, market: []
     sketch: Callable[[Mapping[str, Any], S], Sketch] = by_symbol  # what an event is made of, and its pay-off
+    ticket: Callable[[Mapping[str, Any], S], Ticket | None] = no_ticket  # what it takes to trade an event by hand
     notices: Callable[[pl.DataFrame, S], list[str]] = lambda events, settings: []  # what a run warns of
     counters: Callable[[pl.DataFrame], list[Counter]] = lambda events: []  # of events, for a run's health
     against: Callable[[Mapping[str, Any], bool, S], list[str]] = nothing_against

@@ -12,6 +12,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from bq.core import files
 from bq.core.errors import BadData
+from bq.core.numerals import with_sign
 from bq.core.scalars import moment, number, number_or_none
 from bq.core.settings import Settings
 from bq.learning import layers, metrics, splits, walkforward
@@ -182,19 +183,20 @@ def _verdict(
     rows = [
         [
             found["objective"],
-            f"{winner.value:+.4f}",
-            f"{before.value:+.4f}",
-            f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
+            with_sign(winner.value, 4),
+            with_sign(before.value, 4),
+            f"{with_sign(gain.mean, 4)} [{with_sign(gain.low, 4)}, {with_sign(gain.high, 4)}]",
         ]
     ]
-    means = [f"{number(one['value'].mean()):+.4f}" for one in (winner.series, before.series)]
+    means = [with_sign(number(one["value"].mean()), 4) for one in (winner.series, before.series)]
     rows.append([strategy.value.name(settings), *means, ""])
     return {
         "decision": "done",
         "headline": f"Trial {best} is the best of {trials}; it still has to pass the gate of a retrain",
         "reasons": [
-            f"{found['objective']} {winner.value:+.4f}, as given {before.value:+.4f}; difference {gain}. The "
-            f"interval ignores that the best of {trials} trials was chosen; the gate judges it on later events.",
+            f"{found['objective']} {with_sign(winner.value, 4)}, as given {with_sign(before.value, 4)}; difference "
+            f"{gain}. The interval ignores that the best of {trials} trials was chosen; the gate judges it on later "
+            "events.",
             f"Inner validation: {len(winner.oos):,} events of {gain.n:,} sessions, "
             f"{settings.learning.stack.inner_folds} purged folds before the first test block of the walk-forward.",
         ],

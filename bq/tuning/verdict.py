@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from optuna.trial import FrozenTrial
 
+from bq.core.numerals import decimal, percent, with_sign
 from bq.core.settings import Settings
 from bq.serving import verdict_text
 from bq.strategies.backtester import Score, Span
@@ -98,11 +99,11 @@ def _verdict(found: Found, whole: dict[str, Any], outcome: str) -> dict[str, Any
 
 def _headline(found: Evidence) -> str:
     """Passed because both hold, or rejected because of what does not."""
-    share = "is inconclusive" if found.overfitting is None else f"is {found.overfitting:.0%}"
+    share = "is inconclusive" if found.overfitting is None else f"is {percent(found.overfitting)}"
     probability = min(found.deflated.probability, found.deflated.revised)
     parts = [
-        (f"the deflated Sharpe ratio has probability {probability:.3f}", f"{LEAST_PROBABILITY} or more"),
-        (f"the probability of overfitting {share}", f"below {MOST_OVERFITTING:.0%}"),
+        (f"the deflated Sharpe ratio has probability {decimal(probability)}", f"{LEAST_PROBABILITY} or more"),
+        (f"the probability of overfitting {share}", f"below {percent(MOST_OVERFITTING)}"),
     ]
     because = " and ".join(
         f"{what} ({asked} required)"
@@ -115,7 +116,7 @@ def _headline(found: Evidence) -> str:
 def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
     objective, (_, validation, holdout) = whole["objective"], found.parts
     shrunk = whole["shrinkage"]
-    loss = f", a shrinkage of {shrunk:.0%}" if np.isfinite(shrunk) else ""
+    loss = f", a shrinkage of {percent(shrunk)}" if np.isfinite(shrunk) else ""
     feasible = sum(row["state"] == "feasible" for row in whole["trials"])
     reselected = whole["reselected"]
     sentences = [
@@ -204,4 +205,4 @@ def _shown(span: Span) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:+.2f}" if math.isfinite(value) else "–"
+    return with_sign(value, 2)

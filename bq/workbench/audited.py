@@ -8,6 +8,7 @@ from bq.audit import leaks
 from bq.audit.association import SURE, Association
 from bq.audit.figures import PAST_SESSIONS
 from bq.audit.leaks import Audit, Labels, Line
+from bq.core.numerals import percent, significant
 from bq.serving.verdict_text import ACCUSED
 from bq.strategies.component import Note
 from bq.workbench.phrases import counted
@@ -22,11 +23,11 @@ HOW = (
     "leak). **Unit**: values that change with the unit of price, which later splits and dividends set. **Served**: "
     "values that differ when the events of a session are built on that day's bars alone. **Within** and **between**: "
     "rank correlation with the outcome within sessions, and of session means; a feature is accused where it surely "
-    f"({SURE:g} standard errors) exceeds {leaks.PLAUSIBLE:g} and falls in each shift into the future that is known, or "
-    f"surely exceeds {leaks.CERTAIN:g}. **+1, +5**: the feature of so many sessions later against the same outcomes; "
-    "one that only looks back mostly rises. **Shuffled**: what is left when outcomes are permuted within sessions, "
-    "which is what the feature knows of whole sessions. **Past**: with the return of the "
-    f"{PAST_SESSIONS} sessions before, for comparison: momentum and reversal have it rightly."
+    f"({significant(SURE, 6)} standard errors) exceeds {significant(leaks.PLAUSIBLE, 6)} and falls in each shift into "
+    f"the future that is known, or surely exceeds {significant(leaks.CERTAIN, 6)}. **+1, +5**: the feature of so many "
+    "sessions later against the same outcomes; one that only looks back mostly rises. **Shuffled**: what is left "
+    "when outcomes are permuted within sessions, which is what the feature knows of whole sessions. **Past**: with "
+    f"the return of the {PAST_SESSIONS} sessions before, for comparison: momentum and reversal have it rightly."
 )
 LIMITS = (
     "A leak that is not computed from bars, and goes with outcomes less than that, is not seen. Features are as good "
@@ -47,9 +48,9 @@ def of_labels(labels: Labels) -> str:
     """How much independent evidence there is, and that training keeps test blocks apart."""
     apart = "none of their labels reaches" if not labels.reaching else f"{labels.reaching:,} of their labels reach"
     return (
-        f"{labels.events:,} matured events in {labels.sessions:,} sessions; a label spans up to {labels.span} of these "
-        f"sessions, and {labels.uniqueness:.0%} of it is its own in the mean. Training events of {labels.folds} folds: "
-        f"{apart} into a test block."
+        f"{labels.events:,} matured events in {labels.sessions:,} sessions; a label spans up to {labels.span} of "
+        f"these sessions, and {percent(labels.uniqueness)} of it is its own in the mean. Training events of "
+        f"{labels.folds} folds: {apart} into a test block."
     )
 
 

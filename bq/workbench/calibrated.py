@@ -9,6 +9,7 @@ from bq.audit import calibration_tables as tables
 from bq.audit.calibration import Judged, Measured
 from bq.audit.calibration_points import PointFacts
 from bq.audit.permutation import IN_ORDER
+from bq.core.numerals import decimal, percent, significant
 from bq.strategies.component import Kind
 from bq.workbench import plots
 
@@ -65,7 +66,7 @@ def parts(known: Known) -> list[tuple[str, list[Any]]]:
 
 def heading(facts: PointFacts) -> str:
     """What a point is called."""
-    planted = f", strength {facts.strength:g}" if facts.strength else ", nothing planted"
+    planted = f", strength {significant(facts.strength, 6)}" if facts.strength else ", nothing planted"
     tried = f", {facts.attempts} ways of training tried on each" if facts.attempts > 1 else ""
     return f"{facts.strategy}: {facts.family}{planted}{tried}{' (quick)' if facts.quick else ''}"
 
@@ -76,8 +77,8 @@ def line(facts: PointFacts, markets: Sequence[Measured]) -> str:
     either, oracle = found["either"], found.get("oracle")
     beside = f", oracle {oracle.number}" if oracle else ""
     return (
-        f"{heading(facts)}: deployed {either.number} of {either.markets} "
-        f"({either.low:.1%} to {either.high:.1%}){beside}, {tables.seconds(markets)[1]:.0f} s a market"
+        f"{heading(facts)}: deployed {either.number} of {either.markets} ({percent(either.low, 1)} to "
+        f"{percent(either.high, 1)}){beside}, {decimal(tables.seconds(markets)[1], 0)} s a market"
     )
 
 
@@ -108,7 +109,10 @@ def _dots(whole: pl.DataFrame) -> list[Any]:
     if named.is_empty():
         return []
     axis = {"label": "point", "value": "share", "low": "low", "high": "high"}
-    title, x_title = "Share of markets deployed", f"share; dashed: {MOST_MISTAKES:.0%}, most where nothing is planted"
+    title, x_title = (
+        "Share of markets deployed",
+        f"share; dashed: {percent(MOST_MISTAKES)}, most where nothing is planted",
+    )
     return [plots.interval_dots(named, **axis, baseline=MOST_MISTAKES, title=title, x_title=x_title)]
 
 
@@ -148,10 +152,11 @@ def _beside_chance(markets: Sequence[Measured]) -> list[Any]:
         return []
     others = [market.champion for market in _by_chance(markets) if market.champion is not None]
     values = {kind: tables.p_value(real, others, kind) for kind in tables.estimated([real])}
-    said = ", ".join(f"{_name(kind)} p = {value:.3f}" for kind, value in values.items())
+    said = ", ".join(f"{_name(kind)} p = {decimal(value)}" for kind, value in values.items())
     return [
         f"The bars as they are against {len(others)} orders of their days, in which nothing can be found: {said} "
-        f"(never below {1 / (len(others) + 1):.3f}). As they are they would {'' if real.deploy else 'not '}be deployed."
+        f"(never below {decimal(1 / (len(others) + 1))}). As they are they would {'' if real.deploy else 'not '}be "
+        f"deployed."
     ]
 
 

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from bq.core.numerals import significant
 from bq.stats import drawdown
 from bq.workbench import theme
 from bq.workbench.theme import no_data, thin
@@ -81,7 +82,7 @@ def by_threshold(table: pl.DataFrame, *, title: str, y_title: str) -> go.Figure:
 
 def _threshold(row: dict[str, Any]) -> str:
     """A threshold and its trades, for the axis."""
-    level = "none" if row["above"] is None else f"{row['above']:.3g}"
+    level = "none" if row["above"] is None else significant(row["above"])
     return f"{level}{'*' if row['policy'] else ''}<br>{row['trades']:,}"
 
 

@@ -1,11 +1,12 @@
 """Why decisions came out as they did: sentences made of their columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from bq.core.namespace import Tier
+from bq.core.numerals import decimal, significant, with_sign
 from bq.core.settings import Settings
 from bq.serving.ready import WhyNot
 from bq.strategies.contract import Strategy
@@ -25,31 +26,51 @@ def reasons(
 ) -> Reasons:
     """Of decisions with the columns of `bq.serving.decide.decide`, or of `bq.serving.out_of_sample.decide`.
 
-    whole : every decision keeps its whole reason. numbers : whether what decided is said, which has columns too.
+    whole : every decision keeps its whole reason; else a rule by which all were made is said once, and of a decision
+    only what its columns do not say. numbers : whether what decided is said at all.
     """
-    told = [
-        [*(decided(row, strategy, settings) if numbers else ()), *against(row, strategy, settings), *beside(row)]
-        for row in answer.iter_rows(named=True)
-    ]
+    rows = list(answer.iter_rows(named=True))
+    once = rule(rows, strategy, settings) if numbers and not whole else ""
+    told = []
+    for row in rows:
+        parts = decided(row, strategy, settings) if numbers else []
+        told.append([*(parts[1:] if once else parts), *against(row, strategy, settings), *beside(row)])
     shared = [part for part in told[0] if all(part in parts for parts in told)] if len(told) > 1 and not whole else []
-    return Reasons(shared, ["; ".join(part for part in parts if part not in shared) for parts in told])
+    own = ["; ".join(part for part in parts if part not in shared) for parts in told]
+    return Reasons([*([once] if once else []), *shared], own)
+
+
+def rule(rows: Sequence[Mapping[str, Any]], strategy: Strategy, settings: Settings) -> str:
+    """By what all of these decisions were made; empty for one alone, and where they were made by different rules."""
+    first = rows[0]
+    differs = {(row["tier"], row["threshold"], row["most_a_session"]) for row in rows}
+    if len(rows) < 2 or len(differs) > 1 or "priority" in first:
+        return ""
+    limit, best = significant(first["threshold"], 6), ""
+    if first["most_a_session"] is not None:
+        best = f", of these the best {first['most_a_session']} of the session"
+    if first["tier"] == Tier.CHAMPION:
+        return f"traded is an expected {strategy.task(settings).expected} above {limit}{best}"
+    if strategy.success is not None and first["tier"] == Tier.SECOND:
+        return f"traded is P({strategy.success.classes[-1]}) at or above {limit}{best}"
+    return f"traded is a rule score at or above {limit}{best}"
 
 
 def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> list[str]:
-    """What decided, and which side of its threshold it was on."""
+    """What decided, and which side of its threshold it was on; behind that, whether others were better."""
     if strategy.backtester is not None and "priority" in row:
         return strategy.backtester.reason(row, settings)
-    limit, trade = f"the {row['threshold']:g} threshold", row["should_trade"]
+    limit, trade = f"the {significant(row['threshold'], 6)} threshold", row["should_trade"]
     if row["tier"] == Tier.CHAMPION:
         value, above = row["expected"], row["expected"] > row["threshold"]
-        said = f"expected {strategy.task(settings).expected} {value:.3f}, {'above' if above else 'below'} {limit}"
+        said = f"expected {strategy.task(settings).expected} {decimal(value)}, {'above' if above else 'below'} {limit}"
     elif strategy.success is not None and row["tier"] == Tier.SECOND:
         value = row["class_probabilities"][-1]
         above = value >= row["threshold"]
-        said = f"P({strategy.success.classes[-1]}) {value:.3f}, {'at or above' if above else 'below'} {limit}"
+        said = f"P({strategy.success.classes[-1]}) {decimal(value)}, {'at or above' if above else 'below'} {limit}"
     else:
         above = row["score"] is not None and row["score"] >= row["threshold"]
-        said = f"rule score {row['score']:.1f}, {'at or above' if above else 'below'} {limit}"
+        said = f"rule score {decimal(row['score'], 1)}, {'at or above' if above else 'below'} {limit}"
     return [said, f"not among the best {row['most_a_session']} of its session"] if above and not trade else [said]
 
 
@@ -62,7 +83,7 @@ def against(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
     if classes and row["predicted_class"] == classes[0 if trade else -1]:
         said.append(f"class {row['predicted_class']}")
     if row["expected"] is not None and not by_expectation and (row["expected"] > 0) != trade:
-        said.append(f"expected {task.expected} {row['expected']:+.3f}")
+        said.append(f"expected {task.expected} {with_sign(row['expected'])}")
     if not said:
         return []
     one, side = len(said) == 1, "against" if trade else "for"

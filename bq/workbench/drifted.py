@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bq.core.namespace import Namespace
+from bq.core.numerals import decimal, percent, significant, with_sign
 from bq.monitoring.checks import Check, What
 from bq.monitoring.drift import Monitored, Without
 from bq.workbench.phrases import counted, interval, listed
@@ -41,7 +42,9 @@ def lines(namespace: Namespace, found: Sequence[Monitored]) -> list[str]:
             continue
         shown.append(f"{head}, decisions to {one.day}")
         shown += [_line(check) for check in one.checks]
-        shown.append(f"  false alarms expected where nothing changes: {one.false_alarms_a_year:.2f} a year in all")
+        shown.append(
+            f"  false alarms expected where nothing changes: {decimal(one.false_alarms_a_year, 2)} a year in all"
+        )
     return shown
 
 
@@ -91,52 +94,54 @@ def _features(check: Check) -> str:
     more = f" and {len(drifted) - SHOWN} more" if len(drifted) > SHOWN else ""
     named = f"{listed(drifted[:SHOWN])}{more} drifted" if drifted else "none drifted"
     unknown = f", {counted(details['unmatched'], 'decision')} left out" if details["unmatched"] else ""
-    tested = f"p {check.p:.2g}, level {details['level']:.2g}"
+    tested = f"p {significant(check.p, 2)}, level {significant(details['level'], 2)}"
     return f"{named} of {len(details['features'])} ({tested}; {_of_window(check)}{unknown})"
 
 
 def _distribution(check: Check) -> str:
-    usual = f"usual below {check.threshold:.2f}"
+    usual = f"usual below {decimal(check.threshold, 2)}"
     level = check.details["level"]
-    return f"PSI {check.value:.2f} ({usual}), p {check.p:.2g}, level {level:.2g} ({_of_window(check)})"
+    tested = f"p {significant(check.p, 2)}, level {significant(level, 2)}"
+    return f"PSI {decimal(check.value, 2)} ({usual}), {tested} ({_of_window(check)})"
 
 
 def _share(check: Check) -> str:
     known = check.low is not None and check.high is not None
-    within = f" [{check.low:.0%}, {check.high:.0%}]" if known else " (too few blocks for an interval)"
-    return f"{check.value:.0%}{within}, alarm above {check.threshold:.0%} ({_of_window(check)})"
+    within = f" [{percent(check.low)}, {percent(check.high)}]" if known else " (too few blocks for an interval)"
+    return f"{percent(check.value)}{within}, alarm above {percent(check.threshold)} ({_of_window(check)})"
 
 
 def _promised(check: Check) -> str:
     return (
-        f"{_difference(check)}, alarm where all of it is beyond ±{check.threshold:.2f} (from {check.details['from']})"
+        f"{_difference(check)}, alarm where all of it is beyond ±{decimal(check.threshold, 2)} (from "
+        f"{check.details['from']})"
     )
 
 
 def _compared(check: Check) -> str:
-    return f"{_difference(check)} ({check.details['figure']:.3f}, baseline {check.details['baseline']:.3f})"
+    return f"{_difference(check)} ({decimal(check.details['figure'])}, baseline {decimal(check.details['baseline'])})"
 
 
 def _difference(check: Check) -> str:
     """A difference with its interval, and how long it takes to be told from chance."""
     takes = months(check.details["months"])
-    return f"{check.value:+.3f} {interval(check.low, check.high)}, verdict in {takes} months"
+    return f"{with_sign(check.value)} {interval(check.low, check.high)}, verdict in {takes} months"
 
 
 def _errors(check: Check) -> str:
     details = check.details
     if not check.blocks:
-        return f"no block of outcomes has ended yet; one takes {details['months_a_block']:.1f} months"
+        return f"no block of outcomes has ended yet; one takes {decimal(details['months_a_block'], 1)} months"
     known = details["error_low"] is not None
-    within = f" [{details['error_low']:.2f}, {details['error_high']:.2f}]" if known else ""
+    within = f" [{decimal(details['error_low'], 2)}, {decimal(details['error_high'], 2)}]" if known else ""
     since = f" since {details['alarm_at']}" if details["alarm_at"] else ""
-    delay = "" if details["delay_months"] is None else f", on average after {details['delay_months']:.0f}"
+    delay = "" if details["delay_months"] is None else f", on average after {decimal(details['delay_months'], 0)}"
     harm = (
-        f"a rise to {details['harmful_error']:.2f} is found in {details['found']:.0%} of simulations within "
-        f"{details['within_months']:.0f} months{delay}"
+        f"a rise to {decimal(details['harmful_error'], 2)} is found in {percent(details['found'])} of simulations "
+        f"within {decimal(details['within_months'], 0)} months{delay}"
     )
     return (
-        f"{check.value:.1f} of {check.threshold:.1f}{since}; error {details['error']:.2f}{within}, promised "
-        f"{details['reference_error']:.2f}, in {counted(check.blocks, 'block')}; {harm}; "
-        f"{details['false_alarms_a_year']:.3f} false alarms a year"
+        f"{decimal(check.value, 1)} of {decimal(check.threshold, 1)}{since}; error "
+        f"{decimal(details['error'], 2)}{within}, promised {decimal(details['reference_error'], 2)}, in "
+        f"{counted(check.blocks, 'block')}; {harm}; {decimal(details['false_alarms_a_year'])} false alarms a year"
     )

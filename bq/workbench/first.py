@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bq.core.numerals import decimal, percent, significant, with_sign
 from bq.runs.verdict import Decision, Verdict
 from bq.strategies.component import Component, Kind
 
@@ -51,7 +52,7 @@ def _earned(net: Component) -> str:
 
 def _exact(value: float) -> str:
     """Three decimals, and where they would all be 0 the first that is not."""
-    return f"{value:+.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:+.1g}"
+    return with_sign(value) if abs(value) >= 0.0005 or value == 0 else significant(value, 1, sign=True)
 
 
 def _do(count: int) -> str:
@@ -66,17 +67,17 @@ def strip(verdict: Verdict) -> list[Cell]:
 
 
 def _bound(name: str, c: Component) -> Cell:
-    interval = "no interval" if c.low is None or c.high is None else f"[{c.low:+.3f}, {c.high:+.3f}]"
+    interval = "no interval" if c.low is None or c.high is None else f"[{with_sign(c.low)}, {with_sign(c.high)}]"
     whose = "all events" if c.kind == Kind.OVER_ALL else "rule score"
-    beside = "" if c.baseline is None else f", {whose} {c.baseline:+.3f}"
-    value = "no figure" if c.value is None else f"{c.value:+.3f}"
+    beside = "" if c.baseline is None else f", {whose} {with_sign(c.baseline)}"
+    value = with_sign(c.value, missing="no figure")
     return Cell(NAMES[c.kind].format(of=c.of), value, interval + beside)
 
 
-def _of_threshold(form: str, words: str) -> Make:
+def _of_threshold(words: str, shown: Callable[..., str], digits: int) -> Make:
     def cell(name: str, c: Component) -> Cell:
-        shown, asked = ("no figure" if value is None else format(value, form) for value in (c.value, c.threshold))
-        return Cell(name, shown, f"{words} {asked}")
+        value, asked = (shown(number, digits, missing="no figure") for number in (c.value, c.threshold))
+        return Cell(name, value, f"{words} {asked}")
 
     return cell
 
@@ -94,12 +95,12 @@ CELLS: dict[Kind, Make] = {
     Kind.ALPHA: _bound,
     Kind.OVER_ALL: _bound,
     Kind.CHANGED_RECIPE: _bound,
-    Kind.SHARPE: _of_threshold(".2f", "a year; must exceed"),
-    Kind.DEFLATED_SHARPE: _of_threshold(".3f", "probability of being above 0; at least"),
-    Kind.DRAWDOWN: _of_threshold(".2f", "at most"),
-    Kind.PORTFOLIO_DRAWDOWN: _of_threshold(".1%", "must be below"),
-    Kind.ARTEFACT: _of_threshold("+.3f", "at least"),
-    Kind.CALIBRATION: _of_threshold(".3f", "at most"),
-    Kind.SAMPLE_EVENTS: _of_threshold(",.0f", "at least"),
-    Kind.SAMPLE_TIME: _of_threshold(",.0f", "days; at least"),
+    Kind.SHARPE: _of_threshold("a year; must exceed", decimal, 2),
+    Kind.DEFLATED_SHARPE: _of_threshold("probability of being above 0; at least", decimal, 3),
+    Kind.DRAWDOWN: _of_threshold("at most", decimal, 2),
+    Kind.PORTFOLIO_DRAWDOWN: _of_threshold("must be below", percent, 1),
+    Kind.ARTEFACT: _of_threshold("at least", with_sign, 3),
+    Kind.CALIBRATION: _of_threshold("at most", decimal, 3),
+    Kind.SAMPLE_EVENTS: _of_threshold("at least", decimal, 0),
+    Kind.SAMPLE_TIME: _of_threshold("days; at least", decimal, 0),
 }

@@ -29,13 +29,16 @@ def _known(term: str) -> str:
 
 
 class Linker:
-    """Links the first mention of each term of a page, and remembers which were linked."""
+    """Makes the first mention of each term of a page say what it means when it is pressed or pointed at.
+
+    By the popovers that `lines` become, without a script.
+    """
 
     def __init__(self) -> None:
         self.used: list[str] = []
 
     def __call__(self, text: object) -> Markup:
-        """The text, escaped, with its terms linked to the entries at the page's end."""
+        """The text, escaped, with its terms linked to what they mean."""
         return Markup(_pattern().sub(self._link, str(escape(text))))
 
     def inside(self, html: Markup) -> Markup:
@@ -47,7 +50,10 @@ class Linker:
         if term in self.used:
             return found[0]
         self.used.append(term)
-        return f'<a class="term" href="#{anchor(term)}" title="{escape(entries()[term])}">{found[0]}</a>'
+        meaning = escape(entries()[term])
+        return (
+            f'<button type="button" class="term" popovertarget="{anchor(term)}" title="{meaning}">{found[0]}</button>'
+        )
 
     @property
     def lines(self) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from bq.core.numerals import with_sign
 from bq.runs.verdict import Split, Table, Verdict, Without
 from bq.strategies.component import Component, Kind
 
@@ -113,10 +114,10 @@ def _now(figure: Component) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "no figure" if value is None else f"{value:+.3f}"
+    return with_sign(value, missing="no figure")
 
 
 def _interval(figure: Component) -> str:
     if figure.low is None or figure.high is None:
         return f"{_number(figure.value)} [no interval]"
-    return f"{_number(figure.value)} [{figure.low:+.3f}, {figure.high:+.3f}]"
+    return f"{_number(figure.value)} [{with_sign(figure.low)}, {with_sign(figure.high)}]"

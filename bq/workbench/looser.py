@@ -1,5 +1,6 @@
 """In what a gate was loosened, in words."""
 
+from bq.core.numerals import significant
 from bq.runs.verdict import Loosened, Verdict
 
 
@@ -10,4 +11,4 @@ def said(verdict: Verdict) -> str:
 
 def _said(one: Loosened) -> str:
     name = one.parameter.removeprefix("gate.")
-    return f"{name} {'null' if one.value is None else f'{one.value:g}'} (usual limit {one.floor:g})"
+    return f"{name} {significant(one.value, 6, missing='null')} (usual limit {significant(one.floor, 6)})"

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from bq.core.numerals import significant
 from bq.workbench import theme
 from bq.workbench.theme import label, no_data, numbers, positions
 
@@ -148,8 +149,8 @@ def _bin(row: dict) -> str:
     """The range of a bin."""
     if row["low"] is None and row["high"] is None:
         return "missing"
-    low, high = ("−∞" if row["low"] is None else f"{row['low']:.3g}"), row["high"]
-    return f"above {low}" if high is None else f"{low} to {high:.3g}"
+    low, high = ("−∞" if row["low"] is None else significant(row["low"])), row["high"]
+    return f"above {low}" if high is None else f"{low} to {significant(high)}"
 
 
 def streams(paths: pl.DataFrame, *, title: str) -> go.Figure:

@@ -30,6 +30,7 @@ from traitlets.config import Config
 
 from bq.core import files, paths, secrets
 from bq.core.errors import BadParameters, BQError, did_you_mean
+from bq.core.numerals import significant
 
 START_SECONDS = 180  # a kernel importing on a busy machine
 STDERR = "stderr"  # in the run's private folder: what a kernel says outside its cells
@@ -69,8 +70,9 @@ class _Limits:
 
     def describe(self) -> str:
         if time.monotonic() >= self.end:
-            return f"the notebook must end within what is left of run.run_timeout_seconds ({self.run_seconds:g} s)."
-        return f"a cell must end within run.cell_timeout_seconds ({self.cell_seconds:g} s)."
+            left = f"what is left of run.run_timeout_seconds ({significant(self.run_seconds, 6)} s)"
+            return f"the notebook must end within {left}."
+        return f"a cell must end within run.cell_timeout_seconds ({significant(self.cell_seconds, 6)} s)."
 
 
 class _KernelManager(AsyncKernelManager):

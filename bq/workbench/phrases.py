@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 
+from bq.core.numerals import significant, with_sign
 from bq.runs.verdict import Figure
 
 NO_EVENTS = "There are no events, so there is nothing to read."
@@ -16,7 +17,7 @@ def signed(value: float) -> str:
     >>> signed(0.0312), signed(-12.345), signed(-0.4)
     ('+0.031', '-12.35', '-0.40')
     """
-    return f"{value:+.2g}" if 1e-4 <= abs(value) < 0.1 else f"{value:+.2f}"
+    return significant(value, 2, sign=True) if 1e-4 <= abs(value) < 0.1 else with_sign(value, 2)
 
 
 def counted(n: int, thing: str) -> str:
@@ -64,13 +65,12 @@ def interval(low: float | None, high: float | None) -> str:
     """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "(too few sessions for an interval)"
-    return f"[{low:+.3f}, {high:+.3f}]"
+    return f"[{with_sign(low)}, {with_sign(high)}]"
 
 
 def figure_text(figure: Figure) -> str:
     """The figure that the gate decides by: the candidate's, with its interval, and what it must beat."""
     value, low, high, baseline = (
-        "no figure" if number is None else f"{number:+.3f}"
-        for number in (figure.value, figure.low, figure.high, figure.baseline)
+        with_sign(number, missing="no figure") for number in (figure.value, figure.low, figure.high, figure.baseline)
     )
     return f"{figure.name}: {value} [{low}, {high}], {figure.baseline_is} {baseline}"

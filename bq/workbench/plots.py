@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from bq.core.numerals import decimal, significant
 from bq.workbench import theme
 from bq.workbench.curves import by_threshold, cumulative, growth
 from bq.workbench.exhibits import exhibits
@@ -114,7 +115,9 @@ def histogram(frame: pl.DataFrame, value: str, *, title: str, x_title: str, by: 
     result = figure(traces, title=title, x_title=x_title, y_title="share of events [%]", note=note)
     for sign, end, anchor in (("≤", 0, "left"), ("≥", -1, "right")):
         corner = {"x": edges[end], "y": 1, "yref": "paper", "xanchor": anchor, "yanchor": "bottom", "showarrow": False}
-        result.add_annotation(text=f"{sign} {edges[1 if end == 0 else -2]:.3g}", font={"color": theme.GREY}, **corner)
+        result.add_annotation(
+            text=f"{sign} {significant(edges[1 if end == 0 else -2])}", font={"color": theme.GREY}, **corner
+        )
     result.update_xaxes(range=[1.02 * e - 0.02 * o for e, o in ((edges[0], edges[-1]), (edges[-1], edges[0]))])
     if by is None:
         result.update_traces(fill="tozeroy")
@@ -184,7 +187,7 @@ def confusion(matrix: Any, labels: Sequence[Any], *, majority_share: float, titl
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [label(name) for name in labels]
     cells = [
-        [f"{n:,.0f}<br>{share:.0f} %" for n, share in zip(*row, strict=True)]
+        [f"{decimal(n, 0)}<br>{decimal(share, 0)} %" for n, share in zip(*row, strict=True)]
         for row in zip(counts, shares, strict=True)
     ]
     trace = go.Heatmap(
@@ -201,7 +204,8 @@ def confusion(matrix: Any, labels: Sequence[Any], *, majority_share: float, titl
         ygap=1,
     )
     accuracy = np.trace(counts) / total
-    note = f"accuracy {accuracy:.2f}, largest class alone {majority_share:.2f}, n = {total:,.0f}; % of the actual class"
+    beside = f"largest class alone {decimal(majority_share, 2)}, n = {decimal(total, 0)}"
+    note = f"accuracy {decimal(accuracy, 2)}, {beside}; % of the actual class"
     result = figure([trace], title=title, x_title="predicted class", y_title="actual class", note=note)
     return result.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category", showgrid=False)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bq.core import files
 from bq.core.errors import BQError
+from bq.core.numerals import decimal
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-pdf-header-footer")
@@ -29,7 +30,9 @@ def pdf(page: Path, target: Path) -> None:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_SECONDS, check=False)
         except subprocess.TimeoutExpired:
-            raise BQError(f"FORMAT=pdf: {page} must be printed within {MOST_SECONDS:.0f} s, but was not.") from None
+            raise BQError(
+                f"FORMAT=pdf: {page} must be printed within {decimal(MOST_SECONDS, 0)} s, but was not."
+            ) from None
         if not made.is_file():
             why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise BQError(f"FORMAT=pdf: {browser} must write {target.name}, but did not: {why}")

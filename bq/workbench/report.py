@@ -18,13 +18,14 @@ from typing import Any
 
 import nbformat
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 from plotly.offline import get_plotlyjs
 from traitlets.config import Config
 
 from bq.core import files, secrets
+from bq.core.numerals import decimal
 from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
@@ -47,8 +48,10 @@ COLOURS = {
     **dict.fromkeys(("rejected", "cancelled"), "amber"),
     **dict.fromkeys(("failed", "killed"), "red"),
     "kept": "blue",
-    "done": "grey",
+    **dict.fromkeys(("done", "quick look"), "grey"),
+    "rolled back": "amber",
 }
+SCROLLS = 'tabindex="0" role="group" aria-label="table; scrolls sideways where it is wider than the page"'
 ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)
 
@@ -95,7 +98,7 @@ def page(target: Path, *, title: str, source: str, parts: list[tuple[str, list[A
     """
     notebook = nbformat.v4.new_notebook()
     for heading, contents in parts:
-        notebook.cells.append(nbformat.v4.new_markdown_cell(f"## {heading}"))
+        notebook.cells.append(nbformat.v4.new_markdown_cell(f"# {heading}"))
         notebook.cells += [_cell(content) for content in contents]
     shown = _Shown()
     _show(notebook, shown, number=0)
@@ -163,10 +166,13 @@ def _show(notebook: nbformat.NotebookNode, shown: _Shown, *, number: int) -> Non
 def environment() -> Environment:
     """The Jinja environment of reports and index: everything is escaped unless marked."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["scrolls"] = Markup(SCROLLS)
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     environment.filters["moment"] = lambda value: f"{str(value)[:16].replace('T', ' ')} UTC" if value else "not ended"
     environment.filters["looked"] = lambda held: looked(held.looks, held.since)
-    environment.filters["duration"] = lambda seconds: f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    environment.filters["duration"] = lambda seconds: (
+        f"{decimal(seconds, 0)} s" if seconds < 120 else f"{decimal(seconds / 60, 0)} min"
+    )
     return environment
 
 
@@ -183,8 +189,7 @@ def _scripts() -> dict[str, Any]:
     # 'unsafe-eval': the drawing script runs what it unpacks, and plotly's WebGL traces need it
     policy = (
         f"default-src 'none'; script-src 'sha256-{content_hash(draw)}' 'unsafe-eval'; style-src 'unsafe-inline'; "
-        "img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return {"plotly": Markup(packed), "draw": Markup(draw), "policy": policy}
 
@@ -201,10 +206,17 @@ class _Prepare(Preprocessor):
             if PLOTLY in data:
                 place = len(resources["figures"])
                 resources["figures"].append(data[PLOTLY])
-                output["data"] = {"text/html": f'<div class="figure" data-figure="{place}"></div>'}
+                output["data"] = {"text/html": _holder(place, data[PLOTLY])}
             else:
                 _disarm(data)
         return cell, resources
+
+
+def _holder(place: int, figure: dict[str, Any]) -> str:
+    """Where a figure is drawn, with its title and note for those who do not see it; its reading stands below it."""
+    meta = figure.get("layout", {}).get("meta") or {}
+    said = ". ".join(str(meta[name]) for name in ("title", "note") if meta.get(name)) or "figure"
+    return f'<div class="figure" data-figure="{place}" role="figure" aria-label="{escape(said)}"></div>'
 
 
 def _disarm(data: dict[str, str]) -> None:
@@ -212,7 +224,7 @@ def _disarm(data: dict[str, str]) -> None:
     source = data.get("text/html")
     if source is not None:
         cleaned, active = clean(source)
-        data.pop("text/html") if active else data.update({"text/html": f'<div class="table">{cleaned}</div>'})
+        data.pop("text/html") if active else data.update({"text/html": f'<div class="table" {SCROLLS}>{cleaned}</div>'})
     if ACTIVE.search(data.get("image/svg+xml", "")):
         data.pop("image/svg+xml")
     if not any(kind in data for kind in SHOWN):

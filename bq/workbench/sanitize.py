@@ -14,9 +14,10 @@ TAGS = frozenset(
     wbr""".split()  # noqa: SIM905
 )
 VOID = {"br", "col", "hr", "img", "wbr"}
-ATTRIBUTES = {"alt", "align", "class", "colspan", "open", "rowspan", "scope", "start", "title"}
+ATTRIBUTES = {"alt", "align", "class", "colspan", "open", "data-label", "rowspan", "scope", "start", "title"}
 ADDRESSES = {
-    "href": re.compile(r"(https?:|mailto:|#)", re.I),
+    "href": re.compile(r"(https?:|mailto:|#|\.\./(explanations|scans)/[\w.-]+\.html$)", re.I),
+    "id": re.compile(r"event-[0-9a-f]+$"),
     "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,"),
 }
 SKIPPED = {"style", "title"}

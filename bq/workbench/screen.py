@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bq.core.log import printable
+from bq.core.numerals import decimal
 from bq.core.secrets import redact
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Part, Verdict
@@ -52,7 +53,7 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
         lines.append(_line("ledger", looked(run.ledger.looks, run.ledger.since)))
     seconds = sum(phase.seconds for phase in run.phases)
     peak = max((phase.peak_rss_mib for phase in run.phases), default=0)
-    lines.append(_line("cost", f"{seconds:.0f} s · peak {peak / 1024:.1f} GiB"))
+    lines.append(_line("cost", f"{decimal(seconds, 0)} s · peak {decimal(peak / 1024, 1)} GiB"))
     lines.append(_line("report", shown(report)))
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from bq.core.numerals import significant, with_sign
 from bq.runs.verdict import Part, Running
 
 WIDTH, HEIGHT = 1000, 300  # of the drawing's own coordinates
@@ -44,7 +45,10 @@ def running(found: Running) -> Markup:
     if found.low and found.high:
         shapes.append(f'<polygon class="fan" points="{_points(across, up, found.low, found.high)}"/>')
     shapes += [f'<polyline class="{name}" points="{_points(across, up, getattr(found, name))}"/>' for name, _ in LINES]
-    words = [f'<span style="top:{up.at(tick) / HEIGHT:.1%}">{tick:+.3g}</span>' for tick in ticks]
+    words = [
+        f'<span style="top:{round(100 * up.at(tick) / HEIGHT, 1)}%">{significant(tick, sign=True)}</span>'
+        for tick in ticks
+    ]
     ends = [f'<li class="{name}">{title} {_end(getattr(found, name))}</li>' for name, title in LINES]
     fan = '<li class="fan">the gate\'s interval for the model</li>' if found.low and found.high else ""
     title = (
@@ -118,7 +122,7 @@ def _horizontal(y: float, name: str) -> str:
 
 def _end(values: Sequence[float | None]) -> str:
     known = _known(values)
-    return f"{known[-1]:+.2f}" if known else "no result"
+    return with_sign(known[-1], 2) if known else "no result"
 
 
 def _dates(found: Running) -> str:

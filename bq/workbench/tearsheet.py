@@ -17,7 +17,9 @@ from bq.runs.verdict import Verdict
 from bq.stats import performance, quantiles
 from bq.stats.rank_ic import rank_ic
 from bq.strategies.contract import Strategy
+from bq.strategies.regime import LABEL as REGIME
 from bq.workbench import curves, hangs, plots, report
+from bq.workbench.cards import ID
 from bq.workbench.phrases import counted
 from bq.workbench.table import table
 
@@ -25,6 +27,14 @@ LINES = {"model": "model", "baseline": "rule score", "everything": "every event"
 WINDOW = 63  # sessions of a rolling ratio, or a quarter of all where that is less
 PARTS = 5  # quantiles of a cross-section
 EXTREMES = 10  # best and worst trades listed
+EXITS = ("entry_session", "exit_session", "exit_reason")
+OUTCOME = pl.col("outcome")
+EARNED = {
+    "trades": pl.len(),
+    "mean": OUTCOME.mean(),
+    "won": (OUTCOME > 0).mean(),
+    "adds": (pl.col("weight") * OUTCOME).sum(),
+}  # of a group of trades
 Part = tuple[str, list[Any]]  # heading, contents
 
 
@@ -61,20 +71,25 @@ def of_run(run: Run) -> Sheet:
     settings = strategies.get(run.record.parameters["strategy"]).settings.recorded(run.record.parameters)
     strategy = strategies.of(settings)
     oos = run.frame("oos")
-    own, kind = oos.filter(pl.col("model") == oos["model"][0]), strategy.table.kind
+    own = oos.filter(pl.col("model") == oos["model"][0])
     listed = run.folder / TRADES
     detail = files.read_csv(listed) if listed.is_file() else pl.DataFrame()
-    events = detail.select("event_id", kind).unique("event_id") if kind in detail.columns else None
+    events = detail.unique("event_id") if "event_id" in detail.columns else None
     return sheet(results(own, strategy, settings, events=events), run.verdict)
 
 
 def results(
     predictions: pl.DataFrame, strategy: Strategy, settings: Settings, *, events: pl.DataFrame | None = None
 ) -> Results:
-    """What the policy made of one model's out-of-sample predictions. events : event_id and their kind, where known."""
-    trades, kind = strategy.value.chosen(predictions, "expected", settings), strategy.table.kind
-    if events is not None and kind not in trades.columns:
-        trades = trades.join(events.select("event_id", kind), on="event_id", how="left", maintain_order="left")
+    """What the policy made of one model's out-of-sample predictions.
+
+    events : event_id and, where known, their kind, regime, entry and exit.
+    """
+    trades = strategy.value.chosen(predictions, "expected", settings)
+    if events is not None:
+        wanted = (strategy.table.kind, REGIME, *EXITS)
+        known = [name for name in wanted if name in events.columns and name not in trades.columns]
+        trades = trades.join(events.select("event_id", *known), on="event_id", how="left", maintain_order="left")
     return Results(
         pairs=metrics.versus(predictions, strategy, settings),
         trades=trades,
@@ -210,26 +225,41 @@ def _groups(found: Results, verdict: Verdict | None) -> Part:
         contents.append(f"Without the largest contributor: {said}.")
     year = pl.col("session").dt.year().cast(pl.String)
     trades = found.trades.with_columns(year=year)
-    for name in ("symbol", found.called, "year"):
-        if name in trades.columns:
+    for name in ("symbol", found.called, "year", REGIME):
+        if name in trades.columns and trades[name].null_count() < len(trades):
             contents.append(table(_by(trades, name)))
+    if REGIME not in trades.columns:
+        contents.append("These events do not know their market regime: `learning.regimes` asks for it.")
     return "What was traded, by group", contents
 
 
 def _by(trades: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Trades of each group: how many, mean outcome, share that made money, and what they add to the sum."""
-    outcome = pl.col("outcome")
-    groups = trades.group_by(name).agg(
-        trades=pl.len(), mean=outcome.mean(), won=(outcome > 0).mean(), adds=(pl.col("weight") * outcome).sum()
+    """Trades of each group: how many, mean outcome, share that made money, and what they add to the sum.
+
+    Where there are several, a last line has all but the group that adds most.
+    """
+    groups = trades.group_by(name).agg(**EARNED).sort("adds", "trades", descending=True)
+    if len(groups) < 2:
+        return groups
+    largest = groups[name][0]
+    rest = trades.filter(pl.col(name).ne_missing(largest)).select(
+        pl.lit(f"all without {largest}").alias(name), **EARNED
     )
-    return groups.sort("adds", descending=True)
+    return pl.concat([groups.with_columns(pl.col(name).cast(pl.String)), rest])
 
 
 def _trades(found: Results) -> Part:
-    shown = found.trades.select("session", "symbol", "expected", "score", "outcome").drop_nulls("outcome")
+    known = found.trades.drop_nulls("outcome").with_columns(event=pl.col("event_id").str.slice(0, ID))
+    exits = [name for name in EXITS if name in known.columns]
+    columns = ["event", "session", "symbol", "expected", "score", "outcome", *exits]
+    shown = known.select(pl.col(name).alias(name.replace("_", " ")) for name in columns)
     ordered = shown.sort("outcome", "session", "symbol", descending=[True, False, False])
-    text = f"{counted(len(shown), 'trade')}; trades.csv has them all."
-    return "Best and worst trades", [text, table(ordered.head(EXTREMES)), table(ordered.tail(EXTREMES))]
+    how = "`make explain EVENT=<event>` draws one with its prices"
+    text = f"{counted(len(shown), 'trade')}; trades.csv has them all. {how}."
+    contents: list[Any] = [text, table(ordered.head(EXTREMES)), table(ordered.tail(EXTREMES))]
+    if "exit_reason" in exits:
+        contents.append(table(known.group_by("exit_reason").agg(**EARNED).sort("trades", descending=True)))
+    return "Best and worst trades", contents
 
 
 def _of(pairs: pl.DataFrame, name: str) -> pl.DataFrame:

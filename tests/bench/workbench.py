@@ -14,12 +14,14 @@ from nbformat import v4
 from plotly.utils import PlotlyJSONEncoder
 
 from bq.workbench import notebooks, plots, report
+from tests import devtools
 from tests.bench.measure import Plan, cost, pair, version
 from tests.bench.peers import NotMeasured
 from tests.bench.row import Goal, Row
 from tests.stored import run_record
 
 TIMEOUT_SECONDS = 300
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 RUNNER = """
 import sys
 from pathlib import Path
@@ -101,6 +103,37 @@ def report_render(plan: Plan) -> Row:
             f"the first of a process takes {first:.2f} s; {size / 1e6:.1f} MB",
             "the peer is its command line, cold",
         ),
+    )
+
+
+def first_paint(plan: Plan) -> Row:
+    """When a reader sees the first of a report, in a browser that starts with nothing; its size and its requests."""
+    if devtools.found() is None:
+        raise NotMeasured("Chromium must be installed for a page to be opened, but is not")
+    figures = plan.n(full=10, quick=10, tiny=1)
+    with tempfile.TemporaryDirectory(prefix="bq-bench-") as folder, devtools.Browser() as browser:
+        source, target = Path(folder) / "01_notebook.ipynb", Path(folder) / "report.html"
+        nbformat.write(_executed(figures), source)
+        report.render([source], target, run=run_record(title="bench"), verdict=None)
+        seen = []
+        for _ in range(plan.n(full=5, quick=3, tiny=1)):
+            browser.open(target)
+            seen.append(browser.evaluate(PAINTED))
+            asked = browser.evaluate("performance.getEntriesByType('resource').length")
+        size = target.stat().st_size
+    seconds = np.array(seen) / 1000
+    return Row(
+        of="a report",
+        n=f"{figures} figures, {figures} tables",
+        ours_seconds=float(np.median(seconds)),
+        goals=(
+            Goal("first paint", float(np.median(seconds)), "≤", 1.0, " s"),
+            Goal("size", size / 1e6, "≤", 3.0, " MB"),
+            Goal("requests", asked, "≤", 0),
+        ),
+        repeats=len(seconds),
+        spread=(float(seconds.min()), float(seconds.max())),
+        notes=("first contentful paint by the browser's own clock, from the start of the navigation",),
     )
 
 

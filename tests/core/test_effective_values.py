@@ -45,9 +45,9 @@ LEARNER = {  # of the forecast: what 0.1 shipped, and what is shipped now, for m
     "learning.stack.regime_model": ("elastic_net", "factor_weights"),
     "learning.stack.regime_weights.elastic_net": ([0.8, 0.5, 0.3], None),
     "learning.stack.regime_weights.factor_weights": (None, [0.8]),
-    "learning.stack.regime_weights.lightgbm": ([0.3, 0.5, 0.8], [0.3]),
+    "learning.stack.regime_weights.lightgbm": ([0.3, 0.5, 0.8], [0.15]),
     "learning.stack.regime_weights.regimes": (None, [0.5]),
-    "learning.stack.regime_weights.xgboost": ([0.5, 0.5, 0.5], [0.3]),
+    "learning.stack.regime_weights.xgboost": ([0.5, 0.5, 0.5], [0.15]),
 }
 
 

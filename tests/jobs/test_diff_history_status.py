@@ -192,7 +192,7 @@ def test_predictions_and_decisions_are_joined_by_event(made):
     assert "3 events in A, 3 in B, 2 in both. Predictions differ for 1, outcomes for 0" in parts["Predictions"]
     assert "e2" in parts["Predictions"] and "e1" not in parts["Predictions"]
     in_a, in_b = parts["Decisions"].split("3 trades of the candidate in B")
-    assert "2 trades of the candidate in A, 1 of them in A alone, mean outcome +0.000" in in_a and "e3" in in_a
+    assert "2 trades of the candidate in A, 1 of them in A alone, mean outcome 0.000" in in_a and "e3" in in_a
     assert "2 of them in B alone, mean outcome +0.300" in in_b and "e2" in in_b and "e4" in in_b
 
 
@@ -220,9 +220,26 @@ def test_a_diff_is_on_the_terminal_and_a_page_whose_texts_stay_texts(made, monke
     assert "option prices are modelled" in text
 
 
-def test_without_names_the_two_newest_retrains_are_compared(made, monkeypatch, capsys):
+def test_without_names_the_two_newest_retrains_that_did_not_fail_are_compared(made, monkeypatch, capsys):
     diff.main(asked(monkeypatch))
-    assert capsys.readouterr().out.rstrip().endswith(f"{NEW}__{FAILED}.html")
+    assert capsys.readouterr().out.rstrip().endswith(f"{OLD}__{NEW}.html")
+
+
+def test_a_failed_run_is_never_the_latest(made):
+    assert runs.latest().folder.name == runs.load("latest").folder.name == NEW
+    assert runs.every()[0].folder.name == FAILED
+
+
+def test_where_every_run_failed_there_is_no_latest(home):
+    write_run(FAILED, status="failed", error="BadData: no bars")
+    with pytest.raises(BadParameters, match="a run that did not fail must exist"):
+        runs.latest()
+
+
+def test_status_names_what_failed_since_below_the_runs_that_did_not(made, monkeypatch, capsys):
+    status.main(asked(monkeypatch))
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if "Z_butterfly" in line]
+    assert lines[:3] == [["run", NEW], ["run", OLD], ["failed", FAILED]]
 
 
 @pytest.mark.parametrize("variables", [{"A": OLD}, {"B": OLD}, {"A": OLD, "B": "2025"}], ids=["A", "B", "unknown"])
@@ -233,7 +250,7 @@ def test_a_diff_of_no_two_runs_is_refused_in_one_sentence(made, monkeypatch, var
 
 
 def test_a_diff_without_runs_says_how_to_make_them(home, monkeypatch):
-    with pytest.raises(BadParameters, match=r"two retrains must exist.*holds 0"):
+    with pytest.raises(BadParameters, match=r"two retrains that did not fail must exist.*holds 0"):
         diff.main(asked(monkeypatch))
 
 
@@ -336,7 +353,9 @@ def test_status_shows_every_namespace_and_explains_the_stored_events(made, monke
     )
     assert lines[lines.index(mine) + 1] == "            matured/all: A 2/2, B 0/1"
     assert any(line.endswith("made by other code, built again when next asked for") for line in lines)
-    assert sum(line.startswith("run ") for line in lines) == 3
+    assert (
+        sum(line.startswith("run ") for line in lines) == 2 and sum(line.startswith("failed ") for line in lines) == 1
+    )
 
 
 def test_event_sets_of_one_rule_set_are_told_apart_and_that_of_the_parameters_is_named(home, monkeypatch, capsys):

@@ -29,6 +29,11 @@ def test_the_stack_keeps_more_of_the_oracle_than_that_of_version_0_1(found):
     assert found[ablation.SHIPPED]["share"] > found[ablation.OLDER]["share"], found
 
 
+@pytest.mark.calibration
+def test_the_stack_keeps_nine_tenths_of_what_the_regression_keeps_that_is_told_the_terms(found):
+    assert found[ablation.SHIPPED]["of_given"] >= 0.9, found
+
+
 def test_the_regression_that_is_told_the_terms_comes_near_the_oracle_and_stays_below(found):
     """It sees the terms through factors and states that are estimated."""
     assert 0.6 < found[ablation.GIVEN]["share"] < 0.9

@@ -113,11 +113,17 @@ def test_an_outcome_is_the_one_that_training_sees_also_off_the_schedule(home, wh
     assert counted["source"].unique().to_list() == ["bars"], "the market is simulated, and nothing was quoted"
 
 
-def test_an_event_that_closed_early_does_not_count_until_its_latest_end_has_passed(home, whole, days, events):
+@pytest.mark.parametrize("recorded_due", [True, False], ids=["known", "not recorded, as in 0.1"])
+def test_an_event_that_closed_early_does_not_count_until_its_latest_end_has_passed(
+    home, whole, days, events, recorded_due
+):
     """To take what happens to have closed is informative censoring."""
     early = events.filter(pl.col("session").is_in(days[-90:-60]), (pl.col("t1_due") - pl.col("t1")).dt.total_days() > 9)
     event = early.sort("session").row(0, named=True)
     decide(whole, event["session"])
+    if not recorded_due:
+        with db.engine().begin() as connection:
+            connection.execute(records.decisions.update().values(t1_due=None))
     due = event["t1_due"].date()
     before = days[days.index(due) - 1]
     assert event["t1"].date() < before
@@ -168,7 +174,7 @@ def test_a_second_pass_builds_nothing_and_changes_no_row(home, whole, days, monk
     rows = recorded()
     decide(whole, days[-80], hours=3)
     figures = outcomes.counted(NAMESPACE)
-    monkeypatch.setattr(maturing, "_ended", never)
+    monkeypatch.setattr(maturing, "ended", never)
     assert pass_over(whole)[1:4] == (0, 0, 0)
     assert recorded() == rows and outcomes.counted(NAMESPACE).equals(figures)
 
@@ -178,7 +184,7 @@ def test_newer_bars_alone_build_only_what_has_become_due(home, whole, days, monk
     pass_over(through(whole, days[-40]))
     rows = recorded()
     assert len(rows) == 3
-    monkeypatch.setattr(maturing, "_ended", never)
+    monkeypatch.setattr(maturing, "ended", never)
     pass_over(through(whole, days[-30]))
     assert recorded() == rows
 
@@ -317,7 +323,7 @@ def test_an_event_that_came_to_nothing_is_said_and_tried_again_only_with_other_b
     found = pass_over(halted)
     assert (found.new, found.open, found.came_to_nothing) == (2, 1, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(maturing, "_ended", never)
+        patch.setattr(maturing, "ended", never)
         assert pass_over(halted).came_to_nothing == 1
     assert pass_over(whole)[1:5] == (1, 0, 0, 0)
 

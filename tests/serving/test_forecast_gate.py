@@ -53,6 +53,7 @@ def stream(*, skill: float, sessions: int, seed: int, names: int = 20) -> pl.Dat
             "outcome": outcome.ravel(),
             "expected": said.ravel(),
             "volatility_60": np.float32(0.3),
+            "market_beta_60": np.float32(1.0),
             "sector": None,
             "model": "stack",
         }

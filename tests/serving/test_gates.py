@@ -146,7 +146,7 @@ def test_alpha_says_value_interval_threshold_level_and_sample():
     text = verdict_text.part(component(decide(), ALPHA)).statement
     pattern = (
         rf"^{NUMBER} \[{NUMBER}, {NUMBER}\] beyond what the rule score's {NUMBER} explains; lower bound of 0\.975 "
-        r"confidence must exceed \+0\.000; 200 sessions, 67 blocks$"
+        r"confidence must exceed 0\.000; 200 sessions, 67 blocks$"
     )
     assert re.match(pattern, text), text
 
@@ -154,7 +154,7 @@ def test_alpha_says_value_interval_threshold_level_and_sample():
 def test_the_uplift_says_that_its_mean_decides():
     text = verdict_text.part(component(decide(), UPLIFT)).statement
     pattern = (
-        rf"^{NUMBER} \[{NUMBER}, {NUMBER}\], rule score {NUMBER}; mean must exceed \+0\.000; 200 sessions, 67 blocks$"
+        rf"^{NUMBER} \[{NUMBER}, {NUMBER}\], rule score {NUMBER}; mean must exceed 0\.000; 200 sessions, 67 blocks$"
     )
     assert re.match(pattern, text), text
 

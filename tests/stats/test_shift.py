@@ -1,4 +1,4 @@
-"""Drift of features: figures of the literature and of scipy, false alarms under persistence, and the power to find it."""
+"""Drift of features: figures of the literature and of scipy, false alarms under persistence, the power to find it."""
 
 import os
 

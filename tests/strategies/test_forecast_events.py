@@ -259,7 +259,7 @@ def test_the_schedule_of_a_day_does_not_depend_on_later_bars(bars):
     assert len(late["N0"]) == pytest.approx(SESSIONS / 3, abs=1)
 
 
-def test_the_store_labels_each_session_by_standing_and_extends_to_the_same_events(bars):
+def test_the_store_labels_each_session_by_what_a_return_holds_of_its_own_and_extends_to_the_same_events(bars):
     settings = forecast_settings()
     first = store.collect(FORECAST, settings, market_of(bars.filter(pl.col("session") <= session(300))))
     extended = store.collect(FORECAST, settings, market_of(bars))
@@ -268,8 +268,13 @@ def test_the_store_labels_each_session_by_standing_and_extends_to_the_same_event
     shared = [name for name in whole.columns if name != "source"]
     assert extended.events.sort("session", "symbol").select(shared).equals(whole.select(shared), null_equal=True)
     day = extended.events.filter(pl.col("session") == session(T))
-    standing = (day["outcome"] - day["outcome"].mean()) / day["outcome"].std()
-    np.testing.assert_allclose(day["label"], standing.clip(-3, 3))
+    beta, volatility = (day[name].cast(pl.Float64).to_numpy() for name in ("market_beta_60", "volatility_60"))
+    outcome = day["outcome"].to_numpy()
+    residual = (outcome - np.polyval(np.polyfit(beta, outcome, 1), beta)) / np.fmax(
+        volatility, np.median(volatility) / 2
+    )
+    standing = (residual - residual.mean()) / residual.std(ddof=1)
+    np.testing.assert_allclose(day["label"], standing.clip(-3, 3), atol=1e-9)
 
 
 def test_real_stocks_give_events_for_every_session_and_name(bundled):

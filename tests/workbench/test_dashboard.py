@@ -2,6 +2,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -70,7 +71,10 @@ def test_an_empty_home_says_what_to_do(home):
     dashboard.write_index([], {})
     page = (home / "outputs" / "index.html").read_text()
     assert "make retrain" in page
-    assert 'There is no <a class="term" href="#term-champion"' in page and '<dt id="term-champion">' in page
+    assert (
+        'class="term" popovertarget="term-champion"' in page
+        and '<div popover class="meaning" id="term-champion">' in page
+    )
 
 
 def test_the_one_script_of_the_index_is_the_one_that_its_policy_allows(outputs):
@@ -92,3 +96,48 @@ def test_a_filter_in_the_address_leaves_the_lines_that_hold_its_words(outputs):
     assert "1 of 4 runs" in done.stdout
     lines = re.findall(r"<tr( hidden=\"\")?><td>", done.stdout)
     assert len(lines) == 4 and lines.count("") == 1
+
+
+STATES = {
+    "deployed": ({"status": "deployed"}, "deployed", "green"),
+    "kept": ({"status": "kept"}, "kept", "blue"),
+    "failed": ({"status": "failed", "error": "BadData: x"}, "failed", "red"),
+    "cancelled": ({"status": "cancelled", "error": "stopped"}, "cancelled", "amber"),
+    "rejected": ({"status": "done", "job": "tune"}, "rejected", "amber"),
+    "passed": ({"status": "done", "job": "tune"}, "passed", "green"),
+    "quick look": ({"status": "done"}, "quick look", "grey"),
+    "done": ({"status": "done", "job": "explore"}, "done", "grey"),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_what_became_of_a_run_is_told_apart(home, run, verdict, name):
+    changes, shown, colour = STATES[name]
+    folder = home / "outputs" / "20261120T000000Z_butterfly"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(run | changes))
+    if name in ("rejected", "passed", "quick look"):
+        (folder / "verdict.json").write_text(json.dumps(verdict | {"decision": name}))
+    dashboard.write_index([], {})
+    assert f'<span class="pill {colour}">{shown}</span>' in (home / "outputs" / "index.html").read_text()
+
+
+def test_a_run_that_was_rolled_back_says_so_and_looks_like_it(outputs):
+    at = dt.datetime(2026, 11, 22, 8, 5, tzinfo=dt.UTC)
+    dashboard.write_index([], {"20261120T000000Z_butterfly": at})
+    page = (outputs / "index.html").read_text()
+    assert '<span class="pill amber">deployed then, rolled back 2026-11-22 08:05 UTC</span>' in page
+
+
+def test_scans_explanations_and_diffs_are_linked_by_their_titles_newest_first(outputs):
+    for place, (folder, title) in enumerate(
+        [("scans", "older &lt;b&gt;"), ("scans", "newer"), ("explanations", "an event"), ("diffs", "two runs")]
+    ):
+        page = outputs / folder / f"{place}.html"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(f"<html><head><title>{title}</title></head></html>")
+        os.utime(page, (place, place))
+    dashboard.write_index([], {})
+    page = (outputs / "index.html").read_text()
+    assert page.index('<a href="scans/1.html">newer</a>') < page.index('<a href="scans/0.html">older &lt;b&gt;</a>')
+    assert '<a href="explanations/2.html">an event</a>' in page and '<a href="diffs/3.html">two runs</a>' in page

@@ -55,7 +55,7 @@ def deciles(*means: float) -> pl.DataFrame:
         ),
         pytest.param(
             lambda: reading.outcomes(pl.DataFrame({"outcome": [-1.0, 0.0, 0.5, 1.0, 2.0]})),
-            "Half of the outcomes lie between +0.00 and +1.00, with median +0.50 and mean +0.50; 60% are above 0.",
+            "Half of the outcomes lie between 0.00 and +1.00, with median +0.50 and mean +0.50; 60% are above 0.",
             id="outcomes",
         ),
         pytest.param(

@@ -127,17 +127,18 @@ def test_active_output_is_shown_as_plain_text(render, notebook, data, kept):
 
 def without_links(page: str) -> str:
     """The page without the links of its terms."""
-    return re.sub(r'<a class="term"[^>]*>(.*?)</a>', r"\1", page)
+    return re.sub(r'<button type="button" class="term"[^>]*>(.*?)</button>', r"\1", page)
 
 
 def test_every_term_that_is_linked_is_explained_once_at_the_end_and_no_other(render, notebook, verdict):
     cells = [nbformat.v4.new_markdown_cell("# The embargo\n\nAn embargo follows the fold.\n\n`purge` is code.")]
     page = render(notebook(*cells), verdict=verdict).read_text()
     body, terms = page.split('<section class="glossary"')
-    linked = re.findall(r'<a class="term" href="#([\w-]+)"', body)
+    linked = re.findall(r'class="term" popovertarget="([\w-]+)"', body)
     assert {"term-champion", "term-embargo", "term-fold"} <= set(linked)
     assert len(linked) == len(set(linked))
-    assert re.findall(r'<dt id="([\w-]+)">', terms) == sorted(linked)
+    assert re.findall(r'<div popover class="meaning" id="([\w-]+)">', terms) == sorted(linked)
+    assert terms.count("<dt>") == len(linked), "on paper they stand at the end"
     assert "term-purge" not in linked
 
 

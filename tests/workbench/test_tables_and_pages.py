@@ -21,10 +21,10 @@ ATTACK = "<script>alert('pwned')</script>"
 SHOWN = {
     "none": (None, "–"),
     "nan": (float("nan"), "–"),
-    "rounded": (1234.56789, "1234.568"),
+    "rounded": (1234.56789, "1,234.57"),
     "small": (0.0001234567, "0.000123"),
-    "zero": (0.0, "0.000"),
-    "negative": (-0.05, "-0.05"),
+    "zero": (0.0, "0"),
+    "negative": (-0.05, "-0.0500"),
     "count": (1234567, "1,234,567"),
     "truth": (True, "True"),
     "text": ("KO", "KO"),
@@ -51,9 +51,10 @@ def test_all_rows_are_shown():
     assert shown._repr_html_().count("<tr>") == 501 and len(repr(shown).splitlines()) == 501
 
 
-def test_an_empty_table_has_its_head():
-    shown = table(pl.DataFrame({"x": [], "y": []}))
-    assert "<th>y</th>" in shown._repr_html_() and repr(shown).split() == ["x", "y"]
+def test_an_empty_table_has_its_head_and_says_why_it_is_empty():
+    shown = table(pl.DataFrame({"x": [], "y": []}), empty="no trade <yet>")
+    assert "<th>y</th>" in shown._repr_html_() and ">no trade &lt;yet&gt;</td>" in shown._repr_html_()
+    assert repr(shown).splitlines() == ["x  y", "no trade <yet>"]
 
 
 @pytest.mark.parametrize("where", ["value", "column", "list"])
@@ -102,7 +103,7 @@ def test_a_page_refers_to_nothing_outside_itself(tmp_path):
 def test_a_page_shows_text_tables_and_figures_under_its_headings(tmp_path):
     page = written(tmp_path)
     assert "<em>text</em>" in page and "<th>x</th>" in page and page.count("data-figure=") >= 1
-    assert [re.sub("<.*?>", "", text) for text in re.findall(r"<h3[^>]*>(.*?)</h3>", page)] == ["One", "Two"]
+    assert [re.sub("<.*?>", "", text) for text in re.findall(r"<h2[^>]*>(.*?)</h2>", page)] == ["One", "Two"]
 
 
 def test_a_long_column_name_may_break_within_and_is_read_whole(tmp_path):

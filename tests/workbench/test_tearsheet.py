@@ -49,8 +49,11 @@ def test_what_groups_add_is_what_the_sessions_earned(found):
     assert total == pytest.approx(by_hand(found)["outcome"].sum() / K)
     for name in ("symbol", "year"):
         trades = found.trades.with_columns(year=pl.col("session").dt.year())
-        assert tearsheet._by(trades, name)["adds"].sum() == pytest.approx(total)
-        assert tearsheet._by(trades, name)["trades"].sum() == SESSIONS * K
+        *groups, rest = tearsheet._by(trades, name).iter_rows(named=True)
+        assert sum(one["adds"] for one in groups) == pytest.approx(total)
+        assert sum(one["trades"] for one in groups) == SESSIONS * K
+        assert rest[name] == f"all without {groups[0][name]}" and rest["trades"] == SESSIONS * K - groups[0]["trades"]
+        assert rest["adds"] == pytest.approx(total - max(one["adds"] for one in groups))
 
 
 def test_the_years_are_the_sums_of_their_sessions(found):
@@ -73,3 +76,19 @@ def test_a_sheet_is_one_page_without_requests(found, tmp_path):
     page = (tmp_path / "t.html").read_text()
     assert "Not evidence about the market" in page and page.count('id="section-') == 7
     assert "default-src" in page and "stylesheet" not in page.partition("<script")[0]
+
+
+def test_one_group_alone_has_no_line_without_it(found):
+    assert len(tearsheet._by(found.trades.with_columns(kind=pl.lit("fast")), "kind")) == 1
+
+
+def test_regimes_and_exits_are_shown_where_the_events_know_them(found):
+    regimes = pl.when(pl.col("session") < dt.date(2020, 9, 1)).then(pl.lit("bear")).otherwise(pl.lit("bull"))
+    known = found.trades.with_columns(regime=regimes, exit_reason=pl.lit("horizon"), exit_session=pl.col("session"))
+    shown = texts(tearsheet.sheet(found._replace(trades=known)))
+    by_regime = next(text for text in shown["What was traded, by group"] if text.lstrip().startswith("regime"))
+    assert {line.split()[0] for line in by_regime.splitlines()[1:]} == {"bear", "bull", "all"}
+    trades = "\n".join(shown["Best and worst trades"])
+    assert "exit reason" in trades and "horizon" in trades and "make explain" in trades
+    without = "\n".join(texts(tearsheet.sheet(found))["What was traded, by group"])
+    assert "`learning.regimes` asks for it" in without

@@ -22,6 +22,7 @@ from bq.core import files, params, paths, signals
 from bq.core.errors import BQError, Locked
 from bq.core.log import log, stage
 from bq.core.namespace import Namespace
+from bq.core.numerals import percent
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
 from bq.jobs.run import leftovers, order, publish, temporary
@@ -165,7 +166,7 @@ class Run:
     def _above_ceiling(self, phase: str, mib: int) -> str:
         share, limits = self.settings.run.memory_ceiling_share, self.limits
         return (
-            f"`run.memory_ceiling_share`: the run must stay below {share:.0%} of the machine's memory "
+            f"`run.memory_ceiling_share`: the run must stay below {percent(share)} of the machine's memory "
             f"({limits.ceiling:,} of {limits.machine:,} MiB), but its processes held {mib:,} MiB in {phase}. "
             "Try BQ_WORKERS=1, fewer symbols, or fewer sessions."
         )

@@ -1,9 +1,14 @@
 """Breakouts in a rising market: one event is a signal, taken or not, and its outcome the R of the trade after costs."""
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bq.core.scalars import number
 from bq.strategies import policy
 from bq.strategies.backtester import Backtester
 from bq.strategies.breakout.build import NAME, build, schedule
@@ -17,6 +22,7 @@ from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.breakout.trend import hedge
 from bq.strategies.contract import Strategy, Table, Value, Views
 from bq.strategies.task import Task
+from bq.strategies.ticket import Shares
 
 
 def task(settings: BreakoutSettings) -> Task:
@@ -57,6 +63,15 @@ def notices(events: pl.DataFrame, settings: BreakoutSettings) -> list[str]:
     return found
 
 
+def ticket(event: Mapping[str, Any], settings: BreakoutSettings) -> Shares | None:
+    """Entry, stop and size, as if the portfolio were new; nothing where a labelled table lacks one of them."""
+    facts = [event.get(name) for name in ("quantity", "close", "stop_share")]
+    if any(fact is None or not math.isfinite(fact) for fact in facts):
+        return None
+    quantity, close, stop_share = map(number, facts)
+    return Shares(quantity, close, stop_share, settings.risk.capital)
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=BreakoutSettings,
@@ -75,7 +90,7 @@ STRATEGY = Strategy(
     ),
     task=task,
     value=Value(name=lambda settings: policy.name(settings.policy, "net R"), hedge=hedge),
-    views=Views(exhibits=exhibits, notices=notices),
+    views=Views(exhibits=exhibits, notices=notices, ticket=ticket),
     backtester=Backtester(
         run=backtested,
         priority=priority,

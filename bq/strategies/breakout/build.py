@@ -75,6 +75,7 @@ def _rows(prepared: Prepared, found: Signals, decision: pl.Series, settings: Bre
         pl.Series("kind", np.where(found.fast, "fast", "slow"), dtype=pl.String),
         pl.Series("score", found.score),
         pl.lit(prepared.benchmark_symbol, pl.String).alias("benchmark"),  # null: the mean of all that is traded
+        pl.Series("close", prepared.quoted[found.session, found.symbol]),
         pl.Series("stop_share", stop * features["atr_pct"]),
         *(pl.Series(name, values) for name, values in features.items()),
     )

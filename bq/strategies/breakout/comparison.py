@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
+from bq.core.numerals import decimal, with_sign
 from bq.market.matrix import Mask
 from bq.stats import sharpe
 from bq.stats.blocks import mean_block
@@ -47,11 +48,11 @@ def evaluation(
     table, intervals = _compared(off, on, block, settings)
     known = np.isfinite(quality.aligned(prepared, off.found, answers)).sum()
     span = f"{off.days['session'][0]} to {off.days['session'][-1]}"
-    percent = uncertainty.percent(settings)
+    sureness = uncertainty.sureness(settings)
     text = (
         f"{conclusion(intervals['expectancy'], off, on, settings)} {span}, {days} sessions, {len(off.found.session)} "
-        f"signals, {known} of them with a probability. {percent} intervals by stationary bootstrap over "
-        f"sessions, mean block {block:.0f}."
+        f"signals, {known} of them with a probability. {sureness} intervals by stationary bootstrap over "
+        f"sessions, mean block {decimal(block, 0)}."
     )
     mode = settings.ml.prediction_mode
     beside = "For information only: a mode chosen because it was the best of several would look better than it is."
@@ -76,8 +77,8 @@ def conclusion(difference: Interval, off: Backtest, on: Backtest, settings: Brea
         months = 12 / off.prepared.periods_per_year * difference.n
         more = math.ceil(months * (least / max(difference.blocks, 1e-9) - 1.0))
         return (
-            f"This sample proves nothing: {difference.n} sessions are {difference.blocks:.0f} independent blocks, "
-            f"but {least} are needed (about {more} more months); {sizes}."
+            f"This sample proves nothing: {difference.n} sessions are {decimal(difference.blocks, 0)} independent "
+            f"blocks, but {least} are needed (about {more} more months); {sizes}."
         )
     figures = f"expectancy differs by {difference} R; {sizes}."
     if difference.low <= 0.0 <= difference.high:
@@ -133,7 +134,7 @@ def _unit(name: str) -> str:
 
 def _plain(name: str, measured: list[Performance]) -> tuple[str, str, str, str]:
     off, on = (100.0 * getattr(m, name) for m in measured)
-    return (named(name), f"{off:.1f}", f"{on:.1f}", f"{on - off:+.1f}")
+    return (named(name), decimal(off, 1), decimal(on, 1), with_sign(on - off, 1))
 
 
 def _in_common(off: Backtest, on: Backtest) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from bq.core.numerals import decimal
 from bq.stats.blocks import block_length
 from bq.stats.bootstrap import Interval
 from bq.strategies.breakout import quality, uncertainty
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 SHARES = ("return", "volatility", "drawdown", "rate", "exposure")  # last words of figures that are shares
 CONVENTIONS = (
-    "Daily returns of equity at the close, {annual} sessions a year, risk-free rate 0, standard deviation with ddof 1; "
-    "a ratio of what does not vary is left out; "
-    "R = (exit − entry) / (entry − initial stop), net of fees and slippage; turnover is notional traded both ways in a "
-    "year over mean equity. Buy and hold is equal money in every symbol with a bar on the first session, never touched."
+    "Daily returns of equity at the close, {annual} sessions a year, risk-free rate 0, standard deviation with ddof "
+    "1; a ratio of what does not vary is left out; R = (exit − entry) / (entry − initial stop), net of fees and "
+    "slippage; turnover is notional traded both ways in a year over mean equity. Buy and hold is equal money in "
+    "every symbol with a bar on the first session, never touched."
 )
 
 
@@ -32,7 +33,7 @@ def exhibits(made: Built, market: "MarketData", settings: BreakoutSettings) -> l
     """The tables of a feature exploration that are about breakouts; always by the rules alone."""
     by_rule = quality.with_mode(settings, quality.OFF)
     result = backtest(prepare(market, settings.universe), by_rule)
-    percent = uncertainty.percent(settings)
+    sureness = uncertainty.sureness(settings)
     first, last = result.days["session"][0], result.days["session"][-1]
     return [
         Exhibit(
@@ -60,7 +61,7 @@ def exhibits(made: Built, market: "MarketData", settings: BreakoutSettings) -> l
         Exhibit(
             "Signals taken and all signals",
             "Mean net R of the trade that each signal became. A model that learned from those taken alone would "
-            f"see what the rules prefer. {percent} intervals by stationary bootstrap over sessions, blocks of 1.5 "
+            f"see what the rules prefer. {sureness} intervals by stationary bootstrap over sessions, blocks of 1.5 "
             "holding times.",
             by_taken(made.events, settings),
         ),
@@ -86,7 +87,9 @@ def _shown(name: str, row: list[float | None]) -> dict[str, str]:
     def text(value: float | None) -> str:
         if value is None:
             return "–"
-        return f"{value:.0f}" if name == "trades" else f"{100 * value:.1f}" if name.endswith(SHARES) else f"{value:.2f}"
+        if name == "trades":
+            return decimal(value, 0)
+        return decimal(100 * value, 1) if name.endswith(SHARES) else decimal(value, 2)
 
     return dict(zip(("breakout", "benchmark", "buy and hold"), map(text, row), strict=True))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from bq.core.numerals import decimal, significant
 from bq.market.matrix import Mask
 from bq.strategies.breakout.backtest import Backtest, Signals, backtest, priorities, signals
 from bq.strategies.breakout.prepare import Array, Prepared, prepare
@@ -66,16 +67,16 @@ def refused(prepared: Prepared, found: Signals, answers: pl.DataFrame) -> Mask:
 
 def reason(decision: Mapping[str, Any], settings: BreakoutSettings) -> list[str]:
     """What decided on a signal, in clauses; decision : score, probability, predicted_by, traded, priority."""
-    score, by, ml = f"rule score {decision['score']:.3f}", decision["predicted_by"], settings.ml
+    score, by, ml = f"rule score {decimal(decision['score'])}", decision["predicted_by"], settings.ml
     if not ml.enabled:
         return [score, "no model is used (ml.enabled is false)"]
     if by is None:
         return [score, "no out-of-sample probability is known"]
-    chance = f"P(R > 0) {decision['probability']:.3f} ({by})"
+    chance = f"P(R > 0) {decimal(decision['probability'])} ({by})"
     if decision["traded"] is False:
         return [f"{chance}, not among those that the model expects enough of (policy.above, policy.k): not traded"]
     if decision["priority"] is None:
-        return [f"{chance}, below the {ml.confidence_threshold:g} threshold: not traded"]
+        return [f"{chance}, below the {significant(ml.confidence_threshold, 6)} threshold: not traded"]
     return [f"{chance}, {score}, mode {ml.prediction_mode}"]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 
+from bq.core.numerals import percent
 from bq.core.scalars import number
 from bq.stats.bootstrap import Interval, bootstrap_means
 from bq.strategies.breakout.prepare import Array
@@ -30,6 +31,6 @@ def resampled(columns: Array, block: float, settings: BreakoutSettings) -> list[
     return bootstrap_means(columns, block=block, alpha=gate.alpha, draws=gate.draws, seed=settings.learning.seed)
 
 
-def percent(settings: BreakoutSettings) -> str:
+def sureness(settings: BreakoutSettings) -> str:
     """How sure an interval is, for people."""
-    return f"{1 - 2 * settings.gate.alpha:.0%}"
+    return percent(1 - 2 * settings.gate.alpha)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData
 from bq.core.files import digest
+from bq.core.numerals import decimal, significant
 from bq.core.parallel import parallel_map
 from bq.core.scalars import count, day
 from bq.strategies import policy
@@ -20,6 +21,7 @@ from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Counter, Exhibit, Sketch, Strategy, Table, Value, Views
 from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
+from bq.strategies.ticket import Ticket
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -191,11 +193,18 @@ def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
     from bq.strategies.butterfly.payoff import greeks, legs, payoff, score
 
     width, quoted = event["upper"] - event["body"], event["quoted"]
-    strikes = f"{event['body']:.4g} ±{width:.3g}{'' if quoted else ' % of spot'}"
+    strikes = f"{significant(event['body'], 4)} ±{significant(width)}{'' if quoted else ' % of spot'}"
     caption = f"{event['symbol']} {event['structure']} {strikes}, {event['dte_days']} days"
     structure = legs(event) if quoted else legs(event).rename({"strike": "strike [% of spot]"})
     tables = {"The structure": structure, "The rule score": score(event, settings), "The Greeks": greeks(event)}
     return Sketch(caption, tables, payoff(event, settings), "price" if quoted else "% of spot at t0")
+
+
+def ticket(event: Mapping[str, Any], settings: ButterflySettings) -> Ticket:
+    """The legs and what can become of them."""
+    from bq.strategies.butterfly.order import ticket as order
+
+    return order(event)
 
 
 def against(event: Mapping[str, Any], trade: bool, settings: ButterflySettings) -> list[str]:
@@ -203,7 +212,8 @@ def against(event: Mapping[str, Any], trade: bool, settings: ButterflySettings) 
     level = event["level"]
     if (level in ("STRONG_BUY", "BUY")) == trade:
         return []
-    asks = f"score {event['score']:.1f}, profit ratio {event['profit_ratio']:.2f}; BUY: 60 or more, and above 1.5"
+    score, ratio = decimal(event["score"], 1), decimal(event["profit_ratio"], 2)
+    asks = f"score {score}, profit ratio {ratio}; BUY: 60 or more, and above 1.5"
     return [f"level {level} ({asks}) speaks {'against' if trade else 'for'} it and does not decide"]
 
 
@@ -258,7 +268,13 @@ STRATEGY = Strategy(
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
     value=Value(name=lambda settings: policy.name(settings.policy, "net ROI")),
     views=Views(
-        exhibits=_exhibits, results=_results, notices=notices, counters=counters, sketch=sketch, against=against
+        exhibits=_exhibits,
+        results=_results,
+        notices=notices,
+        counters=counters,
+        sketch=sketch,
+        ticket=ticket,
+        against=against,
     ),
     layout=LAYOUT,
     quick="events.every_weeks=8 gate.draws=2000",

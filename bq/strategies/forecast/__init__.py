@@ -38,8 +38,8 @@ def schedule(market: "MarketData", settings: ForecastSettings) -> Wanted:
 
 
 def task(settings: ForecastSettings) -> Task:
-    """A regression on the z-score of a return among those of its session."""
-    return Task(outcome="return")
+    """A regression on the z-score, among those of its session, of a return's own part in units of its volatility."""
+    return Task(outcome="return", beta="market_beta_60", volatility="volatility_60")
 
 
 def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -215,7 +215,7 @@ class ForecastSettings(Settings):
         stack=Stack(
             models=["factor_weights", "xgboost", "lightgbm"],
             regime_model="factor_weights",
-            regime_weights={"factor_weights": [0.8], "regimes": [0.5], "xgboost": [0.3], "lightgbm": [0.3]},
+            regime_weights={"factor_weights": [0.8], "regimes": [0.5], "xgboost": [0.15], "lightgbm": [0.15]},
         ),
         hyperparameters={
             "xgboost": {"n_estimators": 100, "reg_lambda": 3000.0},

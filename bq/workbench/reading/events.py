@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from bq.core.numerals import percent, with_sign
 from bq.core.scalars import count, number
 from bq.workbench.phrases import NO_EVENTS, NO_OUTCOMES, counted, interval, signed
 
@@ -22,11 +23,11 @@ def kinds(table: pl.DataFrame, kind: str) -> str:
         return f"{begin}."
     best, worst = known.row(0, named=True), known.row(-1, named=True)
     if len(known) == 1:
-        return f"{begin}; mean outcome {signed(best['mean_outcome'])}, {best['win_rate']:.0%} above 0."
+        return f"{begin}; mean outcome {signed(best['mean_outcome'])}, {percent(best['win_rate'])} above 0."
     return (
         f"{begin}. By {kind}, {best[kind]} earned most ({signed(best['mean_outcome'])} on average, "
-        f"{best['win_rate']:.0%} above 0) and {worst[kind]} least ({signed(worst['mean_outcome'])}, "
-        f"{worst['win_rate']:.0%} above 0)."
+        f"{percent(best['win_rate'])} above 0) and {worst[kind]} least ({signed(worst['mean_outcome'])}, "
+        f"{percent(worst['win_rate'])} above 0)."
     )
 
 
@@ -52,7 +53,7 @@ def refusals(table: pl.DataFrame) -> str:
     total = count(table["dates"].sum())
     if len(table) == 1:
         return f"{counted(total, 'date')} gave no event: {first['reason']}."
-    return f"{counted(total, 'date')} gave no event, {first['dates'] / total:.0%} of them by: {first['reason']}."
+    return f"{counted(total, 'date')} gave no event, {percent(first['dates'] / total)} of them by: {first['reason']}."
 
 
 def outcomes(frame: pl.DataFrame) -> str:
@@ -62,7 +63,8 @@ def outcomes(frame: pl.DataFrame) -> str:
     low, middle, high = (number(frame["outcome"].quantile(q, "linear")) for q in (0.25, 0.5, 0.75))
     text = f"Half of the outcomes lie between {signed(low)} and {signed(high)}, with median {signed(middle)}"
     return (
-        f"{text} and mean {signed(number(frame['outcome'].mean()))}; {(frame['outcome'] > 0).mean():.0%} are above 0."
+        f"{text} and mean {signed(number(frame['outcome'].mean()))}; {percent((frame['outcome'] > 0).mean())} are "
+        f"above 0."
     )
 
 
@@ -74,8 +76,8 @@ def classes(table: pl.DataFrame) -> str:
     if len(table) == 1:
         return "The task has no classes: a model learns how an outcome ranks among those of its session."
     return (
-        f"{largest['class']} is the largest class, {largest['share']:.0%} of the events: a model that always predicts "
-        "it is right as often."
+        f"{largest['class']} is the largest class, {percent(largest['share'])} of the events: a model that always "
+        "predicts it is right as often."
     )
 
 
@@ -100,7 +102,7 @@ def features(table: pl.DataFrame) -> str:
     worst = missing.row(0, named=True)
     return (
         f"Values are missing in {len(missing)} of {counted(len(table), 'feature')}, most of all in {worst['feature']} "
-        f"({worst['missing']:.0%})."
+        f"({percent(worst['missing'])})."
     )
 
 
@@ -111,10 +113,11 @@ def rank_ics(table: pl.DataFrame, *, label: str, score_ic: float | None = None) 
         return "No session has the five events that a rank IC needs; more symbols would give one."
     best = known.row(0, named=True)
     told = known.filter((pl.col("low") > 0) | (pl.col("high") < 0))
-    beside = "" if score_ic is None else f"; the rule score has {score_ic:+.3f}"
+    beside = "" if score_ic is None else f"; the rule score has {with_sign(score_ic)}"
     return (
-        f"{best[label]} has the largest rank IC, {best['ic']:+.3f} {interval(best['low'], best['high'])}{beside}. "
-        f"The interval excludes 0 for {len(told)} of {counted(len(known), label)}."
+        f"{best[label]} has the largest rank IC, {with_sign(best['ic'])} "
+        f"{interval(best['low'], best['high'])}{beside}. The interval excludes 0 for {len(told)} of "
+        f"{counted(len(known), label)}."
     )
 
 
@@ -128,6 +131,6 @@ def correlations(names: Sequence[str], matrix: np.ndarray) -> str:
     place = int(np.nanargmax(np.abs(pairs)))
     alike = int((np.abs(pairs) >= ALIKE).sum())
     return (
-        f"{names[rows[place]]} and {names[columns[place]]} are the most correlated ({pairs[place]:+.2f}); {alike} of "
-        f"{counted(len(pairs), 'pair')} have a rank correlation of {ALIKE} or more in size."
+        f"{names[rows[place]]} and {names[columns[place]]} are the most correlated ({with_sign(pairs[place], 2)}); "
+        f"{alike} of {counted(len(pairs), 'pair')} have a rank correlation of {ALIKE} or more in size."
     )

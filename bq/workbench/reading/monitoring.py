@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from bq.core.namespace import Tier
+from bq.core.numerals import decimal, percent, significant
 from bq.core.scalars import count, number
 from bq.monitoring.checks import Check
 from bq.monitoring.drift import Monitored, Without
@@ -115,7 +116,7 @@ def performances(table: pl.DataFrame) -> str:
     )
     if compared["difference_low"].count() == 0:
         most = number(own["blocks"].max())
-        return f"Nothing is told from chance yet: {most:.1f} blocks, and an interval needs five."
+        return f"Nothing is told from chance yet: {decimal(most, 1)} blocks, and an interval needs five."
     return (
         f"Of the {Tier(tier).label}, better than the baseline beyond chance: {listed(better)}; worse: {listed(worse)}. "
         "The rest is not told from chance yet."
@@ -130,7 +131,8 @@ def promise(weeks: pl.DataFrame, *, points: float) -> str:
         )
     row = weeks.row(-1, named=True)
     told = months(row["months"])
-    known = f"over {counted(row['window_sessions'], 'session')} from {row['window_from']} ({row['blocks']:.1f} blocks)"
+    blocks = f"{decimal(row['blocks'], 1)} blocks"
+    known = f"over {counted(row['window_sessions'], 'session')} from {row['window_from']} ({blocks})"
     value = (
         f"Realised less predicted outcome is {signed(row['difference'])} {interval(row['low'], row['high'])} {known}"
     )
@@ -140,8 +142,8 @@ def promise(weeks: pl.DataFrame, *, points: float) -> str:
     verdict = "an alarm: the whole interval lies" if row["alarm"] else "no alarm: not the whole interval lies"
     since = f", since the week of {alarms['week'].min()}" if row["alarm"] else ""
     return (
-        f"{value}. That is {verdict} beyond ±{points:.2f}{since}. A miss of that size is told from chance in {told} "
-        f"{'month' if told == '1' else 'months'} at this universe."
+        f"{value}. That is {verdict} beyond ±{decimal(points, 2)}{since}. A miss of that size is told from chance in "
+        f"{told} {'month' if told == '1' else 'months'} at this universe."
     )
 
 
@@ -150,7 +152,7 @@ def by_class(table: pl.DataFrame) -> str:
     hits = table.filter(pl.col("measure") == Measure.ACCURACY)
     if hits.is_empty():
         return "No class was predicted of an event that has an outcome."
-    named = [f"{row['predicted_class']} {row['value']:.0%} of {row['events']:,}" for row in hits.to_dicts()]
+    named = [f"{row['predicted_class']} {percent(row['value'])} of {row['events']:,}" for row in hits.to_dicts()]
     return f"The predicted class came: {listed(named)}."
 
 
@@ -160,8 +162,8 @@ def calibration_now(then: Calibration | None, now: Calibration | None, *, classe
         return NO_PROBABILITIES
     if now is None:
         return NOTHING_MATURED
-    said = f"The calibration error is {now.error:.3f} now (class prior {now.reference:.3f})"
-    return f"{said}. {NO_REFERENCE}" if then is None else f"{said}, and was {then.error:.3f} out of sample."
+    said = f"The calibration error is {decimal(now.error)} now (class prior {decimal(now.reference)})"
+    return f"{said}. {NO_REFERENCE}" if then is None else f"{said}, and was {decimal(then.error)} out of sample."
 
 
 def estimates(table: pl.DataFrame) -> str:
@@ -170,8 +172,8 @@ def estimates(table: pl.DataFrame) -> str:
         return "There is no decision with probabilities to estimate from."
     row = table.row(-1, named=True)
     known = table.filter(pl.col("realised").is_not_null() & pl.col("cbpe_low").is_not_null())
-    beside = "" if row["pape"] is None else f", PAPE {row['pape']:.3f} {_within(row, 'pape')}"
-    expects = f"For {row['period']} CBPE expects an accuracy of {row['cbpe']:.3f} {_within(row, 'cbpe')}{beside}."
+    beside = "" if row["pape"] is None else f", PAPE {decimal(row['pape'])} {_within(row, 'pape')}"
+    expects = f"For {row['period']} CBPE expects an accuracy of {decimal(row['cbpe'])} {_within(row, 'cbpe')}{beside}."
     if known.is_empty():
         return f"{expects} {BLIND}"
     inside = count(known["realised"].is_between(known["cbpe_low"], known["cbpe_high"]).sum())
@@ -192,7 +194,7 @@ def drift_by_week(table: pl.DataFrame) -> str:
     last = table["week"].unique().sort().tail(13)
     recent = table.filter(pl.col("week").is_in(last.implode())).group_by("feature").agg(pl.col("multiple").median())
     worst = recent.sort("multiple", "feature", descending=[True, False]).head(3)
-    named = [f"{row['feature']} ({row['multiple']:.1f})" for row in worst.to_dicts()]
+    named = [f"{row['feature']} ({decimal(row['multiple'], 1)})" for row in worst.to_dicts()]
     return (
         f"Over the newest {counted(len(last), 'week')} the highest median multiples are those of {listed(named)}. "
         "Events of a session are alike and features persist, so multiples above 1 are usual: the test is below."
@@ -208,7 +210,8 @@ def drifted(table: pl.DataFrame) -> str:
     named = f"{listed(out[:5])}{f' and {len(out) - 5} more' if len(out) > 5 else ''}" if out else "none"
     return (
         f"Drifted: {named}, of {counted(len(table), 'feature')}. The worst is {worst['feature']}: PSI "
-        f"{worst['psi']:.2f}, usual below {worst['psi_limit']:.2f}; adjusted p {worst['adjusted']:.2g}."
+        f"{decimal(worst['psi'], 2)}, usual below {decimal(worst['psi_limit'], 2)}; adjusted p "
+        f"{significant(worst['adjusted'], 2)}."
     )
 
 
@@ -220,8 +223,8 @@ def outside(table: pl.DataFrame, *, limit: float) -> str:
     share = number((recent["outside"] * recent["decisions"]).sum()) / number(recent["decisions"].sum())
     above = count((table["outside"] > limit).sum())
     return (
-        f"{share:.0%} of the decisions of the newest {counted(len(recent), 'week')} have a feature beyond all that the "
-        f"model was trained on; {above} of {counted(len(table), 'week')} are above {limit:.0%}."
+        f"{percent(share)} of the decisions of the newest {counted(len(recent), 'week')} have a feature beyond all "
+        f"that the model was trained on; {above} of {counted(len(table), 'week')} are above {percent(limit)}."
     )
 
 
@@ -231,16 +234,16 @@ def errors(check: Check | None) -> str:
         return "The reference has too few blocks of outcomes that do not overlap for a limit: errors are not monitored."
     details = check.details
     if not check.blocks:
-        return f"No block of outcomes has ended yet; one takes {details['months_a_block']:.1f} months."
+        return f"No block of outcomes has ended yet; one takes {decimal(details['months_a_block'], 1)} months."
     said = f"It was reached on {details['alarm_at']}" if check.alarm else "It is not reached"
     delay = details["delay_months"]
-    takes = "was never found in simulation" if delay is None else f"takes {delay:.0f} months on average"
-    promised = f"promised was {details['reference_error']:.2f}"
+    takes = "was never found in simulation" if delay is None else f"takes {decimal(delay, 0)} months on average"
+    promised = f"promised was {decimal(details['reference_error'], 2)}"
     return (
-        f"The LLR-CUSUM stood at {check.value:.1f} at its highest, its limit is {check.threshold:.1f}. {said}. The "
-        f"error is {details['error']:.2f} in {counted(check.blocks, 'block')}, {promised}. A rise to "
-        f"{details['harmful_error']:.2f} {takes} at this universe; {details['false_alarms_a_year']:.2g} false alarms a "
-        "year are expected."
+        f"The LLR-CUSUM stood at {decimal(check.value, 1)} at its highest, its limit is "
+        f"{decimal(check.threshold, 1)}. {said}. The error is {decimal(details['error'], 2)} in "
+        f"{counted(check.blocks, 'block')}, {promised}. A rise to {decimal(details['harmful_error'], 2)} {takes} at "
+        f"this universe; {significant(details['false_alarms_a_year'], 2)} false alarms a year are expected."
     )
 
 
@@ -253,7 +256,7 @@ def detectors(table: pl.DataFrame) -> str:
         if len(beaten)
         else " All of the others beat it."
     )
-    return f"A dummy that alarms at random finds {dummy:.0%} within 150 values.{worse}"
+    return f"A dummy that alarms at random finds {percent(dummy)} within 150 values.{worse}"
 
 
 def alarms(table: pl.DataFrame, found: Sequence[Monitored]) -> str:
@@ -264,7 +267,8 @@ def alarms(table: pl.DataFrame, found: Sequence[Monitored]) -> str:
         f"{counted(len(raised), 'alarm')} of {counted(len(table), 'check')}: {listed(raised)}" if raised else "No alarm"
     )
     return (
-        f"{stands}. Where nothing has changed, {expected:.2f} false alarms a year are expected of these checks in all."
+        f"{stands}. Where nothing has changed, {decimal(expected, 2)} false alarms a year are expected of these "
+        f"checks in all."
     )
 
 
@@ -279,4 +283,4 @@ def due(table: pl.DataFrame) -> str:
 
 def _within(row: Mapping[str, Any], name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "(no interval)" if low is None or low != low else f"[{low:.3f}, {high:.3f}]"
+    return "(no interval)" if low is None or low != low else f"[{decimal(low)}, {decimal(high)}]"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from bq.core.numerals import decimal, percent, significant, with_sign
 from bq.core.scalars import number
 from bq.stats import drawdown
 from bq.workbench.phrases import NO_OUTCOMES, counted, interval, listed, signed
@@ -22,7 +23,7 @@ def sums(frame: pl.DataFrame, columns: Mapping[str, str], *, where: str) -> str:
     if not ends:
         return f"{where} no session has a result, so there is nothing to add up."
     fallen = {name: drawdown.maximum_of_sum(frame.sort("session")[name].fill_nan(None)) for name in ends}
-    parts = [f"{columns[name]} at {signed(end)} ({fallen[name]:.2f})" for name, end in ends.items()]
+    parts = [f"{columns[name]} at {signed(end)} ({decimal(fallen[name], 2)})" for name, end in ends.items()]
     return (
         f"{where}, after {counted(len(frame), 'session')}, the sums end with {listed(parts)}; in brackets the maximum "
         "drawdown."
@@ -36,15 +37,15 @@ def thresholds(table: pl.DataFrame) -> str:
     own = table.filter("policy").row(0, named=True)
     said = [_earned(own, "", "the model"), _earned(own, "rule_", "the rule score")]
     return (
-        f"With the policy's threshold, {own['above']:g}, {listed(said)}. The other thresholds were chosen after the "
-        "fact: the best of them is no evidence for it."
+        f"With the policy's threshold, {significant(own['above'], 6)}, {listed(said)}. The other thresholds were "
+        "chosen after the fact: the best of them is no evidence for it."
     )
 
 
 def _earned(row: Mapping[str, Any], prefix: str, who: str) -> str:
     value, low, high = (row[f"{prefix}{name}"] for name in ("value", "low", "high"))
     within = "[no interval]" if low is None or high is None else interval(low, high)
-    return f"{who} makes {counted(row[f'{prefix}trades'], 'trade')} and earns {value:+.4f} {within} a session"
+    return f"{who} makes {counted(row[f'{prefix}trades'], 'trade')} and earns {with_sign(value, 4)} {within} a session"
 
 
 def growths(frame: pl.DataFrame, columns: Sequence[str]) -> str:
@@ -54,7 +55,7 @@ def growths(frame: pl.DataFrame, columns: Sequence[str]) -> str:
         level = frame.sort("session")[name].fill_nan(None).drop_nulls()
         if len(level):
             lost = drawdown.maximum_of_wealth(level)
-            found.append(f"{level[-1] / level[0]:.2f} in {name.replace('_', ' ')} ({lost:.0%})")
+            found.append(f"{decimal(level[-1] / level[0], 2)} in {name.replace('_', ' ')} ({percent(lost)})")
     return f"1 became {listed(found)}; in brackets the maximum drawdown." if found else "There is no level to follow."
 
 
@@ -66,8 +67,8 @@ def rolling(frame: pl.DataFrame, model: str, beside: str) -> str:
     above = {name: (known[name] > 0).mean() for name in (model, beside)}
     better = (known[model] > known[beside]).mean()
     return (
-        f"The rolling mean is above 0 in {above[model]:.0%} of windows for {model} and in {above[beside]:.0%} for the "
-        f"{beside}; {model} is the higher of the two in {better:.0%}."
+        f"The rolling mean is above 0 in {percent(above[model])} of windows for {model} and in "
+        f"{percent(above[beside])} for the {beside}; {model} is the higher of the two in {percent(better)}."
     )
 
 
@@ -80,8 +81,8 @@ def calibration(table: pl.DataFrame) -> str:
     worst = gaps.sort(pl.col("gap").abs() * pl.col("n"), descending=True).row(0, named=True)
     return (
         f"In {len(inside)} of {counted(len(gaps), 'bin')} the prediction lies within the 95% interval of what was "
-        f"observed. The gap that weighs most: {worst['predicted']:.0%} predicted and {worst['observed']:.0%} observed, "
-        f"of {worst['n']:,}."
+        f"observed. The gap that weighs most: {percent(worst['predicted'])} predicted and "
+        f"{percent(worst['observed'])} observed, of {worst['n']:,}."
     )
 
 
@@ -94,9 +95,9 @@ def confusion(matrix: np.ndarray, names: Sequence[str], *, majority: float) -> s
     found = np.divide(np.diag(counts), actual, out=np.full(len(actual), np.nan), where=actual > 0)
     best, worst = int(np.nanargmax(found)), int(np.nanargmin(found))
     return (
-        f"{np.trace(counts) / counts.sum():.0%} of the predicted classes are right; always predicting the largest "
-        f"class would be right in {majority:.0%}. Of the events that became {names[best]}, {found[best]:.0%} were "
-        f"predicted so; of {names[worst]}, {found[worst]:.0%}."
+        f"{percent(np.trace(counts) / counts.sum())} of the predicted classes are right; always predicting the "
+        f"largest class would be right in {percent(majority)}. Of the events that became {names[best]}, "
+        f"{percent(found[best])} were predicted so; of {names[worst]}, {percent(found[worst])}."
     )
 
 
@@ -107,8 +108,8 @@ def beside(table: pl.DataFrame, one: str, other: str, *, value: str = "outcome")
         return NO_OUTCOMES
     errors = {name: (known[name] - known[value]).abs().mean() for name in (one, other)}
     return (
-        f"Over the deciles the {one} prediction misses the outcome by {errors[one]:.3f} on average, the {other} one by "
-        f"{errors[other]:.3f}."
+        f"Over the deciles the {one} prediction misses the outcome by {decimal(errors[one])} on average, the {other} "
+        f"one by {decimal(errors[other])}."
     )
 
 
@@ -120,8 +121,8 @@ def second_tier(table: pl.DataFrame) -> str:
         return f"The threshold separates nothing: {share} of the events would be traded."
     return (
         f"Events above the threshold earned {signed(said[True]['mean_outcome'])} on average ({said[True]['events']:,}, "
-        f"{said[True]['win_rate']:.0%} above 0), the others {signed(said[False]['mean_outcome'])} "
-        f"({said[False]['events']:,}, {said[False]['win_rate']:.0%})."
+        f"{percent(said[True]['win_rate'])} above 0), the others {signed(said[False]['mean_outcome'])} "
+        f"({said[False]['events']:,}, {percent(said[False]['win_rate'])})."
     )
 
 
@@ -135,6 +136,7 @@ def importances(names: Sequence[str], shares: Sequence[float], *, of: str) -> st
     top = order[:NAMED]
     enough = int(np.searchsorted(share.cumsum(), 0.9 - 1e-9)) + 1
     return (
-        f"{listed([names[i] for i in top])} {'carries' if len(top) == 1 else 'carry'} {share[: len(top)].sum():.0%} of "
-        f"the importance; {enough} of {counted(len(names), of)} {'carries' if enough == 1 else 'carry'} 90%."
+        f"{listed([names[i] for i in top])} {'carries' if len(top) == 1 else 'carry'} "
+        f"{percent(share[: len(top)].sum())} of the importance; {enough} of {counted(len(names), of)} "
+        f"{'carries' if enough == 1 else 'carry'} 90%."
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from bq.core.numerals import significant, with_sign
 from bq.core.scalars import count
 from bq.workbench.phrases import listed
 
@@ -15,11 +16,12 @@ def search(trials: pl.DataFrame, objective: str) -> str:
         return "No trial was feasible."
     best, half = known.row(0, named=True), count(trials["number"].max()) // 2
     early = known.filter(pl.col("number") <= half)["value"].max()
-    before = "no trial of the first half was feasible" if early is None else f"the first half had found {early:+.2f}"
+    found = f"the first half had found {with_sign(early, 2)}"
+    before = "no trial of the first half was feasible" if early is None else found
     if best["number"] <= half:
         before = "the second half of the search found nothing better"
     return (
-        f"The best {objective} is {best['value']:+.2f}, found by trial {best['number']} of 0 to "
+        f"The best {objective} is {with_sign(best['value'], 2)}, found by trial {best['number']} of 0 to "
         f"{trials['number'].max()}; {before}."
     )
 
@@ -38,4 +40,4 @@ def _span(values: pl.Series) -> str:
     if not values.dtype.is_numeric():
         return listed(values.unique().sort().to_list())
     low, high = values.min(), values.max()
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return significant(low, 4) if low == high else f"{significant(low, 4)} to {significant(high, 4)}"

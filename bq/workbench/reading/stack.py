@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from bq.core.numerals import decimal, percent, with_sign
 from bq.workbench.phrases import counted, interval, listed
 
 
@@ -15,8 +16,8 @@ def layers(table: pl.DataFrame) -> str:
         return "No session has the five events that a rank IC needs; more symbols would give one."
     best = parts.sort("ic", descending=True).row(0, named=True)
     return (
-        f"The stack has rank IC {whole['ic'][0]:+.3f}. The best of its parts and baselines is {best['layer']} with "
-        f"{best['ic']:+.3f}, to which the stack adds {best['stack_adds']:+.3f} "
+        f"The stack has rank IC {with_sign(whole['ic'][0])}. The best of its parts and baselines is {best['layer']} "
+        f"with {with_sign(best['ic'])}, to which the stack adds {with_sign(best['stack_adds'])} "
         f"{interval(best['adds_low'], best['adds_high'])}."
     )
 
@@ -27,7 +28,7 @@ def shares_by_layer(table: pl.DataFrame, columns: Sequence[str]) -> str:
     if not known:
         return "No layer has importances."
     tops = [(name, table.sort(name, descending=True, nulls_last=True).row(0, named=True)) for name in known]
-    parts = [f"{row['feature']} in {name} ({row[name]:.0%})" for name, row in tops]
+    parts = [f"{row['feature']} in {name} ({percent(row[name])})" for name, row in tops]
     return f"The most important feature of each layer: {listed(parts)}."
 
 
@@ -41,7 +42,7 @@ def weights(table: pl.DataFrame) -> str:
     best = fitted.sort("mean", descending=True).row(0, named=True)
     dropped = fitted.filter(pl.col("mean") == 0.0)["layer"].to_list()
     rest = f"{listed(dropped)} {'has' if len(dropped) == 1 else 'have'} no weight" if dropped else "all have a weight"
-    most = f"{best['layer']} ({best['mean']:.0%} on average over the regimes)"
+    most = f"{best['layer']} ({percent(best['mean'])} on average over the regimes)"
     return f"The meta-learner gives most weight to {most}; {rest}."
 
 
@@ -50,7 +51,10 @@ def regime_growths(table: pl.DataFrame) -> str:
     known = table.filter(pl.col("regime").is_not_null(), pl.col("growth").is_not_null())
     if known.is_empty():
         return "There is too little history for a regime to be known."
-    parts = [f"{row['regime']} {row['growth']:+.0%} ({row['expected_stay']:.0f} sessions)" for row in known.to_dicts()]
+    parts = [
+        f"{row['regime']} {percent(row['growth'], sign=True)} ({decimal(row['expected_stay'], 0)} sessions)"
+        for row in known.to_dicts()
+    ]
     return f"Growth of the market a year by regime: {listed(parts)}; in brackets the mean stay."
 
 
@@ -62,7 +66,7 @@ def regimes(frame: pl.DataFrame, states: Sequence[str]) -> str:
     shares = {name: (known["regime"] == name).mean() for name in states}
     changes = (known["regime"] != known["regime"].shift()).fill_null(True)
     since = known.filter(changes)["session"].max()
-    parts = listed([f"{name} {share:.0%}" for name, share in shares.items()])
+    parts = listed([f"{name} {percent(share)}" for name, share in shares.items()])
     return f"Of {counted(len(known), 'session')}: {parts}; {known['regime'][-1]} has stood since {since}."
 
 
@@ -73,8 +77,8 @@ def fear_greed(frame: pl.DataFrame) -> str:
         return "There is too little history for the composite."
     values = known["fear_greed"]
     return (
-        f"It is above 0.5 in {(values > 0.5).mean():.0%} of {counted(len(known), 'session')} and ends at "
-        f"{values[-1]:.2f} on {known['session'][-1]}."
+        f"It is above 0.5 in {percent((values > 0.5).mean())} of {counted(len(known), 'session')} and ends at "
+        f"{decimal(values[-1], 2)} on {known['session'][-1]}."
     )
 
 
@@ -84,5 +88,5 @@ def probabilities(frame: pl.DataFrame, states: Sequence[str]) -> str:
     if known.is_empty():
         return "There is too little history for probabilities of regimes."
     sure = (known.max_horizontal() > 0.9).mean()
-    last = listed([f"{name} {known[name][-1]:.0%}" for name in states])
-    return f"In {sure:.0%} of sessions one regime has a probability above 90%; at the end: {last}."
+    last = listed([f"{name} {percent(known[name][-1])}" for name in states])
+    return f"In {percent(sure)} of sessions one regime has a probability above 90%; at the end: {last}."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from bq.core.namespace import Tier
+from bq.core.numerals import decimal, significant
 from bq.core.scalars import day
 from bq.monitoring import triggers
 from bq.monitoring.checks import Check, What
@@ -42,7 +43,8 @@ def drift_by_week(found: Sequence[Monitored]) -> Told:
     wide = order.head(ROWS).select("feature").join(wide, on="feature", how="left", maintain_order="left")
     matrix = wide.drop("feature").to_numpy()
     titles = {"title": title, "x_title": "week of the decision", "y_title": ""}
-    z_title = f"PSI in multiples of chance at the week's size; blank: {LIGHTEST:g}, darkest: {DARKEST:g} or more"
+    scale = f"blank: {significant(LIGHTEST)}, darkest: {significant(DARKEST)} or more"
+    z_title = f"PSI in multiples of chance at the week's size; {scale}"
     figure = plots.heatmap(matrix, wide["feature"].to_list(), wide.columns[1:], **titles, z_title=z_title)
     figure.update_traces(zmin=LIGHTEST, zmax=DARKEST, selector={"type": "heatmap"})
     return Told(figure, reading.drift_by_week(table), table)
@@ -88,7 +90,7 @@ def detectors(found: Sequence[Monitored]) -> Told:
             None, "Detectors are compared once the deployed model's reference has enough blocks of errors.", table
         )
     whole = [
-        pl.col(name).map_elements(lambda value: f"{value:,.0f}", return_dtype=pl.String)
+        pl.col(name).map_elements(lambda value: decimal(value, 0), return_dtype=pl.String)
         for name in ("run_length", "delay")
     ]
     shown = table.select(

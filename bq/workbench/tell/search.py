@@ -7,6 +7,7 @@ import optuna.visualization as vis
 import polars as pl
 from optuna.distributions import CategoricalDistribution
 
+from bq.core.numerals import significant
 from bq.core.settings import Settings
 from bq.tuning import parameters
 from bq.tuning.results import Tuned
@@ -117,7 +118,7 @@ def contour(tuned: Tuned) -> Told:
     theme.titled(figure, title="Objective over two parameters", note="those on a scale that matter most", height=420)
     figure.update_traces(colorbar_thickness=BAR, selector={"type": "contour"})
     best = tuned.study.best_trial.params
-    at = reading.listed([f"{name} {best[name]:.4g}" for name in names])
+    at = reading.listed([f"{name} {significant(best[name], 4)}" for name in names])
     return Told(figure, f"The best trial has {at}; where no point is near, the colours are interpolated.", tuned.trials)
 
 

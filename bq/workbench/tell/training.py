@@ -3,6 +3,7 @@
 import polars as pl
 
 from bq import strategies
+from bq.core.numerals import percent, with_sign
 from bq.core.scalars import count
 from bq.core.settings import Settings
 from bq.learning import direct_regression, metrics, summaries
@@ -52,8 +53,8 @@ def figures(training: Training, settings: Settings) -> Told:
         sentence = "No session has the five events that a rank IC needs; more symbols would give one."
     else:
         sentence = (
-            f"{settings.learning.model} ranks the events of a session with IC {ic['value']:+.3f} "
-            f"{reading.interval(ic['low'], ic['high'])}, the rule score with {ic['baseline']:+.3f}."
+            f"{settings.learning.model} ranks the events of a session with IC {with_sign(ic['value'])} "
+            f"{reading.interval(ic['low'], ic['high'])}, the rule score with {with_sign(ic['baseline'])}."
         )
     return Told(plots.table(table), sentence, table)
 
@@ -203,8 +204,8 @@ def chosen(training: Training, settings: Settings) -> str:
         return f"The model would trade none of {reading.counted(len(own), 'event')}."
     return (
         f"The model would trade {len(model):,} of {reading.counted(len(own), 'event')}, the rule score {len(rule):,}. "
-        f"The mean outcome of the model's trades is {model.mean():+.4f}, {(model > 0).mean():.0%} are above 0; that of "
-        f"all events is {own['outcome'].mean():+.4f}."
+        f"The mean outcome of the model's trades is {with_sign(model.mean(), 4)}, {percent((model > 0).mean())} are "
+        f"above 0; that of all events is {with_sign(own['outcome'].mean(), 4)}."
     )
 
 

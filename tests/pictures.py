@@ -1,0 +1,109 @@
+"""`make pictures`: the first screens of every kind of page, from seeded runs, at two widths, light and dark.
+
+Runs are made in a home of their own (some minutes) and nothing of yours is read. All pictures go to outputs/pictures;
+those that the documents show to docs/pictures too.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bq.core import files, paths
+from tests import devtools
+from tests.untidy import untidy
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = {1280: 900, 390: 844}
+SHOWN = ("butterfly_1280_light", "scan_1280_light")  # by the documents, at a scale that keeps the repository small
+SCALE = 0.75
+PLANTED = {"STRATEGY": "butterfly", "PARAMS": "parameters/simulated/butterfly.yaml"}
+RISING = {"STRATEGY": "breakout", "PARAMS": "parameters/simulated/breakout.yaml"}
+JOBS: list[tuple[str, Mapping[str, str]]] = [
+    ("retrain", PLANTED),
+    ("retrain", {"STRATEGY": "butterfly"}),
+    ("retrain", {"STRATEGY": "forecast", "QUICK": "1"}),
+    ("retrain", RISING),
+    ("tune", {**RISING, "QUICK": "1", "TRIALS": "8"}),
+    ("scan", PLANTED),
+]
+REPORTS = {  # name of a picture: end of a run's folder
+    "planted": "_butterfly-simulated",
+    "butterfly": "_butterfly",
+    "forecast": "_forecast__quick",
+    "breakout": "_breakout-simulated",
+    "tuning": "__tune",
+}
+TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
+  page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove()); return page.textContent; })()"""
+log = logging.getLogger("pictures")
+
+
+class Shot(NamedTuple):
+    """A page that is to be pictured."""
+
+    name: str
+    page: Path
+
+
+def main() -> None:
+    """Make the runs, then the pictures."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if devtools.found() is None:
+        sys.exit(f"pictures: Chromium must be installed, but none of {', '.join(devtools.BROWSERS)} is on the path.")
+    with tempfile.TemporaryDirectory(prefix="bq-pictures-") as home:
+        for target, variables in JOBS:
+            log.info("%s %s", target, " ".join(f"{name}={value}" for name, value in variables.items()))
+            _run(target, variables, home)
+        outputs = Path(home) / "outputs"
+        _run("explain", {**PLANTED, "EVENT": _traded(outputs)}, home)
+        _run("report", {"STRATEGY": "butterfly"}, home)  # the index anew, with the pages since
+        _picture(_shots(outputs))
+
+
+def _run(target: str, variables: Mapping[str, str], home: str) -> None:
+    environment = {**os.environ, **variables, "BQ_HOME": home}
+    subprocess.run([sys.executable, "-m", "bq", target], cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+def _traded(outputs: Path) -> str:
+    """The first event that the scan would trade."""
+    scan = files.read_parquet(next((outputs / "scans").glob("*.parquet")))
+    return str(scan.filter("should_trade")["event_id"][0])
+
+
+def _shots(outputs: Path) -> Iterator[Shot]:
+    folders = [path for path in outputs.iterdir() if path.is_dir() and not path.is_symlink()]
+    for name, end in REPORTS.items():
+        (folder,) = [path for path in folders if path.name.endswith(end)]
+        yield Shot(name, folder / "report.html")
+    yield Shot("scan", next((outputs / "scans").glob("*.html")))
+    yield Shot("explain", next((outputs / "explanations").glob("*.html")))
+    yield Shot("index", outputs / "index.html")
+
+
+def _picture(shots: Iterator[Shot]) -> None:
+    """Every page at both widths, light and dark. Raises AssertionError for one that is too wide, or says `+nan`."""
+    with devtools.Browser() as browser:
+        for shot in shots:
+            for width, height in SIZES.items():
+                for scheme in ("light", "dark"):
+                    browser.open(shot.page, width=width, height=height, dark=scheme == "dark")
+                    faults = untidy(browser.evaluate(TEXT))
+                    assert not faults, f"{shot.name}: these are no numbers for a reader: {faults}"
+                    wide = browser.evaluate("document.documentElement.scrollWidth")
+                    assert wide <= width, f"{shot.name}: the page is {wide} px wide on a screen of {width}"
+                    name = f"{shot.name}_{width}_{scheme}"
+                    picture = browser.picture()
+                    files.write_bytes(paths.outputs() / "pictures" / f"{name}.png", picture)
+                    if name in SHOWN:
+                        files.write_bytes(ROOT / "docs" / "pictures" / f"{name}.png", browser.picture(scale=SCALE))
+                    log.info("%s.png %d KB", name, len(picture) // 1024)
+
+
+if __name__ == "__main__":
+    main()
