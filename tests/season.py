@@ -151,7 +151,7 @@ def model(reference: pl.DataFrame, **bundle) -> Artefact:
         tier=Tier.CHAMPION,
         **bundle,
     )
-    return dataclasses.replace(made, reference=frozen.freeze(known, known, features, Task(CLASSES)))
+    return dataclasses.replace(made, reference=frozen.freeze(known, known, known.tail(100), features, Task(CLASSES)))
 
 
 def record(decided: pl.DataFrame, model_id: str, namespace: Namespace) -> None:
