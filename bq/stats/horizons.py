@@ -27,7 +27,8 @@ def by_horizon(
     """Mean rank IC of `by` against the return over each horizon.
 
     predictions : session, symbol and `by`. Returns sessions ahead, mean rank IC, share of ICs above 0, and how many
-    there are; a horizon without any is left out. Neighbouring sessions overlap: the mean has fewer independent observations.
+    there are; a horizon without any is left out. Neighbouring sessions overlap: the mean has fewer independent
+    observations.
     """
     rows = []
     for horizon in horizons:

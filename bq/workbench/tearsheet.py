@@ -30,8 +30,8 @@ EXTREMES = 10  # best and worst trades listed
 EXITS = ("entry_session", "exit_session", "exit_reason")
 OUTCOME = pl.col("outcome")
 OVERLAP = (
-    "Rank IC of the same forecasts against returns over other horizons, close to close. Returns of neighbouring sessions "
-    "overlap, so that the mean has fewer independent observations than sessions."
+    "Rank IC of the same forecasts against returns over other horizons, close to close. Returns of neighbouring "
+    "sessions overlap, so that the mean has fewer independent observations than sessions."
 )
 EARNED = {
     "trades": pl.len(),
