@@ -30,7 +30,7 @@ EXTREMES = 10  # best and worst trades listed
 EXITS = ("entry_session", "exit_session", "exit_reason")
 OUTCOME = pl.col("outcome")
 OVERLAP = (
-    "Rank IC of the same forecasts against returns over other horizons, close to close. Returns of neighbouring "
+    "Rank IC of the same predictions against returns over other horizons, close to close. Returns of neighbouring "
     "sessions overlap, so that the mean has fewer independent observations than sessions."
 )
 EARNED = {
@@ -50,7 +50,7 @@ class Results(NamedTuple):
     predictions: pl.DataFrame  # of every event out of sample, by one model
     name: str  # of what is earned, for people
     called: str  # what tells kinds of events apart, a column of trades where it is known
-    horizons: pl.DataFrame | None = None  # rank IC over other horizons, of forecasts of returns with bars
+    horizons: pl.DataFrame | None = None  # rank IC over other horizons, of predicted returns with bars
 
 
 class Sheet:
@@ -93,7 +93,7 @@ def results(
 ) -> Results:
     """What the policy made of one model's out-of-sample predictions.
 
-    events : event_id and, where known, their kind, regime, entry and exit. bars : of the market, for what a forecast of
+    events : event_id and, where known, their kind, regime, entry and exit. bars : of the market, for what a prediction of
     returns is worth over other horizons.
     """
     ahead = None
