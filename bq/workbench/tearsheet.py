@@ -93,8 +93,8 @@ def results(
 ) -> Results:
     """What the policy made of one model's out-of-sample predictions.
 
-    events : event_id and, where known, their kind, regime, entry and exit. bars : of the market, for what a prediction of
-    returns is worth over other horizons.
+    events : event_id and, where known, their kind, regime, entry and exit. bars : of the market, for what a predicted
+    return is worth over other horizons.
     """
     ahead = None
     if bars is not None and strategy.value.sizes is not None:
