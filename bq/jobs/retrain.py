@@ -122,7 +122,7 @@ def _work(run: Run, request: Request, data: MarketData, collection: Collection, 
         trades.save(made, collection.events, run.folder, strategy=strategy, settings=settings)
         label = "Trades of the candidate and of the rule score (CSV)"
         run.record.downloads.append(Download(label=label, file=names.TRADES))
-        earned = tearsheet.results(made.own_oos, strategy, settings, events=collection.events)
+        earned = tearsheet.results(made.own_oos, strategy, settings, events=collection.events, bars=data.bars)
         title = f"Tear sheet · {run.record.title}"
         tearsheet.write(run.folder / names.TEARSHEET, earned, shown, title=title, source=run.record.source)
         run.record.downloads.append(Download(label="Tear sheet: by month, drawdowns, by symbol", file=names.TEARSHEET))

@@ -14,7 +14,7 @@ from bq.learning import metrics
 from bq.runs.folder import TRADES
 from bq.runs.read import Run
 from bq.runs.verdict import Verdict
-from bq.stats import performance, quantiles
+from bq.stats import horizons, performance, quantiles
 from bq.stats.rank_ic import rank_ic
 from bq.strategies.contract import Strategy
 from bq.strategies.regime import LABEL as REGIME
@@ -29,6 +29,10 @@ PARTS = 5  # quantiles of a cross-section
 EXTREMES = 10  # best and worst trades listed
 EXITS = ("entry_session", "exit_session", "exit_reason")
 OUTCOME = pl.col("outcome")
+OVERLAP = (
+    "Rank IC of the same predictions against returns over other horizons, close to close. Returns of neighbouring "
+    "sessions overlap, so that the mean has fewer independent observations than sessions."
+)
 EARNED = {
     "trades": pl.len(),
     "mean": OUTCOME.mean(),
@@ -46,6 +50,7 @@ class Results(NamedTuple):
     predictions: pl.DataFrame  # of every event out of sample, by one model
     name: str  # of what is earned, for people
     called: str  # what tells kinds of events apart, a column of trades where it is known
+    horizons: pl.DataFrame | None = None  # rank IC over other horizons, of predicted returns with bars
 
 
 class Sheet:
@@ -79,12 +84,21 @@ def of_run(run: Run) -> Sheet:
 
 
 def results(
-    predictions: pl.DataFrame, strategy: Strategy, settings: Settings, *, events: pl.DataFrame | None = None
+    predictions: pl.DataFrame,
+    strategy: Strategy,
+    settings: Settings,
+    *,
+    events: pl.DataFrame | None = None,
+    bars: pl.DataFrame | None = None,
 ) -> Results:
     """What the policy made of one model's out-of-sample predictions.
 
-    events : event_id and, where known, their kind, regime, entry and exit.
+    events : event_id and, where known, their kind, regime, entry and exit. bars : of the market, for what a predicted
+    return is worth over other horizons.
     """
+    ahead = None
+    if bars is not None and strategy.value.sizes is not None:
+        ahead = horizons.by_horizon(predictions, bars, by="expected")
     trades = strategy.value.chosen(predictions, "expected", settings)
     if events is not None:
         wanted = (strategy.table.kind, REGIME, *EXITS)
@@ -96,6 +110,7 @@ def results(
         predictions=predictions,
         name=strategy.value.name(settings),
         called=strategy.table.kind,
+        horizons=ahead,
     )
 
 
@@ -211,7 +226,11 @@ def _ranking(found: Results) -> list[Part]:
         "Fifths of each session by expected outcome, 5 the highest; turnover is the share of symbols that were not in "
         "it the session before."
     )
-    return [("Rank IC by month", [heat]), ("By fifths of the expected outcome", [figure, text, table(means_of)])]
+    beyond = [] if found.horizons is None else [OVERLAP, table(found.horizons)]
+    return [
+        ("Rank IC by month and horizon", [heat, *beyond]),
+        ("By fifths of the expected outcome", [figure, text, table(means_of)]),
+    ]
 
 
 def write(target: Path, found: Results, verdict: Verdict, *, title: str, source: str) -> None:

@@ -66,9 +66,9 @@ def test_the_years_are_the_sums_of_their_sessions(found):
 
 def test_every_part_is_there_and_a_cross_section_too_small_for_fifths_has_no_ranking(found):
     headings = [heading for heading, _ in tearsheet.sheet(found).parts]
-    assert len(headings) == 7 and "Rank IC by month" in headings
+    assert len(headings) == 7 and "Rank IC by month and horizon" in headings
     few = found._replace(predictions=found.predictions.filter(pl.col("symbol") < "S3"))
-    assert "Rank IC by month" not in texts(tearsheet.sheet(few))
+    assert "Rank IC by month and horizon" not in texts(tearsheet.sheet(few))
 
 
 def test_a_sheet_is_one_page_without_requests(found, tmp_path):

@@ -92,6 +92,11 @@ def test_an_event_that_lacks_a_price_or_a_size_is_no_order(lack):
 CARD = cards.Card("5d0fc50f7d09641e", "1. KO <b>", ["buy", "debit"], "unlike the training", "")
 
 
+@pytest.mark.parametrize("lack", ["expiry", "max_profit", "spot"])
+def test_a_structure_of_which_a_fact_is_not_known_is_no_order(lack):
+    assert ticket("CALL", **{lack: None}) is None
+
+
 def test_a_row_leads_to_its_card_and_a_card_to_its_page_after_cleaning():
     rows = table(pl.DataFrame({"event": ["5d0fc50f"], "why": ["x"]}), links=[cards.address(CARD.event_id)])
     page, active = clean(rows._repr_html_() + cards.Cards([CARD])._repr_html_())
@@ -102,7 +107,9 @@ def test_a_row_leads_to_its_card_and_a_card_to_its_page_after_cleaning():
     assert 'href="../explanations/5d0f.html"' in known and "make explain" not in known
 
 
-@pytest.mark.parametrize("address", ["../../etc/passwd", "../explanations/../x.html", "javascript:x", "//host/x.html"])
+@pytest.mark.parametrize(
+    "address", ["../../etc/passwd", "../etc/x.html", "../explanations/../x.html", "javascript:x", "//host/x.html"]
+)
 def test_no_other_relative_address_passes(address):
     assert "href" not in clean(f'<a href="{address}">x</a>')[0]
 

@@ -200,8 +200,12 @@ def sketch(event: Mapping[str, Any], settings: ButterflySettings) -> Sketch:
     return Sketch(caption, tables, payoff(event, settings), "price" if quoted else "% of spot at t0")
 
 
-def ticket(event: Mapping[str, Any], settings: ButterflySettings) -> Ticket:
-    """The legs and what can become of them."""
+def ticket(event: Mapping[str, Any], settings: ButterflySettings) -> Ticket | None:
+    """The legs and what can become of them; nothing where a labelled table lacks one of the facts."""
+    if any(
+        event.get(name) is None for name in ("structure", "body", "upper", "expiry", "max_profit", "max_loss", "spot")
+    ):
+        return None
     from bq.strategies.butterfly.order import ticket as order
 
     return order(event)
