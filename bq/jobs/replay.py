@@ -131,7 +131,7 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
 
 def _timeline(made: Replayed) -> Any:
     """From when to when each model decided, and why it was deployed."""
-    reasons = {model: one for one in made.trained for model in one.deployed}
+    made_in = {model: one for one in made.trained for model in one.deployed}
     days = made.decided.group_by("model_id").agg(
         pl.col("session").min().alias("from"), pl.col("session").max().alias("to"), decisions=pl.len()
     )
@@ -141,7 +141,7 @@ def _timeline(made: Replayed) -> Any:
             "from": begun,
             "to": ended,
             "decisions": count,
-            "deployed because": reasons[model].headline if model in reasons else "no model was deployed",
+            "deployed because": made_in[model].headline if model in made_in else "no model was deployed",
         }
         for model, begun, ended, count in days.sort("from").rows()
     ]
