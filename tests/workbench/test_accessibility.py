@@ -13,7 +13,7 @@ from bq.workbench import cards, dashboard, plots, report
 from bq.workbench.table import table
 from tests import devtools
 
-CARRIERS = ("axe_playwright_python", "axe_core_python")  # packages that hold axe.min.js
+CARRIERS = ("axe_core_python", "axe_playwright_python")  # packages that hold axe.min.js
 FOUND = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) => \
   `${one.impact} ${one.id}: ${one.nodes[0].html.slice(0, 200)}`))"
 GRAVE = ("serious", "critical")
