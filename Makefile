@@ -71,6 +71,8 @@ scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) wit
 	@$(BQ) scan
 mature: $(READY) ## what came of the decisions that are due: their outcomes, recorded
 	@$(BQ) mature
+trade-paper: $(READY) ## trade the newest scan at the dry-run broker: reconcile, open orders, exits, entries, marks
+	@$(BQ) trade-paper
 explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
 status: $(READY) ## champions, last runs, events: where things stand
@@ -125,4 +127,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature trade-paper explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean

@@ -42,6 +42,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "scan": ("scan", "main"),
     "stack": ("notebook", "stack"),
     "status": ("status", "main"),
+    "trade-paper": ("trade_paper", "main"),
     "train": ("notebook", "train"),
     "tune": ("tune", "main"),
     "verify": ("housekeeping", "verify"),
