@@ -55,6 +55,13 @@ class Leg(NamedTuple):
         return f"{self.root or self.symbol} {self.expiry:%Y%m%d} {self.right} {self.strike:.10g}"
 
 
+class Part(NamedTuple):
+    """What a track trades with: its share of the account, and its equity in currency."""
+
+    share: float
+    equity: float
+
+
 class Size(NamedTuple):
     """How many units are opened. risk : of one unit, in currency."""
 
@@ -70,7 +77,7 @@ class Entry(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """Prices of one unit at a session's close. legs : mid price of each. quoted : by listed quotes or bars, not a model."""
+    """Prices of one unit at a session's close. legs : mid of each. quoted : by listed quotes or bars, not a model."""
 
     mid: float
     half_spread: float
@@ -102,6 +109,14 @@ class Mark(NamedTuple):
     greeks: Greeks | None = None
 
 
+class Levels(NamedTuple):
+    """Where a position is closed: where the value of a unit is at or above, at or below, or at a session; None: never."""
+
+    above: float | None = None
+    below: float | None = None
+    until: dt.date | None = None
+
+
 class Exit(NamedTuple):
     """Why a position is closed, and how that is asked for."""
 
@@ -110,8 +125,8 @@ class Exit(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """What the strategy's own pricing fills an order at. fee : in currency, of the whole order. reference : the price of
-    a unit before what trading costs, from which a protective stop is measured.
+    """What the strategy's own pricing fills an order at. fee : in currency, of the whole order. reference : the price
+    of a unit before what trading costs, from which a protective stop is measured.
     """
 
     legs: tuple[float, ...]
@@ -139,14 +154,17 @@ class Asked(NamedTuple):
 
 
 class Desk(Protocol):
-    """How decisions of a strategy are traded.
+    """How decisions of a strategy are traded."""
 
-    keeps : columns of an event that it needs again while a position is held. whole_book : whether decisions are targets
-    of one book of all names, see `targets`; else each is a position of its own.
-    """
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        """Columns of an event that it needs again while a position is held."""
+        ...
 
-    keeps: tuple[str, ...]
-    whole_book: bool
+    @property
+    def whole_book(self) -> bool:
+        """Whether decisions are targets of one book of all names, see `targets`; else each is a position of its own."""
+        ...
 
     def legs(self, event: Event) -> tuple[Leg, ...]:
         """The contracts of one unit."""
@@ -160,7 +178,7 @@ class Desk(Protocol):
         """How it is opened."""
         ...
 
-    def crowded(self, event: Event, size: Size, held: Sequence[Position], equity: float, session: dt.date) -> str:
+    def crowded(self, event: Event, size: Size, held: Sequence[Position], part: Part, session: dt.date) -> str:
         """Which of the strategy's own limits keeps it from being opened beside what is held; empty: none."""
         ...
 
@@ -178,6 +196,10 @@ class Desk(Protocol):
 
     def exit(self, position: Position, mark: Mark | None, session: dt.date) -> Exit | None:
         """Whether it is closed, as known at the close of a session: the rule of label and replay."""
+        ...
+
+    def levels(self, position: Position, session: dt.date) -> Levels:
+        """Where it is closed, for people."""
         ...
 
     def fill(self, event: Event, asked: Asked, session: dt.date) -> Fill | None:
@@ -200,7 +222,7 @@ class PositionByPosition:
 
     whole_book = False
 
-    def crowded(self, event: Event, size: Size, held: Sequence[Position], equity: float, session: dt.date) -> str:
+    def crowded(self, event: Event, size: Size, held: Sequence[Position], part: Part, session: dt.date) -> str:
         """Nothing."""
         return ""
 

@@ -78,7 +78,7 @@ class Ticket(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A point of a session at which working orders are looked after. step : from 0; last : limits have had their time."""
+    """A point of a session at which orders are looked after. step : from 0; last : limits have had their time."""
 
     session: dt.date
     step: int
@@ -87,11 +87,22 @@ class Moment(NamedTuple):
 
 
 class Broker(Protocol):
-    """An account at a broker. real : outside of this program. paper : known to be of paper money; None: not known."""
+    """An account at a broker."""
 
-    account: str
-    real: bool
-    paper: bool | None
+    @property
+    def account(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def real(self) -> bool:
+        """Whether it is outside of this program."""
+        ...
+
+    @property
+    def paper(self) -> bool | None:
+        """Whether it is of paper money; None: not known."""
+        ...
 
     def look(self) -> Look:
         """What is known of the account. Raises NoAnswer."""

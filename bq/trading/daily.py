@@ -4,8 +4,11 @@ import datetime as dt
 from typing import NamedTuple
 
 from bq.market.calendars import sessions
-from bq.trading import entering, gates, leaving, ledger, life, positions, reconcile, tracks
-from bq.trading.entering import Events, Opened, Scanned
+from bq.trading import gates, leaving, ledger, life, positions, reconcile, tracks
+from bq.trading.admission import State
+from bq.trading.book import rebalance
+from bq.trading.broker import Look
+from bq.trading.entering import Events, Opened, Scanned, open_positions
 from bq.trading.intents import Intent
 from bq.trading.leaving import Marked
 from bq.trading.money import PARTS
@@ -32,9 +35,7 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     """
     names = [track.name for track in trader.settings.trading.tracks]
     tracks.refuse_taken(names, account=trader.broker.account, namespace=trader.namespace)
-    look(trader, trader.stamp, tries=life.TRIES)
-    life.manage(trader)
-    seen = life.clear_up(trader)
+    seen = taken_up(trader)
     found = reconcile.compare(seen, ledger.opened(trader.broker.account), trader.broker.account)
     if found.holds:
         life.resend(trader)
@@ -43,9 +44,21 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     entered: list[Opened] = []
     fresh = scan if scan is not None and scan.session == trader.clock.session else None
     if fresh is not None:
-        state = entering.State(found.holds, seen, held, losses(trader))
-        entered = entering.enter(trader, fresh, events, state)
+        state = State(found.holds, seen, held, losses(trader))
+        entered = _enter(trader, fresh, events, state)
     return Day(trader.clock.session, gates.stopped(), found, fresh, tuple(left), tuple(entered), tuple(held))
+
+
+def taken_up(trader: Trader) -> Look | None:
+    """Write down what the broker did since the last time, and look after working orders; the last look."""
+    look(trader, trader.stamp, tries=life.TRIES)
+    life.manage(trader)
+    return life.clear_up(trader)
+
+
+def reconciled(trader: Trader) -> Reconciled:
+    """Compare the ledger with the account; nothing new is sent."""
+    return reconcile.compare(taken_up(trader), ledger.opened(trader.broker.account), trader.broker.account)
 
 
 def losses(trader: Trader) -> dict[str, float]:
@@ -58,3 +71,30 @@ def losses(trader: Trader) -> dict[str, float]:
         for day in (trader.clock.session, before)
     )
     return {name: (then.get(name, 0) - pnl) / PARTS for name, pnl in now.items()}
+
+
+def _enter(trader: Trader, scan: Scanned, events: Events, state: State) -> list[Opened]:
+    """Follow a scan's decisions, each track its own; also written down is what every track would have done."""
+    chosen, settings = trader.settings.trading.tracks, trader.settings
+    made = {track.name: tracks.decided(track, scan.decisions, trader.strategy, settings) for track in chosen}
+    pairs = scan.decisions.select("event_id", "symbol").rows()
+    whose = {event_id: _whose(trader, symbol, scan.session) for event_id, symbol in pairs}
+    tracks.enter(scan.scan_id, made, whose)
+    found = []
+    for track in chosen:
+        mine = made[track.name]
+        if mine["should_trade"].is_null().all():
+            found.append(Opened(track.name, answered=False))
+        elif trader.desk.whole_book:
+            found.append(rebalance(trader, track, scan, events, state))
+        else:
+            wanted = mine.filter("should_trade").join(scan.decisions.select("event_id", "model_id"), on="event_id")
+            rows = wanted.sort("rank", "event_id").to_dicts()
+            mine_only = [row for row in rows if whose[row["event_id"]] == track.name]
+            found.append(open_positions(trader, track, mine_only, events, state))
+    return found
+
+
+def _whose(trader: Trader, symbol: str, session: dt.date) -> str | None:
+    trading = trader.settings.trading
+    return tracks.assigned(trading.tracks, seed=trading.seed, symbol=symbol, day=session)

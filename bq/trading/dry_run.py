@@ -1,8 +1,8 @@
 """The dry-run broker: an account that needs nothing outside. Orders are filled by the strategy's own pricing.
 
-It keeps its state in a file of its own, as a broker's outlives the process that trades with it, and what goes wrong with
-a real one goes wrong here too, by a seed: answers are lost before or after a call acted, an order is accepted late,
-rejected, filled in part, or gets a second number when it is repriced; executions come twice, or are corrected.
+It keeps its state in a file of its own, as a broker's outlives the process that trades with it, and what goes wrong
+with a real one goes wrong here too, by a seed: answers are lost before or after a call acted, an order is accepted
+late, rejected, filled in part, or gets a second number when it is repriced; executions come twice, or are corrected.
 """
 
 import datetime as dt
@@ -43,7 +43,15 @@ class DryRun:
         self.account, self._desk, self._steps, self._faults = account, desk, steps, faults
         self._close = dict(calendar.select("session", "close_utc").rows())
         self._path = state_file(account)
-        new = {"session": None, "step": 0, "calls": 0, "orders": [], "fills": [], "cash": parts(capital), "held": {}}
+        new: dict[str, Any] = {
+            "session": None,
+            "step": 0,
+            "calls": 0,
+            "orders": [],
+            "fills": [],
+            "cash": parts(capital),
+            "held": {},
+        }
         self._state: dict[str, Any] = files.read_json(self._path) if self._path.is_file() else new
 
     # ---- what any broker does

@@ -155,6 +155,11 @@ class Open(NamedTuple):
         return self.last.limit_price if self.last and self.order.kind == Kind.STOP else None
 
 
+def of(owner: Owner) -> list[sa.ColumnElement[bool]]:
+    """Conditions for the intents of an owner."""
+    return [intents.c[name] == value for name, value in owner._asdict().items()]
+
+
 def propose(meant: Sequence[tuple[Intent, Order]], stamp: Stamp) -> None:
     """Write intents with the order of each, all or none, before anything is sent."""
     with db.engine().begin() as connection:
@@ -164,9 +169,16 @@ def propose(meant: Sequence[tuple[Intent, Order]], stamp: Stamp) -> None:
 
 
 def refuse(intent: Intent, refusal: str, stamp: Stamp) -> None:
-    """Write down an intent that is not followed, and why."""
+    """Write down an intent that is not followed, and why; of a session once."""
+    same = (
+        intents.c.event_id == intent.event_id,
+        intents.c.action == intent.action,
+        intents.c.session == intent.session,
+    )
+    known = sa.select(intents.c.intent_id).where(*of(intent.owner), *same, intents.c.refusal == refusal).limit(1)
     with db.engine().begin() as connection:
-        connection.execute(_intent(intent, stamp, refusal=refusal))
+        if connection.execute(known).first() is None:
+            connection.execute(_intent(intent, stamp, refusal=refusal))
 
 
 def _intent(intent: Intent, stamp: Stamp, *, refusal: str | None) -> sa.Executable:
@@ -194,8 +206,8 @@ def numbered(track: str, event_id: str, action: Action) -> int:
 def adopt(look: Look, mine: Sequence[Open], account: str, stamp: Stamp) -> None:
     """Write down what a look shows and the ledger does not have yet, in one transaction.
 
-    mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that the
-    look does not show is noted as absent.
+    mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that
+    the look does not show is noted as absent.
     """
     by_ref: dict[str, list[Seen]] = {}
     for seen in look.orders:
@@ -252,14 +264,22 @@ def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[
 def opened(account: str, namespace: str | None = None) -> list[Open]:
     """Every order whose day is not over, in the order in which they were written."""
     closed = sa.select(order_events.c.order_ref).where(order_events.c.said == Said.CLOSED)
-    query = (
-        sa.select(orders, intents)
-        .join(intents, intents.c.intent_id == orders.c.intent_id)
-        .where(intents.c.account == account, orders.c.order_ref.not_in(closed))
-        .order_by(orders.c.intent_id, orders.c.order_ref)
-    )
-    if namespace is not None:
-        query = query.where(intents.c.namespace == namespace)
+    query = _orders(account, namespace).where(orders.c.order_ref.not_in(closed))
+    return _read(query.order_by(orders.c.intent_id, orders.c.order_ref))
+
+
+def every(account: str, namespace: str, *, newest: int) -> list[Open]:
+    """The newest orders, whatever became of them, the last first."""
+    return _read(_orders(account, namespace).order_by(orders.c.intent_id.desc(), orders.c.order_ref).limit(newest))
+
+
+def _orders(account: str, namespace: str | None) -> sa.Select:
+    joined = sa.select(orders, intents).join(intents, intents.c.intent_id == orders.c.intent_id)
+    query = joined.where(intents.c.account == account)
+    return query if namespace is None else query.where(intents.c.namespace == namespace)
+
+
+def _read(query: sa.Select) -> list[Open]:
     with db.engine().connect() as connection:
         rows = connection.execute(query).all()
         refs = [row.order_ref for row in rows]

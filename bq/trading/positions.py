@@ -168,10 +168,10 @@ def accounts(account: str, namespace: str | None = None, *, through: dt.date | N
             for *key, amount in _rows(connection, query, table, account, namespace, through):
                 totals[tuple(key)][at] += int(amount)
         worth = _newest_marks(connection, account, namespace, through)
-    for key in still_open:
-        totals[key[:3]][3] += worth.get(key, 0)
-        totals[key[:3]][4] += key not in worth
-    return [Account(Owner(*key), *values) for key, values in sorted(totals.items())]
+    for place in still_open:
+        totals[place[:3]][3] += worth.get(place, 0)
+        totals[place[:3]][4] += place not in worth
+    return [Account(Owner(*whose), *values) for whose, values in sorted(totals.items())]
 
 
 def _rows(

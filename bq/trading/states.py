@@ -111,7 +111,8 @@ def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Executio
     quantity : units asked for, negative to sell. notes : in the order they were made. executions : in any order, those
     that came twice and earlier revisions among them.
     """
-    state, absent, sendings, numbers = State.INTENDED, 0, 0, set()
+    state, absent, sendings = State.INTENDED, 0, 0
+    numbers: set[int | None] = set()
     for said, perm_id in notes:
         numbers.add(perm_id)
         sendings += said == Said.SENDING
@@ -134,7 +135,7 @@ def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Executio
         _with_fills(state, filled, abs(quantity)),
         filled,
         max(abs(quantity) - filled, 0),
-        frozenset(numbers) - {None},
+        frozenset(number for number in numbers if number is not None),
         absent,
         sendings,
         odd or filled > abs(quantity),

@@ -24,6 +24,7 @@ from bq.strategies.desk import (
     Greeks,
     Kind,
     Leg,
+    Levels,
     Limits,
     Mark,
     Position,
@@ -93,7 +94,7 @@ class ButterflyDesk(PositionByPosition):
         return Quote(mid, float(quote.half_spread[0]), prices, quoted=isinstance(pricer, Listed))
 
     def limits(self, event: Event, quote: Quote, *, buy: bool) -> Limits | None:
-        """From the mid to what the label's fill pays; None where that buys what cannot earn, or an iron for no credit."""
+        """From the mid to what the label's fill pays; None where that buys what cannot earn, an iron for no credit."""
         last = self._net(event, quote, buy=buy)
         structure = structure_of(event)
         most = 0.0 if structure.type[0] == IRON else float(structure.width[0])
@@ -124,21 +125,39 @@ class ButterflyDesk(PositionByPosition):
         if mark is None and now < held.due[0]:
             return None
         expired = np.array([now >= np.datetime64(event["expiry"])])
-        return Exit(str(exits.late(last_price=np.array([mark is None]), expired=expired)[0]), Kind.LIMIT)
+        reason = exits.late(last_price=np.array([mark is None]), expired=expired)[0]
+        return Exit(str(reason), Kind.CLOSE if mark is None else Kind.LIMIT)
+
+    def levels(self, position: Position, session: dt.date) -> Levels:
+        """Take profit and stop, and the session of the horizon."""
+        event, rule = position.event, self._settings.label
+        deal = self._deal(position)
+        held = exits.span(
+            np.array([event["session"]], "datetime64[D]"), np.array([event["dte_days"]]), self._calendar, rule
+        )
+        take = None if rule.take_profit is None else float(deal.debit[0] + rule.take_profit * deal.max_profit[0])
+        stop = None if rule.stop_loss is None else float(deal.debit[0] - rule.stop_loss * deal.risk[0])
+        return Levels(take, stop, held.planned[0].astype(dt.date))
+
+    def _deal(self, position: Position) -> pricing.Terms:
+        paid = pricing.Quote(np.array([position.price]), np.zeros(1))
+        return pricing.terms(structure_of(position.event), paid, paid=0.0)
 
     def _triggered(self, position: Position, mark: Mark | None) -> Exit | None:
         if mark is None:
             return None
-        paid = pricing.Quote(np.array([position.price]), np.zeros(1))
-        deal = pricing.terms(structure_of(position.event), paid, paid=0.0)
+        deal = self._deal(position)
         profit = np.array([mark.value]) - deal.debit
         signal = exits.triggered(profit, deal.max_profit, deal.risk, self._settings.label)[0]
         return None if signal == exits.HOLD else Exit(exits.REASONS[signal], Kind.LIMIT)
 
     def fill(self, event: Event, asked: Asked, session: dt.date) -> Fill | None:
-        """The label's fill: the mid, and the half-spread that is paid on it. There are no fees."""
-        quote = self.quote(event, session)
-        if quote is None or asked.kind != Kind.LIMIT:
+        """The label's fill: the mid, and the half-spread that is paid on it; where no price comes any more, at the last.
+
+        There are no fees.
+        """
+        quote = self.quote(event, session) if asked.kind == Kind.LIMIT else self._last_quote(event, session)
+        if quote is None:
             return None
         ratios = [leg.ratio for leg in self.legs(event)]
         prices, net = list(quote.legs), self._net(event, quote, buy=asked.quantity > 0)
@@ -146,6 +165,12 @@ class ButterflyDesk(PositionByPosition):
         dearer = 0 if extra > 0 else 1  # what is lost on the way stands in the price of a wing, or of the body
         prices[dearer] += extra / ratios[dearer]
         return Fill(tuple(prices), 0.0, quote.mid)
+
+    def _last_quote(self, event: Event, session: dt.date) -> Quote | None:
+        h = self._of(event["symbol"])[0]
+        days = h.session[(h.session > np.datetime64(event["session"])) & (h.session <= np.datetime64(session))]
+        priced = (self.quote(event, day.astype(dt.date)) for day in days[::-1])
+        return next((quote for quote in priced if quote is not None), None)
 
     @property
     def _paid(self) -> float:
