@@ -139,6 +139,8 @@ class DryRun:
                 if step == 0:
                     self._at_open(session)
                 self._at_limits(session)
+                if step <= self._steps and not any(one["kind"] == Kind.LIMIT for one in self._working()):
+                    continue  # nothing to look after before the end
                 yield self._moment(session, step)
                 self._state["step"] = step + 1
                 self._save()
