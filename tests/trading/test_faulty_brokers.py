@@ -71,7 +71,7 @@ def test_no_order_is_sent_twice_and_none_is_lost_by_brokers_that_lose_answers(tm
 
 def killed_at(number, home):
     """Trade the day DAYS[5] in a process that is killed before its change of that number; whether it came so far."""
-    environment = {**os.environ, "BQ_HOME": str(home)}
+    environment = {**os.environ, "BQ_HOME": str(home), "PYTHONPATH": str(paths.CHECKOUT)}
     command = [sys.executable, str(Path(__file__).with_name("killed_child.py")), str(number)]
     done = subprocess.run(command, env=environment, cwd=paths.CHECKOUT, capture_output=True, text=True, timeout=300)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
