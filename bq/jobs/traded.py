@@ -59,9 +59,20 @@ def why_text(refusal: str) -> str:
 
 
 def _warnings(day: Day) -> list[str]:
-    lines = []
+    lines, incident = [], f"{screen.RED}incident{screen.PLAIN}    "
     if day.stopped:
         lines.append(f"{screen.RED}The kill switch is on: nothing is sent (make resume).{screen.PLAIN}")
+    lines += [
+        f"{incident}{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}"
+        + (f", {one.shares:+d} shares at {one.leg.strike:g}" if one.shares else "")
+        for one in day.gone
+    ]
+    lines += [
+        f"{incident}{one.owner.track} {one.symbol} holds parts of a unit: "
+        + ", ".join(f"{contract} {n:+d}" for contract, n in one.odd.items())
+        for one, _ in day.held
+        if one.odd
+    ]
     if not day.reconciled.holds:
         lines.append(f"{screen.RED}Not reconciled: nothing new is sent.{screen.PLAIN}")
         lines += differences(day.reconciled)

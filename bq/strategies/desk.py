@@ -110,7 +110,7 @@ class Mark(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """Where a position is closed: where the value of a unit is at or above, at or below, or at a session; None: never."""
+    """Where a position is closed: at a value of a unit at or above, at or below, or in a session; None: never."""
 
     above: float | None = None
     below: float | None = None
@@ -135,7 +135,7 @@ class Fill(NamedTuple):
 
 
 class Position(NamedTuple):
-    """What is held of an event. price : paid for a unit, per share; negative: received. stop : of a protective order."""
+    """What is held of an event. price : paid for a unit, per share; negative: received. stop : if protected."""
 
     event: Event
     quantity: int
@@ -145,7 +145,7 @@ class Position(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """An order as a simulated market sees it. quantity : units, negative: sold. opening : whether it opens a position."""
+    """An order as a simulated market sees it. quantity : units, negative: sold. opening : whether it opens one."""
 
     kind: Kind
     quantity: int

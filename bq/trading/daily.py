@@ -4,8 +4,9 @@ import datetime as dt
 from typing import NamedTuple
 
 from bq.market.calendars import sessions
-from bq.trading import gates, leaving, ledger, life, positions, reconcile, tracks
+from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, tracks
 from bq.trading.admission import State
+from bq.trading.assignment import Gone
 from bq.trading.book import rebalance
 from bq.trading.broker import Look
 from bq.trading.entering import Events, Opened, Scanned, open_positions
@@ -26,6 +27,7 @@ class Day(NamedTuple):
     left: tuple[Intent, ...]
     entered: tuple[Opened, ...]
     held: tuple[Marked, ...]
+    gone: tuple[Gone, ...]  # legs that were assigned, exercised or expired since the last time: an incident each
 
 
 def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
@@ -36,7 +38,7 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     names = [track.name for track in trader.settings.trading.tracks]
     tracks.refuse_taken(names, account=trader.broker.account, namespace=trader.namespace)
     seen = taken_up(trader)
-    found = reconcile.compare(seen, ledger.opened(trader.broker.account), trader.broker.account)
+    found, gone = _compared(trader, seen)
     if found.holds:
         life.resend(trader)
     held = leaving.marked(trader, positions.held(trader.broker.account, trader.namespace))
@@ -46,7 +48,9 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     if fresh is not None:
         state = State(found.holds, seen, held, losses(trader))
         entered = _enter(trader, fresh, events, state)
-    return Day(trader.clock.session, gates.stopped(), found, fresh, tuple(left), tuple(entered), tuple(held))
+    return Day(
+        trader.clock.session, gates.stopped(), found, fresh, tuple(left), tuple(entered), tuple(held), tuple(gone)
+    )
 
 
 def taken_up(trader: Trader) -> Look | None:
@@ -54,6 +58,19 @@ def taken_up(trader: Trader) -> Look | None:
     look(trader, trader.stamp, tries=life.TRIES)
     life.manage(trader)
     return life.clear_up(trader)
+
+
+def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]]:
+    """The comparison with the account, once what happened to option legs overnight is booked."""
+    account = trader.broker.account
+    found = reconcile.compare(seen, ledger.opened(account), account)
+    if not found.differences:
+        return found, []
+    held = positions.held(account, trader.namespace)
+    gone = assignment.explained(found.differences, held, trader.clock.session)
+    for one in gone:
+        assignment.book(one, trader.stamp)
+    return (reconcile.compare(seen, ledger.opened(account), account), gone) if gone else (found, [])
 
 
 def reconciled(trader: Trader) -> Reconciled:

@@ -168,6 +168,23 @@ def propose(meant: Sequence[tuple[Intent, Order]], stamp: Stamp) -> None:
             connection.execute(orders.insert(), {**order._asdict(), "intent_id": number})
 
 
+def book(intent: Intent, order: Order, moves: Sequence[tuple[str, int, int, int]], stamp: Stamp) -> None:
+    """Write what happened without an order of ours: an intent, an order that is over, and what moved.
+
+    moves : contract, quantity, price and multiplier of each.
+    """
+    with db.engine().begin() as connection:
+        number = connection.execute(_intent(intent, stamp, refusal=None)).scalar_one()
+        connection.execute(orders.insert(), {**order._asdict(), "intent_id": number})
+        over = {"order_ref": order.order_ref, "said": Said.CLOSED, "session": stamp.session, "at_utc": stamp.at_utc}
+        connection.execute(order_events.insert(), over)
+        rows = [
+            Executed(f"{order.order_ref}.{n}.01", order.order_ref, 0, False, *move, stamp.session, stamp.at_utc)
+            for n, move in enumerate(moves)
+        ]
+        connection.execute(executions.insert(), [_execution(row, intent.owner.account) for row in rows])
+
+
 def refuse(intent: Intent, refusal: str, stamp: Stamp) -> None:
     """Write down an intent that is not followed, and why; of a session once."""
     same = (

@@ -82,11 +82,12 @@ def held(account: str, namespace: str | None = None) -> list[Held]:
     query = sa.select(*keys, *sums, first).where(*_of(VIEW, account, namespace)).group_by(*keys)
     parts: dict[tuple, list[sa.Row]] = defaultdict(list)
     with db.engine().connect() as connection:
-        for row in connection.execute(query):
+        whole = _still_open(connection, account, namespace, None)
+        names = sorted({place[3] for place in whole})
+        for row in connection.execute(query.where(VIEW.c.position.in_(names))):
             parts[tuple(row[:4])].append(row)
-        whole = {key: rows for key, rows in parts.items() if any(_net(rows).values())}
-        opening = _opening(connection, account, [key[3] for key in whole])
-    found = [_held(rows, opening[key]) for key, rows in whole.items()]
+        opening = _opening(connection, account, names)
+    found = [_held(parts[place], opening[place]) for place in whole]
     return sorted(found, key=lambda one: (one.owner, one.symbol, one.position))
 
 
@@ -154,17 +155,10 @@ def accounts(account: str, namespace: str | None = None, *, through: dt.date | N
     """What each track made, of what happened up to the session `through` (None: all), open positions at their marks."""
     with db.engine().connect() as connection:
         totals: dict[tuple, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
-        still_open: set[tuple] = set()
-        keys = [VIEW.c[name] for name in (*PLACE, "contract")]
-        sums = sa.func.sum(VIEW.c.quantity), sa.func.sum(VIEW.c.cash)
-        for *key, _, quantity, cash in _rows(
-            connection, sa.select(*keys, *sums).group_by(*keys), VIEW, account, namespace, through
-        ):
-            totals[tuple(key[:3])][0] += int(cash)
-            still_open |= {tuple(key)} if quantity else set()
-        for at, table in ((1, CHARGED), (2, cash_events)):
+        still_open = _still_open(connection, account, namespace, through)
+        for at, table, column in ((0, VIEW, "cash"), (1, CHARGED, "amount"), (2, cash_events, "amount")):
             columns = [table.c[name] for name in WHO]
-            query = sa.select(*columns, sa.func.sum(table.c.amount)).group_by(*columns)
+            query = sa.select(*columns, sa.func.sum(table.c[column])).group_by(*columns)
             for *key, amount in _rows(connection, query, table, account, namespace, through):
                 totals[tuple(key)][at] += int(amount)
         worth = _newest_marks(connection, account, namespace, through)
@@ -172,6 +166,13 @@ def accounts(account: str, namespace: str | None = None, *, through: dt.date | N
         totals[place[:3]][3] += worth.get(place, 0)
         totals[place[:3]][4] += place not in worth
     return [Account(Owner(*whose), *values) for whose, values in sorted(totals.items())]
+
+
+def _still_open(connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None) -> set[tuple]:
+    """Places with contracts in them, of what happened up to a session (None: all)."""
+    keys = [VIEW.c[name] for name in PLACE]
+    query = sa.select(*keys).group_by(*keys, VIEW.c.contract).having(sa.func.sum(VIEW.c.quantity) != 0)
+    return {tuple(row) for row in _rows(connection, query, VIEW, account, namespace, through)}
 
 
 def _rows(

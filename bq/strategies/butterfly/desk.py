@@ -152,7 +152,7 @@ class ButterflyDesk(PositionByPosition):
         return None if signal == exits.HOLD else Exit(exits.REASONS[signal], Kind.LIMIT)
 
     def fill(self, event: Event, asked: Asked, session: dt.date) -> Fill | None:
-        """The label's fill: the mid, and the half-spread that is paid on it; where no price comes any more, at the last.
+        """The label's fill: the mid, less or plus the half-spread paid on it; where no price comes any more, the last.
 
         There are no fees.
         """
