@@ -14,8 +14,9 @@ from bq.jobs import traded
 from bq.jobs.request import Request, value
 from bq.jobs.run import protocol
 from bq.jobs.trade_paper import account_of, now, trader_of
-from bq.trading import daily, gates, ledger, money, positions
-from bq.trading.ledger import intents, orders
+from bq.monitoring.records import decisions, scans
+from bq.trading import daily, gates, ledger, money, positions, tracks
+from bq.trading.ledger import intents, orders, track_decisions
 from bq.trading.positions import Account, Held
 from bq.trading.trader import Trader
 from bq.workbench import screen
@@ -112,6 +113,38 @@ def show_pnl(request: Request) -> None:
     note = f"\n{counted(unmarked, 'open position')} without a mark yet: at nothing here" if unmarked else ""
     screen.show(f"{settings.namespace} · since the first order, open positions at their newest marks{note}")
     screen.show(repr(table(pl.DataFrame(rows, infer_schema_length=None), digits=2)))
+    screen.show(_split(settings))
+
+
+TILTED = 0.05  # of the p-value below which the split is not what was planned
+
+
+def _split(settings: Settings) -> str:
+    """Whether symbols and weeks went to the tracks as their shares say; a tilted split voids their comparison."""
+    query = (
+        sa.select(decisions.c.symbol, decisions.c.session, track_decisions.c.track)
+        .join(scans, scans.c.scan_id == decisions.c.scan_id)
+        .join(
+            track_decisions,
+            sa.and_(
+                track_decisions.c.scan_id == decisions.c.scan_id, track_decisions.c.event_id == decisions.c.event_id
+            ),
+        )
+        .where(scans.c.namespace == str(settings.namespace), track_decisions.c.assigned)
+        .order_by(decisions.c.scan_id, decisions.c.event_id)
+    )
+    with db.engine().connect() as connection:
+        rows = connection.execute(query).all()
+    drawn = {(row.symbol, *row.session.isocalendar()[:2]): row.track for row in rows}  # one draw a symbol and week
+    total = sum(track.share for track in settings.trading.tracks)
+    shares = {track.name: track.share / total for track in settings.trading.tracks}
+    order = [track for track in drawn.values() if track in shares]
+    found = tracks.split(shares, order)
+    counts = ", ".join(f"{name} {order.count(name)} (planned {share:.0%})" for name, share in shares.items())
+    said = (
+        f"split of {len(order):,} draws (a symbol and week each): {counts}; p = {found.p:.2g}, however often one looks"
+    )
+    return f"{said}. Tilted: a comparison of the tracks is void." if found.p < TILTED else said
 
 
 def _made(one: Account, share: float | None, capital: float) -> dict[str, Any]:

@@ -73,12 +73,13 @@ class Rules(NamedTuple):
     close_before_expiry_days: int
 
 
-def _exceeds(value: float | None, limit: float) -> bool:
-    return value is None or not math.isfinite(value) or value > limit
+def _exceeds(value: float | None, limit: float | None) -> bool:
+    """Whether a value is beyond a limit; what is not known is."""
+    return value is None or limit is None or not (math.isfinite(value) and math.isfinite(limit) and value <= limit)
 
 
 def _outside(facts: Facts) -> bool:
-    """Whether there is no price at which it may be worked, or the first one is not within the collar's side."""
+    """Whether there is no price at which it may be worked."""
     known = facts.limits
     return known is None or not all(map(math.isfinite, known))
 
@@ -102,11 +103,8 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.OUTSIDE_COLLAR: lambda f, r: _outside(f),
     Refusal.TOO_SMALL: lambda f, r: f.quantity == 0,
     Refusal.NEAR_EXPIRY: lambda f, r: f.days_to_expiry is not None and f.days_to_expiry < r.close_before_expiry_days,
-    Refusal.MARGIN: lambda f, r: (
-        f.margin is None or _exceeds(f.margin, -math.inf if f.available is None else f.available)
-    ),
+    Refusal.MARGIN: lambda f, r: _exceeds(f.margin, f.available),
 }
-ALWAYS = (Refusal.STOPPED, Refusal.NOT_RECONCILED, Refusal.SIMULATED, Refusal.NOT_PAPER)  # also of an exit
 
 
 def refusal(facts: Facts, rules: Rules) -> Refusal | None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -90,19 +90,18 @@ def refuse_taken(names: Sequence[str], *, account: str, namespace: str) -> None:
 
 
 class Split(NamedTuple):
-    """Whether events went to tracks as their shares say, however often one looks. p : anytime-valid."""
+    """Whether draws went to tracks as their shares say. p : holds however often one looks."""
 
-    counts: dict[str, int]
-    shares: dict[str, float]
+    draws: int
     p: float
 
 
-def split(counts: dict[str, int], shares: dict[str, float], order: Sequence[str]) -> Split:
+def split(shares: Mapping[str, float], order: Sequence[str]) -> Split:
     """Sequential test of a sample-ratio mismatch.
 
-    order : the track of each assignment, one after the other. The Bayes factor of a multinomial whose shares have a
-    Dirichlet prior around the planned ones, against these; by Ville's inequality the chance that its running maximum
-    ever exceeds 1/α is at most α where the plan holds. Lindon & Malek 2022, arXiv:2011.03567.
+    shares : of each track, which sum to 1. order : the track of each draw, one after the other. The Bayes factor of a
+    multinomial whose shares have a Dirichlet prior around the planned ones, against these; by Ville's inequality the
+    chance that its running maximum ever exceeds 1/α is at most α where the plan holds. Lindon & Malek 2022, arXiv:2011.03567.
     """
     names = list(shares)
     prior = np.array([shares[name] for name in names]) * len(names)
@@ -113,4 +112,4 @@ def split(counts: dict[str, int], shares: dict[str, float], order: Sequence[str]
         log_factor += np.log(predicted / shares[track])
         highest = max(highest, log_factor)
         seen[i] += 1
-    return Split(counts, shares, float(np.exp(-highest)))
+    return Split(len(order), float(np.exp(-highest)))

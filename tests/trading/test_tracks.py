@@ -96,14 +96,14 @@ def stream(rng, share, n=400):
 
 def test_a_split_as_planned_is_seldom_called_tilted_however_often_one_looks():
     rng = np.random.default_rng(3)
-    alarms = sum(tracks.split({}, SHARES, stream(rng, 0.7)).p < 0.05 for _ in range(400))
+    alarms = sum(tracks.split(SHARES, stream(rng, 0.7)).p < 0.05 for _ in range(400))
     # 400 histories of 400 looks each: by Ville's inequality 5% of them at most, beside chance
     assert binomtest(alarms, 400, 0.05, alternative="greater").pvalue > 0.01
 
 
 def test_a_tilted_split_is_found():
     rng = np.random.default_rng(4)
-    found = [tracks.split({}, SHARES, stream(rng, 0.55)).p for _ in range(50)]
+    found = [tracks.split(SHARES, stream(rng, 0.55)).p for _ in range(50)]
     assert np.mean(np.array(found) < 0.05) > 0.9
 
 
@@ -112,4 +112,4 @@ def test_the_p_of_a_split_is_that_of_its_bayes_factor():
     from scipy.special import betaln
 
     factor = np.exp(betaln(11.4, 0.6) - betaln(1.4, 0.6)) / 0.7**10
-    assert tracks.split({}, SHARES, ["ButterAI"] * 10).p == pytest.approx(min(1.0 / factor, 1.0))
+    assert tracks.split(SHARES, ["ButterAI"] * 10).p == pytest.approx(min(1.0 / factor, 1.0))
