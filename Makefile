@@ -130,7 +130,7 @@ calibrate: $(READY) ## how often the pipeline deploys on markets without and wit
 claims: $(READY) ## the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
-	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py
+	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py tests/trading/test_faulty_brokers.py
 lint: $(READY) ## ruff over code and notebooks, mypy over the package
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 lock: ## resolve requirements.lock again (needs uv)

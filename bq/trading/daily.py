@@ -48,6 +48,9 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     if fresh is not None:
         state = State(found.holds, seen, held, losses(trader))
         entered = _enter(trader, fresh, events, state)
+    if found.holds and (left or entered):  # a call that was lost just now may still be made in time
+        life.clear_up(trader)
+        life.resend(trader)
     return Day(
         trader.clock.session, gates.stopped(), found, fresh, tuple(left), tuple(entered), tuple(held), tuple(gone)
     )

@@ -101,7 +101,9 @@ def split(shares: Mapping[str, float], order: Sequence[str]) -> Split:
 
     shares : of each track, which sum to 1. order : the track of each draw, one after the other. The Bayes factor of a
     multinomial whose shares have a Dirichlet prior around the planned ones, against these; by Ville's inequality the
-    chance that its running maximum ever exceeds 1/α is at most α where the plan holds. Lindon & Malek 2022, arXiv:2011.03567.
+    chance that its running maximum ever exceeds 1/α is at most α where the plan holds.
+
+    Lindon & Malek 2022, arXiv:2011.03567.
     """
     names = list(shares)
     prior = np.array([shares[name] for name in names]) * len(names)

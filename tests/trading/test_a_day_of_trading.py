@@ -10,6 +10,7 @@ from season import DAYS, NONE, day, settings_of, trader_at
 
 from bq.core import db, files
 from bq.core.errors import BadParameters
+from bq.core.settings import DryRun as Faults
 from bq.trading import daily, dry_run, gates, ledger, positions, tracks
 from bq.trading.gates import Refusal
 from bq.trading.intents import Action
@@ -197,3 +198,16 @@ def test_a_champion_of_a_simulated_market_never_leaves_the_dry_run_broker():
     scan = season.scanned(DAYS[0], ["S1"])
     made = daily.trade(trader._replace(broker=Real()), scan, lambda: season.events(DAYS[0], ["S1"]))
     assert [why for _, why in made.entered[0].refused] == [Refusal.SIMULATED]
+
+
+def test_a_call_that_was_lost_is_made_again_in_the_same_run():
+    settings, lost = settings_of(**ALONE), 0
+    for seed in range(12):
+        symbol = f"S{seed}"
+        faults = Faults(seed=seed, partial_fills=0.0, rejects=0.0, lost_answers=0.3)
+        day(DAYS[seed], settings, [symbol], faults=faults)
+        said = rows(ledger.order_events, ledger.order_events.c.order_ref.startswith(f"ButterAI-s{seed}2019"))
+        lost += any(row.said == "absent" for row in said)
+    assert lost >= 2
+    again = [one for one in ledger.every(ACCOUNT, NAMESPACE, newest=99) if one.standing.sendings > 1]
+    assert again and all(one.standing.sendings == 2 for one in again)
