@@ -1,18 +1,20 @@
 """`make trade-paper`: what is held and decided becomes orders, at the dry-run broker."""
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import polars as pl
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 
 from bq import market
-from bq.core import db
-from bq.core.errors import BadParameters
+from bq.core import db, paths
+from bq.core.errors import BadParameters, Locked
 from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.jobs import traded
 from bq.jobs.request import Request
-from bq.jobs.run import protocol
 from bq.market import MarketData
 from bq.market.calendars import sessions
 from bq.monitoring.records import decisions, scans
@@ -29,7 +31,7 @@ from bq.workbench import screen
 def main(request: Request) -> None:
     """Trade one day and say what was done."""
     strategy, settings = request.strategy, request.settings
-    with protocol.lock(settings.namespace):
+    with alone(account_of(settings)):
         data = market.load(settings.market)
         trader = trader_of(strategy, settings, data, now=now(settings, data))
         made = daily.trade(
@@ -38,6 +40,23 @@ def main(request: Request) -> None:
             lambda: store.at(strategy, settings, data, trader.clock.session),
         )
     screen.show(traded.summary(made, trader))
+
+
+@contextmanager
+def alone(account: str) -> Iterator[None]:
+    """Trade an account in one process at a time; a training of the namespace keeps no one from it.
+
+    Raises Locked where another one does; the lock is released when a process dies.
+    """
+    path = paths.home() / "data" / f".{account}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise Locked(
+            f"{account}: one run trades at a time, but another holds {path}. Nothing was changed; wait for it to end."
+        ) from None
 
 
 def now(settings: Settings, data: MarketData) -> dt.datetime:

@@ -12,8 +12,7 @@ from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Settings
 from bq.jobs import traded
 from bq.jobs.request import Request, value
-from bq.jobs.run import protocol
-from bq.jobs.trade_paper import account_of, now, trader_of
+from bq.jobs.trade_paper import account_of, alone, now, trader_of
 from bq.monitoring.records import decisions, scans
 from bq.trading import daily, gates, ledger, money, positions, tracks
 from bq.trading.ledger import intents, orders, track_decisions
@@ -163,7 +162,7 @@ def _made(one: Account, share: float | None, capital: float) -> dict[str, Any]:
 def show_reconcile(request: Request) -> None:
     """Ours against the broker's: contracts, executions, orders. Nothing new is sent."""
     settings, data = request.settings, market.load(request.settings.market)
-    with protocol.lock(settings.namespace):
+    with alone(account_of(settings)):
         found = daily.reconciled(trader_of(request.strategy, settings, data, now=now(settings, data)))
     agrees = f"{account_of(settings)}: the ledger and the broker agree"
     screen.show(
