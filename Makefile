@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -71,6 +71,20 @@ scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) wit
 	@$(BQ) scan
 mature: $(READY) ## what came of the decisions that are due: their outcomes, recorded
 	@$(BQ) mature
+trade-paper: $(READY) ## trade the newest scan at the dry-run broker: reconcile, open orders, exits, entries, marks
+	@$(BQ) trade-paper
+positions: $(READY) ## what is held: marks, Greeks, days to expiry, where it is closed (TRACK=ButterAI)
+	@$(BQ) positions
+orders: $(READY) ## the newest orders and refusals, and where each stands (TRACK=)
+	@$(BQ) orders
+pnl: $(READY) ## what each track made, to the cent (TRACK=)
+	@$(BQ) pnl
+reconcile: $(READY) ## the ledger against the broker: positions, executions, orders; nothing new is sent
+	@$(BQ) reconcile
+stop: $(READY) ## the kill switch: from now on no order is sent (cancellations go on)
+	@$(BQ) stop
+resume: $(READY) ## turn the kill switch off
+	@$(BQ) resume
 explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
 status: $(READY) ## champions, last runs, events: where things stand
@@ -116,7 +130,7 @@ calibrate: $(READY) ## how often the pipeline deploys on markets without and wit
 claims: $(READY) ## the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
-	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py
+	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py tests/trading/test_faulty_brokers.py
 lint: $(READY) ## ruff over code and notebooks, mypy over the package
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 lock: ## resolve requirements.lock again (needs uv)
@@ -125,4 +139,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan mature explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature trade-paper positions orders pnl reconcile stop resume explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean

@@ -26,6 +26,7 @@ FLOORS = [
     "runs",
     "serving",
     "audit",
+    "trading",
     "monitoring",
     "tuning",
     "workbench",
@@ -48,7 +49,15 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-GENERIC = {"learning", "runs", "serving", "tuning", "workbench", "jobs"}  # know strategies by their contract alone
+GENERIC = {
+    "learning",
+    "runs",
+    "serving",
+    "trading",
+    "tuning",
+    "workbench",
+    "jobs",
+}  # know strategies by their contract alone
 OF_ONE_STRATEGY = re.compile(
     r"\b(butterfly|breakout|forecast|ROI|P\(R|R-multiple|exit_stale_sessions|p_Success)\b|(?<!onnx)\.ml\b|\bml\.", re.I
 )

@@ -345,6 +345,69 @@ class Run(Section):
     )
 
 
+class Track(Section):
+    """A way of deciding that trades a share of the capital."""
+
+    name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]{0,13}$")] = Field(
+        description="at most 14 letters and digits; unique on an account: it is part of every order"
+    )
+    share: float = Field(gt=0, le=1, description="of the capital, and of the symbols of a week")
+    decides: Literal["champion", "rule"] = Field(
+        description="champion: the deployed model, without one nothing is opened; rule: the rule score"
+    )
+
+
+def two_tracks(model: str, rule: str) -> list[Track]:
+    """The champion with 70% of the capital beside the rule score with 30%."""
+    return [Track(name=model, share=0.7, decides="champion"), Track(name=rule, share=0.3, decides="rule")]
+
+
+class DryRun(Section):
+    """What goes wrong with the orders of the dry-run broker."""
+
+    seed: Seed = Field(default=7, description="random seed of what goes wrong")
+    partial_fills: Share = Field(default=0.05, description="share of limit orders that are filled in part")
+    rejects: Share = Field(default=0.01, description="share of orders that are rejected")
+    lost_answers: Share = Field(
+        default=0.02, description="share of calls whose answer is lost, before or after they act"
+    )
+
+
+class Trading(Section):
+    """How decisions are traded on paper; see docs/trading.md. Limits of an account; a track has its share of them."""
+
+    affects: ClassVar = Affects.RUNNING
+    tracks: Annotated[list[Track], Field(min_length=1)] = Field(
+        default=two_tracks("ButterAI", "ButterBaseline"), description="who trades which share"
+    )
+    seed: Seed = Field(default=7, description="random seed by which a symbol and week belong to a track")
+    capital: Positive = Field(default=1_000_000.0, description="of all tracks together, the base of every return")
+    risk_per_trade: float = Field(
+        default=0.01, gt=0, le=0.2, description="share of a track's equity that a position may lose"
+    )
+    max_positions: Count = Field(default=20, description="positions held at a time")
+    max_daily_loss: float = Field(
+        default=0.05, gt=0, le=1, description="share of the capital lost since the last session, above it nothing opens"
+    )
+    max_daily_orders: Count = Field(default=100, description="orders of a session")
+    symbols: list[str] | None = Field(default=None, description="the only ones that are traded; null: all")
+    reprice_steps: Count = Field(default=3, description="from the mid to the collar, then a limit order is cancelled")
+    entry_window_minutes: int = Field(
+        default=60, ge=0, le=390, description="after the next open, in which decisions are still sent"
+    )
+    close_before_expiry_days: int = Field(
+        default=2, ge=0, description="calendar days; nothing is opened that would be held closer to its expiry"
+    )
+    dry_run: DryRun = DryRun()
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        names, total = [track.name for track in self.tracks], sum(track.share for track in self.tracks)
+        if len(set(names)) < len(names) or total > 1.0 + 1e-9:
+            raise ValueError(f"hold tracks of different names whose shares sum to 1 at most, but got {names}, {total}")
+        return self
+
+
 class Settings(Section):
     """A whole parameter file. Subclasses set `max_holding_days` from their own sections.
 
@@ -367,6 +430,7 @@ class Settings(Section):
     gate: Gate = Gate()
     tuning: Tuning = Tuning()
     run: Run = Run()
+    trading: Trading = Trading()
 
     @classmethod
     def recorded(cls, parameters: Mapping[str, Any]) -> Self:

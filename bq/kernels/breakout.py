@@ -48,6 +48,16 @@ class TradePath(NamedTuple):
     reason: int
 
 
+class Held(NamedTuple):
+    """What became of a position: exit −1 and NaN while it is open. leaving : sold at the next open there is."""
+
+    exit: int
+    price: float
+    reason: int
+    leaving: bool
+    absent: int  # sessions in a row without a bar
+
+
 class Trades(NamedTuple):
     """Trades of n signals."""
 
@@ -81,21 +91,28 @@ def follow(bars, average, signal, i, rules, end):
         return TradePath(-1, -1, np.nan, np.nan, LAPSED)
     price = bars.open[entry, i]
     stop = price - rules.stop_multiple * bars.atr[signal, i]
+    found = held(bars, average, i, stop, entry, due, end)
+    return TradePath(entry, found.exit, price, found.price, found.reason)
+
+
+@njit(cache=True)
+def held(bars, average, i, stop, entry, due, end):
+    """What becomes of a position that was filled at session `entry`, as known at the close of `end`; see `follow`."""
     leaving, absent = False, 0
     for t in range(entry, end + 1):
         if bars.present[t, i]:
             absent = 0
             opened = bars.open[t, i]
             if leaving and opened > stop:
-                return TradePath(entry, t, price, opened, AVERAGE)
+                return Held(t, opened, AVERAGE, leaving, absent)
             if bars.low[t, i] <= stop or opened <= stop:
-                return TradePath(entry, t, price, min(opened, stop), STOP)
+                return Held(t, min(opened, stop), STOP, leaving, absent)
             leaving = bars.close[t, i] < average[t, i]
         else:
             absent += 1
         if t == due or absent == ABSENT_SESSIONS:
-            return TradePath(entry, t, price, bars.close[t, i], HOLDING if t == due else DELISTED)
-    return TradePath(entry, -1, price, np.nan, OPEN)
+            return Held(t, bars.close[t, i], HOLDING if t == due else DELISTED, leaving, absent)
+    return Held(-1, np.nan, OPEN, leaving, absent)
 
 
 @njit(cache=True)

@@ -1,5 +1,5 @@
 """What a strategy is to the rest of the package, in parts: its event table, its task, what choosing earns, what it
-shows, and, where its rules are backtested as a portfolio, the backtester.
+shows, where its rules are backtested as a portfolio, the backtester, and where they are traded, the desk.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +33,7 @@ from bq.strategies.ticket import Ticket
 if TYPE_CHECKING:
     from bq.market import MarketData
     from bq.strategies.backtester import Backtester
+    from bq.strategies.desk import Desk
 
 S = TypeVar("S", bound=Settings)  # a strategy's own settings
 
@@ -180,6 +181,7 @@ class Strategy(Generic[S]):
     value: Value[S] = Value()
     views: Views[S] = Views()
     backtester: "Backtester[S] | None" = None  # of rules that trade as a portfolio of their own
+    desk: "Callable[[MarketData, S], Desk] | None" = None  # how its decisions are traded; None: they are not
     layout: Layout | None = None  # of tables that others made of its decisions; None: its gate needs bars
     quick: str = ""  # parameter overrides of QUICK=1
 

@@ -22,6 +22,24 @@ VARIANTS = {
 }
 GONE = {"temporal.delay_days": 1}  # what nobody could set to anything else
 COLUMNS = {"market.columns": {}, "market.beside": [], "policy.above": 0.0}
+TRACKS = {
+    "butterfly": ("ButterAI", "ButterBaseline"),
+    "forecast": ("ForecastAI", "ForecastRule"),
+    "breakout": ("BreakoutAI", "BreakoutRule"),
+}
+TRADING = {
+    "seed": 7,
+    "capital": 1_000_000.0,
+    "risk_per_trade": 0.01,
+    "max_positions": 20,
+    "max_daily_loss": 0.05,
+    "max_daily_orders": 100,
+    "symbols": None,
+    "reprice_steps": 3,
+    "entry_window_minutes": 60,
+    "close_before_expiry_days": 2,
+    "dry_run": {"seed": 7, "partial_fills": 0.05, "rejects": 0.01, "lost_answers": 0.02},
+}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
     "butterfly": {**COLUMNS, "structure.min_wing_sigmas": 0.25, "costs.max_cost_share": 0.4},
     "forecast": {**COLUMNS, "portfolio.tranches": 5},
@@ -32,7 +50,13 @@ SIMULATED = {"market.simulation.drift": 0.0, "market.simulation.then": 0.0}
 
 def new(values: dict) -> dict:
     """What is new in the settings that 0.1 gave."""
-    return NEW[values["strategy"]] | (SIMULATED if values.get("market", {}).get("simulation") else {})
+    by_model, by_rule = TRACKS[values["strategy"]]
+    tracks = [
+        {"name": by_model, "share": 0.7, "decides": "champion"},
+        {"name": by_rule, "share": 0.3, "decides": "rule"},
+    ]
+    trading = {"trading": {"tracks": tracks, **TRADING}}
+    return NEW[values["strategy"]] | trading | (SIMULATED if values.get("market", {}).get("simulation") else {})
 
 
 LEARNER = {  # of the forecast: what 0.1 shipped, and what is shipped now, for more of what a planted market shows

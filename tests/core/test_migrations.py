@@ -18,6 +18,7 @@ from bq.core import db, migrate, paths
 from bq.core.namespace import Namespace
 from bq.monitoring import records  # noqa: F401  its tables are compared too
 from bq.serving import journal, ledger
+from bq.trading import ledger as trades  # noqa: F401  and these
 
 OLD = paths.CHECKOUT / "tests" / "made_by_0_1" / "data" / "bq.db"
 BUTTERFLY = Namespace("butterfly", simulated=True)

@@ -60,7 +60,7 @@ def others(value):
         return [value + dt.timedelta(days=7)]
     if isinstance(value, list):
         shorter, nested = value[:-1], [value[0]] if value else ["elastic_net"]
-        moved = [] if any(isinstance(own, str | list) for own in value) else [[own * 1.01 for own in value]]
+        moved = [] if any(isinstance(own, str | list | dict) for own in value) else [[own * 1.01 for own in value]]
         whole = [] if any(not isinstance(own, int) for own in value) else [[own + 1 for own in value]]
         return [shorter, nested, [*value, *nested], *moved, *whole, [1, 2, 5]]
     if isinstance(value, dict):

@@ -13,6 +13,7 @@ from bq.strategies import policy
 from bq.strategies.backtester import Backtester
 from bq.strategies.breakout.build import NAME, build, schedule
 from bq.strategies.breakout.comparison import evaluation
+from bq.strategies.breakout.desk import BreakoutDesk
 from bq.strategies.breakout.evidence import exhibits
 from bq.strategies.breakout.features import BREAKOUT_V1
 from bq.strategies.breakout.layout import LAYOUT
@@ -101,5 +102,6 @@ STRATEGY = Strategy(
         without_model="ml.enabled: false",
     ),
     layout=LAYOUT,
+    desk=BreakoutDesk,
     quick="learning.folds=3 gate.draws=2000",
 )

@@ -6,7 +6,18 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from bq.core.section import Affects, Section
-from bq.core.settings import Learning, Market, NotNegative, Policy, Positive, Settings, Share, Stack
+from bq.core.settings import (
+    Learning,
+    Market,
+    NotNegative,
+    Policy,
+    Positive,
+    Settings,
+    Share,
+    Stack,
+    Trading,
+    two_tracks,
+)
 
 TRAINED_ON = Affects.EVENTS | Affects.RECIPE
 Clearance = Annotated[float, Field(ge=0, le=0.1)]
@@ -158,6 +169,7 @@ class BreakoutSettings(Settings):
         stack=Stack(meta="elastic_net"),
     )
     policy: Policy = Policy(k=4)
+    trading: Trading = Trading(tracks=two_tracks("BreakoutAI", "BreakoutRule"))
 
     @model_validator(mode="after")
     def _benchmark_is_read(self) -> Self:

@@ -25,6 +25,7 @@ from bq.strategies.ticket import Ticket
 
 if TYPE_CHECKING:
     from bq.market import MarketData
+    from bq.strategies.desk import Desk
 
 NAME = "butterfly"
 Wanted = Mapping[str, list[dt.date]]
@@ -240,6 +241,13 @@ def _results(oos: pl.DataFrame, settings: ButterflySettings, market: "MarketData
     return results(policy.chosen(oos, policy.EXPECTED, settings.policy.k), oos)
 
 
+def desk(market: "MarketData", settings: ButterflySettings) -> "Desk":
+    """How butterflies are traded."""
+    from bq.strategies.butterfly.desk import ButterflyDesk
+
+    return ButterflyDesk(market, settings)
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=ButterflySettings,
@@ -281,5 +289,6 @@ STRATEGY = Strategy(
         against=against,
     ),
     layout=LAYOUT,
+    desk=desk,
     quick="events.every_weeks=8 gate.draws=2000",
 )

@@ -1,12 +1,30 @@
-"""When a position is closed before its horizon: one rule for label, replay and broker."""
+"""When a position is closed: one rule for label, replay and broker."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bq.strategies.butterfly.settings import Label
+from bq.strategies.butterfly.settings import Label, holding_days
 
 HOLD, TAKE_PROFIT, STOP = range(3)
 REASONS = ("", "take profit", "stop")
+
+
+class Span(NamedTuple):
+    """Until when positions are held, by the calendar; arrays of shape (n_events,)."""
+
+    planned: NDArray[np.datetime64]  # session from which they are closed
+    due: NDArray[np.datetime64]  # to which a price for it is waited for
+
+
+def span(
+    session: NDArray[np.datetime64], dte_days: NDArray[np.int64], calendar: NDArray[np.datetime64], rule: Label
+) -> Span:
+    """The holding horizon of positions decided at the close of `session`, and how long it may be overstayed."""
+    holding = np.array([holding_days(int(dte)) for dte in dte_days], "timedelta64[D]")
+    planned = np.searchsorted(calendar, session + holding, side="left")
+    return Span(calendar[planned], calendar[planned + rule.carry_sessions])
 
 
 def triggered(
@@ -24,3 +42,8 @@ def triggered(
     if rule.take_profit is not None:
         result[(profit >= rule.take_profit * max_profit) & (max_profit > 0)] = TAKE_PROFIT
     return result
+
+
+def late(*, last_price: NDArray[np.bool_], expired: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """Why a position is closed that no trigger closed. last_price : no price came any more. expired : at settlement."""
+    return np.where(last_price, "last price", np.where(expired, "settled", "horizon"))

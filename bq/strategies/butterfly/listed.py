@@ -103,7 +103,17 @@ class Listed(NamedTuple):
 
         NaN also after a split: the exchange has then replaced the contracts by others with other strikes.
         """
-        mid, half = np.full(len(at), np.nan), np.full(len(at), np.nan)
+        bid, ask = self._bids_and_asks(at, structure, position)
+        return pricing.Quote((QUANTITY * (bid + ask)).sum(axis=1) / 2.0, (ask - bid).sum(axis=1) / 2.0)
+
+    def legs(self, at: Index, structure: Structure, position: Index) -> Array:
+        """Mid price of each leg at bar `position`, where all of them have one."""
+        bid, ask = self._bids_and_asks(at, structure, position)
+        return (bid + ask) / 2.0
+
+    def _bids_and_asks(self, at: Index, structure: Structure, position: Index) -> tuple[Array, Array]:
+        """Of each leg, shape (n_events, 4); both the settlement value from the expiry on."""
+        bid, ask = np.full((len(at), 4), np.nan), np.full((len(at), 4), np.nan)
         days, starts = self.h.session[position].tolist(), self.h.session[at].tolist()
         same = ~split_between(self.h, self._quoted, at, position)
         for i in np.flatnonzero(same & np.isfinite(structure.body)):
@@ -111,14 +121,13 @@ class Listed(NamedTuple):
             strikes, calls = structure.strikes[i], IS_CALL[structure.type[i]]
             root = self.board.root[(starts[i], expiry)]
             if days[i] >= expiry:
-                mid[i], half[i] = self._settled(root, expiry, strikes, calls), 0.0
+                bid[i] = ask[i] = self._settled(root, expiry, strikes, calls)
                 continue
             contracts = [(days[i], root, expiry, bool(c), float(k)) for c, k in zip(calls, strikes, strict=True)]
             found = [self.board.prices.get(contract) for contract in contracts]
             if all(found):
-                bid, ask = np.array(found).T
-                mid[i], half[i] = float(QUANTITY @ (bid + ask)) / 2.0, float((ask - bid).sum()) / 2.0
-        return pricing.Quote(mid, half)
+                bid[i], ask[i] = np.array(found).T
+        return bid, ask
 
     @property
     def _quoted(self) -> Array:
@@ -127,10 +136,10 @@ class Listed(NamedTuple):
             raise ValueError("listed structures must be priced from bars with quoted closes, but these have none")
         return self.h.quoted
 
-    def _settled(self, root: str, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> float:
-        """Intrinsic value at the settlement price: the open where the root settles in the morning, else the close."""
+    def _settled(self, root: str, expiry: dt.date, strikes: Array, calls: NDArray[np.bool_]) -> Array:
+        """Intrinsic value of each leg at the settlement price: the open where the root settles in the morning."""
         place = int(np.searchsorted(self.h.session, np.datetime64(expiry)))
         if place >= len(self.h.session) or self.h.session[place] != np.datetime64(expiry):
-            return np.nan
+            return np.full(len(strikes), np.nan)
         price = self.h.opens[place] if (root, expiry) in self.board.morning else self._quoted[place]
-        return float(QUANTITY @ np.maximum(np.where(calls, price - strikes, strikes - price), 0.0))
+        return np.maximum(np.where(calls, price - strikes, strikes - price), 0.0)

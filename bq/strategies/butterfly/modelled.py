@@ -34,3 +34,8 @@ class Modelled(NamedTuple):
         spot, years = in_units_of_t0(self.h, at, position), self.years(at, structure, position)
         rate, costs = self.s.structure.rate, self.s.costs
         return pricing.quote(structure, spot, self.h.iv[position], years, rate=rate, costs=costs)
+
+    def legs(self, at: Index, structure: Structure, position: Index) -> Array:
+        """Mid price of each leg at bar `position`."""
+        spot, years = in_units_of_t0(self.h, at, position), self.years(at, structure, position)
+        return pricing.legs(structure, spot, self.h.iv[position], years, rate=self.s.structure.rate)

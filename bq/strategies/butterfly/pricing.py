@@ -66,6 +66,13 @@ def roi(structure: Structure, entry: Quote, leave: Quote, *, paid: float) -> Arr
     return (np.maximum(received, least) - opened.debit) / opened.risk
 
 
+def legs(structure: Structure, spot: Array, iv: Array, years: Array, *, rate: float) -> Array:
+    """Mid price of each of the four legs, shape (n_events, 4)."""
+    column = (slice(None), None)
+    terms = (spot[column], structure.strikes, years[column], iv[column])
+    return bsm_price(*terms, rate=rate, is_call=structure.is_call)
+
+
 def greeks(structure: Structure, spot: Array, iv: Array, years: Array, *, rate: float) -> Greeks:
     """Greeks of the long structure: the sum over its own four legs. Units as in `bsm_greeks`."""
     column = (slice(None), None)

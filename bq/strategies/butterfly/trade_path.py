@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bq.strategies.butterfly import exits, pricing
 from bq.strategies.butterfly.history import History, in_units_of_t0
-from bq.strategies.butterfly.settings import ButterflySettings, holding_days
+from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.butterfly.structure import IRON, Reading, Structure
 
 Array = NDArray[np.float64]
@@ -25,6 +25,10 @@ class Pricer(Protocol):
 
     def quote(self, at: Index, structure: Structure, position: Index) -> pricing.Quote:
         """Value at bar `position` of the structures chosen at bar `at`; NaN where there is no quote."""
+        ...
+
+    def legs(self, at: Index, structure: Structure, position: Index) -> Array:
+        """Mid price of each leg at bar `position`, shape (n_events, 4); NaN where there is no quote."""
         ...
 
     def roots(self, at: Index, structure: Structure) -> list[str | None]:
@@ -49,13 +53,11 @@ def trade_path(h: History, at: Index, structure: Structure, pricer: Pricer, s: B
     comes within `carry_sessions`, the position is closed at its last price before: leaving it out would keep only the
     positions whose market stayed open. That this is the outcome is known when the waiting is over, not before.
     """
-    holding = np.array([holding_days(int(dte)) for dte in structure.dte_days], "timedelta64[D]")
     carry = s.label.carry_sessions
-    planned = np.searchsorted(h.calendar, h.session[at] + holding, side="left")
-    due = h.calendar[planned + carry]
+    planned, due = exits.span(h.session[at], structure.dte_days, h.calendar, s.label)
     last_entry = h.calendar[np.searchsorted(h.calendar, h.session[at]) + 1 + carry]
     entry = _first_priced(h, at, structure, pricer, start=at + 1, until=last_entry, tries=carry + 1)
-    horizon = np.searchsorted(h.session, h.calendar[planned], side="left")
+    horizon = np.searchsorted(h.session, planned, side="left")
     on_time = _first_priced(h, at, structure, pricer, start=horizon, until=due, tries=carry + 1)
     before = np.minimum(np.searchsorted(h.session, due, side="right") - 1, horizon - 1)
     early, why = _early(h, at, structure, pricer, s, entry=entry, last=before)
@@ -66,17 +68,21 @@ def trade_path(h: History, at: Index, structure: Structure, pricer: Pricer, s: B
     closed = leave >= 0
     known = np.where(closed, np.where(last_price >= 0, due, h.session[leave]), np.datetime64("NaT"))
     expired = h.session[leave] >= h.session[at] + structure.dte_days.astype("timedelta64[D]")
-    late = np.where(last_price >= 0, "last price", np.where(expired, "settled", "horizon"))
+    late = exits.late(last_price=last_price >= 0, expired=expired)
     reason = np.where(~closed, "", np.where(early >= 0, np.array(exits.REASONS)[why], late))
     return TradePath(due, entry, leave, known, reason)
 
 
-def _mid(pricer: Pricer, at: Index, structure: Structure, position: Index) -> Array:
-    """Mid price; NaN where there is none, or where it is outside its no-arbitrage bounds: nobody trades there."""
-    mid = pricer.quote(at, structure, position).mid
+def possible(mid: Array, structure: Structure) -> Array:
+    """Mid prices; NaN where one is outside its no-arbitrage bounds: nobody trades there."""
     least = np.where(structure.type == IRON, -structure.width, 0.0)
-    possible = (mid >= least - ROUNDING) & (mid <= least + structure.width + ROUNDING)
-    return np.where(possible, mid, np.nan)
+    inside = (mid >= least - ROUNDING) & (mid <= least + structure.width + ROUNDING)
+    return np.where(inside, mid, np.nan)
+
+
+def _mid(pricer: Pricer, at: Index, structure: Structure, position: Index) -> Array:
+    """Possible mid price; NaN where there is none."""
+    return possible(pricer.quote(at, structure, position).mid, structure)
 
 
 def _first_priced(

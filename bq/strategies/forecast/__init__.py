@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bq.strategies.contract import Counter, Strategy, Table, Value, Views
 from bq.strategies.forecast import sectors
 from bq.strategies.forecast.build import NAME, build
+from bq.strategies.forecast.desk import ForecastDesk
 from bq.strategies.forecast.evidence import exhibits, results
 from bq.strategies.forecast.features import FEATURE_SETS
 from bq.strategies.forecast.portfolio import CARRIED, chosen, contributions, sizes, value, value_name
@@ -84,5 +85,6 @@ STRATEGY = Strategy(
     views=Views(
         exhibits=lambda made, market, settings: exhibits(made), results=results, notices=notices, counters=counters
     ),
+    desk=ForecastDesk,
     quick="events.every_sessions=10 gate.draws=2000",
 )

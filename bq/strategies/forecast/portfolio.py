@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -139,6 +140,23 @@ def sizes(events: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.Ser
     book = _book(events.with_columns(outcome=pl.lit(0.0)), by, settings.portfolio)
     weights = np.zeros(len(events)) if book is None else _chosen(book, None, 0.0, settings.portfolio, Counter())
     return pl.Series("weight", weights)
+
+
+def rebalanced(
+    events: pl.DataFrame, by: str, held: Mapping[str, float], settings: "ForecastSettings"
+) -> dict[str, float]:
+    """Weight of each name of one session in the portfolio by column `by`, from the weights that are held.
+
+    events : as of `sizes`. held : by name, as prices have made them; empty: bought from cash, whatever the turnover.
+    Where `by` is known of no name, what is held stays.
+    """
+    book = _book(events.with_columns(outcome=pl.lit(0.0)), by, settings.portfolio)
+    if book is None:
+        return dict(held)
+    before = np.array([held.get(symbol, 0.0) for symbol in book.symbols])
+    gone = sum(abs(weight) for symbol, weight in held.items() if symbol not in set(book.symbols))
+    now = _chosen(book, before if held else None, gone, settings.portfolio, Counter())
+    return dict(zip(book.symbols, now.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

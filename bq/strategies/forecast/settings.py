@@ -19,6 +19,8 @@ from bq.core.settings import (
     Settings,
     Share,
     Stack,
+    Trading,
+    two_tracks,
 )
 from bq.strategies.forecast.features import LAGS
 
@@ -223,6 +225,7 @@ class ForecastSettings(Settings):
         },
     )
     gate: Gate = Gate(artefact_margin=0.02, max_calibration_error=None)
+    trading: Trading = Trading(tracks=two_tracks("ForecastAI", "ForecastRule"))
 
     @property
     def max_holding_days(self) -> int:

@@ -1,0 +1,105 @@
+"""`make trade-paper`: what is held and decided becomes orders, at the dry-run broker."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+
+from bq import market
+from bq.core import db, paths
+from bq.core.errors import BadParameters, Locked
+from bq.core.scalars import day
+from bq.core.settings import Settings
+from bq.jobs import traded
+from bq.jobs.request import Request
+from bq.market import MarketData
+from bq.market.calendars import sessions
+from bq.monitoring.records import decisions, scans
+from bq.strategies import store
+from bq.strategies.contract import Strategy
+from bq.strategies.desk import Desk
+from bq.trading import clock, daily
+from bq.trading.dry_run import DryRun
+from bq.trading.entering import Scanned
+from bq.trading.trader import Trader
+from bq.workbench import screen
+
+
+def main(request: Request) -> None:
+    """Trade one day and say what was done."""
+    strategy, settings = request.strategy, request.settings
+    with alone(account_of(settings)):
+        data = market.load(settings.market)
+        trader = trader_of(strategy, settings, data, now=now(settings, data))
+        made = daily.trade(
+            trader,
+            newest_scan(settings),
+            lambda: store.at(strategy, settings, data, trader.clock.session),
+        )
+    screen.show(traded.summary(made, trader))
+
+
+@contextmanager
+def alone(account: str) -> Iterator[None]:
+    """Trade an account in one process at a time; a training of the namespace keeps no one from it.
+
+    Raises Locked where another one does; the lock is released when a process dies.
+    """
+    path = paths.home() / "data" / f".{account}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise Locked(
+            f"{account}: one run trades at a time, but another holds {path}. Nothing was changed; wait for it to end."
+        ) from None
+
+
+def now(settings: Settings, data: MarketData) -> dt.datetime:
+    """The time; on a simulated market the close of its newest session, as it lies in no present."""
+    if not settings.market.is_simulated:
+        return dt.datetime.now(dt.UTC)
+    known, newest = sessions(data.calendar), day(data.bars["session"].max())
+    return known.row(by_predicate=pl.col("session") == newest, named=True)["close_utc"]
+
+
+def account_of(settings: Settings) -> str:
+    """The dry-run account of a namespace: each has its own."""
+    return f"dry-run.{settings.namespace}"
+
+
+def desk_of(strategy: Strategy, settings: Settings, data: MarketData) -> Desk:
+    """The strategy's desk. Raises BadParameters where its decisions cannot be traded."""
+    if strategy.desk is None:
+        raise BadParameters(f"STRATEGY must be one that can be traded, but {strategy.name} has no desk.")
+    return strategy.desk(data, settings)
+
+
+def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: dt.datetime) -> Trader:
+    """Who trades the decisions of these settings at the dry-run broker, at a time."""
+    desk, trading = desk_of(strategy, settings, data), settings.trading
+    broker = DryRun(
+        account_of(settings),
+        desk,
+        sessions(data.calendar),
+        capital=trading.capital,
+        steps=trading.reprice_steps,
+        faults=trading.dry_run,
+    )
+    newest = day(data.bars["session"].max())
+    return Trader(strategy, settings, desk, broker, clock.at(now, calendar=data.calendar, newest=newest))
+
+
+def newest_scan(settings: Settings) -> Scanned | None:
+    """The newest scan of the settings' namespace; None where there is none."""
+    query = sa.select(scans.c.scan_id, scans.c.session).where(scans.c.namespace == str(settings.namespace))
+    with db.engine().connect() as connection:
+        found = connection.execute(query.order_by(scans.c.scan_id.desc()).limit(1)).first()
+        if found is None:
+            return None
+        rows = connection.execute(sa.select(decisions).where(decisions.c.scan_id == found.scan_id)).mappings().all()
+    return Scanned(found.scan_id, found.session, pl.DataFrame([dict(row) for row in rows], infer_schema_length=None))

@@ -1,0 +1,95 @@
+"""What a day of trading did, in words."""
+
+from bq.trading.daily import Day
+from bq.trading.entering import Opened
+from bq.trading.gates import Refusal
+from bq.trading.reconcile import Reconciled
+from bq.trading.trader import Trader
+from bq.workbench import screen
+from bq.workbench.phrases import counted
+
+WHY = {
+    Refusal.STOPPED: "the kill switch is on (make resume)",
+    Refusal.NOT_RECONCILED: "the account does not agree with the ledger",
+    Refusal.SIMULATED: "a decision on a simulated market never leaves the dry-run broker",
+    Refusal.NOT_PAPER: "the account is not known to be a paper account",
+    Refusal.TOO_LATE: "later than the entry window of the next session",
+    Refusal.NO_NEXT_SESSION: "the calendar knows no next session",
+    Refusal.NOT_ALLOWED: "not one of trading.symbols",
+    Refusal.ALREADY_HELD: "the track holds the symbol, or has ordered it",
+    Refusal.TOO_MANY_POSITIONS: "the track holds as many positions as it may",
+    Refusal.TRACK_LOSS: "the track lost more than it may in a session",
+    Refusal.ACCOUNT_LOSS: "the account lost more than it may in a session",
+    Refusal.TRACK_ORDERS: "the track has as many orders as it may in a session",
+    Refusal.ACCOUNT_ORDERS: "the account has as many orders as it may in a session",
+    Refusal.NO_QUOTE: "no price at the session's close",
+    Refusal.OLD_QUOTE: "the price is of an earlier session",
+    Refusal.OUTSIDE_COLLAR: "no price within the collar at which it makes sense",
+    Refusal.TOO_SMALL: "one unit risks more than a trade may",
+    Refusal.NEAR_EXPIRY: "too near to its expiry",
+    Refusal.MARGIN: "the account has not the funds",
+}
+
+
+def summary(day: Day, trader: Trader) -> str:
+    """The end of `make trade-paper`."""
+    title = f"{trader.namespace} · {day.session} · {trader.broker.account}"
+    lines = [f"{screen.BOLD}{title}{screen.PLAIN}", *_warnings(day), *_scan(day)]
+    lines += [track_line(one) for one in day.entered]
+    lines += [f"closing     {one.owner.track} {one.symbol} {one.quantity:+d}: {one.reason}" for one in day.left]
+    lines.append(f"held        {counted(len(day.held), 'position')}")
+    return "\n".join(lines)
+
+
+def track_line(one: Opened) -> str:
+    """What a track did with the scan."""
+    if not one.answered:
+        return f"{one.track:<15}opens nothing: no champion answered"
+    made = ", ".join(f"{intent.symbol} {intent.quantity:+d}" for intent in one.made) or "nothing"
+    reasons: dict[str, list[str]] = {}
+    for intent, why in one.refused:
+        reasons.setdefault(why_text(why), []).append(intent.symbol)
+    refused = "; ".join(f"{', '.join(symbols)}: {why}" for why, symbols in reasons.items())
+    return f"{one.track:<15}opens {made}{f'; refused {refused}' if refused else ''}"
+
+
+def why_text(refusal: str) -> str:
+    """A refusal in words; a strategy's own limit by its name."""
+    return WHY[Refusal(refusal)] if refusal in set(Refusal) else f"the strategy's own limit: {refusal}"
+
+
+def _warnings(day: Day) -> list[str]:
+    lines, incident = [], f"{screen.RED}incident{screen.PLAIN}    "
+    if day.stopped:
+        lines.append(f"{screen.RED}The kill switch is on: nothing is sent (make resume).{screen.PLAIN}")
+    lines += [
+        f"{incident}{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}"
+        + (f", {one.shares:+d} shares at {one.leg.strike:g}" if one.shares else "")
+        for one in day.gone
+    ]
+    lines += [
+        f"{incident}{one.owner.track} {one.symbol} holds parts of a unit: "
+        + ", ".join(f"{contract} {n:+d}" for contract, n in one.odd.items())
+        for one, _ in day.held
+        if one.odd
+    ]
+    if not day.reconciled.holds:
+        lines.append(f"{screen.RED}Not reconciled: nothing new is sent.{screen.PLAIN}")
+        lines += differences(day.reconciled)
+    return lines
+
+
+def differences(found: Reconciled) -> list[str]:
+    """What a comparison found, a line each."""
+    if not found.answered:
+        return ["reconcile   the broker does not answer"]
+    lines = [f"differs     {one.contract}: ledger {one.ours:+d}, broker {one.theirs:+d}" for one in found.differences]
+    lines += [f"stranger    execution {name} is of no order of the ledger" for name in found.strangers]
+    lines += [f"contradicts order {name}: its executions do not fit it" for name in found.contradictory]
+    return lines + [f"unknown     order {name}: the broker has not said whether it has it" for name in found.unknown]
+
+
+def _scan(day: Day) -> list[str]:
+    if day.scan is None:
+        return [f"scan        none of {day.session}: nothing opens (make scan)"]
+    return [f"scan        {counted(len(day.scan.decisions), 'decision')} of {day.scan.session}"]

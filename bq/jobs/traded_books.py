@@ -1,0 +1,198 @@
+"""`make positions`, `orders`, `pnl`, `reconcile`, `stop` and `resume`: what trading holds, sent and made."""
+
+import datetime as dt
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from bq import market
+from bq.core import db, files
+from bq.core.errors import BadParameters, did_you_mean
+from bq.core.settings import Settings
+from bq.jobs import traded
+from bq.jobs.request import Request, value
+from bq.jobs.trade_paper import account_of, alone, now, trader_of
+from bq.monitoring.records import decisions, scans
+from bq.trading import daily, gates, ledger, money, positions, tracks
+from bq.trading.ledger import intents, orders, track_decisions
+from bq.trading.positions import Account, Held
+from bq.trading.trader import Trader
+from bq.workbench import screen
+from bq.workbench.phrases import counted
+from bq.workbench.table import table
+
+ROWS = 30  # of orders: the newest
+
+
+def show_positions(request: Request) -> None:
+    """What is held, with its mark, its Greeks, days to expiry, and where it is closed."""
+    settings = request.settings
+    held = _of_track(positions.held(account_of(settings), str(settings.namespace)), settings)
+    if not held:
+        screen.show(f"{settings.namespace}: no open position")
+        return
+    data = market.load(settings.market)
+    trader = trader_of(request.strategy, settings, data, now=now(settings, data))
+    title = (
+        f"{settings.namespace} · {trader.clock.session} · {counted(len(held), 'open position')} · per unit and share"
+    )
+    screen.show(f"{title}\n{table(pl.DataFrame([_position(one, trader) for one in held], infer_schema_length=None))!r}")
+
+
+def _position(held: Held, trader: Trader) -> dict[str, Any]:
+    """One line. `above`, `below`, `until`: it is closed where the mark reaches these, or at that session."""
+    position, session = held.as_position(), trader.clock.session
+    mark, levels = trader.desk.mark(position, session), trader.desk.levels(position, session)
+    expiries = [leg.expiry for leg in held.legs if leg.expiry]
+    return {
+        "track": held.owner.track,
+        "symbol": held.symbol,
+        "units": held.units,
+        "paid": float(money.amount(held.price)),
+        "mark": mark and mark.value,
+        "priced by": None if mark is None else "quotes" if mark.quoted else "model",
+        "P&L": mark
+        and float(money.cents(held.units * held.legs[0].multiplier * (money.parts(mark.value) - held.price))),
+        "delta": mark and mark.greeks and held.units * mark.greeks.delta,
+        "vega": mark and mark.greeks and held.units * mark.greeks.vega,
+        "theta": mark and mark.greeks and held.units * mark.greeks.theta,
+        "days to expiry": (min(expiries) - session).days if expiries else None,
+        "above": levels.above,
+        "below": levels.below,
+        "until": levels.until,
+    }
+
+
+def show_orders(request: Request) -> None:
+    """The newest orders and refusals, and where each order stands."""
+    settings = request.settings
+    account, namespace = account_of(settings), str(settings.namespace)
+    standings = {one.order.order_ref: one.standing for one in ledger.every(account, namespace, newest=ROWS)}
+    query = (
+        sa.select(intents, orders.c.order_ref, orders.c.kind, orders.c.quantity.label("asked"))
+        .outerjoin(orders, orders.c.intent_id == intents.c.intent_id)
+        .where(intents.c.account == account, intents.c.namespace == namespace)
+        .order_by(intents.c.intent_id.desc())
+    )
+    if track := _track(settings):
+        query = query.where(intents.c.track == track)
+    with db.engine().connect() as connection:
+        rows = connection.execute(query.limit(ROWS)).all()
+    if not rows:
+        screen.show(f"{namespace}: no order yet")
+        return
+    lines = [
+        {
+            "session": row.session,
+            "track": row.track,
+            "symbol": row.symbol,
+            "order": row.order_ref or "refused",
+            "kind": row.kind,
+            "units": row.asked if row.order_ref else row.quantity,
+            "filled": standings[row.order_ref].filled if row.order_ref in standings else None,
+            "state": str(standings[row.order_ref].state) if row.order_ref in standings else None,
+            "why": traded.why_text(row.refusal) if row.refusal else row.reason or "",
+        }
+        for row in rows
+    ]
+    screen.show(repr(table(pl.DataFrame(lines, infer_schema_length=None))))
+
+
+def show_pnl(request: Request) -> None:
+    """What each track made, to the cent (TRACK=: one of them)."""
+    settings = request.settings
+    found = _of_track(positions.accounts(account_of(settings), str(settings.namespace)), settings)
+    if not found:
+        screen.show(f"{settings.namespace}: nothing was traded yet")
+        return
+    shares = {track.name: track.share for track in settings.trading.tracks}
+    rows = [_made(one, shares.get(one.owner.track), settings.trading.capital) for one in found]
+    unmarked = sum(one.unmarked for one in found)
+    note = f"\n{counted(unmarked, 'open position')} without a mark yet: at nothing here" if unmarked else ""
+    screen.show(f"{settings.namespace} · since the first order, open positions at their newest marks{note}")
+    screen.show(repr(table(pl.DataFrame(rows, infer_schema_length=None), digits=2)))
+    screen.show(_split(settings))
+
+
+TILTED = 0.05  # of the p-value below which the split is not what was planned
+
+
+def _split(settings: Settings) -> str:
+    """Whether symbols and weeks went to the tracks as their shares say; a tilted split voids their comparison."""
+    query = (
+        sa.select(decisions.c.symbol, decisions.c.session, track_decisions.c.track)
+        .join(scans, scans.c.scan_id == decisions.c.scan_id)
+        .join(
+            track_decisions,
+            sa.and_(
+                track_decisions.c.scan_id == decisions.c.scan_id, track_decisions.c.event_id == decisions.c.event_id
+            ),
+        )
+        .where(scans.c.namespace == str(settings.namespace), track_decisions.c.assigned)
+        .order_by(decisions.c.scan_id, decisions.c.event_id)
+    )
+    with db.engine().connect() as connection:
+        rows = connection.execute(query).all()
+    drawn = {(row.symbol, *row.session.isocalendar()[:2]): row.track for row in rows}  # one draw a symbol and week
+    total = sum(track.share for track in settings.trading.tracks)
+    shares = {track.name: track.share / total for track in settings.trading.tracks}
+    order = [track for track in drawn.values() if track in shares]
+    found = tracks.split(shares, order)
+    counts = ", ".join(f"{name} {order.count(name)} (planned {share:.0%})" for name, share in shares.items())
+    said = (
+        f"split of {len(order):,} draws (a symbol and week each): {counts}; p = {found.p:.2g}, however often one looks"
+    )
+    return f"{said}. Tilted: a comparison of the tracks is void." if found.p < TILTED else said
+
+
+def _made(one: Account, share: float | None, capital: float) -> dict[str, Any]:
+    base = None if share is None else share * capital
+    return {
+        "track": one.owner.track,
+        "P&L": float(money.cents(one.pnl)),
+        "return on its capital [%]": None if base is None else 100.0 * float(money.amount(one.pnl)) / base,
+        "cash flows": float(money.cents(one.cash)),
+        "commissions": float(money.cents(one.commissions)),
+        "other cash": float(money.cents(one.events)),
+        "open at mark": float(money.cents(one.value)),
+    }
+
+
+def show_reconcile(request: Request) -> None:
+    """Ours against the broker's: contracts, executions, orders. Nothing new is sent."""
+    settings, data = request.settings, market.load(request.settings.market)
+    with alone(account_of(settings)):
+        found = daily.reconciled(trader_of(request.strategy, settings, data, now=now(settings, data)))
+    agrees = f"{account_of(settings)}: the ledger and the broker agree"
+    screen.show(
+        agrees if found.holds else "\n".join([f"{account_of(settings)}: not reconciled", *traded.differences(found)])
+    )
+
+
+def stop(request: Request) -> None:
+    """Turn the kill switch on, for every namespace: from now on nothing is sent."""
+    files.write_text(gates.switch(), f"{dt.datetime.now(dt.UTC).isoformat()}\n")
+    screen.show(
+        f"stopped: nothing is sent while {screen.shown(gates.switch())} is there; cancellations go on (make resume)"
+    )
+
+
+def resume(request: Request) -> None:
+    """Turn the kill switch off."""
+    there = gates.stopped()
+    gates.switch().unlink(missing_ok=True)
+    screen.show("resumed: orders may be sent again" if there else "the kill switch was not on")
+
+
+def _track(settings: Settings) -> str | None:
+    """The track asked for by TRACK=. Raises BadParameters for none of the settings'."""
+    asked, known = value("TRACK"), [track.name for track in settings.trading.tracks]
+    if asked is not None and asked not in known:
+        raise BadParameters(f"TRACK must be a track of trading.tracks, but got {asked!r}; {did_you_mean(asked, known)}")
+    return asked
+
+
+def _of_track(found: list[Any], settings: Settings) -> list[Any]:
+    asked = _track(settings)
+    return found if asked is None else [one for one in found if one.owner.track == asked]

@@ -1,0 +1,115 @@
+"""Whether what a track means to open may be sent: the facts that the gates ask for, gathered."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from bq.core import db
+from bq.core.settings import Track
+from bq.trading import gates, tracks
+from bq.trading.broker import Look, NoAnswer, Ticket
+from bq.trading.gates import Facts, Refusal, Rules
+from bq.trading.intents import Action, Intent, Order
+from bq.trading.leaving import Marked
+from bq.trading.ledger import intents, orders
+from bq.trading.money import PARTS
+from bq.trading.trader import Trader
+
+Meant = list[tuple[Intent, Order]]
+
+
+class State(NamedTuple):
+    """What is known when a scan's decisions are followed."""
+
+    reconciled: bool
+    look: Look | None
+    held: list[Marked]
+    losses: Mapping[str, float]  # since the session before, by track, in currency
+
+
+class Admission:
+    """The gates of one track in one run; it counts what it has let pass."""
+
+    def __init__(self, trader: Trader, track: Track, state: State) -> None:
+        self._trader, self._track, self._state, self._rules = trader, track, state, rules(trader, track)
+        self._held = [one.held for one in state.held if one.held.owner.track == track.name]
+        waiting = [one for one in trader.mine() if one.owner.track == track.name and one.action == Action.OPEN]
+        self._ordered = {one.symbol for one in waiting if not one.standing.ended}
+        self._by_track, self._by_account = _orders_of(trader)
+        self._bound = 0.0
+
+    def refusal(self, intent: Intent, meant: Meant) -> Refusal | None:
+        """The first gate that refuses; None where it may be sent. meant : its orders, empty where there are none."""
+        margin = self._margin(intent, meant)
+        why = gates.refusal(self._facts(intent, margin), self._rules)
+        if why is None:
+            self._bound += margin or 0.0
+            self._by_account += len(meant)
+            self._by_track[self._track.name] = self._by_track.get(self._track.name, 0) + len(meant)
+            self._ordered.add(intent.symbol)
+        return why
+
+    def _facts(self, intent: Intent, margin: float | None) -> Facts:
+        trading, clock, desk = self._trader.settings.trading, self._trader.clock, self._trader.desk
+        quote = desk.quote(intent.event, clock.session)
+        expiries = [leg.expiry for leg in intent.legs if leg.expiry is not None]
+        symbols = {one.symbol for one in self._held} | self._ordered
+        look = self._state.look
+        return Facts(
+            stopped=gates.stopped(),
+            reconciled=self._state.reconciled,
+            simulated=intent.source == "simulated",
+            real=self._trader.broker.real,
+            paper=self._trader.broker.paper,
+            now=clock.now,
+            until=self._trader.until,
+            allowed=trading.symbols is None or intent.symbol in trading.symbols,
+            held=not desk.whole_book and intent.symbol in symbols,
+            positions=0 if desk.whole_book else len(symbols),
+            track_loss=self._state.losses.get(self._track.name, 0.0),
+            account_loss=sum(self._state.losses.values()),
+            track_orders=self._by_track.get(self._track.name, 0),
+            account_orders=self._by_account,
+            quote=quote,
+            quote_session=clock.session,
+            session=clock.session,
+            limits=quote and desk.limits(intent.event, quote, buy=intent.quantity > 0),
+            quantity=intent.quantity,
+            days_to_expiry=(min(expiries) - (clock.next_session or clock.session)).days if expiries else None,
+            margin=margin,
+            available=None if look is None else look.available / PARTS - self._bound,
+        )
+
+    def _margin(self, intent: Intent, meant: Meant) -> float | None:
+        """Funds that an order binds; 0 for one that sets some free, None where the broker does not say."""
+        if intent.action == Action.CLOSE or not meant:
+            return 0.0
+        try:
+            return self._trader.broker.margin(Ticket(meant[0][1], intent.legs, True, intent.event)) / PARTS
+        except NoAnswer:
+            return None
+
+
+def rules(trader: Trader, track: Track) -> Rules:
+    """The limits of a track and its account."""
+    trading = trader.settings.trading
+    return Rules(
+        track_loss=trading.max_daily_loss * trading.capital * track.share,
+        account_loss=trading.max_daily_loss * trading.capital,
+        track_orders=tracks.limit_of(track, trading.max_daily_orders),
+        account_orders=trading.max_daily_orders,
+        positions=tracks.limit_of(track, trading.max_positions),
+        close_before_expiry_days=trading.close_before_expiry_days,
+    )
+
+
+def _orders_of(trader: Trader) -> tuple[dict[str, int], int]:
+    """Orders for the next session: of each track of the namespace, and of the whole account."""
+    query = sa.select(intents.c.namespace, intents.c.track, sa.func.count()).join(
+        orders, orders.c.intent_id == intents.c.intent_id
+    )
+    mine = query.where(intents.c.account == trader.broker.account, orders.c.session == trader.clock.next_session)
+    with db.engine().connect() as connection:
+        rows = connection.execute(mine.group_by(intents.c.namespace, intents.c.track)).all()
+    return {track: n for name, track, n in rows if name == trader.namespace}, sum(n for *_, n in rows)

@@ -1,0 +1,120 @@
+"""A day of trading: reconcile, manage open orders, exits, entries of the newest scan, marks. Safe to run twice."""
+
+import datetime as dt
+from typing import NamedTuple
+
+from bq.market.calendars import sessions
+from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, tracks
+from bq.trading.admission import State
+from bq.trading.assignment import Gone
+from bq.trading.book import rebalance
+from bq.trading.broker import Look
+from bq.trading.entering import Events, Opened, Scanned, open_positions
+from bq.trading.intents import Intent
+from bq.trading.leaving import Marked
+from bq.trading.money import PARTS
+from bq.trading.reconcile import Reconciled
+from bq.trading.trader import Trader, look
+
+
+class Day(NamedTuple):
+    """What a day of trading did."""
+
+    session: dt.date
+    stopped: bool
+    reconciled: Reconciled
+    scan: Scanned | None  # None: there is none of this session, or it is too late for it
+    left: tuple[Intent, ...]
+    entered: tuple[Opened, ...]
+    held: tuple[Marked, ...]
+    gone: tuple[Gone, ...]  # legs that were assigned, exercised or expired since the last time: an incident each
+
+
+def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
+    """Trade one day. scan : the newest of the namespace. events : of its session, asked for when they are needed.
+
+    Whatever a run before this one was killed at is taken up first; nothing new is written while anything is unclear.
+    """
+    names = [track.name for track in trader.settings.trading.tracks]
+    tracks.refuse_taken(names, account=trader.broker.account, namespace=trader.namespace)
+    seen = taken_up(trader)
+    found, gone = _compared(trader, seen)
+    if found.holds:
+        life.resend(trader)
+    held = leaving.marked(trader, positions.held(trader.broker.account, trader.namespace))
+    left = leaving.leave(trader, held, reconciled=found.holds)
+    entered: list[Opened] = []
+    fresh = scan if scan is not None and scan.session == trader.clock.session else None
+    if fresh is not None:
+        state = State(found.holds, seen, held, losses(trader))
+        entered = _enter(trader, fresh, events, state)
+    if found.holds and (left or entered):  # a call that was lost just now may still be made in time
+        life.clear_up(trader)
+        life.resend(trader)
+    return Day(
+        trader.clock.session, gates.stopped(), found, fresh, tuple(left), tuple(entered), tuple(held), tuple(gone)
+    )
+
+
+def taken_up(trader: Trader) -> Look | None:
+    """Write down what the broker did since the last time, and look after working orders; the last look."""
+    look(trader, trader.stamp, tries=life.TRIES)
+    life.manage(trader)
+    return life.clear_up(trader)
+
+
+def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]]:
+    """The comparison with the account, once what happened to option legs overnight is booked."""
+    account = trader.broker.account
+    found = reconcile.compare(seen, ledger.opened(account), account)
+    if not found.differences:
+        return found, []
+    held = positions.held(account, trader.namespace)
+    gone = assignment.explained(found.differences, held, trader.clock.session)
+    for one in gone:
+        assignment.book(one, trader.stamp)
+    return (reconcile.compare(seen, ledger.opened(account), account), gone) if gone else (found, [])
+
+
+def reconciled(trader: Trader) -> Reconciled:
+    """Compare the ledger with the account; nothing new is sent."""
+    return reconcile.compare(taken_up(trader), ledger.opened(trader.broker.account), trader.broker.account)
+
+
+def losses(trader: Trader) -> dict[str, float]:
+    """What each track lost since the session before, in currency; negative: it gained."""
+    known = sessions(trader.settings.market.calendar)["session"]
+    place = known.search_sorted(trader.clock.session)
+    before = known[place - 1] if place else trader.clock.session
+    now, then = (
+        {one.owner.track: one.pnl for one in positions.accounts(trader.broker.account, trader.namespace, through=day)}
+        for day in (trader.clock.session, before)
+    )
+    return {name: (then.get(name, 0) - pnl) / PARTS for name, pnl in now.items()}
+
+
+def _enter(trader: Trader, scan: Scanned, events: Events, state: State) -> list[Opened]:
+    """Follow a scan's decisions, each track its own; also written down is what every track would have done."""
+    chosen, settings = trader.settings.trading.tracks, trader.settings
+    made = {track.name: tracks.decided(track, scan.decisions, trader.strategy, settings) for track in chosen}
+    pairs = scan.decisions.select("event_id", "symbol").rows()
+    whose = {event_id: _whose(trader, symbol, scan.session) for event_id, symbol in pairs}
+    tracks.enter(scan.scan_id, made, whose)
+    found = []
+    for track in chosen:
+        mine = made[track.name]
+        if mine["should_trade"].is_null().all():
+            found.append(Opened(track.name, answered=False))
+        elif trader.desk.whole_book:
+            found.append(rebalance(trader, track, scan, events, state))
+        else:
+            wanted = mine.filter("should_trade").join(scan.decisions.select("event_id", "model_id"), on="event_id")
+            rows = wanted.sort("rank", "event_id").to_dicts()
+            mine_only = [row for row in rows if whose[row["event_id"]] == track.name]
+            found.append(open_positions(trader, track, mine_only, events, state))
+    return found
+
+
+def _whose(trader: Trader, symbol: str, session: dt.date) -> str | None:
+    trading = trader.settings.trading
+    return tracks.assigned(trading.tracks, seed=trading.seed, symbol=symbol, day=session)

@@ -1,0 +1,128 @@
+"""What keeps an order from being written. Each is one fact against one limit; what is not known refuses."""
+
+import datetime as dt
+import math
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from bq.core import paths
+from bq.strategies.desk import Limits, Quote
+
+
+class Refusal(StrEnum):
+    """Why nothing was sent."""
+
+    STOPPED = "stopped"  # the kill switch
+    NOT_RECONCILED = "not_reconciled"
+    SIMULATED = "simulated"  # a simulated market's decision, at a broker that is real
+    NOT_PAPER = "not_paper"  # the account is not known to be a paper account
+    TOO_LATE = "too_late"
+    NO_NEXT_SESSION = "no_next_session"
+    NOT_ALLOWED = "not_allowed"  # of another symbol than `trading.symbols`
+    ALREADY_HELD = "already_held"
+    TOO_MANY_POSITIONS = "too_many_positions"
+    TRACK_LOSS = "track_loss"
+    ACCOUNT_LOSS = "account_loss"
+    TRACK_ORDERS = "track_orders"
+    ACCOUNT_ORDERS = "account_orders"
+    NO_QUOTE = "no_quote"
+    OLD_QUOTE = "old_quote"
+    OUTSIDE_COLLAR = "outside_collar"
+    TOO_SMALL = "too_small"  # not one unit fits the risk
+    NEAR_EXPIRY = "near_expiry"
+    MARGIN = "margin"
+
+
+class Facts(NamedTuple):
+    """What is known before an order is written; money in currency, losses positive, None: not known."""
+
+    stopped: bool
+    reconciled: bool
+    simulated: bool
+    real: bool
+    paper: bool | None
+    now: dt.datetime
+    until: dt.datetime | None  # the latest time at which it may be sent; None: there is no next session
+    allowed: bool
+    held: bool
+    positions: int
+    track_loss: float | None
+    account_loss: float | None
+    track_orders: int
+    account_orders: int
+    quote: Quote | None
+    quote_session: dt.date | None
+    session: dt.date
+    limits: Limits | None
+    quantity: int
+    days_to_expiry: int | None  # calendar days from the session in which it is filled; None: it does not expire
+    margin: float | None
+    available: float | None
+
+
+class Rules(NamedTuple):
+    """The limits, those of a track its share of the account's."""
+
+    track_loss: float
+    account_loss: float
+    track_orders: int
+    account_orders: int
+    positions: int
+    close_before_expiry_days: int
+
+
+def _exceeds(value: float | None, limit: float | None) -> bool:
+    """Whether a value is beyond a limit; what is not known is."""
+    return value is None or limit is None or not (math.isfinite(value) and math.isfinite(limit) and value <= limit)
+
+
+def _outside(facts: Facts) -> bool:
+    """Whether there is no price at which it may be worked."""
+    known = facts.limits
+    return known is None or not all(map(math.isfinite, known))
+
+
+ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
+    Refusal.STOPPED: lambda f, r: f.stopped,
+    Refusal.NOT_RECONCILED: lambda f, r: not f.reconciled,
+    Refusal.SIMULATED: lambda f, r: f.simulated and f.real,
+    Refusal.NOT_PAPER: lambda f, r: f.real and f.paper is not True,
+    Refusal.NO_NEXT_SESSION: lambda f, r: f.until is None,
+    Refusal.TOO_LATE: lambda f, r: f.until is not None and f.now > f.until,
+    Refusal.NOT_ALLOWED: lambda f, r: not f.allowed,
+    Refusal.ALREADY_HELD: lambda f, r: f.held,
+    Refusal.TOO_MANY_POSITIONS: lambda f, r: f.positions >= r.positions,
+    Refusal.TRACK_LOSS: lambda f, r: _exceeds(f.track_loss, r.track_loss),
+    Refusal.ACCOUNT_LOSS: lambda f, r: _exceeds(f.account_loss, r.account_loss),
+    Refusal.TRACK_ORDERS: lambda f, r: f.track_orders >= r.track_orders,
+    Refusal.ACCOUNT_ORDERS: lambda f, r: f.account_orders >= r.account_orders,
+    Refusal.NO_QUOTE: lambda f, r: f.quote is None or not math.isfinite(f.quote.mid),
+    Refusal.OLD_QUOTE: lambda f, r: f.quote_session != f.session,
+    Refusal.OUTSIDE_COLLAR: lambda f, r: _outside(f),
+    Refusal.TOO_SMALL: lambda f, r: f.quantity == 0,
+    Refusal.NEAR_EXPIRY: lambda f, r: f.days_to_expiry is not None and f.days_to_expiry < r.close_before_expiry_days,
+    Refusal.MARGIN: lambda f, r: _exceeds(f.margin, f.available),
+}
+
+
+def refusal(facts: Facts, rules: Rules) -> Refusal | None:
+    """The first gate that refuses to open a position, in the order of `ASKED`; None where all let it pass."""
+    return next((why for why, refuses in ASKED.items() if refuses(facts, rules)), None)
+
+
+def switch() -> Path:
+    """The kill switch: while this file is there nothing is sent. Cancellations go on."""
+    return paths.home() / "data" / "STOP"
+
+
+def stopped() -> bool:
+    """Whether the kill switch is on; where that cannot be told, it is."""
+    try:
+        switch().lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,357 @@
+"""The ledger: append-only tables of what was meant, sent, said and filled. Positions and P&L follow from it."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from bq.core import db
+from bq.strategies.desk import Greeks, Kind, Leg
+from bq.trading.broker import Charged, Executed, Look, Seen, Status
+from bq.trading.intents import Action, Intent, Order, Owner, Tif, as_json, from_json, legs_as_json, legs_of, order_ref
+from bq.trading.states import Execution, Note, Said, Standing, State, exec_id, standing
+
+WHO = ("account", "namespace", "track")
+
+intents = sa.Table(  # what was meant, and what was refused
+    "intents",
+    db.metadata,
+    sa.Column("intent_id", sa.Integer, primary_key=True),
+    sa.Column("account", sa.String, nullable=False),
+    sa.Column("namespace", sa.String, nullable=False, index=True),
+    sa.Column("track", sa.String, nullable=False),
+    sa.Column("position", sa.String, nullable=False),
+    sa.Column("event_id", sa.String, nullable=False),
+    sa.Column("symbol", sa.String, nullable=False),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("at_utc", db.UTC, nullable=False),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("risk", sa.BigInteger),
+    sa.Column("reason", sa.String),
+    sa.Column("refusal", sa.String),  # gates.Refusal, or what the strategy's own limits say; null: it was not refused
+    sa.Column("model_id", sa.String),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("period_end_utc", db.UTC),
+    sa.Column("event", sa.JSON, nullable=False),
+    sa.Column("legs", sa.JSON, nullable=False),
+)
+
+orders = sa.Table(  # written before they are sent
+    "orders",
+    db.metadata,
+    sa.Column("order_ref", sa.String, primary_key=True),
+    sa.Column("intent_id", sa.Integer, sa.ForeignKey(intents.c.intent_id), index=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("tif", sa.String, nullable=False),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("limit_price", sa.BigInteger),
+    sa.Column("last_price", sa.BigInteger),
+    sa.Column("stop_distance", sa.BigInteger),
+    sa.Column("parent", sa.String),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("expires_utc", db.UTC, nullable=False),
+)
+
+order_events = sa.Table(  # what was done to an order and what the broker said about it
+    "order_events",
+    db.metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("order_ref", sa.String, sa.ForeignKey(orders.c.order_ref), index=True),
+    sa.Column("said", sa.String, nullable=False),
+    sa.Column("perm_id", sa.BigInteger),
+    sa.Column("limit_price", sa.BigInteger),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("at_utc", db.UTC, nullable=False),
+    sa.Column("details", sa.JSON(none_as_null=True)),
+)
+
+executions = sa.Table(  # as the broker gave them; a correction is a row of its own
+    "executions",
+    db.metadata,
+    sa.Column("exec_id", sa.String, primary_key=True),
+    sa.Column("base", sa.String, nullable=False, index=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("account", sa.String, nullable=False),
+    sa.Column("order_ref", sa.String, nullable=False, index=True),
+    sa.Column("perm_id", sa.BigInteger),
+    sa.Column("whole", sa.Boolean, nullable=False),  # of a combination as one, whose legs are rows beside it
+    sa.Column("contract", sa.String, nullable=False),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("price", sa.BigInteger, nullable=False),
+    sa.Column("multiplier", sa.BigInteger, nullable=False),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("at_utc", db.UTC, nullable=False),
+)
+
+commissions = sa.Table(
+    "commissions",
+    db.metadata,
+    sa.Column("exec_id", sa.String, primary_key=True),
+    sa.Column("base", sa.String, nullable=False, index=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+)
+
+marks = sa.Table(  # of each open position at each session
+    "marks",
+    db.metadata,
+    *(sa.Column(name, sa.String, primary_key=True) for name in (*WHO, "position")),
+    sa.Column("session", sa.Date, primary_key=True),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.BigInteger, nullable=False),  # of all units
+    sa.Column("quoted", sa.Boolean, nullable=False),
+    *(sa.Column(name, sa.Float) for name in Greeks._fields),  # of all units
+)
+
+cash_events = sa.Table(  # money that no execution moves
+    "cash_events",
+    db.metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    *(sa.Column(name, sa.String, nullable=False) for name in (*WHO, "position", "kind")),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("at_utc", db.UTC, nullable=False),
+    sa.Column("details", sa.JSON(none_as_null=True)),
+)
+
+track_decisions = sa.Table(  # what each track would have done with every event of a scan
+    "track_decisions",
+    db.metadata,
+    sa.Column("scan_id", sa.Integer, sa.ForeignKey("scans.scan_id"), primary_key=True),
+    sa.Column("track", sa.String, primary_key=True),
+    sa.Column("event_id", sa.String, primary_key=True),
+    sa.Column("assigned", sa.Boolean, nullable=False),
+    sa.Column("should_trade", sa.Boolean),  # null: its model did not answer
+    sa.Column("rank", sa.Integer),
+)
+
+
+class Stamp(NamedTuple):
+    """When something is written: the session that has closed, and the time."""
+
+    session: dt.date
+    at_utc: dt.datetime
+
+
+class Open(NamedTuple):
+    """An order whose day is not over, with where it stands. trigger : of a stop, as the broker has it."""
+
+    owner: Owner
+    intent_id: int
+    action: Action
+    position: str
+    symbol: str
+    order: Order
+    legs: tuple[Leg, ...]
+    event: dict[str, Any]
+    standing: Standing
+    last: Seen | None  # what the broker said last
+
+    @property
+    def trigger(self) -> int | None:
+        """Of a stop: its price, once its parent is filled."""
+        return self.last.limit_price if self.last and self.order.kind == Kind.STOP else None
+
+
+def of(owner: Owner) -> list[sa.ColumnElement[bool]]:
+    """Conditions for the intents of an owner."""
+    return [intents.c[name] == value for name, value in owner._asdict().items()]
+
+
+def propose(meant: Sequence[tuple[Intent, Order]], stamp: Stamp) -> None:
+    """Write intents with the order of each, all or none, before anything is sent."""
+    with db.engine().begin() as connection:
+        for intent, order in meant:
+            number = connection.execute(_intent(intent, stamp, refusal=None)).scalar_one()
+            connection.execute(orders.insert(), {**order._asdict(), "intent_id": number})
+
+
+def book(intent: Intent, order: Order, moves: Sequence[tuple[str, int, int, int]], stamp: Stamp) -> None:
+    """Write what happened without an order of ours: an intent, an order that is over, and what moved.
+
+    moves : contract, quantity, price and multiplier of each.
+    """
+    with db.engine().begin() as connection:
+        number = connection.execute(_intent(intent, stamp, refusal=None)).scalar_one()
+        connection.execute(orders.insert(), {**order._asdict(), "intent_id": number})
+        over = {"order_ref": order.order_ref, "said": Said.CLOSED, "session": stamp.session, "at_utc": stamp.at_utc}
+        connection.execute(order_events.insert(), over)
+        rows = [
+            Executed(f"{order.order_ref}.{n}.01", order.order_ref, 0, False, *move, stamp.session, stamp.at_utc)
+            for n, move in enumerate(moves)
+        ]
+        connection.execute(executions.insert(), [_execution(row, intent.owner.account) for row in rows])
+
+
+def refuse(intent: Intent, refusal: str, stamp: Stamp) -> None:
+    """Write down an intent that is not followed, and why; of a session once."""
+    same = (
+        intents.c.event_id == intent.event_id,
+        intents.c.action == intent.action,
+        intents.c.session == intent.session,
+    )
+    known = sa.select(intents.c.intent_id).where(*of(intent.owner), *same, intents.c.refusal == refusal).limit(1)
+    with db.engine().begin() as connection:
+        if connection.execute(known).first() is None:
+            connection.execute(_intent(intent, stamp, refusal=refusal))
+
+
+def _intent(intent: Intent, stamp: Stamp, *, refusal: str | None) -> sa.Executable:
+    values = {**intent._asdict(), **intent.owner._asdict(), "at_utc": stamp.at_utc, "refusal": refusal}
+    values |= {"event": as_json(intent.event), "legs": legs_as_json(intent.legs)}
+    known = {column.name: values[column.name] for column in intents.c if column.name in values}
+    return intents.insert().values(known).returning(intents.c.intent_id)
+
+
+def note(order_ref: str, said: Said, stamp: Stamp, **known: Any) -> None:
+    """Write down what was done to an order, or said about it. known : perm_id, limit_price, details."""
+    with db.engine().begin() as connection:
+        row = {"order_ref": order_ref, "said": said, "session": stamp.session, "at_utc": stamp.at_utc, **known}
+        connection.execute(order_events.insert(), row)
+
+
+def numbered(track: str, event_id: str, action: Action) -> int:
+    """How many orders of that name there are."""
+    prefix = order_ref(track, event_id, action, 0).removesuffix("0")
+    with db.engine().connect() as connection:
+        query = sa.select(sa.func.count()).where(orders.c.order_ref.startswith(prefix, autoescape=True))
+        return connection.execute(query).scalar_one()
+
+
+def adopt(look: Look, mine: Sequence[Open], account: str, stamp: Stamp) -> None:
+    """Write down what a look shows and the ledger does not have yet, in one transaction.
+
+    mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that
+    the look does not show is noted as absent.
+    """
+    by_ref: dict[str, list[Seen]] = {}
+    for seen in look.orders:
+        by_ref.setdefault(seen.order_ref, []).append(seen)
+    filled = {one.order_ref for one in look.executions}
+    notes: list[dict[str, Any]] = []
+    for one in mine:
+        ref = one.order.order_ref
+        row = {"order_ref": ref, "session": stamp.session, "at_utc": stamp.at_utc, "perm_id": None, "limit_price": None}
+        shown = by_ref.get(ref, [])
+        notes += [{**row, **_as_note(seen)} for seen in shown if _is_news(one, seen)]
+        if not shown and ref not in filled and one.standing.sendings and not one.standing.ended:
+            vanished = one.standing.state not in (State.UNKNOWN, State.INTENDED)
+            notes += [{**row, "said": Said.NO_ANSWER}] if vanished else []
+            notes += [{**row, "said": Said.ABSENT}] if one.standing.state != State.INTENDED else []
+    with db.engine().begin() as connection:
+        if notes:
+            connection.execute(order_events.insert(), notes)
+        _insert_new(connection, executions, [_execution(one, account) for one in look.executions])
+        _insert_new(connection, commissions, [_commission(one) for one in look.commissions])
+
+
+def _is_news(one: Open, seen: Seen) -> bool:
+    if one.last == seen and one.standing.state not in (State.UNKNOWN, State.INTENDED, State.SENT):
+        return False
+    return not (one.standing.ended and one.last == seen)
+
+
+def _as_note(seen: Seen) -> dict[str, Any]:
+    return {"said": Said(seen.status.value), "perm_id": seen.perm_id, "limit_price": seen.limit_price}
+
+
+def _execution(one: Executed, account: str) -> dict[str, Any]:
+    base, revision = exec_id(one.exec_id)
+    return {**one._asdict(), "base": base, "revision": revision, "account": account}
+
+
+def _commission(one: Charged) -> dict[str, Any]:
+    base, revision = exec_id(one.exec_id)
+    return {**one._asdict(), "base": base, "revision": revision}
+
+
+def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of ids that the table does not have; of equal ids the first."""
+    if not rows:
+        return
+    given = [row["exec_id"] for row in rows]
+    known = set(connection.execute(sa.select(table.c.exec_id).where(table.c.exec_id.in_(given))).scalars())
+    new = {row["exec_id"]: row for row in reversed(rows) if row["exec_id"] not in known}
+    if new:
+        connection.execute(table.insert(), list(reversed(new.values())))
+
+
+def opened(account: str, namespace: str | None = None) -> list[Open]:
+    """Every order whose day is not over, in the order in which they were written."""
+    closed = sa.select(order_events.c.order_ref).where(order_events.c.said == Said.CLOSED)
+    query = _orders(account, namespace).where(orders.c.order_ref.not_in(closed))
+    return _read(query.order_by(orders.c.intent_id, orders.c.order_ref))
+
+
+def every(account: str, namespace: str, *, newest: int) -> list[Open]:
+    """The newest orders, whatever became of them, the last first."""
+    return _read(_orders(account, namespace).order_by(orders.c.intent_id.desc(), orders.c.order_ref).limit(newest))
+
+
+def _orders(account: str, namespace: str | None) -> sa.Select:
+    joined = sa.select(orders, intents).join(intents, intents.c.intent_id == orders.c.intent_id)
+    query = joined.where(intents.c.account == account)
+    return query if namespace is None else query.where(intents.c.namespace == namespace)
+
+
+def _read(query: sa.Select) -> list[Open]:
+    with db.engine().connect() as connection:
+        rows = connection.execute(query).all()
+        refs = [row.order_ref for row in rows]
+        notes, fills = _notes(connection, refs), _fills(connection, refs)
+    return [_open(row, notes.get(row.order_ref, []), fills.get(row.order_ref, [])) for row in rows]
+
+
+def _open(row: sa.Row, notes: list[sa.Row], fills: list[Execution]) -> Open:
+    values = row._mapping
+    order = Order(
+        **{name: values[orders.c[name]] for name in Order._fields if name not in ("kind", "tif")},
+        kind=Kind(values[orders.c.kind]),
+        tif=Tif(values[orders.c.tif]),
+    )
+    said = [Note(Said(one.said), one.perm_id) for one in notes]
+    heard = [one for one in notes if one.perm_id is not None]
+    last = Seen(order.order_ref, heard[-1].perm_id, Status(heard[-1].said), heard[-1].limit_price) if heard else None
+    return Open(
+        Owner(*(values[intents.c[name]] for name in WHO)),
+        values[intents.c.intent_id],
+        Action(values[intents.c.action]),
+        values[intents.c.position],
+        values[intents.c.symbol],
+        order,
+        legs_of(values[intents.c.legs]),
+        from_json(values[intents.c.event]),
+        standing(order.quantity, said, fills),
+        last,
+    )
+
+
+def _notes(connection: sa.Connection, refs: list[str]) -> dict[str, list[sa.Row]]:
+    query = sa.select(order_events).where(order_events.c.order_ref.in_(refs)).order_by(order_events.c.id)
+    found: dict[str, list[sa.Row]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.order_ref, []).append(row)
+    return found
+
+
+def _fills(connection: sa.Connection, refs: list[str]) -> dict[str, list[Execution]]:
+    """Executions that count units: of a combination the whole, else what there is."""
+    rows = connection.execute(sa.select(executions).where(executions.c.order_ref.in_(refs))).all()
+    combined = {row.order_ref for row in rows if row.whole}
+    found: dict[str, list[Execution]] = {}
+    for row in rows:
+        if row.whole or row.order_ref not in combined:
+            one = Execution(row.base, row.revision, row.quantity, row.perm_id)
+            found.setdefault(row.order_ref, []).append(one)
+    return found
+
+
+def enter_marks(rows: Iterable[dict[str, Any]]) -> None:
+    """Write the marks of a session; one that is there already stays."""
+    with db.engine().begin() as connection:
+        for row in rows:
+            key = [marks.c[name] == row[name] for name in (*WHO, "position", "session")]
+            if connection.execute(sa.select(marks.c.session).where(*key)).first() is None:
+                connection.execute(marks.insert(), row)

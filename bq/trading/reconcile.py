@@ -1,0 +1,50 @@
+"""Ours against the broker's: contracts held, executions that no order of ours explains, orders that contradict."""
+
+from typing import NamedTuple
+
+from bq.trading import positions
+from bq.trading.broker import Look
+from bq.trading.ledger import Open
+from bq.trading.states import State
+
+
+class Difference(NamedTuple):
+    """How many of a contract the ledger and the broker hold, where they disagree."""
+
+    contract: str
+    ours: int
+    theirs: int
+
+
+class Reconciled(NamedTuple):
+    """What a comparison found. answered : whether there was a look to compare with."""
+
+    answered: bool
+    differences: tuple[Difference, ...] = ()
+    strangers: tuple[str, ...] = ()  # executions of no order of ours
+    contradictory: tuple[str, ...] = ()  # orders
+    unknown: tuple[str, ...] = ()  # orders of which it is not known whether the broker has them
+
+    @property
+    def holds(self) -> bool:
+        """Whether new orders may be written; any doubt says no."""
+        return self.answered and not (self.differences or self.strangers or self.contradictory or self.unknown)
+
+
+def compare(look: Look | None, mine: list[Open], account: str) -> Reconciled:
+    """Compare the ledger with a look. mine : open orders of all namespaces on the account."""
+    if look is None:
+        return Reconciled(answered=False)
+    ours, theirs = positions.contracts(account), {name: n for name, n in look.positions.items() if n}
+    differences = tuple(
+        Difference(name, ours.get(name, 0), theirs.get(name, 0))
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name, 0) != theirs.get(name, 0)
+    )
+    return Reconciled(
+        True,
+        differences,
+        tuple(positions.strangers(account)),
+        tuple(one.order.order_ref for one in mine if one.standing.contradictory),
+        tuple(one.order.order_ref for one in mine if one.standing.state == State.UNKNOWN),
+    )

@@ -1,0 +1,92 @@
+"""Who trades: a strategy's desk at a broker, at a time. And the calls that change something, each noted before it."""
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+from bq.core.settings import Settings
+from bq.strategies.contract import Strategy
+from bq.strategies.desk import Desk
+from bq.trading import gates, ledger
+from bq.trading.broker import Broker, Look, NoAnswer, Ticket
+from bq.trading.clock import Clock
+from bq.trading.ledger import Open, Stamp
+from bq.trading.states import Said
+
+
+class Trader(NamedTuple):
+    """All that a day of trading needs. strategy, settings, desk : of one namespace."""
+
+    strategy: Strategy[Any]
+    settings: Settings
+    desk: Desk
+    broker: Broker
+    clock: Clock
+
+    @property
+    def namespace(self) -> str:
+        """Whose orders these are."""
+        return str(self.settings.namespace)
+
+    @property
+    def stamp(self) -> Stamp:
+        """When what is written now is written."""
+        return Stamp(self.clock.session, self.clock.now)
+
+    @property
+    def until(self) -> dt.datetime | None:
+        """The latest time at which an order of this session may be sent; None: no session follows."""
+        window = dt.timedelta(minutes=self.settings.trading.entry_window_minutes)
+        return self.clock.next_open and self.clock.next_open + window
+
+    def mine(self) -> list[Open]:
+        """The orders of the namespace whose day is not over."""
+        return ledger.opened(self.broker.account, self.namespace)
+
+
+def send(trader: Trader, ticket: Ticket, stamp: Stamp) -> bool:
+    """Send an order that stands in the ledger; whether it was tried. The kill switch is asked at the last moment."""
+    if gates.stopped():
+        return False
+    ref = ticket.order.order_ref
+    ledger.note(ref, Said.SENDING, stamp)
+    try:
+        trader.broker.place(ticket)
+    except NoAnswer:
+        ledger.note(ref, Said.NO_ANSWER, stamp)
+    else:
+        ledger.note(ref, Said.ACCEPTED, stamp)
+    return True
+
+
+def reprice(trader: Trader, one: Open, limit_price: int, stamp: Stamp) -> None:
+    """Move the limit of a working order."""
+    if gates.stopped():
+        return
+    ledger.note(one.order.order_ref, Said.REPRICED, stamp, limit_price=limit_price)
+    try:
+        trader.broker.reprice(one.order.order_ref, limit_price)
+    except NoAnswer:
+        ledger.note(one.order.order_ref, Said.NO_ANSWER, stamp)
+
+
+def cancel(trader: Trader, one: Open, stamp: Stamp) -> None:
+    """Cancel an order; whether it is, the next look shows."""
+    ledger.note(one.order.order_ref, Said.CANCELLING, stamp)
+    try:
+        trader.broker.cancel(one.order.order_ref)
+    except NoAnswer:
+        ledger.note(one.order.order_ref, Said.NO_ANSWER, stamp)
+
+
+def look(trader: Trader, stamp: Stamp, *, tries: int) -> Look | None:
+    """Look at the account and write down what is new; None where no try was answered."""
+    for attempt in range(tries):
+        try:
+            seen = trader.broker.look()
+        except NoAnswer:
+            if attempt + 1 < tries:
+                trader.broker.pause()
+            continue
+        ledger.adopt(seen, trader.mine(), trader.broker.account, stamp)
+        return seen
+    return None
