@@ -1,5 +1,6 @@
 """What a day of trading did, in words."""
 
+from bq.core.numerals import significant
 from bq.trading.daily import Day
 from bq.trading.entering import Opened
 from bq.trading.gates import Refusal
@@ -64,7 +65,7 @@ def _warnings(day: Day) -> list[str]:
         lines.append(f"{screen.RED}The kill switch is on: nothing is sent (make resume).{screen.PLAIN}")
     lines += [
         f"{incident}{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}"
-        + (f", {one.shares:+d} shares at {one.leg.strike:g}" if one.shares else "")
+        + (f", {one.shares:+d} shares at {significant(one.leg.strike, 6)}" if one.shares else "")
         for one in day.gone
     ]
     lines += [

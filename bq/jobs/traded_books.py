@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from bq import market
 from bq.core import db, files
 from bq.core.errors import BadParameters, did_you_mean
+from bq.core.numerals import percent, significant
 from bq.core.settings import Settings
 from bq.jobs import traded
 from bq.jobs.request import Request, value
@@ -139,10 +140,8 @@ def _split(settings: Settings) -> str:
     shares = {track.name: track.share / total for track in settings.trading.tracks}
     order = [track for track in drawn.values() if track in shares]
     found = tracks.split(shares, order)
-    counts = ", ".join(f"{name} {order.count(name)} (planned {share:.0%})" for name, share in shares.items())
-    said = (
-        f"split of {len(order):,} draws (a symbol and week each): {counts}; p = {found.p:.2g}, however often one looks"
-    )
+    counts = ", ".join(f"{name} {order.count(name)} (planned {percent(share)})" for name, share in shares.items())
+    said = f"split of {len(order):,} draws (a symbol and week each): {counts}; p = {significant(found.p, 2)}, however often one looks"
     return f"{said}. Tilted: a comparison of the tracks is void." if found.p < TILTED else said
 
 

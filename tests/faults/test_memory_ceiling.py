@@ -32,7 +32,7 @@ def endless(run: Run) -> None:
 
 
 def test_a_run_above_the_ceiling_fails_with_what_was_found_and_leaves_nothing_half_written(settings):
-    with pytest.raises(BQError, match=r"`run.memory_ceiling_share`: the run must stay below 0% .* in training"):
+    with pytest.raises(BQError, match=r"`run.memory_ceiling_share`: the run must stay below 0.0001% .* in training"):
         protocol.perform(Run(settings(1e-6), job="retrain"), endless)
     assert not list(paths.outputs().glob(".*"))
     (found,) = runs.every()

@@ -1,5 +1,6 @@
 """Whatever stops a run: its record stays, the champion too, nothing goes on running, and the next run does the work."""
 
+import datetime as dt
 import errno
 import hashlib
 import json
@@ -20,6 +21,7 @@ from bq.core.namespace import Namespace
 from bq.jobs import retrain
 from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Cancelled, Run
+from bq.monitoring.triggers import State
 from bq.runs import folder, write
 from bq.runs.record import Job, Status
 from bq.serving import ledger, registry
@@ -276,15 +278,21 @@ def job(monkeypatch, settings):
     """`make retrain` with work of its own: a function that returns how often work was begun."""
     begun = []
 
-    def work(run: Run, request: object, data: object, fingerprint: str) -> None:
+    def work(run: Run, request: object, data: object, collection: object, now: State) -> None:
         begun.append(run.run_id)
         job.work(run)
-        row = {"run_id": run.run_id, "finished_utc": run.started, "fingerprint": fingerprint, "events": 1}
+        row = {"run_id": run.run_id, "finished_utc": run.started, "fingerprint": "", "events": 1, "state": now.plain()}
         row |= {"decision": "kept", "model_id": None, "verdict": {"headline": "kept", "components": []}}
         ledger.attempt(NAMESPACE, **row)
 
+    at = dt.datetime(2020, 1, 3, tzinfo=dt.UTC)
+    event = {"variant": "v", "session": at.date(), "t0": at, "t1": at, "t1_due": at, "label": 1.0, "weight": 1.0}
+
     monkeypatch.setattr(retrain, "_work", work)
     monkeypatch.setattr(retrain.store, "market_data", lambda _: SimpleNamespace(data_hash="data"))
+    monkeypatch.setattr(retrain.store, "collect", lambda *_: SimpleNamespace(events=pl.DataFrame([event])))
+    monkeypatch.setattr(retrain, "describe_market", lambda *_: None)
+    monkeypatch.setattr(retrain.mature, "kept_up", lambda *_: [])
     monkeypatch.setattr(retrain, "code_digest", lambda: "code")
     monkeypatch.setattr(retrain.screen, "show", lambda _: None)
     monkeypatch.setattr(retrain.screen, "verdict", lambda *_: "")
