@@ -141,7 +141,8 @@ def _split(settings: Settings) -> str:
     order = [track for track in drawn.values() if track in shares]
     found = tracks.split(shares, order)
     counts = ", ".join(f"{name} {order.count(name)} (planned {percent(share)})" for name, share in shares.items())
-    said = f"split of {len(order):,} draws (a symbol and week each): {counts}; p = {significant(found.p, 2)}, however often one looks"
+    chance = f"p = {significant(found.p, 2)}, however often one looks"
+    said = f"split of {len(order):,} draws (a symbol and week each): {counts}; {chance}"
     return f"{said}. Tilted: a comparison of the tracks is void." if found.p < TILTED else said
 
 
