@@ -1,8 +1,9 @@
 """`python -m bq <target>`: what the Makefile calls. Variables arrive through the environment (see README).
 
 Exit codes: 0 done (deployed or kept: both are normal), 1 failed, 3 another run holds the lock, 4 bad parameters,
-5 bad data, 10 an alarm (check-drift), 130 cancelled by SIGINT, SIGTERM or SIGHUP. What can be foreseen is one sentence
-on standard error, never a traceback (`BQ_LOG=DEBUG` shows it too).
+5 bad data, 10 an alarm (check-drift), 11 a run is overdue (status, see `run.expected_every_days`), 130 cancelled by
+SIGINT, SIGTERM or SIGHUP. What can be foreseen is one sentence on standard error, never a traceback (`BQ_LOG=DEBUG`
+shows it too).
 """
 
 import gc
@@ -24,6 +25,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "check-data": ("housekeeping", "check_data"),
     "check-drift": ("drift", "check"),
     "collect": ("collect", "main"),
+    "dashboard": ("dashboard", "main"),
     "diff": ("diff", "main"),
     "drift": ("notebook", "drift"),
     "evaluate": ("evaluate", "main"),

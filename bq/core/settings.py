@@ -343,6 +343,9 @@ class Run(Section):
         le=1,
         description="share of the machine's memory: above it a run stops; above 7/8 of it fewer workers run",
     )
+    expected_every_days: Count | None = Field(
+        default=None, description="days after which a missing run is shown in red, and `status` exits 11; null: never"
+    )
 
 
 class Track(Section):

@@ -20,6 +20,7 @@ from bq.core.log import log
 from bq.core.numerals import significant
 from bq.core.parallel import parallel_map
 from bq.jobs.request import Request, value
+from bq.jobs.run import publish
 from bq.strategies.contract import Strategy
 from bq.workbench import calibrated, report, screen
 
@@ -54,6 +55,7 @@ def main(request: Request) -> None:
     for one in plan.points:
         _measure(one, plan, results)
     target = _page(results)
+    publish.write_index()
     for one in plan.points:
         screen.show(calibrated.line(one.facts, results.of(one.facts)))
     screen.show(f"report      {screen.shown(target)}")

@@ -9,6 +9,7 @@ from bq.core import files, params, paths
 from bq.core.errors import BadParameters
 from bq.core.numerals import decimal, with_sign
 from bq.jobs.request import Request
+from bq.jobs.run import publish
 from bq.runs import Run
 from bq.runs import folder as names
 from bq.runs.verdict import Part
@@ -32,6 +33,7 @@ def main(request: Request) -> None:
     sources = [run.record.source for run in (first, second)]
     weakest = max((name for name in sources if name in SOURCES), key=SOURCES.index, default="real")
     report.page(target, title=f"{first.folder.name} and {second.folder.name}", source=weakest, parts=parts)
+    publish.write_index()
     screen.show(f"\nreport      {screen.shown(target)}")
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from bq.core.namespace import Namespace
 from bq.jobs.request import Request
-from bq.jobs.run import protocol
+from bq.jobs.run import protocol, publish
 from bq.market import MarketData
-from bq.monitoring import checks, drift, observed, performance_checks
+from bq.monitoring import checks, drift, heat, observed, performance_checks
 from bq.monitoring.checks import Check, Severity, What
 from bq.monitoring.drift import Monitored
 from bq.strategies import store
@@ -25,6 +25,7 @@ def check(request: Request) -> int:
     with protocol.lock(request.settings.namespace):
         found = monitor(request, store.market_data(request.settings))
         performed = perform(request)
+        publish.write_index()
     screen.show("\n".join([*drifted.lines(request.settings.namespace, found), *drifted.performance(performed)]))
     return ALARM if any(one.alarm for one in (*made(found), *performed)) else 0
 
@@ -33,6 +34,7 @@ def monitor(request: Request, market: MarketData) -> list[Monitored]:
     """Monitor and record; also what `make cycle` and `make retrain` call. Its namespace's lock must be held."""
     found = drift.check(request.strategy, request.settings, market)
     record(request.settings.namespace, made(found))
+    heat.keep(request.strategy, request.settings, market)
     return found
 
 

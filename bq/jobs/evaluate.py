@@ -11,6 +11,7 @@ from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.core.numerals import decimal, percent
 from bq.jobs.request import Request
+from bq.jobs.run import publish
 from bq.learning import metrics
 from bq.learning.auc import auc_by_session
 from bq.market import MarketData
@@ -57,6 +58,7 @@ def main(request: Request) -> None:
     parts = [("Who decides", [decides])]
     parts += [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
     report.page(target, title=title, source=source, parts=parts)
+    publish.write_index()
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:
         screen.show(f"{screen.RED}{NOTICES[source]}{screen.PLAIN}")

@@ -11,6 +11,7 @@ from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.numerals import significant, with_sign
 from bq.jobs.request import Request
+from bq.jobs.run import publish
 from bq.market import MarketData
 from bq.serving import explain, out_of_sample
 from bq.serving.decide import Models
@@ -54,6 +55,7 @@ def main(request: Request) -> None:
     target = paths.outputs() / EXPLANATIONS / f"{row['event_id']}.html"
     title = f"{row['session']} · {sketch.caption}"
     report.page(target, title=title, source=row["source"], parts=parts)
+    publish.write_index()
     shown = [decision, *list(sketch.tables.values())[:1]]
     texts = [
         title,

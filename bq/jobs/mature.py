@@ -5,6 +5,7 @@ from bq.core.errors import BadData
 from bq.core.log import log
 from bq.core.settings import Market, Settings
 from bq.jobs.request import Request
+from bq.jobs.run import publish
 from bq.market import MarketData
 from bq.monitoring import maturing, recorded
 from bq.monitoring.maturing import Matured
@@ -15,6 +16,7 @@ from bq.workbench.phrases import counted
 def main(request: Request) -> None:
     """Record the outcomes of all decisions that are due; say what is left, and of whom."""
     found = [maturing.mature(namespace) for namespace in recorded.namespaces()]
+    publish.write_index()
     screen.show("\n".join(line for one in found for line in told(one)) or "nothing was decided yet: `make scan`")
     faults = sum(fault.events for one in found for fault in one.faults)
     if faults:

@@ -13,10 +13,11 @@ from bq.core.scalars import count
 from bq.jobs import attempt, drift, health, mature, presentation, trades, trigger
 from bq.jobs.attempt import Answer, Attempt
 from bq.jobs.request import Request
-from bq.jobs.run import protocol
+from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
 from bq.learning import layer_diagnostics, layers, walkforward
 from bq.market import MarketData, check, prints
+from bq.monitoring import kept
 from bq.monitoring.triggers import State
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Known, Status
@@ -41,6 +42,7 @@ def main(request: Request) -> None:
         run = Run(settings, job=Job.QUICK if request.quick else Job.RETRAIN)
         folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
     if run.idle:
+        publish.write_index()
         _show_idle(settings.namespace, run)
     else:
         screen.show(screen.verdict(run.record, run.verdict, folder / names.REPORT))
@@ -70,8 +72,10 @@ def _attempt(run: Run, request: Request) -> None:
     run.record.triggers = trigger.found(request, now, collection.events)
     if not request.quick and not any(one.holds for one in run.record.triggers):
         run.idle = True
-        return
-    _work(run, request, data, collection, now)
+    else:
+        _work(run, request, data, collection, now)
+    if not request.quick:
+        kept.enter(settings.namespace, trigger.ahead(request, now, collection.events))
 
 
 def _watched(request: Request, data: MarketData) -> list[str]:

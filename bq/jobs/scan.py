@@ -14,7 +14,7 @@ from bq.core.scalars import day, number
 from bq.jobs import view
 from bq.jobs.explain import EXPLANATIONS
 from bq.jobs.request import Request
-from bq.jobs.run import notify, order
+from bq.jobs.run import notify, order, publish
 from bq.market import MarketData
 from bq.monitoring import deciding, records
 from bq.monitoring.deciding import Decided
@@ -43,6 +43,7 @@ def main(request: Request) -> None:
     files.write_parquet(target, made.answer)
     orders, drawn = _page(made.answer, made.events, request, target.with_suffix(".html"))
     _alert(made.answer, target.with_suffix(".html"))
+    publish.write_index()
     screen.show(_show(made, request))
     if orders:
         screen.show(f"\nto be traded\n{Cards(orders[:ROWS])!r}\n")

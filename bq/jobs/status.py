@@ -10,13 +10,14 @@ from bq import runs
 from bq.core import files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.namespace import Namespace
-from bq.jobs import missing
+from bq.jobs import missing, schedule
 from bq.jobs.request import Request
+from bq.monitoring import checks, kept
 from bq.serving import ready, registry
 from bq.strategies import event_set
 from bq.strategies.events import matured
 from bq.workbench import screen
-from bq.workbench.phrases import counted, looked, undone
+from bq.workbench.phrases import counted, looked, overdue, undone
 
 RUNS = 5
 SYMBOLS = 8  # named
@@ -24,22 +25,63 @@ KEY = 8  # characters that tell event sets of one rule set apart: their folder's
 COLUMNS = ["variant", "source", "symbol", "session", "taken", "t1", "t1_due", "outcome"]
 
 
-def main(request: Request) -> None:
-    """Where things stand on every namespace: champions, stored events, newest runs; with DATE who decided then."""
+OVERDUE = 11  # exit code
+
+
+def main(request: Request) -> int:
+    """Where things stand on every namespace: champions, alerts, distances of triggers, stored events, newest runs.
+
+    With DATE who decided then. OVERDUE where a run is expected (`run.expected_every_days`) and did not come.
+    """
     if request.date is not None:
         from bq.jobs import decided
 
         screen.show(decided.told(request.date))
-        return
+        return 0
     made = runs.every()
     lost = [f"missing     {sentence}" for sentence in missing.told(made)]
-    screen.show("\n".join([*_namespaces(request, made), *_events(request), *_runs(made), *lost]))
+    late = _overdue(request, made)
+    screen.show("\n".join([*late, *_namespaces(request, made), *_alerts(), *_events(request), *_runs(made), *lost]))
+    return OVERDUE if late else 0
+
+
+def _known(request: Request, made: list[runs.Run]) -> list[Namespace]:
+    """The namespace asked about, and every other that has a run or a champion."""
+    with_runs = {found for run in made if (found := Namespace.of_folder(run.record.namespace))}
+    return sorted({*registry.namespaces(), *with_runs, request.settings.namespace})
+
+
+def _overdue(request: Request, made: list[runs.Run]) -> list[str]:
+    """A line for each namespace whose run did not come: by the parameters asked with, of others by their newest run's."""
+    lines, now = [], dt.datetime.now(dt.UTC)
+    for namespace in sorted({namespace.champion for namespace in _known(request, made)}):
+        asked = request.settings if namespace == request.settings.namespace else None
+        if text := overdue(schedule.of(namespace, made, settings=asked), now):
+            lines.append(f"{screen.RED}overdue     {namespace}: {text}{screen.PLAIN}")
+    return lines
+
+
+def _alerts() -> list[str]:
+    """A line for each open alert; none where the database cannot be asked, which is said with what is missing."""
+    try:
+        found = checks.opened()
+    except BQError:
+        return []
+    return [f"{screen.RED}alert       {one.severity}: {one.statement}{screen.PLAIN}" for one in found]
+
+
+def _triggers(namespace: Namespace) -> list[str]:
+    """How far each trigger of a retrain was when the newest one looked."""
+    found = kept.distances(namespace)
+    if found is None:
+        return []
+    told = "; ".join(one.text for one in found.triggers)
+    return [f"triggers    {namespace}: {told} (as of {found.at_utc:%Y-%m-%d %H:%M} UTC)"]
 
 
 def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
     """A line for the namespace asked about and for every other that has a run or a champion."""
-    with_runs = {found for run in made if (found := Namespace.of_folder(run.record.namespace))}
-    lines, namespaces = [], sorted({*registry.namespaces(), *with_runs, request.settings.namespace})
+    lines, namespaces = [], _known(request, made)
     deciders = {champion: ready.decides(champion) for champion in {namespace.champion for namespace in namespaces}}
     for namespace in namespaces:
         try:
@@ -48,7 +90,8 @@ def _namespaces(request: Request, made: list[runs.Run]) -> list[str]:
             lines.append(f"champion    {namespace}: {error}")
         except OSError as error:
             lines.append(f"champion    {namespace}: {files.explain(error)}")
-    return [*lines, *_looks(namespaces)]
+    told = [line for namespace in namespaces for line in _triggers(namespace)]
+    return [*lines, *_looks(namespaces), *told]
 
 
 def _looks(namespaces: list[Namespace]) -> list[str]:

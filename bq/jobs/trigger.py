@@ -77,6 +77,12 @@ def found(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
     return [one.model_copy(update={"text": told(one)}) for one in [*unfinished, *every]]
 
 
+def ahead(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
+    """The triggers of the next retrain as they stand at the end of this one, whose run is not published yet."""
+    every = found(request._replace(force=False), now, events)
+    return [one for one in every if one.kind != Cause.UNFINISHED]
+
+
 def _read(stored: object) -> State | None:
     """None for an attempt of a version that kept no state, or of one that keeps another."""
     try:

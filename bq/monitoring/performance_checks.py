@@ -39,7 +39,7 @@ def of(observed: Observed) -> list[Check]:
             interval = {"value": row["difference"], "low": row["difference_low"], "high": row["difference_high"]}
             counts = {"n": row["events"], "blocks": int(row["blocks"])}
             made.append(Check(what=kind, model_id=row["model_id"], **about, **counts, **interval, details=details))
-    weeks = promise.weekly(counted, subject, newest=True)
+    weeks = promise.weekly(counted, subject, newest=1)
     return [*made, *(_promise(row, about) for row in weeks.iter_rows(named=True))]
 
 

@@ -34,7 +34,7 @@ WEEKS = pl.Schema(
 )
 
 
-def weekly(counted: pl.DataFrame, subject: Subject, *, newest: bool = False) -> pl.DataFrame:
+def weekly(counted: pl.DataFrame, subject: Subject, *, newest: int | None = None) -> pl.DataFrame:
     """Predicted and realised outcome of each model by week, with the rule of 20 points.
 
     counted : of `bq.monitoring.outcomes.counted`. A week is that of the decisions, and its events have an outcome.
@@ -43,7 +43,7 @@ def weekly(counted: pl.DataFrame, subject: Subject, *, newest: bool = False) -> 
     of all there is: a week alone is less than a holding time. Alarm: the whole interval lies beyond -20 or +20 points.
     An interval of fewer than five blocks is null, and never an alarm. Each row uses what was decided up to its week.
 
-    newest : the last week of each model alone, which is quick.
+    newest : so many of the last weeks of each model alone, which is quicker; None for all.
 
     Returns WEEKS, sorted by tier, model and week; no row of the rule score, which promises nothing, nor of a model that
     predicts z-scores, which are in no unit of an outcome.
@@ -54,11 +54,11 @@ def weekly(counted: pl.DataFrame, subject: Subject, *, newest: bool = False) -> 
             rows = matured(counted, tier, subject).filter(pl.col("expected").is_not_null())
             number = pl.lit(tier.value, pl.Int32).alias("tier")
             for _, own in sorted(rows.partition_by("model_id", as_dict=True).items()):
-                parts.append(_of_model(own, subject, newest=newest).with_columns(number).select(*WEEKS))
+                parts.append(_of_model(own, subject, newest).with_columns(number).select(*WEEKS))
     return pl.concat(parts)
 
 
-def _of_model(rows: pl.DataFrame, subject: Subject, *, newest: bool) -> pl.DataFrame:
+def _of_model(rows: pl.DataFrame, subject: Subject, newest: int | None) -> pl.DataFrame:
     sessions = rows.group_by("session").agg(
         pl.col("model_id").first(), predicted=pl.col("expected").mean(), realised=pl.col("outcome").mean(), n=pl.len()
     )
@@ -70,7 +70,7 @@ def _of_model(rows: pl.DataFrame, subject: Subject, *, newest: bool) -> pl.DataF
         sessions=pl.len().cast(pl.Int64),
         last=pl.col("session").last(),
     )
-    weeks = weeks.tail(1) if newest else weeks
+    weeks = weeks if newest is None else weeks.tail(newest)
     windows = [_window(rows, sessions, last, subject) for last in weeks["last"]]
     return pl.concat(
         [weeks, pl.DataFrame(windows, schema={name: WEEKS[name] for name in list(WEEKS)[7:]})], how="horizontal"

@@ -274,6 +274,17 @@ def weekly(reference: Reference, events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def multiples(weekly: pl.DataFrame) -> pl.DataFrame:
+    """PSI by week with the column `multiple`: of its mean without a shift, (bins - 1) / n of a large reference."""
+    return weekly.with_columns(multiple=pl.col("psi") * pl.col("n") / (support.BINS - 1))
+
+
+def worst(multiples: pl.DataFrame) -> pl.Series:
+    """Features by the median of their multiples over the weeks, the largest first."""
+    median = multiples.group_by("feature").agg(pl.col("multiple").median())
+    return median.sort("multiple", "feature", descending=[True, False])["feature"]
+
+
 def distributions(reference: Reference, events: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """Shares of features in the frozen bins, in the training and now: feature, bin, low, high, before, now.
 

@@ -1,9 +1,10 @@
-"""The index page over all runs: champions on top, then every run, newest first."""
+"""The dashboard, outputs/index.html: how each namespace stands, then every run, newest first, and the other pages."""
 
 import datetime as dt
+import hashlib
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,34 +12,50 @@ from markupsafe import Markup
 
 from bq.core import files, paths
 from bq.core.errors import BadData
-from bq.runs import read
 from bq.runs.read import Run
 from bq.runs.record import Status
-from bq.serving.model_records import Pointer
 from bq.strategies.events import NOTICES
+from bq.workbench import standing_card
 from bq.workbench.glossary import Linker
 from bq.workbench.phrases import figure_text, undone
-from bq.workbench.report import COLOURS, TEMPLATES, content_hash, environment
+from bq.workbench.shell import COLOURS, TEMPLATES, content_hash, environment
+from bq.workbench.standing import Standing
 
 TITLE = re.compile(r"<title>([^<]*)</title>")
-HEAD = 4096  # characters in which a page's title stands
+DIGEST = re.compile(r'<meta name="digest" content="([0-9a-f]*)">')  # of the page without it
+HEAD = 4096  # characters in which a page's title and digest stand
 
 
-def write_index(champions: list[tuple[str, Pointer]], rolled_back: Mapping[str, dt.datetime]) -> None:
-    """Write `outputs/index.html`, atomically: a line for each run, also for one that cannot be read.
+def write_index(
+    standings: Sequence[Standing],
+    rolled_back: Mapping[str, dt.datetime],
+    found: Sequence[tuple[Path, Run | BadData]],
+) -> None:
+    """Write `outputs/index.html`, atomically: how each namespace stands, and a line for each run.
 
-    champions : each with its namespace. rolled_back : the runs whose deployment was, and when.
+    rolled_back : the runs whose deployment was, and when. found : every run, newest first, also one that cannot be
+    read (`bq.runs.read.each`).
     """
-    runs = [_line(folder, run) for folder, run in read.each()]
-    for run in runs:
+    lines = [_line(folder, run) for folder, run in found]
+    for run in lines:
         if run["folder"] in rolled_back:
             run |= {"shown": undone(run["status"], rolled_back[run["folder"]]), "colour": COLOURS["rolled back"]}
     page = environment().get_template("index.html.j2")
     script = (TEMPLATES / "index.js").read_text("utf-8")
     own = {"script": Markup(script), "allowed": Markup(content_hash(script))}
     links = [(title, found) for folder, title in PAGES.items() if (found := _pages(folder))]
-    text = page.render(runs=runs, links=links, champions=champions, notices=NOTICES, terms=Linker(), **own)
-    files.write_text(paths.outputs() / "index.html", text)
+    cards = [standing_card.card(one) for one in standings]
+    given = {"runs": lines, "links": links, "cards": cards, "notices": NOTICES, **own}
+    text = page.render(digest="", terms=Linker(), **given)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    files.write_text(paths.outputs() / "index.html", DIGEST.sub(f'<meta name="digest" content="{digest}">', text, 1))
+
+
+def digest(page: Path) -> str:
+    """The digest of a dashboard as it lies there; empty where it has none. Raises OSError where it cannot be read."""
+    with files.regular(page) as file:
+        found = DIGEST.search(file.read(HEAD).decode("utf-8", "replace"))
+    return found[1] if found else ""
 
 
 PAGES = {
@@ -78,33 +95,30 @@ def _line(folder: Path, run: Run | BadData) -> dict[str, Any]:
         return shown | {"status": "unreadable", "headline": str(run), "report": False}
     names = ("started_utc", "namespace", "job", "status", "title", "source")
     headline = run.record.error or run.record.headline
+    decided, figure = _verdict(run)
     return (
         shown
         | {name: getattr(run.record, name) for name in names}
         | {
             "headline": headline,
-            "shown": _decided(run),
-            "colour": COLOURS.get(_decided(run), "grey"),
+            "shown": decided,
+            "colour": COLOURS.get(decided, "grey"),
             "report": run.report.is_file(),
-            **_figure(run),
+            **figure,
         }
     )
 
 
-def _decided(run: Run) -> str:
-    """The status of a run; where it only says that the run came to its end, what was decided."""
-    if run.record.status != Status.DONE:
-        return run.record.status
+def _verdict(run: Run) -> tuple[str, dict[str, Any]]:
+    """The status of a run, or where that only says that it came to its end what was decided; and what the candidate
+    earned, with its interval and its baseline, empty where no gate judged one."""
     try:
-        return run.verdict.decision if run.verdict else run.record.status
+        verdict = run.verdict
     except BadData:
-        return run.record.status
-
-
-def _figure(run: Run) -> dict[str, Any]:
-    """What the candidate of a run earned, with its interval and its baseline; empty where no gate judged one."""
-    try:
-        figure = run.verdict.figure if run.verdict else None
-    except BadData:
-        return {"figure": "verdict.json cannot be read"}
-    return {"figure": figure_text(figure), "net": figure.value} if figure else {}
+        return run.record.status, {"figure": "verdict.json cannot be read"}
+    if verdict is None:
+        return run.record.status, {}
+    decided = verdict.decision if run.record.status == Status.DONE else run.record.status
+    if verdict.figure is None:
+        return decided, {}
+    return decided, {"figure": figure_text(verdict.figure), "net": verdict.figure.value}

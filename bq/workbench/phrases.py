@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 
 from bq.core.numerals import significant, with_sign
+from bq.runs.schedule import Schedule
 from bq.runs.verdict import Figure
 
 NO_EVENTS = "There are no events, so there is nothing to read."
@@ -74,3 +75,17 @@ def figure_text(figure: Figure) -> str:
         with_sign(number, missing="no figure") for number in (figure.value, figure.low, figure.high, figure.baseline)
     )
     return f"{figure.name}: {value} [{low}, {high}], {figure.baseline_is} {baseline}"
+
+
+def overdue(schedule: Schedule, now: dt.datetime) -> str:
+    """That an expected run did not come; empty where none is overdue.
+
+    >>> now = dt.datetime(2026, 11, 29, 8, tzinfo=dt.UTC)
+    >>> overdue(Schedule(now - dt.timedelta(days=9), 1), now), overdue(Schedule(None, 7), now)
+    ('last run 9 days ago, expected daily', 'no run yet, expected every 7 days')
+    """
+    if not schedule.overdue(now):
+        return ""
+    days, expected = schedule.days(now), "daily" if schedule.every_days == 1 else f"every {schedule.every_days} days"
+    last = "no run yet" if days is None else f"last run {counted(days, 'day')} ago"
+    return f"{last}, expected {expected}"

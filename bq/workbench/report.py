@@ -8,7 +8,6 @@ request.
 import base64
 import functools
 import gzip
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
@@ -25,17 +23,15 @@ from plotly.offline import get_plotlyjs
 from traitlets.config import Config
 
 from bq.core import files, secrets
-from bq.core.numerals import decimal
 from bq.core.params import to_yaml
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import first, hangs, looser, svg
 from bq.workbench.glossary import Linker
-from bq.workbench.phrases import looked
 from bq.workbench.sanitize import clean
+from bq.workbench.shell import COLOURS, SCROLLS, TEMPLATES, content_hash, environment
 
-TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
 SURVIVORS = (
@@ -43,15 +39,6 @@ SURVIVORS = (
     "buys them."
 )
 BUNDLED = ("bundled", "bundled_bars")
-COLOURS = {
-    **dict.fromkeys(("deployed", "passed"), "green"),
-    **dict.fromkeys(("rejected", "cancelled"), "amber"),
-    **dict.fromkeys(("failed", "killed"), "red"),
-    "kept": "blue",
-    **dict.fromkeys(("done", "quick look"), "grey"),
-    "rolled back": "amber",
-}
-SCROLLS = 'tabindex="0" role="group" aria-label="table; scrolls sideways where it is wider than the page"'
 ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)
 
@@ -160,25 +147,6 @@ def _show(notebook: nbformat.NotebookNode, shown: _Shown, *, number: int) -> Non
     body, resources = _exporter().from_notebook_node(notebook, given)
     shown.figures = resources["figures"]
     shown.bodies.append(body)
-
-
-@functools.cache
-def environment() -> Environment:
-    """The Jinja environment of reports and index: everything is escaped unless marked."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.globals["scrolls"] = Markup(SCROLLS)
-    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
-    environment.filters["moment"] = lambda value: f"{str(value)[:16].replace('T', ' ')} UTC" if value else "not ended"
-    environment.filters["looked"] = lambda held: looked(held.looks, held.since)
-    environment.filters["duration"] = lambda seconds: (
-        f"{decimal(seconds, 0)} s" if seconds < 120 else f"{decimal(seconds / 60, 0)} min"
-    )
-    return environment
-
-
-def content_hash(code: str) -> str:
-    """The hash of a script as a content security policy names it."""
-    return base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from typing import Any
 from bq.core import files, paths
 from bq.core.log import log
 from bq.workbench import screen
-from bq.workbench.report import environment
+from bq.workbench.shell import environment
 from tests.bench.row import Row, duration
 
 TEMPLATE = Path(__file__).with_name("bench.html.j2")

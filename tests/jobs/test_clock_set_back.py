@@ -11,6 +11,7 @@ from bq.core.namespace import Namespace
 from bq.jobs import diff, history, request
 from bq.jobs.run import order, protocol
 from bq.jobs.run.protocol import Run
+from bq.runs import read
 from bq.runs.record import Status
 from bq.serving import journal, ledger, registry
 from bq.workbench import dashboard
@@ -70,7 +71,7 @@ def test_the_run_that_was_begun_last_is_the_newest_whatever_the_clock_says(home,
     assert ledger.last_attempt(NAMESPACE)["run_id"] == second
     assert [found.folder.name for found in diff._asked(request.read())] == [first, second]
     assert [second in entry.text for entry in history.entries()] == [True, False]
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     page = (paths.outputs() / "index.html").read_text()
     assert page.index(second) < page.index(first)
     (warning,) = runs.load(second).record.warnings

@@ -75,7 +75,7 @@ def test_the_newest_week_alone_is_the_last_of_all():
     other = counted.with_columns(model_id=pl.lit("another"), event_id=pl.col("event_id") + "b").head(800)
     both = pl.concat([counted, other])
     last = promise.weekly(both, subject()).group_by("model_id", maintain_order=True).last()
-    alone = promise.weekly(both, subject(), newest=True)
+    alone = promise.weekly(both, subject(), newest=1)
     assert alone.select(last.columns).equals(last) and len(alone) == 2
 
 

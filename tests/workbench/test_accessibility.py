@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from bq.runs import read
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 from bq.workbench import cards, dashboard, plots, report
@@ -51,7 +52,7 @@ def pages(tmp_path, monkeypatch, executed, run, verdict) -> dict[str, Path]:
     curve = plots.lines(pl.DataFrame({"x": [1, 2], "y": [3.0, 4.0]}), "x", ["y"], title="A", x_title="x", y_title="y")
     parts = [("To be traded", [cards.Cards([card])]), ("A champion's gate", ["Some text.", table(WIDE), curve])]
     report.page(tmp_path / "page.html", title="A scan", source="simulated", parts=parts)
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     return {"report": folder / "report.html", "page": tmp_path / "page.html", "index": tmp_path / "outputs/index.html"}
 
 

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from workbench_sample import CANARY
 
+from bq.runs import read
 from bq.serving.model_records import Pointer
 from bq.workbench import dashboard
 
@@ -40,7 +41,7 @@ def outputs(home, run):
 
 
 def test_runs_are_listed_newest_first_and_unreadable_ones_as_such(outputs):
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     page = (outputs / "index.html").read_text()
     assert page.index("newer run") < page.index("older run") < page.index("20261119T000000Z_x")
     assert page.count("<tr><td>") == 4
@@ -51,7 +52,7 @@ def test_runs_are_listed_newest_first_and_unreadable_ones_as_such(outputs):
 
 
 def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(outputs):
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     page = (outputs / "index.html").read_text()
     assert page.count("Not evidence about the market: option prices are modelled.") == 1
     assert page.count("<script") == 1 and "alert(1)" not in re.search("<script>(.*?)</script>", page, re.S)[1]
@@ -68,7 +69,7 @@ def test_champions_come_first(outputs):
 
 
 def test_an_empty_home_says_what_to_do(home):
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     page = (home / "outputs" / "index.html").read_text()
     assert "make retrain" in page
     assert (
@@ -78,7 +79,7 @@ def test_an_empty_home_says_what_to_do(home):
 
 
 def test_the_one_script_of_the_index_is_the_one_that_its_policy_allows(outputs):
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     page = (outputs / "index.html").read_text()
     script = re.search("<script>(.*?)</script>", page, re.S)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -89,7 +90,7 @@ def test_a_filter_in_the_address_leaves_the_lines_that_hold_its_words(outputs):
     browser = shutil.which("chromium")
     if not browser:
         pytest.skip("no Chromium on this machine: whether the filter works cannot be seen")
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
     address = (outputs / "index.html").as_uri() + "#newer%20run"
     done = subprocess.run([browser, *flags, address], capture_output=True, text=True, timeout=60, check=True)
@@ -118,13 +119,13 @@ def test_what_became_of_a_run_is_told_apart(home, run, verdict, name):
     (folder / "run.json").write_text(json.dumps(run | changes))
     if name in ("rejected", "passed", "quick look"):
         (folder / "verdict.json").write_text(json.dumps(verdict | {"decision": name}))
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     assert f'<span class="pill {colour}">{shown}</span>' in (home / "outputs" / "index.html").read_text()
 
 
 def test_a_run_that_was_rolled_back_says_so_and_looks_like_it(outputs):
     at = dt.datetime(2026, 11, 22, 8, 5, tzinfo=dt.UTC)
-    dashboard.write_index([], {"20261120T000000Z_butterfly": at})
+    dashboard.write_index([], {"20261120T000000Z_butterfly": at}, read.each())
     page = (outputs / "index.html").read_text()
     assert '<span class="pill amber">deployed then, rolled back 2026-11-22 08:05 UTC</span>' in page
 
@@ -137,7 +138,7 @@ def test_scans_explanations_and_diffs_are_linked_by_their_titles_newest_first(ou
         page.parent.mkdir(exist_ok=True)
         page.write_text(f"<html><head><title>{title}</title></head></html>")
         os.utime(page, (place, place))
-    dashboard.write_index([], {})
+    dashboard.write_index([], {}, read.each())
     page = (outputs / "index.html").read_text()
     assert page.index('<a href="scans/1.html">newer</a>') < page.index('<a href="scans/0.html">older &lt;b&gt;</a>')
     assert '<a href="explanations/2.html">an event</a>' in page and '<a href="diffs/3.html">two runs</a>' in page

@@ -1,11 +1,13 @@
 """What stays of a run that ended: its folder, the index over all runs, the link `latest`; and who hears of it."""
 
+import datetime as dt
 from pathlib import Path
 
 from bq.core import files
 from bq.core.errors import BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace
+from bq.jobs import standing
 from bq.jobs.run import notify
 from bq.runs import folder as names
 from bq.runs import read, write
@@ -52,6 +54,6 @@ def tell(event: notify.Event, record: RunRecord) -> None:
 
 def write_index() -> None:
     """Rebuild outputs/index.html."""
-    standing = {namespace: registry.pointer_or_none(namespace) for namespace in registry.namespaces()}
-    champions = [(str(namespace), found) for namespace, found in standing.items() if found]
-    dashboard.write_index(champions, registry.undone())
+    found = read.each()
+    made = [run for _, run in found if isinstance(run, read.Run)]
+    dashboard.write_index(standing.every(made, now=dt.datetime.now(dt.UTC)), registry.undone(), found)

@@ -8,16 +8,16 @@ import polars as pl
 from bq.core.namespace import Tier
 from bq.core.numerals import decimal, significant
 from bq.core.scalars import day
-from bq.monitoring import triggers
+from bq.monitoring import triggers, windows
 from bq.monitoring.checks import Check, What
 from bq.monitoring.drift import Monitored
 from bq.monitoring.observed import Observed
 from bq.serving import support
 from bq.workbench import drifted, monitors, plots, reading
+from bq.workbench.small import DARKEST, LIGHTEST
 from bq.workbench.told import Told
 
 ROWS = 25  # features of a heat map, those that drift most
-LIGHTEST, DARKEST = 1.0, 5.0  # multiples of chance up to which the heat map is blank, and from which it is darkest
 YEAR_DAYS = 365
 AGAIN, LOOK = reading.AGAIN, "a person looks"
 THEN = {What.ERROR_CUSUM: AGAIN, What.PROMISE: LOOK, What.SUPPORT: LOOK}
@@ -33,14 +33,11 @@ def drift_by_week(found: Sequence[Monitored]) -> Told:
     one, title = _first(found), "Drift of the features, by week"
     if one.without is not None:
         return Told(None, reading.not_monitored(one.without))
-    chance = (support.BINS - 1) / pl.col("n")  # mean of PSI without a shift: (bins - 1) / n, of a large reference
-    table = one.weekly.with_columns(multiple=pl.col("psi") / chance)
-    order = (
-        table.group_by("feature").agg(pl.col("multiple").median()).sort("multiple", "feature", descending=[True, False])
-    )
-    shown = order["feature"].head(ROWS).to_list()
+    table = windows.multiples(one.weekly)
+    order = windows.worst(table)
+    shown = order.head(ROWS).to_list()
     wide = table.filter(pl.col("feature").is_in(shown)).sort("week").pivot("week", index="feature", values="multiple")
-    wide = order.head(ROWS).select("feature").join(wide, on="feature", how="left", maintain_order="left")
+    wide = order.head(ROWS).to_frame().join(wide, on="feature", how="left", maintain_order="left")
     matrix = wide.drop("feature").to_numpy()
     titles = {"title": title, "x_title": "week of the decision", "y_title": ""}
     scale = f"blank: {significant(LIGHTEST)}, darkest: {significant(DARKEST)} or more"

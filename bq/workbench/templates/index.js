@@ -1,5 +1,6 @@
 // The table of runs: shows the lines that hold every word of the filter, and sorts by the column whose head is pressed.
-// `index.html#forecast deployed` begins with that filter.
+// `index.html#forecast deployed` begins with that filter. Served by `make dashboard`, the page loads itself again when
+// another one lies there; opened as a file it asks for nothing.
 const runs = document.querySelector("table.runs");
 if (runs) {
   const body = runs.tBodies[0], box = document.querySelector("input[type=search]"), count = document.querySelector("#shown");
@@ -21,7 +22,16 @@ if (runs) {
   };
   for (const head of runs.tHead.rows[0].cells) head.querySelector("button").addEventListener("click", () => sort(head));
   box.addEventListener("input", filter);
+  box.addEventListener("input", () => history.replaceState(null, "", `#${encodeURIComponent(box.value)}`));
   box.parentElement.hidden = false;
-  box.value = decodeURIComponent(location.hash.slice(1));
+  const asked = decodeURIComponent(location.hash.slice(1));
+  box.value = document.getElementById(asked) ? "" : asked;
   filter();
+}
+if (location.protocol.startsWith("http")) {
+  const own = document.querySelector("meta[name=digest]").content;
+  setInterval(async () => {
+    const answer = await fetch("digest.json", { cache: "no-store" }).catch(() => null);
+    if (answer?.ok && (await answer.json()).digest !== own) location.reload();
+  }, 5000);
 }

@@ -1,0 +1,102 @@
+"""How each namespace stands, as the dashboard shows it: from records, computed again where these have changed."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import polars as pl
+from pydantic import ValidationError
+
+from bq import strategies
+from bq.core import files, params, paths
+from bq.core.errors import BadData, BQError
+from bq.core.log import log
+from bq.core.namespace import Namespace
+from bq.core.settings import Settings
+from bq.jobs import schedule
+from bq.monitoring import checks, heat, kept, overviews
+from bq.runs.read import Run
+from bq.serving import ready, registry
+from bq.workbench.standing import Deployed, Evidence, Standing
+
+FAULTS = (BQError, OSError, ValueError, LookupError, pl.exceptions.PolarsError)  # of one namespace: others are shown
+
+
+def namespaces(made: Sequence[Run]) -> list[Namespace]:
+    """Every namespace that has a run or a champion."""
+    with_runs = {found.champion for run in made if (found := Namespace.of_folder(run.record.namespace))}
+    deployed = {namespace.champion for namespace in registry.namespaces()}
+    known = {namespace for namespace in with_runs | deployed if namespace.strategy in strategies.MODULES}
+    return sorted(known)
+
+
+def every(made: Sequence[Run], *, now: dt.datetime) -> list[Standing]:
+    """How each namespace stands. made : all runs, newest first."""
+    return [_of(namespace, made, now) for namespace in namespaces(made)]
+
+
+def _of(namespace: Namespace, made: Sequence[Run], now: dt.datetime) -> Standing:
+    own = [run for run in made if run.record.namespace == str(namespace)]
+    decider = ready.decides(namespace)
+    found = Standing(
+        namespace,
+        now,
+        schedule.of(namespace, made),
+        decider,
+        _deployed(decider, namespace, made),
+        _newest(own),
+        heat=heat.of(namespace),
+        distances=kept.distances(namespace),
+    )
+    try:
+        found = found._replace(alerts=tuple(checks.opened(namespace)))
+        return found._replace(overview=overviews.current(namespace, _settings(namespace, own)))
+    except FAULTS as error:
+        log.warning("%s: its decisions are not shown: %s", namespace, _first_line(error))
+        return found._replace(fault=_first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    text = files.explain(error) if isinstance(error, OSError) else str(error)
+    return text.partition("\n")[0]
+
+
+def _settings(namespace: Namespace, own: Sequence[Run]) -> Settings:
+    """Those of the newest run; without a run that today's classes know, the strategy's file."""
+    kind = strategies.get(namespace.strategy).settings
+    for run in own[:1]:
+        try:
+            return kind.recorded(run.record.parameters)
+        except (ValidationError, BQError):
+            log.warning("%s: parameters of run %s are of another version", namespace, run.record.run_id)
+    return params.load(paths.parameters(namespace.strategy), kind)
+
+
+def _deployed(decider: registry.Decider, namespace: Namespace, made: Sequence[Run]) -> Deployed | None:
+    """The model that decides: since when, and the evidence it was deployed on. None where the rule score decides."""
+    if not decider.model_id:
+        return None
+    tier = namespace.champion if decider.tier == namespace.champion.tier else namespace.second
+    try:
+        pointer = registry.pointer(tier)
+        artefact = registry.champion(tier)
+    except (BQError, OSError):
+        return None
+    if pointer is None or artefact is None:
+        return None
+    by = next((run for run in made if run.record.run_id == artefact.card.run_id), None)
+    return Deployed(pointer, artefact.bundle.trained_through.date(), artefact.bundle.source, _evidence(by))
+
+
+def _newest(own: Sequence[Run]) -> Evidence | None:
+    """Of the newest run that a gate judged."""
+    return next((found for run in own if (found := _evidence(run))), None)
+
+
+def _evidence(run: Run | None) -> Evidence | None:
+    try:
+        verdict = run.verdict if run else None
+    except (BadData, OSError):
+        return None
+    if run is None or verdict is None or verdict.figure is None:
+        return None
+    return Evidence(run.record.run_id, run.record.source, verdict.figure, run.report.is_file())
