@@ -83,7 +83,7 @@ def _deployed(decider: registry.Decider, namespace: Namespace, made: Sequence[Ru
         return None
     if pointer is None or artefact is None:
         return None
-    by = next((run for run in made if run.record.run_id == artefact.card.run_id), None)
+    by = next((run for run in made if pointer.model_id in run.record.deployed), None)
     return Deployed(pointer, artefact.bundle.trained_through.date(), artefact.bundle.source, _evidence(by))
 
 

@@ -52,7 +52,7 @@ def _known(request: Request, made: list[runs.Run]) -> list[Namespace]:
 
 
 def _overdue(request: Request, made: list[runs.Run]) -> list[str]:
-    """A line for each namespace whose run did not come: by the parameters asked with, of others by their newest run's."""
+    """A line for each namespace whose run did not come: by the parameters given, of others by their newest run's."""
     lines, now = [], dt.datetime.now(dt.UTC)
     for namespace in sorted({namespace.champion for namespace in _known(request, made)}):
         asked = request.settings if namespace == request.settings.namespace else None

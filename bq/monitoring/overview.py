@@ -28,6 +28,8 @@ class Week(Facts):
     predicted: Number
     realised: Number
     window_from: dt.date
+    window_predicted: Number
+    window_realised: Number
     difference: Number  # realised - predicted
     low: Number
     high: Number

@@ -45,7 +45,7 @@ def write_index(
     own = {"script": Markup(script), "allowed": Markup(content_hash(script))}
     links = [(title, found) for folder, title in PAGES.items() if (found := _pages(folder))]
     cards = [standing_card.card(one) for one in standings]
-    given = {"runs": lines, "links": links, "cards": cards, "notices": NOTICES, **own}
+    given = {"now": dt.datetime.now(dt.UTC), "runs": lines, "links": links, "cards": cards, "notices": NOTICES, **own}
     text = page.render(digest="", terms=Linker(), **given)
     digest = hashlib.sha256(text.encode()).hexdigest()
     files.write_text(paths.outputs() / "index.html", DIGEST.sub(f'<meta name="digest" content="{digest}">', text, 1))

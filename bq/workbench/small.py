@@ -27,18 +27,19 @@ def sums(found: Sums, *, labels: Mapping[str, str], said: str) -> Markup:
 
 
 def promised(weeks: Sequence[Week], *, said: str) -> Markup:
-    """Predicted and realised by week, with the interval of realised - predicted around the predicted line.
+    """Predicted and realised outcome as means of the window that ends with each week, and of the week alone as dots.
 
-    The band is where the realised mean may lie by the newest window's interval; weeks beyond it are no alarm by
-    themselves.
+    The band is the interval of realised - predicted, laid on the predicted mean: a promise is kept while it holds that.
     """
-    predicted, realised = [one.predicted for one in weeks], [one.realised for one in weeks]
-    low, high = ([_plus(one.predicted, getattr(one, end)) for one in weeks] for end in ("low", "high"))
-    every = [value for values in (predicted, realised, low, high) for value in values if value is not None]
-    legend = [("model", "predicted"), ("rule", "realised")]
-    legend += [("fan", "interval of their difference")] if any(value is not None for value in low) else []
+    predicted, realised = [one.window_predicted for one in weeks], [one.window_realised for one in weeks]
+    low, high = ([_plus(one.window_predicted, getattr(one, end)) for one in weeks] for end in ("low", "high"))
+    alone = [one.realised for one in weeks]
+    every = [value for values in (predicted, realised, low, high, alone) for value in values if value is not None]
+    legend = [("model", "predicted"), ("rule", "realised"), ("dot", "realised in the week")]
+    legend += [("fan", "interval")] if any(value is not None for value in low) else []
     shown: list[tuple[str, Values]] = [("model", predicted), ("rule", realised)]
-    return _chart([one.week for one in weeks], shown, steps(every), legend=legend, said=said, band=(low, high))
+    dates = [one.week for one in weeks]
+    return _chart(dates, shown, steps(every), legend=legend, said=said, band=(low, high), dots=alone)
 
 
 def heat(multiples: pl.DataFrame, *, said: str) -> Markup:
@@ -72,6 +73,7 @@ def _chart(
     legend: Sequence[tuple[str, str]],
     said: str,
     band: tuple[Values, Values] | None = None,
+    dots: Values = (),
 ) -> Markup:
     across, up = Scale(0, max(len(dates) - 1, 1), WIDTH), Scale(ticks[-1], ticks[0], HEIGHT)
     shapes = [
@@ -81,6 +83,8 @@ def _chart(
     if band is not None:
         low, high = _points(across, up, band[0]), _points(across, up, band[1])
         shapes.append(f'<polygon class="fan" points="{" ".join([*low, *reversed(high)])}"/>')
+    spots = " ".join(f"M{point.replace(',', ' ')}h0" for point in _points(across, up, dots))
+    shapes += [f'<path class="dot" d="{spots}"/>'] if spots else []
     shapes += [f'<polyline class="{name}" points="{" ".join(_points(across, up, values))}"/>' for name, values in lines]
     words = "".join(
         f'<span style="top:{round(100 * up.at(tick) / HEIGHT, 1)}%">{significant(tick, sign=True)}</span>'

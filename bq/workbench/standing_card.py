@@ -48,6 +48,8 @@ class Card(NamedTuple):
     report: str  # address; empty where there is none
     notice: str  # that the evidence is none about the market
     overdue: str
+    last_run: str  # time, for who looks at the page later; empty where there was none
+    expected_days: int | None
     alerts: list[tuple[str, str, str]]  # colour, severity, statement
     panels: list[Panel]
     bars: list[Bar]
@@ -69,8 +71,13 @@ def card(found: Standing) -> Card:
         report=f"{shown.run_id}/report.html" if shown and shown.report else "",
         notice=NOTICES.get(source, ""),
         overdue=overdue(found.schedule, found.now),
-        alerts=[(COLOURS[one.severity], one.severity.value, one.statement) for one in found.alerts],
-        panels=[_promised(found), _earned(found), _drift(found)],
+        last_run=found.schedule.last_utc.isoformat() if found.schedule.last_utc else "",
+        expected_days=found.schedule.every_days,
+        alerts=[
+            (COLOURS[one.severity], one.severity.value, one.statement)
+            for one in sorted(found.alerts, key=lambda one: one.severity != Severity.GRAVE)
+        ],
+        panels=[*_decided(found), _drift(found)],
         bars=bars,
         triggers=_triggers(found),
     )
@@ -79,10 +86,12 @@ def card(found: Standing) -> Card:
 def _since(found: Standing) -> str:
     if found.deployed is None:
         return "no model is deployed that can answer"
-    pointer = found.deployed.pointer
-    days = max((found.now - pointer.since_utc).days, 0)
-    trained = f"trained on outcomes to {found.deployed.trained_through}"
-    return f"since {pointer.since_utc:%Y-%m-%d} ({counted(days, 'day')}), {trained}"
+    since, trained = found.deployed.pointer.since_utc, found.deployed.trained_through
+    days = max((found.now - since).days, 0)
+    age = (found.now.date() - trained).days
+    return (
+        f"since {since:%Y-%m-%d} ({counted(days, 'day')}), trained on outcomes to {trained} ({counted(age, 'day')} old)"
+    )
 
 
 def _evidence(found: Standing) -> str:
@@ -92,7 +101,7 @@ def _evidence(found: Standing) -> str:
             return "no candidate was judged yet"
         return f"newest candidate, {figure_text(found.newest.figure)}"
     if found.deployed.evidence is None:
-        return f"{found.deployed.pointer.reason} (the run that made it is gone)"
+        return f"{found.deployed.pointer.reason} (no run of outputs/ is the one that made it)"
     return f"deployed on {figure_text(found.deployed.evidence.figure)}"
 
 
@@ -118,10 +127,16 @@ def _whose(known: Overview) -> str:
     return f"{known.tier.label}s" if len(known.models) > 1 else known.tier.label
 
 
-def _promised(found: Standing) -> Panel:
-    heading, why, known = "Predicted and realised, by week", _nothing(found), found.overview
+def _decided(found: Standing) -> list[Panel]:
+    """What came of the decisions that count; one panel that says why there is nothing."""
+    why, known = _nothing(found), found.overview
     if why or known is None:
-        return Panel(heading, Markup(), why)
+        return [Panel("Outcomes of decisions", Markup(), why)]
+    return [_promised(known), _earned(known)]
+
+
+def _promised(known: Overview) -> Panel:
+    heading = "Predicted and realised, by week"
     if known.tier == Tier.RULE:
         return Panel(heading, Markup(), "The rule score decided: it predicts no outcome.")
     if not known.promises:
@@ -129,20 +144,18 @@ def _promised(found: Standing) -> Panel:
     last, limit = known.weeks[-1], decimal(promise.POINTS, 2)
     within = interval(last.low, last.high)
     text = (
-        f"Mean {known.outcome} of the decisions of model {known.models[-1]}. Realised − predicted since "
-        f"{last.window_from}: {with_sign(last.difference)} {within}; alarm where all of it is beyond ±{limit}"
-        f"{': ALARM' if last.alarm else ''}."
+        f"Mean {known.outcome} of decisions of model {known.models[-1]}; lines: over the window that ends with the week. "
+        f"Realised − predicted since {last.window_from}: {with_sign(last.difference)} {within}; alarm where all of it "
+        f"is beyond ±{limit}{': ALARM' if last.alarm else ''}."
     )
     return Panel(heading, small.promised(known.weeks, said=f"{heading}. {text}"), text)
 
 
-def _earned(found: Standing) -> Panel:
-    heading, why, known = "Net result, running sum", _nothing(found), found.overview
-    if why or known is None or known.sums is None or known.net is None:
-        return Panel(heading, Markup(), why)
-    net, whose = known.net, _whose(known)
+def _earned(known: Overview) -> Panel:
+    heading, net, sums, whose = "Net result, running sum", known.net, known.sums, _whose(known)
+    if net is None or sums is None:
+        return Panel(heading, Markup(), "No session has a result.")
     labels = {"decided": whose, "rule": "rule score", "everything": "every event"}
-    sums = known.sums
     if known.tier == Tier.RULE:  # the two lines are one
         sums = sums.model_copy(update={"rule": []})
     evidence = f"{counted(known.sessions, 'session')}, {decimal(net.blocks, 1)} blocks"

@@ -28,6 +28,14 @@ if (runs) {
   box.value = document.getElementById(asked) ? "" : asked;
   filter();
 }
+// Who looks at the page long after it was written sees that runs did not come: no job has told it.
+for (const line of document.querySelectorAll("[data-last]")) {
+  const days = Math.floor((Date.now() - Date.parse(line.dataset.last)) / 864e5), every = Number(line.dataset.every);
+  if (days > every) {
+    line.textContent = `last run ${days} ${days === 1 ? "day" : "days"} ago, expected ${every === 1 ? "daily" : `every ${every} days`}`;
+    line.hidden = false;
+  }
+}
 if (location.protocol.startsWith("http")) {
   const own = document.querySelector("meta[name=digest]").content;
   setInterval(async () => {
