@@ -43,7 +43,7 @@ def write_index(
     page = environment().get_template("index.html.j2")
     script = (TEMPLATES / "index.js").read_text("utf-8")
     own = {"script": Markup(script), "allowed": Markup(content_hash(script))}
-    links = [(title, found) for folder, title in PAGES.items() if (found := _pages(folder))]
+    links = [(title, pages) for folder, title in PAGES.items() if (pages := _pages(folder))]
     cards = [standing_card.card(one) for one in standings]
     given = {"now": dt.datetime.now(dt.UTC), "runs": lines, "links": links, "cards": cards, "notices": NOTICES, **own}
     text = page.render(digest="", terms=Linker(), **given)

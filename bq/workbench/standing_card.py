@@ -89,9 +89,8 @@ def _since(found: Standing) -> str:
     since, trained = found.deployed.pointer.since_utc, found.deployed.trained_through
     days = max((found.now - since).days, 0)
     age = (found.now.date() - trained).days
-    return (
-        f"since {since:%Y-%m-%d} ({counted(days, 'day')}), trained on outcomes to {trained} ({counted(age, 'day')} old)"
-    )
+    trained_on = f"trained on outcomes to {trained} ({counted(age, 'day')} ago)"
+    return f"since {since:%Y-%m-%d} ({counted(days, 'day')}), {trained_on}"
 
 
 def _evidence(found: Standing) -> str:
@@ -144,7 +143,7 @@ def _promised(known: Overview) -> Panel:
     last, limit = known.weeks[-1], decimal(promise.POINTS, 2)
     within = interval(last.low, last.high)
     text = (
-        f"Mean {known.outcome} of decisions of model {known.models[-1]}; lines: over the window that ends with the week. "
+        f"Mean {known.outcome} of decisions of model {known.models[-1]}; lines: of the window that ends in the week. "
         f"Realised − predicted since {last.window_from}: {with_sign(last.difference)} {within}; alarm where all of it "
         f"is beyond ±{limit}{': ALARM' if last.alarm else ''}."
     )
