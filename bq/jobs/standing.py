@@ -1,14 +1,14 @@
 """How each namespace stands, as the dashboard shows it: from records, computed again where these have changed."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 from pydantic import ValidationError
 
 from bq import strategies
 from bq.core import files, params, paths
-from bq.core.errors import BadData, BQError
+from bq.core.errors import BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.settings import Settings
@@ -16,6 +16,8 @@ from bq.jobs import schedule
 from bq.monitoring import checks, heat, kept, overviews
 from bq.runs.read import Run
 from bq.serving import ready, registry
+from bq.workbench import judged
+from bq.workbench.judged import Judged
 from bq.workbench.standing import Deployed, Evidence, Standing
 
 FAULTS = (BQError, OSError, ValueError, LookupError, pl.exceptions.PolarsError)  # of one namespace: others are shown
@@ -31,10 +33,11 @@ def namespaces(made: Sequence[Run]) -> list[Namespace]:
 
 def every(made: Sequence[Run], *, now: dt.datetime) -> list[Standing]:
     """How each namespace stands. made : all runs, newest first."""
-    return [_of(namespace, made, now) for namespace in namespaces(made)]
+    known = judged.of(made)
+    return [_of(namespace, made, known, now) for namespace in namespaces(made)]
 
 
-def _of(namespace: Namespace, made: Sequence[Run], now: dt.datetime) -> Standing:
+def _of(namespace: Namespace, made: Sequence[Run], known: Mapping[str, Judged], now: dt.datetime) -> Standing:
     own = [run for run in made if run.record.namespace == str(namespace)]
     decider = ready.decides(namespace)
     found = Standing(
@@ -42,8 +45,8 @@ def _of(namespace: Namespace, made: Sequence[Run], now: dt.datetime) -> Standing
         now,
         schedule.of(namespace, made),
         decider,
-        _deployed(decider, namespace, made),
-        _newest(own),
+        _deployed(decider, namespace, made, known),
+        _newest(own, known),
         heat=heat.of(namespace),
         distances=kept.distances(namespace),
     )
@@ -71,7 +74,9 @@ def _settings(namespace: Namespace, own: Sequence[Run]) -> Settings:
     return params.load(paths.parameters(namespace.strategy), kind)
 
 
-def _deployed(decider: registry.Decider, namespace: Namespace, made: Sequence[Run]) -> Deployed | None:
+def _deployed(
+    decider: registry.Decider, namespace: Namespace, made: Sequence[Run], known: Mapping[str, Judged]
+) -> Deployed | None:
     """The model that decides: since when, and the evidence it was deployed on. None where the rule score decides."""
     if not decider.model_id:
         return None
@@ -84,19 +89,16 @@ def _deployed(decider: registry.Decider, namespace: Namespace, made: Sequence[Ru
     if pointer is None or artefact is None:
         return None
     by = next((run for run in made if pointer.model_id in run.record.deployed), None)
-    return Deployed(pointer, artefact.bundle.trained_through.date(), artefact.bundle.source, _evidence(by))
+    return Deployed(pointer, artefact.bundle.trained_through.date(), artefact.bundle.source, _evidence(by, known))
 
 
-def _newest(own: Sequence[Run]) -> Evidence | None:
+def _newest(own: Sequence[Run], known: Mapping[str, Judged]) -> Evidence | None:
     """Of the newest run that a gate judged."""
-    return next((found for run in own if (found := _evidence(run))), None)
+    return next((found for run in own if (found := _evidence(run, known))), None)
 
 
-def _evidence(run: Run | None) -> Evidence | None:
-    try:
-        verdict = run.verdict if run else None
-    except (BadData, OSError):
+def _evidence(run: Run | None, known: Mapping[str, Judged]) -> Evidence | None:
+    found = known.get(run.folder.name) if run else None
+    if run is None or found is None or found.figure is None:
         return None
-    if run is None or verdict is None or verdict.figure is None:
-        return None
-    return Evidence(run.record.run_id, run.record.source, verdict.figure, run.report.is_file())
+    return Evidence(run.folder.name, run.record.source, found.figure, run.report.is_file())

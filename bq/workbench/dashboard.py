@@ -15,8 +15,9 @@ from bq.core.errors import BadData
 from bq.runs.read import Run
 from bq.runs.record import Status
 from bq.strategies.events import NOTICES
-from bq.workbench import standing_card
+from bq.workbench import judged, standing_card
 from bq.workbench.glossary import Linker
+from bq.workbench.judged import Judged
 from bq.workbench.phrases import figure_text, undone
 from bq.workbench.shell import COLOURS, TEMPLATES, content_hash, environment
 from bq.workbench.standing import Standing
@@ -36,7 +37,8 @@ def write_index(
     rolled_back : the runs whose deployment was, and when. found : every run, newest first, also one that cannot be
     read (`bq.runs.read.each`).
     """
-    lines = [_line(folder, run) for folder, run in found]
+    known = judged.of([run for _, run in found if isinstance(run, Run)])
+    lines = [_line(folder, run, known.get(folder.name)) for folder, run in found]
     for run in lines:
         if run["folder"] in rolled_back:
             run |= {"shown": undone(run["status"], rolled_back[run["folder"]]), "colour": COLOURS["rolled back"]}
@@ -88,14 +90,14 @@ def _title(page: Path) -> str:
     return html.unescape(found[1]) if found else page.stem
 
 
-def _line(folder: Path, run: Run | BadData) -> dict[str, Any]:
+def _line(folder: Path, run: Run | BadData, known: Judged | None) -> dict[str, Any]:
     """One line of the table."""
     shown = {"folder": folder.name}
     if isinstance(run, BadData):
         return shown | {"status": "unreadable", "headline": str(run), "report": False}
     names = ("started_utc", "namespace", "job", "status", "title", "source")
     headline = run.record.error or run.record.headline
-    decided, figure = _verdict(run)
+    decided, figure = _verdict(run, known)
     return (
         shown
         | {name: getattr(run.record, name) for name in names}
@@ -109,16 +111,14 @@ def _line(folder: Path, run: Run | BadData) -> dict[str, Any]:
     )
 
 
-def _verdict(run: Run) -> tuple[str, dict[str, Any]]:
+def _verdict(run: Run, known: Judged | None) -> tuple[str, dict[str, Any]]:
     """The status of a run, or where that only says that it came to its end what was decided; and what the candidate
     earned, with its interval and its baseline, empty where no gate judged one."""
-    try:
-        verdict = run.verdict
-    except BadData:
-        return run.record.status, {"figure": "verdict.json cannot be read"}
-    if verdict is None:
+    if known is None:
         return run.record.status, {}
-    decided = verdict.decision if run.record.status == Status.DONE else run.record.status
-    if verdict.figure is None:
+    if known.decision is None:
+        return run.record.status, {"figure": "verdict.json cannot be read"}
+    decided = known.decision if run.record.status == Status.DONE else run.record.status
+    if known.figure is None:
         return decided, {}
-    return decided, {"figure": figure_text(verdict.figure), "net": verdict.figure.value}
+    return decided, {"figure": figure_text(known.figure), "net": known.figure.value}
