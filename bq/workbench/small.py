@@ -81,8 +81,8 @@ def _chart(
         for tick in ticks
     ]
     if band is not None:
-        low, high = _points(across, up, band[0]), _points(across, up, band[1])
-        shapes.append(f'<polygon class="fan" points="{" ".join([*low, *reversed(high)])}"/>')
+        edge = [*_points(across, up, band[0]), *reversed(_points(across, up, band[1]))]
+        shapes += [f'<polygon class="fan" points="{" ".join(edge)}"/>'] if edge else []
     spots = " ".join(f"M{point.replace(',', ' ')}h0" for point in _points(across, up, dots))
     shapes += [f'<path class="dot" d="{spots}"/>'] if spots else []
     shapes += [f'<polyline class="{name}" points="{" ".join(_points(across, up, values))}"/>' for name, values in lines]

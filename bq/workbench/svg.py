@@ -27,7 +27,7 @@ class Scale(NamedTuple):
 
     def at(self, value: float) -> float:
         """The coordinate of a value, rounded: a tenth of a pixel is finer than a screen."""
-        return round((value - self.first) / (self.last - self.first) * self.length, 1)
+        return round((value - self.first) / (self.last - self.first) * self.length, 1) + 0.0  # never -0.0
 
 
 def running(found: Running) -> Markup:

@@ -10,9 +10,15 @@ import subprocess
 import pytest
 from workbench_sample import CANARY
 
+from bq.core.namespace import Namespace, Tier
 from bq.runs import read
+from bq.runs.schedule import Schedule
 from bq.serving.model_records import Pointer
+from bq.serving.registry import Decider
 from bq.workbench import dashboard
+from bq.workbench.standing import Deployed, Standing
+
+FIGURE = {"name": "net", "value": 0.125, "low": 0.05, "high": 0.2, "baseline": -0.25, "baseline_is": "rule score"}
 
 
 @pytest.fixture
@@ -59,13 +65,42 @@ def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(output
     assert "&lt;/script&gt;" in page
 
 
-def test_champions_come_first(outputs):
+def test_who_decides_comes_before_the_runs(outputs):
+    now = dt.datetime(2026, 11, 29, tzinfo=dt.UTC)
     since = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
     champion = Pointer(model_id="b1f09c22b1f09c22", previous=None, since_utc=since, reason="+0.4 % a day")
-    dashboard.write_index([("butterfly", champion)], {})
+    deployed = Deployed(champion, dt.date(2026, 11, 19), "modelled", None)
+    decider = Decider(Tier.CHAMPION, champion.model_id)
+    standing = Standing(Namespace("butterfly"), now, Schedule(now, None), decider, deployed)
+    dashboard.write_index([standing], {}, read.each())
     page = (outputs / "index.html").read_text()
-    assert page.index("b1f09c22") < page.index("newer run")
-    assert "2026-11-20 00:00 UTC" in page
+    assert page.index("champion b1f09c22") < page.index("newer run")
+    assert "since 2026-11-20 (9 days), trained on outcomes to 2026-11-19 (10 days ago)" in page
+
+
+def test_a_verdict_is_read_once_and_again_when_it_changed(outputs, verdict, monkeypatch):
+    folder = outputs / "20261120T000000Z_butterfly"
+    (folder / "verdict.json").write_text(json.dumps(verdict | {"figure": FIGURE, "schema_version": 2}))
+    dashboard.write_index([], {}, read.each())
+    with monkeypatch.context() as patch:
+        patch.setattr(read.Run, "verdict", property(lambda run: pytest.fail("it was read already")))
+        dashboard.write_index([], {}, read.each())
+    assert "net: +0.125 [+0.050, +0.200], rule score -0.250" in (outputs / "index.html").read_text()
+    (folder / "verdict.json").write_text(json.dumps(verdict | {"figure": FIGURE | {"value": 0.5}, "schema_version": 2}))
+    dashboard.write_index([], {}, read.each())
+    assert "net: +0.500 [" in (outputs / "index.html").read_text()
+
+
+def test_a_damaged_list_of_verdicts_is_made_again(outputs, verdict):
+    folder, kept = outputs / "20261120T000000Z_butterfly", outputs.parent / "data" / "dashboard" / "runs.json"
+    (folder / "verdict.json").write_text(json.dumps(verdict | {"figure": FIGURE, "schema_version": 2}))
+    dashboard.write_index([], {}, read.each())
+    whole = kept.read_text()
+    for damage in ("{", "[]", '{"runs": {"x": 1}}'):
+        kept.write_text(damage)
+        dashboard.write_index([], {}, read.each())
+        assert kept.read_text() == whole
+    assert "net: +0.125" in (outputs / "index.html").read_text()
 
 
 def test_an_empty_home_says_what_to_do(home):
