@@ -89,6 +89,8 @@ explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
 status: $(READY) ## champions, last runs, events: where things stand
 	@$(BQ) status
+dashboard: $(READY) ## serve outputs/index.html to this machine alone; the page follows what lands (Ctrl-C ends it)
+	@$(BQ) dashboard
 history: $(READY) ## every attempt and every change of a champion, newest first (RUN=<run id>: one of them in full)
 	@$(BQ) history
 ledger: $(READY) ## every look at out-of-sample results, which later ones are judged by (STRATEGY=, RUN=<run id>; as CSV)
@@ -139,4 +141,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan mature trade-paper positions orders pnl reconcile stop resume explain status history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean

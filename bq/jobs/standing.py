@@ -32,9 +32,10 @@ def namespaces(made: Sequence[Run]) -> list[Namespace]:
 
 
 def every(made: Sequence[Run], *, now: dt.datetime) -> list[Standing]:
-    """How each namespace stands. made : all runs, newest first."""
+    """How each namespace stands, those with a model or decisions first. made : all runs, newest first."""
     known = judged.of(made)
-    return [_of(namespace, made, known, now) for namespace in namespaces(made)]
+    found = [_of(namespace, made, known, now) for namespace in namespaces(made)]
+    return sorted(found, key=lambda one: one.deployed is None and not (one.overview and one.overview.counted))
 
 
 def _of(namespace: Namespace, made: Sequence[Run], known: Mapping[str, Judged], now: dt.datetime) -> Standing:
@@ -46,6 +47,8 @@ def _of(namespace: Namespace, made: Sequence[Run], known: Mapping[str, Judged], 
         schedule.of(namespace, made),
         decider,
         _deployed(decider, namespace, made, known),
+        _silent(namespace, decider),
+        next((run.record.source for run in own if run.record.source), ""),
         _newest(own, known),
         heat=heat.of(namespace),
         distances=kept.distances(namespace),
@@ -90,6 +93,12 @@ def _deployed(
         return None
     by = next((run for run in made if pointer.model_id in run.record.deployed), None)
     return Deployed(pointer, artefact.bundle.trained_through.date(), artefact.bundle.source, _evidence(by, known))
+
+
+def _silent(namespace: Namespace, decider: registry.Decider) -> str:
+    """The id of a champion that does not decide; empty where it does, or none is deployed."""
+    pointer = registry.pointer_or_none(namespace)
+    return pointer.model_id if pointer and pointer.model_id != decider.model_id else ""
 
 
 def _newest(own: Sequence[Run], known: Mapping[str, Judged]) -> Evidence | None:

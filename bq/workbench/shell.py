@@ -3,6 +3,7 @@
 import base64
 import functools
 import hashlib
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from bq.core.numerals import decimal
 from bq.workbench.phrases import looked
 
+CODE = re.compile(r"`([^`]+)`")
 TEMPLATES = Path(__file__).parent / "templates"
 COLOURS = {
     **dict.fromkeys(("deployed", "passed"), "green"),
@@ -30,6 +32,7 @@ def environment() -> Environment:
     environment.globals["scrolls"] = Markup(SCROLLS)
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     environment.filters["moment"] = lambda value: f"{str(value)[:16].replace('T', ' ')} UTC" if value else "not ended"
+    environment.filters["code"] = lambda text: Markup(CODE.sub(r"<code>\1</code>", str(text)))  # of what is escaped
     environment.filters["looked"] = lambda held: looked(held.looks, held.since)
     environment.filters["duration"] = lambda seconds: (
         f"{decimal(seconds, 0)} s" if seconds < 120 else f"{decimal(seconds / 60, 0)} min"

@@ -40,6 +40,8 @@ class Standing(NamedTuple):
     schedule: Schedule
     decider: Decider = Decider(Tier.RULE)
     deployed: Deployed | None = None  # None: the rule score decides
+    silent: str = ""  # id of a champion that is deployed and cannot answer
+    source: str = ""  # of the outcomes of its newest run
     newest: Evidence | None = None  # of the newest run that a gate judged
     alerts: tuple[Alert, ...] = ()  # open ones
     overview: Overview | None = None

@@ -10,6 +10,7 @@ from bq.monitoring import promise, windows
 from bq.monitoring.checks import Severity
 from bq.monitoring.overview import Overview
 from bq.runs.record import Trigger
+from bq.serving import ready
 from bq.strategies.events import NOTICES
 from bq.workbench import small
 from bq.workbench.phrases import counted, figure_text, interval, overdue
@@ -44,6 +45,7 @@ class Card(NamedTuple):
     decides: str
     colour: str
     since: str
+    silent: str  # that the champion cannot answer
     evidence: str
     report: str  # address; empty where there is none
     notice: str  # that the evidence is none about the market
@@ -60,13 +62,14 @@ def card(found: Standing) -> Card:
     """A namespace as the dashboard shows it."""
     deployed, newest = found.deployed, found.newest
     shown: Evidence | None = deployed.evidence if deployed else newest
-    source = deployed.source if deployed else newest.source if newest else ""
+    source = ready.SIMULATED if found.namespace.simulated else deployed.source if deployed else found.source
     bars = [_bar(one) for one in found.distances.triggers] if found.distances else []
     return Card(
         name=str(found.namespace),
         decides=str(found.decider),
         colour="green" if deployed else "grey",
         since=_since(found),
+        silent=f"the deployed champion {found.silent} cannot answer" if found.silent else "",
         evidence=_evidence(found),
         report=f"{shown.run_id}/report.html" if shown and shown.report else "",
         notice=NOTICES.get(source, ""),
@@ -85,7 +88,7 @@ def card(found: Standing) -> Card:
 
 def _since(found: Standing) -> str:
     if found.deployed is None:
-        return "no model is deployed that can answer"
+        return "no model decides"
     since, trained = found.deployed.pointer.since_utc, found.deployed.trained_through
     days = max((found.now - since).days, 0)
     age = (found.now.date() - trained).days

@@ -17,6 +17,7 @@ from bq.workbench import screen
 from tests.bench import (
     analysis,
     backtest,
+    dashboard,
     events,
     features,
     learning,
@@ -62,6 +63,7 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "growth: forecast events": features.panel_growth,
     "selection of features": features.selection,
     "drift of 50 features": monitoring.drift,
+    "dashboard of 500 runs": dashboard.many_runs,
     "python -m bq status": startup.status,
     "import bq": startup.import_bq,
     "the first verb of bq": startup.first_verb,

@@ -71,7 +71,8 @@ def test_every_namespace_with_a_run_or_a_champion_stands_there(home):
     )
     assert (ours.overview.counted, ours.overview.matured, ours.overview.sessions) == (240, 240, 30)
     assert (other.deployed, other.overview.counted, other.heat, other.distances) == (None, 0, None, None)
-    assert other.newest.source == "simulated"
+    assert (other.newest.source, other.source, ours.source) == ("simulated", "simulated", "modelled")
+    assert (ours.silent, other.silent) == ("", "")
 
 
 def test_the_page_shows_both_and_why_one_has_nothing(home):
@@ -98,6 +99,11 @@ def test_parameters_of_another_version_are_those_of_the_strategy_today(home):
     content = json.loads(folder.read_text())
     folder.write_text(json.dumps(content | {"parameters": {"strategy": "butterfly", "unheard_of": 1}}))
     assert every()[BUTTERFLY].overview.counted == 240
+
+
+def test_a_champion_that_cannot_answer_is_named(home, monkeypatch):
+    monkeypatch.setattr(ready, "decides", lambda namespace: Decider(Tier.RULE))
+    assert every()[BUTTERFLY].silent == registry.pointer(BUTTERFLY).model_id
 
 
 def test_a_damaged_model_leaves_the_page_whole(home):

@@ -22,6 +22,7 @@ NOW = dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
 MODEL = "b1f09c22b1f09c22"
 HOSTILE = '<script>alert("x")</script>'
 MONDAY = dt.date(2026, 11, 2)
+RULE = {"decider": Decider(Tier.RULE), "deployed": None}
 
 
 def week(number: int, predicted: float, realised: float, **changes) -> Week:
@@ -78,9 +79,6 @@ def standing(**changes) -> Standing:
     return Standing(Namespace("butterfly"), NOW, **{**whole, **changes})
 
 
-RULE = {"decider": Decider(Tier.RULE), "deployed": None}
-
-
 def alert(severity: Severity, statement: str) -> Alert:
     rest = {"id": 1, "namespace": "butterfly", "opened_utc": NOW, "closed_utc": None, "kind": "drift.input"}
     return Alert(severity=severity, statement=statement, check_ids=[], acknowledged_utc=None, **rest)
@@ -101,6 +99,18 @@ def test_the_evidence_stands_with_its_source_interval_baseline_and_report():
 def test_evidence_of_real_prices_has_no_notice():
     deployed = standing().deployed._replace(source="real")
     assert standing_card.card(standing(deployed=deployed)).notice == ""
+
+
+@pytest.mark.parametrize("changes", [RULE, {}], ids=["rule score", "champion"])
+def test_a_simulated_market_is_never_evidence(changes):
+    shown = standing(**changes)._replace(namespace=Namespace("butterfly", simulated=True))
+    assert standing_card.card(shown).notice == "Not evidence about the market: this market is simulated."
+
+
+def test_a_champion_that_cannot_answer_is_named():
+    shown = standing_card.card(standing(**RULE, silent=MODEL, source="modelled"))
+    assert shown.silent == f"the deployed champion {MODEL} cannot answer"
+    assert shown.notice == "Not evidence about the market: option prices are modelled."
 
 
 def test_running_sums_are_drawn_to_scale_and_labelled_with_their_ends():
@@ -197,7 +207,7 @@ def test_an_empty_panel_says_why(name):
 
 def test_where_no_model_decides_the_newest_candidate_is_named_as_no_evidence_for_the_rule_score():
     card = standing_card.card(standing(**RULE, newest=standing().deployed.evidence))
-    assert (card.decides, card.since) == ("rule score", "no model is deployed that can answer")
+    assert (card.decides, card.since) == ("rule score", "no model decides")
     assert card.evidence.startswith("newest candidate, net R: +0.125")
     assert standing_card.card(standing(**RULE)).evidence == "no candidate was judged yet"
 
