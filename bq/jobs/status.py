@@ -12,7 +12,7 @@ from bq.core.errors import BadData, BQError
 from bq.core.namespace import Namespace
 from bq.jobs import missing, schedule
 from bq.jobs.request import Request
-from bq.monitoring import checks, kept
+from bq.monitoring import kept
 from bq.serving import ready, registry
 from bq.strategies import event_set
 from bq.strategies.events import matured
@@ -41,7 +41,18 @@ def main(request: Request) -> int:
     made = runs.every()
     lost = [f"missing     {sentence}" for sentence in missing.told(made)]
     late = _overdue(request, made)
-    screen.show("\n".join([*late, *_namespaces(request, made), *_alerts(), *_events(request), *_runs(made), *lost]))
+    screen.show(
+        "\n".join(
+            [
+                *late,
+                *_namespaces(request, made),
+                *(_alerts() if made or registry.namespaces() else []),
+                *_events(request),
+                *_runs(made),
+                *lost,
+            ]
+        )
+    )
     return OVERDUE if late else 0
 
 
@@ -63,6 +74,8 @@ def _overdue(request: Request, made: list[runs.Run]) -> list[str]:
 
 def _alerts() -> list[str]:
     """A line for each open alert; none where the database cannot be asked, which is said with what is missing."""
+    from bq.monitoring import checks
+
     try:
         found = checks.opened()
     except BQError:
