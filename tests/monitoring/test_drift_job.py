@@ -53,11 +53,12 @@ def written() -> set[str]:
     return {str(path) for path in found if not path.name.startswith("bq.db")}
 
 
-def test_nothing_to_say_exits_0_and_writes_nothing_but_checks(asked, capsys):
+def test_nothing_to_say_exits_0_and_writes_nothing_but_checks_and_the_dashboard(asked, capsys):
     request = asked()
     before = written()
     assert job.check(request) == 0
-    assert written() == before
+    shown = ("outputs/index.html", "data/dashboard/toy.drift.json")
+    assert written() - before == {str(paths.home() / name) for name in shown} and before <= written()
     assert of_drift() == sorted(drift.KINDS) and rows(alerts) == []
     said = capsys.readouterr().out
     assert "none drifted of 3" in said and "ALARM" not in said
