@@ -21,8 +21,9 @@ from bq.jobs import attempt
 from bq.jobs.attempt import Attempt
 from bq.jobs.retrain import code_digest
 from bq.learning import walkforward
-from bq.market import MarketData
+from bq.market import MarketData, prints
 from bq.market.calendars import sessions
+from bq.market.chains.quotes import content_hash
 from bq.monitoring import checks, deciding, drift, maturing, observed, outcomes, performance_checks, triggers
 from bq.monitoring.checks import Check
 from bq.monitoring.triggers import Standing, State
@@ -89,6 +90,7 @@ class History:
         self.done = pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date})  # built, or refused
         known = sessions(market.calendar)
         self.closes = dict(zip(known["session"], known["close_utc"], strict=True))
+        self.hashes = _hashes(market)
 
     def cut(self, last: dt.date) -> MarketData:
         """The market as it was known at the close of a session."""
@@ -97,7 +99,7 @@ class History:
             self.market,
             bars=self.market.bars.filter(through),
             quotes=self.market.quotes.filter(through) if len(self.market.quotes) else self.market.quotes,
-            data_hash=files.digest([self.market.data_hash, str(last)], 64),
+            data_hash=self.hashes[last],
         )
 
     def build(self, wanted: Wanted) -> None:
@@ -130,6 +132,18 @@ class History:
         )
         whole = store.finished(self.strategy, self.settings, market, Built(known.sort("t0", "symbol")), 0)
         return whole.events, market
+
+
+def _hashes(market: MarketData) -> dict[dt.date, str]:
+    """For each session a digest of what the market's data were at its close."""
+    quotes = {} if market.quotes.is_empty() else market.quotes.partition_by("session", as_dict=True)
+    found, so_far = {}, files.digest(market.sectors, 64)
+    bars = prints.of_bars(market.bars).sort("session", "symbol")
+    for (session,), rows in bars.group_by("session", maintain_order=True):
+        quoted = content_hash(quotes[(session,)]) if (session,) in quotes else ""
+        so_far = files.digest([so_far, rows["symbol"].to_list(), rows["print"].to_list(), quoted], 64)
+        found[day(session)] = so_far
+    return found
 
 
 def _days(wanted: Mapping[str, list[dt.date]]) -> pl.DataFrame:
@@ -229,7 +243,7 @@ class Walk:
         quoted = len(self.history.market.quotes) > 0
         found = maturing.ended(built, group, self.history.closes[session], quoted=quoted)
         rows = found.with_columns(revision=pl.lit(None, pl.Int64))
-        outcomes.enter(self.settings.namespace, rows, data_hash=self.history.cut(session).data_hash, now=now)
+        outcomes.enter(self.settings.namespace, rows, data_hash=self.history.hashes[session], now=now)
 
     def watch(self, session: dt.date) -> None:
         """The monitors of what is deployed, on what was known before the session."""

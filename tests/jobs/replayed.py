@@ -1,0 +1,123 @@
+"""Replays of small planted markets, and every row that they leave.
+
+As a program: `python replayed.py STRATEGY FILE FIRST LAST TARGET` replays bars from a file in a process of its own.
+"""
+
+import datetime as dt
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+from bq import market as markets
+from bq import strategies
+from bq.core import db, params, paths, world
+from bq.core.scalars import day
+from bq.core.settings import Settings
+from bq.jobs import attempt, replaying
+from bq.market import MarketData
+from bq.strategies.contract import Strategy
+
+SMALL = {  # overrides of the strategy's planted market, and from which session it is replayed
+    "breakout": (
+        "market.simulation.symbols=8 market.simulation.sessions=1000 exit.max_holding_days=10 learning.folds=2 "
+        "learning.newest_days=150 gate.draws=1000",
+        750,
+    ),
+    "butterfly": (
+        "market.simulation.symbols=4 market.simulation.sessions=1000 events.first=2010-01-04 learning.folds=2 "
+        "learning.newest_days=150 learning.test_days=120 gate.draws=1000",
+        800,
+    ),
+    "forecast": (
+        "market.simulation.symbols=8 market.simulation.sessions=900 events.every_sessions=5 learning.folds=2 "
+        "learning.newest_days=100 learning.test_days=100 gate.draws=1000 learning.regimes=null",
+        700,
+    ),
+}
+ROWS = (  # everything that a replay leaves in its world's database, in the order in which it came
+    "select * from scans order by scan_id",
+    "select * from decisions order by scan_id, rank, event_id",
+    "select * from outcomes order by recorded_utc, event_id, revision",
+    "select * from checks order by id",
+)
+
+
+class Planted(NamedTuple):
+    """A strategy on a small market of its own."""
+
+    strategy: Strategy
+    settings: Settings
+    market: MarketData
+    days: list[dt.date]  # that are replayed
+
+
+class Left(NamedTuple):
+    """What a replay leaves: rows as text, and each attempt with its candidate and what was deployed."""
+
+    scans: list[str]
+    decisions: list[str]
+    outcomes: list[str]
+    checks: list[str]
+    attempts: list[str]
+
+
+def planted(name: str) -> Planted:
+    """The small market of a strategy."""
+    overrides, first = SMALL[name]
+    strategy = strategies.get(name)
+    file = paths.CHECKOUT / "parameters" / "simulated" / f"{name}.yaml"
+    settings = params.load(file, strategy.settings, overrides=overrides)
+    market = markets.load(settings.market)
+    return Planted(strategies.of(settings), settings, market, market.bars["session"].unique().sort().to_list()[first:])
+
+
+def cut(market: MarketData, last: dt.date) -> MarketData:
+    """A market whose files end with a session: another one, for whoever asks for its hash."""
+    bars = market.bars.filter(pl.col("session") <= last)
+    return market._replace(bars=bars, data_hash=str(last)) if hasattr(market, "_replace") else _replaced(market, bars)
+
+
+def _replaced(market: MarketData, bars: pl.DataFrame) -> MarketData:
+    from dataclasses import replace
+
+    return replace(market, bars=bars, data_hash=f"{len(bars)} bars")
+
+
+def left(strategy: Strategy, settings: Settings, market: MarketData, first: dt.date, last: dt.date) -> Left:
+    """Replay in a new world in which every candidate is deployed, whatever the gate says of it."""
+    with pytest.MonkeyPatch.context() as patch, world.own():
+        judge = attempt.judge
+
+        def deployed(asked: attempt.Attempt) -> attempt.Answer:
+            found = judge(asked)
+            return found._replace(ours=found.ours._replace(deploy=True))
+
+        patch.setattr(attempt, "judge", deployed)
+        made = replaying.replay(strategy, settings, market, first, last)
+        with db.engine().connect() as connection:
+            tables = [[_text(row) for row in connection.exec_driver_sql(query)] for query in ROWS]
+    trained = [
+        _text((one.session, one.candidate.model_id, one.deployed, one.headline, [w.plain() for w in one.why]))
+        for one in made.trained
+    ]
+    return Left(*tables, trained)
+
+
+def _text(row: Any) -> str:
+    return json.dumps(list(row), default=str)
+
+
+def main(name: str, file: str, first: str, last: str, target: str) -> None:
+    """Replay the bars of a file; write what is left."""
+    small = planted(name)
+    market = _replaced(small.market, pl.read_parquet(file))
+    found = left(small.strategy, small.settings, market, day(dt.date.fromisoformat(first)), dt.date.fromisoformat(last))
+    Path(target).write_text(json.dumps(found._asdict()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
