@@ -221,8 +221,9 @@ class Walk:
             self.models = decide.load(strategy, settings)
             whole = pl.concat(self.events.values())
             self.ranked = out_of_sample.ranking(self.history.market, strategy, settings, self.models, whole)
-        of: dict[str, Any] = {"models": self.models, "ranked": self.ranked, "decided_utc": now}
-        deciding.of_events(events, strategy, settings, self.history.cut(session), **of)
+        market = self.history.cut(session)
+        answer = deciding.answered(events, strategy, settings, market, models=self.models, ranked=self.ranked)
+        deciding.entered(answer, events, settings, data_hash=market.data_hash, decided_utc=now)
         self.open.append(events.select("event_id", *KEY, "t1_due"))
         loaded = self.models.champion if self.models.second is None else self.models.second
         by = Tier.RULE.label if loaded.model is None else loaded.model.model_id

@@ -6,6 +6,7 @@ As a program: `python replayed.py STRATEGY FILE FIRST LAST TARGET` replays bars 
 import datetime as dt
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,6 @@ import pytest
 from bq import market as markets
 from bq import strategies
 from bq.core import db, params, paths, world
-from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.jobs import attempt, replaying
 from bq.market import MarketData
@@ -30,7 +30,7 @@ SMALL = {  # overrides of the strategy's planted market, and from which session 
     "butterfly": (
         "market.simulation.symbols=4 market.simulation.sessions=1000 events.first=2010-01-04 learning.folds=2 "
         "learning.newest_days=150 learning.test_days=120 gate.draws=1000",
-        800,
+        870,
     ),
     "forecast": (
         "market.simulation.symbols=8 market.simulation.sessions=900 events.every_sessions=5 learning.folds=2 "
@@ -76,18 +76,16 @@ def planted(name: str) -> Planted:
 
 
 def cut(market: MarketData, last: dt.date) -> MarketData:
-    """A market whose files end with a session: another one, for whoever asks for its hash."""
-    bars = market.bars.filter(pl.col("session") <= last)
-    return market._replace(bars=bars, data_hash=str(last)) if hasattr(market, "_replace") else _replaced(market, bars)
+    """A market whose data end with a session, with another hash than the whole one."""
+    return of_bars(market, market.bars.filter(pl.col("session") <= last))
 
 
-def _replaced(market: MarketData, bars: pl.DataFrame) -> MarketData:
-    from dataclasses import replace
-
+def of_bars(market: MarketData, bars: pl.DataFrame) -> MarketData:
+    """A market of other bars."""
     return replace(market, bars=bars, data_hash=f"{len(bars)} bars")
 
 
-def left(strategy: Strategy, settings: Settings, market: MarketData, first: dt.date, last: dt.date) -> Left:
+def left(small: Planted, market: MarketData, first: dt.date, last: dt.date) -> Left:
     """Replay in a new world in which every candidate is deployed, whatever the gate says of it."""
     with pytest.MonkeyPatch.context() as patch, world.own():
         judge = attempt.judge
@@ -97,7 +95,7 @@ def left(strategy: Strategy, settings: Settings, market: MarketData, first: dt.d
             return found._replace(ours=found.ours._replace(deploy=True))
 
         patch.setattr(attempt, "judge", deployed)
-        made = replaying.replay(strategy, settings, market, first, last)
+        made = replaying.replay(small.strategy, small.settings, market, first, last)
         with db.engine().connect() as connection:
             tables = [[_text(row) for row in connection.exec_driver_sql(query)] for query in ROWS]
     trained = [
@@ -114,8 +112,8 @@ def _text(row: Any) -> str:
 def main(name: str, file: str, first: str, last: str, target: str) -> None:
     """Replay the bars of a file; write what is left."""
     small = planted(name)
-    market = _replaced(small.market, pl.read_parquet(file))
-    found = left(small.strategy, small.settings, market, day(dt.date.fromisoformat(first)), dt.date.fromisoformat(last))
+    market = of_bars(small.market, pl.read_parquet(file))
+    found = left(small, market, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
     Path(target).write_text(json.dumps(found._asdict()))
 
 
