@@ -75,7 +75,10 @@ def entered(
     decided_utc: dt.datetime | None = None,
     trusted: bool = True,
 ) -> Decided:
-    """Record a scan with the decisions of `answered`. trusted : whether the clock is right; if not, it counts as late."""
+    """Record a scan with the decisions of `answered`.
+
+    trusted : whether the clock is right; where it is not, the scan is late and counts nowhere.
+    """
     session = day(events["session"][0])
     deployed = [registry.pointer_or_none(tier) for tier in (settings.namespace, settings.namespace.second)]
     champion_id, second_id = [None if pointer is None else pointer.model_id for pointer in deployed]

@@ -55,11 +55,12 @@ def matured(counted: pl.DataFrame, tier: Tier, subject: Subject) -> pl.DataFrame
 
     counted : of `bq.monitoring.outcomes.counted`. Decisions in sample are left out: they show what a model remembers.
 
-    Adds to the columns: `label` as index of its class (of a regression the z-score, null where that takes features), `predicted` the same of the likeliest class, p_<class> and
-    prior_<class> (those of a tier with classes, null where it gave none), `in_hindsight` (whether the prior is of the
-    very events it is held against), `held`, `rule_held` and `even`: the share of the session's capital that decision,
-    rule score and taking every event gave to the event. `rule_held` is null of a portfolio, whose weights by the rule
-    score are not recorded. The rule score chooses among the decisions of the session that have an outcome.
+    Adds to the columns: `label` as index of its class (of a regression the z-score, null where that takes features),
+    `predicted` the same of the likeliest class, p_<class> and prior_<class> (of a tier with classes, null where it gave
+    none), `in_hindsight` (whether the prior is of the very events it is held against), `held`, `rule_held` and
+    `even`: the share of the session's capital that decision, rule score and taking every event gave to the event.
+    `rule_held` is null of a portfolio, whose weights by the rule score are not recorded. The rule score chooses among
+    the decisions of the session that have an outcome.
     """
     known = pl.col("outcome").is_not_null() & ~pl.col("in_sample").fill_null(False)
     own = counted.filter(known & (pl.col("tier") == tier.value)).sort("session", "event_id")

@@ -24,7 +24,7 @@ from bq.strategies.contract import Strategy
 SMALL = {  # overrides of the strategy's planted market, and from which session it is replayed
     "breakout": (
         "market.simulation.symbols=8 market.simulation.sessions=1000 exit.max_holding_days=10 learning.folds=2 "
-        "learning.newest_days=150 gate.draws=1000",
+        "learning.newest_days=150 gate.draws=1000 ml.enabled=true",
         750,
     ),
     "butterfly": (
