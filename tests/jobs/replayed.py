@@ -6,6 +6,7 @@ As a program: `python replayed.py STRATEGY FILE FIRST LAST TARGET` replays bars 
 import datetime as dt
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from bq.core import db, params, paths, world
 from bq.core.settings import Settings
 from bq.jobs import attempt, replaying
 from bq.market import MarketData
+from bq.monitoring import checks
+from bq.monitoring.checks import Check
 from bq.strategies.contract import Strategy
 
 SMALL = {  # overrides of the strategy's planted market, and from which session it is replayed
@@ -38,11 +41,10 @@ SMALL = {  # overrides of the strategy's planted market, and from which session 
         700,
     ),
 }
-ROWS = (  # everything that a replay leaves in its world's database, in the order in which it came
+ROWS = (  # what a replay leaves in its world's database, in the order in which it came
     "select * from scans order by scan_id",
     "select * from decisions order by scan_id, rank, event_id",
     "select * from outcomes order by recorded_utc, event_id, revision",
-    "select * from checks order by id",
 )
 
 
@@ -61,7 +63,7 @@ class Left(NamedTuple):
     scans: list[str]
     decisions: list[str]
     outcomes: list[str]
-    checks: list[str]
+    checks: list[str]  # as they were entered: a later one of the same day takes the place of an earlier
     attempts: list[str]
 
 
@@ -95,6 +97,14 @@ def left(small: Planted, market: MarketData, first: dt.date, last: dt.date) -> L
             return found._replace(ours=found.ours._replace(deploy=True))
 
         patch.setattr(attempt, "judge", deployed)
+        checked: list[str] = []
+        enter = checks.enter
+
+        def entered(made: Sequence[Check]) -> list[int]:
+            checked.extend(check.model_dump_json() for check in made)
+            return enter(made)
+
+        patch.setattr(checks, "enter", entered)
         made = replaying.replay(small.strategy, small.settings, market, first, last)
         with db.engine().connect() as connection:
             tables = [[_text(row) for row in connection.exec_driver_sql(query)] for query in ROWS]
@@ -102,7 +112,7 @@ def left(small: Planted, market: MarketData, first: dt.date, last: dt.date) -> L
         _text((one.session, one.candidate.model_id, one.deployed, one.headline, [w.plain() for w in one.why]))
         for one in made.trained
     ]
-    return Left(*tables, trained)
+    return Left(*tables, checked, trained)
 
 
 def _text(row: Any) -> str:
