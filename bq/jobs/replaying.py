@@ -4,6 +4,7 @@ Everything happens in a world of its own (`bq.core.world`), as it would have hap
 """
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,9 @@ import polars as pl
 
 from bq.core import files
 from bq.core.errors import BadData, BQError
-from bq.core.log import log
+from bq.core.log import only_errors
 from bq.core.namespace import Tier
-from bq.core.scalars import day
+from bq.core.scalars import count, day
 from bq.core.settings import Settings
 from bq.jobs import attempt
 from bq.jobs.attempt import Attempt
@@ -37,6 +38,7 @@ from bq.strategies import store
 from bq.strategies.contract import Strategy
 from bq.strategies.events import Built, Wanted
 
+progress = logging.getLogger("bq.replay")  # what the replay itself says
 KEY = ("symbol", "session")
 EARNED = pl.Schema(
     {
@@ -47,6 +49,7 @@ EARNED = pl.Schema(
         "everything": pl.Float64,
     }
 )
+ENDED = pl.Schema({name: outcomes.COUNTED[name] for name in ("event_id", *outcomes.OUTCOME)})
 KNOWN_LATER = ("t1", "outcome", "label")  # columns of an event that are null while it is open
 
 
@@ -162,14 +165,22 @@ def replay(strategy: Strategy, settings: Settings, market: MarketData, first: dt
     days = market.bars.filter(pl.col("session").is_between(first, last))["session"].unique().sort().to_list()
     if not days:
         raise BadData(f"FROM and TO must hold a session with bars, but none lies from {first} to {last}.")
-    history = History(strategy, settings, market)
+    progress.setLevel(logging.INFO)
+    with only_errors():
+        return _walked(History(strategy, settings, market), days)
+
+
+def _walked(history: History, days: list[dt.date]) -> Replayed:
+    strategy, settings, market = history.strategy, history.settings, history.market
     history.build(_every(market, days))
     history.build(strategy.table.schedule(market, settings))
     walk, begun = Walk(history, Replayed(), days[0]), time.monotonic()
     for place, session in enumerate(days):
         walk.day(session)
         if place % 250 == 249:
-            log.info("replay: %s, %d of %d days, %d attempts", session, place + 1, len(days), len(walk.made.trained))
+            progress.info(
+                "replay: %s, %d of %d days, %d attempts", session, place + 1, len(days), len(walk.made.trained)
+            )
     made = walk.made
     made.days, made.seconds = len(days), time.monotonic() - begun - sum(one.seconds for one in made.trained)
     made.decided = outcomes.counted(settings.namespace)
@@ -201,6 +212,10 @@ class Walk:
         self.last: State | None = None
         self.code = code_digest()
         self.open: list[pl.DataFrame] = []  # events decided on, one table a session
+        self.known = outcomes.counted(history.settings.namespace).drop(
+            outcomes.OUTCOME
+        )  # decisions that were read, without their outcomes
+        self.ends = [pl.DataFrame(schema=ENDED)]  # of decided events
         self.asked: dt.date | None = None  # when a retrain was last thought of
 
     def day(self, session: dt.date) -> None:
@@ -243,6 +258,8 @@ class Walk:
         group = maturing.Group("", self.strategy, self.settings)
         quoted = len(self.history.market.quotes) > 0
         found = maturing.ended(built, group, self.history.closes[session], quoted=quoted)
+        ends = found.rename(lambda name: name.removesuffix("_now")).with_columns(revision=pl.lit(0))
+        self.ends.append(ends.select(list(ENDED)).cast(ENDED))
         rows = found.with_columns(revision=pl.lit(None, pl.Int64))
         outcomes.enter(self.settings.namespace, rows, data_hash=self.history.hashes[session], now=now)
 
@@ -251,11 +268,20 @@ class Walk:
         strategy, settings = self.strategy, self.settings
         if not any(registry.pointer(tier) for tier in (settings.namespace, settings.namespace.second)):
             return
-        found = drift.check(strategy, settings, self.history.market, events=self._of)
+        counted = self.counted()
+        found = drift.check(strategy, settings, self.history.market, events=self._of, counted=counted)
         made = [check for one in found for check in one.checks]
-        made += performance_checks.of(observed.of(strategy, settings))
+        made += performance_checks.of(observed.among(strategy, settings, counted))
         checks.enter(made)
         self.made.alarms += [(session, check) for check in made if check.alarm]
+
+    def counted(self) -> pl.DataFrame:
+        """`outcomes.counted` of this world, of which only the scans since the last call are read."""
+        after = count(self.known["scan_id"].max()) if len(self.known) else 0
+        new = outcomes.counted(self.settings.namespace, after=after)
+        self.known = pl.concat([self.known, new.drop(outcomes.OUTCOME)])
+        both = self.known.join(pl.concat(self.ends), on="event_id", how="left")
+        return both.select(*outcomes.COUNTED).sort("session", "rank", "event_id", nulls_last=True)
 
     def _of(self, wanted: Mapping[str, list[dt.date]]) -> pl.DataFrame:
         """The events of sessions of symbols."""
@@ -293,7 +319,7 @@ class Walk:
             time.monotonic() - begun,
         )
         self.made.trained.append(found)
-        log.info("replay: %s, %s", session, headline)
+        progress.info("replay: %s, %s", session, headline)
 
     def _may(self, session: dt.date) -> bool:
         """Whether a trigger can hold, by what is known without the events as they were that day.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from bq import market as markets
 from bq import strategies
@@ -20,7 +21,7 @@ from bq.core import db, params, paths, world
 from bq.core.settings import Settings
 from bq.jobs import attempt, replaying
 from bq.market import MarketData
-from bq.monitoring import checks
+from bq.monitoring import checks, outcomes
 from bq.monitoring.checks import Check
 from bq.strategies.contract import Strategy
 
@@ -105,7 +106,16 @@ def left(small: Planted, market: MarketData, first: dt.date, last: dt.date) -> L
             return enter(made)
 
         patch.setattr(checks, "enter", entered)
+        kept: list[replaying.Walk] = []
+        begin = replaying.Walk.__init__
+
+        def begun(self: replaying.Walk, *given: Any) -> None:
+            begin(self, *given)
+            kept.append(self)
+
+        patch.setattr(replaying.Walk, "__init__", begun)
         made = replaying.replay(small.strategy, small.settings, market, first, last)
+        assert_frame_equal(kept[0].counted(), outcomes.counted(small.settings.namespace))  # read in parts, and at once
         with db.engine().connect() as connection:
             tables = [[_text(row) for row in connection.exec_driver_sql(query)] for query in ROWS]
     trained = [

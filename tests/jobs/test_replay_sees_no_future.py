@@ -7,9 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from replayed import SMALL, Left, cut, left, planted
+
+from bq.serving.out_of_sample import NOTHING_KNOWN
+from bq.strategies.breakout import STRATEGY, quality
 
 CHILD = Path(__file__).with_name("replayed.py")
 FULL = os.environ.get("BQ_FULL") == "1"
@@ -34,6 +39,20 @@ def test_what_a_day_leaves_is_the_same_whatever_comes_later(name, monkeypatch):
     short = left(small, cut(small.market, days[SHORT]), days[0], days[SHORT])
     same_up_to_its_end(short, whole)
     assert len(short.decisions) < len(whole.decisions)
+
+
+@pytest.mark.parametrize("mode", quality.MODES)
+def test_no_rank_of_a_signal_depends_on_a_later_session(mode):
+    small, chance = planted("breakout"), np.random.default_rng(SEED)
+    signals = STRATEGY.backtester.priority(small.market, small.settings, NOTHING_KNOWN).select("symbol", "session")
+    answers = signals.with_columns(probability=pl.Series(chance.random(len(signals)), dtype=pl.Float32))
+    settings = small.settings.model_copy(update={"ml": small.settings.ml.model_copy(update={"prediction_mode": mode})})
+    whole = STRATEGY.backtester.priority(small.market, settings, answers)
+    assert whole["priority"].n_unique() > 20
+    for last in small.days[20::60]:
+        known = pl.col("session") <= last
+        short = STRATEGY.backtester.priority(cut(small.market, last), settings, answers.filter(known))
+        assert_frame_equal(short, whole.filter(known))
 
 
 @pytest.mark.calibration
