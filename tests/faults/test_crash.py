@@ -34,7 +34,7 @@ FAULTS = {  # a full disk stays full; a disk error may pass
     "EIO": f"inject={{}}:error=EIO:when={BASE}",
 }
 ALL = os.environ.get("BQ_CRASH") == "all"
-STRIDE = {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 10, "mature": 4, "cycle": 20}
+STRIDE = {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 10, "mature": 4, "cycle": 60}
 SLOW = ("publish", "scan", "mature", "cycle")  # under a tracer
 LEAST = {"mature": 5}  # changes of a file by Python; those by SQLite are seen from outside alone
 
