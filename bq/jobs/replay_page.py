@@ -88,7 +88,7 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
 
 def _timeline(made: Replayed) -> Any:
     """From when to when each model decided, and why it was deployed."""
-    deployed_by = {model: one for one in made.trained for model in one.deployed}
+    made_in = {model: one for one in made.trained for model in one.deployed}
     days = made.decided.group_by("model_id").agg(
         pl.col("session").min().alias("from"), pl.col("session").max().alias("to"), decisions=pl.len()
     )
@@ -98,7 +98,7 @@ def _timeline(made: Replayed) -> Any:
             "from": begun,
             "to": ended,
             "decisions": count,
-            "deployed because": "no model was deployed" if (why := deployed_by.get(model)) is None else why.headline,
+            "deployed because": "no model was deployed" if (why := made_in.get(model)) is None else why.headline,
         }
         for model, begun, ended, count in days.sort("from").rows()
     ]
