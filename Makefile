@@ -69,6 +69,8 @@ report: $(READY) ## render the newest run again (RUN=<run id> for another; FORMA
 	@$(BQ) report
 scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
 	@$(BQ) scan
+cycle: $(READY) ## what a day needs: retrain where a trigger holds, scan what was not scanned yet, report on the models
+	@$(BQ) cycle
 mature: $(READY) ## what came of the decisions that are due: their outcomes, recorded
 	@$(BQ) mature
 trade-paper: $(READY) ## trade the newest scan at the dry-run broker: reconcile, open orders, exits, entries, marks
@@ -141,4 +143,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan cycle mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean

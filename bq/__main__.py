@@ -25,6 +25,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "check-data": ("housekeeping", "check_data"),
     "check-drift": ("drift", "check"),
     "collect": ("collect", "main"),
+    "cycle": ("cycle", "main"),
     "dashboard": ("dashboard", "main"),
     "diff": ("diff", "main"),
     "drift": ("notebook", "drift"),

@@ -65,6 +65,17 @@ def _in_a_kernel() -> bool:
 
 
 @contextmanager
+def only_errors() -> Iterator[None]:
+    """Log nothing but errors, unless BQ_LOG=DEBUG: for work that repeats a job hundreds of times and reports on it."""
+    before = log.level
+    log.setLevel(before if before == logging.DEBUG else logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+@contextmanager
 def stage(name: str, seconds: dict[str, float] | None = None) -> Iterator[None]:
     """Log the start and the duration of one stage; `seconds[name]` keeps the duration."""
     log.info("%s …", name)

@@ -6,9 +6,11 @@ from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
 from bq.learning import layers, walkforward
 from bq.runs.folder import REPORT
-from bq.runs.record import Job
+from bq.runs.record import Job, Seen
 from bq.strategies import store
 from bq.workbench import screen
+
+DRIFT = "04_drift_analysis"
 
 
 def explore(request: Request) -> None:
@@ -32,7 +34,7 @@ def stack(request: Request) -> None:
 
 def drift(request: Request) -> None:
     """Notebook 04: is the world still the one the model was trained in, and the model as good as was promised?"""
-    _run(request, Job.DRIFT, "04_drift_analysis")
+    _run(request, Job.DRIFT, DRIFT)
 
 
 def _run(request: Request, job: Job, notebook: str, *notices: str) -> None:
@@ -40,19 +42,30 @@ def _run(request: Request, job: Job, notebook: str, *notices: str) -> None:
     strategy, settings = request.strategy, request.settings
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
     with protocol.lock(settings.namespace):
-        run = Run(settings, job=job)
+        told = once(request, job, notebook, *notices)
+    screen.show(told)
 
-        def work(run: Run) -> None:
-            with run.phase("events"):
-                data = store.market_data(settings)
-                describe_market(run, data)
-                events = store.collect(strategy, settings, data)
-            describe_events(run, events)
-            run.record.warnings += notices
-            if job in (Job.TRAIN, Job.STACK):
-                walkforward.check(events.events, strategy, settings)
-            run.notebook(notebook)
-            run.record.headline = f"{job}: {run.record.title}"
 
-        folder = protocol.perform(run, work)
-    screen.show(screen.verdict(run.record, None, folder / REPORT))
+def once(request: Request, job: Job, notebook: str, *notices: str, seen: Seen | None = None) -> str:
+    """Run one notebook; what became of it, in words. The lock of the namespace must be held.
+
+    seen : what of the decisions is known already, for the run's record.
+    """
+    strategy, settings = request.strategy, request.settings
+    run = Run(settings, job=job)
+    run.record.seen = seen or run.record.seen
+
+    def work(run: Run) -> None:
+        with run.phase("events"):
+            data = store.market_data(settings)
+            describe_market(run, data)
+            events = store.collect(strategy, settings, data)
+        describe_events(run, events)
+        run.record.warnings += notices
+        if job in (Job.TRAIN, Job.STACK):
+            walkforward.check(events.events, strategy, settings)
+        run.notebook(notebook)
+        run.record.headline = f"{job}: {run.record.title}"
+
+    folder = protocol.perform(run, work)
+    return screen.verdict(run.record, None, folder / REPORT)

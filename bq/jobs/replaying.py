@@ -4,49 +4,39 @@ Everything happens in a world of its own (`bq.core.world`), as it would have hap
 """
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import polars as pl
 
-from bq.core import files
 from bq.core.errors import BadData, BQError
-from bq.core.log import log
+from bq.core.log import only_errors
 from bq.core.namespace import Tier
-from bq.core.scalars import day
+from bq.core.scalars import count, number
 from bq.core.settings import Settings
 from bq.jobs import attempt
 from bq.jobs.attempt import Attempt
+from bq.jobs.replay_ends import Alarmed, Ends
+from bq.jobs.replay_history import KEY, History, days_of, every_day
 from bq.jobs.retrain import code_digest
 from bq.learning import walkforward
 from bq.market import MarketData
-from bq.market.calendars import sessions
 from bq.monitoring import checks, deciding, drift, maturing, observed, outcomes, performance_checks, triggers
-from bq.monitoring.checks import Check
+from bq.monitoring.checks import Check, What
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Trigger
-from bq.serving import decide, gates, out_of_sample, registry, verdict_text
+from bq.serving import decide, out_of_sample, registry, verdict_text
 from bq.serving.decide import Models
 from bq.serving.out_of_sample import Ranking
-from bq.serving.ready import Champion, ready
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.contract import Strategy
-from bq.strategies.events import Built, Wanted
 
-KEY = ("symbol", "session")
-EARNED = pl.Schema(
-    {
-        "session": pl.Date,
-        "decided_by": pl.String,
-        "system": pl.Float64,
-        "rule": pl.Float64,
-        "everything": pl.Float64,
-    }
-)
-KNOWN_LATER = ("t1", "outcome", "label")  # columns of an event that are null while it is open
+progress = logging.getLogger("bq.replay")  # what the replay itself says
+ENDED = pl.Schema({name: outcomes.COUNTED[name] for name in ("event_id", *outcomes.OUTCOME)})
 
 
 class Trained(NamedTuple):
@@ -58,6 +48,14 @@ class Trained(NamedTuple):
     headline: str
     candidate: Artefact
     seconds: float
+
+
+class Distance(NamedTuple):
+    """How far the triggers of a retrain were in one week."""
+
+    session: dt.date
+    events: float  # effective number that no attempt has seen
+    age: int | None  # days since the training of the champion ended; None: none is deployed
 
 
 @dataclass
@@ -76,68 +74,18 @@ class Replayed:
     trained: list[Trained] = field(default_factory=list)
     refused: list[tuple[dt.date, str]] = field(default_factory=list)  # attempts that came to no verdict, and why
     alarms: list[tuple[dt.date, Check]] = field(default_factory=list)
+    alarmed: list[Alarmed] = field(default_factory=list)  # the first alarm of each kind and model, and what came
+    distances: list[Distance] = field(default_factory=list)  # of the triggers, each week
     days: int = 0
     seconds: float = 0.0  # without the attempts
 
-
-class History:
-    """Events of a market as each day saw them. Built once, which the future does not change (`make audit`)."""
-
-    def __init__(self, strategy: Strategy, settings: Settings, market: MarketData) -> None:
-        self.strategy, self.settings, self.market = strategy, settings, market
-        self.rows = pl.DataFrame()
-        self.done = pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date})  # built, or refused
-        known = sessions(market.calendar)
-        self.closes = dict(zip(known["session"], known["close_utc"], strict=True))
-
-    def cut(self, last: dt.date) -> MarketData:
-        """The market as it was known at the close of a session."""
-        through = pl.col("session") <= last
-        return replace(
-            self.market,
-            bars=self.market.bars.filter(through),
-            quotes=self.market.quotes.filter(through) if len(self.market.quotes) else self.market.quotes,
-            data_hash=files.digest([self.market.data_hash, str(last)], 64),
-        )
-
-    def build(self, wanted: Wanted) -> None:
-        """Have the events of these symbols and sessions."""
-        missing = _days(wanted).join(self.done, on=KEY, how="anti", maintain_order="left")
-        if len(missing):
-            self.done = pl.concat([self.done, missing])
-            of = dict(missing.group_by("symbol").agg(pl.col("session").sort()).sort("symbol").rows())
-            built = self.strategy.table.build(self.market, self.settings, of).events
-            self.rows = pl.concat([self.rows, built]) if len(self.rows) else built
-
-    def decided_on(self, first: dt.date) -> dict[dt.date, pl.DataFrame]:
-        """The events of every session from `first` on, ready for a decision: nothing is known of how they end."""
-        whole = store.finished(self.strategy, self.settings, self.market, Built(self.rows), 0).events
-        open_ones = whole.filter(pl.col("session") >= first).with_columns(
-            pl.lit(None, whole.schema[name]).alias(name) for name in KNOWN_LATER
-        )
-        parts = open_ones.sort("session", "symbol").partition_by("session", as_dict=True)
-        return {day(session): rows for (session,), rows in parts.items()}
-
-    def trained_on(self, last: dt.date) -> tuple[pl.DataFrame, MarketData]:
-        """The events of the schedule as they were known at the close of a session, and the market then."""
-        market, now = self.cut(last), self.closes[last]
-        wanted = self.strategy.table.schedule(market, self.settings)
-        self.build(wanted)
-        scheduled = self.rows.join(_days(wanted), on=KEY, how="semi", maintain_order="left")
-        later = pl.col("t1") > now
-        known = scheduled.with_columns(
-            pl.when(~later).then(name).alias(name) for name in KNOWN_LATER if name in scheduled.columns
-        )
-        whole = store.finished(self.strategy, self.settings, market, Built(known.sort("t0", "symbol")), 0)
-        return whole.events, market
-
-
-def _days(wanted: Mapping[str, list[dt.date]]) -> pl.DataFrame:
-    frame = pl.DataFrame(
-        {"symbol": list(wanted), "session": list(wanted.values())},
-        schema={"symbol": pl.String, "session": pl.List(pl.Date)},
-    )
-    return frame.explode("session").drop_nulls()
+    def first_alarms(self) -> list[tuple[What, str, dt.date]]:
+        """Kind, model and session of the first alarm of each on a model."""
+        found: dict[tuple[What, str], dt.date] = {}
+        for session, check in self.alarms:
+            if check.model_id is not None:
+                found.setdefault((check.what, check.model_id), session)
+        return [(what, model_id, session) for (what, model_id), session in found.items()]
 
 
 def replay(strategy: Strategy, settings: Settings, market: MarketData, first: dt.date, last: dt.date) -> Replayed:
@@ -148,27 +96,31 @@ def replay(strategy: Strategy, settings: Settings, market: MarketData, first: dt
     days = market.bars.filter(pl.col("session").is_between(first, last))["session"].unique().sort().to_list()
     if not days:
         raise BadData(f"FROM and TO must hold a session with bars, but none lies from {first} to {last}.")
-    history = History(strategy, settings, market)
-    history.build(_every(market, days))
+    progress.setLevel(logging.INFO)
+    with only_errors():
+        return _walked(History(strategy, settings, market), days)
+
+
+def _walked(history: History, days: list[dt.date]) -> Replayed:
+    strategy, settings, market = history.strategy, history.settings, history.market
+    history.build(every_day(market, days))
     history.build(strategy.table.schedule(market, settings))
     walk, begun = Walk(history, Replayed(), days[0]), time.monotonic()
     for place, session in enumerate(days):
         walk.day(session)
         if place % 250 == 249:
-            log.info("replay: %s, %d of %d days, %d attempts", session, place + 1, len(days), len(walk.made.trained))
+            progress.info(
+                "replay: %s, %d of %d days, %d attempts", session, place + 1, len(days), len(walk.made.trained)
+            )
     made = walk.made
     made.days, made.seconds = len(days), time.monotonic() - begun - sum(one.seconds for one in made.trained)
     made.decided = outcomes.counted(settings.namespace)
     made.events = history.rows.join(made.decided.select("event_id"), on="event_id", how="semi").sort("t0", "symbol")
-    made.earned = walk.earned(days[-1])
-    made.hindsight = walk.hindsight(made, days[-1])
+    ends = Ends(history, walk.events, days[-1])
+    made.earned = ends.earned(walk.answered)
+    made.hindsight = ends.hindsight(made.earned, [(one.session, one.candidate) for one in made.trained])
+    made.alarmed = [ends.after(*first, made.earned) for first in made.first_alarms()]
     return made
-
-
-def _every(market: MarketData, days: list[dt.date]) -> Wanted:
-    """Every symbol and session that has a bar."""
-    inside = market.bars.filter(pl.col("session").is_in(days))
-    return dict(inside.group_by("symbol").agg(pl.col("session").sort()).sort("symbol").rows())
 
 
 class Walk:
@@ -180,13 +132,17 @@ class Walk:
         self.answered: dict[str, list[pl.DataFrame]] = {}  # predictions of decided events, by what decided
         self.ranked: Ranking | None = None
         wanted = history.strategy.table.schedule(history.market, history.settings)
-        planned = history.rows.join(_days(wanted), on=KEY, how="semi")
+        planned = history.rows.join(days_of(wanted), on=KEY, how="semi")
         self.scheduled = store.weighed(planned, history.market.calendar).select("t1_due", "weight")
         self.strategy, self.settings = history.strategy, history.settings
         self.models: Models | None = None
         self.last: State | None = None
         self.code = code_digest()
         self.open: list[pl.DataFrame] = []  # events decided on, one table a session
+        self.known = outcomes.counted(history.settings.namespace).drop(
+            outcomes.OUTCOME
+        )  # decisions that were read, without their outcomes
+        self.ends = [pl.DataFrame(schema=ENDED)]  # of decided events
         self.asked: dt.date | None = None  # when a retrain was last thought of
 
     def day(self, session: dt.date) -> None:
@@ -207,8 +163,9 @@ class Walk:
             self.models = decide.load(strategy, settings)
             whole = pl.concat(self.events.values())
             self.ranked = out_of_sample.ranking(self.history.market, strategy, settings, self.models, whole)
-        of: dict[str, Any] = {"models": self.models, "ranked": self.ranked, "decided_utc": now}
-        deciding.of_events(events, strategy, settings, self.history.cut(session), **of)
+        market = self.history.cut(session)
+        answer = deciding.answered(events, strategy, settings, market, models=self.models, ranked=self.ranked)
+        deciding.entered(answer, events, settings, data_hash=market.data_hash, decided_utc=now)
         self.open.append(events.select("event_id", *KEY, "t1_due"))
         loaded = self.models.champion if self.models.second is None else self.models.second
         by = Tier.RULE.label if loaded.model is None else loaded.model.model_id
@@ -228,25 +185,36 @@ class Walk:
         group = maturing.Group("", self.strategy, self.settings)
         quoted = len(self.history.market.quotes) > 0
         found = maturing.ended(built, group, self.history.closes[session], quoted=quoted)
+        ends = found.rename(lambda name: name.removesuffix("_now")).with_columns(revision=pl.lit(0))
+        self.ends.append(ends.select(list(ENDED)).cast(ENDED))
         rows = found.with_columns(revision=pl.lit(None, pl.Int64))
-        outcomes.enter(self.settings.namespace, rows, data_hash=self.history.cut(session).data_hash, now=now)
+        outcomes.enter(self.settings.namespace, rows, data_hash=self.history.hashes[session], now=now)
 
     def watch(self, session: dt.date) -> None:
         """The monitors of what is deployed, on what was known before the session."""
         strategy, settings = self.strategy, self.settings
         if not any(registry.pointer(tier) for tier in (settings.namespace, settings.namespace.second)):
             return
-        found = drift.check(strategy, settings, self.history.market, events=self._of)
+        counted = self.counted()
+        found = drift.check(strategy, settings, self.history.market, events=self._of, counted=counted)
         made = [check for one in found for check in one.checks]
-        made += performance_checks.of(observed.of(strategy, settings))
+        made += performance_checks.of(observed.among(strategy, settings, counted))
         checks.enter(made)
         self.made.alarms += [(session, check) for check in made if check.alarm]
+
+    def counted(self) -> pl.DataFrame:
+        """`outcomes.counted` of this world, of which only the scans since the last call are read."""
+        after = count(self.known["scan_id"].max()) if len(self.known) else 0
+        new = outcomes.counted(self.settings.namespace, after=after)
+        self.known = pl.concat([self.known, new.drop(outcomes.OUTCOME)])
+        both = self.known.join(pl.concat(self.ends), on="event_id", how="left")
+        return both.select(*outcomes.COUNTED).sort("session", "rank", "event_id", nulls_last=True)
 
     def _of(self, wanted: Mapping[str, list[dt.date]]) -> pl.DataFrame:
         """The events of sessions of symbols."""
         asked = {session for sessions in wanted.values() for session in sessions}
         parts = [self.events[session] for session in sorted(asked) if session in self.events]
-        return pl.concat(parts).join(_days(wanted), on=KEY, how="semi", maintain_order="left")
+        return pl.concat(parts).join(days_of(wanted), on=KEY, how="semi", maintain_order="left")
 
     def retrain(self, session: dt.date) -> None:
         """An attempt, where a trigger holds."""
@@ -278,7 +246,7 @@ class Walk:
             time.monotonic() - begun,
         )
         self.made.trained.append(found)
-        log.info("replay: %s, %s", session, headline)
+        progress.info("replay: %s, %s", session, headline)
 
     def _may(self, session: dt.date) -> bool:
         """Whether a trigger can hold, by what is known without the events as they were that day.
@@ -289,10 +257,11 @@ class Walk:
             return True
         past = self.scheduled.filter(pl.col("t1_due").is_between(self.last.matured_by, self.history.closes[session]))
         champion = registry.champion(self.settings.namespace)
-        effective = past["weight"].sum()
-        if effective >= triggers.ENOUGH or champion is None:
+        effective = number(past["weight"].sum())
+        age = None if champion is None else (session - champion.bundle.trained_through.date()).days
+        self.made.distances.append(Distance(session, effective, age))
+        if effective >= triggers.ENOUGH or age is None:
             return effective >= triggers.ENOUGH
-        age = (session - champion.bundle.trained_through.date()).days
         old = age > triggers.OLD_DAYS + self.settings.learning.newest_days
         return old or any(one.alarm for one in checks.newest(self.settings.namespace) if one.what in triggers.HARM)
 
@@ -321,62 +290,3 @@ class Walk:
             checks=checks.newest(namespace) if deployed else [],
             newest_days=self.settings.learning.newest_days,
         )
-
-    def _ended(self, answered: pl.DataFrame, last: dt.date) -> pl.DataFrame:
-        """Predictions with the outcomes of their events, of sessions whose events have all ended."""
-        ends = self.history.rows.filter(pl.col("t1_due") <= self.history.closes[last], pl.col("outcome").is_finite())
-        task = self.strategy.task(self.settings)
-        known = ends.select("event_id", "t1", "outcome", label=task.label(pl.col("outcome")))
-        both = answered.drop(KNOWN_LATER).join(known, on="event_id", how="left", maintain_order="left")
-        whole = both.group_by("session").agg(pl.col("outcome").is_not_null().all().alias("whole")).filter("whole")
-        return both.join(whole.select("session"), on="session", how="semi").sort("session", "symbol")
-
-    def earned(self, last: dt.date) -> pl.DataFrame:
-        """What the system's decisions earned, the rule score's, and taking every event."""
-        parts = []
-        for by, frames in self.answered.items():
-            ended = self._ended(pl.concat(frames), last)
-            if len(ended):
-                parts.append(self._versus(ended, by).with_columns(decided_by=pl.lit(by)))
-        empty = pl.DataFrame(schema=EARNED)
-        return pl.concat([empty, *(part.select(EARNED.names()).cast(EARNED) for part in parts)]).sort("session")
-
-    def _versus(self, ended: pl.DataFrame, by: str) -> pl.DataFrame:
-        value, settings = self.strategy.value, self.settings
-        rule, everything = (
-            value.earned(ended, column, settings).rename({"value": name})
-            for column, name in (("score", "rule"), (None, "everything"))
-        )
-        pairs = rule.join(everything, on="session")
-        if by == Tier.RULE.label:
-            return pairs.with_columns(system=pl.col("rule"))
-        model = self.made_by(by)
-        own = decide.as_deployed(settings, model)
-        second, task = model.bundle.tier == Tier.SECOND, self.strategy.success
-        values = gates.success_values(ended, task, own) if second and task else value.earned(ended, "expected", own)
-        return pairs.join(values.rename({"value": "system"}), on="session", how="left")
-
-    def made_by(self, model_id: str) -> Champion:
-        """A model of this world by its id."""
-        for tier in (self.settings.namespace, self.settings.namespace.second):
-            if (folder := registry.folder(tier, model_id)).is_dir():
-                return ready(registry.load(folder), self.strategy, tier)
-        raise BadData(f"model {model_id}: must lie in this world's models, but does not.")
-
-    def hindsight(self, made: Replayed, last: dt.date) -> pl.DataFrame:
-        """The choice that earned most: the rule score, every event, or a candidate from its training on."""
-        earned = made.earned
-        choices = {"rule score": earned["rule"], "every event": earned["everything"]}
-        for one in made.trained:
-            name = f"{one.candidate.model_id} from {one.session}"
-            later = [rows for session, rows in self.events.items() if session >= one.session]
-            if not later:
-                continue
-            model = ready(one.candidate, self.strategy, self.settings.namespace)
-            ended = self._ended(decide.predict(model, pl.concat(later), self.strategy), last)
-            own = decide.as_deployed(self.settings, model)
-            values = self.strategy.value.earned(ended, "expected", own)
-            joined = earned.select("session", "rule").join(values, on="session", how="left")
-            choices[name] = joined.select(pl.coalesce("value", "rule")).to_series()
-        best = max(choices, key=lambda name: choices[name].fill_null(0.0).sum())
-        return earned.select("session", value=choices[best], choice=pl.lit(best))

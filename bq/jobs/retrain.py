@@ -36,24 +36,34 @@ BARS = "bars"  # table of a run: see `bq.market.prints`
 
 def main(request: Request) -> None:
     """Where a trigger holds: train, judge and report; else say how far each is."""
+    trainable(request)
+    with protocol.lock(request.settings.namespace):
+        told = once(request)
+    screen.show(told)
+
+
+def trainable(request: Request) -> None:
+    """Refuse settings that cannot be trained."""
     strategy, settings = request.strategy, request.settings
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
-    with protocol.lock(settings.namespace):
-        run = Run(settings, job=Job.QUICK if request.quick else Job.RETRAIN)
-        folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
+
+
+def once(request: Request) -> str:
+    """Train where a trigger holds; what became of it, in words. The lock of the namespace must be held."""
+    run = Run(request.settings, job=Job.QUICK if request.quick else Job.RETRAIN)
+    folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
     if run.idle:
         publish.write_index()
-        _show_idle(settings.namespace, run)
-    else:
-        screen.show(screen.verdict(run.record, run.verdict, folder / names.REPORT))
+        return _told_idle(request.settings.namespace, run)
+    return screen.verdict(run.record, run.verdict, folder / names.REPORT)
 
 
-def _show_idle(namespace: Namespace, run: Run) -> None:
+def _told_idle(namespace: Namespace, run: Run) -> str:
     """No trigger holds, which only an earlier attempt can bring about."""
     last = ledger.last_attempt(namespace)
-    if last is not None:
-        rolled_back, told = registry.undone().get(last["run_id"]), trigger.distances(run.record.triggers)
-        screen.show(screen.no_trigger(last, told, names.report(last["run_id"]), rolled_back=rolled_back))
+    assert last is not None
+    rolled_back, told = registry.undone().get(last["run_id"]), trigger.distances(run.record.triggers)
+    return screen.no_trigger(last, told, names.report(last["run_id"]), rolled_back=rolled_back)
 
 
 def _attempt(run: Run, request: Request) -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -18,7 +18,7 @@ from bq.jobs.run import notify, order, publish
 from bq.market import MarketData
 from bq.monitoring import deciding, records
 from bq.monitoring.deciding import Decided
-from bq.serving import support
+from bq.serving import out_of_sample, support
 from bq.strategies import store
 from bq.strategies.events import NOTICES, weakest_source
 from bq.workbench import plots, report, screen, tickets
@@ -34,21 +34,38 @@ def main(request: Request) -> None:
     strategy, settings = request.strategy, request.settings
     data = market.load(settings.market)
     session = request.date or day(data.bars["session"].max())
-    order.clock_went_back(dt.datetime.now(dt.UTC), also=records.last_decided())
-    made = deciding.decide(strategy, settings, data, session)
-    if made is None:
+    events = store.at(strategy, settings, data, session)
+    models = out_of_sample.load(strategy, settings)
+    if events.is_empty():
         screen.show(f"{settings.namespace} · {session}: nothing to decide{_last_with_events(request, data, session)}")
         return
-    target = paths.outputs() / "scans" / f"{session}_{settings.namespace}.parquet"
-    files.write_parquet(target, made.answer)
-    orders, drawn = _page(made.answer, made.events, request, target.with_suffix(".html"))
-    _alert(made.answer, target.with_suffix(".html"))
+    answer = deciding.answered(events, strategy, settings, data, models=models)
+    screen.show(kept(answer, events, request, data_hash=data.data_hash).text)
+
+
+class Kept(NamedTuple):
+    """A scan that was recorded, as it is told."""
+
+    late: bool
+    text: str
+
+
+def kept(answer: pl.DataFrame, events: pl.DataFrame, request: Request, *, data_hash: str) -> Kept:
+    """Write the decisions on a session as a table and a page, then record them: what is recorded has its page."""
+    trusted = not order.clock_went_back(dt.datetime.now(dt.UTC), also=records.last_decided())
+    target = paths.outputs() / "scans" / f"{day(events['session'][0])}_{request.settings.namespace}.parquet"
+    page = target.with_suffix(".html")
+    files.write_parquet(target, answer)
+    orders, drawn = _page(answer, events, request, page)
+    made = deciding.entered(answer, events, request.settings, data_hash=data_hash, trusted=trusted)
+    _alert(answer, page)
     publish.write_index()
-    screen.show(_show(made, request))
+    lines = [_show(made, request)]
     if orders:
-        screen.show(f"\nto be traded\n{Cards(orders[:ROWS])!r}\n")
+        lines.append(f"\nto be traded\n{Cards(orders[:ROWS])!r}\n")
     more = ", with pay-offs" if drawn else ""
-    screen.show(f"all {counted(len(made.answer), 'decision')}{more}: {screen.shown(target.with_suffix('.html'))}")
+    lines.append(f"all {counted(len(answer), 'decision')}{more}: {screen.shown(page)}")
+    return Kept(made.late, "\n".join(lines))
 
 
 def _last_with_events(request: Request, data: MarketData, session: dt.date) -> str:

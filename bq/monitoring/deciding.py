@@ -48,10 +48,11 @@ def decide(
     models = models or out_of_sample.load(strategy, settings)
     if events.is_empty():
         return None
-    return of_events(events, strategy, settings, market, models=models, decided_utc=decided_utc)
+    answer = answered(events, strategy, settings, market, models=models)
+    return entered(answer, events, settings, data_hash=market.data_hash, decided_utc=decided_utc)
 
 
-def of_events(
+def answered(
     events: pl.DataFrame,
     strategy: Strategy,
     settings: Settings,
@@ -59,13 +60,26 @@ def of_events(
     *,
     models: Models,
     ranked: Ranking | None = None,
-    decided_utc: dt.datetime | None = None,
-) -> Decided:
-    """`decide` on events that are built already: all of one session. ranked : see `out_of_sample.decide`."""
-    session = day(events["session"][0])
+) -> pl.DataFrame:
+    """Decisions on events, all of one session; nothing is recorded. ranked : see `out_of_sample.decide`."""
     answer = out_of_sample.decide(events, market, strategy, settings, models, ranked)
-    if strategy.value.sizes is not None:
-        answer = sized(answer, events, strategy, settings)
+    return answer if strategy.value.sizes is None else sized(answer, events, strategy, settings)
+
+
+def entered(
+    answer: pl.DataFrame,
+    events: pl.DataFrame,
+    settings: Settings,
+    *,
+    data_hash: str,
+    decided_utc: dt.datetime | None = None,
+    trusted: bool = True,
+) -> Decided:
+    """Record a scan with the decisions of `answered`.
+
+    trusted : whether the clock is right; where it is not, the scan is late and counts nowhere.
+    """
+    session = day(events["session"][0])
     deployed = [registry.pointer_or_none(tier) for tier in (settings.namespace, settings.namespace.second)]
     champion_id, second_id = [None if pointer is None else pointer.model_id for pointer in deployed]
     now = decided_utc or dt.datetime.now(dt.UTC)
@@ -74,11 +88,11 @@ def of_events(
         session=session,
         decided_utc=now,
         parameters=settings.model_dump(mode="json"),
-        data_hash=market.data_hash,
+        data_hash=data_hash,
         code_digest=event_set.code_digest(),
         champion_id=champion_id,
         second_id=second_id,
-        late=not outcomes.in_time(session, now, calendar=settings.market.calendar),
+        late=not (trusted and outcomes.in_time(session, now, calendar=settings.market.calendar)),
     )
     numbered = answer if "rank" in answer.columns else answer.with_row_index("rank", offset=1)
     made = numbered.join(events.select(WHEN), on="event_id", how="left", maintain_order="left")

@@ -80,15 +80,18 @@ def check(
     *,
     through: dt.date | None = None,
     events: Events | None = None,
+    counted: pl.DataFrame | None = None,
 ) -> list[Monitored]:
     """The checks of champion and second tier, without what is only shown; nothing is written.
 
-    through : decisions of sessions up to it, None for all. events : for one who has them; None builds them.
+    through : decisions of sessions up to it, None for all. events, counted : for one who has them; None builds the
+    events, and reads the decisions (`outcomes.counted`).
     """
     known = events or _events(strategy, settings, market)
+    read = outcomes.counted(settings.namespace, through=through) if counted is None else counted
     return [
         found if isinstance(found, Monitored) else _checked(found, known)
-        for found in _subjects(strategy, settings, through)
+        for found in _subjects(strategy, settings, read)
     ]
 
 
@@ -99,7 +102,7 @@ def of(
     events = _events(strategy, settings, market)
     return [
         found if isinstance(found, Monitored) else _shown(found, events)
-        for found in _subjects(strategy, settings, through)
+        for found in _subjects(strategy, settings, outcomes.counted(settings.namespace, through=through))
     ]
 
 
@@ -107,9 +110,8 @@ def _events(strategy: Strategy, settings: Settings, market: MarketData) -> Event
     return lambda wanted: store.on(strategy, settings, market, wanted)
 
 
-def _subjects(strategy: Strategy, settings: Settings, through: dt.date | None) -> list[Subject | Monitored]:
+def _subjects(strategy: Strategy, settings: Settings, counted: pl.DataFrame) -> list[Subject | Monitored]:
     """Each tier that has a model, or why it is not monitored."""
-    counted = outcomes.counted(settings.namespace, through=through)
     tiers = [settings.namespace, *([settings.namespace.second] if strategy.success else [])]
     return [_subject(tier, counted) for tier in tiers]
 

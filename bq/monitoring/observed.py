@@ -46,7 +46,13 @@ def of(strategy: Strategy, settings: Settings, *, through: dt.date | None = None
     Raises BadData where the deployed model is damaged.
     """
     namespace = settings.namespace
-    counted = outcomes.counted(namespace, through=through)
+    found = among(strategy, settings, outcomes.counted(namespace, through=through))
+    return found._replace(checks=_recorded(namespace, found.deployed), alerts=tuple(checks.opened(namespace)))
+
+
+def among(strategy: Strategy, settings: Settings, counted: pl.DataFrame) -> Observed:
+    """`of` for one who has the decisions, without checks and alerts. counted : as from `outcomes.counted`."""
+    namespace = settings.namespace
     deployed = registry.champion(namespace)
     known = {deployed.model_id: deployed} if deployed is not None else {}
     for model_id, tier in counted.select("model_id", "tier").drop_nulls().unique().sort("model_id").rows():
@@ -54,14 +60,7 @@ def of(strategy: Strategy, settings: Settings, *, through: dt.date | None = None
             known[model_id] = artefact
     references = {model_id: kept for model_id, one in known.items() if (kept := _reference(one)) is not None}
     promises = {model_id: _promise(one, references.get(model_id)) for model_id, one in known.items()}
-    return Observed(
-        Subject(strategy, settings, promises),
-        counted,
-        references,
-        deployed,
-        _recorded(namespace, deployed),
-        tuple(checks.opened(namespace)),
-    )
+    return Observed(Subject(strategy, settings, promises), counted, references, deployed)
 
 
 def with_events(observed: Observed, market: MarketData) -> Observed:

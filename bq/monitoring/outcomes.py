@@ -72,7 +72,7 @@ def newest_revisions(namespace: Namespace, *, of: sa.Select | None = None) -> sa
     return sa.select(outcomes).join(newest, same).where(own).subquery()
 
 
-def counted(namespace: Namespace, *, through: dt.date | None = None) -> pl.DataFrame:
+def counted(namespace: Namespace, *, through: dt.date | None = None, after: int = 0) -> pl.DataFrame:
     """One row for each decision that counts: of the first scan of its session that was made in time.
 
     Returns the columns of `COUNTED`, sorted by session, rank and event: the decision, then the newest outcome of its
@@ -80,7 +80,7 @@ def counted(namespace: Namespace, *, through: dt.date | None = None) -> pl.DataF
     their order. label : name of the outcome's class; null of a regression. Scanning again changes none of it.
 
     through : what stood at the end of that day, UTC: decisions of sessions up to it, and outcomes of events that were
-    due by then; None for all that is known now.
+    due by then; None for all that is known now. after : only of scans with a higher number.
     """
     newest = newest_revisions(namespace)
     columns = {**decisions.c, "decided_utc": scans.c.decided_utc, **{name: newest.c[name] for name in OUTCOME}}
@@ -88,7 +88,7 @@ def counted(namespace: Namespace, *, through: dt.date | None = None) -> pl.DataF
         sa.select(*(columns[name] for name in COUNTED))
         .join(scans, decisions.c.scan_id == scans.c.scan_id)
         .outerjoin(newest, decisions.c.event_id == newest.c.event_id)
-        .where(decisions.c.scan_id.in_(first_counting(namespace)))
+        .where(decisions.c.scan_id.in_(first_counting(namespace)), decisions.c.scan_id > after)
     )
     if through is not None:
         query = query.where(decisions.c.session <= through)

@@ -62,6 +62,7 @@ class Why(StrEnum):
     ONE_CLASS = "one_class"  # all events became the same
     SMALL_SESSIONS = "small_sessions"  # no session has the events that a rank IC needs
     NOT_RECORDED = "not_recorded"  # weights of a portfolio by the rule score
+    RESIDUAL = "residual"  # what is learned is freed of what decisions are not recorded with
     Z_SCORES = "z_scores"  # what is expected is not in the unit of the outcome
 
 
@@ -242,6 +243,7 @@ def _lines(tier: Tier, task: Task, subject: Subject) -> list[Line]:
 
 _EMPTY = {  # why a column has no value in any session
     "auc": Why.ONE_CLASS,
+    "error": Why.RESIDUAL,
     "ic": Why.SMALL_SESSIONS,
     "wins": Why.NO_TRADE,
     "trade_bias": Why.NO_TRADE,

@@ -55,17 +55,24 @@ def matured(counted: pl.DataFrame, tier: Tier, subject: Subject) -> pl.DataFrame
 
     counted : of `bq.monitoring.outcomes.counted`. Decisions in sample are left out: they show what a model remembers.
 
-    Adds to the columns: `label` as index of its class, `predicted` the same of the likeliest class, p_<class> and
-    prior_<class> (those of a tier with classes, null where it gave none), `in_hindsight` (whether the prior is of the
-    very events it is held against), `held`, `rule_held` and `even`: the share of the session's capital that decision,
-    rule score and taking every event gave to the event. `rule_held` is null of a portfolio, whose weights by the rule
-    score are not recorded. The rule score chooses among the decisions of the session that have an outcome.
+    Adds to the columns: `label` as index of its class (of a regression the z-score, null where that takes features),
+    `predicted` the same of the likeliest class, p_<class> and prior_<class> (of a tier with classes, null where it gave
+    none), `in_hindsight` (whether the prior is of the very events it is held against), `held`, `rule_held` and
+    `even`: the share of the session's capital that decision, rule score and taking every event gave to the event.
+    `rule_held` is null of a portfolio, whose weights by the rule score are not recorded. The rule score chooses among
+    the decisions of the session that have an outcome.
     """
     known = pl.col("outcome").is_not_null() & ~pl.col("in_sample").fill_null(False)
     own = counted.filter(known & (pl.col("tier") == tier.value)).sort("session", "event_id")
     task = subject.task(tier)
-    said = _classes(own, task, subject, tier) if task.classes else own.with_columns(label=task.label(pl.col("outcome")))
+    said = _classes(own, task, subject, tier) if task.classes else own.with_columns(label=_z_score(own, task))
     return _held(said, subject)
+
+
+def _z_score(rows: pl.DataFrame, task: Task) -> pl.Expr:
+    """Label of a regression; null where it is freed of what records do not hold (`Task.beta`, `Task.volatility`)."""
+    needed = [name for name in (task.beta, task.volatility) if name is not None]
+    return task.label(pl.col("outcome")) if set(needed) <= set(rows.columns) else pl.lit(None, pl.Float64)
 
 
 def _classes(rows: pl.DataFrame, task: Task, subject: Subject, tier: Tier) -> pl.DataFrame:

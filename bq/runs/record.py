@@ -125,6 +125,13 @@ class Known(Facts):
     matured_by: Moment | None = None
 
 
+class Seen(Facts):
+    """How far decisions and outcomes had come: the newest scan that counts, and how many outcomes were recorded."""
+
+    scan_id: int = 0
+    outcomes: int = 0
+
+
 class Standing(Facts):
     """How far a ledger had come: its chained entries, and the digest of the newest."""
 
@@ -173,6 +180,7 @@ class RunRecord(Record):
     downloads: list[Download] = []
     tables: dict[str, str] | None = None  # file: SHA-256; None: recorded without
     ledger: Ledger | None = None  # None: recorded without
+    seen: Seen = Seen()  # of a report on monitoring
 
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:

@@ -129,11 +129,14 @@ def ranking(
 ) -> Ranking | None:
     """How the backtester ranks every event of a market; None for a strategy that has none.
 
-    events : all of the market, None collects them. No rank depends on a later session.
+    events : all of the market, None collects them. No rank depends on a later session. Where models have no champion,
+    as `bq.serving.decide.load` gives them, no probability is known.
     """
     if strategy.backtester is None:
         return None
-    if events is None or not settings.asks_model:
+    if settings.asks_model and models.champion.model is None:
+        known = None
+    elif events is None or not settings.asks_model:
         known = of_market(market, strategy, settings, models.champion.model)
     else:
         known = probabilities(events, strategy, settings, models.champion.model)

@@ -110,7 +110,48 @@ def mature(name: str) -> None:
     maturing.mature(settings.namespace, load=lambda _: cut)
 
 
-WORKS = {"deploy": deploy, "write_state": write_state, "publish": publish, "scan": scan, "mature": mature}
+def cycle(name: str) -> None:
+    """`make cycle` in the night after a session, with next to no work in retrain and notebook."""
+    import datetime as dt
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    import polars as pl
+
+    from bq.jobs import cycle as job
+    from bq.jobs import retrain, scan
+    from bq.jobs.run import protocol
+    from bq.monitoring import deciding
+
+    strategy, settings, market, days = world()
+    night = dt.datetime.combine(days[SCANNED[name]], dt.time(22, 30), dt.UTC)
+
+    class Clock(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return night
+
+    for module in (job, scan, deciding, protocol):
+        module.dt = type("dt", (), {**vars(dt), "datetime": Clock})
+    known = replace(market, bars=market.bars.filter(pl.col("session") <= days[SCANNED[name]]))
+    job.markets.load = lambda _: known
+    retrain.once = lambda _: "no trigger holds"
+    for where in (job, scan):
+        where.screen.show = lambda _: None
+    protocol.git_state, protocol.PACKAGES = dict, ()
+    protocol.Run.notebook = lambda run, name: files.write_text(run.folder / f"{name}.txt", name)
+    protocol.Run.render = lambda run: files.write_text(run.folder / "report.html", "report</html>")
+    job.main(SimpleNamespace(strategy=strategy, settings=settings, quick=False))
+
+
+WORKS = {
+    "deploy": deploy,
+    "write_state": write_state,
+    "publish": publish,
+    "scan": scan,
+    "mature": mature,
+    "cycle": cycle,
+}
 
 
 def warm(work: str) -> None:
@@ -119,9 +160,9 @@ def warm(work: str) -> None:
     if work == "publish":
         import bq.jobs.run.protocol
         import bq.strategies.butterfly
-    if work in ("scan", "mature"):  # imported and not used: the threads of polars do not outlive a fork
+    if work in ("scan", "mature", "cycle"):  # imported and not used: the threads of polars do not outlive a fork
         os.environ |= {"BQ_WORKERS": "1", "OMP_NUM_THREADS": "1"}
-        import bq.jobs.scan
+        import bq.jobs.cycle
         import bq.monitoring.maturing
         import bq.strategies.butterfly.build
         import bq.strategies.butterfly.listed  # noqa: F401

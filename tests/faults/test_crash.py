@@ -34,8 +34,8 @@ FAULTS = {  # a full disk stays full; a disk error may pass
     "EIO": f"inject={{}}:error=EIO:when={BASE}",
 }
 ALL = os.environ.get("BQ_CRASH") == "all"
-STRIDE = {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 10, "mature": 4}
-SLOW = ("publish", "scan", "mature")  # under a tracer
+STRIDE = {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 10, "mature": 4, "cycle": 60}
+SLOW = ("publish", "scan", "mature", "cycle")  # under a tracer
 LEAST = {"mature": 5}  # changes of a file by Python; those by SQLite are seen from outside alone
 
 
@@ -240,12 +240,32 @@ def heal_mature(home: Path) -> None:
     assert files.read_json(state)["data_hash"] == "next"
 
 
+def check_cycle(home: Path, _) -> None:
+    """What is recorded has its page."""
+    check_scan(home, _)
+    pages = {file.name[:10] for file in (home / "outputs" / "scans").glob("[0-9]*.html")}
+    assert {session for session, _ in rows(home, SCANS)} <= pages
+
+
+def heal_cycle(home: Path) -> None:
+    """Every session was decided on once, and the newest report has seen all of it."""
+    assert rows(home, SCANS) == sessions("old", "new", "next")
+    records = [files.read_json(file) for file in sorted((home / "outputs").glob("*__drift/run.json"))]
+    assert {record["status"] for record in records} <= {"done", "failed", "killed"}
+    newest = max(records, key=lambda record: record["sequence"])
+    assert newest["status"] == "done" and newest["seen"]["scan_id"] == rows(home, COUNTING)[0][0]
+
+
+COUNTING = "select max(scan_id) from scans where not late"
+
+
 CHECKS = {
     "deploy": check_deploy,
     "write_state": check_write_state,
     "publish": check_publish,
     "scan": check_scan,
     "mature": check_mature,
+    "cycle": check_cycle,
 }
 HEALED = {
     "deploy": heal_deploy,
@@ -253,6 +273,7 @@ HEALED = {
     "publish": heal_publish,
     "scan": heal_scan,
     "mature": heal_mature,
+    "cycle": heal_cycle,
 }
 
 

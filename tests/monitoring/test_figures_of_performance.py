@@ -1,6 +1,7 @@
 """Figures of decisions that count: against scikit-learn and scipy, by hand, and where there is none."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -218,6 +219,11 @@ def test_a_regression_has_no_classes_but_a_squared_error_beside_predicting_nothi
     earned = sized.group_by("session").agg((pl.col("weight") * pl.col("outcome")).sum())["weight"].mean()
     net = one(found, Measure.NET, Baseline.RULE)
     assert net["value"] == pytest.approx(earned) and net["why"] == Why.NOT_RECORDED and net["baseline"] is None
+    residual = replace(strategy, task=lambda settings: Task(beta="market_beta_60", volatility="volatility_60"))
+    freed = performance.figures(sized, Subject(residual, own.settings, {MODEL: Promise()}))
+    squared = one(freed, Measure.SQUARED_ERROR)
+    assert (squared["value"], squared["why"]) == (None, Why.RESIDUAL)  # of features that are not recorded
+    assert one(freed, Measure.NET, Baseline.RULE)["value"] == pytest.approx(earned)
 
 
 def test_one_class_alone_has_no_area_and_small_sessions_have_no_rank_ic(counted):

@@ -136,7 +136,7 @@ def sizes(events: pl.DataFrame, by: str, settings: "ForecastSettings") -> pl.Ser
     events : DataFrame with symbol, `by` and `CARRIED`; its order is kept.
     """
     if unlimited := sectors.unlimited(events, settings.portfolio):
-        log.warning("portfolio: %s", unlimited)
+        _warn(unlimited)
     book = _book(events.with_columns(outcome=pl.lit(0.0)), by, settings.portfolio)
     weights = np.zeros(len(events)) if book is None else _chosen(book, None, 0.0, settings.portfolio, Counter())
     return pl.Series("weight", weights)
@@ -157,6 +157,12 @@ def rebalanced(
     gone = sum(abs(weight) for symbol, weight in held.items() if symbol not in set(book.symbols))
     now = _chosen(book, before if held else None, gone, settings.portfolio, Counter())
     return dict(zip(book.symbols, now.tolist(), strict=True))
+
+
+@cache
+def _warn(sentence: str) -> None:
+    """Once a process: who decides on many sessions has said it of the first."""
+    log.warning("portfolio: %s", sentence)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ WHY = {
     Why.ONE_CLASS: "all events became the same",
     Why.SMALL_SESSIONS: "no session has five events",
     Why.NOT_RECORDED: "the rule score's weights are not recorded",
+    Why.RESIDUAL: "what is learned is freed of beta and volatility, which decisions are not recorded with",
     Why.Z_SCORES: "a z-score is in no unit of an outcome",
 }
 LONG_MONTHS = 120  # beyond which a number of months says nothing but "never"

@@ -1,0 +1,283 @@
+"""The page of a replay: what it earned, who decided, every attempt, and alarms with hindsight."""
+
+import datetime as dt
+from typing import Any
+
+import polars as pl
+
+from bq.core.namespace import Tier
+from bq.core.numerals import decimal, percent, with_sign
+from bq.core.settings import Settings
+from bq.jobs import trigger
+from bq.jobs.replay_ends import Alarmed
+from bq.jobs.replaying import Replayed
+from bq.monitoring.triggers import ENOUGH, OLD_DAYS
+from bq.serving import bounds
+from bq.stats.bootstrap import Interval
+from bq.stats.rank_ic import rank_ic
+from bq.strategies.contract import Strategy
+from bq.workbench import drifted, plots
+from bq.workbench.phrases import counted, interval
+from bq.workbench.table import table
+
+INTRO = (
+    "Each session is decided with the data of that day: outcomes are recorded once they are due, a retrain runs where "
+    "a trigger holds, its gate decides, and what is deployed decides from the next scan on. Nothing of it touches the "
+    "real champion, ledger or database."
+)
+Part = tuple[str, list[Any]]
+
+
+def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
+    """The parts of the page."""
+    return [
+        ("What was replayed", [INTRO, _speed(made)]),
+        ("What it earned", [_curve(made), *_earned(made, settings)]),
+        *_change(made, settings),
+        ("Who decided", [_timeline(made)]),
+        ("Every attempt", _attempts(made)),
+        ("How far the triggers were", _distances(made, settings)),
+        ("Predicted and realised, by model", _promises(made, strategy, settings)),
+        ("Alarms", _alarms(made, settings)),
+    ]
+
+
+def _speed(made: Replayed) -> str:
+    trained = sum(one.seconds for one in made.trained)
+    per_day = 1000 * made.seconds / max(made.days, 1)
+    return (
+        f"{decimal(made.seconds, 0)} s for {counted(made.days, 'day')} without retrains ({decimal(per_day, 0)} ms a "
+        f"day), {decimal(trained, 0)} s for {counted(len(made.trained), 'attempt')}."
+    )
+
+
+def _curve(made: Replayed) -> Any:
+    sums = made.earned.join(made.hindsight.select("session", hindsight="value"), on="session", how="left").select(
+        "session",
+        pl.col("system", "rule", "everything", "hindsight").fill_null(0.0).cum_sum(),
+    )
+    choice = made.hindsight["choice"][0] if len(made.hindsight) else "none"
+    shown = sums.rename(
+        {"rule": "rule score", "everything": "every event", "hindsight": f"hindsight best ({choice}; nobody knew)"}
+    )
+    return plots.lines(
+        shown,
+        "session",
+        shown.columns[1:],
+        title="Running sum of net outcomes a session",
+        x_title="session",
+        y_title="sum of net outcomes",
+    )
+
+
+def _earned(made: Replayed, settings: Settings) -> list[Any]:
+    """Mean net outcome a session of each choice, and the system's less it with its interval."""
+    if made.earned.is_empty():
+        return ["No session's events have all ended: nothing was earned yet."]
+    blocks = bounds.blocks(made.events, settings, made.earned["session"])
+    rows: list[dict[str, Any]] = []
+    for name, told in {"system": "system", "rule": "rule score", "everything": "every event"}.items():
+        own = made.earned[name].fill_null(0.0)
+        ahead = blocks.mean((made.earned["system"].fill_null(0.0) - own).to_numpy())
+        figures = (None,) * 4 if name == "system" else (ahead.mean, ahead.low, ahead.high, ahead.blocks)
+        apart = dict(zip(("system less it", "low", "high", "blocks"), figures, strict=True))
+        rows.append({"choice": told, "sessions": len(own), "mean a session": own.mean(), **apart})
+    note = f"{percent(1 - 2 * settings.gate.alpha)} intervals by stationary bootstrap over sessions."
+    return [table(pl.DataFrame(rows)), note]
+
+
+def _timeline(made: Replayed) -> Any:
+    """From when to when each model decided, and why it was deployed."""
+    made_in = {model: one for one in made.trained for model in one.deployed}
+    days = made.decided.group_by("model_id").agg(
+        pl.col("session").min().alias("from"), pl.col("session").max().alias("to"), decisions=pl.len()
+    )
+    rows = [
+        {
+            "decided by": model or Tier.RULE.label,
+            "from": begun,
+            "to": ended,
+            "decisions": count,
+            "deployed because": "no model was deployed" if (why := made_in.get(model)) is None else why.headline,
+        }
+        for model, begun, ended, count in days.sort("from").rows()
+    ]
+    return table(pl.DataFrame(rows)) if rows else "Nothing was decided."
+
+
+def _attempts(made: Replayed) -> list[Any]:
+    """Every attempt with its trigger and its verdict; those that had too few events."""
+    rows = [
+        {
+            "session": one.session,
+            "trigger": "; ".join(trigger.told(reason) for reason in one.why),
+            "candidate": one.candidate.model_id,
+            "deployed": ", ".join(one.deployed) or "no",
+            "verdict": one.headline,
+            "seconds": one.seconds,
+        }
+        for one in made.trained
+    ]
+    shown: list[Any] = [table(pl.DataFrame(rows))] if rows else ["No trigger held on any day."]
+    if made.refused:
+        (begun, why), last = made.refused[0], made.refused[-1][0]
+        shown.append(f"{counted(len(made.refused), 'attempt')} from {begun} to {last} had too few events: {why}")
+    return shown
+
+
+def _distances(made: Replayed, settings: Settings) -> list[Any]:
+    """New matured events and the champion's age by week, each as a share of what triggers a retrain."""
+    if not made.distances:
+        return ["No attempt came to a verdict, so that no trigger had a distance."]
+    old = OLD_DAYS + settings.learning.newest_days
+    rows = pl.DataFrame(
+        {
+            "session": [one.session for one in made.distances],
+            "new matured events": [one.events / ENOUGH for one in made.distances],
+            "age of the champion": [None if one.age is None else one.age / old for one in made.distances],
+        },
+        schema_overrides={"age of the champion": pl.Float64},
+    )
+    text = (
+        f"1 triggers a retrain: {decimal(ENOUGH, 0)} matured events (effective number) that no attempt has seen, or "
+        f"{old:,} days since the champion's training ended. Asked once a week."
+    )
+    drawn = plots.lines(
+        rows, "session", rows.columns[1:], title="Share of its limit", x_title="session", y_title="share"
+    )
+    return [text, drawn]
+
+
+def _promises(made: Replayed, strategy: Strategy, settings: Settings) -> list[Any]:
+    """What each model predicted on average, and what came, with the interval of the difference."""
+    known = made.decided.filter(pl.col("outcome").is_not_null(), pl.col("expected").is_not_null())
+    if known.is_empty():
+        return ["No decision of a model has an outcome yet."]
+    classes = bool(strategy.task(settings).classes)
+    rows = []
+    for (model,), own in known.sort("session").group_by("model_id", maintain_order=True):
+        rows.append({"model": model, "from": own["session"][0], "events": len(own), **_kept(own, settings, classes)})
+    note = (
+        f"{percent(1 - 2 * settings.gate.alpha)} intervals by block bootstrap over sessions; –: fewer than five blocks."
+    )
+    if not classes:
+        note += (
+            " What is expected is a z-score, in no unit of an outcome: instead of means, the rank correlation of "
+            "prediction and outcome within a session stands beside that of the rule score."
+        )
+    return [table(pl.DataFrame(rows)), note]
+
+
+def _kept(own: pl.DataFrame, settings: Settings, classes: bool) -> dict[str, Any]:
+    """Of one model: two columns and their difference with its interval, means over sessions."""
+    if classes:
+        names = ("predicted", "realised")
+        sessions = own.group_by("session").agg(predicted=pl.col("expected").mean(), realised=pl.col("outcome").mean())
+        apart = sessions.sort("session").with_columns(value=pl.col("realised") - pl.col("predicted"))
+    else:
+        names = ("rank IC of the rule score", "rank IC")
+        both = [rank_ic(own, by=by).rename({"ic": name}) for by, name in zip(("score", "expected"), names, strict=True)]
+        apart = both[0].join(both[1], on="session").with_columns(value=pl.col(names[1]) - pl.col(names[0]))
+    found = _mean(apart, own, settings)
+    return {
+        "sessions": len(apart),
+        **{name: apart[name].mean() for name in names},
+        f"{names[1]} less {names[0]}": None if found is None else found.mean,
+        "interval": "–" if found is None else interval(*_ends(found)),
+        "blocks": None if found is None else found.blocks,
+    }
+
+
+def _mean(values: pl.DataFrame, events: pl.DataFrame, settings: Settings) -> Interval | None:
+    """Mean of session values with its interval; None where there is none. events : that have outcomes."""
+    if values.is_empty():
+        return None
+    return bounds.blocks(events, settings, values["session"]).mean(values["value"].to_numpy())
+
+
+def _ends(found: Interval) -> tuple[float | None, float | None]:
+    """Both ends, None where there are too few blocks."""
+    return (found.low, found.high) if found.low <= found.high else (None, None)
+
+
+def _alarms(made: Replayed, settings: Settings) -> list[Any]:
+    """Every alarm raised, by kind and model: how often, when first, what it said, and whether rightly."""
+    if not made.alarms:
+        return ["No check raised an alarm."]
+    weeks: dict[tuple[str, str | None], int] = {}
+    said: dict[tuple[str, str | None], str] = {}
+    for _, check in made.alarms:
+        weeks[check.what, check.model_id] = weeks.get((check.what, check.model_id), 0) + 1
+        said.setdefault((check.what, check.model_id), drifted.statement(check))
+    rows = [
+        {
+            "kind": drifted.NAMES[one.what],
+            "model": one.model_id,
+            "first": one.session,
+            "weeks": weeks[one.what, one.model_id],
+            **_rightly(one, made, settings),
+            "said first": said[one.what, one.model_id],
+        }
+        for one in made.alarmed
+    ]
+    note = (
+        "With hindsight: what the model would have earned a session beyond the rule score from its first alarm to the "
+        "end of the replay, also where it no longer decided. An alarm was right where the whole interval is below "
+        "zero, false where it is above; else it cannot be told."
+    )
+    return [table(pl.DataFrame(rows)), note] if rows else ["No alarm was of a model."]
+
+
+def _rightly(one: Alarmed, made: Replayed, settings: Settings) -> dict[str, Any]:
+    found = _mean(one.ahead, made.events, settings)
+    low, high = (None, None) if found is None else _ends(found)
+    right = "cannot be told"
+    if low is not None and high is not None:
+        right = "yes" if high < 0 else "no" if low > 0 else right
+    return {
+        "sessions after": len(one.ahead),
+        "model less rule score after": None if found is None else found.mean,
+        "interval": interval(low, high),
+        "right": right,
+    }
+
+
+def _change(made: Replayed, settings: Settings) -> list[Part]:
+    """Of a simulated market whose signal changes on a known day: how long until it was noticed and made up."""
+    simulation = settings.market.simulation
+    day = simulation.changes if simulation is not None and settings.market.is_simulated else None
+    if day is None or made.earned.filter(pl.col("session") < day).is_empty():
+        return []
+    alarm = next((session for session, _ in made.alarms if session >= day), None)
+    tried = next((one.session for one in made.trained if one.session >= day), None)
+    deployed = next((one.session for one in made.trained if one.session >= day and one.deployed), None)
+    found = {"first alarm": alarm, "first attempt": tried, "first deployment": deployed}
+    waits = [
+        {"after the change": name, "session": at, "days": None if at is None else (at - day).days}
+        for name, at in found.items()
+    ]
+    spans = [
+        _span("before the change", made, settings, until=day),
+        _span("from the change to the deployment", made, settings, since=day, until=deployed),
+        *([_span("from the deployment on", made, settings, since=deployed)] if deployed else []),
+    ]
+    text = f"The signal of this simulated market changes on {day}. –: it never came."
+    return [("After the change of the signal", [text, table(pl.DataFrame(waits)), table(pl.DataFrame(spans))])]
+
+
+def _span(
+    name: str, made: Replayed, settings: Settings, *, since: dt.date | None = None, until: dt.date | None = None
+) -> dict[str, Any]:
+    """What the system earned a session beyond the rule score in a part of the replay."""
+    apart = pl.col("system").fill_null(0.0) - pl.col("rule").fill_null(0.0)
+    rows = made.earned.select("session", value=apart)
+    rows = rows.filter(pl.col("session") >= since) if since else rows
+    rows = rows.filter(pl.col("session") < until) if until else rows
+    found = _mean(rows, made.events, settings)
+    low, high = (None, None) if found is None else _ends(found)
+    return {
+        "part": name,
+        "sessions": len(rows),
+        "system less rule score": "–" if found is None else with_sign(found.mean),
+        "interval": interval(low, high),
+    }
