@@ -21,6 +21,7 @@ import pytest
 from crash_child import BASE, BUG, DECIDED, DUE, FAILED, NAMESPACE, SCANNED, artefact, world
 
 from bq.core import files, paths
+from bq.monitoring import drift
 from bq.serving import registry
 
 CHILD = Path(__file__).with_name("crash_child.py")
@@ -34,9 +35,9 @@ FAULTS = {  # a full disk stays full; a disk error may pass
     "EIO": f"inject={{}}:error=EIO:when={BASE}",
 }
 ALL = os.environ.get("BQ_CRASH") == "all"
-STRIDE = {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 10, "mature": 4}
-SLOW = ("publish", "scan", "mature")  # under a tracer
-LEAST = {"mature": 5}  # changes of a file by Python; those by SQLite are seen from outside alone
+STRIDE = {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 6, "mature": 3, "check_drift": 9}
+SLOW = ("publish", "scan", "mature", "check_drift")  # under a tracer
+LEAST = {"strace": 15, "python": 12}  # calls of any work; what SQLite does to its files is seen from outside alone
 
 
 @lru_cache
@@ -240,12 +241,51 @@ def heal_mature(home: Path) -> None:
     assert files.read_json(state)["data_hash"] == "next"
 
 
+def days_checked(home: Path) -> tuple[list[str], list[str]]:
+    """Days with checks of drift, and of performance: each has all kinds once."""
+    days: dict[str, list[str]] = {}
+    for what, day in rows(home, "select what, day from checks order by what, day"):
+        days.setdefault(what, []).append(day)
+    assert set(drift.KINDS) < set(days)
+    of_drift = {tuple(found) for what, found in days.items() if what in drift.KINDS}
+    of_performance = {tuple(found) for what, found in days.items() if what not in drift.KINDS}
+    assert (len(of_drift), len(of_performance)) == (1, 1), days
+    return list(*of_drift), list(*of_performance)
+
+
+def alerts(home: Path) -> dict[str, bool]:
+    """Whether the alert of each kind is open; each is of one check, which is there and of its kind."""
+    kinds = {number: f"drift.{what}" for number, what in rows(home, "select id, what from checks")}
+    found = rows(home, "select kind, closed_utc is null, check_ids from alerts")
+    assert all([kinds[number] for number in json.loads(named)] == [kind] for kind, _, named in found)
+    assert len(dict(row[:2] for row in found)) == len(found)
+    return {kind: bool(is_open) for kind, is_open, _ in found}
+
+
+OPENED = {"drift.error_cusum": True, "drift.error_eprocess": True}
+
+
+def check_check_drift(home: Path, _) -> None:
+    drifted, performed = days_checked(home)
+    assert (len(drifted), len(performed)) in ((1, 1), (2, 1), (2, 2))
+    found = alerts(home)
+    changed = not found.pop("drift.input") or found
+    assert len(drifted) == 2 or not changed
+    assert found.items() <= OPENED.items()
+
+
+def heal_check_drift(home: Path) -> None:
+    assert [len(days) for days in days_checked(home)] == [2, 2]
+    assert alerts(home) == {"drift.input": False, **OPENED}
+
+
 CHECKS = {
     "deploy": check_deploy,
     "write_state": check_write_state,
     "publish": check_publish,
     "scan": check_scan,
     "mature": check_mature,
+    "check_drift": check_check_drift,
 }
 HEALED = {
     "deploy": heal_deploy,
@@ -253,6 +293,7 @@ HEALED = {
     "publish": heal_publish,
     "scan": heal_scan,
     "mature": heal_mature,
+    "check_drift": heal_check_drift,
 }
 
 
@@ -267,12 +308,13 @@ CASES = [
 
 @pytest.mark.parametrize(("form", "work", "fault"), CASES)
 def test_a_fault_at_any_change_leaves_old_or_new_whole_and_the_next_time_heals(
-    well, before, points, tmp_path, monkeypatch, form, work, fault
+    well, before, points, tmp_path, monkeypatch, record_property, form, work, fault
 ):
     if form == "strace" and not strace():
         pytest.skip("strace is not installed or not allowed to trace: only the pure Python form runs")
     chosen = points(form, work)
-    assert len(chosen) >= (15 if form == "strace" else LEAST.get(work, 15))
+    assert len(chosen) >= LEAST[form]
+    record_property("calls", len(chosen))
     outside = (
         child(work, *tracer(work, FAULTS[fault]), "-o", os.devnull) if form == "strace" else nullcontext(well(work))
     )
