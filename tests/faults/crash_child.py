@@ -14,13 +14,14 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from bq.core import db, files, paths
-from bq.core.errors import BQError
+from bq.core.errors import BQError, Locked
 from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.serving.registry import Artefact
@@ -29,6 +30,7 @@ from tests import stored
 BASE = 1500  # more than the imports and any work make calls of one kind
 NAMESPACE = Namespace.parse("toy")
 FAILED, BUG = 1, 99
+SECONDS = 60  # a test that fails must end
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "os.truncate", "sqlite3.connect")
 
@@ -99,6 +101,7 @@ def scan(name: str) -> None:
     from bq.jobs import scan as job
 
     strategy, settings, market, days = world()
+    job.deciding.outcomes.in_time = lambda *_, **__: True  # as on the evening of the session
     job.market.load = lambda _: market
     job.screen.show = lambda _: None
     job.main(SimpleNamespace(strategy=strategy, settings=settings, date=days[SCANNED[name]]))
@@ -198,7 +201,7 @@ def spend(call: str, count: int) -> None:
 
 
 def watch(home: str, hit: Callable[[int, str], None]) -> None:
-    """Tell `hit` of every change this process is about to make below its home or in its database, by number and kind."""
+    """Tell `hit` of every change this process is about to make to its home or database, by number and kind."""
     count = 0
 
     def change(kind: str) -> None:
@@ -248,11 +251,33 @@ def arm(task: dict) -> None:
     watch(task["home"], hit)
 
 
+def hold(home: str, kind: str, ready: str, until: str) -> None:
+    """Make this process wait before its first statement that changes the database, or before the commit of that.
+
+    kind : sql or commit. ready : file that it writes when it is there. until : file that it waits for.
+    """
+    seen: list[str] = []
+
+    def hit(_: int, found: str) -> None:
+        seen.append(found)
+        if found == kind and "sql" in seen and not Path(ready).exists():
+            Path(ready).touch()
+            end = time.monotonic() + SECONDS
+            while not Path(until).exists() and time.monotonic() < end:
+                time.sleep(0.02)
+
+    watch(home, hit)
+
+
 def attempt(task: dict) -> int:
     """Do one task; the exit code says whether it went well or was refused in a foreseen way."""
     os.environ["BQ_HOME"] = task["home"]
+    if "database" in task:
+        os.environ["BQ_DATABASE_URL"] = task["database"]
     if task.get("fault"):
         arm(task)
+    if "hold" in task:
+        hold(task["home"], task["hold"], task["ready"], task["until"])
     try:
         if task.get("listed"):  # every change by kind, for the test to choose from
             with Path(task["listed"]).open("w") as listed:
@@ -260,7 +285,11 @@ def attempt(task: dict) -> int:
                 WORKS[task["work"]](task["name"])
         else:
             WORKS[task["work"]](task["name"])
-    except (OSError, BQError):
+    except Locked:
+        return Locked.exit_code
+    except (OSError, BQError) as error:
+        if "said" in task:
+            Path(task["said"]).write_text(str(error))
         return FAILED
     return 0
 
