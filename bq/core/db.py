@@ -141,9 +141,10 @@ def _say(context: sa.engine.ExceptionContext) -> None:
 
 def _unusable(url: sa.URL, reason: object) -> BQError:
     held = f" Another process held it for {BUSY_SECONDS} s: end that one and try again."
+    said = " ".join(str(reason).split()).rstrip(".?")  # a server says it in several lines
     return BQError(
         f"BQ_DATABASE_URL: the database {url.set(query={}).render_as_string(hide_password=True)} must be reachable "
-        f"and writable, but: {reason}.{held if 'locked' in str(reason) else ''}"
+        f"and writable, but: {said}.{held if 'locked' in said else ''}"
     )
 
 

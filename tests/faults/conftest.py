@@ -1,4 +1,4 @@
-"""A real run in a process of its own."""
+"""A real run in a process of its own, and the processes of the crash tests."""
 
 import os
 import signal
@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from bq.core import paths
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from crash_homes import before, well  # noqa: F401
 
 CHILD = Path(__file__).with_name("waiting_child.py")
 SECONDS = 60

@@ -8,18 +8,20 @@ itself.
 
 import ctypes
 import errno
+import importlib
 import json
 import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from bq.core import db, files, paths
-from bq.core.errors import BQError
+from bq.core.errors import BQError, Locked
 from bq.core.namespace import Namespace
 from bq.serving import registry
 from bq.serving.registry import Artefact
@@ -28,6 +30,7 @@ from tests import stored
 BASE = 1500  # more than the imports and any work make calls of one kind
 NAMESPACE = Namespace.parse("toy")
 FAILED, BUG = 1, 99
+SECONDS = 60  # a test that fails must end
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "os.truncate", "sqlite3.connect")
 
@@ -62,6 +65,16 @@ def publish(name: str) -> None:
         protocol.perform(run, lambda run: files.write_text(run.folder / "table.csv", name * 1000))
 
 
+BUTTERFLY = (
+    "bq.strategies.butterfly.build",
+    "bq.strategies.butterfly.listed",
+    "bq.strategies.butterfly.modelled",
+    "bq.kernels.arima",
+    "bq.kernels.garch",
+    "bq.kernels.linear",
+    "bq.kernels.options",
+    "joblib",
+)
 SIMULATED = "market.simulation.symbols=2 market.simulation.sessions=600"
 SCANNED = {"old": -60, "new": -59, "next": -58}  # sessions from the end of the market
 DUE = {"old": -20, "new": -10, "next": -1}  # the last session of the bars with which decisions are matured
@@ -88,6 +101,7 @@ def scan(name: str) -> None:
     from bq.jobs import scan as job
 
     strategy, settings, market, days = world()
+    job.deciding.outcomes.in_time = lambda *_, **__: True  # as on the evening of the session
     job.market.load = lambda _: market
     job.screen.show = lambda _: None
     job.main(SimpleNamespace(strategy=strategy, settings=settings, date=days[SCANNED[name]]))
@@ -108,6 +122,32 @@ def mature(name: str) -> None:
         deciding.decide(strategy, settings, market, days[place], decided_utc=moment)
     cut = replace(market, bars=market.bars.filter(pl.col("session") <= days[DUE[name]]), data_hash=name)
     maturing.mature(settings.namespace, load=lambda _: cut)
+
+
+CHECKED = {"old": 24, "new": 45, "next": 45}  # weeks after the training
+BROKEN = 22  # week from which a feature is again as it was in the training, and every outcome the opposite
+
+
+def check_drift(name: str) -> None:
+    """`make check-drift` on what stood at the end of a week; the first time a model is made and decides before."""
+    import polars as pl
+    import toy_world
+
+    from bq.jobs import drift as job
+    from bq.monitoring import outcomes
+
+    events = toy_world.weeks_later()
+    days = events["session"].unique().sort()
+    late = pl.col("session") >= days[BROKEN]
+    moved = pl.col("noise") + pl.when(late).then(0.0).otherwise(2.0)
+    events = events.with_columns(noise=moved, outcome=pl.col("outcome") * pl.when(late).then(-1.0).otherwise(1.0))
+    if name == "old":
+        toy_world.decide_weekly(toy_world.train(), events)
+    here, counted = toy_world.world_of(events, ""), outcomes.counted
+    outcomes.counted = lambda namespace, **_: counted(namespace, through=days[CHECKED[name]])
+    job.store.market_data = lambda _: here.market
+    job.screen.show = lambda _: None
+    job.check(here.request)
 
 
 def cycle(name: str) -> None:
@@ -151,24 +191,42 @@ WORKS = {
     "scan": scan,
     "mature": mature,
     "cycle": cycle,
+    "check_drift": check_drift,
+}
+
+
+WARM = {  # modules that a work uses, late ones too; imported and not used: the threads of polars do not outlive a fork
+    "publish": ("bq.jobs.run.protocol", "bq.strategies.butterfly", "bq.core.migrate"),
+    "mature": ("bq.monitoring.deciding", "bq.monitoring.maturing", *BUTTERFLY),
+    "scan": ("bq.jobs.scan", "bq.strategies.butterfly.order", "bq.strategies.butterfly.payoff", *BUTTERFLY),
+    "cycle": ("bq.jobs.cycle", "bq.monitoring.maturing", *BUTTERFLY),
+    "check_drift": ("toy_world", "bq.jobs.drift", "scipy.stats"),
 }
 
 
 def warm(work: str) -> None:
     """Import all that the work imports, so that a child makes only the calls that belong to it."""
     db.sa.create_engine("sqlite://").connect().close()
-    if work == "publish":
-        import bq.jobs.run.protocol
-        import bq.strategies.butterfly
-    if work in ("scan", "mature", "cycle"):  # imported and not used: the threads of polars do not outlive a fork
-        os.environ |= {"BQ_WORKERS": "1", "OMP_NUM_THREADS": "1"}
-        import bq.jobs.cycle
-        import bq.monitoring.maturing
-        import bq.strategies.butterfly.build
-        import bq.strategies.butterfly.listed  # noqa: F401
+    os.environ |= {"BQ_WORKERS": "1", "OMP_NUM_THREADS": "1"}
+    sys.path.insert(0, str(Path(__file__).parents[1] / "monitoring"))
+    for name in ("bq.serving.journal", *WARM.get(work, ())):
+        importlib.import_module(name)
+    if work not in ("deploy", "write_state", "publish"):
         from bq.market import calendars
 
         calendars._calendar("XNYS")
+    if work == "check_drift":
+        _load_kernels()
+
+
+def _load_kernels() -> None:
+    import numpy as np
+
+    from bq.stats import bootstrap, shift
+
+    few = np.zeros(2, np.float32)
+    shift.ks(few, few), shift.binned(few, few)
+    bootstrap.bootstrap_mean(few, block=1.0, alpha=0.1, draws=2, seed=0)
 
 
 def spend(call: str, count: int) -> None:
@@ -179,7 +237,7 @@ def spend(call: str, count: int) -> None:
 
 
 def watch(home: str, hit: Callable[[int, str], None]) -> None:
-    """Tell `hit` of every change this process is about to make below its home, by number and kind."""
+    """Tell `hit` of every change this process is about to make to its home or database, by number and kind."""
     count = 0
 
     def change(kind: str) -> None:
@@ -203,6 +261,12 @@ def watch(home: str, hit: Callable[[int, str], None]) -> None:
         change("fsync")
         sync(descriptor)
 
+    def executed(_: object, cursor: object, statement: str, *more: object) -> None:
+        if statement.lstrip().lower().startswith(("insert", "update", "delete")):
+            change("sql")
+
+    db.sa.event.listen(db.sa.Engine, "before_cursor_execute", executed)
+    db.sa.event.listen(db.sa.Engine, "commit", lambda _: change("commit"))
     sys.addaudithook(audit)
     os.fsync, Path.write_bytes = synced, torn
 
@@ -223,11 +287,33 @@ def arm(task: dict) -> None:
     watch(task["home"], hit)
 
 
+def hold(home: str, kind: str, ready: str, until: str) -> None:
+    """Make this process wait before its first statement that changes the database, or before the commit of that.
+
+    kind : sql or commit. ready : file that it writes when it is there. until : file that it waits for.
+    """
+    seen: list[str] = []
+
+    def hit(_: int, found: str) -> None:
+        seen.append(found)
+        if found == kind and "sql" in seen and not Path(ready).exists():
+            Path(ready).touch()
+            end = time.monotonic() + SECONDS
+            while not Path(until).exists() and time.monotonic() < end:
+                time.sleep(0.02)
+
+    watch(home, hit)
+
+
 def attempt(task: dict) -> int:
     """Do one task; the exit code says whether it went well or was refused in a foreseen way."""
     os.environ["BQ_HOME"] = task["home"]
+    if "database" in task:
+        os.environ["BQ_DATABASE_URL"] = task["database"]
     if task.get("fault"):
         arm(task)
+    if "hold" in task:
+        hold(task["home"], task["hold"], task["ready"], task["until"])
     try:
         if task.get("listed"):  # every change by kind, for the test to choose from
             with Path(task["listed"]).open("w") as listed:
@@ -235,7 +321,11 @@ def attempt(task: dict) -> int:
                 WORKS[task["work"]](task["name"])
         else:
             WORKS[task["work"]](task["name"])
-    except (OSError, BQError):
+    except Locked:
+        return Locked.exit_code
+    except (OSError, BQError) as error:
+        if "said" in task:
+            Path(task["said"]).write_text(str(error))
         return FAILED
     return 0
 

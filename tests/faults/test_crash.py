@@ -4,26 +4,23 @@ Faults come from outside the process through strace where that may be used, and 
 STRIDE-th call is tried, and a whole run (slow to import) in pure Python only; `make crash` tries every call in both.
 """
 
-import json
 import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import lru_cache
-from pathlib import Path
 
 import polars as pl
 import pytest
-from crash_child import BASE, BUG, DECIDED, DUE, FAILED, NAMESPACE, SCANNED, artefact, world
+from crash_checks import CHECKS, HEALED
+from crash_child import BASE, FAILED
+from crash_homes import child
 
 from bq.core import files, paths
-from bq.serving import registry
 
-CHILD = Path(__file__).with_name("crash_child.py")
 CALLS = (
     "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,"
     "mkdirat,rmdir,truncate,ftruncate,chmod,fchmod,fchmodat"
@@ -34,9 +31,11 @@ FAULTS = {  # a full disk stays full; a disk error may pass
     "EIO": f"inject={{}}:error=EIO:when={BASE}",
 }
 ALL = os.environ.get("BQ_CRASH") == "all"
-STRIDE = {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 10, "mature": 4, "cycle": 60}
-SLOW = ("publish", "scan", "mature", "cycle")  # under a tracer
-LEAST = {"mature": 5}  # changes of a file by Python; those by SQLite are seen from outside alone
+STRIDE = (
+    {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 6, "mature": 3, "check_drift": 9, "cycle": 60}
+)
+SLOW = ("publish", "scan", "mature", "check_drift", "cycle")  # under a tracer
+LEAST = {"strace": 15, "python": 12}  # calls of any work; what SQLite does to its files is seen from outside alone
 
 
 @lru_cache
@@ -47,60 +46,11 @@ def strace() -> str | None:
     return found if works else None
 
 
-@contextmanager
-def child(work: str, *prefix: str):
-    """A function that has a task done by the process under test, and returns its pid and exit code."""
-    environment = os.environ | {"PYTHONPATH": str(paths.CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("BQ_DATABASE_URL", None)
-    command = [*prefix, sys.executable, str(CHILD), work]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-
-        def do(**task: object) -> dict:
-            process.stdin.write(json.dumps(task) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-            if not answer or json.loads(answer)["code"] == BUG:
-                process.stdin.close()
-                pytest.fail(f"{task}: {process.stderr.read()}")
-            return json.loads(answer)
-
-        yield do
-        process.stdin.close()
-
-
 def tracer(work: str, *expressions: str) -> list[str]:
     """strace with these expressions; {} in them is the list of calls (of a run without openat: importing it opens)."""
     calls = CALLS if work in SLOW else f"{CALLS},openat"
     filters = [part for expression in expressions for part in ("-e", expression.format(calls))]
     return [strace(), "-f", "-qq", "--seccomp-bpf", "-y", *filters]
-
-
-@pytest.fixture(scope="module")
-def well(request):
-    """For each work, a process that no tracer hurts."""
-
-    @lru_cache
-    def started(work: str):
-        manager = child(work)
-        request.addfinalizer(lambda: manager.__exit__(None, None, None))
-        return manager.__enter__()
-
-    return started
-
-
-@pytest.fixture(scope="module")
-def before(well, tmp_path_factory):
-    """For each work, a home in which it was done once."""
-
-    @lru_cache
-    def made(work: str) -> Path:
-        home = tmp_path_factory.mktemp("before") / "home"
-        home.mkdir()
-        assert well(work)(work=work, home=str(home), name="old")["code"] == 0
-        return home
-
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -135,148 +85,6 @@ def _changes(lines: list[str], home: str) -> list[tuple[str, int]]:
     return chosen
 
 
-def check_deploy(home: Path, monkeypatch) -> None:
-    monkeypatch.setenv("BQ_HOME", str(home))
-    model = registry.champion(NAMESPACE)
-    assert model in (artefact("old"), artefact("new"))
-    with sqlite3.connect(home / "data" / "bq.db") as connection:
-        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
-        journal = connection.execute("select model_id, previous from deployments order by id").fetchall()
-    old, new = artefact("old").model_id, artefact("new").model_id
-    assert journal in ([(old, None)], [(old, None), (new, old)])
-    assert model.model_id in {row[0] for row in journal}
-
-
-def heal_deploy(home: Path) -> None:
-    assert registry.champion(NAMESPACE) == artefact("next")
-    assert not list(paths.models(NAMESPACE).glob(".*"))
-
-
-def check_write_state(home: Path, _) -> None:
-    state = files.read_json(home / "state.json")
-    assert state in [{"name": name, "long": [name] * 500} for name in ("old", "new")]
-    page = (home / "new folder" / "page.html").read_text()
-    assert page in [f"{name * 5000}</html>" for name in ("old", "new")]
-
-
-def heal_write_state(home: Path) -> None:
-    assert files.read_json(home / "state.json")["name"] == "next"
-    assert not list(home.glob(".*"))
-
-
-def check_publish(home: Path, _) -> None:
-    outputs = home / "outputs"
-    assert (outputs / "index.html").read_text().rstrip().endswith("</html>")
-    assert files.read_json(outputs / "latest" / "run.json")["status"] == "done"
-    for folder in outputs.glob("[0-9]*"):
-        info = files.read_json(folder / "run.json")
-        assert info["status"] in ("done", "failed")
-        assert info["error"] or (folder / "report.html").read_text() == "report</html>"
-
-
-def heal_publish(home: Path) -> None:
-    outputs = home / "outputs"
-    assert not list(outputs.glob(".*"))
-    records = [files.read_json(folder / "run.json") for folder in sorted(outputs.glob("[0-9]*"))]
-    assert {info["status"] for info in records} <= {"done", "failed", "killed"}
-    newest = records[-1]
-    assert newest["status"] == "done" and (outputs / "latest").readlink().name == newest["run_id"]
-    reported = [info["run_id"] for info in records if (outputs / info["run_id"] / "report.html").is_file()]
-    assert all(run_id in (outputs / "index.html").read_text() for run_id in reported)
-
-
-def rows(home: Path, query: str) -> list[tuple]:
-    with sqlite3.connect(home / "data" / "bq.db") as connection:
-        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
-        return connection.execute(query).fetchall()
-
-
-def sessions(*names: str) -> list[tuple[str, int]]:
-    """A scan of each, with both symbols."""
-    _, _, _, days = world()
-    return [(str(days[SCANNED[name]]), 2) for name in names]
-
-
-SCANS = "select s.session, count(*) from scans s join decisions using (scan_id) group by scan_id order by scan_id"
-
-
-def check_scan(home: Path, _) -> None:
-    assert rows(home, SCANS) in (sessions("old"), sessions("old", "new"))
-    assert rows(home, "select count(*) from scans") == [(len(rows(home, SCANS)),)]
-    for file in (home / "outputs" / "scans").glob("[0-9]*.parquet"):
-        assert len(pl.read_parquet(file)) == 2
-
-
-def heal_scan(home: Path) -> None:
-    found = rows(home, SCANS)
-    assert found in (sessions("old", "next"), sessions("old", "new", "next"))
-    written = [file.name[:10] for file in sorted((home / "outputs" / "scans").glob("[0-9]*.html"))]
-    assert {sessions(name)[0][0] for name in ("old", "next")} <= set(written)
-
-
-@lru_cache
-def came_to(name: str) -> list[tuple]:
-    """Event and outcome of all decisions that are due by then, as the strategy builds them."""
-    strategy, settings, market, days = world()
-    wanted = {symbol: [days[place] for place in DECIDED] for symbol in market.bars["symbol"].unique()}
-    built = strategy.table.build(market, settings, wanted).events
-    due = built.filter(pl.col("t1_due").dt.date() <= days[DUE[name]]).sort("event_id")
-    return due.select("event_id", pl.lit(0), "outcome").rows()
-
-
-OUTCOMES = "select event_id, revision, outcome from outcomes order by event_id, revision"
-
-
-def check_mature(home: Path, _) -> None:
-    assert len(came_to("old")) < len(came_to("new")) < len(came_to("next"))
-    assert rows(home, OUTCOMES) in (came_to("old"), came_to("new"))
-    for state in (home / "data" / "matured").glob("[a-z]*.json"):
-        assert files.read_json(state)["data_hash"] in ("old", "new")
-
-
-def heal_mature(home: Path) -> None:
-    assert rows(home, OUTCOMES) == came_to("next")
-    (state,) = (home / "data" / "matured").glob("[a-z]*.json")
-    assert files.read_json(state)["data_hash"] == "next"
-
-
-def check_cycle(home: Path, _) -> None:
-    """What is recorded has its page."""
-    check_scan(home, _)
-    pages = {file.name[:10] for file in (home / "outputs" / "scans").glob("[0-9]*.html")}
-    assert {session for session, _ in rows(home, SCANS)} <= pages
-
-
-def heal_cycle(home: Path) -> None:
-    """Every session was decided on once, and the newest report has seen all of it."""
-    assert rows(home, SCANS) == sessions("old", "new", "next")
-    records = [files.read_json(file) for file in sorted((home / "outputs").glob("*__drift/run.json"))]
-    assert {record["status"] for record in records} <= {"done", "failed", "killed"}
-    newest = max(records, key=lambda record: record["sequence"])
-    assert newest["status"] == "done" and newest["seen"]["scan_id"] == rows(home, COUNTING)[0][0]
-
-
-COUNTING = "select max(scan_id) from scans where not late"
-
-
-CHECKS = {
-    "deploy": check_deploy,
-    "write_state": check_write_state,
-    "publish": check_publish,
-    "scan": check_scan,
-    "mature": check_mature,
-    "cycle": check_cycle,
-}
-HEALED = {
-    "deploy": heal_deploy,
-    "write_state": heal_write_state,
-    "publish": heal_publish,
-    "scan": heal_scan,
-    "mature": heal_mature,
-    "cycle": heal_cycle,
-}
-
-
 CASES = [
     pytest.param(form, work, fault, id=f"{work}-{fault}-{form}")
     for work in CHECKS
@@ -288,12 +96,13 @@ CASES = [
 
 @pytest.mark.parametrize(("form", "work", "fault"), CASES)
 def test_a_fault_at_any_change_leaves_old_or_new_whole_and_the_next_time_heals(
-    well, before, points, tmp_path, monkeypatch, form, work, fault
+    well, before, points, tmp_path, monkeypatch, record_property, form, work, fault
 ):
     if form == "strace" and not strace():
         pytest.skip("strace is not installed or not allowed to trace: only the pure Python form runs")
     chosen = points(form, work)
-    assert len(chosen) >= (15 if form == "strace" else LEAST.get(work, 15))
+    assert len(chosen) >= LEAST[form]
+    record_property("calls", len(chosen))
     outside = (
         child(work, *tracer(work, FAULTS[fault]), "-o", os.devnull) if form == "strace" else nullcontext(well(work))
     )
