@@ -13,7 +13,7 @@ from bq.core import db, paths
 from bq.core.errors import BadParameters, Locked
 from bq.core.scalars import day
 from bq.core.settings import Settings
-from bq.jobs import traded
+from bq.jobs import incidents, traded
 from bq.jobs.request import Request
 from bq.market import MarketData
 from bq.market.calendars import sessions
@@ -39,6 +39,7 @@ def main(request: Request) -> None:
             newest_scan(settings),
             lambda: store.at(strategy, settings, data, trader.clock.session),
         )
+        incidents.alert(trader, made)
     screen.show(traded.summary(made, trader))
 
 

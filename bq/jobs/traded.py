@@ -1,8 +1,12 @@
 """What a day of trading did, in words."""
 
+from bq.trading import odd
+from bq.trading.assignment import Gone
 from bq.trading.daily import Day
 from bq.trading.entering import Opened
 from bq.trading.gates import Refusal
+from bq.trading.intents import Intent
+from bq.trading.positions import Held
 from bq.trading.reconcile import Reconciled
 from bq.trading.trader import Trader
 from bq.workbench import screen
@@ -36,9 +40,14 @@ def summary(day: Day, trader: Trader) -> str:
     title = f"{trader.namespace} · {day.session} · {trader.broker.account}"
     lines = [f"{screen.BOLD}{title}{screen.PLAIN}", *_warnings(day), *_scan(day)]
     lines += [track_line(one) for one in day.entered]
-    lines += [f"closing     {one.owner.track} {one.symbol} {one.quantity:+d}: {one.reason}" for one in day.left]
+    lines += [f"closing     {one.owner.track} {_closed(one)}" for one in day.left]
     lines.append(f"held        {counted(len(day.held), 'position')}")
     return "\n".join(lines)
+
+
+def _closed(intent: Intent) -> str:
+    what = intent.legs[0].contract if intent.reason == odd.REASON else intent.symbol
+    return f"{what} {intent.quantity:+d}: {intent.reason}"
 
 
 def track_line(one: Opened) -> str:
@@ -58,21 +67,25 @@ def why_text(refusal: str) -> str:
     return WHY[Refusal(refusal)] if refusal in set(Refusal) else f"the strategy's own limit: {refusal}"
 
 
+def gone_text(one: Gone) -> str:
+    """What became of a leg overnight."""
+    paid = f" at {one.price:g}" if one.price else ""
+    came = f", {one.shares:+d} shares at {one.leg.strike:g}" if one.shares else ""
+    return f"{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}{paid}{came}"
+
+
+def odd_text(held: Held) -> str:
+    """What a position holds beside whole units."""
+    parts = ", ".join(f"{contract} {n:+d}" for contract, n in held.odd.items())
+    return f"{held.owner.track} {held.symbol} holds parts of a unit: {parts}"
+
+
 def _warnings(day: Day) -> list[str]:
     lines, incident = [], f"{screen.RED}incident{screen.PLAIN}    "
     if day.stopped:
         lines.append(f"{screen.RED}The kill switch is on: nothing is sent (make resume).{screen.PLAIN}")
-    lines += [
-        f"{incident}{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}"
-        + (f", {one.shares:+d} shares at {one.leg.strike:g}" if one.shares else "")
-        for one in day.gone
-    ]
-    lines += [
-        f"{incident}{one.owner.track} {one.symbol} holds parts of a unit: "
-        + ", ".join(f"{contract} {n:+d}" for contract, n in one.odd.items())
-        for one, _ in day.held
-        if one.odd
-    ]
+    lines += [f"{incident}{gone_text(one)}" for one in day.gone]
+    lines += [f"{incident}{odd_text(one.held)}" for one in day.held if one.held.odd]
     if not day.reconciled.holds:
         lines.append(f"{screen.RED}Not reconciled: nothing new is sent.{screen.PLAIN}")
         lines += differences(day.reconciled)

@@ -16,6 +16,7 @@ import polars as pl
 from bq.core import files, paths
 from bq.core.settings import DryRun as Faults
 from bq.strategies.desk import Asked, Desk, Fill, Kind, Leg
+from bq.trading import odd
 from bq.trading.broker import Charged, Executed, Look, Moment, NoAnswer, Seen, Status, Ticket
 from bq.trading.intents import Order, Tif, as_json, from_json, legs_as_json, legs_of
 from bq.trading.money import PARTS, parts
@@ -186,10 +187,11 @@ class DryRun:
         left = one["quantity"] - one["filled"]
         trigger = None if one["trigger"] is None else one["trigger"] / PARTS
         asked = Asked(Kind(one["kind"]), left, one["opening"], trigger)
-        fill = self._desk.fill(from_json(one["event"]), asked, session)
+        event, legs = from_json(one["event"]), legs_of(one["legs"])
+        whole = legs == self._desk.legs(event)
+        fill = self._desk.fill(event, asked, session) if whole else odd.fill(self._desk, event, legs[0], left, session)
         if fill is None:
             return
-        legs = legs_of(one["legs"])
         prices = [parts(price) for price in fill.legs]
         net = sum(leg.ratio * price for leg, price in zip(legs, prices, strict=True))
         if one["limit"] is not None and (net - one["limit"]) * (1 if left > 0 else -1) > ROUNDING:
