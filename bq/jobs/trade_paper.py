@@ -13,7 +13,7 @@ from bq.core import db, paths
 from bq.core.errors import BadParameters, Locked
 from bq.core.scalars import day
 from bq.core.settings import Settings
-from bq.jobs import incidents, traded
+from bq.jobs import incidents, traded, trading_shown
 from bq.jobs.request import Request
 from bq.market import MarketData
 from bq.market.calendars import sessions
@@ -40,7 +40,12 @@ def main(request: Request) -> None:
             lambda: store.at(strategy, settings, data, trader.clock.session),
         )
         incidents.alert(trader, made)
-    screen.show(traded.summary(made, trader))
+        told = [traded.summary(made, trader)]
+        if trading_shown.due(trader, holds=bool(made.held)):
+            from bq.jobs import risk_page  # late: where nothing is new there is no wait for it
+
+            told.append(f"page        {screen.shown(risk_page.write(trader))}")
+    screen.show("\n".join(told))
 
 
 @contextmanager

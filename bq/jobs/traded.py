@@ -1,12 +1,14 @@
 """What a day of trading did, in words."""
 
-from bq.trading import odd
+from typing import Any
+
+from bq.trading import money, odd
 from bq.trading.assignment import Gone
 from bq.trading.daily import Day
 from bq.trading.entering import Opened
 from bq.trading.gates import Refusal
 from bq.trading.intents import Intent
-from bq.trading.positions import Held
+from bq.trading.positions import Account, Held
 from bq.trading.reconcile import Reconciled
 from bq.trading.trader import Trader
 from bq.workbench import screen
@@ -106,3 +108,17 @@ def _scan(day: Day) -> list[str]:
     if day.scan is None:
         return [f"scan        none of {day.session}: nothing opens (make scan)"]
     return [f"scan        {counted(len(day.scan.decisions), 'decision')} of {day.scan.session}"]
+
+
+def made(one: Account, share: float | None, capital: float) -> dict[str, Any]:
+    """What a track made, a row of a table. share : of the capital; None: it is no track of the settings any more."""
+    base = None if share is None else share * capital
+    return {
+        "track": one.owner.track,
+        "P&L": float(money.cents(one.pnl)),
+        "return on its capital [%]": None if base is None else 100.0 * float(money.amount(one.pnl)) / base,
+        "cash flows": float(money.cents(one.cash)),
+        "commissions": float(money.cents(one.commissions)),
+        "other cash": float(money.cents(one.events)),
+        "open at mark": float(money.cents(one.value)),
+    }

@@ -80,7 +80,7 @@ def _taken(missing: Missing, held: list[Held]) -> list[Gone]:
 
 
 def _at_expiry(missing: Missing, gone: list[Gone], today: dt.date, worth: Worth) -> list[Gone]:
-    """Of legs that are past their expiry: what is worth something is paid for in cash or shares, the rest is nothing."""
+    """Of legs that are past their expiry: what is worth something is paid for in cash or shares, the rest not."""
     found: list[Gone] = []
     for symbol in sorted({one.leg.symbol for one in gone if _is_over(one.leg, today)}):
         over = [_settled(one, worth) for one in gone if one.leg.symbol == symbol and _is_over(one.leg, today)]

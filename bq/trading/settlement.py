@@ -1,4 +1,7 @@
-"""What an option delivers: shares, or cash by the price of an index. Of the contract specifications of Cboe and Nasdaq."""
+"""What an option delivers: shares, or cash by the price of an index.
+
+Roots as in the contract specifications of Cboe and Nasdaq; one that is not here delivers shares.
+"""
 
 from bq.strategies.desk import Desk, Event, Leg, Right
 

@@ -88,7 +88,12 @@ def test_what_an_assignment_left_is_worth_its_prices(holding):
 def test_of_a_position_of_which_one_leg_was_assigned_the_whole_units_stay_and_the_rest_is_closed(holding):
     broker_holds(CASES["one-of-them-assigned"][0])
     made = day(DAYS[2], holding)
-    assert {(one.legs[0].contract, one.quantity) for one in made.left} == {(LOW, -1), (HIGH, -1), (BODY, 1), ("FLY", 100)}
+    assert {(one.legs[0].contract, one.quantity) for one in made.left} == {
+        (LOW, -1),
+        (HIGH, -1),
+        (BODY, 1),
+        ("FLY", 100),
+    }
     day(DAYS[3], holding)
     (held,) = positions.held(ACCOUNT)
     assert (held.units, held.odd) == (3, {})
@@ -169,8 +174,8 @@ def test_what_the_open_settles_may_be_gone_on_its_day(expiring):
     assert [one.what for one in day(EXPIRY, settings).gone] == [What.SETTLED, What.EXPIRED, What.EXPIRED]
 
 
-def test_two_tracks_that_hold_the_same_contract_are_both_settled(expiring, monkeypatch):
-    settings = expiring("SPXW", 90.0, 98.0)
+def test_two_tracks_that_hold_the_same_contract_are_both_settled(expiring):
+    expiring("SPXW", 90.0, 98.0)
     (one,) = positions.held(ACCOUNT)
     differences = [reconcile.Difference(leg.contract, 2 * 4 * leg.ratio, 0) for leg in one.legs]
     gone = assignment.explained(tuple(differences), [one, one], DAYS[40], lambda held, leg: 98.0 - leg.strike)
