@@ -64,7 +64,7 @@ def show_pnl(request: Request) -> None:
     shares = {track.name: track.share for track in settings.trading.tracks}
     rows = [traded.made(one, shares.get(one.owner.track), settings.trading.capital) for one in found]
     unmarked = sum(one.unmarked for one in found)
-    note = f"\n{counted(unmarked, 'open position')} without a mark yet: at nothing here" if unmarked else ""
+    note = f"\n{counted(unmarked, 'open position')} without a mark yet: at what was paid here" if unmarked else ""
     screen.show(f"{settings.namespace} · since the first order, open positions at their newest marks{note}")
     screen.show(repr(table(pl.DataFrame(rows, infer_schema_length=None), digits=2)))
     screen.show(_split(settings))

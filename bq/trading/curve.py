@@ -20,7 +20,7 @@ Moves = dict[str, dict[dt.date, int]]  # by track and session, in parts
 def running(account: str, namespace: str) -> pl.DataFrame:
     """P&L of each track since its first order, in currency: session, track, pnl; sorted.
 
-    A position without a mark of a session stands at its newest one; one that has none yet is worth nothing.
+    A position without a mark of a session stands at its newest one; one that has none yet at what was paid for it.
     """
     moved: Moves = defaultdict(lambda: defaultdict(int))
     with db.engine().connect() as connection:
@@ -47,20 +47,23 @@ def _rows(connection: sa.Connection, table: Any, account: str, namespace: str) -
 def _values(days: list[dt.date], holdings: list[sa.Row], marked: list[sa.Row]) -> Moves:
     """What the open positions of each track are worth at the end of each session."""
     changes: dict[tuple, dict[dt.date, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    cash: dict[tuple, dict[dt.date, int]] = defaultdict(lambda: defaultdict(int))
     for row in holdings:
         changes[_place(row)][row.session][row.contract] += int(row.quantity)
+        cash[_place(row)][row.session] += int(row.cash)
     known: dict[tuple, dict[dt.date, int]] = defaultdict(dict)
     for row in marked:
         known[_place(row)][row.session] = int(row.value)
     found: Moves = defaultdict(lambda: defaultdict(int))
     for place, by_day in changes.items():
         held: dict[str, int] = defaultdict(int)
-        value = 0
+        paid, mark = 0, None
         for day in days[days.index(min(by_day)) :]:
             for contract, quantity in by_day.get(day, {}).items():
                 held[contract] += quantity
-            value = known[place].get(day, value) if any(held.values()) else 0
-            found[place[PLACE.index("track")]][day] += value
+            paid, mark = paid - cash[place].get(day, 0), known[place].get(day, mark)
+            if any(held.values()):
+                found[place[PLACE.index("track")]][day] += paid if mark is None else mark
     return found
 
 
