@@ -17,6 +17,7 @@ from bq.jobs import incidents, traded, trading_shown
 from bq.jobs.request import Request
 from bq.market import MarketData
 from bq.market.calendars import sessions
+from bq.monitoring import outcomes
 from bq.monitoring.records import decisions, scans
 from bq.strategies import store
 from bq.strategies.contract import Strategy
@@ -101,11 +102,19 @@ def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: 
 
 
 def newest_scan(settings: Settings) -> Scanned | None:
-    """The newest scan of the settings' namespace; None where there is none."""
-    query = sa.select(scans.c.scan_id, scans.c.session).where(scans.c.namespace == str(settings.namespace))
+    """The scan of the newest session that any is of: the one that counts, else the newest; None where there is none.
+
+    On a simulated market, which lies in no present, the newest counts.
+    """
+    own = scans.c.namespace == str(settings.namespace)
+    newest = sa.select(scans.c.scan_id, scans.c.session).where(own).order_by(scans.c.scan_id.desc()).limit(1)
     with db.engine().connect() as connection:
-        found = connection.execute(query.order_by(scans.c.scan_id.desc()).limit(1)).first()
+        found = connection.execute(newest).first()
         if found is None:
             return None
-        rows = connection.execute(sa.select(decisions).where(decisions.c.scan_id == found.scan_id)).mappings().all()
-    return Scanned(found.scan_id, found.session, pl.DataFrame([dict(row) for row in rows], infer_schema_length=None))
+        counting = outcomes.first_counting(settings.namespace).where(scans.c.session == found.session)
+        counted = connection.execute(counting).scalar()
+        scan_id = found.scan_id if counted is None or settings.market.is_simulated else counted
+        rows = connection.execute(sa.select(decisions).where(decisions.c.scan_id == scan_id)).mappings().all()
+    made = pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
+    return Scanned(scan_id, found.session, made, counted is not None or settings.market.is_simulated)
