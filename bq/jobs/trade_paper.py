@@ -13,10 +13,11 @@ from bq.core import db, paths
 from bq.core.errors import BadParameters, Locked
 from bq.core.scalars import day
 from bq.core.settings import Settings
-from bq.jobs import traded
+from bq.jobs import incidents, traded, trading_shown
 from bq.jobs.request import Request
 from bq.market import MarketData
 from bq.market.calendars import sessions
+from bq.monitoring import outcomes
 from bq.monitoring.records import decisions, scans
 from bq.strategies import store
 from bq.strategies.contract import Strategy
@@ -39,7 +40,13 @@ def main(request: Request) -> None:
             newest_scan(settings),
             lambda: store.at(strategy, settings, data, trader.clock.session),
         )
-    screen.show(traded.summary(made, trader))
+        incidents.alert(trader, made)
+        told = [traded.summary(made, trader)]
+        if trading_shown.due(trader, holds=bool(made.held)):
+            from bq.jobs import risk_page  # late: where nothing is new there is no wait for it
+
+            told.append(f"page        {screen.shown(risk_page.write(trader))}")
+    screen.show("\n".join(told))
 
 
 @contextmanager
@@ -95,11 +102,19 @@ def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: 
 
 
 def newest_scan(settings: Settings) -> Scanned | None:
-    """The newest scan of the settings' namespace; None where there is none."""
-    query = sa.select(scans.c.scan_id, scans.c.session).where(scans.c.namespace == str(settings.namespace))
+    """The scan of the newest session that any is of: the one that counts, else the newest; None where there is none.
+
+    On a simulated market, which lies in no present, the newest counts.
+    """
+    own = scans.c.namespace == str(settings.namespace)
+    newest = sa.select(scans.c.scan_id, scans.c.session).where(own).order_by(scans.c.scan_id.desc()).limit(1)
     with db.engine().connect() as connection:
-        found = connection.execute(query.order_by(scans.c.scan_id.desc()).limit(1)).first()
+        found = connection.execute(newest).first()
         if found is None:
             return None
-        rows = connection.execute(sa.select(decisions).where(decisions.c.scan_id == found.scan_id)).mappings().all()
-    return Scanned(found.scan_id, found.session, pl.DataFrame([dict(row) for row in rows], infer_schema_length=None))
+        counting = outcomes.first_counting(settings.namespace).where(scans.c.session == found.session)
+        counted = connection.execute(counting).scalar()
+        scan_id = found.scan_id if counted is None or settings.market.is_simulated else counted
+        rows = connection.execute(sa.select(decisions).where(decisions.c.scan_id == scan_id)).mappings().all()
+    made = pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
+    return Scanned(scan_id, found.session, made, counted is not None or settings.market.is_simulated)

@@ -1,9 +1,15 @@
 """What a day of trading did, in words."""
 
+from typing import Any
+
 from bq.core.numerals import significant
+from bq.trading import money, odd
+from bq.trading.assignment import Gone
 from bq.trading.daily import Day
 from bq.trading.entering import Opened
 from bq.trading.gates import Refusal
+from bq.trading.intents import Intent
+from bq.trading.positions import Account, Held
 from bq.trading.reconcile import Reconciled
 from bq.trading.trader import Trader
 from bq.workbench import screen
@@ -15,6 +21,7 @@ WHY = {
     Refusal.SIMULATED: "a decision on a simulated market never leaves the dry-run broker",
     Refusal.NOT_PAPER: "the account is not known to be a paper account",
     Refusal.TOO_LATE: "later than the entry window of the next session",
+    Refusal.NOT_COUNTED: "the scan counts in no statistic: it was not the first one in time of its session",
     Refusal.NO_NEXT_SESSION: "the calendar knows no next session",
     Refusal.NOT_ALLOWED: "not one of trading.symbols",
     Refusal.ALREADY_HELD: "the track holds the symbol, or has ordered it",
@@ -37,9 +44,14 @@ def summary(day: Day, trader: Trader) -> str:
     title = f"{trader.namespace} · {day.session} · {trader.broker.account}"
     lines = [f"{screen.BOLD}{title}{screen.PLAIN}", *_warnings(day), *_scan(day)]
     lines += [track_line(one) for one in day.entered]
-    lines += [f"closing     {one.owner.track} {one.symbol} {one.quantity:+d}: {one.reason}" for one in day.left]
+    lines += [f"closing     {one.owner.track} {_closed(one)}" for one in day.left]
     lines.append(f"held        {counted(len(day.held), 'position')}")
     return "\n".join(lines)
+
+
+def _closed(intent: Intent) -> str:
+    what = intent.legs[0].contract if intent.reason == odd.REASON else intent.symbol
+    return f"{what} {intent.quantity:+d}: {intent.reason}"
 
 
 def track_line(one: Opened) -> str:
@@ -59,21 +71,25 @@ def why_text(refusal: str) -> str:
     return WHY[Refusal(refusal)] if refusal in set(Refusal) else f"the strategy's own limit: {refusal}"
 
 
+def gone_text(one: Gone) -> str:
+    """What became of a leg overnight."""
+    paid = f" at {significant(one.price, 6)}" if one.price else ""
+    came = f", {one.shares:+d} shares at {significant(one.leg.strike, 6)}" if one.shares else ""
+    return f"{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}{paid}{came}"
+
+
+def odd_text(held: Held) -> str:
+    """What a position holds beside whole units."""
+    parts = ", ".join(f"{contract} {n:+d}" for contract, n in held.odd.items())
+    return f"{held.owner.track} {held.symbol} holds parts of a unit: {parts}"
+
+
 def _warnings(day: Day) -> list[str]:
     lines, incident = [], f"{screen.RED}incident{screen.PLAIN}    "
     if day.stopped:
         lines.append(f"{screen.RED}The kill switch is on: nothing is sent (make resume).{screen.PLAIN}")
-    lines += [
-        f"{incident}{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}"
-        + (f", {one.shares:+d} shares at {significant(one.leg.strike, 6)}" if one.shares else "")
-        for one in day.gone
-    ]
-    lines += [
-        f"{incident}{one.owner.track} {one.symbol} holds parts of a unit: "
-        + ", ".join(f"{contract} {n:+d}" for contract, n in one.odd.items())
-        for one, _ in day.held
-        if one.odd
-    ]
+    lines += [f"{incident}{gone_text(one)}" for one in day.gone]
+    lines += [f"{incident}{odd_text(one.held)}" for one in day.held if one.held.odd]
     if not day.reconciled.holds:
         lines.append(f"{screen.RED}Not reconciled: nothing new is sent.{screen.PLAIN}")
         lines += differences(day.reconciled)
@@ -94,3 +110,17 @@ def _scan(day: Day) -> list[str]:
     if day.scan is None:
         return [f"scan        none of {day.session}: nothing opens (make scan)"]
     return [f"scan        {counted(len(day.scan.decisions), 'decision')} of {day.scan.session}"]
+
+
+def made(one: Account, share: float | None, capital: float) -> dict[str, Any]:
+    """What a track made, a row of a table. share : of the capital; None: it is no track of the settings any more."""
+    base = None if share is None else share * capital
+    return {
+        "track": one.owner.track,
+        "P&L": float(money.cents(one.pnl)),
+        "return on its capital [%]": None if base is None else 100.0 * float(money.amount(one.pnl)) / base,
+        "cash flows": float(money.cents(one.cash)),
+        "commissions": float(money.cents(one.commissions)),
+        "other cash": float(money.cents(one.events)),
+        "open at mark": float(money.cents(one.value)),
+    }

@@ -14,11 +14,10 @@ from bq.core.settings import Settings
 from bq.jobs import traded
 from bq.jobs.request import Request, value
 from bq.jobs.trade_paper import account_of, alone, now, trader_of
+from bq.jobs.trading_orders import order_rows
 from bq.monitoring.records import decisions, scans
-from bq.trading import daily, gates, ledger, money, positions, tracks
-from bq.trading.ledger import intents, orders, track_decisions
-from bq.trading.positions import Account, Held
-from bq.trading.trader import Trader
+from bq.trading import daily, gates, positions, risk, tracks
+from bq.trading.ledger import track_decisions
 from bq.workbench import screen
 from bq.workbench.phrases import counted
 from bq.workbench.table import table
@@ -35,68 +34,24 @@ def show_positions(request: Request) -> None:
         return
     data = market.load(settings.market)
     trader = trader_of(request.strategy, settings, data, now=now(settings, data))
-    title = (
-        f"{settings.namespace} · {trader.clock.session} · {counted(len(held), 'open position')} · per unit and share"
-    )
-    screen.show(f"{title}\n{table(pl.DataFrame([_position(one, trader) for one in held], infer_schema_length=None))!r}")
+    from bq.jobs import risk_page  # late: the page needs libraries that `orders` and `pnl` do not
 
-
-def _position(held: Held, trader: Trader) -> dict[str, Any]:
-    """One line. `above`, `below`, `until`: it is closed where the mark reaches these, or at that session."""
-    position, session = held.as_position(), trader.clock.session
-    mark, levels = trader.desk.mark(position, session), trader.desk.levels(position, session)
-    expiries = [leg.expiry for leg in held.legs if leg.expiry]
-    return {
-        "track": held.owner.track,
-        "symbol": held.symbol,
-        "units": held.units,
-        "paid": float(money.amount(held.price)),
-        "mark": mark and mark.value,
-        "priced by": None if mark is None else "quotes" if mark.quoted else "model",
-        "P&L": mark
-        and float(money.cents(held.units * held.legs[0].multiplier * (money.parts(mark.value) - held.price))),
-        "delta": mark and mark.greeks and held.units * mark.greeks.delta,
-        "vega": mark and mark.greeks and held.units * mark.greeks.vega,
-        "theta": mark and mark.greeks and held.units * mark.greeks.theta,
-        "days to expiry": (min(expiries) - session).days if expiries else None,
-        "above": levels.above,
-        "below": levels.below,
-        "until": levels.until,
-    }
+    lines = risk.frame(risk.lines(trader.desk, held, trader.clock.session))
+    title = f"{settings.namespace} · {trader.clock.session} · {counted(len(held), 'open position')}"
+    screen.show(f"{title}\n{table(risk_page.shown(lines))!r}")
+    screen.show(f"page        {screen.shown(risk_page.write(trader))}")
 
 
 def show_orders(request: Request) -> None:
     """The newest orders and refusals, and where each order stands."""
     settings = request.settings
-    account, namespace = account_of(settings), str(settings.namespace)
-    standings = {one.order.order_ref: one.standing for one in ledger.every(account, namespace, newest=ROWS)}
-    query = (
-        sa.select(intents, orders.c.order_ref, orders.c.kind, orders.c.quantity.label("asked"))
-        .outerjoin(orders, orders.c.intent_id == intents.c.intent_id)
-        .where(intents.c.account == account, intents.c.namespace == namespace)
-        .order_by(intents.c.intent_id.desc())
-    )
-    if track := _track(settings):
-        query = query.where(intents.c.track == track)
-    with db.engine().connect() as connection:
-        rows = connection.execute(query.limit(ROWS)).all()
+    rows = order_rows(account_of(settings), str(settings.namespace), track=_track(settings), newest=ROWS)
     if not rows:
-        screen.show(f"{namespace}: no order yet")
+        screen.show(f"{settings.namespace}: no order yet")
         return
-    lines = [
-        {
-            "session": row.session,
-            "track": row.track,
-            "symbol": row.symbol,
-            "order": row.order_ref or "refused",
-            "kind": row.kind,
-            "units": row.asked if row.order_ref else row.quantity,
-            "filled": standings[row.order_ref].filled if row.order_ref in standings else None,
-            "state": str(standings[row.order_ref].state) if row.order_ref in standings else None,
-            "why": traded.why_text(row.refusal) if row.refusal else row.reason or "",
-        }
-        for row in rows
-    ]
+    shown = ("session", "track", "symbol", "order", "kind", "units", "filled", "state", "why")
+    told = [row | {"order": row["order"] or "refused", "why": row["why"] or row["reason"]} for row in rows]
+    lines = [{name: row[name] for name in shown} for row in told]
     screen.show(repr(table(pl.DataFrame(lines, infer_schema_length=None))))
 
 
@@ -108,9 +63,9 @@ def show_pnl(request: Request) -> None:
         screen.show(f"{settings.namespace}: nothing was traded yet")
         return
     shares = {track.name: track.share for track in settings.trading.tracks}
-    rows = [_made(one, shares.get(one.owner.track), settings.trading.capital) for one in found]
+    rows = [traded.made(one, shares.get(one.owner.track), settings.trading.capital) for one in found]
     unmarked = sum(one.unmarked for one in found)
-    note = f"\n{counted(unmarked, 'open position')} without a mark yet: at nothing here" if unmarked else ""
+    note = f"\n{counted(unmarked, 'open position')} without a mark yet: at what was paid here" if unmarked else ""
     screen.show(f"{settings.namespace} · since the first order, open positions at their newest marks{note}")
     screen.show(repr(table(pl.DataFrame(rows, infer_schema_length=None), digits=2)))
     screen.show(_split(settings))
@@ -144,19 +99,6 @@ def _split(settings: Settings) -> str:
     chance = f"p = {significant(found.p, 2)}, however often one looks"
     said = f"split of {len(order):,} draws (a symbol and week each): {counts}; {chance}"
     return f"{said}. Tilted: a comparison of the tracks is void." if found.p < TILTED else said
-
-
-def _made(one: Account, share: float | None, capital: float) -> dict[str, Any]:
-    base = None if share is None else share * capital
-    return {
-        "track": one.owner.track,
-        "P&L": float(money.cents(one.pnl)),
-        "return on its capital [%]": None if base is None else 100.0 * float(money.amount(one.pnl)) / base,
-        "cash flows": float(money.cents(one.cash)),
-        "commissions": float(money.cents(one.commissions)),
-        "other cash": float(money.cents(one.events)),
-        "open at mark": float(money.cents(one.value)),
-    }
 
 
 def show_reconcile(request: Request) -> None:

@@ -186,6 +186,10 @@ class Desk(Protocol):
         """Prices at the close of a session; None where there are none."""
         ...
 
+    def spot(self, event: Event, session: dt.date, *, at_open: bool = False) -> float | None:
+        """Price of the underlying at the close of a session, or its open, in units of the strikes; None: no bar."""
+        ...
+
     def limits(self, event: Event, quote: Quote, *, buy: bool) -> Limits | None:
         """Between which prices an order is worked; None where nobody should trade there."""
         ...

@@ -26,6 +26,7 @@ class State(NamedTuple):
     look: Look | None
     held: list[Marked]
     losses: Mapping[str, float]  # since the session before, by track, in currency
+    counts: bool = True  # whether the scan does
 
 
 class Admission:
@@ -59,6 +60,7 @@ class Admission:
         return Facts(
             stopped=gates.stopped(),
             reconciled=self._state.reconciled,
+            counts=self._state.counts,
             simulated=intent.source == "simulated",
             real=self._trader.broker.real,
             paper=self._trader.broker.paper,

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import NamedTuple
 
 from bq.market.calendars import sessions
-from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, tracks
+from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, settlement, tracks
 from bq.trading.admission import State
 from bq.trading.assignment import Gone
 from bq.trading.book import rebalance
@@ -42,11 +42,11 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     if found.holds:
         life.resend(trader)
     held = leaving.marked(trader, positions.held(trader.broker.account, trader.namespace))
-    left = leaving.leave(trader, held, reconciled=found.holds)
+    left = [*leaving.leave(trader, held, reconciled=found.holds), *leaving.close_odd(trader, held, found.holds)]
     entered: list[Opened] = []
     fresh = scan if scan is not None and scan.session == trader.clock.session else None
     if fresh is not None:
-        state = State(found.holds, seen, held, losses(trader))
+        state = State(found.holds, seen, held, losses(trader), fresh.counts)
         entered = _enter(trader, fresh, events, state)
     if found.holds and (left or entered):  # a call that was lost just now may still be made in time
         life.clear_up(trader)
@@ -70,7 +70,12 @@ def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]
     if not found.differences:
         return found, []
     held = positions.held(account, trader.namespace)
-    gone = assignment.explained(found.differences, held, trader.clock.session)
+    gone = assignment.explained(
+        found.differences,
+        held,
+        trader.clock.session,
+        lambda one, leg: settlement.worth(trader.desk, one.event, leg),
+    )
     for one in gone:
         assignment.book(one, trader.stamp)
     return (reconcile.compare(seen, ledger.opened(account), account), gone) if gone else (found, [])
@@ -83,14 +88,19 @@ def reconciled(trader: Trader) -> Reconciled:
 
 def losses(trader: Trader) -> dict[str, float]:
     """What each track lost since the session before, in currency; negative: it gained."""
-    known = sessions(trader.settings.market.calendar)["session"]
-    place = known.search_sorted(trader.clock.session)
-    before = known[place - 1] if place else trader.clock.session
+    before = session_before(trader)
     now, then = (
         {one.owner.track: one.pnl for one in positions.accounts(trader.broker.account, trader.namespace, through=day)}
         for day in (trader.clock.session, before)
     )
     return {name: (then.get(name, 0) - pnl) / PARTS for name, pnl in now.items()}
+
+
+def session_before(trader: Trader) -> dt.date:
+    """The session before the clock's."""
+    known = sessions(trader.settings.market.calendar)["session"]
+    place = known.search_sorted(trader.clock.session)
+    return known[place - 1] if place else trader.clock.session
 
 
 def _enter(trader: Trader, scan: Scanned, events: Events, state: State) -> list[Opened]:

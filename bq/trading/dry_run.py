@@ -16,9 +16,11 @@ import polars as pl
 from bq.core import files, paths
 from bq.core.settings import DryRun as Faults
 from bq.strategies.desk import Asked, Desk, Fill, Kind, Leg
+from bq.trading import odd
 from bq.trading.broker import Charged, Executed, Look, Moment, NoAnswer, Seen, Status, Ticket
 from bq.trading.intents import Order, Tif, as_json, from_json, legs_as_json, legs_of
 from bq.trading.money import PARTS, parts
+from bq.trading.risk import worst_loss
 
 KEPT_SESSIONS = 7  # for so many the account tells of executions and orders that ended
 STEP_MINUTES = 5  # of a session, between two looks at its orders
@@ -186,10 +188,11 @@ class DryRun:
         left = one["quantity"] - one["filled"]
         trigger = None if one["trigger"] is None else one["trigger"] / PARTS
         asked = Asked(Kind(one["kind"]), left, one["opening"], trigger)
-        fill = self._desk.fill(from_json(one["event"]), asked, session)
+        event, legs = from_json(one["event"]), legs_of(one["legs"])
+        whole = legs == self._desk.legs(event)
+        fill = self._desk.fill(event, asked, session) if whole else odd.fill(self._desk, event, legs[0], left, session)
         if fill is None:
             return
-        legs = legs_of(one["legs"])
         prices = [parts(price) for price in fill.legs]
         net = sum(leg.ratio * price for leg, price in zip(legs, prices, strict=True))
         if one["limit"] is not None and (net - one["limit"]) * (1 if left > 0 else -1) > ROUNDING:
@@ -301,29 +304,6 @@ class DryRun:
 
     def _save(self) -> None:
         files.write_json(self._path, self._state)
-
-
-def worst_loss(legs: tuple[Leg, ...], price: float) -> float:
-    """The most that a unit bought at a price can lose by expiry, in currency; of shares their whole price.
-
-    >>> from bq.strategies.desk import Right
-    >>> day = dt.date(2019, 6, 21)
-    >>> fly = [("C", 95.0, 1), ("C", 100.0, -2), ("C", 105.0, 1)]
-    >>> worst_loss(tuple(Leg("A", n, None, day, k, Right(r), 100) for r, k, n in fly), 1.5)
-    150.0
-    """
-    if legs[0].strike is None:
-        return abs(price) * legs[0].multiplier
-    strikes = [leg.strike for leg in legs if leg.strike is not None]
-    spots = [0.0, *strikes, 2.0 * max(strikes)]
-    return max(0.0, price - min(sum(leg.ratio * _intrinsic(leg, spot) for leg in legs) for spot in spots)) * (
-        legs[0].multiplier
-    )
-
-
-def _intrinsic(leg: Leg, spot: float) -> float:
-    assert leg.strike is not None
-    return max(spot - leg.strike if leg.right == "C" else leg.strike - spot, 0.0)
 
 
 def _of_order(order: Order) -> dict[str, Any]:

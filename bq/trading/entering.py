@@ -23,11 +23,15 @@ Events = Callable[[], pl.DataFrame]  # the events of the scan's session, all col
 
 
 class Scanned(NamedTuple):
-    """A scan: its number, its session, and its decisions as they were recorded."""
+    """A scan: its number, its session, and its decisions as they were recorded.
+
+    counts : whether it was made in time and is the first such one of its session; only then it opens anything.
+    """
 
     scan_id: int
     session: dt.date
     decisions: pl.DataFrame
+    counts: bool = True
 
 
 class Opened(NamedTuple):

@@ -19,6 +19,7 @@ class Refusal(StrEnum):
     SIMULATED = "simulated"  # a simulated market's decision, at a broker that is real
     NOT_PAPER = "not_paper"  # the account is not known to be a paper account
     TOO_LATE = "too_late"
+    NOT_COUNTED = "not_counted"  # the scan was not made in time, or another one of its session was before it
     NO_NEXT_SESSION = "no_next_session"
     NOT_ALLOWED = "not_allowed"  # of another symbol than `trading.symbols`
     ALREADY_HELD = "already_held"
@@ -40,6 +41,7 @@ class Facts(NamedTuple):
 
     stopped: bool
     reconciled: bool
+    counts: bool  # whether the scan does
     simulated: bool
     real: bool
     paper: bool | None
@@ -91,6 +93,7 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.NOT_PAPER: lambda f, r: f.real and f.paper is not True,
     Refusal.NO_NEXT_SESSION: lambda f, r: f.until is None,
     Refusal.TOO_LATE: lambda f, r: f.until is not None and f.now > f.until,
+    Refusal.NOT_COUNTED: lambda f, r: not f.counts,
     Refusal.NOT_ALLOWED: lambda f, r: not f.allowed,
     Refusal.ALREADY_HELD: lambda f, r: f.held,
     Refusal.TOO_MANY_POSITIONS: lambda f, r: f.positions >= r.positions,

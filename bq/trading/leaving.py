@@ -3,8 +3,8 @@
 import datetime as dt
 from typing import NamedTuple
 
-from bq.strategies.desk import Exit, Kind, Mark
-from bq.trading import gates, ledger
+from bq.strategies.desk import Exit, Kind, Leg, Mark
+from bq.trading import gates, ledger, odd
 from bq.trading.intents import Action, Intent, Order, order_ref
 from bq.trading.ledger import Open
 from bq.trading.life import ladder, protective, ticket
@@ -14,56 +14,88 @@ from bq.trading.trader import Trader, send
 
 
 class Marked(NamedTuple):
-    """A position and what a unit of it is worth at the session's close; None: no price is known."""
+    """A position and what a unit of it is worth at the session's close, and all that is no unit, in parts.
+
+    None: no price is known.
+    """
 
     held: Held
     mark: Mark | None
+    odd: int | None = 0
 
     @property
     def value(self) -> int | None:
         """Of all units, in parts."""
-        return self.mark and self.held.units * parts(self.mark.value) * self.held.legs[0].multiplier
+        if self.odd is None or (self.mark is None and self.held.units):
+            return None
+        whole = self.held.units * parts(self.mark.value) * self.held.legs[0].multiplier if self.mark else 0
+        return whole + self.odd
 
 
 def marked(trader: Trader, held: list[Held]) -> list[Marked]:
     """Each position with its mark, which is also written down."""
-    found = [Marked(one, trader.desk.mark(one.as_position(), trader.clock.session)) for one in held]
-    ledger.enter_marks([_row(one, trader.clock.session) for one in found if one.mark is not None])
+    desk, session = trader.desk, trader.clock.session
+    found = [Marked(one, desk.mark(one.as_position(), session), odd.value(desk, one, session)) for one in held]
+    ledger.enter_marks([_row(one, session) for one in found if one.value is not None])
     return found
 
 
 def _row(one: Marked, session: dt.date) -> dict:
-    held, mark = one
-    assert mark is not None
-    greeks = {name: held.units * value for name, value in mark.greeks._asdict().items()} if mark.greeks else {}
+    held, mark, _ = one
+    known = mark and mark.greeks
+    greeks = {name: held.units * value for name, value in known._asdict().items()} if known else {}
     place = {**held.owner._asdict(), "position": held.position, "session": session}
-    return {**place, "quantity": held.units, "value": one.value, "quoted": mark.quoted, **greeks}
+    return {**place, "quantity": held.units, "value": one.value, "quoted": mark is not None and mark.quoted, **greeks}
 
 
 def leave(trader: Trader, found: list[Marked], *, reconciled: bool) -> list[Intent]:
     """Write down and send an order for each position that is to be closed and has none yet; returns the intents."""
     mine, made = trader.mine(), []
-    for held, mark in found:
+    for held, mark, _ in found:
         stop = next(iter(protective(mine, held.position, held.owner.track)), None)
         wanted = trader.desk.exit(held.as_position(stop and stop.trigger), mark, trader.clock.session)
-        if wanted is None or held.units == 0 or _is_leaving(mine, held):
+        if wanted is None or held.units == 0 or _is_leaving(mine, held, held.legs):
             continue
-        intent = _intent(trader, held, wanted)
+        intent = _intent(trader, held, held.legs, -held.units, wanted.reason)
         order = None if (refusal := _refused(trader, held, reconciled=reconciled)) else _order(trader, held, wanted)
         if order is None:
             ledger.refuse(intent, refusal or gates.Refusal.NO_QUOTE, trader.stamp)
             continue
-        ledger.propose([(intent, order)], trader.stamp)
+        _follow(trader, intent, order)
         made.append(intent)
-        written = next(new for new in trader.mine() if new.order.order_ref == order.order_ref)
-        send(trader, ticket(trader, written), trader.stamp)
     return made
 
 
-def _is_leaving(mine: list[Open], held: Held) -> bool:
-    """Whether an order that closes the position may still be filled; a protective stop is none."""
+def close_odd(trader: Trader, found: list[Marked], reconciled: bool) -> list[Intent]:
+    """Write down and send an order for each contract that is no whole unit, at the next close; returns the intents.
+
+    Only where the account agrees: the other legs of a fill may still be on their way.
+    """
+    mine, made = trader.mine(), []
+    for held, *_ in found:
+        for leg, n in odd.legs(held):
+            if _is_leaving(mine, held, (leg,)):
+                continue
+            intent = _intent(trader, held, (leg,), -n, odd.REASON)
+            if refusal := _refused(trader, held, reconciled=reconciled):
+                ledger.refuse(intent, refusal, trader.stamp)
+                continue
+            _follow(trader, intent, _plain(trader, held, Kind.CLOSE, -n))
+            made.append(intent)
+    return made
+
+
+def _follow(trader: Trader, intent: Intent, order: Order) -> None:
+    """Write a closing order down, and send it."""
+    ledger.propose([(intent, order)], trader.stamp)
+    written = next(new for new in trader.mine() if new.order.order_ref == order.order_ref)
+    send(trader, ticket(trader, written), trader.stamp)
+
+
+def _is_leaving(mine: list[Open], held: Held, legs: tuple[Leg, ...]) -> bool:
+    """Whether an order that closes these legs of the position may still be filled; a protective stop is none."""
     return any(
-        (order.position, order.owner) == (held.position, held.owner)
+        (order.position, order.owner, order.legs) == (held.position, held.owner, legs)
         and order.action == Action.CLOSE
         and order.order.kind != Kind.STOP
         and not order.standing.ended
@@ -71,7 +103,7 @@ def _is_leaving(mine: list[Open], held: Held) -> bool:
     )
 
 
-def _intent(trader: Trader, held: Held, wanted: Exit) -> Intent:
+def _intent(trader: Trader, held: Held, legs: tuple[Leg, ...], quantity: int, reason: str) -> Intent:
     return Intent(
         owner=held.owner,
         position=held.position,
@@ -79,11 +111,11 @@ def _intent(trader: Trader, held: Held, wanted: Exit) -> Intent:
         symbol=held.symbol,
         action=Action.CLOSE,
         session=trader.clock.session,
-        quantity=-held.units,
+        quantity=quantity,
         source=held.source,
         event=held.event,
-        legs=held.legs,
-        reason=wanted.reason,
+        legs=legs,
+        reason=reason,
         model_id=held.model_id,
     )
 
@@ -101,19 +133,20 @@ def _refused(trader: Trader, held: Held, *, reconciled: bool) -> gates.Refusal |
 
 def _order(trader: Trader, held: Held, wanted: Exit) -> Order | None:
     """The closing order; None where a limit is asked for and there is no price."""
-    clock, steps = trader.clock, trader.settings.trading.reprice_steps
-    assert clock.next_session is not None
-    ref = order_ref(
-        held.owner.track,
-        held.event_id,
-        Action.CLOSE,
-        1 + ledger.numbered(held.owner.track, held.event_id, Action.CLOSE),
-    )
-    plain = Order(ref, wanted.kind, -held.units, clock.next_session, trader.until or clock.now)
+    steps, plain = trader.settings.trading.reprice_steps, _plain(trader, held, wanted.kind, -held.units)
     if wanted.kind != Kind.LIMIT:
         return plain
-    quote = trader.desk.quote(held.event, clock.session)
+    quote = trader.desk.quote(held.event, trader.clock.session)
     known = quote and trader.desk.limits(held.event, quote, buy=held.units < 0)
     if known is None:
         return None
     return plain._replace(limit_price=ladder(known, 0, steps), last_price=ladder(known, steps, steps))
+
+
+def _plain(trader: Trader, held: Held, kind: Kind, quantity: int) -> Order:
+    """The next closing order of a position, without a limit."""
+    clock, track = trader.clock, held.owner.track
+    assert clock.next_session is not None
+    number = 1 + ledger.numbered(track, held.event_id, Action.CLOSE)
+    ref = order_ref(track, held.event_id, Action.CLOSE, number)
+    return Order(ref, kind, quantity, clock.next_session, trader.until or clock.now)

@@ -50,7 +50,7 @@ class Account(NamedTuple):
     commissions: int
     events: int  # dividends, settlements and others
     value: int  # of what is open, at the newest marks
-    unmarked: int  # open positions without a mark
+    unmarked: int  # open positions without a mark, which are worth what was paid for them
 
     @property
     def pnl(self) -> int:
@@ -162,8 +162,9 @@ def accounts(account: str, namespace: str | None = None, *, through: dt.date | N
             for *key, amount in _rows(connection, query, table, account, namespace, through):
                 totals[tuple(key)][at] += int(amount)
         worth = _newest_marks(connection, account, namespace, through)
+        paid = _paid(connection, account, namespace, through) if still_open - worth.keys() else {}
     for place in still_open:
-        totals[place[:3]][3] += worth.get(place, 0)
+        totals[place[:3]][3] += worth.get(place, paid.get(place, 0))
         totals[place[:3]][4] += place not in worth
     return [Account(Owner(*whose), *values) for whose, values in sorted(totals.items())]
 
@@ -173,6 +174,13 @@ def _still_open(connection: sa.Connection, account: str, namespace: str | None, 
     keys = [VIEW.c[name] for name in PLACE]
     query = sa.select(*keys).group_by(*keys, VIEW.c.contract).having(sa.func.sum(VIEW.c.quantity) != 0)
     return {tuple(row) for row in _rows(connection, query, VIEW, account, namespace, through)}
+
+
+def _paid(connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None) -> dict[tuple, int]:
+    """What every position has cost so far."""
+    keys = [VIEW.c[name] for name in PLACE]
+    query = sa.select(*keys, sa.func.sum(VIEW.c.cash)).group_by(*keys)
+    return {tuple(place): -int(cash) for *place, cash in _rows(connection, query, VIEW, account, namespace, through)}
 
 
 def _rows(

@@ -36,6 +36,7 @@ DAYS = CALENDAR["session"].to_list()
 CLOSE = dict(CALENDAR.rows())
 NONE = Faults(partial_fills=0.0, rejects=0.0, lost_answers=0.0)
 HELD_SESSIONS = 4
+SPOT = {}  # (session, whether at its open): price of the underlying of options; else 98
 NAMESPACE = Namespace("toy", simulated=True)
 
 
@@ -73,6 +74,9 @@ class ToyDesk(PositionByPosition):
             return Quote(mid, 0.0, (mid,), True)
         mid /= 10.0
         return Quote(mid, 0.2, (mid + 4.0, 3.0, 2.0), False)
+
+    def spot(self, event, session, *, at_open=False):
+        return SPOT.get((session, at_open), 98.0)
 
     def limits(self, event, quote, *, buy):
         return Limits(quote.mid, quote.mid + (0.2 if buy else -0.2))

@@ -149,6 +149,23 @@ def test_a_scan_of_an_earlier_session_opens_nothing():
     assert made.scan is None and made.entered == ()
 
 
+def test_a_scan_that_does_not_count_opens_nothing_and_says_why():
+    scan = season.scanned(DAYS[0], ["S1"])._replace(counts=False)
+    made = daily.trade(trader_at(DAYS[0], settings_of(**ALONE)), scan, lambda: season.events(DAYS[0], ["S1"]))
+    assert [why for _, why in made.entered[0].refused] == [Refusal.NOT_COUNTED]
+
+
+def test_any_number_of_tracks_records_what_it_would_do_with_every_opportunity():
+    names = [f"T{n}" for n in range(5)]
+    symbols = [f"S{n}" for n in range(20)]
+    shares = [{"name": name, "share": 0.2, "decides": ("champion", "rule")[n % 2]} for n, name in enumerate(names)]
+    day(DAYS[0], settings_of(tracks=shares), symbols)
+    known = rows(track_decisions)
+    asked = {(row.track, row.event_id): row for row in known}
+    assert asked.keys() == {(name, season.event_id(symbol, DAYS[0])) for name in names for symbol in symbols}
+    assert sum(row.assigned for row in known) == 20 and all(row.should_trade is not None for row in known)
+
+
 def test_a_position_that_the_ledger_does_not_know_stops_new_orders_and_is_told():
     settings = settings_of(**ALONE)
     day(DAYS[0], settings)

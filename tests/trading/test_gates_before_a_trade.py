@@ -16,6 +16,7 @@ NAN = float("nan")
 GOOD = Facts(
     stopped=False,
     reconciled=True,
+    counts=True,
     simulated=False,
     real=True,
     paper=True,
@@ -48,6 +49,7 @@ CASES = {
     "a-live-account": (Refusal.NOT_PAPER, {"paper": False}),
     "an-account-of-no-known-kind": (Refusal.NOT_PAPER, {"paper": None}),
     "after-the-window": (Refusal.TOO_LATE, {"now": NOW + dt.timedelta(seconds=1)}),
+    "a-scan-that-does-not-count": (Refusal.NOT_COUNTED, {"counts": False}),
     "no-next-session": (Refusal.NO_NEXT_SESSION, {"until": None}),
     "another-symbol": (Refusal.NOT_ALLOWED, {"allowed": False}),
     "held-already": (Refusal.ALREADY_HELD, {"held": True}),

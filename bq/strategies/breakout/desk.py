@@ -1,6 +1,7 @@
 """How breakouts are traded: shares bought at the next open with a protective stop, left by the backtest's rule."""
 
 import datetime as dt
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 from bq.kernels import breakout as kernel
 from bq.kernels.technical import CORRELATION
 from bq.strategies.breakout.backtest import REASONS, rules
-from bq.strategies.breakout.prepare import prepare
+from bq.strategies.breakout.prepare import Prepared, prepare
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.desk import (
     Asked,
@@ -41,9 +42,19 @@ class BreakoutDesk(PositionByPosition):
     keeps = ("session", "symbol", "kind", "source")
 
     def __init__(self, market: "MarketData", settings: BreakoutSettings) -> None:
-        self._prepared, self._settings, self._rules = prepare(market, settings.universe), settings, rules(settings)
-        self._average = self._prepared.average(settings.exit.exit_ma).level
-        self._symbols = {symbol: number for number, symbol in enumerate(self._prepared.symbols)}
+        self._market, self._settings, self._rules = market, settings, rules(settings)
+
+    @functools.cached_property
+    def _prepared(self) -> Prepared:
+        return prepare(self._market, self._settings.universe)  # late: a day with nothing to do needs no measures
+
+    @functools.cached_property
+    def _average(self) -> np.ndarray:
+        return self._prepared.average(self._settings.exit.exit_ma).level
+
+    @functools.cached_property
+    def _symbols(self) -> dict[str, int]:
+        return {symbol: number for number, symbol in enumerate(self._prepared.symbols)}
 
     def legs(self, event: Event) -> tuple[Leg, ...]:
         """The stock."""
@@ -84,6 +95,11 @@ class BreakoutDesk(PositionByPosition):
             return None
         price = self._price(event, self._prepared.measures.close[t, i])
         return Quote(price, 0.0, (price,), quoted=True)
+
+    def spot(self, event: Event, session: dt.date, *, at_open: bool = False) -> float | None:
+        """The close; there is no option to be settled by an open."""
+        quote = self.quote(event, session)
+        return quote and quote.mid
 
     def limits(self, event: Event, quote: Quote, *, buy: bool) -> Limits | None:
         """The close: orders are for the open or the close, and have no limit."""

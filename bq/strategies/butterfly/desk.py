@@ -93,6 +93,18 @@ class ButterflyDesk(PositionByPosition):
         prices = tuple(price for _, price in sorted(dict(zip(named, each, strict=True)).items()))
         return Quote(mid, float(quote.half_spread[0]), prices, quoted=isinstance(pricer, Listed))
 
+    def spot(self, event: Event, session: dt.date, *, at_open: bool = False) -> float | None:
+        """The close, or the open where it is known as quoted; as an option struck at the decision is worth by."""
+        found = self._place(event, session)
+        if found is None:
+            return None
+        h, (at, place) = self._of(event["symbol"])[0], found[:2]
+        close = float(in_units_of_t0(h, at, place)[0])
+        if not at_open:
+            return close
+        opened = math.nan if h.quoted is None else float((h.opens / h.quoted)[place][0]) * close
+        return opened if math.isfinite(opened) else None
+
     def limits(self, event: Event, quote: Quote, *, buy: bool) -> Limits | None:
         """From the mid to what the label's fill pays; None where that buys what cannot earn, an iron for no credit."""
         last = self._net(event, quote, buy=buy)

@@ -70,6 +70,10 @@ class ForecastDesk:
         price = self._last(event["symbol"], session)
         return None if price is None else Quote(price, 0.0, (price,), quoted=True)
 
+    def spot(self, event: Event, session: dt.date, *, at_open: bool = False) -> float | None:
+        """The last close; there is no option to be settled by an open."""
+        return self._last(event["symbol"], session)
+
     def limits(self, event: Event, quote: Quote, *, buy: bool) -> Limits | None:
         """The close: orders are for the open and have no limit."""
         return Limits(quote.mid, quote.mid)

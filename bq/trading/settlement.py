@@ -1,0 +1,29 @@
+"""What an option delivers: shares, or cash by the price of an index.
+
+Roots as in the contract specifications of Cboe and Nasdaq; one that is not here delivers shares.
+"""
+
+from bq.strategies.desk import Desk, Event, Leg, Right
+
+BY_OPEN = frozenset({"SPX", "NDX", "RUT", "DJX"})  # roots settled in cash by the opening prices of the day (AM)
+BY_CLOSE = frozenset({"SPXW", "XSP", "NDXP", "XND", "RUTW", "MRUT"})  # … by the close (PM)
+EXERCISED_FROM = 0.01  # of value at expiry: by exception, OCC rule 805
+
+
+def in_cash(leg: Leg) -> bool:
+    """Whether cash is paid, and no share moves."""
+    return leg.root in BY_OPEN | BY_CLOSE
+
+
+def worth(desk: Desk, event: Event, leg: Leg) -> float | None:
+    """What a contract is worth at its expiry, per share; None where the price that settles it is not known.
+
+    Of an AM-settled index the open of the day stands for the special opening quotation, which is made of the opening
+    prices of its members.
+    """
+    if leg.expiry is None or leg.strike is None:
+        return None
+    spot = desk.spot(event, leg.expiry, at_open=leg.root in BY_OPEN)
+    if spot is None:
+        return None
+    return max(spot - leg.strike if leg.right == Right.CALL else leg.strike - spot, 0.0)
