@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from bq.core.numerals import percent
+from bq.core.scalars import count
 from bq.jobs import traded, trading_shown
 from bq.jobs.trading_orders import order_rows
 from bq.strategies.events import weakest_source
@@ -133,7 +135,7 @@ def _made(trader: Trader) -> list[Any]:
 
 
 def _shares(shares: dict[str, float]) -> str:
-    return ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    return ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
 
 
 def _costs(trader: Trader) -> list[Any]:
