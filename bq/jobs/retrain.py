@@ -6,7 +6,7 @@ import polars as pl
 
 from bq import runs
 from bq.core import files, params, paths
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.scalars import count
@@ -85,7 +85,15 @@ def _attempt(run: Run, request: Request) -> None:
     else:
         _work(run, request, data, collection, now)
     if not request.quick:
-        kept.enter(settings.namespace, trigger.ahead(request, now, collection.events))
+        keep_distances(request, now, collection.events)
+
+
+def keep_distances(request: Request, now: State, events: pl.DataFrame) -> None:
+    """Keep how far each trigger of the next retrain is, for who looks; what was done here stands without it."""
+    try:
+        kept.enter(request.settings.namespace, trigger.ahead(request, now, events))
+    except BQError as error:
+        log.warning("the distances of the triggers are not kept: %s", error)
 
 
 def _watched(request: Request, data: MarketData) -> list[str]:

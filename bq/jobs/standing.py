@@ -13,7 +13,7 @@ from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.settings import Settings
 from bq.jobs import schedule
-from bq.monitoring import checks, heat, kept, overviews
+from bq.monitoring import checks, heat, kept, overviews, recorded
 from bq.runs.read import Run
 from bq.serving import ready, registry
 from bq.workbench import judged
@@ -24,11 +24,15 @@ FAULTS = (BQError, OSError, ValueError, LookupError, pl.exceptions.PolarsError) 
 
 
 def namespaces(made: Sequence[Run]) -> list[Namespace]:
-    """Every namespace that has a run or a champion."""
+    """Every namespace that has a run, a champion or, as far as the database can be asked, decisions."""
     with_runs = {found.champion for run in made if (found := Namespace.of_folder(run.record.namespace))}
     deployed = {namespace.champion for namespace in registry.namespaces()}
-    known = {namespace for namespace in with_runs | deployed if namespace.strategy in strategies.MODULES}
-    return sorted(known)
+    try:
+        decided = set(recorded.namespaces())
+    except BQError:
+        decided = set()
+    every = with_runs | deployed | decided
+    return sorted(namespace for namespace in every if namespace.strategy in strategies.MODULES)
 
 
 def every(made: Sequence[Run], *, now: dt.datetime) -> list[Standing]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -12,12 +13,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strat
 from toy_strategy import TOY, toy_settings
 
 from bq.core.errors import BadData
-from bq.jobs import collect, trigger
+from bq.core.namespace import Namespace
+from bq.jobs import collect, retrain, trigger
 from bq.learning import walkforward
-from bq.monitoring import triggers
+from bq.monitoring import kept, triggers
 from bq.monitoring.checks import Check, What
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Cause, Trigger
+from bq.serving import ledger
 from bq.strategies.store import Collection
 from tests import stored
 
@@ -154,3 +157,37 @@ def test_collecting_counts_what_training_takes_where_trades_closed_before_they_w
 def test_a_store_of_fewer_than_fifty_labelled_events_is_refused_with_what_to_do():
     with pytest.raises(BadData, match=r"^Insufficient samples: 36 < 50 labelled events .*40 in all.* `make collect`"):
         walkforward.check(events(40, open_ones=4), TOY, toy_settings())
+
+
+def recorded_attempt(monkeypatch, tmp_path, known: pl.DataFrame) -> SimpleNamespace:
+    """A request of a namespace whose last attempt knew these events, and is not published yet."""
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
+    row = {"run_id": "20260101T000000Z_toy", "finished_utc": FIRST, "fingerprint": "f", "decision": "kept"}
+    ledger.attempt(Namespace("toy"), **row, events=len(known), verdict={}, state=state(known).plain())
+    asked = SimpleNamespace(settings=toy_settings(), force=True)
+    asked._replace = lambda **changes: SimpleNamespace(settings=asked.settings, **changes)
+    return asked
+
+
+def test_after_an_attempt_the_distances_begin_anew_and_are_kept(monkeypatch, tmp_path):
+    known = events(300)
+    asked = recorded_attempt(monkeypatch, tmp_path, known)
+    retrain.keep_distances(asked, state(known), known)
+    (told,) = kept.distances(Namespace("toy")).triggers
+    assert (told.kind, told.holds, told.value, told.text) == (
+        Cause.EVENTS,
+        False,
+        0.0,
+        "0 of 500 new matured events (effective number)",
+    )
+    assert trigger.found(asked, state(known), known)[0].kind == Cause.UNFINISHED
+
+
+def test_a_database_that_went_away_does_not_undo_a_deployment(monkeypatch, tmp_path, caplog):
+    known = events(300)
+    asked = recorded_attempt(monkeypatch, tmp_path, known)
+    monkeypatch.setenv("BQ_DATABASE_URL", f"sqlite:///{tmp_path}")
+    retrain.keep_distances(asked, state(known), known)
+    assert "the distances of the triggers are not kept" in caplog.text
+    assert kept.distances(Namespace("toy")) is None

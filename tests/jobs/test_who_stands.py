@@ -75,6 +75,11 @@ def test_every_namespace_with_a_run_or_a_champion_stands_there(home):
     assert (ours.silent, other.silent) == ("", "")
 
 
+def test_decisions_alone_are_enough_to_stand_there(home):
+    record(season(2), "0" * 16, Namespace("breakout"))
+    assert every()[Namespace("breakout")].overview.counted == 16
+
+
 def test_the_page_shows_both_and_why_one_has_nothing(home):
     checks.open_alert(BUTTERFLY, kind="x", severity=Severity.GRAVE, statement="errors rose <b>", check_ids=[])
     kept.enter(BUTTERFLY, [Trigger(kind=Cause.EVENTS, holds=False, value=132, threshold=500, text="132 of 500 new")])

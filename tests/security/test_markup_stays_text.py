@@ -12,9 +12,15 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
+from bq.core.namespace import Namespace
+from bq.monitoring.kept import Distances
+from bq.runs import read
+from bq.runs.record import Trigger
+from bq.runs.schedule import Schedule
 from bq.runs.verdict import Verdict
 from bq.serving.model_records import Pointer
 from bq.workbench import dashboard, report
+from bq.workbench.standing import Deployed, Standing
 from bq.workbench.table import table
 from bq.workbench.told import Reading
 from tests.stored import run_record
@@ -133,7 +139,18 @@ def test_nothing_in_the_index_runs_that_came_with_a_run(tmp_path, browse, monkey
         whole = run_record(**dict.fromkeys(texts, SYMBOL)).plain()
         (folder / "run.json").write_text(json.dumps(whole | changes))
     champion = Pointer.model_construct(model_id=SYMBOL, previous=None, since_utc=dt.datetime(2026, 1, 1), reason=SYMBOL)
-    dashboard.write_index([(SYMBOL, champion)], {})
+    trigger = Trigger.model_construct(kind=SYMBOL, holds=True, value=None, threshold=None, text=SYMBOL)
+    standing = Standing(
+        Namespace("butterfly", SYMBOL),
+        dt.datetime(2026, 1, 1),
+        Schedule(None, None),
+        SYMBOL,
+        Deployed(champion, dt.date(2026, 1, 1), SYMBOL, None),
+        silent=SYMBOL,
+        fault=SYMBOL,
+        distances=Distances.model_construct(at_utc=dt.datetime(2026, 1, 1), triggers=[trigger]),
+    )
+    dashboard.write_index([standing], {}, read.each())
     document = browse(outputs / "index.html")
     assert not ran(document)
     assert "data-pwned" not in document and "pwned=1" in document  # there, as text
