@@ -62,7 +62,9 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "growth: forecast events": features.panel_growth,
     "selection of features": features.selection,
     "drift of 50 features": monitoring.drift,
+    "drift of 50 features, evidently": monitoring.drift_evidently,
     "python -m bq status": startup.status,
+    "status with 100,000 decisions": startup.status_of_decisions,
     "import bq": startup.import_bq,
     "the first verb of bq": startup.first_verb,
 }
