@@ -15,7 +15,7 @@ from tests.bench.measure import Plan
 from tests.bench.row import Goal, Row
 
 TINY = Plan("tiny")
-WITH_VOLLIB = [name for name in bench.ROWS if "py_vollib" in name]
+WITH_PEERS = [name for name in bench.ROWS if "py_vollib" in name or "evidently" in name]
 
 # the formulas of vollib's functions, as far as the bench calls them
 FAKE = """
@@ -44,6 +44,18 @@ def rho(*a):
 def implied_volatility(price, S, K, t, r, q, flag): return 0.2
 """
 
+EVIDENTLY = """
+class Dataset:
+    @classmethod
+    def from_pandas(cls, frame, data_definition): return frame
+class DataDefinition:
+    def __init__(self, numerical_columns): pass
+class Report:
+    def __init__(self, metrics): pass
+    def run(self, current, reference): return self
+    def dict(self): return {}
+"""
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
@@ -52,19 +64,26 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def vollib(tmp_path_factory, monkeypatch):
-    """A stand-in for the bench's own environment: this Python, with a package of vollib's names."""
+def stand_ins(tmp_path_factory, monkeypatch):
+    """In place of the bench's own environment: this Python, with packages of the peers' names."""
     site = tmp_path_factory.mktemp("site")
     for name in ("", "greeks", "greeks/analytical", "implied_volatility"):
         files.write_text(site / "vollib/black_scholes_merton" / name / "__init__.py", FAKE)
     files.write_text(site / "vollib/__init__.py", "")
     files.write_text(site / "vollib-0.0.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: vollib\nVersion: 0.0.1\n")
+    files.write_text(site / "evidently/__init__.py", EVIDENTLY)
+    files.write_text(
+        site / "evidently/presets.py", "class DataDriftPreset:\n    def __init__(self, num_method): pass\n"
+    )
+    files.write_text(
+        site / "evidently-0.0.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: evidently\nVersion: 0.0.1\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.setattr(peers, "interpreter", lambda: Path(sys.executable))
 
 
 @pytest.fixture
-def no_vollib(monkeypatch):
+def no_peers(monkeypatch):
     def missing():
         raise peers.NotMeasured("vollib==1.0.11 could not be installed: no index")
 
@@ -79,7 +98,7 @@ def whole(row: Row) -> bool:
 
 
 @pytest.mark.parametrize("name", bench.ROWS)
-def test_every_row_is_whole_at_a_tiny_size(name, vollib):
+def test_every_row_is_whole_at_a_tiny_size(name, stand_ins):
     found, (row,) = bench.run(TINY, {name: bench.ROWS[name]})
     assert row.left_out == ""
     assert whole(row)
@@ -90,13 +109,13 @@ def test_every_row_is_whole_at_a_tiny_size(name, vollib):
     assert (written["peer_seconds"], written["ours_seconds"]) == (row.peer_seconds, row.ours_seconds)
 
 
-def test_a_missing_peer_is_named_and_the_bench_goes_on(no_vollib):
-    rows = {name: bench.ROWS[name] for name in (*WITH_VOLLIB, "price + 5 Greeks, numpy + ndtr")}
+def test_a_missing_peer_is_named_and_the_bench_goes_on(no_peers):
+    rows = {name: bench.ROWS[name] for name in (*WITH_PEERS, "price + 5 Greeks, numpy + ndtr")}
     found, measured = bench.run(TINY, rows)
-    assert [row.verdict for row in measured[:-1]] == ["left out"] * len(WITH_VOLLIB)
+    assert [row.verdict for row in measured[:-1]] == ["left out"] * len(WITH_PEERS)
     assert not measured[-1].left_out
     text = page.table(measured, found["machine"])
-    assert text.count("left out: vollib==1.0.11 could not be installed: no index") == len(WITH_VOLLIB)
+    assert text.count("left out: vollib==1.0.11 could not be installed: no index") == len(WITH_PEERS)
     assert "could not be installed: no index" in page.save(found).read_text()
 
 
@@ -107,15 +126,15 @@ def test_a_fault_in_one_row_does_not_lose_the_others():
     assert (good.name, good.left_out) == ("good", "")
 
 
-def test_a_peer_that_dies_is_named_with_its_last_words(vollib, monkeypatch):
+def test_a_peer_that_dies_is_named_with_its_last_words(stand_ins, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "")
-    with peers.vollib() as peer, pytest.raises(peers.NotMeasured, match="No module named 'vollib'"):
+    with peers.running("vollib") as peer, pytest.raises(peers.NotMeasured, match="No module named 'vollib'"):
         peer.ask("options", options=[])
 
 
 def test_an_installation_that_fails_says_why_and_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(peers, "REQUIREMENT", "./nowhere-to-be-found.whl")
+    monkeypatch.setattr(peers, "REQUIREMENTS", ("./nowhere-to-be-found.whl",))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(peers.NotMeasured, match=r"could not be installed: ERROR: .*nowhere-to-be-found"):
         peers.interpreter()

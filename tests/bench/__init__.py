@@ -63,8 +63,10 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "growth: forecast events": features.panel_growth,
     "selection of features": features.selection,
     "drift of 50 features": monitoring.drift,
+    "drift of 50 features, evidently": monitoring.drift_evidently,
     "dashboard of 500 runs": dashboard.many_runs,
     "python -m bq status": startup.status,
+    "status with 100,000 decisions": startup.status_of_decisions,
     "import bq": startup.import_bq,
     "the first verb of bq": startup.first_verb,
 }

@@ -44,7 +44,7 @@ def greeks_vollib(plan: Plan) -> Row:
     """Price and five Greeks against py_vollib."""
     n, some = plan.n(full=1_000_000, quick=200_000, tiny=100), plan.n(full=2000, quick=500, tiny=20)
     options = sample(n)
-    with peers.vollib() as peer:
+    with peers.running("vollib") as peer:
         release = peer.ask("options", options=_rows(options, some, np.zeros(some)))
         times = pair(
             lambda: peer.ask("greeks"),
@@ -100,7 +100,7 @@ def implied_vol(plan: Plan) -> Row:
     def solve() -> Array:
         return implied_volatility(prices, options.spot, options.strike, options.years, **options.keywords())
 
-    with peers.vollib() as peer:
+    with peers.running("vollib") as peer:
         release = peer.ask("options", options=_rows(options, some, prices))
         times = pair(lambda: peer.ask("implied"), solve, peer_n=some, ours_n=n, repeats=plan.n(full=7, quick=3, tiny=1))
         theirs = np.array(peer.ask("values"))

@@ -15,8 +15,12 @@ from bq.core import paths
 from bq.core.errors import BQError
 from bq.core.log import log
 
-REQUIREMENT = "vollib==1.0.11"  # py_vollib under its present name; needs numpy, pandas and scipy, which come with it
-SCRIPT = Path(__file__).with_name("vollib_peer.py")
+REQUIREMENTS = (
+    "vollib==1.0.11",  # py_vollib under its present name; needs numpy, pandas and scipy, which come with it
+    "evidently==0.7.23",
+    "pandas<3",  # evidently imports what later ones have no more
+)
+NAMED = " and ".join(REQUIREMENTS[:2])
 INSTALL_SECONDS = 600
 
 
@@ -39,7 +43,7 @@ class Peer:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise NotMeasured(f"{REQUIREMENT} must answer to {task!r}, but ended: {self._last_words()}")
+            raise NotMeasured(f"the peer must answer to {task!r}, but ended: {self._last_words()}")
         return json.loads(answer)
 
     def _last_words(self) -> str:
@@ -48,10 +52,11 @@ class Peer:
 
 
 @contextmanager
-def vollib() -> Iterator[Peer]:
-    """The vollib peer, running. Raises NotMeasured with the reason where it cannot be installed or started."""
+def running(name: str) -> Iterator[Peer]:
+    """A peer, vollib or evidently, running. Raises NotMeasured with why it cannot be installed or started."""
+    script = Path(__file__).with_name(f"{name}_peer.py")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [str(interpreter()), "-P", str(SCRIPT)]  # -P: the bench's modules are not on its path
+    command = [str(interpreter()), "-W", "ignore", "-P", str(script)]  # -P: the bench's modules are not on its path
     with subprocess.Popen(command, text=True, encoding="utf-8", **pipes) as process:
         try:
             yield Peer(process)
@@ -63,16 +68,16 @@ def interpreter() -> Path:
     """Python of the bench's own environment, which is made on first use. Raises NotMeasured where that fails."""
     folder = paths.CHECKOUT / ".venv-bench"
     python, ready = folder / "bin" / "python", folder / ".ready"
-    stamp = f"{REQUIREMENT} {platform.python_version()}"
+    stamp = f"{REQUIREMENTS} {platform.python_version()}"
     if python.exists() and ready.is_file() and ready.read_text() == stamp:
         return python
-    log.info("bench: setting up %s with %s, once", folder.name, REQUIREMENT)
+    log.info("bench: setting up %s with %s, once", folder.name, NAMED)
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
         (folder / ".gitignore").write_text("*\n")
         _do(sys.executable, "-m", "venv", str(folder))
-        _do(str(python), "-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "15", REQUIREMENT)
+        _do(str(python), "-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "15", *REQUIREMENTS)
         ready.write_text(stamp)
     except OSError as error:
         raise NotMeasured(f"{folder.name} could not be made: {error.strerror}") from None
@@ -87,8 +92,8 @@ def _do(*command: str) -> None:
             command, capture_output=True, text=True, timeout=INSTALL_SECONDS, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        raise NotMeasured(f"{REQUIREMENT} could not be installed within {INSTALL_SECONDS} s") from None
+        raise NotMeasured(f"{NAMED} could not be installed within {INSTALL_SECONDS} s") from None
     if done.returncode:
         said = (done.stderr + done.stdout).strip().splitlines() or ["no reason given"]
         reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1])
-        raise NotMeasured(f"{REQUIREMENT} could not be installed: {reason}")
+        raise NotMeasured(f"{NAMED} could not be installed: {reason}")

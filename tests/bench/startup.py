@@ -1,7 +1,15 @@
 """What one waits for before anything happens: imports and the smallest target."""
 
-import numpy as np
+import datetime as dt
+import tempfile
 
+import numpy as np
+import polars as pl
+import pytest
+
+from bq.core.namespace import Namespace
+from bq.monitoring import records
+from bq.monitoring.records import Scan
 from tests.bench.measure import Pair, Plan, cost, in_turn, pair, version
 from tests.bench.row import Goal, Row
 from tests.bench.workbench import command
@@ -27,6 +35,35 @@ def status(plan: Plan) -> Row:
         spread=(float(ours.min()), float(ours.max())),
         notes=(f"of which Python itself {np.median(bare):.3f} s",),
     )
+
+
+def status_of_decisions(plan: Plan) -> Row:
+    """The same in a home in which many decisions were recorded: it reads none of them."""
+    scans, each = plan.n(full=500, quick=100, tiny=2), 200
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_HOME", home)
+        patch.delenv("BQ_DATABASE_URL", raising=False)
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        for number in range(scans):
+            _decide(dt.date(2015, 1, 1) + dt.timedelta(days=number), each)
+        (seconds,) = in_turn(lambda: command("-m", "bq", "status"), repeats=plan.n(full=11, quick=5, tiny=1))
+    return Row(
+        of="a call",
+        n=f"{scans * each:,} decisions",
+        ours_seconds=float(seconds.min()),
+        goals=(Goal("start to end, at best", float(seconds.min()), "≤", STATUS_SECONDS, " s"),),
+        repeats=len(seconds),
+        spread=(float(seconds.min()), float(seconds.max())),
+    )
+
+
+def _decide(session: dt.date, count: int) -> None:
+    at = dt.datetime.combine(session, dt.time(22), dt.UTC)
+    names = [f"{session}_{number}" for number in range(count)]
+    rows = pl.DataFrame({"event_id": names, "symbol": names}).with_columns(
+        session=pl.lit(session), tier=1, model=pl.lit("m"), score=0.5, should_trade=True
+    )
+    records.enter(Scan(Namespace("butterfly"), session, at, {}, "data", "code", None, None, late=False), rows)
 
 
 def import_bq(plan: Plan) -> Row:

@@ -8,9 +8,10 @@ import sys
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from bq import runs
-from bq.core import params, paths
+from bq.core import db, params, paths
 from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace
 from bq.jobs import diff, history, housekeeping, request, status
@@ -374,6 +375,14 @@ def test_status_of_a_damaged_store_is_a_line(home, monkeypatch, capsys):
     event_store(home, "aaaa", through="yesterday")
     status.main(asked(monkeypatch))
     assert "cannot be read" in capsys.readouterr().out
+
+
+def test_status_reads_no_decision(made, monkeypatch, capsys):
+    asked = []
+    sa.event.listen(db.engine(), "before_cursor_execute", lambda *call: asked.append(call[2]))
+    status.main(request.read())
+    assert capsys.readouterr().out
+    assert asked and not [statement for statement in asked if "decisions" in statement or "outcomes" in statement]
 
 
 def test_status_imports_neither_models_nor_notebooks():
