@@ -26,6 +26,7 @@ from bq.monitoring import records  # noqa: F401  its tables are compared too, as
 from bq.serving import journal, ledger  # noqa: F401
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
+from bq.trading import ledger as trades  # noqa: F401
 from tests.strategies import reversal_strategy
 from tests.strategies.reversal_strategy import ReversalSettings
 

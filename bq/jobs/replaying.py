@@ -263,13 +263,15 @@ class Walk:
         if effective >= triggers.ENOUGH or age is None:
             return effective >= triggers.ENOUGH
         old = age > triggers.OLD_DAYS + self.settings.learning.newest_days
-        return old or any(one.alarm for one in checks.newest(self.settings.namespace) if one.what in triggers.HARM)
+        return old or bool(set(triggers.alarms(checks.newest(self.settings.namespace))) - set(self.last.alarms))
 
     def _why(self, session: dt.date, events: pl.DataFrame) -> tuple[State, list[Trigger]]:
         """What an attempt now would be made of, and every trigger."""
         namespace = self.settings.namespace
         features = self.strategy.features(self.settings)
         variants, matured_by = triggers.known(events) if len(events) else ([], None)
+        deployed = registry.champion(namespace)
+        known = checks.newest(namespace) if deployed else []
         now = State(
             parameters="",
             code=self.code,
@@ -278,15 +280,15 @@ class Walk:
             schema_hash=features.schema_hash,
             variants=variants,
             matured_by=matured_by,
+            alarms=triggers.alarms(known),
         )
         if events.is_empty():
             return now, []
-        deployed = registry.champion(namespace)
         return now, triggers.found(
             now,
             self.last,
             events,
             champion=None if deployed is None else Standing(deployed.bundle),
-            checks=checks.newest(namespace) if deployed else [],
+            checks=known,
             newest_days=self.settings.learning.newest_days,
         )

@@ -12,6 +12,7 @@ from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.market import MarketData
 from bq.monitoring import checks, triggers
+from bq.monitoring.checks import Check
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Cause, RunRecord, Trigger
 from bq.serving import ledger, registry
@@ -52,6 +53,7 @@ def state(request: Request, data: MarketData, events: pl.DataFrame, code: str) -
         table=data.data_hash if request.settings.market.table is not None else "",
         variants=variants,
         matured_by=matured_by,
+        alarms=triggers.alarms(_checks(request)),
     )
 
 
@@ -70,7 +72,7 @@ def found(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
         last,
         events,
         champion=champion,
-        checks=checks.newest(namespace) if champion and champion.bundle else [],
+        checks=_checks(request),
         newest_days=request.settings.learning.newest_days,
         force=request.force,
     )
@@ -81,6 +83,12 @@ def ahead(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
     """The triggers of the next retrain as they stand at the end of this one, whose run is not published yet."""
     every = found(request._replace(force=False), now, events)
     return [one for one in every if one.kind != Cause.UNFINISHED]
+
+
+def _checks(request: Request) -> list[Check]:
+    """The newest checks of the champion that decides; none where it cannot be read, or there is none."""
+    champion = _champion(request)
+    return checks.newest(request.settings.namespace) if champion and champion.bundle else []
 
 
 def _read(stored: object) -> State | None:
@@ -106,6 +114,11 @@ def differing(last: RunRecord, record: RunRecord) -> list[str]:
 
 def told(trigger: Trigger) -> str:
     """A trigger in words: that it holds, or how far it is."""
+    beyond = (trigger.value or 0.0) > (trigger.threshold or 0.0) and trigger.kind in (Cause.AGE, Cause.HARM)
+    return f"{_said(trigger)}{'; an attempt has answered it' if beyond and not trigger.holds else ''}"
+
+
+def _said(trigger: Trigger) -> str:
     value, limit = trigger.value or 0.0, trigger.threshold or 0.0
     if trigger.kind == Cause.AGE:
         return f"the champion's training ended {decimal(value, 0)} days ago, of at most {decimal(limit, 0)}"

@@ -23,7 +23,7 @@ OLD_DAYS = 365  # since the champion's training ended, by the newest session
 
 
 class State(Facts):
-    """What an attempt was made of and knew, as the triggers of the next one need it. Digests but for the last three."""
+    """What an attempt was made of and knew, as the triggers of the next one need it. Digests but for the last four."""
 
     parameters: str
     code: str
@@ -33,6 +33,7 @@ class State(Facts):
     table: str = ""  # of labelled tables, where events are collected from such
     variants: list[str] = []  # rule sets of the events
     matured_by: Moment | None = None  # the newest end of an event
+    alarms: list[str] = []  # that stood, see `alarms`
 
 
 class Standing(NamedTuple):
@@ -56,6 +57,9 @@ def found(
     last : of the newest attempt that came to its end; None where there was none. events : with the columns of the
     contract. champion : None where none is deployed. checks : the newest of the champion. newest_days : of the window
     on which no model is trained.
+
+    What an attempt has answered does not hold again: an alarm that stood at it, and age within a year of what it knew.
+    Else a candidate that the gate refuses would be trained anew on each day, and each of these is one more look.
     """
     forced = [Trigger(kind=Cause.FORCED)] if force else []
     if last is None:
@@ -72,9 +76,14 @@ def found(
         *forced,
         *(Trigger(kind=kind) for kind, differs in changed.items() if differs),
         unseen(events, last),
-        *(_of_champion(champion, day(events["session"].max()), newest_days) if champion else []),
+        *(_of_champion(champion, last, day(events["session"].max()), newest_days) if champion else []),
         *(
-            Trigger(kind=HARM[check.what], holds=check.alarm, value=check.value, threshold=check.threshold)
+            Trigger(
+                kind=HARM[check.what],
+                holds=not set(alarms([check])) <= set(last.alarms),
+                value=check.value,
+                threshold=check.threshold,
+            )
             for check in checks
             if check.what in HARM
         ),
@@ -96,8 +105,14 @@ def known(events: pl.DataFrame) -> tuple[list[str], dt.datetime | None]:
     return events["variant"].unique().sort().to_list(), moment(ends.max()) if len(ends) else None
 
 
-def _of_champion(champion: Standing, newest: dt.date, newest_days: int) -> list[Trigger]:
+def alarms(checks: Sequence[Check]) -> list[str]:
+    """The alarms that train again, each with its model."""
+    return sorted(f"{check.what} {check.model_id}" for check in checks if check.alarm and check.what in HARM)
+
+
+def _of_champion(champion: Standing, last: State, newest: dt.date, newest_days: int) -> list[Trigger]:
     if champion.bundle is None:
         return [Trigger(kind=Cause.CHAMPION_UNREADABLE)]
     age, old = (newest - champion.bundle.trained_through.date()).days, OLD_DAYS + newest_days
-    return [Trigger(kind=Cause.AGE, holds=age > old, value=age, threshold=old)]
+    answered = last.matured_by is not None and (newest - last.matured_by.date()).days < OLD_DAYS
+    return [Trigger(kind=Cause.AGE, holds=age > old and not answered, value=age, threshold=old)]

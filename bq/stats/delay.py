@@ -37,8 +37,8 @@ def months_to_verdict(
     of blocks so far: the sample size of a one-sided z-test (Chow, Shao & Wang 2008, ISBN 978-1-58488-982-3, section
     3.1), times the block's rows and days, over 30.44. None of fewer than five blocks, or of a difference of 0.
 
-    >>> months_to_verdict([0.0, 2.0] * 5, block=1, difference=1.0, alpha=0.025, days_a_row=30.44)
-    8.72...
+    >>> round(months_to_verdict([0.0, 2.0] * 5, block=1, difference=1.0, alpha=0.025, days_a_row=30.44), 2)
+    8.72
     """
     from scipy.special import ndtri
 

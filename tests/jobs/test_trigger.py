@@ -114,7 +114,8 @@ def test_what_somebody_changed_trains_again(kind):
 def test_another_schema_an_old_champion_and_one_that_cannot_be_read_train_again():
     now = events(100)
     assert kinds(ask(now, now, champion=deployed(), schema_hash="d2")) == [Cause.SCHEMA]
-    old = ask(now, now, champion=deployed("2010-01-01T00:00:00+00:00"))[-1]
+    long_ago = state(now, matured_by=dt.datetime(2018, 1, 1, tzinfo=dt.UTC))
+    old = ask(long_ago, now, champion=deployed("2010-01-01T00:00:00+00:00"))[-1]
     assert (old.kind, old.value, old.holds) == (Cause.AGE, 3751, True)
     assert trigger.told(old) == "the champion's training ended 3,751 days ago, of at most 365"
     assert kinds(ask(now, now, champion=Standing(None))) == [Cause.CHAMPION_UNREADABLE]
@@ -122,11 +123,28 @@ def test_another_schema_an_old_champion_and_one_that_cannot_be_read_train_again(
 
 @pytest.mark.parametrize("alarm", [True, False], ids=["alarm", "quiet"])
 def test_confirmed_harm_trains_again_and_drift_of_the_input_does_not(alarm):
-    of = {"namespace": "toy", "day": dt.date(2020, 4, 1), "model_id": "m", "n": 200, "value": 7.2, "threshold": 6.0}
+    of = {"namespace": "toy", "day": dt.date(2020, 4, 1), "model_id": "m", "n": 200, "threshold": 6.0}
+    of["value"] = 7.2 if alarm else 5.2
     seen = [Check(what=What.ERROR_CUSUM, alarm=alarm, **of), Check(what=What.INPUT, alarm=True, **of)]
     found = ask(events(100), events(100), champion=deployed(), checks=seen)
     assert kinds(found) == ([Cause.HARM] if alarm else [])
-    assert trigger.told(found[-1]) == "errors of matured decisions: statistic 7.2, alarm from 6.0"
+    assert trigger.told(found[-1]) == f"errors of matured decisions: statistic {of['value']}, alarm from 6.0"
+
+
+def test_what_an_attempt_has_answered_does_not_train_again():
+    """Else a candidate that the gate refuses would be trained anew on every day."""
+    of = {"namespace": "toy", "day": dt.date(2020, 4, 1), "model_id": "m", "n": 200, "value": 7.2, "threshold": 6.0}
+    harm = Check(what=What.ERROR_CUSUM, alarm=True, **of)
+    answered = state(events(100), alarms=triggers.alarms([harm]))
+    found = ask(answered, events(100), champion=deployed(), checks=[harm])
+    assert kinds(found) == [] and trigger.told(found[-1]).endswith("; an attempt has answered it")
+    other = harm.model_copy(update={"model_id": "another"})
+    assert kinds(ask(answered, events(100), champion=deployed(), checks=[other])) == [Cause.HARM]
+
+    old = deployed("2010-01-01T00:00:00+00:00")
+    assert kinds(ask(state(events(100)), events(100), champion=old)) == []
+    later = events(100).with_columns(pl.col("session", "t0", "t1", "t1_due").dt.offset_by("400d"))
+    assert Cause.AGE in kinds(ask(state(events(100)), later, champion=old))
 
 
 def test_every_trigger_has_words():
