@@ -168,9 +168,9 @@ def accounts(account: str, namespace: str | None = None, *, through: dt.date | N
             for *key, amount in _rows(connection, query, table, account, namespace, through):
                 totals[tuple(key)][at] += int(amount)
         worth = _newest_marks(connection, account, namespace, through)
-    for place in still_open:
-        totals[place[:3]][3] += worth.get(place, paid[place])
-        totals[place[:3]][4] += place not in worth
+    for held_at in still_open:
+        totals[held_at[:3]][3] += worth.get(held_at, paid[held_at])
+        totals[held_at[:3]][4] += held_at not in worth
     return [Account(Owner(*whose), *values) for whose, values in sorted(totals.items())]
 
 
