@@ -358,6 +358,15 @@ class Track(Section):
     decides: Literal["champion", "rule"] = Field(
         description="champion: the deployed model, without one nothing is opened; rule: the rule score"
     )
+    weights: dict[str, Share] | None = Field(
+        default=None, description="of the rule score's components, in place of the strategy's own; null: those"
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_of_the_rule(self) -> Self:
+        if self.weights is not None and self.decides != "rule":
+            raise ValueError(f"weigh the rule score only where it decides, but {self.name} has weights and a champion")
+        return self
 
 
 def two_tracks(model: str, rule: str) -> list[Track]:

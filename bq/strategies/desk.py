@@ -11,7 +11,17 @@ from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
+from bq.core.errors import BadParameters
+
 Event = Mapping[str, Any]  # a row of the events table, of the columns `Desk.keeps` at least
+
+
+def unweighted() -> BadParameters:
+    """What a desk raises whose rule score is kept with its events as a whole."""
+    return BadParameters(
+        "`weights` of a track must be of a strategy that keeps the components of its rule score with each event, but "
+        "this one does not. Take them out of trading.tracks."
+    )
 
 
 class Right(StrEnum):
@@ -210,6 +220,10 @@ class Desk(Protocol):
         """What a simulated market fills an order at in a session; None where it does not."""
         ...
 
+    def scored(self, events: pl.DataFrame, weights: Mapping[str, float]) -> pl.Series:
+        """The rule score of events by other weights of its components. Raises BadParameters where it has none."""
+        ...
+
     def due(self, last: dt.datetime | None, session: dt.date) -> bool:
         """Whether a whole book is rebalanced at the close of a session. last : end of the period that runs."""
         ...
@@ -229,6 +243,10 @@ class PositionByPosition:
     def crowded(self, event: Event, size: Size, held: Sequence[Position], part: Part, session: dt.date) -> str:
         """Nothing."""
         return ""
+
+    def scored(self, events: pl.DataFrame, weights: Mapping[str, float]) -> pl.Series:
+        """No other weights."""
+        raise unweighted()
 
     def due(self, last: dt.datetime | None, session: dt.date) -> bool:
         """Never: there is no book."""

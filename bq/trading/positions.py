@@ -153,20 +153,33 @@ def _whole(net: dict[str, int], ratios: dict[str, int]) -> int:
 
 def accounts(account: str, namespace: str | None = None, *, through: dt.date | None = None) -> list[Account]:
     """What each track made, of what happened up to the session `through` (None: all), open positions at their marks."""
+    totals: dict[tuple, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+    paid: dict[tuple, int] = defaultdict(int)
+    still_open: set[tuple] = set()
     with db.engine().connect() as connection:
-        totals: dict[tuple, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
-        still_open = _still_open(connection, account, namespace, through)
-        for at, table, column in ((0, VIEW, "cash"), (1, CHARGED, "amount"), (2, cash_events, "amount")):
+        for *place, quantity, cash in _moved(connection, account, namespace, through):
+            totals[tuple(place[:3])][0] += int(cash)
+            paid[tuple(place)] -= int(cash)
+            if quantity:
+                still_open.add(tuple(place))
+        for at, table in ((1, CHARGED), (2, cash_events)):
             columns = [table.c[name] for name in WHO]
-            query = sa.select(*columns, sa.func.sum(table.c[column])).group_by(*columns)
+            query = sa.select(*columns, sa.func.sum(table.c.amount)).group_by(*columns)
             for *key, amount in _rows(connection, query, table, account, namespace, through):
                 totals[tuple(key)][at] += int(amount)
         worth = _newest_marks(connection, account, namespace, through)
-        paid = _paid(connection, account, namespace, through) if still_open - worth.keys() else {}
-    for place in still_open:
-        totals[place[:3]][3] += worth.get(place, paid.get(place, 0))
-        totals[place[:3]][4] += place not in worth
+    for held_at in still_open:
+        totals[held_at[:3]][3] += worth.get(held_at, paid[held_at])
+        totals[held_at[:3]][4] += held_at not in worth
     return [Account(Owner(*whose), *values) for whose, values in sorted(totals.items())]
+
+
+def _moved(connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None) -> list[sa.Row]:
+    """How many of a contract each position holds, and the cash that it moved: one row a position and contract."""
+    keys = [VIEW.c[name] for name in PLACE]
+    sums = (sa.func.sum(VIEW.c.quantity), sa.func.sum(VIEW.c.cash))
+    query = sa.select(*keys, *sums).group_by(*keys, VIEW.c.contract)
+    return _rows(connection, query, VIEW, account, namespace, through)
 
 
 def _still_open(connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None) -> set[tuple]:
@@ -174,13 +187,6 @@ def _still_open(connection: sa.Connection, account: str, namespace: str | None, 
     keys = [VIEW.c[name] for name in PLACE]
     query = sa.select(*keys).group_by(*keys, VIEW.c.contract).having(sa.func.sum(VIEW.c.quantity) != 0)
     return {tuple(row) for row in _rows(connection, query, VIEW, account, namespace, through)}
-
-
-def _paid(connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None) -> dict[tuple, int]:
-    """What every position has cost so far."""
-    keys = [VIEW.c[name] for name in PLACE]
-    query = sa.select(*keys, sa.func.sum(VIEW.c.cash)).group_by(*keys)
-    return {tuple(place): -int(cash) for *place, cash in _rows(connection, query, VIEW, account, namespace, through)}
 
 
 def _rows(

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 
+import polars as pl
 import pytest
 import season
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from season import DAYS, NONE, day, settings_of, trader_at
 from bq.core import db, files
 from bq.core.errors import BadParameters
 from bq.core.settings import DryRun as Faults
+from bq.strategies.task import Task
 from bq.trading import daily, dry_run, gates, ledger, positions, tracks
 from bq.trading.gates import Refusal
 from bq.trading.intents import Action
@@ -164,6 +166,22 @@ def test_any_number_of_tracks_records_what_it_would_do_with_every_opportunity():
     asked = {(row.track, row.event_id): row for row in known}
     assert asked.keys() == {(name, season.event_id(symbol, DAYS[0])) for name in names for symbol in symbols}
     assert sum(row.assigned for row in known) == 20 and all(row.should_trade is not None for row in known)
+
+
+def test_a_track_with_weights_of_its_own_decides_by_them_and_the_others_as_before(monkeypatch):
+    def scored(desk, events, weights):
+        return pl.Series([weights["own"] if symbol == "S1" else 0.0 for symbol in events["symbol"]])
+
+    monkeypatch.setattr(season.ToyDesk, "scored", scored)
+    own = [{"name": "A", "share": 0.5, "decides": "rule"}]
+    own += [{"name": "B", "share": 0.5, "decides": "rule", "weights": {"own": 0.9}}]
+    settings = settings_of(tracks=own)
+    monkeypatch.setattr(
+        season.STRATEGY, "task", lambda settings: Task(("n", "y"), (0.0,), outcome="x", trade_score=0.5)
+    )
+    day(DAYS[0], settings, ["S1", "S2"])
+    would = {(row.track, row.event_id[:2]): row.should_trade for row in rows(track_decisions)}
+    assert would == {("A", "s1"): True, ("A", "s2"): True, ("B", "s1"): True, ("B", "s2"): False}
 
 
 def test_a_position_that_the_ledger_does_not_know_stops_new_orders_and_is_told():

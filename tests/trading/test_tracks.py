@@ -1,14 +1,18 @@
 """Who trades what: shares, weeks, names, and whether the split went as planned."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import binomtest
 
+import bq
+from bq import strategies
 from bq.core.errors import BadParameters
 from bq.core.settings import Track, Trading
 from bq.trading import tracks
@@ -113,3 +117,37 @@ def test_the_p_of_a_split_is_that_of_its_bayes_factor():
 
     factor = np.exp(betaln(11.4, 0.6) - betaln(1.4, 0.6)) / 0.7**10
     assert tracks.split(SHARES, ["ButterAI"] * 10).p == pytest.approx(min(1.0 / factor, 1.0))
+
+
+def test_weights_are_of_a_track_that_the_rule_decides():
+    with pytest.raises(ValidationError, match="A has weights and a champion"):
+        Track(name="A", share=0.5, decides="champion", weights={"fourier": 1.0})
+    assert Track(name="A", share=0.5, decides="rule", weights={"fourier": 1.0}).weights == {"fourier": 1.0}
+
+
+PARTS = ("price_match", "price_match_v2", "vol_mispricing", "stability", "fourier", "delta_penalty")
+VALUES = [(80, 20), (10, 90), (60, 70), (40, 90), (100, 50), (5, 0)]
+EVENTS = pl.DataFrame({f"{name}_score": both for name, both in zip(PARTS, VALUES, strict=True)})
+BARS = {"symbol": pl.String, "session": pl.Date, "open": pl.Float64, "close": pl.Float64}
+
+
+def desk_of(name):
+    settings = bq.params(name)
+    market = SimpleNamespace(calendar="XNYS", bars=pl.DataFrame(schema=BARS))
+    return strategies.get(name).desk(market, settings)
+
+
+def test_a_track_s_own_weights_make_the_score_anew():
+    """.35 × 80 + .30 × 60 + .20 × 40 + .15 × 100 − 5 = 64; with .5 and .1 for the first two: 64 + 12 − 12 = 64."""
+    desk = desk_of("butterfly")
+    assert desk.scored(EVENTS, {}).to_list() == pytest.approx([64.0, 53.5])
+    assert desk.scored(EVENTS, {"price_match": 0.5, "vol_mispricing": 0.1}).to_list() == pytest.approx([64.0, 42.5])
+    assert desk.scored(EVENTS, {"price_match": 0.0, "fourier": 1.0}).to_list() == pytest.approx([121.0, 89.0])
+
+
+def test_weights_of_no_component_are_refused():
+    with pytest.raises(BadParameters, match="'forier'; did you mean"):
+        desk_of("butterfly").scored(EVENTS, {"forier": 1.0})
+    for name in ("breakout", "forecast"):
+        with pytest.raises(BadParameters, match="keeps the components"):
+            desk_of(name).scored(EVENTS, {"fourier": 1.0})

@@ -2,17 +2,20 @@
 
 import datetime as dt
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from bq.core.errors import BadParameters, did_you_mean
 from bq.strategies.butterfly import exits, pricing
 from bq.strategies.butterfly.history import History, history, in_units_of_t0
 from bq.strategies.butterfly.listed import Listed, board, surface
 from bq.strategies.butterfly.modelled import Modelled
 from bq.strategies.butterfly.payoff import structure_of
-from bq.strategies.butterfly.settings import ButterflySettings
+from bq.strategies.butterfly.score import Components, total
+from bq.strategies.butterfly.settings import ButterflySettings, Score
 from bq.strategies.butterfly.structure import IRON, QUANTITY, Structure
 from bq.strategies.butterfly.trade_path import Pricer, possible
 from bq.strategies.desk import (
@@ -104,6 +107,17 @@ class ButterflyDesk(PositionByPosition):
             return close
         opened = math.nan if h.quoted is None else float((h.opens / h.quoted)[place][0]) * close
         return opened if math.isfinite(opened) else None
+
+    def scored(self, events: pl.DataFrame, weights: Mapping[str, float]) -> pl.Series:
+        """The score by these weights of its components; those that are not named keep the strategy's."""
+        known = [name for name in Score.model_fields if name in Components._fields]
+        if unknown := sorted(weights.keys() - set(known)):
+            raise BadParameters(
+                f"`weights` of a track must name components of the rule score, but got {unknown[0]!r}; "
+                f"{did_you_mean(unknown[0], known)}"
+            )
+        parts = Components(*(events[f"{name}_score"].to_numpy() for name in Components._fields))
+        return pl.Series("score", total(parts, self._settings.score.model_copy(update=dict(weights))))
 
     def limits(self, event: Event, quote: Quote, *, buy: bool) -> Limits | None:
         """From the mid to what the label's fill pays; None where that buys what cannot earn, an iron for no credit."""

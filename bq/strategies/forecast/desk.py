@@ -24,6 +24,7 @@ from bq.strategies.desk import (
     Position,
     Quote,
     Size,
+    unweighted,
 )
 from bq.strategies.forecast.portfolio import rebalanced
 from bq.strategies.forecast.settings import ForecastSettings
@@ -103,6 +104,10 @@ class ForecastDesk:
             return None
         fee = abs(asked.quantity) * float(price) * self._settings.portfolio.cost_bps / 1e4
         return Fill((float(price),), fee, float(price))
+
+    def scored(self, events: pl.DataFrame, weights: Mapping[str, float]) -> pl.Series:
+        """No other weights."""
+        raise unweighted()
 
     def due(self, last: dt.datetime | None, session: dt.date) -> bool:
         """At the first session that does not close before the outcomes of the book's names are known."""

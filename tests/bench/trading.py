@@ -1,0 +1,86 @@
+"""Positions and P&L out of a long ledger."""
+
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import numpy as np
+
+from bq.core import db
+from bq.strategies.desk import Kind, Leg, Right
+from bq.trading import ledger, positions
+from bq.trading.broker import Charged, Executed, Look
+from bq.trading.intents import Action, Intent, Order, Owner, order_ref
+from bq.trading.ledger import Stamp
+from tests.bench.measure import Plan, in_turn
+from tests.bench.row import Goal, Row
+
+SECONDS = 0.5  # for 10,000 orders
+OPEN = 20  # positions that are still held
+OWNER = Owner("bench", "bench", "A")
+LEGS = tuple(
+    Leg("FLY", n, "FLY", dt.date(2030, 1, 18), strike, Right.CALL, 100)
+    for n, strike in ((1, 95.0), (-2, 100.0), (1, 105.0))
+)
+STAMP = Stamp(dt.date(2024, 1, 2), dt.datetime(2024, 1, 2, 21, tzinfo=dt.UTC))
+
+
+def book(plan: Plan) -> Row:
+    """What is held and what was made, of butterflies that were opened and, but for the last, closed."""
+    n = plan.n(full=10_000, quick=2_000, tiny=60)
+    with _home():
+        _write(n)
+        held, whole = in_turn(
+            lambda: positions.held(*OWNER[:2]),
+            lambda: (positions.held(*OWNER[:2]), positions.accounts(*OWNER[:2])),
+            repeats=plan.n(full=7, quick=5, tiny=1),
+        )
+        found = len(positions.held(*OWNER[:2]))
+    seconds = float(np.median(whole))
+    return Row(
+        of="both",
+        n=f"{n:,} orders, {4 * n:,} executions",
+        ours_seconds=seconds,
+        goals=(Goal("positions and P&L", seconds, "≤", SECONDS, " s"), Goal("held", found, "≥", OPEN)),
+        repeats=len(whole),
+        spread=(float(whole.min()), float(whole.max())),
+        notes=(f"of which the positions {np.median(held):.3f} s", "SQLite, in a home of its own"),
+    )
+
+
+@contextmanager
+def _home() -> Iterator[None]:
+    """An empty database that is no one's."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"BQ_HOME": folder}):
+        os.environ.pop("BQ_DATABASE_URL", None)
+        db.close()
+        try:
+            yield
+        finally:
+            db.close()
+
+
+def _write(n: int) -> None:
+    meant, fills, charged = [], [], []
+    for number in range(n):
+        place, action = (number // 2, (Action.OPEN, Action.CLOSE)[number % 2])
+        if number >= n - OPEN:
+            place, action = number, Action.OPEN
+        side = 1 if action == Action.OPEN else -1
+        name = f"{place:016d}"
+        ref = order_ref("A", name, action, 1)
+        intent = Intent(OWNER, name, name, "FLY", action, STAMP.session, side, "modelled", {"symbol": "FLY"}, LEGS)
+        meant.append((intent, Order(ref, Kind.LIMIT, side, STAMP.session, STAMP.at_utc)))
+        rows = [("BAG", side, 15_000), *((leg.contract, side * leg.ratio, 15_000) for leg in LEGS)]
+        for leg, (contract, quantity, price) in enumerate(rows):
+            whole = contract == "BAG"
+            one = Executed(f"{number}.{leg}.01", ref, number, whole, contract, quantity, price, 100, *STAMP)
+            fills.append(one)
+        charged.append(Charged(f"{number}.0.01", 12_500))
+    ledger.propose(meant, STAMP)
+    for start in range(0, len(fills), 5_000):
+        part = tuple(fills[start : start + 5_000])
+        ledger.adopt(Look((), part, tuple(charged[start // 4 : (start + 5_000) // 4]), {}, 0), [], "bench", STAMP)
