@@ -22,7 +22,7 @@ from bq.core import db, migrate
 from bq.core.settings import Learning, Market, Policy, Simulation
 from bq.learning import layers
 from bq.learning.layers import CLASSIFICATION, LAYERS, Layer, Range
-from bq.monitoring import records  # noqa: F401  its tables are compared too, as the next two's
+from bq.monitoring import records  # noqa: F401  its tables are compared too, as the next ones'
 from bq.serving import journal, ledger  # noqa: F401
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet
