@@ -52,8 +52,8 @@ def new(values: dict) -> dict:
     """What is new in the settings that 0.1 gave."""
     by_model, by_rule = TRACKS[values["strategy"]]
     tracks = [
-        {"name": by_model, "share": 0.7, "decides": "champion"},
-        {"name": by_rule, "share": 0.3, "decides": "rule"},
+        {"name": by_model, "share": 0.7, "decides": "champion", "weights": None},
+        {"name": by_rule, "share": 0.3, "decides": "rule", "weights": None},
     ]
     trading = {"trading": {"tracks": tracks, **TRADING}}
     return NEW[values["strategy"]] | trading | (SIMULATED if values.get("market", {}).get("simulation") else {})

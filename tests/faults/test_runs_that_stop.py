@@ -19,6 +19,7 @@ from bq.core import files, params, paths
 from bq.core.errors import BadData, BQError, Locked
 from bq.core.namespace import Namespace
 from bq.jobs import retrain
+from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Cancelled, Run
 from bq.monitoring.triggers import State
@@ -296,7 +297,8 @@ def job(monkeypatch, settings):
     monkeypatch.setattr(retrain, "code_digest", lambda: "code")
     monkeypatch.setattr(retrain.screen, "show", lambda _: None)
     monkeypatch.setattr(retrain.screen, "verdict", lambda *_: "")
-    request = SimpleNamespace(strategy=strategies.get("butterfly"), settings=settings, force=False, quick=False)
+    asked = {"strategy": strategies.get("butterfly"), "settings": settings, "force": False, "quick": False}
+    request = Request(**{**dict.fromkeys(Request._fields), **asked})
 
     def job() -> int:
         retrain.main(request)

@@ -117,7 +117,7 @@ class Run:
             seed=settings.learning.seed,
             resources={
                 "workers": workers(),
-                **settings.run.model_dump(),
+                **settings.run.model_dump(exclude={"expected_every_days"}),
                 **{f"memory_{name}_mib": value for name, value in self.limits._asdict().items()},
             },
         )
