@@ -18,7 +18,7 @@ from bq.core.errors import BQError
 from bq.core.namespace import Tier
 from bq.core.records import Facts, Record
 from bq.core.settings import Settings
-from bq.learning import layers, walkforward
+from bq.learning import layers
 from bq.market import MarketData
 from bq.serving import candidate, gates, ledger, looks
 from bq.serving.candidate import Candidate
@@ -187,11 +187,7 @@ def train(place: Market, strategy: Strategy, settings: Settings) -> Trained:
     """Walk-forward training of both tiers, and the candidate. Models for comparison alone are left out."""
     alone = settings.without_comparison()
     layers.check(alone.learning, layers.kind_of(len(strategy.task(alone).classes)))
-    training = walkforward.train(place.events, strategy, alone)
-    success = None
-    if strategy.success is not None:
-        success = walkforward.train(place.events, strategy, alone, task=strategy.success)
-    return Trained(place, candidate.make(training, success, place.events, strategy=strategy, settings=alone))
+    return Trained(place, candidate.train(place.events, strategy, alone))
 
 
 def judge(

@@ -1,9 +1,8 @@
-"""An attempt: train, enter into the ledger, ask the gate, deploy. Without notebooks, pages or a run's record."""
+"""An attempt: enter it into the ledger, ask the gate, deploy. Without notebooks, pages or a run's record."""
 
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -12,9 +11,8 @@ from bq.audit import sound_features
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
-from bq.learning import walkforward
 from bq.market import MarketData
-from bq.serving import candidate, comparable, decide, gates, ledger, looks, ready, registry, verdict_text
+from bq.serving import comparable, decide, gates, ledger, looks, ready, registry, verdict_text
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Incumbent, Verdict
 from bq.serving.onnx import Parity
@@ -45,20 +43,6 @@ class Answer(NamedTuple):
     ours: Verdict
     second: Verdict | None
     warnings: list[str]
-
-
-def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, folder: Path | None = None) -> Candidate:
-    """Walk-forward training of both tiers as the notebook does it, and the candidate.
-
-    folder : of a run, to which everything is written; None writes nothing.
-    """
-    training = walkforward.train(events, strategy, settings)
-    success = None
-    if strategy.success is not None:
-        success = walkforward.train(events, strategy, settings, task=strategy.success)
-    if folder is None:
-        return candidate.make(training, success, events, strategy=strategy, settings=settings)
-    return candidate.save(training, success, events, folder, strategy=strategy, settings=settings)
 
 
 def enter(asked: Attempt, *, quick: bool = False) -> None:

@@ -1,7 +1,6 @@
 """Events of a market as each day saw them, built once for a whole replay."""
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -15,8 +14,8 @@ from bq.market.chains.quotes import content_hash
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 from bq.strategies.events import Built, Wanted
+from bq.strategies.store import DAY
 
-KEY = ("symbol", "session")
 KNOWN_LATER = ("t1", "outcome", "label")  # columns of an event that are null while it is open
 
 
@@ -43,7 +42,7 @@ class History:
 
     def build(self, wanted: Wanted) -> None:
         """Have the events of these symbols and sessions."""
-        missing = days_of(wanted).join(self.done, on=KEY, how="anti", maintain_order="left")
+        missing = store.days_of(wanted).join(self.done, on=DAY, how="anti", maintain_order="left")
         if len(missing):
             self.done = pl.concat([self.done, missing])
             of = dict(missing.group_by("symbol").agg(pl.col("session").sort()).sort("symbol").rows())
@@ -64,7 +63,7 @@ class History:
         market, now = self.cut(last), self.closes[last]
         wanted = self.strategy.table.schedule(market, self.settings)
         self.build(wanted)
-        scheduled = self.rows.join(days_of(wanted), on=KEY, how="semi", maintain_order="left")
+        scheduled = self.rows.join(store.days_of(wanted), on=DAY, how="semi", maintain_order="left")
         later = pl.col("t1") > now
         known = scheduled.with_columns(
             pl.when(~later).then(name).alias(name) for name in KNOWN_LATER if name in scheduled.columns
@@ -83,15 +82,6 @@ def _hashes(market: MarketData) -> dict[dt.date, str]:
         so_far = files.digest([so_far, rows["symbol"].to_list(), rows["print"].to_list(), quoted], 64)
         found[day(session)] = so_far
     return found
-
-
-def days_of(wanted: Mapping[str, list[dt.date]]) -> pl.DataFrame:
-    """One row a symbol and session."""
-    frame = pl.DataFrame(
-        {"symbol": list(wanted), "session": list(wanted.values())},
-        schema={"symbol": pl.String, "session": pl.List(pl.Date)},
-    )
-    return frame.explode("session").drop_nulls()
 
 
 def every_day(market: MarketData, days: list[dt.date]) -> Wanted:

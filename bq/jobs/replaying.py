@@ -20,7 +20,7 @@ from bq.core.settings import Settings
 from bq.jobs import attempt
 from bq.jobs.attempt import Attempt
 from bq.jobs.replay_ends import Alarmed, Ends
-from bq.jobs.replay_history import KEY, History, days_of, every_day
+from bq.jobs.replay_history import History, every_day
 from bq.jobs.retrain import code_digest
 from bq.learning import walkforward
 from bq.market import MarketData
@@ -28,12 +28,13 @@ from bq.monitoring import checks, deciding, drift, maturing, observed, outcomes,
 from bq.monitoring.checks import Check, What
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Trigger
-from bq.serving import decide, out_of_sample, registry, verdict_text
+from bq.serving import candidate, decide, out_of_sample, registry, verdict_text
 from bq.serving.decide import Models
 from bq.serving.out_of_sample import Ranking
 from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.contract import Strategy
+from bq.strategies.store import DAY
 
 progress = logging.getLogger("bq.replay")  # what the replay itself says
 ENDED = pl.Schema({name: outcomes.COUNTED[name] for name in ("event_id", *outcomes.OUTCOME)})
@@ -132,7 +133,7 @@ class Walk:
         self.answered: dict[str, list[pl.DataFrame]] = {}  # predictions of decided events, by what decided
         self.ranked: Ranking | None = None
         wanted = history.strategy.table.schedule(history.market, history.settings)
-        planned = history.rows.join(days_of(wanted), on=KEY, how="semi")
+        planned = history.rows.join(store.days_of(wanted), on=DAY, how="semi")
         self.scheduled = store.weighed(planned, history.market.calendar).select("t1_due", "weight")
         self.strategy, self.settings = history.strategy, history.settings
         self.models: Models | None = None
@@ -166,7 +167,7 @@ class Walk:
         market = self.history.cut(session)
         answer = deciding.answered(events, strategy, settings, market, models=self.models, ranked=self.ranked)
         deciding.entered(answer, events, settings, data_hash=market.data_hash, decided_utc=now)
-        self.open.append(events.select("event_id", *KEY, "t1_due"))
+        self.open.append(events.select("event_id", *DAY, "t1_due"))
         loaded = self.models.champion if self.models.second is None else self.models.second
         by = Tier.RULE.label if loaded.model is None else loaded.model.model_id
         answered = events if loaded.model is None else decide.predict(loaded.model, events, strategy)
@@ -214,7 +215,7 @@ class Walk:
         """The events of sessions of symbols."""
         asked = {session for sessions in wanted.values() for session in sessions}
         parts = [self.events[session] for session in sorted(asked) if session in self.events]
-        return pl.concat(parts).join(days_of(wanted), on=KEY, how="semi", maintain_order="left")
+        return pl.concat(parts).join(store.days_of(wanted), on=DAY, how="semi", maintain_order="left")
 
     def retrain(self, session: dt.date) -> None:
         """An attempt, where a trigger holds."""
@@ -227,7 +228,7 @@ class Walk:
         begun = time.monotonic()
         try:
             walkforward.check(events, self.strategy, self.settings)
-            made = attempt.train(events, self.strategy, self.settings)
+            made = candidate.train(events, self.strategy, self.settings)
         except BQError as error:  # too few events so far: asked again next week
             self.made.refused.append((session, str(error)))
             return

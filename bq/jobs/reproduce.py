@@ -123,7 +123,7 @@ def _again(run: Run, settings: Settings, request: Request) -> Run:
     collection = store.collect(strategy, settings, data)
     folder = names.final(run.folder.name)
     folder.mkdir(parents=True)
-    made = attempt.train(collection.events, strategy, settings, folder)
+    made = candidate.train(collection.events, strategy, settings, folder)
     forced = any(one.kind == Cause.FORCED for one in run.record.triggers)
     asked = Attempt(made, collection.events, data, strategy, settings, run.folder.name, force=forced)
     attempt.enter(asked)

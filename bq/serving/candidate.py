@@ -16,7 +16,7 @@ from bq.core.errors import BadData
 from bq.core.namespace import Tier
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
-from bq.learning import layer_diagnostics, metrics
+from bq.learning import layer_diagnostics, metrics, walkforward
 from bq.learning.model import FittedModel
 from bq.learning.sample import Float32
 from bq.learning.walkforward import NOTES, Training
@@ -71,6 +71,20 @@ def recipe_digest(settings: Settings, of_files: Mapping[str, str | None]) -> str
     """
     parameters = part(settings, Affects.RECIPE)
     return files.digest([parameters, dict(of_files)] if of_files else parameters)
+
+
+def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, folder: Path | None = None) -> Candidate:
+    """Walk-forward training of both tiers as the notebook does it, and the candidate.
+
+    folder : of a run, to which everything is written; None writes nothing.
+    """
+    training = walkforward.train(events, strategy, settings)
+    success = None
+    if strategy.success is not None:
+        success = walkforward.train(events, strategy, settings, task=strategy.success)
+    if folder is None:
+        return make(training, success, events, strategy=strategy, settings=settings)
+    return save(training, success, events, folder, strategy=strategy, settings=settings)
 
 
 def save(

@@ -127,7 +127,7 @@ def on(strategy: Strategy, settings: Settings, market: MarketData, wanted: Wante
     """The events of these sessions of symbols, on the schedule or not: stored ones where they are valid, the others
     built now; nothing is stored. With market.source: labelled those of the tables that were collected."""
     if settings.market.table is not None:
-        return _of_tables(strategy, settings, market).events.join(_days(wanted), on=DAY, how="semi")
+        return _of_tables(strategy, settings, market).events.join(days_of(wanted), on=DAY, how="semi")
     found = event_set.read(event_set.folder_of(strategy, settings))
     stored = _holding(found, market, whole=strategy.table.cross_sectional)
     missing = _missing(wanted, stored)
@@ -229,7 +229,7 @@ def _holding(found: event_set.Stored, market: MarketData, *, whole: bool) -> Bui
 
 def _scheduled(stored: Built, wanted: Wanted) -> Built:
     """The rows on the schedule: a schedule that is drawn may leave out what an earlier draw had."""
-    schedule = _days(wanted)
+    schedule = days_of(wanted)
     return Built(
         *(frame.join(schedule, on=DAY, how="semi", maintain_order="left") if len(frame) else frame for frame in stored)
     )
@@ -238,11 +238,11 @@ def _scheduled(stored: Built, wanted: Wanted) -> Built:
 def _missing(wanted: Wanted, stored: Built) -> Wanted:
     """What is wanted and neither an event nor a refused date yet."""
     done = [frame.select(*DAY) for frame in stored if len(frame)]
-    left = _days(wanted).join(pl.concat(done), on=DAY, how="anti", maintain_order="left") if done else _days(wanted)
+    left = days_of(wanted).join(pl.concat(done), on=DAY, how="anti", maintain_order="left") if done else days_of(wanted)
     return {symbol: part["session"].to_list() for (symbol,), part in left.group_by("symbol", maintain_order=True)}
 
 
-def _days(wanted: Wanted) -> pl.DataFrame:
+def days_of(wanted: Wanted) -> pl.DataFrame:
     """One row a symbol and session."""
     frame = pl.DataFrame(
         {"symbol": list(wanted), "session": list(wanted.values())},

@@ -6,10 +6,10 @@ import pytest
 from bq import market, runs
 from bq.core import params, paths
 from bq.core.errors import BadParameters
-from bq.jobs import attempt, reproduce, request, retrain
+from bq.jobs import reproduce, request, retrain
 from bq.jobs.run.protocol import Run
 from bq.market import prints
-from bq.serving import ledger, registry
+from bq.serving import candidate, ledger, registry
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY
 
@@ -30,7 +30,7 @@ def go(tmp_path, monkeypatch, capsys):
         if name == retrain.NOTEBOOKS[1]:
             built = store.received(self.folder)
             made = store.finished(STRATEGY, self.settings, store.market_data(self.settings), built, 0)
-            attempt.train(made.events, STRATEGY, self.settings, self.folder)
+            candidate.train(made.events, STRATEGY, self.settings, self.folder)
 
     monkeypatch.setattr(Run, "notebook", notebook)
     monkeypatch.setattr(Run, "render", lambda self: None)
