@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -156,11 +157,15 @@ def model(reference: pl.DataFrame, **bundle) -> Artefact:
     )
 
 
-def record(decided: pl.DataFrame, model_id: str, namespace: Namespace) -> None:
+def record(
+    decided: pl.DataFrame, model_id: str, namespace: Namespace, parameters: dict[str, Any] | None = None
+) -> None:
     """Enter decisions as scans made an hour after the close, and their outcomes where they have one."""
     made = decided.drop("scan_id").with_columns(model_id=pl.lit(model_id))
     for (session,), rows in made.partition_by("session", as_dict=True, maintain_order=True).items():
-        scan = Scan(namespace, session, rows["decided_utc"][0], {}, "da7a", "c0de", model_id, None, late=False)
+        scan = Scan(
+            namespace, session, rows["decided_utc"][0], parameters or {}, "da7a", "c0de", model_id, None, late=False
+        )
         records.enter(scan, rows)
     known = decided.drop_nulls("outcome").select("event_id", "t1", "outcome", "label", "source", "revision")
     more = {"namespace": str(namespace), "data_hash": "da7a", "recorded_utc": dt.datetime(2030, 1, 1, tzinfo=dt.UTC)}

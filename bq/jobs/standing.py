@@ -2,13 +2,14 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import polars as pl
 from pydantic import ValidationError
 
 from bq import strategies
 from bq.core import files, params, paths
-from bq.core.errors import BQError
+from bq.core.errors import BadParameters, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.settings import Settings
@@ -71,14 +72,23 @@ def _first_line(error: BaseException) -> str:
 
 
 def _settings(namespace: Namespace, own: Sequence[Run]) -> Settings:
-    """Those of the newest run; without a run that today's classes know, the strategy's file."""
+    """Those of the newest run, else of the newest scan; without any that today's classes know, the strategy's file."""
     kind = strategies.get(namespace.strategy).settings
-    for run in own[:1]:
+    of_runs = ((f"run {run.record.run_id}", run.record.parameters) for run in own[:1])
+    of_scans = (("its newest scan", found) for found in [recorded.newest_parameters(namespace)] if found)
+    for which, parameters in chain(of_runs, of_scans):
         try:
-            return kind.recorded(run.record.parameters)
+            return kind.recorded(parameters)
         except (ValidationError, BQError):
-            log.warning("%s: parameters of run %s are of another version", namespace, run.record.run_id)
-    return params.load(paths.parameters(namespace.strategy), kind)
+            log.warning("%s: parameters of %s are of another version", namespace, which)
+    shipped = params.load(paths.parameters(namespace.strategy), kind)
+    if shipped.namespace != namespace and namespace in recorded.namespaces():
+        raise BadParameters(
+            f"neither a run nor a scan of {namespace} says by which parameters it decided, and "
+            f"parameters/{namespace.strategy}.yaml decides in {shipped.namespace}; "
+            f"PARAMS=<its file> make scan records them."
+        )
+    return shipped
 
 
 def _deployed(

@@ -84,6 +84,14 @@ def parameters(namespace: Namespace) -> list[Recorded]:
     return list(found.values())
 
 
+def newest_parameters(namespace: Namespace) -> dict[str, Any] | None:
+    """Those of the newest scan that recorded its parameters; None where no scan did."""
+    recorded = (scans.c.namespace == str(namespace)) & scans.c.parameters.is_not(None)
+    query = sa.select(scans.c.parameters).where(recorded).order_by(scans.c.scan_id.desc()).limit(1)
+    with db.engine().connect() as connection:
+        return connection.execute(query).scalar_one_or_none()
+
+
 def _of_model(namespace: Namespace, model_id: str | None) -> dict[str, Any] | None:
     if model_id is None:
         return None

@@ -80,6 +80,19 @@ def test_decisions_alone_are_enough_to_stand_there(home):
     assert every()[Namespace("breakout")].overview.counted == 16
 
 
+def test_decisions_of_a_market_that_is_simulated_are_shown_though_no_run_says_so(home):
+    simulated = Namespace("butterfly", simulated=True)
+    known = params("butterfly", overrides="market.source=simulated")
+    record(season(2), "0" * 16, simulated, known.model_dump(mode="json"))
+    assert every()[simulated].overview.counted == 16
+
+
+def test_decisions_whose_parameters_are_recorded_nowhere_are_said_to_be_unknown(home):
+    named = Namespace("butterfly", "of_old")
+    record(season(2), "0" * 16, named)
+    assert every()[named].fault.startswith("neither a run nor a scan of butterfly")
+
+
 def test_the_page_shows_both_and_why_one_has_nothing(home):
     checks.open_alert(BUTTERFLY, kind="x", severity=Severity.GRAVE, statement="errors rose <b>", check_ids=[])
     kept.enter(BUTTERFLY, [Trigger(kind=Cause.EVENTS, holds=False, value=132, threshold=500, text="132 of 500 new")])
