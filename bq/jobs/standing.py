@@ -13,7 +13,7 @@ from bq.core.errors import BadParameters, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.core.settings import Settings
-from bq.jobs import schedule
+from bq.jobs import schedule, trading_shown
 from bq.monitoring import checks, heat, kept, overviews, recorded
 from bq.runs.read import Run
 from bq.serving import ready, registry
@@ -57,6 +57,7 @@ def _of(namespace: Namespace, made: Sequence[Run], known: Mapping[str, Judged], 
         _newest(own, known),
         heat=heat.of(namespace),
         distances=kept.distances(namespace),
+        trading=_traded(namespace),
     )
     try:
         found = found._replace(alerts=tuple(checks.opened(namespace)))
@@ -64,6 +65,11 @@ def _of(namespace: Namespace, made: Sequence[Run], known: Mapping[str, Judged], 
     except FAULTS as error:
         log.warning("%s: its decisions are not shown: %s", namespace, _first_line(error))
         return found._replace(fault=_first_line(error))
+
+
+def _traded(namespace: Namespace) -> str:
+    page = trading_shown.page(str(namespace))
+    return page.relative_to(paths.outputs()).as_posix() if page.is_file() else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -43,9 +43,11 @@ def main(request: Request) -> None:
         incidents.alert(trader, made)
         told = [traded.summary(made, trader)]
         if trading_shown.due(trader, holds=bool(made.held)):
-            from bq.jobs import risk_page  # late: where nothing is new there is no wait for it
+            from bq.jobs import risk_page  # late: where nothing is new there is no wait for them
+            from bq.jobs.run import publish
 
             told.append(f"page        {screen.shown(risk_page.write(trader))}")
+            publish.write_index()
     screen.show("\n".join(told))
 
 

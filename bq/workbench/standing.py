@@ -48,3 +48,4 @@ class Standing(NamedTuple):
     fault: str = ""  # why there is no overview
     heat: Heat | None = None  # of the deployed model
     distances: Distances | None = None  # of the newest retrain
+    trading: str = ""  # address of the page of what it trades; empty where there is none

@@ -48,6 +48,7 @@ class Card(NamedTuple):
     silent: str  # that the champion cannot answer
     evidence: str
     report: str  # address; empty where there is none
+    trading: str  # address; empty where nothing was traded
     notice: str  # that the evidence is none about the market
     overdue: str
     last_run: str  # time, for who looks at the page later; empty where there was none
@@ -72,6 +73,7 @@ def card(found: Standing) -> Card:
         silent=f"the deployed champion {found.silent} cannot answer" if found.silent else "",
         evidence=_evidence(found),
         report=f"{shown.run_id}/report.html" if shown and shown.report else "",
+        trading=found.trading,
         notice=NOTICES.get(source, ""),
         overdue=overdue(found.schedule, found.now),
         last_run=found.schedule.last_utc.isoformat() if found.schedule.last_utc else "",

@@ -104,6 +104,13 @@ def test_the_page_shows_both_and_why_one_has_nothing(home):
     assert page.index("market is simulated") < page.index("<h2>Runs")
 
 
+def test_the_page_of_what_is_traded_is_linked_where_there_is_one(home):
+    files.write_text(home / "outputs" / "trading" / "butterfly.html", "<p>held</p>")
+    publish.write_index()
+    page = (home / "outputs" / "index.html").read_text()
+    assert page.count('<a href="trading/butterfly.html">') == 1 and "trading/forecast" not in page
+
+
 def test_a_database_that_is_away_is_said_and_the_page_is_written(home, monkeypatch):
     monkeypatch.setenv("BQ_DATABASE_URL", f"sqlite:///{home}/outputs")
     db.close()
