@@ -9,14 +9,20 @@ import pytest
 from fastapi.testclient import TestClient
 from toy_strategy import FEATURES, TOY, toy_settings
 
+from bq import strategies
+from bq.core import paths
 from bq.core.errors import BadParameters
 from bq.jobs import serve
 from bq.jobs.http import app as http
 from bq.jobs.http.guard import LARGEST, Guard
 from bq.jobs.http.metrics import Metrics
+from bq.monitoring import deciding
 from bq.serving import candidate, decide, registry, scoring
+from bq.strategies import store
+from bq.surface import params
 
 SETTINGS = toy_settings(policy={"k": 2, "above": 0.15})
+SMALL = "market.simulation.symbols=12 market.simulation.sessions=900"
 TOKEN = "correct horse battery"
 
 
@@ -122,6 +128,34 @@ def test_requests_rows_and_the_model_are_counted(guarded, deployed, events):
 def test_the_schema_names_both_kinds_of_request(client):
     schema = client.get("/openapi.json").json()["paths"]["/v1/score"]["post"]["requestBody"]
     assert {one["title"] for one in schema["content"]["application/json"]["schema"]["oneOf"]} == {"Features", "Event"}
+
+
+def test_the_page_of_what_can_be_asked_loads_nothing(client):
+    page = client.get("/docs").text
+    assert "POST /v1/score" in page and "Rows of one session" in page and "src=" not in page and "http" not in page
+
+
+def test_a_symbol_on_a_session_is_decided_on_as_a_scan_decides(home):
+    settings = params("breakout", str(paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"), overrides=SMALL)
+    strategy = strategies.of(settings)
+    market = store.market_data(settings)
+    event = store.collect(strategy, settings, market).events.row(-1, named=True)
+    events = store.at(strategy, settings, market, event["session"])
+    theirs = deciding.answered(events, strategy, settings, market, models=decide.load(strategy, settings))
+    with TestClient(http.build(strategy, settings)) as client:
+        asked_for = {"symbol": event["symbol"], "session": str(event["session"])}
+        (found,) = client.post("/v1/score", json=asked_for).json()["decisions"]
+        (own,) = theirs.filter(pl.col("symbol") == event["symbol"]).to_dicts()
+        names = ("event_id", "score", "should_trade", "tier", "threshold")
+        assert {name: found[name] for name in names} == {name: own[name] for name in names}
+        (explained,) = client.get("/v1/explain", params=asked_for).json()["explanations"]
+        assert explained["contributions"] is None and len(explained["nearest"]) == 8 and explained["past_events"] > 60
+        for session, symbol, said in (
+            (asked_for["session"], "NOPE", "must be one that the market has bars of"),
+            ("2031-01-01", asked_for["symbol"], "must be a session with bars"),
+        ):
+            answer = client.post("/v1/score", json={"symbol": symbol, "session": session})
+            assert answer.status_code == 422 and said in answer.json()["error"]
 
 
 def test_a_swap_under_load_is_seen_by_no_request(home, made, deployed, events, monkeypatch):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import html
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
 
 from bq.core import secrets
 from bq.core.errors import BadParameters, BQError
@@ -150,6 +152,10 @@ def build(strategy: Strategy, settings: Settings, *, counted: Metrics | None = N
         why = deployed.now.fault
         return fault(why, HTTPStatus.SERVICE_UNAVAILABLE) if why else answer({"status": "ready"})
 
+    @app.get("/docs", include_in_schema=False)
+    async def page() -> Response:
+        return HTMLResponse(_page(app))
+
     @app.get("/metrics", summary="Counters, for Prometheus")
     async def measured() -> Response:
         return Response(counted.text(), media_type=TYPE)
@@ -185,6 +191,30 @@ def _shown(made: scoring.Answer, *, single: bool) -> dict[str, Any]:
     if single:
         columns = {name: None if values is None else values[0] for name, values in columns.items()}
     return {"classes": made.classes, "threshold": made.threshold, "most_a_session": made.most_a_session, **columns}
+
+
+def _page(app: FastAPI) -> str:
+    """What can be asked, on a page that loads nothing."""
+    schema = app.openapi()
+    asked = [
+        f"<h2>{method.upper()} {html.escape(path)}</h2><p>{html.escape(one['summary'])}</p>{_schema(one)}"
+        for path, methods in schema["paths"].items()
+        for method, one in methods.items()
+    ]
+    style = (
+        "body{font:16px/1.5 system-ui;max-width:50em;margin:2em auto;padding:0 1em}pre{overflow:auto;font-size:13px}"
+    )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{html.escape(app.title)}</title><style>{style}</style><h1>{html.escape(app.title)}</h1>"
+        f"<p>{html.escape(app.description)} The schema for programs: <a href=/openapi.json>/openapi.json</a>.</p>"
+        + "".join(asked)
+    )
+
+
+def _schema(one: dict[str, Any]) -> str:
+    asked = one.get("requestBody", {}).get("content", {}).get(JSON, {}).get("schema") or one.get("parameters")
+    return f"<pre>{html.escape(to_json(asked, indent=2).decode())}</pre>" if asked else ""
 
 
 COLUMNS = ("expected", "probabilities", "predicted_class", "should_trade", "outside_support")

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from bq.jobs.http.deployed import Serving
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
-PATHS = ("/v1/score", "/v1/explain", "/v1/champion", "/healthz", "/readyz", "/metrics", "/openapi.json")
+PATHS = ("/v1/score", "/v1/explain", "/v1/champion", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.05, 0.25, 1.0, 5.0, 30.0)  # seconds
 
 
