@@ -16,7 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 LARGEST = 64 << 20  # bytes of a body: a batch of about 150,000 rows of 26 features
-SECONDS = 60.0  # within which an answer begins
+SECONDS = 60  # within which an answer begins
 OPEN = ("/healthz", "/readyz")  # need no token: a supervisor asks
 
 
@@ -59,7 +59,7 @@ class Guard:
                 await self.app(scope, _limited(receive), send)
         except TimeoutError:
             if not status():
-                await refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, f"no answer within {SECONDS:g} seconds; ask again.")
+                await refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, f"no answer within {SECONDS} seconds; ask again.")
 
     def _refused(self, scope: Message) -> tuple[HTTPStatus, str] | None:
         headers = dict(scope["headers"])
