@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bq import strategies
 from bq.audit import calibration_tables as tables
+from bq.audit import calibration_truth
 from bq.audit.calibration import Oracle, measure
 from bq.audit.calibration_oracle import Learnt
 from bq.audit.calibration_points import FIRST_SEED, ORACLE_SEED, PERMUTED, PLANTED, Point, Results, point
@@ -108,9 +109,9 @@ def _one(job: tuple[int, int, int, float], *, one: Point, oracle: Oracle | None,
     """Measure a market and keep its line; in a worker, whose own steps then stay in it."""
     seed, place, count, begun = job
     with _alone():
-        found = measure(
-            seed, strategy=one.strategy, settings=one.settings, source=one.source, tweaks=one.tweaks, oracle=oracle
-        )
+        truth = calibration_truth.of if calibration_truth.known(one.strategy, one.settings) else None
+        of: dict[str, Any] = {"strategy": one.strategy, "settings": one.settings, "source": one.source}
+        found = measure(seed, **of, tweaks=one.tweaks, oracle=oracle, truth=truth)
     Results(folder).add(one.facts, found)
     left = (time.monotonic() - begun) / (place + 1) * (count - place - 1)
     log.info("%s %s: %d of %d, about %.0f min left", one.strategy.name, one.family, place + 1, count, left / 60)

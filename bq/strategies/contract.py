@@ -107,6 +107,11 @@ def earned_by_policy(predictions: pl.DataFrame, by: str | None, settings: Settin
     return policy.earned(predictions, by, settings.policy.k)
 
 
+def outcomes_hold_none(settings: S) -> S:
+    """The same settings: costs are no part of outcomes."""
+    return settings
+
+
 def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData | None") -> list[Component]:
     """Nothing beside what the gate asks of every strategy."""
     return []
@@ -125,6 +130,7 @@ class Value(Generic[S]):
     portfolio. None: a decision has no weight.
     hedge : of predictions, settings and market; what being long the market would have earned in the place and time of
     each event, in the unit of its outcome: what the gate takes out of a result. None: outcomes have no such part.
+    before_costs : of settings; those under which the same events have their outcomes before costs.
     contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
@@ -136,6 +142,7 @@ class Value(Generic[S]):
     sizes: Callable[[pl.DataFrame, str, S], pl.Series] | None = None
     contributions: Callable[[pl.DataFrame, str, S], pl.DataFrame] | None = None
     hedge: Callable[[pl.DataFrame, S, "MarketData"], pl.Series] | None = None
+    before_costs: Callable[[S], S] = outcomes_hold_none
 
 
 def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:

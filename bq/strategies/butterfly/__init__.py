@@ -248,6 +248,11 @@ def desk(market: "MarketData", settings: ButterflySettings) -> "Desk":
     return ButterflyDesk(market, settings)
 
 
+def before_costs(settings: ButterflySettings) -> ButterflySettings:
+    """At mid prices."""
+    return settings.model_copy(update={"costs": settings.costs.model_copy(update={"half_spread_paid": 0.0})})
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=ButterflySettings,
@@ -279,7 +284,7 @@ STRATEGY = Strategy(
     ),
     task=task,
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
-    value=Value(name=lambda settings: policy.name(settings.policy, "net ROI")),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net ROI"), before_costs=before_costs),
     views=Views(
         exhibits=_exhibits,
         results=_results,
