@@ -280,4 +280,4 @@ def load(folder: Path) -> Candidate:
 def _parity(stored: ParityRecord) -> Parity:
     """JSON has no infinity: a missing difference is infinite."""
     difference = math.inf if stored.largest_difference is None else stored.largest_difference
-    return Parity(stored.rows, difference, stored.flips)
+    return Parity(stored.rows, difference, stored.flips, stored.ties)

@@ -316,4 +316,5 @@ def _calibration(oos: pl.DataFrame, task: Task, settings: Settings) -> list[Comp
 
 def _parity(parity: Parity) -> Component:
     facts: dict[str, Any] = {"value": parity.largest_difference, "threshold": TOLERANCE}
-    return Component.asked(Kind.PARITY, parity.holds, **facts, more={"flips": parity.flips, "rows": parity.rows})
+    counts = {"flips": parity.flips, "rows": parity.rows} | ({"ties": parity.ties} if parity.ties else {})
+    return Component.asked(Kind.PARITY, parity.holds, **facts, more=counts)

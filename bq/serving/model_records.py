@@ -95,6 +95,7 @@ class ParityRecord(Facts):
     rows: int
     largest_difference: Number
     flips: int
+    ties: int = 0
 
 
 class Saved(Record):

@@ -17,18 +17,27 @@ from bq.serving import onnx_graph
 from bq.serving.onnx_graph import Nodes
 from bq.serving.session import TOLERANCE, Session
 
+TIE = 8.0 * float(np.finfo(np.float32).eps)  # a graph's own answer moves by half of it when a row is asked alone
+MOST_TIES = 0.001  # share of rows; of a sound model one in a hundred thousand
+
 
 class Parity(NamedTuple):
-    """Differences between graph and fitted model on the same rows."""
+    """Differences between graph and fitted model on the same rows.
+
+    A row is tied where the model itself does not decide: its expected outcome lies at the threshold, or its two
+    likeliest classes are as likely, but for rounding. There any answer is right, and the graph's own may be another in
+    a batch than alone. A model that is tied on more than `MOST_TIES` of the rows is not held to decide at all.
+    """
 
     rows: int
     largest_difference: float  # over probabilities and expected outcome
-    flips: int  # rows whose predicted class or decision to trade differs
+    flips: int  # rows whose predicted class or decision to trade differs, though the model decides
+    ties: int = 0  # rows where they differ and it does not
 
     @property
     def holds(self) -> bool:
         """Whether the graph may replace the model."""
-        return self.largest_difference <= TOLERANCE and self.flips == 0
+        return self.largest_difference <= TOLERANCE and self.flips == 0 and self.ties <= MOST_TIES * self.rows
 
 
 def export(model: FittedModel) -> bytes:
@@ -108,10 +117,15 @@ def parity(model: FittedModel, graph: bytes, x: NDArray[np.float32], *, trade_ab
     theirs, ours = model.predict(rows, category, size), Session(graph).predict(rows, category, size)
     pairs = [(a, b) for a, b in zip(theirs, ours, strict=True) if a.size]
     difference = np.max([np.abs(a - b).max() for a, b in pairs])  # NaN stays NaN
-    flips = (theirs.expected > trade_above) != (ours.expected > trade_above)
+    differ = (theirs.expected > trade_above) != (ours.expected > trade_above)
+    tied = np.abs(theirs.expected - trade_above) <= TIE
+    flips, ties = differ & ~tied, differ & tied
     if model.class_means:
-        flips |= theirs.probabilities.argmax(axis=1) != ours.probabilities.argmax(axis=1)
-    return Parity(len(rows), float(difference) if np.isfinite(difference) else float("inf"), int(flips.sum()))
+        differ = theirs.probabilities.argmax(axis=1) != ours.probabilities.argmax(axis=1)
+        second, first = np.sort(theirs.probabilities, axis=1)[:, -2:].T
+        flips, ties = flips | (differ & (first - second > TIE)), ties | (differ & (first - second <= TIE))
+    largest = float(difference) if np.isfinite(difference) else float("inf")
+    return Parity(len(rows), largest, int(flips.sum()), int((ties & ~flips).sum()))
 
 
 def _cells(model: FittedModel, n: int, *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -242,10 +242,10 @@ def _calibration(c: Component) -> Text:
 
 
 def _parity(c: Component) -> Text:
+    ties = f", {c.more['ties']} where the model itself is tied (at most 1 in 1,000)" if "ties" in c.more else ""
     statement = (
         f"largest difference {significant(c.value, 2, missing=NONE)} (at most {_rounded(c.threshold)}), "
-        f"{c.more['flips']} decision flips "
-        f"(none allowed) on {c.more['rows']} rows"
+        f"{c.more['flips']} decision flips (none allowed){ties} on {c.more['rows']} rows"
     )
     return "ONNX parity", statement, "a graph with the same predictions as the model"
 
