@@ -4,6 +4,7 @@ What is measured is the product's own functions, with nothing put in their place
 that its ledger is that of a first attempt, and nothing of it reaches the user's.
 """
 
+import datetime as dt
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -56,6 +57,15 @@ class Judged(Facts):
         return tuple(part.kind for part in self.components if not part.holds)
 
 
+class Watched(Facts):
+    """What the checks of drift said of a model on a market that changes: by kind, the days on which they alarmed."""
+
+    changes: dt.date
+    first: dt.date  # watched; the model is deployed then
+    last: dt.date
+    alarms: dict[str, list[dt.date]]
+
+
 class Measured(Record):
     """One market. Times are of one process; `error` is why the pipeline came to no verdict.
 
@@ -74,6 +84,7 @@ class Measured(Record):
     oracle: Judged | None = None
     truth: dict[Kind, float] = {}  # what figures of the candidate are expected to be, by the law; where that is known
     overfitting: Number = None  # of the attempts, see `bq.stats.overfitting`; None: of one alone there is none
+    watched: Watched | None = None  # of a law that changes
     error: str = ""
 
     @property
@@ -99,6 +110,7 @@ class Trained(NamedTuple):
 
 Source = Callable[[Settings, int], MarketData]  # the market of a seed
 Oracle = Callable[[Trained, pl.DataFrame], pl.DataFrame]  # predictions with those of who knows the law in their place
+Watch = Callable[[Market, Strategy, Settings], Watched]
 Truth = Callable[[Trained, Strategy, Settings], dict[Kind, float]]  # see `Measured.truth`
 
 
@@ -124,12 +136,13 @@ def measure(
     tweaks: Sequence[Settings] = (),
     oracle: Oracle | None = None,
     truth: Truth | None = None,
+    watch: Watch | None = None,
 ) -> Measured:
     """Run the pipeline on the market of a seed, and the oracle through the same gate.
 
     tweaks : other ways of training on the same events, tried one after the other, each entered into the ledger that the
-    next is judged by. truth : for a law by which figures have a known expectation. A market on which the pipeline comes
-    to no verdict deploys nothing, and says why.
+    next is judged by. truth : for a law by which figures have a known expectation. watch : for a law that changes. A
+    market on which the pipeline comes to no verdict deploys nothing, and says why.
     """
     start = time.perf_counter()
     try:
@@ -143,6 +156,7 @@ def measure(
                 "oracle": oracle and Judged.of(judge(tries[0].trained, strategy, settings, oracle=oracle)[0]),
                 "truth": truth(shown.trained, strategy, settings) if truth else {},
                 "overfitting": _overfitting(tries[0].trained, settings) if tweaks else None,
+                "watched": watch and watch(place, strategy, settings),
             }
     except BQError as error:
         seconds = time.perf_counter() - start

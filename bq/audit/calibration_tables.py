@@ -5,15 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, chi2
 
-from bq.audit.calibration import Judged, Measured
+from bq.audit.calibration import Judged, Measured, Watched
 from bq.serving.refusals import refusals
 from bq.stats import permutation
+from bq.stats.year import DAYS_A_MONTH, DAYS_A_YEAR
 from bq.strategies.component import Component, Kind
 
 CONFIDENCE = 0.95
 BAND = 0.99  # in which the number of intervals that hold is expected
+LASTING = ("error_cusum", "error_eprocess")  # checks that never take an alarm back
 WHO = ("champion", "second", "oracle")
 
 
@@ -129,6 +131,43 @@ def _part(market: Measured, kind: Kind) -> Component | None:
     """The component of the candidate, or else of the second tier."""
     parts = (part for judged in (market.champion, market.second) if judged for part in judged.components)
     return next((part for part in parts if part.kind == kind), None)
+
+
+class Alarms(NamedTuple):
+    """What one kind of check raised over markets that change at a known date."""
+
+    kind: str
+    markets: int
+    years: float  # watched before the change, of all markets
+    false: int  # alarms in that time; of a check whose alarm stays, one a market
+    low: float  # exact 95% interval of false alarms a year (Garwood 1936, doi:10.1093/biomet/28.3-4.437)
+    high: float
+    found: Share  # markets with an alarm after the change, of those that had no lasting one before
+    months: float  # from the change to the first alarm, median of the markets where it was found; NaN of none
+
+
+def alarms(markets: Sequence[Measured]) -> list[Alarms]:
+    """By kind of check, of the markets that were watched."""
+    watched = [market.watched for market in markets if market.watched is not None]
+    kinds = dict.fromkeys(kind for one in watched for kind in one.alarms)
+    return [_alarms([one for one in watched if kind in one.alarms], kind) for kind in kinds]
+
+
+def _alarms(watched: Sequence[Watched], kind: str) -> Alarms:
+    years = sum((one.changes - one.first).days for one in watched) / DAYS_A_YEAR
+    false, asked, delays = 0, 0, []
+    for one in watched:
+        early = [day for day in one.alarms[kind] if day < one.changes]
+        lasting = kind in LASTING
+        false += min(len(early), 1) if lasting else len(early)
+        if lasting and early:
+            continue
+        asked += 1
+        delays += [(day - one.changes).days / DAYS_A_MONTH for day in one.alarms[kind] if day >= one.changes][:1]
+    low = chi2.ppf((1.0 - CONFIDENCE) / 2.0, 2 * false) / 2.0 if false else 0.0
+    high = chi2.ppf((1.0 + CONFIDENCE) / 2.0, 2 * false + 2) / 2.0
+    middle = float(np.median(delays)) if delays else np.nan
+    return Alarms(kind, len(watched), years, false, low / years, high / years, share(len(delays), asked), middle)
 
 
 def p_value(real: Judged, others: Sequence[Judged], kind: Kind) -> float:

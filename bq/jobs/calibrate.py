@@ -22,6 +22,7 @@ from bq.core.numerals import significant
 from bq.core.parallel import parallel_map
 from bq.jobs.request import Request, value
 from bq.jobs.run import publish
+from bq.monitoring import rehearsal
 from bq.strategies.contract import Strategy
 from bq.workbench import calibrated, report, screen
 
@@ -49,8 +50,8 @@ def main(request: Request) -> None:
     """Measure the markets that are missing, then write the page and the tables over all that were measured.
 
     FAMILY, STRENGTH : names and numbers with commas between them; MARKETS : of each; TRIALS : ways of training tried on
-    each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads. What was measured by
-    the same code and parameters is not measured again.
+    each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads, FAMILY=drifting
+    watches a model over a change. What was measured by the same code and parameters is not measured again.
     """
     plan, results = _plan(request), Results(paths.outputs() / "calibration")
     for one in plan.points:
@@ -109,9 +110,11 @@ def _one(job: tuple[int, int, int, float], *, one: Point, oracle: Oracle | None,
     """Measure a market and keep its line; in a worker, whose own steps then stay in it."""
     seed, place, count, begun = job
     with _alone():
+        plan = one.settings.market.simulation
         truth = calibration_truth.of if calibration_truth.known(one.strategy, one.settings) else None
+        watch = rehearsal.watch if plan is not None and plan.changes is not None else None
         of: dict[str, Any] = {"strategy": one.strategy, "settings": one.settings, "source": one.source}
-        found = measure(seed, **of, tweaks=one.tweaks, oracle=oracle, truth=truth)
+        found = measure(seed, **of, tweaks=one.tweaks, oracle=oracle, truth=truth, watch=watch)
     Results(folder).add(one.facts, found)
     left = (time.monotonic() - begun) / (place + 1) * (count - place - 1)
     log.info("%s %s: %d of %d, about %.0f min left", one.strategy.name, one.family, place + 1, count, left / 60)

@@ -10,6 +10,7 @@ from bq.audit.calibration import Judged, Measured
 from bq.audit.calibration_points import PointFacts
 from bq.audit.permutation import IN_ORDER
 from bq.core.numerals import decimal, percent, significant
+from bq.monitoring.windows import ALARMS_A_YEAR
 from bq.strategies.component import Kind
 from bq.tuning.verdict import MOST_OVERFITTING
 from bq.workbench import plots
@@ -31,6 +32,12 @@ COVERAGE = (
     "value is what the trades of the market's own model cost. `low`, `high`: the exact 95% interval of the share. "
     "The band is where 99 of 100 such counts lie if 95% of intervals hold. The gate rests on the lower bounds: it errs "
     "where an interval lies above the truth."
+)
+DRIFT = (
+    "A model is deployed two years before the market changes and decides on every event from then on; every window of "
+    "its decisions is checked. An alarm before the change is false; `low` and `high` are the exact 95% interval of "
+    "false alarms a year, of which each kind of check may raise {most}. `found` counts the markets with an alarm after "
+    "the change, `months` is the median time to the first."
 )
 MOST_MISTAKES = 0.02  # share of null markets
 TIERS = (("champion", "The candidate"), ("second", "The second tier"), ("oracle", "Who knows the law"))
@@ -142,7 +149,7 @@ def _contents(facts: PointFacts, markets: Sequence[Measured]) -> list[Any]:
         verdicts = [judged for market in markets if (judged := getattr(market, who)) is not None]
         if verdicts:
             parts += [f"**{name}**", plots.table(_components(verdicts))]
-    parts += [*_covered(markets), *_overfitting(markets)]
+    parts += [*_covered(markets), *_overfitting(markets), *_drift(markets)]
     if errors := [f"seed {market.seed}: {market.error}" for market in markets if market.error]:
         parts.append("No verdict came of " + "; ".join(errors[:5]))
     if seeds := [str(market.seed) for market in markets if market.deployed]:
@@ -223,3 +230,26 @@ def _overfitting(markets: Sequence[Measured]) -> list[Any]:
         f"percentile {low}, median {middle}, ninetieth {high}; below {decimal(MOST_OVERFITTING)} on {passing} of "
         f"{len(known)} markets."
     ]
+
+
+def _drift(markets: Sequence[Measured]) -> list[Any]:
+    """False alarms and delay of each kind of check, on a market that changes."""
+    found = tables.alarms(markets)
+    if not found:
+        return []
+    rows = [
+        {
+            "check": one.kind.replace("_", " "),
+            "markets": one.markets,
+            "years before": one.years,
+            "false alarms": one.false,
+            "a year": one.false / one.years,
+            "low": one.low,
+            "high": one.high,
+            "found": one.found.number,
+            "of": one.found.markets,
+            "months": one.months,
+        }
+        for one in found
+    ]
+    return [DRIFT.format(most=decimal(ALARMS_A_YEAR)), plots.table(pl.DataFrame(rows))]

@@ -1,5 +1,6 @@
 """The pipeline on markets whose law is known: what is measured is the product's own, counted rightly, kept safely."""
 
+import datetime as dt
 import os
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.stats import beta, binom
 
 from bq import market, strategies
 from bq.audit import calibration, calibration_points, calibration_tables, calibration_truth
-from bq.audit.calibration import Judged, Market, Measured, measure, with_seed
+from bq.audit.calibration import Judged, Market, Measured, Watched, measure, with_seed
 from bq.audit.calibration_oracle import TRUTH, Learnt, truth_of
 from bq.audit.calibration_points import Point, Results, point
 from bq.core import paths
@@ -189,6 +190,29 @@ def test_the_truth_is_what_the_trades_of_the_markets_own_model_cost():
     chosen = policy.chosen(costs, "expected", 4)
     paid = (chosen["paid"] * chosen["weight"]).sum() / own["session"].n_unique()
     assert paid > 0.1 and dear[Kind.NET] == pytest.approx(-paid, rel=0.05)
+
+
+def watched(**alarms: list[str]) -> Watched:
+    """Two years before a change on 2016-01-04, and two after it."""
+    days = {kind: [dt.date.fromisoformat(day) for day in found] for kind, found in alarms.items()}
+    first, changes, last = (dt.date.fromisoformat(day) for day in ("2014-01-04", "2016-01-04", "2018-01-04"))
+    return Watched(changes=changes, first=first, last=last, alarms=days)
+
+
+def test_alarms_before_a_change_are_false_and_after_it_they_have_a_delay():
+    """By hand; the interval of two false alarms in six years is Garwood's: .242 to 7.225 of them."""
+    seen = [
+        watched(input=["2014-05-01", "2015-05-01", "2016-03-04"], error_cusum=["2015-06-01", "2016-06-01"]),
+        watched(input=[], error_cusum=["2016-07-04", "2016-08-04"]),
+        watched(input=["2017-01-04"], error_cusum=[]),
+    ]
+    markets = [of(seed).model_copy(update={"watched": one}) for seed, one in enumerate(seen)]
+    inputs, cusum = calibration_tables.alarms([*markets, of(9)])
+    assert inputs[:4] == ("input", 3, pytest.approx(6.0, abs=0.01), 2) and inputs.found[:2] == (2, 3)
+    assert (inputs.low * 6, inputs.high * 6) == pytest.approx((0.2422, 7.2247), abs=0.01)
+    assert inputs.months == pytest.approx((2 + 12) / 2, abs=0.1)
+    # what stays is one alarm, and after a false one nothing can be found
+    assert cusum.false == 1 and cusum.found[:2] == (1, 2) and cusum.months == pytest.approx(6.0, abs=0.1)
 
 
 def test_what_is_kept_comes_back_and_a_torn_line_is_measured_again(tmp_path, measured):
