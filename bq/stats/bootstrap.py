@@ -36,10 +36,10 @@ def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int
     White 2009, doi:10.1080/07474930802459016).
 
     It is symmetric on purpose. Percentiles of the draws lean as the sample does, and the skewness of thirty sums of
-    blocks is mostly noise that comes with the error of the mean: where trades are few and come in clusters, their
-    interval of 95% covers 91 to 93%, this one 95 to 97%. Bias-corrected percentiles and Hall's transformation lean
-    farther and cover less. Heavy tails need no fewer degrees of freedom: the block that moves the mean widens the
-    interval. Where outcomes are skewed, one bound errs more often than alpha and the other less.
+    blocks is mostly noise that comes with the error of the mean: where trades are few and come in spells they hold less
+    often than they say, and bias-corrected percentiles and Hall's transformation, which lean farther, still less (the
+    figures are in docs/calibration.md). Heavy tails alone need no fewer degrees of freedom: the block that moves the
+    mean widens the interval. Where outcomes truly are skewed, one bound errs more often than alpha and the other less.
 
     A column with fewer than two values, or than five blocks, has no interval: low and high are NaN.
     Without a value its mean is NaN too.
