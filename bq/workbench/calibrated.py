@@ -131,13 +131,16 @@ def _dots(whole: pl.DataFrame) -> list[Any]:
 
 
 def _curves(whole: pl.DataFrame) -> list[Any]:
-    """Power over strength, of strategies with two strengths or more."""
+    """Power over strength, of families with two strengths or more."""
     found = []
-    for (strategy,), points in whole.filter(pl.col("strength") > 0).group_by("strategy", maintain_order=True):
+    planted = whole.filter(pl.col("strength") > 0)
+    for (strategy, family), points in planted.group_by("strategy", "family", maintain_order=True):
         curve = points.sort("strength").select("strength", pipeline="share", oracle="oracle share")
         if curve["strength"].n_unique() > 1:
             titles = {"x_title": "strength of what is planted", "y_title": "share of markets deployed"}
-            found.append(plots.lines(curve, "strength", ["pipeline", "oracle"], title=f"Power: {strategy}", **titles))
+            found.append(
+                plots.lines(curve, "strength", ["pipeline", "oracle"], title=f"Power: {strategy} {family}", **titles)
+            )
     return found
 
 
