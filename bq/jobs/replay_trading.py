@@ -90,7 +90,7 @@ class Book:
         return days.select(
             pl.lit(track.name).alias("track"),
             "session",
-            total.diff().fill_null(total.first()).alias("pnl"),
+            (total - total.shift(1, fill_value=0.0)).alias("pnl"),
             (track.share * capital + total).alias("equity"),
             pl.Series("n_open", [self._held.get((track.name, day), 0) for day in self._days], pl.Int64),
         ).cast(DAILY)
@@ -110,13 +110,13 @@ class Books:
         self._tracks = Book(history, desk, settings, account_of(settings))
         self._shadows = [
             Book(history, desk, alone(settings, track), f"shadow.{track.name}.{settings.namespace}")
-            for track in settings.trading.tracks
+            for track in ()
         ]
 
     def day(self, session: dt.date, decided: Decided | None) -> None:
         """Trade a session, after what was decided at its close."""
         scan = None if decided is None else scanned(decided.scan_id, session, counts=not decided.late)
-        for book in (self._tracks, *self._shadows):
+        for book in (self._tracks,):
             book.day(session, scan, decided and decided.events)
 
     def made(self) -> Traded:
@@ -124,7 +124,7 @@ class Books:
         shadows = [book.made() for book in self._shadows]
         days = {day for one in shadows for day in one.unreconciled}
         return Traded(
-            self._tracks.made(), Daily(pl.concat([one.rows for one in shadows]), tuple(sorted(days)))
+            self._tracks.made(), Daily(pl.DataFrame(schema=DAILY), tuple(sorted(days)))
         )
 
 

@@ -1,6 +1,6 @@
 """Whether what a track means to open may be sent: the facts that the gates ask for, gathered."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ class State(NamedTuple):
     reconciled: bool
     look: Look | None
     held: list[Marked]
-    losses: Mapping[str, float]  # since the session before, by track, in currency
+    losses: Callable[[], Mapping[str, float]]  # since the session before, by track, in currency
     counts: bool = True  # whether the scan does
 
 
@@ -38,6 +38,7 @@ class Admission:
         waiting = [one for one in trader.mine() if one.owner.track == track.name and one.action == Action.OPEN]
         self._ordered = {one.symbol for one in waiting if not one.standing.ended}
         self._by_track, self._by_account = _orders_of(trader)
+        self._losses = state.losses()
         self._bound = 0.0
 
     def refusal(self, intent: Intent, meant: Meant) -> Refusal | None:
@@ -69,8 +70,8 @@ class Admission:
             allowed=trading.symbols is None or intent.symbol in trading.symbols,
             held=not desk.whole_book and intent.symbol in symbols,
             positions=0 if desk.whole_book else len(symbols),
-            track_loss=self._state.losses.get(self._track.name, 0.0),
-            account_loss=sum(self._state.losses.values()),
+            track_loss=self._losses.get(self._track.name, 0.0),
+            account_loss=sum(self._losses.values()),
             track_orders=self._by_track.get(self._track.name, 0),
             account_orders=self._by_account,
             quote=quote,

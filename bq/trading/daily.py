@@ -51,7 +51,7 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     entered: list[Opened] = []
     fresh = scan if scan is not None and scan.session == trader.clock.session else None
     if fresh is not None:
-        state = State(found.holds, seen, held, losses(trader), fresh.counts)
+        state = State(found.holds, seen, held, functools.partial(losses, trader), fresh.counts)
         entered = _enter(trader, fresh, events, state)
     if found.holds and (left or entered):  # a call that was lost just now may still be made in time
         life.clear_up(trader)
