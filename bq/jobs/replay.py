@@ -51,6 +51,8 @@ def _work(run: Run, request: Request) -> None:
     run.record.headline = _headline(made)
     for name in ("decided", "earned", "hindsight"):
         files.write_parquet(names.table(run.folder, name), getattr(made, name))
+    for name in () if made.traded is None else ("tracks", "shadows", "closed"):
+        files.write_parquet(names.table(run.folder, name), getattr(made.traded, name))
     run.page = replay_page.parts(made, strategy, settings)
 
 

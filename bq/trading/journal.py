@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from bq.core import db
 from bq.trading import curve
-from bq.trading.ledger import intents, marks, orders
+from bq.trading.ledger import executions, intents, marks, orders
 from bq.trading.money import PARTS
 from bq.trading.positions import CHARGED, PLACE, VIEW
 
@@ -32,6 +32,7 @@ MEANT = pl.Schema(
         "refusal": pl.String,
         "model_id": pl.String,
         "orders": pl.Int64,
+        "filled": pl.Int64,
     }
 )
 RESULTS = pl.Schema(
@@ -51,7 +52,7 @@ class Journal(NamedTuple):
 
     running : P&L of each track since its first order, `curve.running`. fills : a row for each position, session and
     contract, `FILLS`; cash : moved, negative where bought. meant : `MEANT`, in the order in which it was written;
-    refusal null: followed. results : `RESULTS`; left null: still open, at its newest mark, else at what was paid.
+    refusal null: followed; orders, filled : how many were written for it, and of how many anything was filled. results : `RESULTS`; left null: still open, at its newest mark, else at what was paid.
     """
 
     running: pl.DataFrame
@@ -66,10 +67,11 @@ def read(account: str, namespace: str) -> Journal:
     keys = [VIEW.c[name] for name in ("track", "position", "session", "contract", "action")]
     sums = (sa.func.sum(VIEW.c.quantity).label("quantity"), sa.func.sum(VIEW.c.cash).label("cash"))
     fills = _frame(sa.select(*keys, *sums).where(*own).group_by(*keys).order_by(*keys[:3], *keys[3:]), FILLS)
-    named = [intents.c[name] for name in MEANT.names() if name != "orders"]
-    count = sa.func.count(orders.c.order_ref).label("orders")
+    named = [intents.c[name] for name in MEANT.names() if name in intents.c]
+    has_fill = sa.exists().where(executions.c.order_ref == orders.c.order_ref)
+    counts = (sa.func.count(orders.c.order_ref), sa.func.count(sa.case((has_fill, orders.c.order_ref))))
     meant = (
-        sa.select(*named, count)
+        sa.select(*named, *counts)
         .outerjoin(orders, orders.c.intent_id == intents.c.intent_id)
         .where(intents.c.account == account, intents.c.namespace == namespace)
         .group_by(intents.c.intent_id, *named)
