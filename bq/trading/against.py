@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from bq.trading.intents import Action
 from bq.trading.journal import Journal
 
 KEY = ["track", "position", "session", "contract"]
@@ -132,20 +133,17 @@ def _missing(row: dict[str, Any], has: Side, lacks: Side) -> tuple[Cause, str]:
     followed = has.journal.meant.filter(pl.col("refusal").is_null(), pl.col("session") < row["session"], **same)
     if followed.is_empty():  # booked overnight, without a decision
         return Cause.DECIDED, ""
-    session, action, model = followed.row(-1, named=True), followed["action"][-1], followed["model_id"][-1]
-    day = session["session"]
+    day, action, model = followed.select("session", "action", "model_id").row(-1)
     other = lacks.journal.meant.filter(pl.col("session") == day, pl.col("action") == action, **same)
     if other["refusal"].is_null().any():
         return Cause.NOT_FILLED, ""
     if len(other):
         return Cause.REFUSED, other["refusal"][-1]
-    if day not in lacks.traded:
-        return Cause.NOT_RUN, ""
-    if day not in lacks.scans.every:
+    if action == Action.OPEN and day not in lacks.scans.every:
         return Cause.NO_SCAN, ""
-    if day not in lacks.scans.counting:
+    if action == Action.OPEN and day not in lacks.scans.counting:
         return Cause.LATE_SCAN, ""
-    return Cause.DECIDED, model or ""
+    return (Cause.DECIDED, model or "") if day in lacks.traded else (Cause.NOT_RUN, "")
 
 
 def _gaps(ours: Journal, theirs: Journal, found: tuple[Difference, ...]) -> pl.DataFrame:
