@@ -21,6 +21,7 @@ from bq.trading import clock, daily, journal, shadow
 from bq.trading.dry_run import DryRun
 from bq.trading.entering import Scanned
 from bq.trading.journal import Journal
+from bq.trading.orders import Orders
 from bq.trading.trader import Trader
 
 BOOKS = pl.Schema([("track", pl.String), *shadow.DAILY.items()])
@@ -57,7 +58,8 @@ class Books:
         broker = DryRun(
             account_of(settings), desk, sessions(history.market.calendar), trading=settings.trading, lasting=False
         )
-        self._trader = Trader(strategy, settings, desk, broker, self._at(history.market.calendar, self._newest))
+        orders = Orders(broker.account, str(settings.namespace))
+        self._trader = Trader(strategy, settings, desk, broker, self._at(history.market.calendar, self._newest), orders)
         self._shadows = {track.name: shadow.Shadow(desk, settings.trading) for track in self._tracks}
         self._made: list[daily.Day] = []
         self._held: Counter[tuple[str, dt.date]] = Counter()

@@ -25,6 +25,7 @@ from bq.strategies.desk import Desk
 from bq.trading import clock, daily
 from bq.trading.dry_run import DryRun
 from bq.trading.entering import Scanned
+from bq.trading.orders import Orders
 from bq.trading.trader import Trader
 from bq.workbench import screen
 
@@ -91,7 +92,8 @@ def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: 
     desk = desk_of(strategy, settings, data)
     broker = DryRun(account_of(settings), desk, sessions(data.calendar), trading=settings.trading)
     newest = day(data.bars["session"].max())
-    return Trader(strategy, settings, desk, broker, clock.at(now, calendar=data.calendar, newest=newest))
+    orders = Orders(broker.account, str(settings.namespace))
+    return Trader(strategy, settings, desk, broker, clock.at(now, calendar=data.calendar, newest=newest), orders)
 
 
 def newest_scan(settings: Settings) -> Scanned | None:

@@ -59,7 +59,7 @@ def follow(trader: Trader, meant: Meant) -> None:
     """Write intents with their orders down, and send these."""
     if not meant:
         return
-    ledger.propose(meant, trader.stamp)
+    trader.orders.propose(meant, trader.stamp)
     for intent, order in meant:
         opening = intent.action == Action.OPEN
         send(trader, Ticket(order, intent.legs, opening, intent.event), trader.stamp)

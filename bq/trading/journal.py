@@ -52,7 +52,8 @@ class Journal(NamedTuple):
 
     running : P&L of each track since its first order, `curve.running`. fills : a row for each position, session and
     contract, `FILLS`; cash : moved, negative where bought. meant : `MEANT`, in the order in which it was written;
-    refusal null: followed; orders, filled : how many were written for it, and of how many anything was filled. results : `RESULTS`; left null: still open, at its newest mark, else at what was paid.
+    refusal null: followed; orders, filled : how many were written for it, and of how many anything was filled.
+    results : `RESULTS`; left null: still open, at its newest mark, else at what was paid.
     """
 
     running: pl.DataFrame

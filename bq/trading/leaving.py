@@ -87,7 +87,7 @@ def close_odd(trader: Trader, found: list[Marked], reconciled: bool) -> list[Int
 
 def _follow(trader: Trader, intent: Intent, order: Order) -> None:
     """Write a closing order down, and send it."""
-    ledger.propose([(intent, order)], trader.stamp)
+    trader.orders.propose([(intent, order)], trader.stamp)
     written = next(new for new in trader.mine() if new.order.order_ref == order.order_ref)
     send(trader, ticket(trader, written), trader.stamp)
 

@@ -220,12 +220,35 @@ def numbered(track: str, event_id: str, action: Action) -> int:
         return connection.execute(query).scalar_one()
 
 
-def adopt(look: Look, mine: Sequence[Open], account: str, stamp: Stamp) -> None:
-    """Write down what a look shows and the ledger does not have yet, in one transaction.
+def adopt(
+    look: Look,
+    mine: Sequence[Open],
+    account: str,
+    stamp: Stamp,
+    *,
+    fills: Sequence[Executed] | None = None,
+    paid: Sequence[Charged] | None = None,
+) -> bool:
+    """Write down what a look shows and the ledger does not have yet, in one transaction; whether there was anything.
 
     mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that
-    the look does not show is noted as absent.
+    the look does not show is noted as absent. fills, paid : those of the look that may be new; None: all.
     """
+    notes = _news(look, mine, stamp)
+    executed = [_execution(one, account) for one in (look.executions if fills is None else fills)]
+    charged = [_commission(one) for one in (look.commissions if paid is None else paid)]
+    if not (notes or executed or charged):
+        return False
+    with db.engine().begin() as connection:
+        if notes:
+            connection.execute(order_events.insert(), notes)
+        _insert_new(connection, executions, executed)
+        _insert_new(connection, commissions, charged)
+    return True
+
+
+def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]]:
+    """What a look says about orders of ours that was not said last."""
     by_ref: dict[str, list[Seen]] = {}
     for seen in look.orders:
         by_ref.setdefault(seen.order_ref, []).append(seen)
@@ -240,11 +263,7 @@ def adopt(look: Look, mine: Sequence[Open], account: str, stamp: Stamp) -> None:
             vanished = one.standing.state not in (State.UNKNOWN, State.INTENDED)
             notes += [{**row, "said": Said.NO_ANSWER}] if vanished else []
             notes += [{**row, "said": Said.ABSENT}] if one.standing.state != State.INTENDED else []
-    with db.engine().begin() as connection:
-        if notes:
-            connection.execute(order_events.insert(), notes)
-        _insert_new(connection, executions, [_execution(one, account) for one in look.executions])
-        _insert_new(connection, commissions, [_commission(one) for one in look.commissions])
+    return notes
 
 
 def _is_news(one: Open, seen: Seen) -> bool:
