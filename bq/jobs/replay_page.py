@@ -45,10 +45,13 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
 
 def _speed(made: Replayed) -> str:
     trained = sum(one.seconds for one in made.trained)
-    per_day = 1000 * made.seconds / max(made.days, 1)
+    traded = 0.0 if made.traded is None else made.traded.seconds
+    decided = made.seconds - traded
+    trading = f"{decimal(traded, 0)} s more for trading, " if made.traded else ""
     return (
-        f"{decimal(made.seconds, 0)} s for {counted(made.days, 'day')} without retrains ({decimal(per_day, 0)} ms a "
-        f"day), {decimal(trained, 0)} s for {counted(len(made.trained), 'attempt')}."
+        f"{decimal(decided, 0)} s for the decisions of {counted(made.days, 'day')} "
+        f"({decimal(1000 * decided / max(made.days, 1), 0)} ms a day), {trading}{decimal(trained, 0)} s for "
+        f"{counted(len(made.trained), 'attempt')}."
     )
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import polars as pl
 
-from bq.core.numerals import decimal
 from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.jobs import traded
@@ -41,7 +40,7 @@ def _said(made: Traded) -> str:
     return (
         "What was decided became orders at the dry-run broker of the replay's own world. They were filled in the next "
         "session or not, and positions were marked at every close and left by the strategy's exit rule. The account "
-        f"agreed with the ledger on {agreed}.{gone} Trading took {decimal(made.seconds, 0)} s of the replay."
+        f"agreed with the ledger on {agreed}.{gone}"
     )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from bq.trading.intents import Action
 from bq.trading.journal import Journal
 
-KEY = ["track", "position", "session", "contract"]
+KEY = ["track", "position", "session", "contract", "action"]
 CENT = 0.005  # P&L nearer than this is the same
 
 
@@ -62,7 +62,7 @@ class Compared(NamedTuple):
 
     running : track, session, replayed, booked: P&L since the first session, in currency. first : the first session on
     which fills or P&L differ; None: no session does. differences : in the order of sessions. gaps : a row for each
-    position that made something else: track, position, cause, replayed, booked, gap; their sum is the gap at the end.
+    position that was opened meanwhile and made something else: track, position, cause, replayed, booked, gap.
     """
 
     running: pl.DataFrame
@@ -77,7 +77,7 @@ def compare(replayed: Side, booked: Side, first: dt.date, last: dt.date) -> Comp
     found = tuple(_differences(replayed, booked, first, last))
     apart = running.filter((pl.col("replayed") - pl.col("booked")).abs() > CENT)["session"].min()
     days = [day for day in (apart, found[0].session if found else None) if isinstance(day, dt.date)]
-    return Compared(running, min(days, default=None), found, _gaps(replayed.journal, booked.journal, found))
+    return Compared(running, min(days, default=None), found, _gaps((replayed, booked), found, first, last))
 
 
 def _running(ours: Journal, theirs: Journal, first: dt.date, last: dt.date) -> pl.DataFrame:
@@ -110,9 +110,7 @@ def _difference(row: dict[str, Any], replayed: Side, booked: Side) -> Difference
     else:
         has, lacks = (replayed, booked) if theirs is None else (booked, replayed)
         cause, detail = _missing(row, has, lacks)
-    meant = (replayed if ours is not None else booked).journal.meant.filter(
-        track=row["track"], position=row["position"]
-    )
+    meant = _of((replayed if ours is not None else booked).journal.meant, row)
     return Difference(
         row["session"],
         row["track"],
@@ -128,17 +126,20 @@ def _difference(row: dict[str, Any], replayed: Side, booked: Side) -> Difference
 
 
 def _missing(row: dict[str, Any], has: Side, lacks: Side) -> tuple[Cause, str]:
-    """Why a fill of one book is not in the other: by what that one did at the close at which it was decided."""
-    same = {"track": row["track"], "position": row["position"]}
-    followed = has.journal.meant.filter(pl.col("refusal").is_null(), pl.col("session") < row["session"], **same)
+    """Why a fill of one book is not in the other: by what that one did at the close at which it was decided.
+
+    What closes a position that the other one never opened is missing for the reason that its opening is.
+    """
+    ours, theirs = (_of(side.journal.meant, row) for side in (has, lacks))
+    never = theirs.filter(pl.col("refusal").is_null(), action=Action.OPEN).is_empty()
+    action = Action.OPEN if never else row["action"]
+    followed = ours.filter(pl.col("refusal").is_null(), pl.col("session") < row["session"], action=action)
     if followed.is_empty():  # booked overnight, without a decision
         return Cause.DECIDED, ""
-    day, action, model = followed.select("session", "action", "model_id").row(-1)
-    other = lacks.journal.meant.filter(pl.col("session") == day, pl.col("action") == action, **same)
-    if other["refusal"].is_null().any():
-        return Cause.NOT_FILLED, ""
+    day, model = followed.select("session", "model_id").row(-1)
+    other = theirs.filter(session=day, action=action)["refusal"]
     if len(other):
-        return Cause.REFUSED, other["refusal"][-1]
+        return (Cause.NOT_FILLED, "") if other.is_null().any() else (Cause.REFUSED, other[-1])
     if action == Action.OPEN and day not in lacks.scans.every:
         return Cause.NO_SCAN, ""
     if action == Action.OPEN and day not in lacks.scans.counting:
@@ -146,21 +147,22 @@ def _missing(row: dict[str, Any], has: Side, lacks: Side) -> tuple[Cause, str]:
     return (Cause.DECIDED, model or "") if day in lacks.traded else (Cause.NOT_RUN, "")
 
 
-def _gaps(ours: Journal, theirs: Journal, found: tuple[Difference, ...]) -> pl.DataFrame:
-    """What each position made in either book, by the cause of its first difference."""
-    place = ["track", "position"]
-    sides = [
-        journal.results.select(*place, "pnl").rename({"pnl": name})
-        for name, journal in (("replayed", ours), ("booked", theirs))
-    ]
-    both = (
-        sides[0]
-        .join(sides[1], on=place, how="full", coalesce=True)
-        .with_columns(pl.col("replayed", "booked").fill_null(0.0))
-    )
+def _of(meant: pl.DataFrame, row: dict[str, Any]) -> pl.DataFrame:
+    """What was meant of a row's position."""
+    return meant.filter(track=row["track"], position=row["position"])
+
+
+def _gaps(sides: tuple[Side, Side], found: tuple[Difference, ...], first: dt.date, last: dt.date) -> pl.DataFrame:
+    """What each position that was opened meanwhile made in either book, by the cause of its first difference."""
+    place, parts = ["track", "position"], []
+    for name, side in zip(("replayed", "booked"), sides, strict=True):
+        inside = side.journal.results.filter(pl.col("entered").is_between(first, last))
+        parts.append(inside.select(*place, pl.col("pnl").alias(name)))
+    both = parts[0].join(parts[1], on=place, how="full", coalesce=True)
+    both = both.with_columns(pl.col("replayed", "booked").fill_null(0.0))
     causes: dict[tuple[str, str], str] = {}
     for one in found:
         causes.setdefault((one.track, one.position), str(one.cause))
     cause = [causes.get((track, position), str(Cause.MARK)) for track, position in both.select(place).rows()]
-    made = both.with_columns(pl.Series("cause", cause, pl.String), (pl.col("replayed") - pl.col("booked")).alias("gap"))
+    made = both.with_columns(pl.Series("cause", cause, pl.String), gap=pl.col("replayed") - pl.col("booked"))
     return made.filter(pl.col("gap").abs() > CENT).select(*place, "cause", "replayed", "booked", "gap").sort(*place)
