@@ -8,7 +8,7 @@ import polars as pl
 from bq.core.namespace import Tier
 from bq.core.numerals import decimal, percent, with_sign
 from bq.core.settings import Settings
-from bq.jobs import trigger
+from bq.jobs import replay_traded, trigger
 from bq.jobs.replay_ends import Alarmed
 from bq.jobs.replaying import Replayed
 from bq.monitoring.triggers import ENOUGH, OLD_DAYS
@@ -33,6 +33,7 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
     return [
         ("What was replayed", [INTRO, _speed(made)]),
         ("What it earned", [_curve(made), *_earned(made, settings)]),
+        *([] if made.traded is None else replay_traded.parts(made.traded, settings)),
         *_change(made, settings),
         ("Who decided", [_timeline(made)]),
         ("Every attempt", _attempts(made)),
@@ -44,10 +45,13 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
 
 def _speed(made: Replayed) -> str:
     trained = sum(one.seconds for one in made.trained)
-    per_day = 1000 * made.seconds / max(made.days, 1)
+    traded = 0.0 if made.traded is None else made.traded.seconds
+    decided = made.seconds - traded
+    trading = f"{decimal(traded, 0)} s more for trading, " if made.traded else ""
     return (
-        f"{decimal(made.seconds, 0)} s for {counted(made.days, 'day')} without retrains ({decimal(per_day, 0)} ms a "
-        f"day), {decimal(trained, 0)} s for {counted(len(made.trained), 'attempt')}."
+        f"{decimal(decided, 0)} s for the decisions of {counted(made.days, 'day')} "
+        f"({decimal(1000 * decided / max(made.days, 1), 0)} ms a day), {trading}{decimal(trained, 0)} s for "
+        f"{counted(len(made.trained), 'attempt')}."
     )
 
 
