@@ -4,6 +4,7 @@
 are read, so that nothing stands right of the diagonal.
 """
 
+from functools import cache
 from pathlib import Path
 
 from tests.floors import FLOORS, imported
@@ -20,6 +21,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 """
 
 
+@cache
 def uses(folder: str) -> set[str]:
     """The other folders that the modules of a folder import from."""
     modules = (ROOT / "bq" / folder).rglob("*.py")

@@ -120,7 +120,11 @@ def _rows(place: Place, *, sections: bool = True) -> Iterator[Row]:
             optional = not isinstance(value, BaseModel)
             if optional:
                 yield Row(
-                    ".".join(names), _default(value), "section, null", _changes(around), description(place.model, names)
+                    ".".join(names),
+                    _default(value),
+                    "list of sections" if isinstance(value, list) else "section, null",
+                    _changes(around),
+                    description(place.model, names),
                 )
             yield from _rows(Place(place.model, inner, value, names, around))
 
@@ -163,11 +167,13 @@ def _takes(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
 def _table(of: Mapping[str, list[Row]]) -> str:
     """One row a parameter; what differs between strategies is given for each."""
     names = list(dict.fromkeys(row.name for rows in of.values() for row in rows))
-    lines = ["| parameter | default | takes | changes | meaning |", "|---|---|---|---|---|"]
+    lines = ["| parameter | default | what it is |", "|---|---|---|"]
     for name in names:
         rows = {strategy: next((row for row in own if row.name == name), None) for strategy, own in of.items()}
-        cells = [_merged({strategy: row[i] for strategy, row in rows.items() if row}) for i in range(1, 5)]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+        having = {strategy: row for strategy, row in rows.items() if row}
+        cells = [_merged({strategy: row[i] for strategy, row in having.items()}) for i in range(1, 5)]
+        default, takes, changes, meaning = cells
+        lines.append(f"| `{name}` | {default} | {meaning}<br>*{takes} · changes {changes}* |")
     return "\n".join(lines) + "\n"
 
 
