@@ -1,7 +1,7 @@
 # ButterQuant Workbench. `make` alone prints this help; every target sets itself up on a fresh clone.
 .DEFAULT_GOAL := help
 
-# Variables of the targets that read data (see README). They travel through the environment, so that a value is never
+# Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
   FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK ALL
@@ -152,8 +152,9 @@ lab: $(READY) ## [workbench *] open JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=.
 bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(VENV)/bin/python -m tests.bench
-docs: $(READY) ## [workbench] the documentation as pages with a search: outputs/docs/index.html
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet && echo "$(CURDIR)/outputs/docs/index.html"
+docs: $(READY) ## [workbench] the documentation as pages: outputs/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --site-dir "$${BQ_HOME:-.}/outputs/docs"
+	@cd "$${BQ_HOME:-.}/outputs/docs" && echo "docs        $$PWD/index.html (its search works where \`make dashboard\` serves it, at /docs/index.html)"
 pictures: $(READY) ## [workbench] first screens of every kind of page, from seeded runs, into outputs/pictures (minutes; Chromium)
 	@$(VENV)/bin/python -m tests.pictures
 test: $(READY) ## [workbench *] run the tests
