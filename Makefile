@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK ALL
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK ALL PORT
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -148,8 +148,8 @@ backup: $(READY) ## [keep] models, database, parameters and runs' records into o
 	@$(BQ) backup
 restore: $(READY) ## [keep] bring them back: ARCHIVE=backup.tar.gz (FORCE=1: also over models and runs, which are kept beside)
 	@$(BQ) restore
-lab: $(READY) ## [workbench *] open JupyterLab on the notebooks
-	@$(VENV)/bin/jupyter lab --notebook-dir=.
+lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
+	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(VENV)/bin/python -m tests.bench
 docs: $(READY) ## [workbench] the documentation as pages: outputs/docs/index.html

@@ -13,7 +13,7 @@ from bq.core import params, paths
 from bq.strategies.butterfly import pricing
 from bq.strategies.butterfly.payoff import legs, payoff, structure_of
 from bq.strategies.events import NOTICES
-from bq.workbench import plots, report
+from bq.workbench import plots, report, screen
 from bq.workbench.table import table
 
 ATTACK = "<script>alert('pwned')</script>"
@@ -199,3 +199,9 @@ def test_the_legs_of_a_structure_are_listed_with_equal_ones_together(structure, 
     found = legs(EVENT | {"structure": structure})
     assert found.select("quantity", "right", "strike").rows() == expected
     assert found["expiry"].unique().to_list() == [EVENT["expiry"]]
+
+
+def test_a_page_is_named_by_its_whole_path_and_a_file_as_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert screen.shown(tmp_path / "outputs" / "r" / "report.html") == f"{tmp_path}/outputs/r/report.html"
+    assert screen.shown(tmp_path / "parameters" / "mine.yaml") == "parameters/mine.yaml"
