@@ -115,6 +115,13 @@ def test_the_page_of_the_house_has_every_folder_in_its_order():
     assert re.findall(r"^\| `(\w+)` \|", page, re.M) == FLOORS
 
 
+def test_the_page_of_simulated_markets_has_every_file():
+    page = (ROOT / "docs" / "simulated.md").read_text()
+    cells = re.findall(r"^\| (`[^|]+) \|", page, re.M)
+    told = [name for cell in cells for name in re.findall(r"`(\w+\.yaml)`", cell)]
+    assert sorted(told) == sorted(path.name for path in (ROOT / "parameters" / "simulated").glob("*.yaml"))
+
+
 def test_the_page_of_commands_has_every_target_once_below_its_group():
     """A new target: `[group]` in its line of help in the Makefile, and a row in docs/commands.md."""
     groups = dict(re.findall(r"^([a-z-]+): .*## \[([a-z ]+?)(?: \*)?\] ", (ROOT / "Makefile").read_text(), re.M))

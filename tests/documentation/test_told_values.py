@@ -7,7 +7,7 @@ import pytest
 
 import bq
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 STRATEGIES = ("butterfly", "forecast", "breakout")
 
 
