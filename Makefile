@@ -153,7 +153,7 @@ lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at t
 bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(VENV)/bin/python -m tests.bench
 docs: $(READY) ## [workbench] the documentation as pages: outputs/docs/index.html
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --site-dir "$${BQ_HOME:-.}/outputs/docs"
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --site-dir "$${BQ_HOME:-.}/outputs/docs"
 	@cd "$${BQ_HOME:-.}/outputs/docs" && echo "docs        $$PWD/index.html (its search works where \`make dashboard\` serves it, at /docs/index.html)"
 pictures: $(READY) ## [workbench] first screens of every kind of page, from seeded runs, into outputs/pictures (minutes; Chromium)
 	@$(VENV)/bin/python -m tests.pictures
