@@ -14,10 +14,7 @@ PICTURE = ROOT / "docs" / "pictures" / "house.svg"
 CELL, LEFT, TOP = 22, 92, 86
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328; }
-.own { fill: #57606a; } .uses { fill: #1f5fa8; } .grid { stroke: #d0d7de; }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3; } .own { fill: #8b949e; } .uses { fill: #6cb0f5; } .grid { stroke: #3d444d; }
-}
+.page { fill: #ffffff; } .own { fill: #57606a; } .uses { fill: #1f5fa8; } .grid { stroke: #d0d7de; }
 """
 
 
@@ -37,6 +34,7 @@ def picture() -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
         "<title>Which folder of bq/ imports from which: a row imports from the columns that are marked</title>",
         f"<style>{STYLE}</style>",
+        f'<rect class="page" width="{width}" height="{height}" rx="4"/>',  # the same on a dark page
     ]
     for row, folder in enumerate(FLOORS):
         middle = CELL * row + CELL / 2
