@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import os
 import re
 import types
@@ -26,6 +27,9 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
 VARIABLES = set(re.search(r"^VARIABLES := ((?:.*\\\n)*.*)", MAKEFILE, re.M)[1].replace("\\\n", "").split())
 BLOCKS = list(blocks.blocks())
+CELLS = json.loads((ROOT / "notebooks" / "00_start_here.ipynb").read_text())["cells"]
+CODE = "\n".join("".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code")
+START = Block(ROOT / "notebooks" / "00_start_here.ipynb", "python", CODE, runs=True)
 COMMANDS = {(one.targets, *one.variables.items()): one for one in blocks.commands()}
 SMALL = """
 extends: {shipped}/simulated/{name}.yaml
@@ -179,7 +183,7 @@ def names(node: ast.AST) -> list[str]:
     return [*inner, node.attr] if inner else []
 
 
-@pytest.mark.parametrize("one", those("python", run=True))
+@pytest.mark.parametrize("one", [*those("python", run=True), pytest.param(START, id="notebooks/00_start_here")])
 def test_marked_python_runs(one: Block, at_home, home):
     """On a small simulated market in the place of the shipped parameters."""
     for name, kind in {"butterfly": "pinned", "breakout": "breakouts"}.items():
