@@ -42,7 +42,11 @@ def test_a_value_is_shown_as_a_reader_wants_it(value, text):
 def test_text_starts_at_the_left_and_only_long_text_takes_several_lines():
     frame = pl.DataFrame({"name": ["a", "bb"], "n": [1, 20], "why": ["short", "a long reason " * 4]})
     shown = table(frame)
-    assert re.findall(r"<th( [^>]*|)>", shown._repr_html_()) == [' class="text"', "", ' class="text long"']
+    assert re.findall(r"<th( [^>]*|)>", shown._repr_html_()) == [
+        ' class="text" style="text-align: left"',
+        "",
+        ' class="text long" style="text-align: left"',
+    ]
     assert [line[:10] for line in repr(shown).splitlines()] == ["name   n  ", "a      1  ", "bb    20  "]
 
 
