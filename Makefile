@@ -1,14 +1,14 @@
 # ButterQuant Workbench. `make` alone prints this help; every target sets itself up on a fresh clone.
 .DEFAULT_GOAL := help
 
-# Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is never
-# part of a shell command.
+# Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
+# never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK ALL PORT
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT ALL
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
-  BQ_SECRET_NAMES BQ_TEST_DATA BQ_FULL BQ_CRASH
+  BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_TEST_DATA BQ_FULL BQ_CRASH
 UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 
 # A value is text and no make syntax: a `$` in it arrives as it is. Before anything expands one.
@@ -49,23 +49,33 @@ endif
 
 # `## [group] text` after a target is its line in the help; `[group *]`: a first day needs it.
 define LIST
+BEGIN { groups = split("train,data,decide,trade,watch,look back,keep,workbench", order, ",") }
 /^[a-z-]+:.*## / {
   n++; name[n] = text[n] = $$0; sub(/:.*/, "", name[n]); sub(/.*## /, "", text[n]); group[n] = "further"
   if (match(text[n], /^\[[^]]*\] /)) {
     group[n] = substr(text[n], 2, RLENGTH - 3); text[n] = substr(text[n], RLENGTH + 1)
   }
   first[n] = sub(/ \*$$/, "", group[n])
-  if (!(group[n] in known)) { known[group[n]] = 1; order[++groups] = group[n] }
 }
 function line(i) { printf "  %-14s%s\n", name[i], text[i] }
+function list(own) { known[own] = 1; print own; for (i = 1; i <= n; i++) if (group[i] == own) line(i) }
 END {
   if (ENVIRON["ALL"] ~ /^(|0|no|false)$$/) { for (i = 1; i <= n; i++) if (first[i]) line(i) }
-  else for (g = 1; g <= groups; g++) {
-    print order[g]; for (i = 1; i <= n; i++) if (group[i] == order[g]) line(i)
+  else {
+    for (g = 1; g <= groups; g++) list(order[g])
+    for (g = 1; g <= n; g++) if (!(group[g] in known)) list(group[g])
   }
 }
 endef
 export LIST
+
+help: ## [workbench] this list (ALL=1: every target, by group)
+	@echo "ButterQuant Workbench: make TARGET [VARIABLE=value …]"
+	@awk "$$LIST" $(firstword $(MAKEFILE_LIST))
+	@echo "Variables: STRATEGY=butterfly  PARAMS=parameters/butterfly.yaml  SET=\"learning.folds=6\"  SYMBOLS=AAPL,MSFT"
+	@echo "           FROM=2012-01-01  TO=2020-12-31  FORCE=1 (run although nothing is new)"
+	@echo "           QUICK=1 (a small look: fewer dates or draws; a retrain then deploys nothing, and counts as a look)"
+	@case "$$ALL" in ""|0|no|false) echo "Every target: make help ALL=1. What each does: docs/commands.md, or make docs";; esac
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -82,22 +92,16 @@ collect: $(READY) ## [train] build the events or bring them up to date, and coun
 	@$(BQ) collect
 audit: $(READY) ## [train] does any feature know the future? each with what accuses it; PERMUTE=100: on your bars, shuffled
 	@$(BQ) audit
-calibrate: $(READY) ## [train] how often the pipeline deploys on markets without and with a signal (hours; QUICK=1: minutes)
-	@$(BQ) calibrate
 evaluate: $(READY) ## [train] score the champion on what it never saw; STRATEGY=breakout: the portfolio with and without it
 	@$(BQ) evaluate
-tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
-	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
 explore: $(READY) ## [train] run notebook 01 (what the features look like) and render it
 	@$(BQ) explore
 train: $(READY) ## [train] run notebook 02 (walk-forward training) and render it; never deploys
 	@$(BQ) train
 stack: $(READY) ## [train] run notebook 03 (what each of the three layers is worth) and render it; never deploys
 	@$(BQ) stack
-params: $(READY) ## [data *] the parameters that take effect, each with where it comes from (a valid parameter file)
-	@$(BQ) params
-check-data: $(READY) ## [data *] what became of every file, symbol and row of market data, and why
-	@$(BQ) check-data
+report: $(READY) ## [look back] render the newest run again (RUN=<run id> for another; FORMAT=pdf, FORMAT=mail) and outputs/index.html
+	@$(BQ) report
 scan: $(READY) ## [decide *] decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
 	@$(BQ) scan
 cycle: $(READY) ## [decide] what a day needs: retrain where a trigger holds, scan what was not scanned yet, report on the models
@@ -120,8 +124,6 @@ resume: $(READY) ## [trade] turn the kill switch off
 	@$(BQ) resume
 explain: $(READY) ## [decide *] everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
-rollback: $(READY) ## [decide] back to the model deployed before: of the champion, then of the second tier
-	@$(BQ) rollback
 status: $(READY) ## [watch *] champions, last runs, events: where things stand
 	@$(BQ) status
 dashboard: $(READY) ## [watch *] serve outputs/index.html to this machine alone; the page follows what lands (Ctrl-C ends it)
@@ -136,18 +138,26 @@ replay: $(READY) ## [look back] the whole loop over history, day by day: FROM=20
 	@$(BQ) replay
 reproduce: $(READY) ## [look back] a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
 	@$(BQ) reproduce
-report: $(READY) ## [look back] render the newest run again (RUN=<run id> for another; FORMAT=pdf, FORMAT=mail) and outputs/index.html
-	@$(BQ) report
 drift: $(READY) ## [watch] run notebook 04 (drift, performance, what is due) and render it; nothing is recorded
 	@$(BQ) drift
 check-drift: $(READY) ## [watch] is the world still the one the model was trained in, and are its errors as promised?
 	@$(BQ) check-drift
+serve: $(READY) ## [decide] decisions over HTTP, to this machine (PORT=8060; HOST= and BQ_SERVE_TOKEN for others)
+	@$(BQ) serve
 verify: $(READY) ## [keep] check every model, event table and run folder against its hashes
 	@$(BQ) verify
 backup: $(READY) ## [keep] models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
 	@$(BQ) backup
 restore: $(READY) ## [keep] bring them back: ARCHIVE=backup.tar.gz (FORCE=1: also over models and runs, which are kept beside)
 	@$(BQ) restore
+rollback: $(READY) ## [decide] back to the model deployed before: of the champion, then of the second tier
+	@$(BQ) rollback
+params: $(READY) ## [data *] the parameters that take effect, each with where it comes from (a valid parameter file)
+	@$(BQ) params
+check-data: $(READY) ## [data *] what became of every file, symbol and row of market data, and why
+	@$(BQ) check-data
+tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
+	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
 lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
 	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
@@ -159,6 +169,8 @@ pictures: $(READY) ## [workbench] first screens of every kind of page, from seed
 	@$(VENV)/bin/python -m tests.pictures
 test: $(READY) ## [workbench *] run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+calibrate: $(READY) ## [train] how often the pipeline deploys on markets without and with a signal (hours; QUICK=1: minutes)
+	@$(BQ) calibrate
 claims: $(READY) ## [workbench] the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
 crash: $(READY) ## [workbench] the crash test at every call (the suite tries a sample): some minutes
@@ -170,12 +182,5 @@ lock: ## [workbench] resolve requirements.lock again (needs uv)
 	  --output-file requirements.lock --custom-compile-command "make lock"
 clean: ## [workbench] remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
-help: ## [workbench] this list (ALL=1: every target, by group)
-	@echo "ButterQuant Workbench: make TARGET [VARIABLE=value …]"
-	@awk "$$LIST" $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: STRATEGY=butterfly  PARAMS=parameters/butterfly.yaml  SET=\"learning.folds=6\"  SYMBOLS=AAPL,MSFT"
-	@echo "           FROM=2012-01-01  TO=2020-12-31  FORCE=1 (run although nothing is new)"
-	@echo "           QUICK=1 (a small look: fewer dates or draws; a retrain then deploys nothing, and counts as a look)"
-	@case "$$ALL" in ""|0|no|false) echo "Every target: make help ALL=1. What each does: docs/commands.md, or make docs";; esac
 
 .PHONY: $(TARGETS)

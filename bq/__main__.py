@@ -48,6 +48,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "retrain": ("retrain", "main"),
     "rollback": ("housekeeping", "rollback"),
     "scan": ("scan", "main"),
+    "serve": ("serve", "main"),
     "stack": ("notebook", "stack"),
     "stop": ("traded_books", "stop"),
     "status": ("status", "main"),

@@ -39,7 +39,8 @@ REPORTS = {  # name of a picture: end of a run's folder
     "tuning": "__tune",
 }
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
-  page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove()); return page.textContent; })()"""
+  page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove());
+  page.querySelectorAll("td, th").forEach((cell) => cell.append(" ")); return page.textContent; })()"""
 log = logging.getLogger("pictures")
 
 
@@ -87,22 +88,24 @@ def _shots(outputs: Path) -> Iterator[Shot]:
 
 
 def _picture(shots: Iterator[Shot]) -> None:
-    """Every page at both widths, light and dark. Raises AssertionError for one that is too wide, or says `+nan`."""
+    """Every page at both widths, light and dark. Raises AssertionError where one is too wide, or says `+nan`."""
+    faults = []
     with devtools.Browser() as browser:
         for shot in shots:
             for width, height in SIZES.items():
                 for scheme in ("light", "dark"):
-                    browser.open(shot.page, width=width, height=height, dark=scheme == "dark")
-                    faults = untidy(browser.evaluate(TEXT))
-                    assert not faults, f"{shot.name}: these are no numbers for a reader: {faults}"
-                    wide = browser.evaluate("document.documentElement.scrollWidth")
-                    assert wide <= width, f"{shot.name}: the page is {wide} px wide on a screen of {width}"
                     name = f"{shot.name}_{width}_{scheme}"
+                    browser.open(shot.page, width=width, height=height, dark=scheme == "dark")
+                    if unfit := untidy(browser.evaluate(TEXT)):
+                        faults.append(f"{name}: these are no numbers for a reader: {unfit}")
+                    if (wide := browser.evaluate("document.documentElement.scrollWidth")) > width:
+                        faults.append(f"{name}: the page is {wide} px wide on a screen of {width}")
                     picture = browser.picture()
                     files.write_bytes(paths.outputs() / "pictures" / f"{name}.png", picture)
                     if name in SHOWN:
                         files.write_bytes(ROOT / "docs" / "pictures" / f"{name}.png", browser.picture(scale=SCALE))
                     log.info("%s.png %d KB", name, len(picture) // 1024)
+    assert not faults, "\n".join(faults)
 
 
 if __name__ == "__main__":

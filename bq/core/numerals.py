@@ -55,8 +55,8 @@ def percent(value: object, digits: int = 0, *, sign: bool = False, missing: str 
 def significant(value: object, digits: int = 3, *, sign: bool = False, missing: str = MISSING) -> str:
     """A number with so many significant digits, without zeros at the end: thresholds, ticks, parameters.
 
-    >>> significant(60.0), significant(0.00001), significant(1234567.0), significant(0.4996)
-    ('60', '0.00001', '1,230,000', '0.5')
+    >>> significant(60.0), significant(0.00001), significant(1234567.0), significant(0.4996), significant(9.31e-09)
+    ('60', '0.00001', '1,230,000', '0.5', '0.000000009')
     """
     known = _finite(value)
     if known is None:
@@ -64,7 +64,7 @@ def significant(value: object, digits: int = 3, *, sign: bool = False, missing: 
     if known == 0 or _place(known) > MOST_DECIMALS:
         return "0"
     rounded = float(f"{known:.{digits}g}")
-    shown = _fixed(rounded, max(_place(rounded) + digits - 1, 0))
+    shown = _fixed(rounded, min(max(_place(rounded) + digits - 1, 0), MOST_DECIMALS))
     shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
     return f"+{shown}" if sign and known > 0 else shown
 

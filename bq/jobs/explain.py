@@ -150,7 +150,7 @@ def _told(answer: pl.DataFrame, row: dict, request: Request) -> str:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return significant(value, 4) if isinstance(value, float) else str(value)
+    return significant(value, 4) if isinstance(value, float) else str(value).replace("_", " ")
 
 
 def _price(row: dict, ticket: Ticket, data: MarketData) -> go.Figure:

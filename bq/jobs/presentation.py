@@ -92,8 +92,7 @@ def _running(ours: gates.Verdict, made: Candidate, request: Request) -> Running 
     pairs = metrics.versus(made.own_oos, request.strategy, request.settings)
     names = ("model", "baseline", "everything")
     sums = pairs.select("session", pl.int_range(1, pl.len() + 1).alias("n"), pl.col(names).fill_null(0.0).cum_sum())
-    shown = sums.gather_every(-(-len(sums) // DRAWN))
-    shown = pl.concat([shown, sums.tail(1)]).unique("session", maintain_order=True)
+    shown = thinned(sums)
     return Running(
         of=net.of,
         sessions=shown["session"].to_list(),
@@ -103,6 +102,12 @@ def _running(ours: gates.Verdict, made: Candidate, request: Request) -> Running 
         low=[] if net.low is None else (shown["n"] * net.low).to_list(),
         high=[] if net.high is None else (shown["n"] * net.high).to_list(),
     )
+
+
+def thinned(sums: pl.DataFrame) -> pl.DataFrame:
+    """At most DRAWN sessions of running sums, and the last."""
+    shown = sums.gather_every(max(-(-len(sums) // DRAWN), 1))
+    return pl.concat([shown, sums.tail(1)]).unique("session", maintain_order=True)
 
 
 def _table(made: Candidate, request: Request) -> Table:

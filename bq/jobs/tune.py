@@ -8,6 +8,7 @@ from bq.jobs.request import Request
 from bq.jobs.retrain import describe_events, describe_market
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
+from bq.jobs.tuned import first_screen
 from bq.market import MarketData
 from bq.runs.folder import REPORT
 from bq.runs.record import Download, Job
@@ -55,7 +56,8 @@ def _work(run: Run, request: Request, target: str) -> None:
     describe_market(run, data)
     tuned = _strategy(run, request, data) if target == strategy.KIND else _model(run, request, data)
     found, trials = tuned.results, len(tuned.results["trials"])
-    run.verdict = Verdict.of(found["verdict"], what="the verdict of a tuning")
+    of = "return" if target == strategy.KIND else request.strategy.value.name(request.settings)
+    run.verdict = first_screen(Verdict.of(found["verdict"], what="the verdict of a tuning"), tuned, of)
     run.record.headline = run.verdict.headline
     run.record.title = f"{run.record.namespace} · tuning of the {target} · {trials} trials · {found['objective']}"
     run.record.seed = found["seed"]

@@ -57,12 +57,22 @@ class Running(Facts):
     """What was earned so far, session by session: running sums over the out-of-sample sessions."""
 
     of: str  # what is summed, such as the net outcome of at most 5 trades a session
+    over: str = "out-of-sample sessions (holding times overlap)"
+    names: list[str] = ["model", "rule score", "every event"]  # of the next three
     sessions: list[dt.date]
     model: list[Number]
     rule: list[Number]  # the rule score
-    everything: list[Number]  # taking every event
-    low: list[Number]  # of the model's interval: its bounds a session times the sessions so far
-    high: list[Number]
+    everything: list[Number] = []  # taking every event; empty where there is no third line
+    low: list[Number] = []  # of the model's interval: its bounds a session times the sessions so far
+    high: list[Number] = []
+
+
+class Shown(Facts):
+    """A figure of the first screen as text, with what stands beside it: interval, baseline or threshold."""
+
+    name: str
+    value: str
+    beside: str
 
 
 class Split(StrEnum):
@@ -105,6 +115,7 @@ class Verdict(Record):
     table: Table = Table()
     figure: Figure | None = None
     running: Running | None = None  # None of a run that kept none
+    shown: list[Shown] = []  # figures of the first screen that no component holds
     loosened: list[Loosened] = []  # in what the gate was loosened
     without: list[Without] = []  # the largest contributors of each split, in order; empty of a run that kept none
 

@@ -82,13 +82,14 @@ def one_cell(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float3
 class Table(Generic[S]):
     """How a market becomes events.
 
-    cells : category and size of each event; class means are kept apart by them.
+    cells : category and size of each event; class means are kept apart by them. cells_from : the columns they are of.
     """
 
     build: Callable[["MarketData", S, Wanted], Built]
     feature_sets: Sequence[FeatureSet]
     schedule: Callable[["MarketData", S], Wanted] = every_bar
     cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]] = one_cell
+    cells_from: tuple[str, ...] = ()
     cross_sectional: bool = False  # whether an event depends on the other symbols of its session
     quoted: bool = False  # whether the outcome of an event of source real comes from option quotes
     kind: str = "strategy"  # column that sorts events into kinds

@@ -1,10 +1,9 @@
 """What the first screen of a report says: the verdict in a sentence, and six figures beside their thresholds."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from bq.core.numerals import decimal, percent, significant, with_sign
-from bq.runs.verdict import Decision, Verdict
+from bq.runs.verdict import Decision, Shown, Verdict
 from bq.strategies.component import Component, Kind
 
 DONE = {
@@ -18,15 +17,7 @@ DONE = {
 SHOWN = 6
 
 
-class Cell(NamedTuple):
-    """One figure of the strip."""
-
-    name: str
-    value: str
-    beside: str  # interval, baseline or threshold
-
-
-Make = Callable[[str, Component], Cell]  # of the name of a condition and its facts
+Make = Callable[[str, Component], Shown]  # of the name of a condition and its facts
 
 
 def sentence(verdict: Verdict) -> str:
@@ -59,25 +50,25 @@ def _do(count: int) -> str:
     return "does" if count == 1 else "do"
 
 
-def strip(verdict: Verdict) -> list[Cell]:
+def strip(verdict: Verdict) -> list[Shown]:
     """At most six figures: what is earned first, then how sure that is, then what it rests on."""
     known = {part.facts.kind: (part.name, part.facts) for part in verdict.components if part.facts is not None}
     cells = [make(*known[kind]) for kind, make in CELLS.items() if kind in known]
-    return cells[:SHOWN]
+    return [*cells, *verdict.shown][:SHOWN]
 
 
-def _bound(name: str, c: Component) -> Cell:
+def _bound(name: str, c: Component) -> Shown:
     interval = "no interval" if c.low is None or c.high is None else f"[{with_sign(c.low)}, {with_sign(c.high)}]"
     whose = "all events" if c.kind == Kind.OVER_ALL else "rule score"
     beside = "" if c.baseline is None else f", {whose} {with_sign(c.baseline)}"
     value = with_sign(c.value, missing="no figure")
-    return Cell(NAMES[c.kind].format(of=c.of), value, interval + beside)
+    return Shown(name=NAMES[c.kind].format(of=c.of), value=value, beside=interval + beside)
 
 
 def _of_threshold(words: str, shown: Callable[..., str], digits: int) -> Make:
-    def cell(name: str, c: Component) -> Cell:
+    def cell(name: str, c: Component) -> Shown:
         value, asked = (shown(number, digits, missing="no figure") for number in (c.value, c.threshold))
-        return Cell(name, value, f"{words} {asked}")
+        return Shown(name=name, value=value, beside=f"{words} {asked}")
 
     return cell
 
@@ -95,6 +86,7 @@ CELLS: dict[Kind, Make] = {
     Kind.ALPHA: _bound,
     Kind.OVER_ALL: _bound,
     Kind.CHANGED_RECIPE: _bound,
+    Kind.OVERFITTING: _of_threshold("must be below", percent, 0),
     Kind.SHARPE: _of_threshold("a year; must exceed", decimal, 2),
     Kind.DEFLATED_SHARPE: _of_threshold("probability of being above 0; at least", decimal, 3),
     Kind.DRAWDOWN: _of_threshold("at most", decimal, 2),

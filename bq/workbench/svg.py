@@ -14,7 +14,7 @@ from bq.runs.verdict import Part, Running
 
 WIDTH, HEIGHT = 1000, 300  # of the drawing's own coordinates
 TICKS = 4
-LINES = (("model", "model"), ("rule", "rule score"), ("everything", "every event"))
+LINES = ("model", "rule", "everything")
 BESIDE = 0.08  # of the range, left free at either end
 
 
@@ -31,33 +31,33 @@ class Scale(NamedTuple):
 
 
 def running(found: Running) -> Markup:
-    """Running sums of the model, the rule score and every event, with the fan of the model's interval.
+    """Running sums of the model and what it is held against, with the fan of the model's interval.
 
     Empty where fewer than two sessions have a result.
     """
     if len(found.sessions) < 2:
         return Markup()
-    every = [value for name, _ in LINES for value in _known(getattr(found, name))]
+    lines = [(name, title) for name, title in zip(LINES, found.names, strict=False) if getattr(found, name)]
+    every = [value for name, _ in lines for value in _known(getattr(found, name))]
     across = Scale(0, len(found.sessions) - 1, WIDTH)
     ticks = steps([*every, *_known(found.low[-1:]), *_known(found.high[-1:]), 0.0])
     up = Scale(ticks[-1], ticks[0], HEIGHT)
     shapes = [_horizontal(up.at(tick), "zero" if tick == 0 else "tick") for tick in ticks]
     if found.low and found.high:
         shapes.append(f'<polygon class="fan" points="{_points(across, up, found.low, found.high)}"/>')
-    shapes += [f'<polyline class="{name}" points="{_points(across, up, getattr(found, name))}"/>' for name, _ in LINES]
+    shapes += [f'<polyline class="{name}" points="{_points(across, up, getattr(found, name))}"/>' for name, _ in lines]
     words = [
         f'<span style="top:{round(100 * up.at(tick) / HEIGHT, 1)}%">{significant(tick, sign=True)}</span>'
         for tick in ticks
     ]
-    ends = [f'<li class="{name}">{title} {_end(getattr(found, name))}</li>' for name, title in LINES]
+    ends = [f'<li class="{name}">{escape(title)} {_end(getattr(found, name))}</li>' for name, title in lines]
     fan = '<li class="fan">the gate\'s interval for the model</li>' if found.low and found.high else ""
-    title = (
-        f"Running sum over the out-of-sample sessions {found.sessions[0]} to {found.sessions[-1]}: {escape(found.of)}. "
-        + "; ".join(f"{title} ends at {_end(getattr(found, name))}" for name, title in LINES)
+    summed = f"{escape(found.of)}, running sum over {escape(found.over)}"
+    title = f"{summed}, {found.sessions[0]} to {found.sessions[-1]}. " + "; ".join(
+        f"{escape(title)} ends at {_end(getattr(found, name))}" for name, title in lines
     )
     return Markup(
-        f'<figure class="running"><figcaption>{escape(found.of)}, running sum over out-of-sample sessions '
-        "(holding times overlap)"
+        f'<figure class="running"><figcaption>{summed}'
         f'<ul>{"".join(ends)}{fan}</ul></figcaption><div class="axes"><div class="up">{"".join(words)}</div>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{title}">'
         f'{"".join(shapes)}</svg><div class="across">{_dates(found)}</div></div></figure>'

@@ -3,6 +3,8 @@
 A block behind `<!-- run -->`, which no reader sees, is executed by a test.
 """
 
+import itertools
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,11 +75,17 @@ def commands() -> Iterator[Command]:
 
 def command(text: str, where: str) -> Iterator[Command]:
     """The call of make that a line is, if it is one."""
-    words = shlex.split(text, comments=True) if text.startswith("make") else []
-    if words[:1] == ["make"]:
-        named = [word for word in words[1:] if "=" not in word]
-        given = [word.partition("=") for word in words[1:] if "=" in word]
-        yield Command(f"{where}: {shlex.join(words)}", tuple(named), {name: value for name, _, value in given})
+    whole = words(text) if text.startswith(("make", "BQ_")) else []
+    if whole[:1] == ["make"]:
+        named = [word for word in whole[1:] if "=" not in word]
+        given = [word.partition("=") for word in whole[1:] if "=" in word]
+        yield Command(f"{where}: {shlex.join(whole)}", tuple(named), {name: value for name, _, value in given})
+
+
+def words(line: str) -> list[str]:
+    """The words of a line of a shell, from the command on, without a comment."""
+    found = shlex.split(line, comments=True)
+    return list(itertools.dropwhile(lambda word: re.match(r"[A-Z_]+=", word), found))
 
 
 def _tokens(tokens: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

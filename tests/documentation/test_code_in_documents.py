@@ -83,7 +83,7 @@ def test_every_block_names_its_language_so_that_it_is_parsed():
 @pytest.mark.parametrize("one", those("sh"))
 def test_every_line_of_a_block_of_commands_is_a_command(one: Block):
     lines = [line for line in one.text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    assert {line.split()[0] for line in lines} <= {"make", *BESIDE}
+    assert {blocks.words(line)[0] for line in lines} <= {"make", *BESIDE}
 
 
 def test_every_command_names_targets_and_variables_of_the_makefile():

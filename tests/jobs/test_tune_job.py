@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 from bq import runs
@@ -69,6 +70,19 @@ def test_the_run_folder_holds_report_results_trials_and_parameters(run):
     report = run.report.read_text()
     assert "Optimisation history" in report
     assert "breakout_optimised.yaml" in report
+
+
+def test_the_first_screen_has_a_picture_and_its_figures_beside_what_they_are_held_against(run):
+    verdict, curves = run.verdict, pl.read_parquet(run.folder / "curves.parquet")
+    assert verdict.running.names == ["winner", "as given", "buy and hold"]
+    assert verdict.running.model[-1] == pytest.approx(curves["winner"].sum())
+    holdout, _, _, trials = verdict.shown
+    found = json.loads((run.folder / "tuning.json").read_text())["figures"][-1]
+    assert holdout.name == "calmar ratio of the winner, holdout"
+    assert float(holdout.value) == pytest.approx(found["winner"]["value"], abs=0.006)
+    assert holdout.beside.startswith("as given ") and "buy and hold " in holdout.beside
+    assert (trials.value, "feasible" in trials.beside) == ("6", True)
+    assert run.report.read_text().count("<polyline") >= 3
 
 
 def test_the_optimised_file_is_the_given_one_with_the_winner_in_it(run):

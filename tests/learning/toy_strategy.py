@@ -46,7 +46,12 @@ def _unused(*_: object) -> None:
 TOY = Strategy(
     name="toy",
     settings=ToySettings,
-    table=Table(_unused, (FEATURES,), cells=lambda events: (events["kind"].to_numpy(), events["width"].to_numpy())),
+    table=Table(
+        _unused,
+        (FEATURES,),
+        cells=lambda events: (events["kind"].cast(pl.Int64).to_numpy(), events["width"].to_numpy().astype(np.float32)),
+        cells_from=("kind", "width"),
+    ),
     task=lambda settings: TASK,
     success=SUCCESS,
     value=Value(name=lambda settings: policies.name(settings.policy, "net ROI")),

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from bq.core.errors import BQError
-from bq.runs.verdict import Decision, Part, Running, Verdict
+from bq.runs.verdict import Decision, Part, Running, Shown, Verdict
 from bq.strategies.component import Component, Kind, Missing
 from bq.workbench import first, printed, report, svg
 from tests.stored import run_record
@@ -50,7 +50,18 @@ def test_the_strip_shows_at_most_six_figures_each_beside_its_interval_baseline_o
     every = [Component(kind=kind, holds=True, value=1.0, low=0.5, high=2.0, threshold=0.0) for kind in first.CELLS]
     cells = first.strip(verdict(*every))
     assert len(cells) == 6 and all(cell.beside for cell in cells)
-    assert first.strip(verdict(UPLIFT))[0][1:] == ("+0.050", "[+0.010, +0.090], rule score -0.070")
+    (uplift,) = first.strip(verdict(UPLIFT))
+    assert (uplift.value, uplift.beside) == ("+0.050", "[+0.010, +0.090], rule score -0.070")
+    own = Shown(name="trials", value="8", beside="7 feasible")
+    assert first.strip(verdict(UPLIFT, shown=[own])) == [uplift, own]
+
+
+def test_a_picture_names_its_own_lines_and_draws_those_there_are():
+    drawn = str(
+        svg.running(running(of="return", over="the holdout", names=["winner", "as given"], everything=[], low=[]))
+    )
+    assert "return, running sum over the holdout" in drawn and "as given" in drawn
+    assert "rule score" not in drawn and drawn.count("<polyline") == 2 and "fan" not in drawn
 
 
 def shapes(drawing):

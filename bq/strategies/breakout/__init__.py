@@ -81,6 +81,7 @@ STRATEGY = Strategy(
         feature_sets=(BREAKOUT_V1,),
         schedule=schedule,
         cells=cells,
+        cells_from=("kind", "stop_share"),
         cross_sectional=True,
         kind="kind",
         carried=("stop_share",),

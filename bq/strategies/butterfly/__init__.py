@@ -256,6 +256,7 @@ STRATEGY = Strategy(
         feature_sets=(BUTTERFLY_V2, BUTTERFLY_V3),
         schedule=schedule,
         cells=cells,
+        cells_from=("structure", "wing_sigmas"),
         quoted=True,
         kind="structure",
         detail=(

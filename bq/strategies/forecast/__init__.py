@@ -70,6 +70,7 @@ STRATEGY = Strategy(
         feature_sets=FEATURE_SETS,
         schedule=schedule,
         cells=cells,
+        cells_from=("volatility_60",),
         cross_sectional=True,
         carried=CARRIED,
     ),
