@@ -1,10 +1,10 @@
 # ButterQuant Workbench. `make` alone prints this help; every target sets itself up on a fresh clone.
 .DEFAULT_GOAL := help
 
-# Variables of the targets that read data (see README). They travel through the environment, so that a value is never
-# part of a shell command.
+# Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
+# never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -27,20 +27,55 @@ SIGNS := $$ ` ; & | < > ( ) ' " \ * ?
 $(foreach name,PYTHON VENV,$(foreach sign,$(SIGNS),$(if $(findstring $(sign),$($(name))),\
   $(error $(name) must be a path without any of $(SIGNS), but is $($(name))))))
 
+# The nearest of the known names to one, as a question; a full stop where none is near.
+NEAREST := import difflib, sys; known = {name.lower(): name for name in sys.argv[2:]}; \
+  print(*(known[name] for name in difflib.get_close_matches(sys.argv[1].lower(), known, 1)))
+nearest = $(shell $(PYTHON) -c '$(NEAREST)' '$(subst ',,$(1))' $(2))
+meant = $(if $(1),; did you mean $(1)?,.)
+
 ifneq ($(UNKNOWN),)
 unexport $(UNKNOWN)
-NEAREST := $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' \
-  '$(subst ',,$(firstword $(UNKNOWN)))' $(KNOWN))
-$(error not a variable of this Makefile: $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?,.) Known: $(KNOWN))
+$(error not a variable of this Makefile: $(UNKNOWN)$(call meant,$(call nearest,$(firstword $(UNKNOWN)),$(KNOWN))) \
+  Known: $(KNOWN))
 endif
 
-# `## text` after a target is its line in the help.
-help: ## this list
+# So with targets: where one is mistyped, none runs.
+TARGETS := $(shell sed -nE 's/^([a-z-]+): .*/\1/p' '$(firstword $(MAKEFILE_LIST))')
+STRANGE := $(filter-out $(TARGETS),$(foreach goal,$(MAKECMDGOALS),$(if $(findstring /,$(goal)),,$(goal))))
+ifneq ($(and $(TARGETS),$(STRANGE)),)
+$(error not a target of this Makefile: $(STRANGE)$(call meant,$(call nearest,$(firstword $(STRANGE)),$(TARGETS))) \
+  `make help ALL=1` lists all)
+endif
+
+# `## [group] text` after a target is its line in the help; `[group *]`: a first day needs it.
+define LIST
+BEGIN { groups = split("train,data,decide,trade,watch,look back,keep,workbench", order, ",") }
+/^[a-z-]+:.*## / {
+  n++; name[n] = text[n] = $$0; sub(/:.*/, "", name[n]); sub(/.*## /, "", text[n]); group[n] = "further"
+  if (match(text[n], /^\[[^]]*\] /)) {
+    group[n] = substr(text[n], 2, RLENGTH - 3); text[n] = substr(text[n], RLENGTH + 1)
+  }
+  first[n] = sub(/ \*$$/, "", group[n])
+}
+function line(i) { printf "  %-14s%s\n", name[i], text[i] }
+function list(own) { known[own] = 1; print own; for (i = 1; i <= n; i++) if (group[i] == own) line(i) }
+END {
+  if (ENVIRON["ALL"] ~ /^(|0|no|false)$$/) { for (i = 1; i <= n; i++) if (first[i]) line(i) }
+  else {
+    for (g = 1; g <= groups; g++) list(order[g])
+    for (g = 1; g <= n; g++) if (!(group[g] in known)) list(group[g])
+  }
+}
+endef
+export LIST
+
+help: ## [workbench] this list (ALL=1: every target, by group)
 	@echo "ButterQuant Workbench: make TARGET [VARIABLE=value …]"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@awk "$$LIST" $(firstword $(MAKEFILE_LIST))
 	@echo "Variables: STRATEGY=butterfly  PARAMS=parameters/butterfly.yaml  SET=\"learning.folds=6\"  SYMBOLS=AAPL,MSFT"
 	@echo "           FROM=2012-01-01  TO=2020-12-31  FORCE=1 (run although nothing is new)"
 	@echo "           QUICK=1 (a small look: fewer dates or draws; a retrain then deploys nothing, and counts as a look)"
+	@case "$$ALL" in ""|0|no|false) echo "Every target: make help ALL=1. What each does: docs/commands.md, or make docs";; esac
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -51,98 +86,101 @@ $(READY): pyproject.toml requirements.lock
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-retrain: $(READY) ## the main job: events, walk-forward training, gate, report
+retrain: $(READY) ## [train *] the main job: events, walk-forward training, gate, report
 	@$(BQ) retrain
-collect: $(READY) ## build the events or bring them up to date, and count them (FROM_FILE=old.parquet: a labelled table)
+collect: $(READY) ## [train] build the events or bring them up to date, and count them (FROM_FILE=old.parquet: a labelled table)
 	@$(BQ) collect
-audit: $(READY) ## does any feature know the future? each with what accuses it; PERMUTE=100: on your bars, shuffled
+audit: $(READY) ## [train] does any feature know the future? each with what accuses it; PERMUTE=100: on your bars, shuffled
 	@$(BQ) audit
-evaluate: $(READY) ## score the champion on what it never saw; STRATEGY=breakout: the portfolio with and without it
+evaluate: $(READY) ## [train] score the champion on what it never saw; STRATEGY=breakout: the portfolio with and without it
 	@$(BQ) evaluate
-explore: $(READY) ## run notebook 01 (what the features look like) and render it
+explore: $(READY) ## [train] run notebook 01 (what the features look like) and render it
 	@$(BQ) explore
-train: $(READY) ## run notebook 02 (walk-forward training) and render it; never deploys
+train: $(READY) ## [train] run notebook 02 (walk-forward training) and render it; never deploys
 	@$(BQ) train
-stack: $(READY) ## run notebook 03 (what each of the three layers is worth) and render it; never deploys
+stack: $(READY) ## [train] run notebook 03 (what each of the three layers is worth) and render it; never deploys
 	@$(BQ) stack
-report: $(READY) ## render the newest run again (RUN=<run id> for another; FORMAT=pdf, FORMAT=mail) and outputs/index.html
+report: $(READY) ## [look back] render the newest run again (RUN=<run id> for another; FORMAT=pdf, FORMAT=mail) and outputs/index.html
 	@$(BQ) report
-scan: $(READY) ## decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
+scan: $(READY) ## [decide *] decide on the newest session (DATE=2019-05-31 for another) with the champion, or the rule score
 	@$(BQ) scan
-cycle: $(READY) ## what a day needs: retrain where a trigger holds, scan what was not scanned yet, report on the models
+cycle: $(READY) ## [decide] what a day needs: retrain where a trigger holds, scan what was not scanned yet, report on the models
 	@$(BQ) cycle
-mature: $(READY) ## what came of the decisions that are due: their outcomes, recorded
+mature: $(READY) ## [decide] what came of the decisions that are due: their outcomes, recorded
 	@$(BQ) mature
-trade-paper: $(READY) ## trade the newest scan at the dry-run broker: reconcile, open orders, exits, entries, marks
+trade-paper: $(READY) ## [trade] trade the newest scan at the dry-run broker: reconcile, open orders, exits, entries, marks
 	@$(BQ) trade-paper
-positions: $(READY) ## what is held: marks, Greeks, days to expiry, where it is closed (TRACK=ButterAI)
+positions: $(READY) ## [trade] what is held: marks, Greeks, days to expiry, where it is closed (TRACK=ButterAI)
 	@$(BQ) positions
-orders: $(READY) ## the newest orders and refusals, and where each stands (TRACK=)
+orders: $(READY) ## [trade] the newest orders and refusals, and where each stands (TRACK=)
 	@$(BQ) orders
-pnl: $(READY) ## what each track made, to the cent (TRACK=)
+pnl: $(READY) ## [trade] what each track made, to the cent (TRACK=)
 	@$(BQ) pnl
-reconcile: $(READY) ## the ledger against the broker: positions, executions, orders; nothing new is sent
+reconcile: $(READY) ## [trade] the ledger against the broker: positions, executions, orders; nothing new is sent
 	@$(BQ) reconcile
-stop: $(READY) ## the kill switch: from now on no order is sent (cancellations go on)
+stop: $(READY) ## [trade] the kill switch: from now on no order is sent (cancellations go on)
 	@$(BQ) stop
-resume: $(READY) ## turn the kill switch off
+resume: $(READY) ## [trade] turn the kill switch off
 	@$(BQ) resume
-explain: $(READY) ## everything behind one event: EVENT=<beginning of its id>
+explain: $(READY) ## [decide *] everything behind one event: EVENT=<beginning of its id>
 	@$(BQ) explain
-status: $(READY) ## champions, last runs, events: where things stand
+status: $(READY) ## [watch *] champions, last runs, events: where things stand
 	@$(BQ) status
-dashboard: $(READY) ## serve outputs/index.html to this machine alone; the page follows what lands (Ctrl-C ends it)
+dashboard: $(READY) ## [watch *] serve outputs/index.html to this machine alone; the page follows what lands (Ctrl-C ends it)
 	@$(BQ) dashboard
-history: $(READY) ## every attempt and every change of a champion, newest first (RUN=<run id>: one of them in full)
+history: $(READY) ## [look back] every attempt and every change of a champion, newest first (RUN=<run id>: one of them in full)
 	@$(BQ) history
-ledger: $(READY) ## every look at out-of-sample results, which later ones are judged by (STRATEGY=, RUN=<run id>; as CSV)
+ledger: $(READY) ## [look back] every look at out-of-sample results, which later ones are judged by (STRATEGY=, RUN=<run id>; as CSV)
 	@$(BQ) ledger
-diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
+diff: $(READY) ## [look back] what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
 	@$(BQ) diff
-replay: $(READY) ## the whole loop over history, day by day: FROM=2018-01-01 TO=2020-12-31 (AGAINST=ledger: beside yours)
+replay: $(READY) ## [look back] the whole loop over history, day by day: FROM=2018-01-01 TO=2020-12-31 (AGAINST=ledger: beside yours)
 	@$(BQ) replay
-reproduce: $(READY) ## a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
+reproduce: $(READY) ## [look back] a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
 	@$(BQ) reproduce
-drift: $(READY) ## run notebook 04 (drift, performance, what is due) and render it; nothing is recorded
+drift: $(READY) ## [watch] run notebook 04 (drift, performance, what is due) and render it; nothing is recorded
 	@$(BQ) drift
-check-drift: $(READY) ## is the world still the one the model was trained in, and are its errors as promised?
+check-drift: $(READY) ## [watch] is the world still the one the model was trained in, and are its errors as promised?
 	@$(BQ) check-drift
-serve: $(READY) ## decisions over HTTP, to this machine (PORT=8060; HOST= and BQ_SERVE_TOKEN for others)
+serve: $(READY) ## [decide] decisions over HTTP, to this machine (PORT=8060; HOST= and BQ_SERVE_TOKEN for others)
 	@$(BQ) serve
-verify: $(READY) ## check every model, event table and run folder against its hashes
+verify: $(READY) ## [keep] check every model, event table and run folder against its hashes
 	@$(BQ) verify
-backup: $(READY) ## models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
+backup: $(READY) ## [keep] models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
 	@$(BQ) backup
-restore: $(READY) ## bring them back: ARCHIVE=backup.tar.gz (FORCE=1: also over models and runs, which are kept beside)
+restore: $(READY) ## [keep] bring them back: ARCHIVE=backup.tar.gz (FORCE=1: also over models and runs, which are kept beside)
 	@$(BQ) restore
-rollback: $(READY) ## back to the model deployed before: of the champion, then of the second tier
+rollback: $(READY) ## [decide] back to the model deployed before: of the champion, then of the second tier
 	@$(BQ) rollback
-params: $(READY) ## the parameters that take effect, each with where it comes from (a valid parameter file)
+params: $(READY) ## [data *] the parameters that take effect, each with where it comes from (a valid parameter file)
 	@$(BQ) params
-check-data: $(READY) ## what became of every file, symbol and row of market data, and why
+check-data: $(READY) ## [data *] what became of every file, symbol and row of market data, and why
 	@$(BQ) check-data
-tune: $(READY) ## search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
+tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
 	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
-lab: $(READY) ## open JupyterLab on the notebooks
-	@$(VENV)/bin/jupyter lab --notebook-dir=.
-bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
+lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
+	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)
+bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(VENV)/bin/python -m tests.bench
-pictures: $(READY) ## first screens of every kind of page, from seeded runs, into outputs/pictures (minutes; Chromium)
+docs: $(READY) ## [workbench] the documentation as pages: outputs/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --site-dir "$${BQ_HOME:-.}/outputs/docs"
+	@cd "$${BQ_HOME:-.}/outputs/docs" && echo "docs        $$PWD/index.html (its search works where \`make dashboard\` serves it, at /docs/index.html)"
+pictures: $(READY) ## [workbench] first screens of every kind of page, from seeded runs, into outputs/pictures (minutes; Chromium)
 	@$(VENV)/bin/python -m tests.pictures
-test: $(READY) ## run the tests
+test: $(READY) ## [workbench *] run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
-calibrate: $(READY) ## how often the pipeline deploys on markets without and with a signal (hours; QUICK=1: minutes)
+calibrate: $(READY) ## [train] how often the pipeline deploys on markets without and with a signal (hours; QUICK=1: minutes)
 	@$(BQ) calibrate
-claims: $(READY) ## the full form of every statistical claim (long; the tests hold small forms)
+claims: $(READY) ## [workbench] the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
-crash: $(READY) ## the crash test at every call (the suite tries a sample): some minutes
+crash: $(READY) ## [workbench] the crash test at every call (the suite tries a sample): some minutes
 	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py tests/trading/test_faulty_brokers.py
-lint: $(READY) ## ruff over code and notebooks, mypy over the package
+lint: $(READY) ## [workbench] ruff over code and notebooks, mypy over the package
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
-lock: ## resolve requirements.lock again (needs uv)
+lock: ## [workbench] resolve requirements.lock again (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml \
 	  --output-file requirements.lock --custom-compile-command "make lock"
-clean: ## remove the environment and caches (never data, models or outputs)
+clean: ## [workbench] remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help serve retrain collect audit evaluate explore train stack report scan cycle mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean
+.PHONY: $(TARGETS)

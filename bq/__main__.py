@@ -1,4 +1,4 @@
-"""`python -m bq <target>`: what the Makefile calls. Variables arrive through the environment (see README).
+"""`python -m bq <target>`: what the Makefile calls. Variables arrive through the environment (see docs/commands.md).
 
 Exit codes: 0 done (deployed or kept: both are normal), 1 failed, 3 another run holds the lock, 4 bad parameters,
 5 bad data, 10 an alarm (check-drift), 11 a run is overdue (status, see `run.expected_every_days`), 130 cancelled by

@@ -46,9 +46,11 @@ class Browser:
         os.close(theirs)
         os.close(ours)
         self._buffer, self._number, self._session = b"", 0, None
+        self._told: list[dict[str, Any]] = []  # by the browser, unasked
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.send("Page.enable")
+        self.send("Network.enable")
         self.send("Page.setBypassCSP", enabled=True)  # what is asked of a page is no script of the page
         return self
 
@@ -69,7 +71,7 @@ class Browser:
         while text:
             text = text[os.write(self._out, text) :]
         while (answer := self._read()).get("id") != self._number:
-            pass
+            self._told.append(answer)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
         return answer["result"]
@@ -102,6 +104,11 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", "the script failed"))
         return answer["result"].get("value")
+
+    def requests(self) -> list[str]:
+        """The addresses that were asked for since the last call, in their order."""
+        told, self._told = self._told, []
+        return [one["params"]["request"]["url"] for one in told if one.get("method") == "Network.requestWillBeSent"]
 
     def picture(self, *, scale: float = 1.0) -> bytes:
         """What the window shows from the top of the page, as PNG."""

@@ -1,9 +1,10 @@
-"""The file of each strategy as its classes have it: `python -m tests.write_parameters` writes all of them anew."""
+"""Parameters as their classes have them: `python -m tests.write_parameters` writes their files and their page anew."""
 
 from bq import strategies
 from bq.core import paths
 from bq.core.parameter_text import description, head, render
 from bq.core.section import defaults
+from tests.documentation import parameters_page
 
 
 def text(name: str) -> str:
@@ -16,3 +17,4 @@ def text(name: str) -> str:
 if __name__ == "__main__":
     for strategy in strategies.MODULES:
         paths.parameters(strategy).write_text(text(strategy))
+    parameters_page.PAGE.write_text(parameters_page.text())

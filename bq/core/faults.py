@@ -55,11 +55,11 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
     """What an unknown name may have meant: one of its section or, failing that, one of another section."""
     section, _, last = name.rpartition(".")
     parts = [known.rpartition(".") for known in names(model)]
-    beside = [own for of, _, own in parts if of == section]
+    beside = {own: f"{of}.{own}".strip(".") for of, _, own in parts if of == section}
     elsewhere = {own: f"{of}.{own}" for of, _, own in reversed(parts) if of}
-    near = difflib.get_close_matches(last, elsewhere, n=1)
-    if near and not difflib.get_close_matches(last, beside, n=1):
-        return f"did you mean `{elsewhere[near[0]]}`?"
+    for known in (beside, elsewhere):
+        if near := difflib.get_close_matches(last, known, n=1):
+            return f"did you mean `{known[near[0]]}`?"
     return did_you_mean(last, beside)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from ruamel.yaml.nodes import MappingNode
 
-from bq.core.errors import BadParameters, describe
+from bq.core.errors import BadParameters, describe, did_you_mean
 from bq.core.section import BelongsTo, defaults, renamed, section_of
 from bq.core.yaml_text import kind_of, nodes, read_yaml
 
@@ -165,9 +165,9 @@ def _merged(low: dict, high: dict, model: type[BaseModel] | None) -> dict:
 def _chain(path: Path, model: type[BaseModel]) -> list[Layer]:
     """The file, what it extends, what that extends, …"""
     if not path.is_file():
-        raise BadParameters(
-            f"{path}: the parameter file must exist, but there is none. See parameters/ for the shipped ones."
-        )
+        beside = [str(one) for one in path.parent.glob("*.yaml")]
+        remedy = did_you_mean(str(path), beside) if beside else "see parameters/ for the shipped ones."
+        raise BadParameters(f"{path}: the parameter file must exist, but there is none; {remedy}")
     found: list[Layer] = []
     seen: list[Path] = []
     here = path

@@ -50,14 +50,14 @@ def render(model: type[Settings], values: Mapping[str, Any], *, comment: Comment
     comment : of a value or section, by its names. top : the file's first lines.
     """
     lines = [f"# {line}".rstrip() for line in top.splitlines()]
-    for name in _ordered(model):
+    for name in ordered(model):
         if name in values:
             block = _block((name,), values[name], section_of(model, name), comment)
             lines += ["", *block] if len(block) > 1 else block
     return "\n".join(lines) + "\n"
 
 
-def _ordered(model: type[Settings]) -> list[str]:
+def ordered(model: type[Settings]) -> list[str]:
     """What all strategies have around what is particular to this one: from the market to the run."""
     common, names = list(Settings.model_fields), list(model.model_fields)
     after = common.index("market") + 1

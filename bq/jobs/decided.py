@@ -21,7 +21,9 @@ def told(session: dt.date) -> str:
     found = looked_up.on(session)
     if not found:
         before, after = looked_up.nearest(session)
-        near = " and ".join(f"DATE={day}" for day in (before, after) if day) or "none: `make scan` decides"
+        near = " and ".join(f"DATE={day}" for day in (before, after) if day)
+        if not near:
+            return f"{session}: nothing was decided, nor on any other session; `make scan` decides"
         return f"{session}: nothing was decided; the nearest sessions with decisions: {near}"
     names = sorted({scan.namespace for scan in found})
     return "\n".join(

@@ -91,8 +91,8 @@ def _refuse_name(settings: Settings, layers: Layers) -> None:
     taken = {*strategies.MODULES, *KEYWORDS} - {settings.strategy}
     if settings.name in taken:
         raise BadParameters(
-            f"{layers.where(('name',))}: `name` must not be one of {', '.join(sorted(taken))}, which say other things "
-            f"in a namespace, but got {settings.name!r}. Choose a name such as my_{settings.name}."
+            f"{layers.where(('name',))}: `name` must not be one of {', '.join(sorted(taken))}, which mean something "
+            f"else in a namespace, but got {settings.name!r}. Choose a name such as my_{settings.name}."
         )
 
 

@@ -110,7 +110,7 @@ def refusals(data: MarketData, settings: Market) -> str:
         named = ", ".join(sorted(lost)) or "all"
         outside, read = (data.counts[name].sum() for name in ("outside", "read"))
         dates = f" ({outside:,} of {read:,} rows lie outside market.start and market.end.)" if outside else ""
-        return f"market: each symbol asked for must have a bar that holds, but these have none: {named}.{dates}"
+        return f"market: each symbol asked for must have valid bars, but there are no valid bars for {named}.{dates}"
     constant = data.findings.filter(pl.col("rule") == "constant")["symbol"].n_unique()
     if constant == data.bars["symbol"].n_unique():
         return "market: prices must move, but the close of every symbol is the same in all its sessions."
@@ -164,7 +164,7 @@ def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, left_out: pl.DataFr
         return
     known = {*rows["symbol"].drop_nulls(), *left_out["symbol"].drop_nulls()} - set(unknown)
     raise BadParameters(
-        f"`market.symbols` must be symbols of source {settings.source!r} with bars between "
+        f"`market.symbols` (SYMBOLS) must be symbols of source {settings.source!r} with bars between "
         f"{settings.start or 'the first session'} and {settings.end or 'the last'}, but {unknown[0]!r} has none; "
         f"{_meant(unknown[0], known)}"
     )

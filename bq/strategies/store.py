@@ -117,8 +117,12 @@ def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.d
     """The events of one session, on the schedule or not, for deciding; nothing is stored."""
     symbols = market.bars.filter(pl.col("session") == session)["symbol"].unique().sort()
     if symbols.is_empty():
-        newest = day(market.bars["session"].max())
-        raise BadData(f"DATE must be a session with bars, but {session} has none; the newest is {newest}.")
+        sessions = market.bars["session"]
+        near = min(sessions.unique().sort(), key=lambda one: (abs(one - session), one))
+        raise BadData(
+            f"DATE must be a session with bars, but {session} has none; the nearest is {near}, "
+            f"the newest {day(sessions.max())}."
+        )
     built = strategy.table.build(market, settings, {symbol: [session] for symbol in symbols})
     return finished(strategy, settings, market, built, len(built.events)).events
 

@@ -81,8 +81,10 @@ def no_trigger(
 
 
 def shown(path: Path) -> str:
-    """A path as a user of this folder types it."""
+    """A path as a user of this folder types it; that of a page whole, as terminals and browsers open it."""
     here = Path.cwd()
+    if path.suffix == ".html":
+        return str(path.absolute())
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 

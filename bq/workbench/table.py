@@ -11,6 +11,7 @@ import polars as pl
 from bq.core import numerals
 
 LONG = 40  # characters from which a text may take several lines
+LEFT = ' style="text-align: left"'  # for Jupyter, which puts all cells to the right; pages go by the class
 
 
 class Table:
@@ -52,7 +53,7 @@ class Table:
         if not self._text[place]:
             return ""
         longest = max((len(row[place]) for row in self._rows), default=0)
-        return ' class="text long"' if longest > LONG else ' class="text"'
+        return f' class="text long"{LEFT}' if longest > LONG else f' class="text"{LEFT}'
 
 
 def _without(mark: str) -> str:

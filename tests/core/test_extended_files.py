@@ -169,7 +169,7 @@ def test_a_fault_in_what_is_extended_is_not_one_where_it_is_replaced(folder):
 
 def test_an_unknown_name_is_named_with_the_file_that_has_it(folder):
     files = {"mine.yaml": "extends: base.yaml\n", "base.yaml": "strategy: butterfly\nlearning: {folsd: 3}\n"}
-    assert "base.yaml: `learning.folsd` is not a parameter; did you mean `folds`?" in refused(folder(files))
+    assert "base.yaml: `learning.folsd` is not a parameter; did you mean `learning.folds`?" in refused(folder(files))
 
 
 OWN_DATES = {  # what is given by SET, and the dates that are read
@@ -245,3 +245,9 @@ def test_a_wrong_value_under_an_older_name_is_answered_under_todays(folder):
     path = folder({"mine.yaml": "strategy: butterfly\ngate: {top_k: many}\n"})
     with pytest.raises(BadParameters, match=r"mine.yaml: `policy.k` must be a whole number, but got 'many'"):
         params.load(path, BUTTERFLY)
+
+
+def test_a_file_that_is_not_there_may_have_meant_one_beside_it(folder):
+    path = folder({"a/mine.yaml": BASE, "base.yaml": BASE})
+    assert f"must exist, but there is none; did you mean `{path}`?" in refused(path.with_name("mien.yaml"))
+    assert refused(path.parent / "none" / "mine.yaml").endswith("see parameters/ for the shipped ones.")

@@ -169,9 +169,9 @@ def test_an_unreadable_file_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("inner: {nmae: x}", "`inner.nmae` is not a parameter; did you mean `name`?"),
+        ("inner: {nmae: x}", "`inner.nmae` is not a parameter; did you mean `inner.name`?"),
         ("nmae: x", "`nmae` is not a parameter; did you mean `inner.name`?"),
-        ("perhaps: {nmae: x}", "`perhaps.nmae` is not a parameter; did you mean `name`?"),
+        ("perhaps: {nmae: x}", "`perhaps.nmae` is not a parameter; did you mean `perhaps.name`?"),
         ("zzz: x", "`zzz` is not a parameter; known: inner, kind, perhaps"),
         ("inner: {count: 1.0}", "`inner.count` must be a whole number, but got 1.0 (number)."),
         ("inner: {count: true}", "`inner.count` must be a whole number, but got True (true/false)."),
@@ -201,7 +201,7 @@ def test_a_required_parameter_that_is_absent_is_named(load):
 def test_the_nearest_name_is_suggested():
     assert did_you_mean("folsd", ["folds", "seed"]) == "did you mean `folds`?"
     assert "learning.folds" in refused_of_shipped("folsd=3")
-    assert "did you mean `folds`?" in refused_of_shipped("learning.folsd=3")
+    assert "did you mean `learning.folds`?" in refused_of_shipped("learning.folsd=3")
 
 
 def refused_of_shipped(overrides: str) -> str:
@@ -230,7 +230,7 @@ def test_an_override_makes_the_section_it_names(load):
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ("inner.nmae=x", "SET: `inner.nmae` is not a parameter; did you mean `name`?"),
+        ("inner.nmae=x", "SET: `inner.nmae` is not a parameter; did you mean `inner.name`?"),
         ("inner.count=x", "SET: `inner.count` must be a whole number"),
         ("inner.count=", "SET: `inner.count` must be a whole number, but got nothing"),
         ("inner.names=[a,[1]]", "SET: `inner.names.1` must be text"),

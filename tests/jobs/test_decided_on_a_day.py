@@ -121,9 +121,7 @@ def test_a_scan_of_which_it_is_not_known_says_so(home, late, parameters, said):
 
 
 def test_where_nothing_was_decided_the_nearest_sessions_are_named(home):
-    assert decided.told(DAY) == (
-        "2019-05-31: nothing was decided; the nearest sessions with decisions: none: `make scan` decides"
-    )
+    assert decided.told(DAY) == ("2019-05-31: nothing was decided, nor on any other session; `make scan` decides")
     for day in (DAY - dt.timedelta(days=3), DAY + dt.timedelta(days=5)):
         decide(1, day=day)
     assert decided.told(DAY).endswith("decisions: DATE=2019-05-28 and DATE=2019-06-05")

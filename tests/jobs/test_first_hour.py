@@ -221,9 +221,25 @@ def test_a_variable_that_make_does_not_know_stops_it(given, said):
     assert f"not a variable of this Makefile: {said}" in done.stderr
 
 
-def test_every_variable_of_the_readme_is_known_to_make():
-    text = (paths.CHECKOUT / "README.md").read_text()
-    names = set(re.findall(r"`?\b([A-Z][A-Z_]+)=", text)) | set(re.findall(r"`(BQ_[A-Z]+(?:_URL)?)[`=]", text))
-    assert {"STRATEGY", "QUICK", "BQ_HOME", "NOTIFY_CMD"} <= names
-    done = make(*(f"{name}=x y" for name in sorted(names)), "PYTHON=python3", "VENV=.venv")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param("retrian", "retrian; did you mean retrain?", id="letters exchanged"),
+        pytest.param("STATUS", "STATUS; did you mean status?", id="in capitals"),
+        pytest.param("qqq", "qqq. `make help ALL=1` lists all", id="like none"),
+    ],
+)
+def test_a_target_that_make_does_not_know_stops_it(given, said):
+    done = make(given)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"not a target of this Makefile: {said}" in done.stderr
+
+
+def test_every_variable_of_make_is_told_and_every_one_told_is_known():
+    text = (paths.CHECKOUT / "docs" / "commands.md").read_text().split("## Variables")[1]
+    told = {name for row in re.findall(r"^\| (`[^|]+) \|", text, re.M) for name in re.findall(r"`([A-Z_]+)`", row)}
+    makefile = (paths.CHECKOUT / "Makefile").read_text().replace("\\\n", "")
+    known = {name for _, names in re.findall(r"^(VARIABLES|KNOWN) := (.*)", makefile, re.M) for name in names.split()}
+    assert told - {"TMPDIR"} == known - {"$(VARIABLES)", "SHELL"}
+    done = make(*(f"{name}=x y" for name in sorted(told - {"TMPDIR", "PYTHON", "VENV"})), "PYTHON=python3")
     assert done.returncode == 0, done.stderr

@@ -212,14 +212,14 @@ def test_a_locked_second_run_says_so_and_exits_with_its_own_code(home, first):
 
 
 MISTAKES = {
-    "unknown parameter": ({"SET": "learning.folsd=3"}, 4, "did you mean `folds`?"),
+    "unknown parameter": ({"SET": "learning.folsd=3"}, 4, "did you mean `learning.folds`?"),
     "wrong type": ({"SET": "learning.folds=three"}, 4, "must be a whole number, but got 'three' (text)"),
     "yaml 1.1 boolean": ({"SET": "learning.folds=NO"}, 4, "but got 'NO' (text)"),
     "overlapping labels": ({"SET": "learning.gap_days=5"}, 4, "would overlap the test block by"),
     "score as a feature": ({"SET": "learning.features=score"}, 4, "must name a feature set"),
     "unknown model": ({"SET": "learning.model=lightgmb"}, 4, "did you mean `lightgbm`?"),
     "unknown strategy": ({"STRATEGY": "buterfly"}, 4, "did you mean `butterfly`?"),
-    "missing file": ({"PARAMS": "nowhere.yaml"}, 4, "the parameter file must exist"),
+    "missing file": ({"PARAMS": "nowhere.yaml"}, 4, "must exist, but there is none; see parameters/"),
     "bad date": ({"FROM": "yesterday"}, 4, "must be a date such as"),
     "name that is code": ({"SET": "x=1\nopen('pwned','w')=2"}, 4, "SET: `x` is not a parameter"),
     "no session": ({"DATE": "2012-07-04"}, 5, "must be a session with bars"),

@@ -285,8 +285,8 @@ def test_a_session_at_which_nothing_can_be_analysed_gives_no_events(plan, bars):
     assert store.at(BUTTERFLY, plan, market_of(bars), bars["session"][5]).is_empty()
 
 
-def test_a_session_without_bars_is_refused(plan, bars):
-    with pytest.raises(BadData, match="must be a session with bars, but 2015-01-03 has none"):
+def test_a_session_without_bars_is_refused_and_the_nearest_is_named(plan, bars):
+    with pytest.raises(BadData, match=r"must be a session with bars, but 2015-01-03 .*; the nearest is 2015-01-02"):
         store.at(BUTTERFLY, plan, market_of(bars), dt.date(2015, 1, 3))
 
 

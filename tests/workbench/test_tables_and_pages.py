@@ -13,7 +13,7 @@ from bq.core import params, paths
 from bq.strategies.butterfly import pricing
 from bq.strategies.butterfly.payoff import legs, payoff, structure_of
 from bq.strategies.events import NOTICES
-from bq.workbench import plots, report
+from bq.workbench import plots, report, screen
 from bq.workbench.table import table
 
 ATTACK = "<script>alert('pwned')</script>"
@@ -42,7 +42,11 @@ def test_a_value_is_shown_as_a_reader_wants_it(value, text):
 def test_text_starts_at_the_left_and_only_long_text_takes_several_lines():
     frame = pl.DataFrame({"name": ["a", "bb"], "n": [1, 20], "why": ["short", "a long reason " * 4]})
     shown = table(frame)
-    assert re.findall(r"<th( [^>]*|)>", shown._repr_html_()) == [' class="text"', "", ' class="text long"']
+    assert re.findall(r"<th( [^>]*|)>", shown._repr_html_()) == [
+        ' class="text" style="text-align: left"',
+        "",
+        ' class="text long" style="text-align: left"',
+    ]
     assert [line[:10] for line in repr(shown).splitlines()] == ["name   n  ", "a      1  ", "bb    20  "]
 
 
@@ -199,3 +203,9 @@ def test_the_legs_of_a_structure_are_listed_with_equal_ones_together(structure, 
     found = legs(EVENT | {"structure": structure})
     assert found.select("quantity", "right", "strike").rows() == expected
     assert found["expiry"].unique().to_list() == [EVENT["expiry"]]
+
+
+def test_a_page_is_named_by_its_whole_path_and_a_file_as_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert screen.shown(tmp_path / "outputs" / "r" / "report.html") == f"{tmp_path}/outputs/r/report.html"
+    assert screen.shown(tmp_path / "parameters" / "mine.yaml") == "parameters/mine.yaml"
