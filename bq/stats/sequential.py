@@ -1,11 +1,16 @@
-"""Bounds that may be looked at every day: the asymptotic confidence sequence of a mean."""
+"""Bounds that may be looked at every day: confidence sequences of a mean and of a share."""
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bq.core.errors import BadParameters
+
 LEAST = 20  # observations before which there are no bounds
+TINY = 1e-12  # a share is not told apart from 0 or 1 by less
 Array = NDArray[np.float64]
 
 
@@ -47,3 +52,51 @@ def radius(t: ArrayLike, *, alpha: float, sharpest_at: int) -> Array:
     rho2 = (twice + np.log(twice) + 1.0) / sharpest_at
     grown = t * rho2 + 1.0
     return np.sqrt(2.0 * grown / (t**2 * rho2) * np.log(np.sqrt(grown) / alpha))
+
+
+class Share(NamedTuple):
+    """A share of so many trials, with bounds that hold however often one looks."""
+
+    value: float  # NaN without a trial
+    low: float
+    high: float
+    n: int
+
+
+def share_sequence(successes: int, n: int, *, alpha: float, sharpest_at: int) -> Share:
+    """Bounds of a probability from independent trials; those of all looks hold together with probability 1 − alpha.
+
+    sharpest_at : trial at which they are to be narrowest; fixed before the first look. Two-sided beta-binomial mixture
+    with the precision of confseq (`bernoulli_confidence_interval`): Howard, Ramdas, McAuliffe & Sekhon 2021,
+    doi:10.1214/20-AOS1991, proposition 7. Without a trial the bounds are 0 and 1.
+
+    >>> [round(bound, 6) for bound in share_sequence(700, 1000, alpha=0.05, sharpest_at=100)[1:3]]
+    [0.65163, 0.74595]
+    """
+    if not 0 <= successes <= n:
+        raise BadParameters(f"`successes` must lie between 0 and `n` ({n}), but got {successes}.")
+    if n == 0:
+        return Share(math.nan, 0.0, 1.0, 0)
+    from scipy.special import betaln, xlog1py, xlogy
+
+    twice = -2.0 * math.log(alpha)
+    precision = sharpest_at / (twice + math.log1p(twice)) - 1.0
+
+    def excess(p: float) -> float:
+        """Log wealth against the share p, less its limit: above 0 where p lies outside."""
+        a, b = precision * p, precision * (1.0 - p)
+        wealth = betaln(a + successes, b + n - successes) - betaln(a, b)
+        return float(wealth - xlogy(successes, p) - xlog1py(n - successes, -p) + math.log(alpha))
+
+    seen = successes / n
+    return Share(seen, _edge(excess, 0.0, seen), _edge(excess, 1.0, seen), n)
+
+
+def _edge(excess: Callable[[float], float], end: float, seen: float) -> float:
+    """The bound between what was seen and an end; the end itself where nothing before it is excluded."""
+    from scipy.optimize import brentq
+
+    outermost = abs(end - TINY)
+    if abs(seen - end) <= TINY or excess(outermost) <= 0.0:
+        return end
+    return float(brentq(excess, outermost, seen, xtol=TINY))
