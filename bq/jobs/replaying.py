@@ -21,11 +21,13 @@ from bq.jobs import attempt
 from bq.jobs.attempt import Attempt
 from bq.jobs.replay_ends import Alarmed, Ends
 from bq.jobs.replay_history import History, every_day
+from bq.jobs.replay_trading import Books, Traded
 from bq.jobs.retrain import code_digest
 from bq.learning import walkforward
 from bq.market import MarketData
 from bq.monitoring import checks, deciding, drift, maturing, observed, outcomes, performance_checks, triggers
 from bq.monitoring.checks import Check, What
+from bq.monitoring.deciding import Decided
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Trigger
 from bq.serving import candidate, decide, out_of_sample, registry, verdict_text
@@ -79,6 +81,7 @@ class Replayed:
     distances: list[Distance] = field(default_factory=list)  # of the triggers, each week
     days: int = 0
     seconds: float = 0.0  # without the attempts
+    traded: Traded | None = None  # None: the strategy has no desk
 
     def first_alarms(self) -> list[tuple[What, str, dt.date]]:
         """Kind, model and session of the first alarm of each on a model."""
@@ -121,6 +124,7 @@ def _walked(history: History, days: list[dt.date]) -> Replayed:
     made.earned = ends.earned(walk.answered)
     made.hindsight = ends.hindsight(made.earned, [(one.session, one.candidate) for one in made.trained])
     made.alarmed = [ends.after(*first, made.earned) for first in made.first_alarms()]
+    made.traded = walk.books and walk.books.made()
     return made
 
 
@@ -145,6 +149,7 @@ class Walk:
         )  # decisions that were read, without their outcomes
         self.ends = [pl.DataFrame(schema=ENDED)]  # of decided events
         self.asked: dt.date | None = None  # when a retrain was last thought of
+        self.books = None if history.strategy.desk is None else Books(history)
 
     def day(self, session: dt.date) -> None:
         """One session: what came of earlier decisions, then the scan; each week first the monitors and the triggers."""
@@ -154,10 +159,11 @@ class Walk:
             self.asked = session
             self.watch(session)
             self.retrain(session)
-        if session in self.events:
-            self.scan(session, self.events[session], now)
+        decided = self.scan(session, self.events[session], now) if session in self.events else None
+        if self.books is not None:
+            self.books.day(session, decided)
 
-    def scan(self, session: dt.date, events: pl.DataFrame, now: dt.datetime) -> None:
+    def scan(self, session: dt.date, events: pl.DataFrame, now: dt.datetime) -> Decided:
         """Decide with what is deployed."""
         strategy, settings = self.strategy, self.settings
         if self.models is None:
@@ -166,12 +172,13 @@ class Walk:
             self.ranked = out_of_sample.ranking(self.history.market, strategy, settings, self.models, whole)
         market = self.history.cut(session)
         answer = deciding.answered(events, strategy, settings, market, models=self.models, ranked=self.ranked)
-        deciding.entered(answer, events, settings, data_hash=market.data_hash, decided_utc=now)
+        decided = deciding.entered(answer, events, settings, data_hash=market.data_hash, decided_utc=now)
         self.open.append(events.select("event_id", *DAY, "t1_due"))
         loaded = self.models.champion if self.models.second is None else self.models.second
         by = Tier.RULE.label if loaded.model is None else loaded.model.model_id
         answered = events if loaded.model is None else decide.predict(loaded.model, events, strategy)
         self.answered.setdefault(by, []).append(answered)
+        return decided
 
     def mature(self, session: dt.date, now: dt.datetime) -> None:
         """Record what came of decisions that are due."""

@@ -124,8 +124,7 @@ def trader_at(
     """Who trades at the close of a session."""
     desk = desk or ToyDesk()
     account = f"dry-run.{NAMESPACE}"
-    trading = settings.trading
-    broker = DryRun(account, desk, CALENDAR, capital=trading.capital, steps=trading.reprice_steps, faults=faults)
+    broker = DryRun(account, desk, CALENDAR, trading=settings.trading.model_copy(update={"dry_run": faults}))
     return Trader(STRATEGY, settings, desk, broker, clock.at(now or CLOSE[session], calendar="XNYS", newest=session))
 
 
