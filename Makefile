@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK PLAN
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -107,6 +107,8 @@ drift: $(READY) ## run notebook 04 (drift, performance, what is due) and render 
 	@$(BQ) drift
 check-drift: $(READY) ## is the world still the one the model was trained in, and are its errors as promised?
 	@$(BQ) check-drift
+ab: $(READY) ## run notebook 05 (tracks compared: the ledger, RUN=<replay>, FROM_FILE=trades.csv); PLAN=1: how long it takes
+	@$(BQ) ab
 verify: $(READY) ## check every model, event table and run folder against its hashes
 	@$(BQ) verify
 backup: $(READY) ## models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
@@ -143,4 +145,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan cycle mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan cycle mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift ab tune lab bench pictures test calibrate claims crash lint lock clean

@@ -7,7 +7,7 @@ broker that never fails. Shadow books of two tracks are paired session by sessio
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import polars as pl
@@ -24,9 +24,7 @@ from bq.trading.dry_run import DryRun
 from bq.trading.entering import Scanned
 from bq.trading.trader import Trader
 
-DAILY = pl.Schema(
-    {"track": pl.String, "session": pl.Date, "pnl": pl.Float64, "equity": pl.Float64, "n_open": pl.Int64}
-)
+DAILY = pl.Schema({"track": pl.String, "session": pl.Date, "pnl": pl.Float64, "equity": pl.Float64, "n_open": pl.Int64})
 FAULTLESS = Faults(partial_fills=0.0, rejects=0.0, lost_answers=0.0)
 
 
@@ -123,9 +121,7 @@ class Books:
         """What came of it."""
         shadows = [book.made() for book in self._shadows]
         days = {day for one in shadows for day in one.unreconciled}
-        return Traded(
-            self._tracks.made(), Daily(pl.concat([one.rows for one in shadows]), tuple(sorted(days)))
-        )
+        return Traded(self._tracks.made(), Daily(pl.concat([one.rows for one in shadows]), tuple(sorted(days))))
 
 
 def alone(settings: Settings, track: Track) -> Settings:

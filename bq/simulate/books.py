@@ -20,7 +20,7 @@ class Law(NamedTuple):
     chosen: int = 2  # by each rule, of a session
     shortest: int = 20  # sessions held
     longest: int = 30
-    edge: float = 0.06  # mean outcome of an opportunity one standard deviation better, in units of its risk
+    edge: float = 0.02  # mean outcome of an opportunity one standard deviation better, in units of its risk
     first: float = 0.6  # correlation of a rule's score with how good an opportunity is
     second: float = 0.6
     positions: int = 40  # whose risk is the capital
@@ -54,7 +54,7 @@ def books(law: Law, *, sessions: int, seed: int) -> Books:
     for one in taken:
         mine = np.repeat(one[day, symbol], held)
         results.append(np.bincount(at[mine], moves[mine], minlength=sessions)[:sessions] / law.positions)
-    return Books(*results, overlap=float((taken[0] & taken[1]).sum() / taken[0].sum()))
+    return Books(results[0], results[1], float((taken[0] & taken[1]).sum() / taken[0].sum()))
 
 
 def _chosen(good: Array, skill: float, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -39,5 +39,5 @@ def adjust(outcomes: ArrayLike, covariate: ArrayLike, first: ArrayLike) -> Adjus
     return Adjusted(y - slope * (x - x.mean()), slope, slope * float(own_x @ own_y) / whole)
 
 
-def _within(values: Array, first: Array) -> Array:
+def _within(values: Array, first: NDArray[np.bool_]) -> Array:
     return values - np.where(first, values[first].mean(), values[~first].mean())

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bq.stats.sequential import LEAST, Sequence, confidence_sequence
 
-SESSIONS = 5  # of a block, as long as its observations look independent; else twice as many, and so on
-BLOCKS = tuple(SESSIONS * 2**n for n in range(4))
+SESSIONS = 5  # of a block of marks, as long as its observations look independent
+DOUBLED = 3  # times at most
 SHARPEST = 500  # sessions after which bounds are narrowest: 100 observations of five
 BAND = 1.96  # standard errors of an autocorrelation of nothing, 1/√n
 Array = NDArray[np.float64]
@@ -41,30 +41,40 @@ class Look(NamedTuple):
         return int(self.sequence.low[-1] > 0.0) - int(self.sequence.high[-1] < 0.0)
 
 
-def look(daily: ArrayLike, *, alpha: float = 0.05) -> Look:
+def look(daily: ArrayLike, *, sessions: int = SESSIONS, alpha: float = 0.05) -> Look:
     """Look at the differences of two books' daily results, shape (n_sessions,), in time order, no NaN.
 
-    Blocks of five sessions from the first on; what is left at the end waits. Where one block's difference goes along
-    with the next one's (lag-1 autocorrelation above 1.96/√n), blocks are doubled, up to forty sessions, as long as
+    Blocks of so many sessions from the first on; what is left at the end waits. Where one block's difference goes along
+    with the next one's (lag-1 autocorrelation above 1.96/√n), blocks are doubled, three times at most, as long as
     twenty observations are left. Independent or alternating ones leave the bounds valid.
+
+    sessions : of the first block tried. Results that are booked when a trade ends, not marked daily, need twice as many
+    as trades are held: what trades share that are held at the same time else comes back in the next block.
     """
     values = np.asarray(daily, np.float64)
-    found = _look(values, SESSIONS, alpha)
-    for sessions in BLOCKS[1:]:
-        if not found.autocorrelation > found.band or len(found.values) < LEAST:
-            break
-        wider = _look(values, sessions, alpha)
-        if len(wider.values) < LEAST:
+    found = _look(values, sessions, alpha)
+    for doubled in _doubled(sessions)[1:]:
+        wider = _look(values, doubled, alpha)
+        if not found.autocorrelation > found.band or len(wider.values) < LEAST:
             break
         found = wider
     return found
+
+
+def _doubled(sessions: int) -> list[int]:
+    return [sessions * 2**n for n in range(DOUBLED + 1)]
+
+
+def sharpest(sessions: int) -> int:
+    """Observations of so many sessions after which the bounds are narrowest."""
+    return max(SHARPEST // sessions, 1)
 
 
 def _look(daily: Array, sessions: int, alpha: float) -> Look:
     values = blocks(daily, sessions)
     correlations = autocorrelations(values)
     last = float(correlations[-1]) if len(correlations) else math.nan
-    sequence = confidence_sequence(values, alpha=alpha, sharpest_at=SHARPEST // sessions)
+    sequence = confidence_sequence(values, alpha=alpha, sharpest_at=sharpest(sessions))
     return Look(sessions, values, last, BAND / math.sqrt(max(len(values), 1)), sequence)
 
 
@@ -98,7 +108,7 @@ def autocorrelations(values: ArrayLike) -> Array:
     return np.divide(above, below, out=np.full(len(x), np.nan), where=known)
 
 
-def first_apart(daily: ArrayLike, *, alpha: float = 0.05) -> int | None:
+def first_apart(daily: ArrayLike, *, sessions: int = SESSIONS, alpha: float = 0.05) -> int | None:
     """Sessions after which who looks every day first sees the difference told apart from 0; None: on no day.
 
     The same as asking `look` after every session, in one pass.
@@ -106,12 +116,12 @@ def first_apart(daily: ArrayLike, *, alpha: float = 0.05) -> int | None:
     values = np.asarray(daily, np.float64)
     settled = np.zeros(len(values) + 1, bool)  # by a shorter block
     found: list[int] = []
-    for sessions in BLOCKS:
-        observed = blocks(values, sessions)
+    for block in _doubled(sessions):
+        observed = blocks(values, block)
         if len(observed) < LEAST:
             break
-        count = np.arange(len(values) + 1) // sessions  # observations at each look
-        bounds = confidence_sequence(observed, alpha=alpha, sharpest_at=SHARPEST // sessions)
+        count = np.arange(len(values) + 1) // block  # observations at each look
+        bounds = confidence_sequence(observed, alpha=alpha, sharpest_at=sharpest(block))
         dependent = autocorrelations(observed) > BAND / np.sqrt(np.arange(1, len(observed) + 1))
         excluded = (bounds.low > 0.0) | (bounds.high < 0.0)
         mine = ~settled & (count >= LEAST)

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from bq.core.errors import BadParameters
-from bq.stats.sequential import LEAST, radius
+from bq.stats.sequential import LEAST, student_radius
 
 MOST = 10**7  # observations beyond which nobody waits
 
@@ -49,14 +49,14 @@ def observations(effect: float, *, alpha: float, sharpest_at: int, power: float 
     one before has a slightly higher one. None: more than `MOST`.
 
     >>> observations(0.3, alpha=0.05, sharpest_at=100), observations(0.0, alpha=0.05, sharpest_at=100)
-    (169, None)
+    (173, None)
     """
     from scipy.special import ndtri
 
     needed = float(ndtri(power))
 
     def reached(t: int) -> bool:
-        return math.sqrt(t) * (abs(effect) - float(radius(t, alpha=alpha, sharpest_at=sharpest_at))) >= needed
+        return math.sqrt(t) * (abs(effect) - float(student_radius(t, alpha=alpha, sharpest_at=sharpest_at))) >= needed
 
     if not reached(MOST):
         return None

@@ -29,7 +29,9 @@ def confidence_sequence(values: ArrayLike, *, alpha: float, sharpest_at: int) ->
     events take means over blocks longer than the dependence, each used only when everything in it has closed.
     sharpest_at : observation at which the bounds are to be narrowest; fixed before the first look.
 
-    Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024, doi:10.1214/24-AOS2408. Value at t uses observations up to t.
+    Half width: `student_radius` standard deviations (ddof 1). For many observations that is the asymptotic sequence of
+    Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024, doi:10.1214/24-AOS2408 (`radius`); before, it counts that the
+    deviation is itself estimated. Value at t uses observations up to t.
     """
     values = np.asarray(values, np.float64)
     t = np.arange(1, len(values) + 1)
@@ -37,7 +39,7 @@ def confidence_sequence(values: ArrayLike, *, alpha: float, sharpest_at: int) ->
     around = values - (values[0] if len(values) else 0.0)  # no digits lost where the mean is far from zero
     square = (around**2).cumsum() - around.cumsum() ** 2 / t
     deviation = np.sqrt(np.maximum(square, 0.0) / np.maximum(t - 1, 1))
-    reach = np.where(t >= LEAST, deviation * radius(t, alpha=alpha, sharpest_at=sharpest_at), np.nan)
+    reach = np.where(t >= LEAST, deviation * student_radius(t, alpha=alpha, sharpest_at=sharpest_at), np.nan)
     return Sequence(mean, mean - reach, mean + reach)
 
 
@@ -47,11 +49,32 @@ def radius(t: ArrayLike, *, alpha: float, sharpest_at: int) -> Array:
     >>> radius([30, 100, 250, 500], alpha=0.05, sharpest_at=100).round(5).tolist()
     [0.57868, 0.30354, 0.19535, 0.14156]
     """
-    t = np.asarray(t, np.float64)
-    twice = -2.0 * np.log(alpha)
-    rho2 = (twice + np.log(twice) + 1.0) / sharpest_at
+    t, rho2 = np.asarray(t, np.float64), _precision(alpha, sharpest_at)
     grown = t * rho2 + 1.0
     return np.sqrt(2.0 * grown / (t**2 * rho2) * np.log(np.sqrt(grown) / alpha))
+
+
+def student_radius(t: ArrayLike, *, alpha: float, sharpest_at: int) -> Array:
+    """The same where the standard deviation (ddof 1) is that of the observations: exact for normal ones; inf: no bound.
+
+    The Bayes factor of a mean in standard deviations with a normal prior of variance ρ², as of `radius`, and a density
+    of 1/σ of the deviation: Lai 1976, doi:10.1214/aos/1176343406; Wang & Ramdas 2023, arXiv:2310.03722.
+
+    >>> student_radius([20, 100, 500], alpha=0.05, sharpest_at=100).round(5).tolist()
+    [0.9064, 0.3099, 0.14214]
+    """
+    t, prior = np.asarray(t, np.float64), 1.0 / _precision(alpha, sharpest_at)
+    whole = t + prior
+    kept = (alpha**2 * prior / whole) ** (1.0 / t)
+    left = whole * kept - prior
+    square = whole * (1.0 - kept) * (t - 1.0) / t
+    return np.sqrt(np.divide(square, left, out=np.full(np.shape(left), np.inf), where=left > 0.0))
+
+
+def _precision(alpha: float, sharpest_at: int) -> float:
+    """ρ² of the sequence that is narrowest there, by the expansion of the optimum that this project uses."""
+    twice = -2.0 * math.log(alpha)
+    return (twice + math.log(twice) + 1.0) / sharpest_at
 
 
 class Share(NamedTuple):
