@@ -349,13 +349,15 @@ def drift(settings: Settings | str) -> "list[Monitored]":
     return drift.of(strategies.of(settings), settings, store.market_data(settings))
 
 
-def comparison(settings: Settings | str, replay: str = "", trades: str = "", run_dir: str = "") -> "Compared":
+def comparison(
+    settings: Settings | str, replay: str = "", trades: str = "", *, base: str = "", run_dir: str = ""
+) -> "Compared":
     """The tracks compared: their decisions by paired shadow books, their executions as the ledger has them.
 
     settings : from `params`, or the name of a strategy. replay : id of a `make replay` run, with whose parameters its
     tracks are compared. trades : path of a CSV file (docs/comparison.md). Without either the ledger; shadow books are
-    traded anew each time, in a world of their own: nothing is recorded. run_dir : a run folder, where the verdicts are
-    kept.
+    traded anew each time, in a world of their own: nothing is recorded. base : the track that others are compared with,
+    empty: the one by the rule score. run_dir : a run folder, where the verdicts are kept.
 
     Returns `.decisions` and `.executions`, each a Comparison (`.figures`, `.differences`, `.returns`) or why there is
     none, `.executed` (unpaired differences, with CUPED) and `.split` (of the draws).
@@ -373,11 +375,11 @@ def comparison(settings: Settings | str, replay: str = "", trades: str = "", run
 
     settings = params(settings) if isinstance(settings, str) else settings
     if replay:
-        found = compared.of_replay(replay)
+        found = compared.of_replay(replay, base)
     elif trades:
-        found = trades_file.compared(Path(trades), settings)
+        found = trades_file.compared(Path(trades), settings, base)
     else:
-        found = compared.of_ledger(strategies.of(settings), settings)
+        found = compared.of_ledger(strategies.of(settings), settings, base)
     if run_dir:
         compared_record.of(found).write(Path(run_dir) / compared_record.FILE)
     return found

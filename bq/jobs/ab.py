@@ -44,7 +44,10 @@ def main(request: Request) -> None:
 
 def _compare(request: Request) -> str:
     run = Run(request.settings, job=Job.AB)
-    asked = {"replay": request.run_id or "", "trades": str(request.from_file.resolve()) if request.from_file else ""}
+    asked = {"replay": request.run_id or "", "base": value("TRACK") or ""}
+    asked["trades"] = str(request.from_file.resolve()) if request.from_file else ""
+    if request.from_file:  # of which only these are used: a market is none
+        run.record.parameters = {"trading": request.settings.trading.model_dump(mode="json")}
 
     def work(run: Run) -> None:
         run.record.title = f"{request.settings.namespace} · tracks compared"
@@ -74,10 +77,13 @@ def _assumed(plan: str, request: Request) -> tuple[Assumed, str]:
 
 
 def _found(request: Request) -> Compared:
+    base = value("TRACK") or ""
     if request.from_file:
-        return trades_file.compared(request.from_file, request.settings)
+        return trades_file.compared(request.from_file, request.settings, base)
     return (
-        compared.of_replay(request.run_id) if request.run_id else compared.of_ledger(request.strategy, request.settings)
+        compared.of_replay(request.run_id, base)
+        if request.run_id
+        else compared.of_ledger(request.strategy, request.settings, base)
     )
 
 

@@ -28,10 +28,10 @@ from bq.strategies.events import weakest_source
 WORLD = "world"  # folder in that of a replay
 
 
-def of_ledger(strategy: Strategy, settings: Settings) -> Compared:
+def of_ledger(strategy: Strategy, settings: Settings, base: str = "") -> Compared:
     """Compare by this home's ledger and scans. Shadow books are traded anew, in a world of their own."""
     data = market.load(settings.market)
-    subject = Subject(strategy, settings, desk_of(strategy, settings, data))
+    subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     own, seen = _scans(settings), compared.sources(subject)
     executions, executed = compared.by_executions(subject, account_of(settings))
     found = _with_split(Compared(Origin.LEDGER, "", "", Without.NO_SCAN, executions, executed), subject)
@@ -44,13 +44,13 @@ def of_ledger(strategy: Strategy, settings: Settings) -> Compared:
     return found._replace(source=weakest_source(pl.DataFrame({"source": list(seen)})) if seen else "real")
 
 
-def of_replay(run_id: str) -> Compared:
+def of_replay(run_id: str, base: str = "") -> Compared:
     """Compare by the world of a replay, with the parameters that it had."""
     run, strategy, settings = replayed(run_id)
     if not (run.folder / WORLD).is_dir():
         raise BadData(f"replay {run_id}: its world must lie in {run.folder / WORLD}, but does not. Replay again.")
     data = market.load(settings.market)
-    subject = Subject(strategy, settings, desk_of(strategy, settings, data))
+    subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     with world.own(run.folder / WORLD):
         decided = compared.by_decisions(subject)
         executions, executed = compared.by_executions(subject, account_of(settings))

@@ -13,6 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from bq.core import db
+from bq.core.errors import BadParameters, did_you_mean
 from bq.core.scalars import day, number
 from bq.core.settings import Settings, Track
 from bq.market.calendars import sessions
@@ -73,11 +74,17 @@ class Subject(NamedTuple):
     strategy: Strategy
     settings: Settings
     desk: Desk
+    asked: str = ""  # the track that others are compared with; empty: see `base_of`
 
     @property
     def namespace(self) -> str:
         """As the ledger names it."""
         return str(self.settings.namespace)
+
+    @property
+    def base(self) -> str:
+        """The track that others are compared with."""
+        return base_of(self.tracks, self.asked)
 
     @property
     def tracks(self) -> list[Track]:
@@ -90,8 +97,13 @@ def shadow_of(track: Track, settings: Settings) -> str:
     return f"shadow.{track.name}.{settings.namespace}"
 
 
-def base_of(tracks: Sequence[Track]) -> str:
-    """The track that others are compared with: the first by the rule score as it is, else the last."""
+def base_of(tracks: Sequence[Track], asked: str = "") -> str:
+    """The track that others are compared with: as asked, else the first by the rule score as it is, else the last.
+
+    Raises BadParameters where none is called as asked.
+    """
+    if asked:
+        return known([track.name for track in tracks], asked)
     rules = [track.name for track in tracks if track.decides == "rule" and track.weights is None]
     return rules[0] if rules else tracks[-1].name
 
@@ -113,7 +125,7 @@ def by_decisions(subject: Subject) -> Comparison | Without:
     if all(daily.is_empty() for daily, _, _ in parts):
         return Without.NO_SHADOWS
     capital = {track.name: subject.settings.trading.capital for track in subject.tracks}
-    return comparison.compare(Question.DECISIONS, _material(subject, parts, capital, begun), base_of(subject.tracks))
+    return comparison.compare(Question.DECISIONS, _material(subject, parts, capital, begun), subject.base)
 
 
 def by_executions(subject: Subject, account: str) -> tuple[Comparison | Without, list[Executed]]:
@@ -129,7 +141,7 @@ def by_executions(subject: Subject, account: str) -> tuple[Comparison | Without,
     material = _material(subject, parts, capital, begun)
     if not whole:  # each had the symbols and weeks that were drawn for it, and no others
         material = material._replace(given={track.name: track.share for track in subject.tracks})
-    base = base_of(subject.tracks)
+    base = subject.base
     found = comparison.compare(Question.EXECUTIONS, material, base)
     units = opportunities(subject, material.trades) if not whole else pl.DataFrame(schema=unpaired.OPPORTUNITIES)
     others = [track.name for track in subject.tracks if track.name != base]
@@ -151,6 +163,13 @@ def opportunities(subject: Subject, made: pl.DataFrame) -> pl.DataFrame:
     base = pl.col("track").replace_strict(capital, return_dtype=pl.Float64)
     known = whole.join(sums, on=["track", "symbol", "week"], how="left", maintain_order="left")
     return known.select("track", "symbol", value=pl.col("pnl").fill_null(0.0) / base, score="score")
+
+
+def known(names: Sequence[str], asked: str) -> str:
+    """A track's name as it was asked for. Raises BadParameters where there is none of it."""
+    if asked not in names:
+        raise BadParameters(f"TRACK must be one that is compared, but got {asked!r}; {did_you_mean(asked, names)}")
+    return asked
 
 
 Part = tuple[pl.DataFrame, pl.DataFrame, list[costs.Cost]]  # of one track: running P&L, trades, costs

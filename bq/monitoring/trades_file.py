@@ -9,7 +9,7 @@ from bq.core.errors import BadData, did_you_mean
 from bq.core.scalars import day, number
 from bq.core.settings import Settings
 from bq.market.calendars import sessions
-from bq.monitoring.compared import Compared, Origin, Without, base_of
+from bq.monitoring.compared import Compared, Origin, Without, known
 from bq.stats import paired
 from bq.trading import comparison, unpaired
 from bq.trading.comparison import Material, Question
@@ -22,20 +22,20 @@ COLUMNS = (*NEEDED, *NUMBERS[1:])
 SOURCE = "real"
 
 
-def compared(path: Path, settings: Settings) -> Compared:
+def compared(path: Path, settings: Settings, base: str = "") -> Compared:
     """Compare the tracks of a list of trades, by executions alone. Raises BadData where it cannot be read as one."""
     rows = read(path)
     names = rows["track"].unique(maintain_order=True).to_list()
     if len(names) < 2:
         raise BadData(f"{path}: `track` must name two tracks or more, but names {len(names)}: {', '.join(names)}.")
-    own = [track for track in settings.trading.tracks if track.name in names]
-    base = base_of(own) if any(track.decides == "rule" for track in own) else names[-1]
+    rules = [track.name for track in settings.trading.tracks if track.name in names and track.decides == "rule"]
+    base = known(names, base) if base else (rules or sorted(names)[-1:])[0]
     found = comparison.compare(Question.EXECUTIONS, material(rows, names, settings), base)
     units = rows.filter(pl.col("score").is_not_null() & (pl.col("closed").is_not_null() | pl.col("opened").is_null()))
     capital = pl.col("track").replace_strict(_capital(rows, names, settings), return_dtype=pl.Float64)
-    known = units.select("track", "symbol", value=pl.col("pnl").fill_null(0.0) / capital, score="score")
+    drawn = units.select("track", "symbol", value=pl.col("pnl").fill_null(0.0) / capital, score="score")
     trades = _trades(rows)
-    executed = [unpaired.executed(trades, known, name, base) for name in names if name != base]
+    executed = [unpaired.executed(trades, drawn, name, base) for name in names if name != base]
     return Compared(Origin.FILE, path.name, SOURCE, Without.TRADES_ALONE, found, executed)
 
 
@@ -100,9 +100,11 @@ def material(rows: pl.DataFrame, names: list[str], settings: Settings) -> Materi
     closed = rows.filter(pl.col("closed").is_not_null())
     if closed.is_empty():
         raise BadData("FROM_FILE must hold a closed trade, but every row is open.")
-    known = sessions(settings.market.calendar)["session"]
+    calendar = sessions(settings.market.calendar)["session"]
     first, last = day(closed["opened"].min()), day(closed["closed"].max())
-    days = known.filter(known.is_between(first, known.filter(known >= last).min() or last)).to_frame("session")
+    days = calendar.filter(calendar.is_between(first, calendar.filter(calendar >= last).min() or last)).to_frame(
+        "session"
+    )
     made = closed.sort("closed").join_asof(days, left_on="closed", right_on="session", strategy="forward")
     sums = made.group_by("track", "session").agg(pl.col("pnl").sum())
     daily = [

@@ -39,7 +39,9 @@ def confidence_sequence(values: ArrayLike, *, alpha: float, sharpest_at: int) ->
     around = values - (values[0] if len(values) else 0.0)  # no digits lost where the mean is far from zero
     square = (around**2).cumsum() - around.cumsum() ** 2 / t
     deviation = np.sqrt(np.maximum(square, 0.0) / np.maximum(t - 1, 1))
-    reach = np.where(t >= LEAST, deviation * student_radius(t, alpha=alpha, sharpest_at=sharpest_at), np.nan)
+    reach = np.full(len(values), np.nan)
+    enough = slice(LEAST - 1, None)
+    reach[enough] = deviation[enough] * student_radius(t[enough], alpha=alpha, sharpest_at=sharpest_at)
     return Sequence(mean, mean - reach, mean + reach)
 
 
@@ -112,7 +114,8 @@ def share_sequence(successes: int, n: int, *, alpha: float, sharpest_at: int) ->
         return float(wealth - xlogy(successes, p) - xlog1py(n - successes, -p) + math.log(alpha))
 
     seen = successes / n
-    return Share(seen, _edge(excess, 0.0, seen), _edge(excess, 1.0, seen), n)
+    inside = min(max(seen, TINY), 1.0 - TINY)
+    return Share(seen, _edge(excess, 0.0, inside), _edge(excess, 1.0, inside), n)
 
 
 def _edge(excess: Callable[[float], float], end: float, seen: float) -> float:

@@ -10,12 +10,13 @@ from bq.monitoring.compared import Compared, Without
 from bq.stats import power
 from bq.stats.sequential import LEAST
 from bq.stats.year import TRADING_DAYS
-from bq.trading.comparison import ALPHA, Comparison, Difference, Figures
+from bq.trading.comparison import ALPHA, Comparison, Difference, Figures, Question
 from bq.trading.unpaired import Unpaired
 from bq.workbench import monitors, planned, plots, theme
 from bq.workbench.reading import comparison as words
 from bq.workbench.told import Reading, Told
 
+NOTHING = "Nothing to show, as said above."
 SUMS = "Returns add up over fixed capital. Bounds of win rates hold however often one looks."
 
 
@@ -27,7 +28,7 @@ def track_verdicts(found: Compared) -> Reading:
 def track_figures(found: Comparison | Without) -> Told:
     """What each track made: a row a figure, a column a track."""
     if isinstance(found, Without):
-        return _none(found)
+        return Told(None, NOTHING)
     columns = {"figure": [name for name, _ in _figures(found.figures[0])]}
     columns |= {one.track: [text for _, text in _figures(one)] for one in found.figures}
     table = pl.DataFrame(columns)
@@ -65,7 +66,7 @@ def _figures(one: Figures) -> list[tuple[str, str]]:
 def track_roi(found: Comparison | Without, title: str) -> Told:
     """Cumulative return of each track over its fixed capital, with the drawdown below."""
     if isinstance(found, Without):
-        return _none(found)
+        return Told(None, f"No comparison: {words.WITHOUT[found]}")
     tracks = [one.track for one in found.figures]
     table = found.returns.with_columns(pl.col(tracks) * 100.0)
     figure = plots.cumulative(table, "session", tracks, title=title, x_title="session", y_title="ROI [% of capital]")
@@ -77,7 +78,7 @@ def track_roi(found: Comparison | Without, title: str) -> Told:
 def track_sequence(found: Comparison | Without, title: str) -> Told:
     """The mean difference as it became known, with bounds that hold at every look."""
     if isinstance(found, Without):
-        return _none(found)
+        return Told(None, NOTHING)
     one = found.differences[0]
     table = _path(one, found.returns["session"])
     answers = _asked(found)
@@ -112,7 +113,7 @@ def _asked(found: Comparison) -> str:
 def track_differences(found: Comparison | Without) -> Told:
     """Every way of telling the tracks apart, with its interval; only the first holds at every look."""
     if isinstance(found, Without):
-        return _none(found)
+        return Told(None, NOTHING)
     rows = [row for one in found.differences for row in _rows(one)]
     if found.superior is not None:
         rows.append(
@@ -120,7 +121,7 @@ def track_differences(found: Comparison | Without) -> Told:
         )
     table = pl.DataFrame(rows, schema=["track", "figure", "value", "95% interval", "by"], orient="row")
     shown = table if table["track"].n_unique() > 1 else table.drop("track")
-    return Told(plots.table(shown), _independence(found.differences[0]), table)
+    return Told(plots.table(shown), _independence(found.question, found.differences[0]), table)
 
 
 def _rows(one: Difference) -> list[tuple[str, str, str, str, str]]:
@@ -150,19 +151,17 @@ def _within(low: float, high: float) -> str:
     return f"[{percent(low, 1, sign=True)}, {percent(high, 1, sign=True)}]"
 
 
-def _independence(one: Difference) -> str:
-    found, saved = one.look, percent(one.saved)
-    if math.isnan(found.autocorrelation):
-        return f"Pairing takes out {saved} of the variance that an unpaired difference would have."
-    fine = "within its band" if not found.autocorrelation > found.band else "beyond its band"
-    since = (
-        "" if one.first_apart is None else f" Who looked every day could first tell them apart on {one.first_apart}."
-    )
-    return (
-        f"Observations of {found.sessions} sessions: autocorrelation {with_sign(found.autocorrelation, 2)}, {fine} of "
-        f"{decimal(found.band, 2)}. Pairing takes out {saved} of the variance that an unpaired difference would have."
-        f"{since}"
-    )
+def _independence(question: Question, one: Difference) -> str:
+    found, told = one.look, []
+    if not math.isnan(found.autocorrelation):
+        fine = "within its band" if not found.autocorrelation > found.band else "beyond its band"
+        apart = f"autocorrelation {with_sign(found.autocorrelation, 2)}, {fine} of {decimal(found.band, 2)}"
+        told.append(f"Observations of {found.sessions} sessions: {apart}.")
+    if question == Question.DECISIONS:
+        told.append(f"Pairing takes out {percent(one.saved)} of the variance that an unpaired difference would have.")
+    if one.first_apart is not None:
+        told.append(f"Who looked every day could first tell them apart on {one.first_apart}.")
+    return " ".join(told) or "There are fewer than three observations."
 
 
 def executions(found: Compared) -> Told:
@@ -227,7 +226,3 @@ def _win_rates(found: Compared) -> str:
         f"Win rates as far apart as today's ({percent(one.first)} and {percent(one.base)}) are told apart by "
         f"{arms.better + arms.base:,} trades, at one look; there are {one.n_first + one.n_base:,}."
     )
-
-
-def _none(found: Without) -> Told:
-    return Told(None, f"No comparison: {words.WITHOUT[found]}")
