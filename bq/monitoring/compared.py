@@ -115,12 +115,9 @@ def by_decisions(subject: Subject) -> Comparison | Without:
     """
     if len(subject.tracks) < 2:
         return Without.ONE_TRACK
-    answered = draws.answered(subject.settings.namespace)
-    if not answered:
-        return Without.NO_SCAN
-    if any(track.name not in answered for track in subject.tracks):
-        return Without.NO_CHAMPION
-    begun = max(answered[track.name] for track in subject.tracks)
+    begun = _begun(subject)
+    if isinstance(begun, Without):
+        return Without.NO_SCAN if begun == Without.NO_EXECUTION else begun
     parts = [_book(subject, track, shadow_of(track, subject.settings), since=begun) for track in subject.tracks]
     if all(daily.is_empty() for daily, _, _ in parts):
         return Without.NO_SHADOWS
@@ -129,13 +126,18 @@ def by_decisions(subject: Subject) -> Comparison | Without:
 
 
 def by_executions(subject: Subject, account: str) -> tuple[Comparison | Without, list[Executed]]:
-    """Compare what the tracks' account earned."""
+    """Compare what the tracks' account earned, from the first session on whose events every track's decider answered.
+
+    Positions that were decided before are in no figure, as of `by_decisions`.
+    """
     if len(subject.tracks) < 2:
         return Without.ONE_TRACK, []
     trading, whole = subject.settings.trading, subject.desk.whole_book
-    parts = [_book(subject, track, account) for track in subject.tracks]
-    begun = min((day(daily["session"].min()) for daily, _, _ in parts if len(daily)), default=None)
-    if begun is None:
+    begun = _begun(subject)
+    if isinstance(begun, Without):
+        return begun, []
+    parts = [_book(subject, track, account, since=begun) for track in subject.tracks]
+    if all(running.is_empty() for running, _, _ in parts):
         return Without.NO_EXECUTION, []
     capital = {track.name: track.share * trading.capital for track in subject.tracks}
     material = _material(subject, parts, capital, begun)
@@ -143,22 +145,33 @@ def by_executions(subject: Subject, account: str) -> tuple[Comparison | Without,
         material = material._replace(given={track.name: track.share for track in subject.tracks})
     base = subject.base
     found = comparison.compare(Question.EXECUTIONS, material, base)
-    units = opportunities(subject, material.trades) if not whole else pl.DataFrame(schema=unpaired.OPPORTUNITIES)
+    units = opportunities(subject, material.trades, begun) if not whole else pl.DataFrame(schema=unpaired.OPPORTUNITIES)
     others = [track.name for track in subject.tracks if track.name != base]
     return found, [unpaired.executed(material.trades, units, name, base) for name in others]
 
 
-def opportunities(subject: Subject, made: pl.DataFrame) -> pl.DataFrame:
+def _begun(subject: Subject) -> dt.date | Without:
+    """The first session on whose events every track's decider had answered."""
+    answered = draws.answered(subject.settings.namespace)
+    if not answered:
+        return Without.NO_EXECUTION
+    if any(track.name not in answered for track in subject.tracks):
+        return Without.NO_CHAMPION
+    return max(answered[track.name] for track in subject.tracks)
+
+
+def opportunities(subject: Subject, made: pl.DataFrame, begun: dt.date) -> pl.DataFrame:
     """What came of each symbol and week that was drawn for a track: `unpaired.OPPORTUNITIES`.
 
-    Only of weeks before the one in which the oldest open position was decided: of later ones not all is known yet.
+    Only of weeks from `begun` on, and before the one in which the oldest open position was decided: of later ones not
+    all is known yet.
     """
     drawn = draws.drawn(subject.settings.namespace)
     capital = {track.name: track.share * subject.settings.trading.capital for track in subject.tracks}
     weekly = made.with_columns(week=pl.col("decided").dt.truncate("1w"))
     oldest = weekly.filter(pl.col("closed").is_null())["week"].min()
     last = drawn["week"].max() if oldest is None else oldest
-    whole = drawn.filter(pl.col("week") < last, pl.col("track").is_in(list(capital)))
+    whole = drawn.filter(pl.col("week") >= begun, pl.col("week") < last, pl.col("track").is_in(list(capital)))
     sums = weekly.group_by("track", "symbol", "week").agg(pl.col("pnl").sum())
     base = pl.col("track").replace_strict(capital, return_dtype=pl.Float64)
     known = whole.join(sums, on=["track", "symbol", "week"], how="left", maintain_order="left")

@@ -1,5 +1,6 @@
 """What a comparison of tracks came to, kept in its run folder as comparison.json."""
 
+import datetime as dt
 import math
 
 from bq.core.records import Facts, Record
@@ -14,11 +15,12 @@ FILE = "comparison.json"
 
 
 class Answer(Facts):
-    """One track against another. Means are shares of capital a year; bounds hold however often one looks."""
+    """One track against another. Means are shares of capital a year; bounds are of one look of as many as one likes."""
 
     track: str
     base: str
     verdict: Verdict
+    since: dt.date | None = None  # on which they were told apart
     observations: int
     sessions: int  # of an observation
     mean: float | None
@@ -73,6 +75,7 @@ def _answer(one: Difference, split: Split | None, days: int) -> Answer:
         track=one.track,
         base=one.base,
         verdict=comparison.verdict(one, split),
+        since=one.first_apart,
         observations=len(look.values),
         sessions=look.sessions,
         mean=None if mean is None else mean * a_year,

@@ -23,13 +23,19 @@ WITHOUT = {
     Without.TRADES_ALONE: "a list of trades says nothing of what a track let pass, so that decisions cannot be paired.",
 }
 OF = {Question.DECISIONS: "Decisions", Question.EXECUTIONS: "Executions"}
-WHERE = {Origin.LEDGER: "", Origin.REPLAY: "In a replay of history, not traded: ", Origin.FILE: ""}
 
 
 def verdicts(record: ComparisonRecord) -> list[str]:
-    """A sentence for each track and question."""
-    prefix = WHERE[record.origin] + ("On a simulated market: " if record.source == "simulated" else "")
-    return [f"{prefix}{sentence}" for asked in record.asked for sentence in of_question(asked)]
+    """Where this was, unless on an account; then a sentence for each track and question."""
+    return [*_where(record), *(sentence for asked in record.asked for sentence in of_question(asked))]
+
+
+def _where(record: ComparisonRecord) -> list[str]:
+    replayed, simulated = record.origin == Origin.REPLAY, record.source == "simulated"
+    if not (replayed or simulated):
+        return []
+    what = "a replay of history" if replayed else "a comparison"
+    return [f"This is {what}{' on a simulated market' if simulated else ''}: nothing of it was traded on an account."]
 
 
 def of_question(asked: Asked) -> list[str]:
@@ -55,7 +61,8 @@ def _verdict(one: Answer) -> str:
     if one.verdict == Verdict.OPEN:
         return f"{one.track} and {one.base} cannot be told apart yet ({apart}); {_left(one)}."
     more = "more" if one.verdict == Verdict.BETTER else "less"
-    return f"{one.track} earns {more} than {one.base} ({apart}; bounds hold however often one looks)."
+    told = f"told apart on {one.since}, as equals are in at most 5% of comparisons, however often one looks"
+    return f"{one.track} earns {more} than {one.base}: {told} (by today {apart})."
 
 
 def bounds(one: Answer) -> str:

@@ -32,7 +32,7 @@ def track_figures(found: Comparison | Without) -> Told:
     columns = {"figure": [name for name, _ in _figures(found.figures[0])]}
     columns |= {one.track: [text for _, text in _figures(one)] for one in found.figures}
     table = pl.DataFrame(columns)
-    best = max(found.figures, key=lambda one: one.roi)
+    best = max(found.figures, key=lambda one: one.total)
     trades = ", ".join(f"{one.track} {one.trades:,}" for one in found.figures)
     return Told(plots.table(table), f"{best.track} made most. Closed trades: {trades}. {SUMS}", table)
 
@@ -46,7 +46,7 @@ def _figures(one: Figures) -> list[tuple[str, str]]:
         ("sessions", f"{one.sessions:,}"),
         ("closed trades", f"{one.trades:,}"),
         ("open positions", f"{one.still_open:,}"),
-        ("cumulative ROI [% of capital]", percent(one.roi, 1, sign=True)),
+        ("cumulative return [% of capital]", percent(one.total, 1, sign=True)),
         ("win rate, net of costs", win),
         ("mean P&L over risk", with_sign(one.outcome)),
         ("Sharpe ratio, annual", decimal(one.sharpe, 2)),
@@ -63,14 +63,16 @@ def _figures(one: Figures) -> list[tuple[str, str]]:
     ]
 
 
-def track_roi(found: Comparison | Without, title: str) -> Told:
+def track_returns(found: Comparison | Without, title: str) -> Told:
     """Cumulative return of each track over its fixed capital, with the drawdown below."""
     if isinstance(found, Without):
         return Told(None, f"No comparison: {words.WITHOUT[found]}")
     tracks = [one.track for one in found.figures]
     table = found.returns.with_columns(pl.col(tracks) * 100.0)
-    figure = plots.cumulative(table, "session", tracks, title=title, x_title="session", y_title="ROI [% of capital]")
-    ends = ", ".join(f"{one.track} {percent(one.roi, 1, sign=True)}" for one in found.figures)
+    figure = plots.cumulative(
+        table, "session", tracks, title=title, x_title="session", y_title="sum of returns [% of capital]"
+    )
+    ends = ", ".join(f"{one.track} {percent(one.total, 1, sign=True)}" for one in found.figures)
     days = f"{len(table):,} sessions, {table['session'].min()} to {table['session'].max()}"
     return Told(figure, f"Sums after {days}: {ends}.", table)
 
@@ -158,9 +160,10 @@ def _independence(question: Question, one: Difference) -> str:
         apart = f"autocorrelation {with_sign(found.autocorrelation, 2)}, {fine} of {decimal(found.band, 2)}"
         told.append(f"Observations of {found.sessions} sessions: {apart}.")
     if question == Question.DECISIONS:
-        told.append(f"Pairing takes out {percent(one.saved)} of the variance that an unpaired difference would have.")
-    if one.first_apart is not None:
-        told.append(f"Who looked every day could first tell them apart on {one.first_apart}.")
+        told.append(
+            f"Pairing takes out {percent(one.saved)} of the variance that an unpaired difference would have; CUPED has "
+            "nothing left to take out, as both books meet the same scores."
+        )
     return " ".join(told) or "There are fewer than three observations."
 
 
