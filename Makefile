@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK PLAN
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK PLAN AGAINST
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -99,7 +99,7 @@ ledger: $(READY) ## every look at out-of-sample results, which later ones are ju
 	@$(BQ) ledger
 diff: $(READY) ## what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
 	@$(BQ) diff
-replay: $(READY) ## the whole loop over history, day by day: FROM=2018-01-01 TO=2020-12-31 (default: the newest three years)
+replay: $(READY) ## the whole loop over history, day by day: FROM=2018-01-01 TO=2020-12-31 (AGAINST=ledger: beside yours)
 	@$(BQ) replay
 reproduce: $(READY) ## a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
 	@$(BQ) reproduce

@@ -8,7 +8,7 @@ import polars as pl
 from bq.core.namespace import Tier
 from bq.core.numerals import decimal, percent, with_sign
 from bq.core.settings import Settings
-from bq.jobs import trigger
+from bq.jobs import replay_traded, trigger
 from bq.jobs.replay_ends import Alarmed
 from bq.jobs.replaying import Replayed
 from bq.monitoring.triggers import ENOUGH, OLD_DAYS
@@ -33,6 +33,7 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
     return [
         ("What was replayed", [INTRO, _speed(made)]),
         ("What it earned", [_curve(made), *_earned(made, settings)]),
+        *([] if made.traded is None else replay_traded.parts(made.traded, settings)),
         *_change(made, settings),
         ("Who decided", [_timeline(made)]),
         ("Every attempt", _attempts(made)),

@@ -1,131 +1,126 @@
 """The trading of a replay: what it decides goes through gates, ledger and dry-run broker of its own world, day by day.
 
-Two kinds of accounts are traded. On the one of the tracks a symbol is one track's, as in `make trade-paper`. Beside it
-each track has a shadow book: an account on which it alone trades, with the whole capital and every opportunity, at a
-broker that never fails. Shadow books of two tracks are paired session by session.
+On the account of the tracks a symbol is one track's, as in `make trade-paper`. Beside it each track has a shadow book
+(`bq.trading.shadow`): the whole capital, every opportunity. Shadow books of two tracks are paired session by session.
 """
 
 import datetime as dt
+import functools
+import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import polars as pl
 
-from bq.core.settings import DryRun as Faults
 from bq.core.settings import Settings, Track
 from bq.jobs.replay_history import History
 from bq.jobs.trade_paper import account_of, desk_of, scanned
 from bq.market.calendars import sessions
 from bq.monitoring.deciding import Decided
-from bq.strategies.desk import Desk
-from bq.trading import clock, curve, daily
+from bq.trading import clock, daily, journal, shadow
 from bq.trading.dry_run import DryRun
 from bq.trading.entering import Scanned
+from bq.trading.journal import Journal
 from bq.trading.trader import Trader
 
-DAILY = pl.Schema({"track": pl.String, "session": pl.Date, "pnl": pl.Float64, "equity": pl.Float64, "n_open": pl.Int64})
-FAULTLESS = Faults(partial_fills=0.0, rejects=0.0, lost_answers=0.0)
+BOOKS = pl.Schema([("track", pl.String), *shadow.DAILY.items()])
+CLOSED = pl.Schema([("track", pl.String), *shadow.CLOSED.items()])
 
 
-class Daily(NamedTuple):
-    """What the tracks of an account made: rows of `DAILY`, and the sessions on which it did not agree with the ledger.
+class Traded(NamedTuple):
+    """What the tracks of a replay did. Money in currency.
 
-    pnl : of the session, in currency. equity : the track's share of the capital, and what it made so far. n_open :
-    positions held at the close.
+    tracks : a row of `BOOKS` for each track and session: pnl of the session, on the track's fixed share of the capital;
+    equity, that share and what was made so far; n_open, positions held at the close. shadows : the same of the shadow
+    books, on the whole capital. closed : of these, each position that was closed. reconciled : sessions at whose close
+    the account agreed with the ledger. seconds : that all of it took.
     """
 
-    rows: pl.DataFrame
-    unreconciled: tuple[dt.date, ...]
+    tracks: pl.DataFrame
+    shadows: pl.DataFrame
+    closed: pl.DataFrame
+    journal: Journal
+    days: tuple[dt.date, ...]
+    reconciled: int
+    gone: int  # option legs that were assigned, exercised or expired
+    seconds: float
 
 
-@dataclass
-class Traded:
-    """The accounts of a replay. refusals : of the tracks' account, by track and reason."""
+class Books:
+    """The tracks' account of a replay, and the shadow book of each track, traded at the close of each session."""
 
-    tracks: Daily
-    shadows: Daily
-    seconds: float = 0.0
+    def __init__(self, history: History) -> None:
+        strategy, settings = history.strategy, history.settings
+        self._closes, self._newest = history.closes, max(history.hashes)
+        self._tracks = settings.trading.tracks
+        desk = desk_of(strategy, settings, history.market)
+        broker = DryRun(
+            account_of(settings), desk, sessions(history.market.calendar), trading=settings.trading, lasting=False
+        )
+        self._trader = Trader(strategy, settings, desk, broker, self._at(history.market.calendar, self._newest))
+        self._shadows = {track.name: shadow.Shadow(desk, settings.trading) for track in self._tracks}
+        self._made: list[daily.Day] = []
+        self._held: Counter[tuple[str, dt.date]] = Counter()
+        self._seconds = 0.0
 
+    def _at(self, calendar: str, session: dt.date) -> clock.Clock:
+        now = self._closes[session] + dt.timedelta(minutes=1)
+        return clock.at(now, calendar=calendar, newest=self._newest)
 
-class Book:
-    """One account, traded at the close of each session."""
+    def day(self, session: dt.date, decided: Decided | None) -> None:
+        """Trade a session, after what was decided at its close."""
+        begun = time.monotonic()
+        trader = self._trader._replace(clock=self._at(self._trader.settings.market.calendar, session))
+        scan = None if decided is None else scanned(decided.scan_id, session, counts=not decided.late)
+        events = functools.partial(_events, decided)
+        made = daily.trade(trader, scan, events)
+        self._made.append(made)
+        self._held.update((one.held.owner.track, session) for one in made.held)
+        for track in self._tracks:
+            self._shadow(trader, track, scan, decided)
+        self._seconds += time.monotonic() - begun
 
-    def __init__(self, history: History, desk: Desk, settings: Settings, account: str) -> None:
-        broker = DryRun(account, desk, sessions(history.market.calendar), trading=settings.trading, lasting=False)
-        self._history, self._newest = history, max(history.hashes)
-        self._trader = Trader(history.strategy, settings, desk, broker, self._at(min(history.hashes)))
-        self._held: dict[tuple[str, dt.date], int] = {}
-        self._days: list[dt.date] = []
-        self._unreconciled: list[dt.date] = []
+    def _shadow(self, trader: Trader, track: Track, scan: Scanned | None, decided: Decided | None) -> None:
+        asked = None
+        if scan is not None and scan.counts:
+            events = functools.partial(_events, decided)
+            asked = shadow.wanted(trader.desk, trader.strategy, trader.settings, track, scan, events)
+        self._shadows[track.name].day(trader.clock.session, trader.clock.next_session, asked)
 
-    def _at(self, session: dt.date) -> clock.Clock:
-        return clock.at(
-            self._history.closes[session] + dt.timedelta(minutes=1),
-            calendar=self._history.market.calendar,
-            newest=self._newest,
+    def made(self) -> Traded:
+        """What came of it."""
+        settings = self._trader.settings
+        found = journal.read(self._trader.broker.account, self._trader.namespace)
+        return Traded(
+            pl.concat([self._of(track, found, settings) for track in self._tracks]),
+            _named({name: one.made() for name, one in self._shadows.items()}, BOOKS),
+            _named({name: one.closed() for name, one in self._shadows.items()}, CLOSED),
+            found,
+            tuple(one.session for one in self._made),
+            sum(one.reconciled.holds for one in self._made),
+            sum(len(one.gone) for one in self._made),
+            self._seconds,
         )
 
-    def day(self, session: dt.date, scan: Scanned | None, events: pl.DataFrame | None) -> None:
-        """Trade at the close of a session."""
-        made = daily.trade(self._trader._replace(clock=self._at(session)), scan, lambda: _given(events))
-        self._days.append(session)
-        if not made.reconciled.holds:
-            self._unreconciled.append(session)
-        for track, count in Counter(one.held.owner.track for one in made.held).items():
-            self._held[track, session] = count
-
-    def made(self) -> Daily:
-        """What came of it, a row for each track and session."""
-        trading = self._trader.settings.trading
-        running = curve.running(self._trader.broker.account, self._trader.namespace)
-        parts = [self._of(track, running.filter(track=track.name), trading.capital) for track in trading.tracks]
-        return Daily(pl.concat(parts), tuple(self._unreconciled))
-
-    def _of(self, track: Track, running: pl.DataFrame, capital: float) -> pl.DataFrame:
-        days = pl.DataFrame({"session": self._days}, schema={"session": pl.Date})
+    def _of(self, track: Track, found: Journal, settings: Settings) -> pl.DataFrame:
+        """A track's row for each session."""
+        days = pl.DataFrame({"session": [one.session for one in self._made]}, schema={"session": pl.Date})
+        running = found.running.filter(track=track.name)
         total = days.join(running, on="session", how="left", maintain_order="left")["pnl"].forward_fill().fill_null(0.0)
         return days.select(
             pl.lit(track.name).alias("track"),
             "session",
-            total.diff().fill_null(total.first()).alias("pnl"),
-            (track.share * capital + total).alias("equity"),
-            pl.Series("n_open", [self._held.get((track.name, day), 0) for day in self._days], pl.Int64),
-        ).cast(DAILY)
+            (total - total.shift(1, fill_value=0.0)).alias("pnl"),
+            (track.share * settings.trading.capital + total).alias("equity"),
+            pl.Series("n_open", [self._held[track.name, one.session] for one in self._made], pl.Int64),
+        ).cast(BOOKS)
 
 
-def _given(events: pl.DataFrame | None) -> pl.DataFrame:
-    assert events is not None
-    return events
+def _events(decided: Decided | None) -> pl.DataFrame:
+    assert decided is not None  # asked for with a scan alone
+    return decided.events
 
 
-class Books:
-    """The tracks' account of a replay, and the shadow book of each track."""
-
-    def __init__(self, history: History) -> None:
-        strategy, settings = history.strategy, history.settings
-        desk = desk_of(strategy, settings, history.market)
-        self._tracks = Book(history, desk, settings, account_of(settings))
-        self._shadows = [
-            Book(history, desk, alone(settings, track), f"shadow.{track.name}.{settings.namespace}")
-            for track in settings.trading.tracks
-        ]
-
-    def day(self, session: dt.date, decided: Decided | None) -> None:
-        """Trade a session, after what was decided at its close."""
-        scan = None if decided is None else scanned(decided.scan_id, session, counts=not decided.late)
-        for book in (self._tracks, *self._shadows):
-            book.day(session, scan, decided and decided.events)
-
-    def made(self) -> Traded:
-        """What came of it."""
-        shadows = [book.made() for book in self._shadows]
-        days = {day for one in shadows for day in one.unreconciled}
-        return Traded(self._tracks.made(), Daily(pl.concat([one.rows for one in shadows]), tuple(sorted(days))))
-
-
-def alone(settings: Settings, track: Track) -> Settings:
-    """The settings of a shadow book: one track, the whole capital, a broker that never fails."""
-    whole = track.model_copy(update={"share": 1.0})
-    trading = settings.trading.model_copy(update={"tracks": [whole], "dry_run": FAULTLESS})
-    return settings.model_copy(update={"trading": trading})
+def _named(parts: dict[str, pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:
+    """Frames under each other, with the track of each."""
+    return pl.concat([rows.select(pl.lit(name).alias("track"), pl.all()).cast(schema) for name, rows in parts.items()])

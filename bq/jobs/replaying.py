@@ -124,7 +124,7 @@ def _walked(history: History, days: list[dt.date]) -> Replayed:
     made.earned = ends.earned(walk.answered)
     made.hindsight = ends.hindsight(made.earned, [(one.session, one.candidate) for one in made.trained])
     made.alarmed = [ends.after(*first, made.earned) for first in made.first_alarms()]
-    made.traded = walk.books and walk.books.made()
+    made.traded = None if walk.books is None else walk.books.made()
     return made
 
 

@@ -243,8 +243,11 @@ class DryRun:
                 self._state["cash"] -= quantity * price * multiplier
                 held = self._state["held"]
                 held[contract] = held.get(contract, 0) + quantity
+                if multiplier == 1:
+                    self._state.setdefault("last", {})[contract] = price
                 if not held[contract]:
                     del held[contract]
+                    self._state.get("last", {}).pop(contract, None)
         self._state["cash"] -= fee
         self._after(one, fill)
 
@@ -270,13 +273,9 @@ class DryRun:
         return working if order_ref is None else [one for one in working if one["order_ref"] == order_ref]
 
     def _available(self) -> int:
-        """Cash, less what shares that are sold short are to be bought back for."""
-        short = sum(
-            -row["quantity"] * row["price"]
-            for row in self._state["fills"]
-            if row["multiplier"] == 1 and self._state["held"].get(row["contract"], 0) < 0 and row["quantity"] < 0
-        )
-        return self._state["cash"] - short
+        """Cash, less what shares that are sold short are to be bought back for, at the price of their last fill."""
+        short = (-n * self._state.get("last", {}).get(name, 0) for name, n in self._state["held"].items() if n < 0)
+        return self._state["cash"] - sum(short)
 
     def _moment(self, session: dt.date, step: int) -> Moment:
         at = self._close[session] - dt.timedelta(minutes=STEP_MINUTES * (self._steps + 1 - step))

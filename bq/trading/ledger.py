@@ -280,8 +280,8 @@ def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[
 
 def opened(account: str, namespace: str | None = None) -> list[Open]:
     """Every order whose day is not over, in the order in which they were written."""
-    closed = sa.select(order_events.c.order_ref).where(order_events.c.said == Said.CLOSED)
-    query = _orders(account, namespace).where(orders.c.order_ref.not_in(closed))
+    closed = sa.exists().where(order_events.c.order_ref == orders.c.order_ref, order_events.c.said == Said.CLOSED)
+    query = _orders(account, namespace).where(~closed)
     return _read(query.order_by(orders.c.intent_id, orders.c.order_ref))
 
 
@@ -299,6 +299,8 @@ def _orders(account: str, namespace: str | None) -> sa.Select:
 def _read(query: sa.Select) -> list[Open]:
     with db.engine().connect() as connection:
         rows = connection.execute(query).all()
+        if not rows:
+            return []
         refs = [row.order_ref for row in rows]
         notes, fills = _notes(connection, refs), _fills(connection, refs)
     return [_open(row, notes.get(row.order_ref, []), fills.get(row.order_ref, [])) for row in rows]
@@ -350,8 +352,13 @@ def _fills(connection: sa.Connection, refs: list[str]) -> dict[str, list[Executi
 
 def enter_marks(rows: Iterable[dict[str, Any]]) -> None:
     """Write the marks of a session; one that is there already stays."""
+    key = (*WHO, "position", "session")
+    given = {tuple(row[name] for name in key): row for row in rows}
+    if not given:
+        return
+    columns = [marks.c[name] for name in key]
+    there = [marks.c[name].in_({row[name] for row in given.values()}) for name in key]
     with db.engine().begin() as connection:
-        for row in rows:
-            key = [marks.c[name] == row[name] for name in (*WHO, "position", "session")]
-            if connection.execute(sa.select(marks.c.session).where(*key)).first() is None:
-                connection.execute(marks.insert(), row)
+        known = {tuple(row) for row in connection.execute(sa.select(*columns).where(*there))}
+        if new := [row for place, row in given.items() if place not in known]:
+            connection.execute(marks.insert(), new)
