@@ -1,9 +1,7 @@
 """Where tracks that are compared come from: the ledger, a replay, or a list of trades."""
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -15,15 +13,16 @@ from bq.core.log import only_errors
 from bq.core.namespace import Namespace
 from bq.core.settings import Settings
 from bq.jobs.replay_history import History
-from bq.jobs.replay_trading import Book, alone
 from bq.jobs.trade_paper import account_of, desk_of, scanned
 from bq.market import MarketData
 from bq.monitoring import compared, draws, outcomes
-from bq.monitoring.compared import Compared, Origin, Subject, Without
+from bq.monitoring.compared import Compared, Origin, Shadows, Subject, Without
 from bq.monitoring.records import decisions, scans
 from bq.runs.record import GOOD, Job
 from bq.strategies.contract import Strategy
-from bq.strategies.events import weakest_source
+from bq.strategies.events import SOURCES, weakest_source
+from bq.trading import shadow
+from bq.trading.shadow import Shadow, Wanted
 
 WORLD = "world"  # folder in that of a replay
 
@@ -32,16 +31,7 @@ def of_ledger(strategy: Strategy, settings: Settings, base: str = "") -> Compare
     """Compare by this home's ledger and scans. Shadow books are traded anew, in a world of their own."""
     data = market.load(settings.market)
     subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
-    own, seen = _scans(settings), compared.sources(subject)
-    executions, executed = compared.by_executions(subject, account_of(settings))
-    found = _with_split(Compared(Origin.LEDGER, "", "", Without.NO_SCAN, executions, executed), subject)
-    if own:
-        kept = _kept(list(own.values()))
-        with world.own(), only_errors():
-            _walk(subject, data, own, kept)
-            found = found._replace(decisions=compared.by_decisions(subject), opportunities=compared.decided(subject))
-            seen |= compared.sources(subject)
-    return found._replace(source=weakest_source(pl.DataFrame({"source": list(seen)})) if seen else "real")
+    return _compared(Origin.LEDGER, "", subject, data)
 
 
 def of_replay(run_id: str, base: str = "") -> Compared:
@@ -52,10 +42,19 @@ def of_replay(run_id: str, base: str = "") -> Compared:
     data = market.load(settings.market)
     subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     with world.own(run.folder / WORLD):
-        decided = compared.by_decisions(subject)
-        executions, executed = compared.by_executions(subject, account_of(settings))
-        found = Compared(Origin.REPLAY, run_id, run.record.source, decided, executions, executed)
-        return _with_split(found, subject)._replace(opportunities=compared.decided(subject))
+        return _compared(Origin.REPLAY, run_id, subject, data)
+
+
+def _compared(origin: Origin, name: str, subject: Subject, data: MarketData) -> Compared:
+    """Compare by the database of the world that is set."""
+    with only_errors():
+        shadows = _shadows(subject, data)
+    decided = shadows if isinstance(shadows, Without) else compared.by_decisions(subject, shadows)
+    executions, executed = compared.by_executions(subject, account_of(subject.settings))
+    seen = compared.sources(subject) | ({shadows.source} if isinstance(shadows, Shadows) else set())
+    source = weakest_source(pl.DataFrame({"source": list(seen)})) if seen else SOURCES[0]
+    found = Compared(origin, name, source, decided, executions, executed)
+    return _with_split(found, subject)
 
 
 def replayed(run_id: str) -> tuple[runs.Run, Strategy, Settings]:
@@ -98,33 +97,60 @@ def _scans(settings: Settings) -> dict[dt.date, int]:
         return {row.session: row.scan_id for row in connection.execute(query)}
 
 
-def _kept(scan_ids: list[int]) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
-    """Rows of scans and of their decisions, to be put into another database."""
-    found = []
-    with db.engine().connect() as connection:
-        for table in (scans, decisions):
-            rows = connection.execute(table.select().where(table.c.scan_id.in_(scan_ids))).mappings()
-            found.append((table, [dict(row) for row in rows]))
-    return found
+def _shadows(subject: Subject, data: MarketData) -> Shadows | Without:
+    """Trade the shadow book of every track from the first session on that all of their deciders answer for."""
+    settings, found = subject.settings, _scans(subject.settings)
+    if len(subject.tracks) < 2:
+        return Without.ONE_TRACK
+    if not found:
+        return Without.NO_SCAN
+    history = History(subject.strategy, settings, data)
+    history.build(_wanted(list(found.values())))
+    events = history.decided_on(min(found))
+    days = data.bars.filter(pl.col("session") >= min(found))["session"].unique().sort().to_list()
+    books: dict[str, Shadow] = {}
+    opportunities = 0
+    for session, following in zip(days, [*days[1:], None], strict=True):
+        asked = _asked(subject, found.get(session), session, events.get(session))
+        if not books and any(one is None for one in asked.values()):
+            continue
+        if not books:
+            books = {name: Shadow(subject.desk, settings.trading) for name in asked}
+        opportunities += len(events[session]) if session in found and session in events else 0
+        for name, one in asked.items():
+            books[name].day(session, following, one)
+    if not books:
+        return Without.NO_CHAMPION
+    return Shadows(
+        _named({name: one.made() for name, one in books.items()}),
+        _named({name: one.closed() for name, one in books.items()}),
+        {name: int(one.made()["n_open"][-1]) for name, one in books.items()},
+        opportunities,
+        weakest_source(pl.concat(events.values())),
+    )
 
 
-def _walk(subject: Subject, data: MarketData, own: Mapping[dt.date, int], kept: list) -> None:
-    """Trade the shadow book of every track from the first scan to the market's last session."""
-    strategy, settings = subject.strategy, subject.settings
-    with db.engine().begin() as connection:
-        for table, rows in kept:
-            connection.execute(table.insert(), rows)
-    history = History(strategy, settings, data)
-    wanted: dict[str, list[dt.date]] = defaultdict(list)
-    for row in kept[1][1]:
-        wanted[row["symbol"]].append(row["session"])
-    history.build({symbol: sorted(set(days)) for symbol, days in wanted.items()})
-    events = history.decided_on(min(own))
-    books = [
-        Book(history, subject.desk, alone(settings, track), compared.shadow_of(track, settings))
+def _asked(
+    subject: Subject, scan_id: int | None, session: dt.date, events: pl.DataFrame | None
+) -> dict[str, Wanted | None]:
+    """What each track wants of a session; None where nothing was decided, or nobody answered for it."""
+    if scan_id is None or events is None:
+        return dict.fromkeys((track.name for track in subject.tracks), None)
+    scan = scanned(scan_id, session, counts=True)
+    return {
+        track.name: shadow.wanted(subject.desk, subject.strategy, subject.settings, track, scan, lambda: events)
         for track in subject.tracks
-    ]
-    for session in data.bars.filter(pl.col("session") >= min(own))["session"].unique().sort():
-        scan = scanned(own[session], session, counts=True) if session in own and session in events else None
-        for book in books:
-            book.day(session, scan, events.get(session))
+    }
+
+
+def _wanted(scan_ids: list[int]) -> dict[str, list[dt.date]]:
+    """Symbols and sessions that scans decided on."""
+    query = sa.select(decisions.c.symbol, decisions.c.session).where(decisions.c.scan_id.in_(scan_ids)).distinct()
+    with db.engine().connect() as connection:
+        rows = [tuple(row) for row in connection.execute(query)]
+    frame = pl.DataFrame(rows, schema={"symbol": pl.String, "session": pl.Date}, orient="row")
+    return dict(frame.group_by("symbol").agg(pl.col("session").sort()).sort("symbol").rows())
+
+
+def _named(parts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat([rows.select(pl.lit(name).alias("track"), pl.all()) for name, rows in parts.items()])

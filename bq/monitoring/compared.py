@@ -1,11 +1,11 @@
 """Tracks compared by what a database holds of them: their decisions by shadow books, their executions by the ledger.
 
-A shadow book is an account on which one track alone trades every opportunity with the whole capital, at a broker that
-never fails and by one pricing rule.
+A shadow book (`bq.trading.shadow`) trades every opportunity with the whole capital by one pricing rule, and no order
+fails.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -43,7 +43,6 @@ class Without(StrEnum):
 
     NO_SCAN = "no_scan"  # nothing was decided
     NO_CHAMPION = "no_champion"  # a track's decider never answered
-    NO_SHADOWS = "no_shadows"  # a replay of before, whose tracks have no books
     NO_EXECUTION = "no_execution"
     ONE_TRACK = "one_track"
     TRADES_ALONE = "trades_alone"  # a list of trades holds no decision that was let pass
@@ -53,7 +52,7 @@ class Compared(NamedTuple):
     """Both questions, each answered or why not.
 
     source : of the outcomes (simulated, modelled, real). executed : the unpaired differences of the executions. split :
-    of draws, by track how many; None: nothing was drawn. opportunities : decisions that the shadow books met.
+    of draws, by track how many; None: nothing was drawn.
     """
 
     origin: Origin
@@ -65,7 +64,6 @@ class Compared(NamedTuple):
     split: Split | None = None
     drawn: dict[str, int] = {}
     planned: dict[str, float] = {}
-    opportunities: int = 0
 
 
 class Subject(NamedTuple):
@@ -92,11 +90,6 @@ class Subject(NamedTuple):
         return self.settings.trading.tracks
 
 
-def shadow_of(track: Track, settings: Settings) -> str:
-    """The account of a track's shadow book."""
-    return f"shadow.{track.name}.{settings.namespace}"
-
-
 def base_of(tracks: Sequence[Track], asked: str = "") -> str:
     """The track that others are compared with: as asked, else the first by the rule score as it is, else the last.
 
@@ -108,21 +101,47 @@ def base_of(tracks: Sequence[Track], asked: str = "") -> str:
     return rules[0] if rules else tracks[-1].name
 
 
-def by_decisions(subject: Subject) -> Comparison | Without:
-    """Compare the shadow books of the database, from the first session on whose events every track's decider answered.
+class Shadows(NamedTuple):
+    """The shadow books of all tracks, which begin with nothing. daily : track and `shadow.DAILY`.
 
-    Positions that a book took before are in no figure, so that all begin with nothing.
+    closed : track and `shadow.CLOSED`. held : positions that are open at the end, by track. opportunities : decisions
+    that each of them met. source : the weakest of their outcomes.
     """
-    if len(subject.tracks) < 2:
-        return Without.ONE_TRACK
-    begun = _begun(subject)
-    if isinstance(begun, Without):
-        return Without.NO_SCAN if begun == Without.NO_EXECUTION else begun
-    parts = [_book(subject, track, shadow_of(track, subject.settings), since=begun) for track in subject.tracks]
-    if all(daily.is_empty() for daily, _, _ in parts):
-        return Without.NO_SHADOWS
-    capital = {track.name: subject.settings.trading.capital for track in subject.tracks}
-    return comparison.compare(Question.DECISIONS, _material(subject, parts, capital, begun), subject.base)
+
+    daily: pl.DataFrame
+    closed: pl.DataFrame
+    held: Mapping[str, int]
+    opportunities: int
+    source: str
+
+
+def by_decisions(subject: Subject, found: Shadows) -> Comparison:
+    """Compare the shadow books of tracks, each on the whole capital."""
+    names = [track.name for track in subject.tracks]
+    whole = dict.fromkeys(names, subject.settings.trading.capital)
+    made = found.closed.select(
+        "track",
+        "symbol",
+        event_id="position",
+        decided=pl.lit(None, pl.Date),
+        opened="entered",
+        closed="left",
+        pnl="pnl",
+        risk="risk",
+        turnover="turnover",
+        fees="fees",
+        source=pl.lit(found.source),
+    ).cast(trades.TRADES)
+    told = made.join(predicted(subject), on="event_id", how="left", maintain_order="left")
+    material = Material(
+        daily=found.daily.select("track", "session", "pnl"),
+        trades=told,
+        capital=whole,
+        given=dict.fromkeys(names, 1.0),
+        held=found.held,
+        opportunities=dict.fromkeys(names, found.opportunities),
+    )
+    return comparison.compare(Question.DECISIONS, material, subject.base)
 
 
 def by_executions(subject: Subject, account: str) -> tuple[Comparison | Without, list[Executed]]:
@@ -143,9 +162,12 @@ def by_executions(subject: Subject, account: str) -> tuple[Comparison | Without,
     material = _material(subject, parts, capital, begun)
     if not whole:  # each had the symbols and weeks that were drawn for it, and no others
         material = material._replace(given={track.name: track.share for track in subject.tracks})
-    base = subject.base
+    units, base = pl.DataFrame(schema=unpaired.OPPORTUNITIES), subject.base
+    if not whole:
+        units = opportunities(subject, material.trades, begun)
+        counts = dict(units.group_by("track").len().rows())
+        material = material._replace(opportunities={name: counts.get(name, 0) for name in capital})
     found = comparison.compare(Question.EXECUTIONS, material, base)
-    units = opportunities(subject, material.trades, begun) if not whole else pl.DataFrame(schema=unpaired.OPPORTUNITIES)
     others = [track.name for track in subject.tracks if track.name != base]
     return found, [unpaired.executed(material.trades, units, name, base) for name in others]
 
@@ -246,14 +268,6 @@ def predicted(subject: Subject) -> pl.DataFrame:
         if len(row.probabilities) == len(task.classes)
     }
     return pl.DataFrame({"event_id": list(found), "predicted": list(found.values())}, schema=schema)
-
-
-def decided(subject: Subject) -> int:
-    """How many events were decided on."""
-    own = scans.c.namespace == subject.namespace
-    query = sa.select(sa.func.count(decisions.c.event_id.distinct()))
-    with db.engine().connect() as connection:
-        return connection.execute(query.join(scans, scans.c.scan_id == decisions.c.scan_id).where(own)).scalar_one()
 
 
 def sources(subject: Subject) -> set[str]:

@@ -53,6 +53,8 @@ class Material(NamedTuple):
     given: Mapping[str, float]
     costs: Sequence[Cost] = ()
     shortest: int = paired.SESSIONS
+    held: Mapping[str, int] | None = None  # open positions of each track that are not among the trades
+    opportunities: Mapping[str, int] | None = None  # that each track had; None: not known
 
 
 class Figures(NamedTuple):
@@ -61,6 +63,7 @@ class Figures(NamedTuple):
     track: str
     capital: float
     sessions: int
+    opportunities: int | None
     trades: int  # closed
     still_open: int
     total: float  # sum
@@ -159,8 +162,9 @@ def _figures(track: str, returns: pl.Series, material: Material) -> Figures:
         track=track,
         capital=capital,
         sessions=len(values),
+        opportunities=None if material.opportunities is None else material.opportunities[track],
         trades=len(closed),
-        still_open=len(own) - len(closed),
+        still_open=len(own) - len(closed) + (material.held or {}).get(track, 0),
         total=float(values.sum()),
         win_rate=share_sequence(wins, len(closed), alpha=ALPHA, sharpest_at=SHARPEST_TRADES),
         outcome=_mean(risked["pnl"] / risked["risk"]),

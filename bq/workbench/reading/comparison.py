@@ -17,7 +17,6 @@ SESSIONS_A_MONTH = TRADING_DAYS / 12
 WITHOUT = {
     Without.NO_SCAN: "nothing was decided yet (make scan).",
     Without.NO_CHAMPION: "no champion has answered yet, so that there is nothing to pair.",
-    Without.NO_SHADOWS: "this replay kept no books of its tracks; replay again.",
     Without.NO_EXECUTION: "no order was filled yet (make trade-paper).",
     Without.ONE_TRACK: "one track alone has nothing to be compared with (trading.tracks).",
     Without.TRADES_ALONE: "a list of trades says nothing of what a track let pass, so that decisions cannot be paired.",

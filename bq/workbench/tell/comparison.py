@@ -44,6 +44,7 @@ def _figures(one: Figures) -> list[tuple[str, str]]:
     capital = one.capital
     return [
         ("sessions", f"{one.sessions:,}"),
+        ("opportunities", percent(None) if one.opportunities is None else f"{one.opportunities:,}"),
         ("closed trades", f"{one.trades:,}"),
         ("open positions", f"{one.still_open:,}"),
         ("cumulative return [% of capital]", percent(one.total, 1, sign=True)),
