@@ -46,7 +46,8 @@ def read(path: Path) -> pl.DataFrame:
     try:
         raw = files.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: must be a CSV file with a header, but cannot be read as one: {error}") from None
+        why = str(error).splitlines()[0]
+        raise BadData(f"{path}: must be a CSV file with a header, but cannot be read as one: {why}") from None
     unknown = [name for name in raw.columns if name not in COLUMNS]
     missing = [name for name in NEEDED if name not in raw.columns]
     if missing or unknown:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bq.core.scalars import day, number, number_or_none
 from bq.stats import drawdown, paired, power, sharpe
-from bq.stats.bootstrap import Interval, bootstrap_mean
+from bq.stats.bootstrap import LEAST_BLOCKS, Interval, bootstrap_mean
 from bq.stats.paired import Look
 from bq.stats.sequential import LEAST, Share, share_sequence
 from bq.stats.sharpe_difference import SharpeDifference, sharpe_difference
@@ -89,7 +89,7 @@ class Difference(NamedTuple):
     look: Look  # today's, of as many as one likes
     first_apart: dt.date | None  # on which who looks every day tells them apart; None: on no day
     first_sign: int  # 1: the track was the better one then, -1: the worse, 0: on no day
-    sharpe: SharpeDifference | None  # per session; None: one of them has no ratio
+    sharpe: SharpeDifference | None  # per session; None: one of them has no ratio, or there are few blocks
     correlation: float  # of daily results
     saved: float  # share of the variance of an unpaired difference that pairing saves
     needed: int | None  # sessions in all that tell a difference of today's size; None: more than anybody waits
@@ -219,7 +219,7 @@ def _difference(track: str, base: str, whole: pl.DataFrame, shortest: int) -> Di
 
 
 def _sharpes(first: Array, second: Array, block: int) -> SharpeDifference | None:
-    if len(first) < max(2 * block, 10):
+    if len(first) < LEAST_BLOCKS * block:
         return None
     return sharpe_difference(100.0 * first, 100.0 * second, block=block, alpha=ALPHA, draws=DRAWS, seed=SEED)
 

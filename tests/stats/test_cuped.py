@@ -19,18 +19,18 @@ def difference(values, first):
     return values[first].mean() - values[~first].mean()
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6], ids=str)
+@pytest.mark.parametrize("correlation", [0.0, 0.6], ids=str)
 def test_it_saves_the_squared_correlation_of_the_variance_and_moves_nothing(correlation):
-    """2,000 experiments of 300 units: variance of the difference, with and without."""
+    """800 experiments of 300 units: variance of the difference, with and without."""
     rng, found = np.random.default_rng(11), []
-    for _ in range(2000):
+    for _ in range(800):
         y, x, first = groups(300, correlation=correlation, effect=0.2, rng=rng)
         made = cuped.adjust(y, x, first)
         found.append((difference(y, first), difference(made.values, first), made.saved))
     plain, adjusted, said = np.array(found).T
     saved = 1 - adjusted.var() / plain.var()
-    assert saved == pytest.approx(correlation**2, abs=0.04) and said.mean() == pytest.approx(correlation**2, abs=0.01)
-    assert adjusted.mean() == pytest.approx(0.2, abs=4 * adjusted.std() / 2000**0.5)
+    assert saved == pytest.approx(correlation**2, abs=0.06) and said.mean() == pytest.approx(correlation**2, abs=0.01)
+    assert adjusted.mean() == pytest.approx(0.2, abs=4 * adjusted.std() / 800**0.5)
 
 
 def test_the_difference_is_that_of_a_regression_on_group_and_covariate():

@@ -107,10 +107,10 @@ def test_bounds_of_a_share_without_a_success_without_a_failure_and_without_a_tri
 
 
 def test_who_looks_at_a_share_after_every_trial_is_wrong_at_most_as_often_as_it_says():
-    """400 sequences of 200 trials at a share of .3."""
+    """200 sequences of 100 trials at a share of .3."""
     rng, wrong = np.random.default_rng(5), 0
     known = {}
-    for trials in rng.random((400, 200)) < 0.3:
+    for trials in rng.random((200, 100)) < 0.3:
         for n, successes in enumerate(trials.cumsum(), 1):
             if (successes, n) not in known:
                 bounds = share_sequence(int(successes), n, **RULE)
@@ -118,4 +118,4 @@ def test_who_looks_at_a_share_after_every_trial_is_wrong_at_most_as_often_as_it_
             if not known[successes, n]:
                 wrong += 1
                 break
-    assert 0 < wrong <= binom.ppf(0.999, 400, 0.05)
+    assert 0 < wrong <= binom.ppf(0.999, 200, 0.05)

@@ -17,7 +17,10 @@ from bq.workbench.reading import comparison as words
 from bq.workbench.told import Reading, Told
 
 NOTHING = "Nothing to show, as said above."
-SUMS = "Returns add up over fixed capital. Bounds of win rates hold however often one looks."
+SUMS = (
+    "Returns, drawdown, fees and costs are shares of fixed capital and add up; turnover is in multiples of it. Win "
+    "rates are net of costs, their bounds hold however often one looks. Ratios are annual."
+)
 
 
 def track_verdicts(found: Compared) -> Reading:
@@ -32,9 +35,10 @@ def track_figures(found: Comparison | Without) -> Told:
     columns = {"figure": [name for name, _ in _figures(found.figures[0])]}
     columns |= {one.track: [text for _, text in _figures(one)] for one in found.figures}
     table = pl.DataFrame(columns)
+    known = pl.any_horizontal(pl.exclude("figure") != percent(None))
     best = max(found.figures, key=lambda one: one.total)
     trades = ", ".join(f"{one.track} {one.trades:,}" for one in found.figures)
-    return Told(plots.table(table), f"{best.track} made most. Closed trades: {trades}. {SUMS}", table)
+    return Told(plots.table(table.filter(known)), f"{best.track} made most. Closed trades: {trades}. {SUMS}", table)
 
 
 def _figures(one: Figures) -> list[tuple[str, str]]:
@@ -47,20 +51,21 @@ def _figures(one: Figures) -> list[tuple[str, str]]:
         ("opportunities", percent(None) if one.opportunities is None else f"{one.opportunities:,}"),
         ("closed trades", f"{one.trades:,}"),
         ("open positions", f"{one.still_open:,}"),
-        ("cumulative return [% of capital]", percent(one.total, 1, sign=True)),
-        ("win rate, net of costs", win),
-        ("mean P&L over risk", with_sign(one.outcome)),
-        ("Sharpe ratio, annual", decimal(one.sharpe, 2)),
-        ("Sortino ratio, annual", decimal(one.sortino, 2)),
-        ("maximum drawdown [% of capital]", percent(one.drawdown, 1)),
+        ("cumulative return", percent(one.total, 1, sign=True)),
+        ("win rate", win),
+        ("P&L over risk", with_sign(one.outcome)),
+        ("Sharpe ratio", decimal(one.sharpe, 2)),
+        ("Sortino ratio", decimal(one.sortino, 2)),
+        ("maximum drawdown", percent(one.drawdown, 1)),
         ("profit zone, predicted", percent(one.predicted)),
         ("profit zone, realised", f"{percent(one.realised)} of {one.told:,}" if one.told else percent(None)),
-        ("turnover a year, times capital", decimal(one.turnover, 1)),
-        ("fees [% of capital]", percent(one.fees, 2)),
-        ("costs in prices [% of capital]", percent(cost and cost.paid / capital, 2)),
-        ("the same as modelled", percent(cost and cost.modelled / capital, 2)),
-        ("slippage beyond the model", percent(cost and cost.slippage / capital, 2, sign=True)),
-        ("filled orders (unpriced)", f"{cost.orders:,} ({cost.unpriced:,})" if cost else percent(None)),
+        ("turnover a year", decimal(one.turnover, 1)),
+        ("fees", percent(one.fees, 2)),
+        ("costs in prices", percent(cost and cost.paid / capital, 2)),
+        ("… as modelled", percent(cost and cost.modelled / capital, 2)),
+        ("… beyond the model", percent(cost and cost.slippage / capital, 2, sign=True)),
+        ("filled orders", f"{cost.orders:,}" if cost else percent(None)),
+        ("… without a model price", f"{cost.unpriced:,}" if cost else percent(None)),
     ]
 
 
@@ -84,11 +89,9 @@ def track_sequence(found: Comparison | Without, title: str) -> Told:
         return Told(None, NOTHING)
     one = found.differences[0]
     table = _path(one, found.returns["session"])
-    answers = _asked(found)
     if len(table) < LEAST:
-        return Told(
-            plots.no_data(title, f"Bounds begin at {LEAST} observations; there are {len(table)}."), answers, table
-        )
+        why = f"Bounds begin at {LEAST} observations; there are {len(table)}."
+        return Told(plots.no_data(title, why), why, table)
     known = table.filter(pl.col("low").is_finite())
     x = theme.positions(known["session"])
     traces = [
@@ -96,10 +99,17 @@ def track_sequence(found: Comparison | Without, title: str) -> Told:
         theme.line(known, "session", "mean", 0).update(name=f"{one.track} − {one.base}"),
     ]
     note = f"{len(table):,} observations of {one.look.sessions} sessions; bounds from the {LEAST}th on"
-    y_title = "mean difference [% of capital a year]"
+    y_title = "difference [% a year]"
     figure = theme.figure(traces, title=title, x_title="session", y_title=y_title, note=note)
     figure.add_hline(y=0.0, line={"color": theme.GREY, "dash": "dash", "width": 1.2})
-    return Told(figure.update_layout(showlegend=True), answers, table)
+    return Told(figure.update_layout(showlegend=True), _newest(one), table)
+
+
+def _newest(one: Difference) -> str:
+    seen = {1: "0 lies below the bounds", -1: "0 lies above the bounds", 0: "0 lies within the bounds"}
+    if not one.look.enough:
+        return "The newest observations go along with each other, so that their bounds do not count."
+    return f"At the newest look {seen[one.look.apart]} of {one.track} − {one.base}."
 
 
 def _path(one: Difference, sessions: pl.Series) -> pl.DataFrame:
@@ -107,10 +117,6 @@ def _path(one: Difference, sessions: pl.Series) -> pl.DataFrame:
     count = len(one.look.values)
     columns = {name: a_year * getattr(one.look.sequence, name) for name in ("mean", "low", "high")}
     return pl.DataFrame({"session": sessions.gather_every(one.look.sessions, one.look.sessions - 1)[:count], **columns})
-
-
-def _asked(found: Comparison) -> str:
-    return " ".join(words.of_question(compared_record.asked(found.question, found)))
 
 
 def track_differences(found: Comparison | Without) -> Told:
