@@ -127,7 +127,9 @@ def test_opportunities_are_what_was_drawn_with_what_came_of_it_and_the_score_bef
     )
     capital = pl.when(pl.col("track") == "Model").then(600_000.0).otherwise(400_000.0)
     assert found["value"].sum() == pytest.approx(traded.select((pl.col("pnl") / capital).sum()).item())
-    assert (found["value"] == 0.0).any() and found["score"].n_unique() > 2
+    assert (found["value"] != 0.0).all() and found["score"].n_unique() > 2
+    passed = compared.opportunities(one, made().filter(pl.col("symbol") != "F3"), MONDAY)
+    assert passed.filter(pl.col("value") == 0.0)["symbol"].unique().to_list() == ["F3"] and len(passed) == len(found)
     split = draws.split(drawn, settings.trading)
     assert split.draws == len(drawn) and split.p > 0.05
 
