@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
 # never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -144,6 +144,8 @@ check-drift: $(READY) ## [watch] is the world still the one the model was traine
 	@$(BQ) check-drift
 serve: $(READY) ## [decide] decisions over HTTP, to this machine (PORT=8060; HOST= and BQ_SERVE_TOKEN for others)
 	@$(BQ) serve
+ab: $(READY) ## [watch] run notebook 05 (tracks compared: the ledger, RUN=<replay>, FROM_FILE=trades.csv); PLAN=1: how long it takes
+	@$(BQ) ab
 verify: $(READY) ## [keep] check every model, event table and run folder against its hashes
 	@$(BQ) verify
 backup: $(READY) ## [keep] models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz

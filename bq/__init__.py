@@ -26,6 +26,7 @@ __all__ = [
     "backtest",
     "candidate",
     "champion",
+    "comparison",
     "cross_validate",
     "drift",
     "events",

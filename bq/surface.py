@@ -27,6 +27,7 @@ from bq.strategies.task import Task
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
+    from bq.monitoring.compared import Compared
     from bq.monitoring.drift import Monitored
     from bq.monitoring.observed import Observed
     from bq.runs import Run
@@ -346,6 +347,42 @@ def drift(settings: Settings | str) -> "list[Monitored]":
 
     settings = params(settings) if isinstance(settings, str) else settings
     return drift.of(strategies.of(settings), settings, store.market_data(settings))
+
+
+def comparison(
+    settings: Settings | str, replay: str = "", trades: str = "", *, base: str = "", run_dir: str = ""
+) -> "Compared":
+    """The tracks compared: their decisions by paired shadow books, their executions as the ledger has them.
+
+    settings : from `params`, or the name of a strategy. replay : id of a `make replay` run, with whose parameters its
+    tracks are compared. trades : path of a CSV file (docs/comparison.md). Without either the ledger; shadow books are
+    traded anew each time, in a world of their own: nothing is recorded. base : the track that others are compared with,
+    empty: the one by the rule score. run_dir : a run folder, where the verdicts are kept.
+
+    Returns `.decisions` and `.executions`, each a Comparison (`.figures`, `.differences`, `.returns`) or why there is
+    none, `.executed` (unpaired differences, with CUPED) and `.split` (of the draws).
+    Raises BadParameters for a strategy that is not traded, BadData for a file that is no list of trades.
+
+    Examples
+    --------
+    >>> import bq
+    >>> made = bq.comparison(bq.params("breakout", "parameters/simulated/breakout.yaml"))
+    >>> str(made.decisions), str(made.executions)  # nothing was scanned or traded
+    ('no_scan', 'no_execution')
+    """
+    from bq.jobs import compared
+    from bq.monitoring import compared_record, trades_file
+
+    settings = params(settings) if isinstance(settings, str) else settings
+    if replay:
+        found = compared.of_replay(replay, base)
+    elif trades:
+        found = trades_file.compared(Path(trades), settings, base)
+    else:
+        found = compared.of_ledger(strategies.of(settings), settings, base)
+    if run_dir:
+        compared_record.of(found).write(Path(run_dir) / compared_record.FILE)
+    return found
 
 
 def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:

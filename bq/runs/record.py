@@ -15,6 +15,7 @@ class Job(StrEnum):
     TRAIN = "train"
     STACK = "stack"
     DRIFT = "drift"
+    AB = "ab"
     TUNE = "tune"
     REPLAY = "replay"
 

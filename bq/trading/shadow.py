@@ -24,7 +24,18 @@ from bq.trading.money import PARTS, parts
 from bq.trading.risk import worst_loss
 
 DAILY = pl.Schema({"session": pl.Date, "pnl": pl.Float64, "equity": pl.Float64, "n_open": pl.Int64})
-CLOSED = pl.Schema({"position": pl.String, "symbol": pl.String, "entered": pl.Date, "left": pl.Date, "pnl": pl.Float64})
+CLOSED = pl.Schema(
+    {
+        "position": pl.String,
+        "symbol": pl.String,
+        "entered": pl.Date,
+        "left": pl.Date,
+        "pnl": pl.Float64,
+        "risk": pl.Float64,
+        "turnover": pl.Float64,
+        "fees": pl.Float64,
+    }
+)
 AT_THE_OPEN = ((Kind.OPEN, True), (Kind.STOP, False), (Kind.OPEN, False))  # kind and whether it opens, in turn
 
 
@@ -73,6 +84,8 @@ class Lot:
     fees: int = 0
     value: int = 0
     trigger: int | None = None  # of its protective stop
+    turnover: int = 0  # money that changed hands, without fees
+    risk: float = 0.0  # the most that it could lose as it was opened, to its stop where it has one; in currency
 
     def position(self, multiplier: int) -> Position:
         """As a desk takes it."""
@@ -91,7 +104,7 @@ class Shadow:
         self._made = 0  # P&L at the last close
         self._period_end: dt.datetime | None = None
         self._days: list[tuple[dt.date, float, float, int]] = []
-        self._closed: list[tuple[str, str, dt.date, dt.date, float]] = []
+        self._closed: list[tuple[str, str, dt.date, dt.date, float, float, float, float]] = []
         self._last: dict[str, int] = {}  # price of the newest fill of what is held, in parts
 
     def day(self, session: dt.date, following: dt.date | None, asked: Wanted | None) -> None:
@@ -114,7 +127,7 @@ class Shadow:
         return pl.DataFrame(self._days, schema=DAILY, orient="row")
 
     def closed(self) -> pl.DataFrame:
-        """Every position that was closed, and what it made in currency: rows of `CLOSED`."""
+        """Every position that was closed, and what it risked, moved and made in currency: rows of `CLOSED`."""
         return pl.DataFrame(self._closed, schema=CLOSED, orient="row")
 
     # ---- the session
@@ -147,19 +160,24 @@ class Shadow:
         return side * net - best <= ROUNDING
 
     def _book(self, one: Waiting, fill: Fill, session: dt.date) -> None:
-        lot = self._lots.setdefault(one.position, Lot(one.event, session))
-        for leg, price in zip(self._desk.legs(one.event), fill.legs, strict=True):
-            lot.spent += one.quantity * leg.ratio * parts(price) * leg.multiplier
-            self._cash -= one.quantity * leg.ratio * parts(price) * leg.multiplier
+        lot, legs = self._lots.setdefault(one.position, Lot(one.event, session)), self._desk.legs(one.event)
+        for leg, price in zip(legs, fill.legs, strict=True):
+            moved = one.quantity * leg.ratio * parts(price) * leg.multiplier
+            lot.spent, self._cash, lot.turnover = lot.spent + moved, self._cash - moved, lot.turnover + abs(moved)
             self._last[leg.contract] = parts(price)
         lot.units, lot.fees, lot.value = lot.units + one.quantity, lot.fees + parts(fill.fee), lot.spent
         self._cash -= parts(fill.fee)
+        if one.opening:
+            paid = sum(leg.ratio * price for leg, price in zip(legs, fill.legs, strict=True))
+            loss = worst_loss(legs, paid) if one.stop_distance is None else one.stop_distance / PARTS
+            lot.risk += abs(one.quantity) * loss
         if one.stop_distance is not None:
             lot.trigger = parts(fill.reference) - one.stop_distance
         if not lot.units:
             del self._lots[one.position]
             pnl = -(lot.spent + lot.fees) / PARTS
-            self._closed.append((one.position, one.event["symbol"], lot.entered, session, pnl))
+            facts = (pnl, lot.risk, lot.turnover / PARTS, lot.fees / PARTS)
+            self._closed.append((one.position, one.event["symbol"], lot.entered, session, *facts))
 
     def _mark(self, lot: Lot, session: dt.date) -> Mark | None:
         multiplier = self._desk.legs(lot.event)[0].multiplier

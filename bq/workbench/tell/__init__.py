@@ -3,6 +3,16 @@
 What does not apply to a strategy or a model is a sentence that says so, never an empty figure.
 """
 
+from bq.workbench.tell.comparison import (
+    executions,
+    track_differences,
+    track_figures,
+    track_power,
+    track_returns,
+    track_sequence,
+    track_split,
+    track_verdicts,
+)
 from bq.workbench.tell.drift import (
     alarms,
     detectors,
@@ -101,6 +111,7 @@ __all__ = [
     "earned",
     "error_stream",
     "estimates",
+    "executions",
     "expected_deciles",
     "fear_greed",
     "feature_correlations",
@@ -141,6 +152,13 @@ __all__ = [
     "stack_findings",
     "success_calibration",
     "thresholds",
+    "track_differences",
+    "track_figures",
+    "track_power",
+    "track_returns",
+    "track_sequence",
+    "track_split",
+    "track_verdicts",
     "trials",
     "uplift",
     "values",
