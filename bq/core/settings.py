@@ -229,6 +229,10 @@ class Learning(Section):
     embargo_days: int = Field(
         default=0, ge=0, description="calendar days after a test block, where later folds train again"
     )
+    since: Annotated[dt.date | None, Affects.RUNNING] = Field(
+        default=None,
+        description="first session that trains and is evidence; null: all, or since the last confirmed change",
+    )
     calibration_share: float = Field(
         default=0.2, gt=0, lt=0.5, description="newest share of a training window, kept for calibration"
     )

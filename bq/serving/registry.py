@@ -40,6 +40,7 @@ class Change(StrEnum):
 
     DEPLOYED = "deployed"
     ROLLED_BACK = "rolled_back"
+    RETIRED = "retired"  # its errors refuted it: the next tier decides
 
 
 @dataclass(frozen=True)
@@ -260,6 +261,18 @@ def rollback(namespace: Namespace) -> str:
     further = before(namespace, earlier) if earlier else None
     _point(namespace, earlier or NONE, Change.ROLLED_BACK, f"rollback from {current}", None, further=further)
     return earlier or NONE
+
+
+def retire(namespace: Namespace, *, reason: str) -> str:
+    """Point the champion at no model, so that the next tier decides; return the id of the one that decided.
+
+    Raises BQError where no model is deployed.
+    """
+    current = _standing(namespace)
+    if current is None:
+        raise BQError(f"{namespace}: a model must be deployed to be retired, but none is. Nothing was changed.")
+    _point(namespace, NONE, Change.RETIRED, reason, None)
+    return current
 
 
 def before(namespace: Namespace, model_id: str) -> str | None:
