@@ -246,6 +246,9 @@ class Learning(Section):
         default=None, description="or {features: 20}: number of features chosen inside each fold; null: all"
     )
     stack: Stack = Stack()
+    warm_start: bool = Field(
+        default=False, description="true: lightgbm or xgboost goes on from the model before, fold by fold and deployed"
+    )
     hyperparameters: dict[str, dict[str, int | float]] = Field(
         default={},
         description="by base model, or meta for the meta-learner; what is not named keeps its default",
