@@ -19,6 +19,7 @@ from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.numerals import significant
 from bq.core.parallel import parallel_map
+from bq.jobs import calibrate_schedule
 from bq.jobs.request import Request, value
 from bq.jobs.run import publish
 from bq.strategies.contract import Strategy
@@ -49,8 +50,11 @@ def main(request: Request) -> None:
 
     FAMILY, STRENGTH : names and numbers with commas between them; MARKETS : of each; TRIALS : ways of training tried on
     each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads. What was measured by
-    the same code and parameters is not measured again.
+    the same code and parameters is not measured again. FAMILY=schedule replays a schedule of retrains instead.
     """
+    if _listed("FAMILY") == [calibrate_schedule.FAMILY]:
+        calibrate_schedule.main(request)
+        return
     plan, results = _plan(request), Results(paths.outputs() / "calibration")
     for one in plan.points:
         _measure(one, plan, results)
