@@ -6,7 +6,7 @@ One gate that errs rarely is asked again and again by a schedule. Each market is
 
 import datetime as dt
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import polars as pl
@@ -83,8 +83,7 @@ def measured(settings: Settings, seeds: range) -> list[Came]:
     """What the schedule came to on each market, replayed now where it is not known."""
     whole = settings.model_dump(mode="json")
     whole["market"]["simulation"].pop("seed")
-    walked = files.digest_of_files([Path(str(module.__file__)) for module in WALKED], paths.CHECKOUT)
-    key = files.digest([whole, code_digest(), walked], 8)
+    key = files.digest([whole, code_digest(), _walked()], 8)
     folder = paths.outputs() / "calibration" / FAMILY
     places = {seed: folder / f"{settings.strategy}_{key}_{seed}.json" for seed in seeds}
     missing = [seed for seed, path in places.items() if not path.is_file()]
@@ -95,6 +94,12 @@ def measured(settings: Settings, seeds: range) -> list[Came]:
         work = partial(_kept, settings=settings, places=places)
         parallel_map(work, missing, description=f"{settings.strategy} {FAMILY}")
     return [Came.read(path, what=f"{path.name}:", remedy="Delete it.") for path in places.values()]
+
+
+@cache
+def _walked() -> str:
+    """Digest of the code of this folder that changes what comes of a replay, as this process found it."""
+    return files.digest_of_files([Path(str(module.__file__)) for module in WALKED], paths.CHECKOUT)
 
 
 def _kept(seed: int, *, settings: Settings, places: dict[int, Path]) -> None:

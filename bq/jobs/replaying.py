@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -24,8 +24,10 @@ from bq.jobs.replay_history import History, every_day
 from bq.jobs.retrain import code_digest
 from bq.learning import walkforward
 from bq.market import MarketData
-from bq.monitoring import checks, deciding, drift, maturing, observed, outcomes, performance_checks, refuted, triggers
+from bq.monitoring import checks, deciding, drift, maturing, outcomes, performance_checks, refuted, triggers
 from bq.monitoring.checks import Check, What
+from bq.monitoring.drift import Kept
+from bq.monitoring.predictions import Subject
 from bq.monitoring.refuted import Refuted
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Trigger
@@ -150,6 +152,7 @@ class Walk:
         self.strategy, self.settings = history.strategy, history.settings
         self.law = refuted.under_law(self.settings)  # under which to train
         self.models: Models | None = None
+        self.kept = Kept({}, {})  # of the models that were monitored
         self.last: State | None = None
         self.code = code_digest()
         self.open: list[pl.DataFrame] = []  # events decided on, one table a session
@@ -210,9 +213,10 @@ class Walk:
         if not any(registry.pointer(tier) for tier in (settings.namespace, settings.namespace.second)):
             return
         counted = self.counted()
-        found = drift.check(strategy, settings, self.history.market, events=self._of, counted=counted)
+        of: dict[str, Any] = {"events": self._of, "counted": counted, "kept": self.kept}
+        found = drift.check(strategy, settings, self.history.market, **of)
         made = [check for one in found for check in one.checks]
-        made += performance_checks.of(observed.among(strategy, settings, counted))
+        made += performance_checks.alarms(counted, Subject(strategy, settings, {}))
         checks.enter(made)
         self.made.alarms += [(session, check) for check in made if check.alarm]
         self.retire(session, refuted.among(settings.namespace, made))

@@ -87,27 +87,48 @@ def blocks_of(rows: pl.DataFrame, *, span: dt.timedelta, known: dt.datetime | No
     return closed.select(list(BLOCKS)).cast(BLOCKS)
 
 
+class Usual(NamedTuple):
+    """What a model's errors are like by its reference, whatever it decides later."""
+
+    middle: tuple[float, float]  # expected outcome and outcome: what is usual
+    span: dt.timedelta  # of a block
+    stream: Stream
+    found: tuple[Found, ...]  # the detectors that decide, with their limits
+    days: float  # calendar days from one block to the next
+
+
+def usual_of(reference: Reference) -> Usual | None:
+    """What is usual of a model's errors; None where its reference has too few blocks."""
+    rows = reference.promised
+    if rows.is_empty():
+        return None
+    middle = number(rows["expected"].median()), number(rows["outcome"].median())
+    span, before = _most_informative(errors(rows, usual=middle))
+    if len(before) < limits.LEAST_BLOCKS:
+        return None
+    stream = Stream(before["error"].to_numpy())
+    days = (day(before["first"].max()) - day(before["first"].min())).days / (len(before) - 1)
+    deciding = (Detector.LLR_CUSUM, Detector.E_PROCESS)
+    found = tuple(limits.limit_of(one, stream, seed=SEED, horizon=horizon_of(days)) for one in deciding)
+    return Usual(middle, span, stream, found, days)
+
+
 def of(reference: Reference, counted: pl.DataFrame) -> Errors | None:
     """The stream of a model's matured decisions out of sample; None where its reference has too few blocks.
 
     counted : as from `outcomes.counted`.
     """
-    rows = reference.promised
-    if rows.is_empty():
-        return None
-    usual = number(rows["expected"].median()), number(rows["outcome"].median())
-    promised = errors(rows, usual=usual)
-    span, before = _most_informative(promised)
-    if len(before) < limits.LEAST_BLOCKS:
-        return None
+    usual = usual_of(reference)
+    return None if usual is None else beside(usual, reference, counted)
+
+
+def beside(usual: Usual, reference: Reference, counted: pl.DataFrame) -> Errors:
+    """`of` for one who knows what is usual."""
     own = counted.filter(pl.col("model_id") == reference.model_id, ~pl.col("in_sample").fill_null(False))
     due = own.filter(pl.col("outcome").is_not_null())["t1_due"]
-    made = errors(reference.thinned(own), usual=usual)
-    stream = Stream(before["error"].to_numpy())
-    days = (day(before["first"].max()) - day(before["first"].min())).days / (len(before) - 1)
-    deciding = (Detector.LLR_CUSUM, Detector.E_PROCESS)
-    found = tuple(limits.limit_of(one, stream, seed=SEED, horizon=horizon_of(days)) for one in deciding)
-    return Errors(stream, found, blocks_of(made, span=span, known=due.max()), days)  # type: ignore[arg-type]
+    made = errors(reference.thinned(own), usual=usual.middle)
+    blocks = blocks_of(made, span=usual.span, known=due.max())  # type: ignore[arg-type]
+    return Errors(usual.stream, usual.found, blocks, usual.days)
 
 
 def horizon_of(days: float) -> int:

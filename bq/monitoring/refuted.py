@@ -68,7 +68,8 @@ def _changed(tier: Namespace) -> dt.date | None:
         return None
     known = checks.history(tier.champion, what=What.ERROR_CUSUM, model_id=row["previous"])
     found = [check.details["changed"] for check in known if check.alarm and check.details.get("changed")]
-    return dt.date.fromisoformat(found[-1]) if found else None
+    at: dt.datetime = row["at_utc"]
+    return dt.date.fromisoformat(found[-1]) if found else at.date()  # its check is lost: nothing before is believed
 
 
 def under_law(settings: Settings) -> Settings:
