@@ -152,7 +152,7 @@ class Walk:
         self.strategy, self.settings = history.strategy, history.settings
         self.law = refuted.under_law(self.settings)  # under which to train
         self.models: Models | None = None
-        self.kept = Kept({}, {})  # of the models that were monitored
+        self.kept = Kept.nothing()  # of the models that were monitored
         self.last: State | None = None
         self.code = code_digest()
         self.open: list[pl.DataFrame] = []  # events decided on, one table a session

@@ -69,6 +69,12 @@ class Kept(NamedTuple):
 
     references: dict[str, Reference | None]
     usual: dict[str, error_stream.Usual | None]
+    lines: dict[str, list[str]]  # see `registry.line_of`
+
+    @classmethod
+    def nothing(cls) -> "Kept":
+        """Before the first day."""
+        return cls({}, {}, {})
 
 
 class Subject(NamedTuple):
@@ -95,7 +101,7 @@ def check(
     through : decisions of sessions up to it, None for all. events, counted : for one who has them; None builds the
     events, and reads the decisions (`outcomes.counted`). kept : takes what need not be read and computed again.
     """
-    kept = Kept({}, {}) if kept is None else kept
+    kept = Kept.nothing() if kept is None else kept
     known = events or _events(strategy, settings, market)
     read = outcomes.counted(settings.namespace, through=through) if counted is None else counted
     return [
@@ -108,7 +114,7 @@ def of(
     strategy: Strategy, settings: Settings, market: MarketData, *, through: dt.date | None = None
 ) -> list[Monitored]:
     """`check` with everything that is shown: frames by week, distributions then and now, paths, detectors compared."""
-    events, kept = _events(strategy, settings, market), Kept({}, {})
+    events, kept = _events(strategy, settings, market), Kept.nothing()
     return [
         found if isinstance(found, Monitored) else _shown(found, events, kept)
         for found in _subjects(strategy, settings, outcomes.counted(settings.namespace, through=through), kept)
@@ -149,17 +155,23 @@ def _checked(subject: Subject, events: Events, kept: Kept) -> Monitored:
         found, table = windows.features(reference, window, _decided(events, window.decisions), about)
         made = [found, *windows.predictions(reference, window, about)]
         made += windows.shares(window, about, tiers=subject.namespace.tier == Tier.CHAMPION)
-    stream = _errors(reference, counted, kept)
+    stream = _errors(subject, kept)
     made += [error_stream.without(about, counted)] if stream is None else error_stream.checks(stream, about)
     expected = sum(float(one.details.get("false_alarms_a_year", 0.0)) for one in made)
     return Monitored(subject.namespace, reference.model_id, None, about.day, tuple(made), expected, features=table)
 
 
-def _errors(reference: Reference, counted: pl.DataFrame, kept: Kept) -> error_stream.Errors | None:
-    if reference.model_id not in kept.usual:
-        kept.usual[reference.model_id] = error_stream.usual_of(reference)
-    usual = kept.usual[reference.model_id]
-    return None if usual is None else error_stream.beside(usual, reference, counted)
+def _errors(subject: Subject, kept: Kept) -> error_stream.Errors | None:
+    """The stream of the model's line; None where its reference has too few blocks."""
+    reference = subject.reference
+    model_id = reference.model_id
+    if model_id not in kept.usual:
+        kept.usual[model_id] = error_stream.usual_of(reference)
+        kept.lines[model_id] = registry.line_of(subject.namespace, model_id)
+    usual = kept.usual[model_id]
+    if usual is None:
+        return None
+    return error_stream.beside(usual, reference, subject.counted, line=kept.lines[model_id])
 
 
 def _shown(subject: Subject, events: Events, kept: Kept) -> Monitored:
@@ -173,7 +185,7 @@ def _shown(subject: Subject, events: Events, kept: Kept) -> Monitored:
         newest = decided.filter(pl.col("session").is_between(window.first, window.last))
         worst = found.features["feature"].head(WORST).to_list()
         shown = shown._replace(distributions=windows.distributions(reference, newest, worst))
-    stream = _errors(reference, counted, kept)
+    stream = _errors(subject, kept)
     if stream is not None:
         compared = tuple(limits.compared(stream.stream, seed=windows.SEED, horizon=stream.horizon))
         shown = shown._replace(paths=error_stream.paths(stream), detectors=compared)

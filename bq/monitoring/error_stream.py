@@ -5,6 +5,7 @@ verdict, and how long it takes is stated beside it.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -119,12 +120,16 @@ def of(reference: Reference, counted: pl.DataFrame) -> Errors | None:
     counted : as from `outcomes.counted`.
     """
     usual = usual_of(reference)
-    return None if usual is None else beside(usual, reference, counted)
+    return None if usual is None else beside(usual, reference, counted, line=[reference.model_id])
 
 
-def beside(usual: Usual, reference: Reference, counted: pl.DataFrame) -> Errors:
-    """`of` for one who knows what is usual."""
-    own = counted.filter(pl.col("model_id") == reference.model_id, ~pl.col("in_sample").fill_null(False))
+def beside(usual: Usual, reference: Reference, counted: pl.DataFrame, *, line: Sequence[str]) -> Errors:
+    """`of` for one who knows what is usual.
+
+    line : the model and those before it of the same recipe, whose decisions are part of the stream: else each retrain
+    would begin it anew, and what builds up over the lives of several models would never be found.
+    """
+    own = counted.filter(pl.col("model_id").is_in(list(line)), ~pl.col("in_sample").fill_null(False))
     due = own.filter(pl.col("outcome").is_not_null())["t1_due"]
     made = errors(reference.thinned(own), usual=usual.middle)
     blocks = blocks_of(made, span=usual.span, known=due.max())  # type: ignore[arg-type]

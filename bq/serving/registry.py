@@ -284,6 +284,22 @@ def before(namespace: Namespace, model_id: str) -> str | None:
     return pointed.previous if pointed and pointed.model_id == model_id else None
 
 
+def line_of(namespace: Namespace, model_id: str) -> list[str]:
+    """A deployed model and those before it whose recipe it continues, the newest first.
+
+    The line begins where another recipe, or none, decided: at a rollback, a retirement, or a change of the recipe. A
+    model that can no longer be read ends it.
+    """
+    line = [model_id]
+    with contextlib.suppress(BadData, OSError):
+        recipe = load(folder(namespace, model_id)).bundle.recipe
+        while (earlier := before(namespace, line[-1])) is not None and earlier not in line:
+            if load(folder(namespace, earlier)).bundle.recipe != recipe:
+                break
+            line.append(earlier)
+    return line
+
+
 def history(namespace: Namespace) -> list[dict[str, Any]]:
     """Every change of the namespace's pointer, newest first."""
     from bq.serving import journal

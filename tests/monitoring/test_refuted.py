@@ -10,11 +10,12 @@ from toy_world import SETTINGS, SYMBOLS
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.learning import splits
-from bq.monitoring import checks, drift, refuted
+from bq.monitoring import checks, drift, error_stream, outcomes, reference, refuted
 from bq.runs.record import Cause
 from bq.serving import registry
 from bq.strategies import store
 from bq.strategies.events import UTC
+from tests import stored
 
 HERE = Namespace("toy")
 AT = 30  # week of the later ones from which labels are turned
@@ -115,3 +116,33 @@ def test_events_before_the_change_are_left_out():
     late = settings.learning.model_copy(update={"since": dt.date(2030, 1, 1)})
     with pytest.raises(BadData, match=r"learning\.since"):
         store.begun(events, settings.model_copy(update={"learning": late}))
+
+
+def test_a_stream_goes_on_over_retrains_of_the_recipe(world):
+    """The world turned while a model decided that a retrain has taken the place of: its errors count on."""
+    world(turned_at)
+    model = reference.of(HERE)
+    counted = outcomes.counted(HERE)
+    replaced = counted["session"].unique().sort()[AT + 6]
+    mine = pl.col("session") >= replaced
+    both = counted.with_columns(model_id=pl.when(mine).then("model_id").otherwise(pl.lit("before it")))
+    usual = error_stream.usual_of(model)
+    alone, whole = (
+        error_stream.beside(usual, model, both, line=line).blocks
+        for line in ([model.model_id], [model.model_id, "before it"])
+    )
+    assert whole.equals(error_stream.of(model, counted).blocks)
+    assert alone["first"].min() >= replaced > whole["first"].min()
+
+
+def test_a_line_of_models_ends_where_another_recipe_decided(tmp_path, monkeypatch):
+    monkeypatch.setenv("BQ_HOME", str(tmp_path))
+    monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
+    made = [stored.artefact(f"graph {n}".encode(), recipe=recipe) for n, recipe in enumerate("xyyy")]
+    for one in made[:3]:
+        registry.deploy(HERE, one, reason="test")
+    ids = [one.model_id for one in made]
+    assert registry.line_of(HERE, ids[2]) == [ids[2], ids[1]]
+    registry.retire(HERE, reason="test")
+    registry.deploy(HERE, made[3], reason="test")
+    assert registry.line_of(HERE, ids[3]) == [ids[3]]
