@@ -485,7 +485,10 @@ def regimes(settings: Settings) -> "Timeline":
 
 def _trained(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> Training:
     """A training, entered in the ledger as a look."""
-    training = walkforward.train(events, strategy, settings, task=task)
+    second = task is not None and task is strategy.success
+    namespace = settings.namespace.second if second else settings.namespace
+    ends = candidates.ends_of(namespace, strategy, settings)
+    training = walkforward.train(events, strategy, settings, task=task, ends=ends)
     looks.enter(training.oos, strategy, settings, task=task)
     return training
 

@@ -20,6 +20,7 @@ from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.numerals import significant
 from bq.core.parallel import parallel_map
+from bq.jobs import calibrate_schedule
 from bq.jobs.request import Request, value
 from bq.jobs.run import publish
 from bq.monitoring import rehearsal
@@ -51,8 +52,12 @@ def main(request: Request) -> None:
 
     FAMILY, STRENGTH : names and numbers with commas between them; MARKETS : of each; TRIALS : ways of training tried on
     each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads, FAMILY=drifting
-    watches a model over a change. What was measured by the same code and parameters is not measured again.
+    watches a model over a change, FAMILY=schedule replays a schedule of retrains. What was measured by the same code
+    and parameters is not measured again.
     """
+    if _listed("FAMILY") == [calibrate_schedule.FAMILY]:
+        calibrate_schedule.main(request)
+        return
     plan, results = _plan(request), Results(paths.outputs() / "calibration")
     for one in plan.points:
         _measure(one, plan, results)

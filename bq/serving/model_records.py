@@ -71,6 +71,7 @@ class Card(Record):
     metrics_oos: list[dict[str, Any]] = []
     oos_values: list[tuple[str, Number]] | None = None  # session, out-of-sample result of the recipe
     basis: Basis | None = None  # of these results; None: recorded without
+    ends: list[Moment] = []  # of the trainings that it is made of, where each went on from the one before
     run_id: str = ""
     packages: dict[str, str] = {}
     git: Git = Git()
