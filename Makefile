@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see README). They travel through the environment, so that a value is never
 # part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK USE_RL
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -121,6 +121,8 @@ check-data: $(READY) ## what became of every file, symbol and row of market data
 	@$(BQ) check-data
 tune: $(READY) ## search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
 	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
+tune-weights: $(READY) ## learn the weights of the rule score, beside everything simpler; what passes the gate may trade (butterfly)
+	@$(BQ) tune-weights
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=.
 bench: $(READY) ## speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
@@ -143,4 +145,4 @@ lock: ## resolve requirements.lock again (needs uv)
 clean: ## remove the environment and caches (never data, models or outputs)
 	@rm -rf $(VENV) .venv-bench .pytest_cache .ruff_cache .hypothesis *.egg-info && find bq tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help retrain collect audit evaluate explore train stack report scan cycle mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune lab bench pictures test calibrate claims crash lint lock clean
+.PHONY: help retrain collect audit evaluate explore train stack report scan cycle mature trade-paper positions orders pnl reconcile stop resume explain status dashboard history ledger diff verify backup restore replay reproduce rollback params check-data check-drift drift tune tune-weights lab bench pictures test calibrate claims crash lint lock clean

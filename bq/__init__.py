@@ -44,6 +44,7 @@ __all__ = [
     "train",
     "train_success",
     "tune",
+    "tune_weights",
 ]
 
 

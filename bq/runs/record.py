@@ -16,6 +16,7 @@ class Job(StrEnum):
     STACK = "stack"
     DRIFT = "drift"
     TUNE = "tune"
+    WEIGHTS = "tune-weights"
     REPLAY = "replay"
 
 
