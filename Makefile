@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
 # never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -160,6 +160,8 @@ check-data: $(READY) ## [data *] what became of every file, symbol and row of ma
 	@$(BQ) check-data
 tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
 	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
+tune-weights: $(READY) ## [train] learn the weights of the rule score, beside everything simpler; what passes the gate may trade (butterfly)
+	@$(BQ) tune-weights
 lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
 	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)

@@ -45,6 +45,7 @@ __all__ = [
     "train",
     "train_success",
     "tune",
+    "tune_weights",
 ]
 
 

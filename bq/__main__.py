@@ -56,6 +56,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "trade-paper": ("trade_paper", "main"),
     "train": ("notebook", "train"),
     "tune": ("tune", "main"),
+    "tune-weights": ("tune_weights", "main"),
     "verify": ("housekeeping", "verify"),
 }
 

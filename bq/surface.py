@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bq.strategies.breakout.backtest import Backtest
     from bq.strategies.regime import Timeline
     from bq.tuning.results import Tuned
+    from bq.tuning.weights.results import Studied
     from bq.workbench.tearsheet import Sheet
 
 
@@ -449,6 +450,33 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
             f"STRATEGY={settings.strategy}` tunes its model."
         )
     return rules.tune(strategy, settings, market.load(settings.market), keep=False)
+
+
+def tune_weights(settings: Settings, run_dir: str = "", *, steps: int = 2000, seeds: int = 2) -> "Studied":
+    """Learn the weights of a rule score in memory, beside everything simpler; its trainings count as looks.
+
+    run_dir : the folder of a `make tune-weights`, whose results are read instead. steps : of each training. seeds : of
+    each test block.
+    Raises BadParameters for a strategy whose score has no components, BadData where history is too short.
+
+    Examples
+    --------
+    >>> import bq
+    >>> bq.tune_weights(bq.params("breakout", "parameters/simulated/breakout.yaml"))
+    Traceback (most recent call last):
+    bq.core.errors.BadParameters: learnt weights must be of a strategy that keeps the components of its rule score \
+with each event, but breakout does not.
+    """
+    from bq.learning.weighing import weighing_of
+    from bq.tuning.weights import results, study
+    from bq.tuning.weights import tune as weights
+
+    if run_dir:
+        return results.load(run_dir)
+    strategy = strategies.of(settings)
+    weighing_of(strategy)
+    ask = study.Ask(strategy, settings, study.PLAN._replace(steps=steps), seeds)
+    return weights.tune(_collect(settings, "").events, ask, market.load(settings.market))[0]
 
 
 def tearsheet(run: "Run") -> "Sheet":

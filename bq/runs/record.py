@@ -17,6 +17,7 @@ class Job(StrEnum):
     DRIFT = "drift"
     AB = "ab"
     TUNE = "tune"
+    WEIGHTS = "tune-weights"
     REPLAY = "replay"
 
 

@@ -14,7 +14,10 @@ ModelId = Annotated[str, Field(pattern=f"^{ID}$")]  # never a path
 
 
 class Probe(Facts):
-    """Rows with the answers that the model gave when it was made; None is NaN."""
+    """Rows with the answers that the model gave when it was made; None is NaN.
+
+    Of a policy, `probabilities` are the values of its actions and `expected` is the action.
+    """
 
     features: list[list[Number]]  # in the order of the bundle's columns, float32
     category: list[int]

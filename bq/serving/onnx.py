@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from bq.learning.model import SMALLEST, FittedModel
+from bq.learning.sample import Bounds, Float32
 from bq.learning.stacking import Stack
 from bq.serving import onnx_graph
 from bq.serving.onnx_graph import Nodes
@@ -66,12 +67,18 @@ def adversarial_rows(
     model: FittedModel, x: NDArray[np.float32], *, seed: int, count: int = 2000
 ) -> NDArray[np.float32]:
     """Rows that reveal differences: real ones, noise, split thresholds and the next floats, NaN, ±inf, extremes."""
+    return spoilt_rows(model.bounds, x, seed=seed, count=count, thresholds=_thresholds(model))
+
+
+def spoilt_rows(
+    bounds: Bounds, x: Float32, *, seed: int, count: int = 2000, thresholds: NDArray[np.float64] | None = None
+) -> Float32:
+    """See `adversarial_rows`. bounds : of the features. thresholds : (feature, threshold) of each split."""
     rng = np.random.default_rng(seed)
     real = x[rng.choice(len(x), min(count, len(x)), replace=False)]
-    noise = rng.uniform(model.bounds.low, model.bounds.high, (count, x.shape[1])).astype(np.float32)
+    noise = rng.uniform(bounds.low, bounds.high, (count, x.shape[1])).astype(np.float32)
     rows = [real, noise]
-    thresholds = _thresholds(model)
-    if len(thresholds):
+    if thresholds is not None and len(thresholds):
         on = real[rng.integers(len(real), size=len(thresholds))].copy()
         index, feature = np.arange(len(on)), thresholds[:, 0].astype(int)
         for beside in (None, -np.inf, np.inf):

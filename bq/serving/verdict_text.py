@@ -18,12 +18,14 @@ NAMED = 2  # failed components named in a headline
 EARNED = {
     Tier.CHAMPION: "adds to the rule score and to taking every event",
     Tier.SECOND: "its trades earn more than their costs and than all events",
+    Tier.WEIGHTS: "adds to the rule score with its own weights and to taking every event",
 }
 BEYOND = {Kind.ALPHA: "the rule score", Kind.OVER_ALL: "all events"}
 AGAINST = {
     Tier.CHAMPION: "champion",
     Tier.SECOND: f"deployed {Tier.SECOND.label}",
     Tier.RULE: Tier.RULE.label,
+    Tier.WEIGHTS: f"deployed {Tier.WEIGHTS.label}",
 }  # what a candidate is compared with
 
 

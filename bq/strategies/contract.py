@@ -29,6 +29,7 @@ from bq.strategies.events import (
 from bq.strategies.layout import Layout
 from bq.strategies.task import Task
 from bq.strategies.ticket import Ticket
+from bq.strategies.weighing import Weighing
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -190,6 +191,7 @@ class Strategy(Generic[S]):
     views: Views[S] = Views()
     backtester: "Backtester[S] | None" = None  # of rules that trade as a portfolio of their own
     desk: "Callable[[MarketData, S], Desk] | None" = None  # how its decisions are traded; None: they are not
+    weighing: Weighing[S] | None = None  # where the rule score is a weighted sum of components that events keep
     layout: Layout | None = None  # of tables that others made of its decisions; None: its gate needs bars
     quick: str = ""  # parameter overrides of QUICK=1
 

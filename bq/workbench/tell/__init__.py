@@ -35,6 +35,14 @@ from bq.workbench.tell.events import (
     refusals,
     score_deciles,
 )
+from bq.workbench.tell.learnt import (
+    weights_curves,
+    weights_gains,
+    weights_paths,
+    weights_proof,
+    weights_seeds,
+    weights_table,
+)
 from bq.workbench.tell.monitoring import (
     calibration_then_and_now,
     decided,
@@ -163,4 +171,10 @@ __all__ = [
     "uplift",
     "values",
     "weights",
+    "weights_curves",
+    "weights_gains",
+    "weights_paths",
+    "weights_proof",
+    "weights_seeds",
+    "weights_table",
 ]
