@@ -42,7 +42,12 @@ TRADING = {
 }
 WARM = {"learning.warm_start": False}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
-    "butterfly": {**COLUMNS, "structure.min_wing_sigmas": 0.25, "costs.max_cost_share": 0.4},
+    "butterfly": {
+        **COLUMNS,
+        "structure.min_wing_sigmas": 0.25,
+        "costs.max_cost_share": 0.4,
+        "score.weights": "static",
+    },
     "forecast": {**COLUMNS, "portfolio.tranches": 5},
     "breakout": {**COLUMNS, "policy.k": 4},
 }
