@@ -60,11 +60,16 @@ def engine() -> sa.Engine:
     Raises BQError, without the password, where it cannot be reached or written, or has a schema of a newer version.
     """
     given = os.environ.get("BQ_DATABASE_URL")
+    return at(given) if given else _engine(sa.URL.create("sqlite", database=str(paths.home() / "data" / "bq.db")))
+
+
+def at(given: str, variable: str = "BQ_DATABASE_URL") -> sa.Engine:
+    """The database of an address, as `engine`; variable : where it was given."""
     try:
-        url = sa.make_url(given) if given else sa.URL.create("sqlite", database=str(paths.home() / "data" / "bq.db"))
+        url = sa.make_url(given)
     except (ArgumentError, ValueError):
         raise BQError(
-            "BQ_DATABASE_URL must be a database URL such as sqlite:////home/me/bq.db or "
+            f"{variable} must be a database URL such as sqlite:////home/me/bq.db or "
             "postgresql+psycopg://user:password@host/name, but could not be read as one."
         ) from None
     return _engine(url)
