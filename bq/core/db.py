@@ -110,6 +110,14 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def alone(connection: sa.Connection, what: str) -> None:
+    """Let no other process do `what` until this transaction ends; called before anything is read in it."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python by itself would begin with the first change
+    else:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what))))
+
+
 def close() -> None:
     """Let go of every database, as where its file is replaced."""
     _engine.cache_clear()
