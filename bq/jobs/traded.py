@@ -35,6 +35,8 @@ WHY = {
     Refusal.OUTSIDE_COLLAR: "no price within the collar at which it makes sense",
     Refusal.TOO_SMALL: "one unit risks more than a trade may",
     Refusal.NEAR_EXPIRY: "too near to its expiry",
+    Refusal.EARNINGS: "earnings are announced for the time it would be held",
+    Refusal.EX_DIVIDEND: "a call in the money would be short over an ex-dividend day: it may be assigned",
     Refusal.MARGIN: "the account has not the funds",
 }
 

@@ -208,6 +208,10 @@ class Desk(Protocol):
         """What a unit is worth at the close of a session; None where no price is known."""
         ...
 
+    def greeks(self, event: Event, leg: Leg, session: dt.date) -> Greeks | None:
+        """Of one contract of an option leg alone, times its multiplier; None where there is no price."""
+        ...
+
     def exit(self, position: Position, mark: Mark | None, session: dt.date) -> Exit | None:
         """Whether it is closed, as known at the close of a session: the rule of label and replay."""
         ...
@@ -243,6 +247,10 @@ class PositionByPosition:
     def crowded(self, event: Event, size: Size, held: Sequence[Position], part: Part, session: dt.date) -> str:
         """Nothing."""
         return ""
+
+    def greeks(self, event: Event, leg: Leg, session: dt.date) -> Greeks | None:
+        """There is no option."""
+        return None
 
     def scored(self, events: pl.DataFrame, weights: Mapping[str, float]) -> pl.Series:
         """No other weights."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from bq.core.settings import Settings, Track, Trading
+from bq.market.announced import NOTHING, Announced
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Asked, Desk, Event, Fill, Kind, Mark, Part, Position
 from bq.strategies.policy import EXPECTED, SCORE
@@ -96,8 +97,8 @@ class Lot:
 class Shadow:
     """The book of one track with the whole capital, session by session."""
 
-    def __init__(self, desk: Desk, trading: Trading) -> None:
-        self._desk, self._trading = desk, trading
+    def __init__(self, desk: Desk, trading: Trading, dates: Announced = NOTHING) -> None:
+        self._desk, self._trading, self._dates = desk, trading, dates
         self._lots: dict[str, Lot] = {}
         self._waiting: list[Waiting] = []
         self._cash = 0  # moved since the begin, in parts
@@ -274,6 +275,10 @@ class _Room:
         quote = desk.quote(event, self.session)
         expiries = [leg.expiry for leg in desk.legs(event) if leg.expiry is not None]
         symbols = self._shadow.symbols()
+        earnings = dividend = False
+        if quote is not None and not desk.whole_book:
+            position = Position(event, quantity, quote.mid, self.following)
+            earnings, dividend = gates.announced(self._shadow._dates, desk, position, self.session)
         now = dt.datetime.combine(self.session, dt.time(), dt.UTC)
         facts = Facts(
             stopped=False,
@@ -297,6 +302,8 @@ class _Room:
             limits=quote and desk.limits(event, quote, buy=quantity > 0),
             quantity=quantity,
             days_to_expiry=(min(expiries) - self.following).days if expiries else None,
+            earnings=earnings,
+            ex_dividend=dividend,
             margin=self._margin(event, quantity, opening=opening),
             available=self._shadow.available() - self._bound,
         )

@@ -84,6 +84,10 @@ class ForecastDesk:
         price = self._last(position.event["symbol"], session)
         return None if price is None else Mark(price, True, Greeks(1.0, 0.0, 0.0, 0.0))
 
+    def greeks(self, event: Event, leg: Leg, session: dt.date) -> Greeks | None:
+        """There is no option."""
+        return None
+
     def exit(self, position: Position, mark: Mark | None, session: dt.date) -> Exit | None:
         """Never by itself: names leave at a rebalance."""
         return None
