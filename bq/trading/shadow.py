@@ -15,7 +15,7 @@ from bq.market.announced import NOTHING, Announced
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Asked, Desk, Event, Fill, Kind, Mark, Part, Position
 from bq.strategies.policy import EXPECTED, SCORE
-from bq.trading import book, gates, tracks
+from bq.trading import book, gates, split, tracks
 from bq.trading.admission import rules
 from bq.trading.dry_run import ROUNDING
 from bq.trading.entering import Events, Scanned
@@ -134,7 +134,10 @@ class Shadow:
     # ---- the session
 
     def _fill(self, session: dt.date) -> None:
-        """In the order of a session: the open, stops, limits, the close."""
+        """In the order of a session: splits, the open, stops, limits, the close."""
+        for owned in self._lots.values():
+            if (factor := self._desk.split(owned.event["symbol"], session)) != 1.0:
+                owned.units = split.of(owned.units, factor)
         for kind, opening in (*AT_THE_OPEN, (Kind.LIMIT, True), (Kind.LIMIT, False), (Kind.CLOSE, False)):
             orders = self._stops() if kind == Kind.STOP else self._waiting
             for one in [one for one in orders if (one.kind, one.opening) == (kind, opening)]:
