@@ -14,7 +14,7 @@ from bq.core.namespace import Namespace
 from bq.core.settings import Settings
 from bq.jobs.replay_history import History
 from bq.jobs.trade_paper import account_of, desk_of, scanned
-from bq.market import MarketData
+from bq.market import MarketData, announced
 from bq.monitoring import compared, draws, outcomes
 from bq.monitoring.compared import Compared, Origin, Shadows, Subject, Without
 from bq.monitoring.records import decisions, scans
@@ -115,7 +115,7 @@ def _shadows(subject: Subject, data: MarketData) -> Shadows | Without:
         if not books and any(one is None for one in asked.values()):
             continue
         if not books:
-            books = {name: Shadow(subject.desk, settings.trading) for name in asked}
+            books = {name: Shadow(subject.desk, settings.trading, announced.load()) for name in asked}
         opportunities += len(events[session]) if session in found and session in events else 0
         for name, one in asked.items():
             books[name].day(session, following, one)

@@ -15,7 +15,7 @@ from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.jobs import incidents, traded, trading_shown
 from bq.jobs.request import Request
-from bq.market import MarketData
+from bq.market import MarketData, announced
 from bq.market.calendars import sessions
 from bq.monitoring import outcomes
 from bq.monitoring.records import decisions, scans
@@ -95,7 +95,8 @@ def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: 
     broker = DryRun(account_of(settings), desk, sessions(data.calendar), trading=settings.trading)
     newest = day(data.bars["session"].max())
     orders = Orders(broker.account, str(settings.namespace))
-    return Trader(strategy, settings, desk, broker, clock.at(now, calendar=data.calendar, newest=newest), orders)
+    at = clock.at(now, calendar=data.calendar, newest=newest)
+    return Trader(strategy, settings, desk, broker, at, orders, announced.load())
 
 
 def newest_scan(settings: Settings) -> Scanned | None:

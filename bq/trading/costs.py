@@ -34,7 +34,8 @@ class Cost(NamedTuple):
 
 def of(desk: Desk, account: str, namespace: str, *, newest: int = NEWEST) -> list[Cost]:
     """The costs of each track's newest filled orders, sorted by track. newest : orders that are looked at."""
-    filled = [one for one in ledger.every(account, namespace, newest=newest) if one.standing.filled]
+    looked_at = ledger.every(account, namespace, newest=newest)  # those never sent were booked overnight
+    filled = [one for one in looked_at if one.standing.filled and one.standing.sendings]
     fills = _fills([one.order.order_ref for one in filled])
     sums: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0, 0.0, 0.0, 0.0])
     for one in filled:
