@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bq.runs import Run
     from bq.strategies.breakout.backtest import Backtest
     from bq.strategies.regime import Timeline
+    from bq.tuning.own import Objective, Search
     from bq.tuning.results import Tuned
     from bq.workbench.tearsheet import Sheet
 
@@ -387,11 +388,29 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
     return candidates.make(_trained(events, strategy, settings), None, events, strategy=strategy, settings=settings)
 
 
-def tune(settings: Settings, run_dir: str = "") -> "Tuned":
+def tune(
+    settings: Settings,
+    run_dir: str = "",
+    *,
+    objective: "Objective | None" = None,
+    search: "Search | None" = None,
+) -> "Tuned":
     """Search a strategy's own rules in memory, judged together with every trial before; its trials count as looks.
 
+    Parameters
+    ----------
     run_dir : the folder of a `make tune`, whose results are read instead.
-    Raises BadData where no trial is feasible or history is too short.
+    objective : a function of your own, of the daily returns of a span (DataFrame of session, value, buy_and_hold; the
+        first day's are 0), that gives the number to be as large as possible, or None where there is none. Default: that
+        of `tuning.objective`.
+    search : what is tried, by dotted name of a parameter: `range(4, 13)`, a list of values, or a distribution of
+        Optuna. Default: the strategy's own ranges.
+
+    Returns the trials, the verdict on the best of them, and `.study`, for Optuna's own plots. The verdict is on daily
+    returns, whatever the objective.
+
+    Raises BadData where no trial is feasible or history is too short, BadParameters for an unknown parameter or an
+    objective that gives no number.
 
     Examples
     --------
@@ -399,6 +418,10 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
     >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", trials=2)
     >>> bq.tune(settings).trials.columns[:5]
     ['number', 'state', 'value', 'trades', 'reason']
+    >>> def worst_day(days):
+    ...     return days["value"].min()
+    >>> bq.tune(settings, objective=worst_day, search={"risk.max_positions": range(4, 13)}).results["objective"]
+    'worst_day'
     """
     from bq.tuning import results
     from bq.tuning import strategy as rules
@@ -411,7 +434,8 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
             f"`tune` must have settings of a strategy with a backtester, but {settings.strategy} has none; `make tune "
             f"STRATEGY={settings.strategy}` tunes its model."
         )
-    return rules.tune(strategy, settings, market.load(settings.market), keep=False)
+    data = market.load(settings.market)
+    return rules.tune(strategy, settings, data, keep=False, objective=objective, search=search)
 
 
 def tearsheet(run: "Run") -> "Sheet":
