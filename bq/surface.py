@@ -55,7 +55,7 @@ def params(
 
     Parameters
     ----------
-    path : a parameter file, default parameters/<strategy>.yaml.
+    path : a parameter file, from here or from the checkout; default parameters/<strategy>.yaml.
     overrides : `"learning.folds=4 policy.k=3"`, any name of the file.
     symbols : names, or one text with commas between them. first : date of the first decision, or of the first bar where
         the strategy decides on every bar. last : last session read. model : the candidate. folds : test blocks. top_k :
@@ -74,7 +74,7 @@ def params(
     Traceback (most recent call last):
     bq.core.errors.BadParameters: `top_k` must be 0 for forecast, but got 3: it does not choose so many a session.
     """
-    found, file = strategies.get(strategy), Path(path or paths.parameters(strategy))
+    found, file = strategies.get(strategy), paths.from_anywhere(Path(path or paths.parameters(strategy)))
     if run_dir:
         return parameters.load(file, found.settings)
     given = turned.overrides(
