@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
 # never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT ALL
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -134,7 +134,7 @@ ledger: $(READY) ## [look back] every look at out-of-sample results, which later
 	@$(BQ) ledger
 diff: $(READY) ## [look back] what differs between two runs: A=<run id> B=<run id> (default: the two newest retrains)
 	@$(BQ) diff
-replay: $(READY) ## [look back] the whole loop over history, day by day: FROM=2018-01-01 TO=2020-12-31 (default: the newest three years)
+replay: $(READY) ## [look back] the whole loop over history, day by day: FROM=2018-01-01 TO=2020-12-31 (AGAINST=ledger: beside yours)
 	@$(BQ) replay
 reproduce: $(READY) ## [look back] a retrain made again from its record, and held against it: RUN=<run id> (default: the newest)
 	@$(BQ) reproduce
@@ -144,6 +144,8 @@ check-drift: $(READY) ## [watch] is the world still the one the model was traine
 	@$(BQ) check-drift
 serve: $(READY) ## [decide] decisions over HTTP, to this machine (PORT=8060; HOST= and BQ_SERVE_TOKEN for others)
 	@$(BQ) serve
+ab: $(READY) ## [watch] run notebook 05 (tracks compared: the ledger, RUN=<replay>, FROM_FILE=trades.csv); PLAN=1: how long it takes
+	@$(BQ) ab
 verify: $(READY) ## [keep] check every model, event table and run folder against its hashes
 	@$(BQ) verify
 backup: $(READY) ## [keep] models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
@@ -158,6 +160,8 @@ check-data: $(READY) ## [data *] what became of every file, symbol and row of ma
 	@$(BQ) check-data
 tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
 	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
+tune-weights: $(READY) ## [train] learn the weights of the rule score, beside everything simpler; what passes the gate may trade (butterfly)
+	@$(BQ) tune-weights
 lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
 	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)

@@ -26,6 +26,7 @@ __all__ = [
     "backtest",
     "candidate",
     "champion",
+    "comparison",
     "cross_validate",
     "drift",
     "events",
@@ -44,6 +45,7 @@ __all__ = [
     "train",
     "train_success",
     "tune",
+    "tune_weights",
 ]
 
 

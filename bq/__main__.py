@@ -19,6 +19,7 @@ from bq.core import files, log, signals
 from bq.core.errors import BadParameters, BQError, did_you_mean
 
 TARGETS = {  # target: module and function in bq.jobs, imported when asked for
+    "ab": ("ab", "main"),
     "audit": ("audit", "main"),
     "backup": ("backup", "backup"),
     "calibrate": ("calibrate", "main"),
@@ -55,6 +56,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "trade-paper": ("trade_paper", "main"),
     "train": ("notebook", "train"),
     "tune": ("tune", "main"),
+    "tune-weights": ("tune_weights", "main"),
     "verify": ("housekeeping", "verify"),
 }
 
@@ -80,9 +82,9 @@ def _run(target: str) -> int | None:
         job = importlib.import_module(f"bq.jobs.{module}")
     finally:
         gc.enable()
-    if asked.from_file is not None and target != "collect":
+    if asked.from_file is not None and target not in ("collect", "ab"):
         raise BadParameters(
-            f"FROM_FILE must be given to `make collect` alone, but was to {target}: other targets use what was "
+            f"FROM_FILE must be given to `make collect` or `make ab`, but was to {target}: other targets use what was "
             'collected, by SET="market.source=labelled" or a line `source: labelled` in the parameter file.'
         )
     return getattr(job, function)(asked)

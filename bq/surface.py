@@ -27,6 +27,7 @@ from bq.strategies.task import Task
 from bq.workbench import decisions
 
 if TYPE_CHECKING:
+    from bq.monitoring.compared import Compared
     from bq.monitoring.drift import Monitored
     from bq.monitoring.observed import Observed
     from bq.runs import Run
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bq.strategies.regime import Timeline
     from bq.tuning.own import Objective, Search
     from bq.tuning.results import Tuned
+    from bq.tuning.weights.results import Studied
     from bq.workbench.tearsheet import Sheet
 
 
@@ -349,6 +351,42 @@ def drift(settings: Settings | str) -> "list[Monitored]":
     return drift.of(strategies.of(settings), settings, store.market_data(settings))
 
 
+def comparison(
+    settings: Settings | str, replay: str = "", trades: str = "", *, base: str = "", run_dir: str = ""
+) -> "Compared":
+    """The tracks compared: their decisions by paired shadow books, their executions as the ledger has them.
+
+    settings : from `params`, or the name of a strategy. replay : id of a `make replay` run, with whose parameters its
+    tracks are compared. trades : path of a CSV file (docs/comparison.md). Without either the ledger; shadow books are
+    traded anew each time, in a world of their own: nothing is recorded. base : the track that others are compared with,
+    empty: the one by the rule score. run_dir : a run folder, where the verdicts are kept.
+
+    Returns `.decisions` and `.executions`, each a Comparison (`.figures`, `.differences`, `.returns`) or why there is
+    none, `.executed` (unpaired differences, with CUPED) and `.split` (of the draws).
+    Raises BadParameters for a strategy that is not traded, BadData for a file that is no list of trades.
+
+    Examples
+    --------
+    >>> import bq
+    >>> made = bq.comparison(bq.params("breakout", "parameters/simulated/breakout.yaml"))
+    >>> str(made.decisions), str(made.executions)  # nothing was scanned or traded
+    ('no_scan', 'no_execution')
+    """
+    from bq.jobs import compared
+    from bq.monitoring import compared_record, trades_file
+
+    settings = params(settings) if isinstance(settings, str) else settings
+    if replay:
+        found = compared.of_replay(replay, base)
+    elif trades:
+        found = trades_file.compared(Path(trades), settings, base)
+    else:
+        found = compared.of_ledger(strategies.of(settings), settings, base)
+    if run_dir:
+        compared_record.of(found).write(Path(run_dir) / compared_record.FILE)
+    return found
+
+
 def save(training: Training, success: Training | None, events: pl.DataFrame, settings: Settings, run_dir: str) -> str:
     """Write both trainings into a run folder for the gate; without one (a notebook run by hand) write nothing.
 
@@ -438,6 +476,33 @@ def tune(
     return rules.tune(strategy, settings, data, keep=False, objective=objective, search=search)
 
 
+def tune_weights(settings: Settings, run_dir: str = "", *, steps: int = 2000, seeds: int = 2) -> "Studied":
+    """Learn the weights of a rule score in memory, beside everything simpler; its trainings count as looks.
+
+    run_dir : the folder of a `make tune-weights`, whose results are read instead. steps : of each training. seeds : of
+    each test block.
+    Raises BadParameters for a strategy whose score has no components, BadData where history is too short.
+
+    Examples
+    --------
+    >>> import bq
+    >>> bq.tune_weights(bq.params("breakout", "parameters/simulated/breakout.yaml"))
+    Traceback (most recent call last):
+    bq.core.errors.BadParameters: learnt weights must be of a strategy that keeps the components of its rule score \
+with each event, but breakout does not.
+    """
+    from bq.learning.weighing import weighing_of
+    from bq.tuning.weights import results, study
+    from bq.tuning.weights import tune as weights
+
+    if run_dir:
+        return results.load(run_dir)
+    strategy = strategies.of(settings)
+    weighing_of(strategy)
+    ask = study.Ask(strategy, settings, study.PLAN._replace(steps=steps), seeds)
+    return weights.tune(_collect(settings, "").events, ask, market.load(settings.market))[0]
+
+
 def tearsheet(run: "Run") -> "Sheet":
     """What a run's model earned out of sample: by month, its drawdowns, by symbol, kind and year, by fifths.
 
@@ -472,7 +537,10 @@ def regimes(settings: Settings) -> "Timeline":
 
 def _trained(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> Training:
     """A training, entered in the ledger as a look."""
-    training = walkforward.train(events, strategy, settings, task=task)
+    second = task is not None and task is strategy.success
+    namespace = settings.namespace.second if second else settings.namespace
+    ends = candidates.ends_of(namespace, strategy, settings)
+    training = walkforward.train(events, strategy, settings, task=task, ends=ends)
     looks.enter(training.oos, strategy, settings, task=task)
     return training
 

@@ -4,6 +4,7 @@ What is measured is the product's own functions, with nothing put in their place
 that its ledger is that of a first attempt, and nothing of it reaches the user's.
 """
 
+import datetime as dt
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -16,16 +17,19 @@ from bq import market
 from bq.core import world
 from bq.core.errors import BQError
 from bq.core.namespace import Tier
-from bq.core.records import Facts, Record
+from bq.core.records import Facts, Number, Record
 from bq.core.settings import Settings
 from bq.learning import layers
 from bq.market import MarketData
 from bq.serving import candidate, gates, ledger, looks
 from bq.serving.candidate import Candidate
 from bq.serving.gates import Evidence, Verdict
+from bq.stats import overfitting
 from bq.strategies import store
 from bq.strategies.component import Component, Kind
 from bq.strategies.contract import Strategy
+
+SLICES = 10  # of the sessions, whose halves a probability of overfitting compares
 
 
 class Judged(Facts):
@@ -53,6 +57,15 @@ class Judged(Facts):
         return tuple(part.kind for part in self.components if not part.holds)
 
 
+class Watched(Facts):
+    """What the checks of drift said of a model on a market that changes: by kind, the days on which they alarmed."""
+
+    changes: dt.date
+    first: dt.date  # watched; the model is deployed then
+    last: dt.date
+    alarms: dict[str, list[dt.date]]
+
+
 class Measured(Record):
     """One market. Times are of one process; `error` is why the pipeline came to no verdict.
 
@@ -69,6 +82,9 @@ class Measured(Record):
     champion: Judged | None = None
     second: Judged | None = None
     oracle: Judged | None = None
+    truth: dict[Kind, float] = {}  # what figures of the candidate are expected to be, by the law; where that is known
+    overfitting: Number = None  # of the attempts, see `bq.stats.overfitting`; None: of one alone there is none
+    watched: Watched | None = None  # of a law that changes
     error: str = ""
 
     @property
@@ -94,6 +110,8 @@ class Trained(NamedTuple):
 
 Source = Callable[[Settings, int], MarketData]  # the market of a seed
 Oracle = Callable[[Trained, pl.DataFrame], pl.DataFrame]  # predictions with those of who knows the law in their place
+Watch = Callable[[Market, Strategy, Settings], Watched]
+Truth = Callable[[Trained, Strategy, Settings], dict[Kind, float]]  # see `Measured.truth`
 
 
 def with_seed(settings: Settings, seed: int) -> Settings:
@@ -117,40 +135,51 @@ def measure(
     source: Source = simulated,
     tweaks: Sequence[Settings] = (),
     oracle: Oracle | None = None,
+    truth: Truth | None = None,
+    watch: Watch | None = None,
 ) -> Measured:
     """Run the pipeline on the market of a seed, and the oracle through the same gate.
 
     tweaks : other ways of training on the same events, tried one after the other, each entered into the ledger that the
-    next is judged by. A market on which the pipeline comes to no verdict deploys nothing, and says why.
+    next is judged by. truth : for a law by which figures have a known expectation. watch : for a law that changes. A
+    market on which the pipeline comes to no verdict deploys nothing, and says why.
     """
     start = time.perf_counter()
     try:
         data = source(settings, seed)  # whose files lie in the user's own home
         with world.own():
-            events = collected(strategy, settings, data)
-            tries = [
-                attempt(Market(seed, data, events), strategy, one, number)
-                for number, one in enumerate([settings, *tweaks])
-            ]
+            place = Market(seed, data, collected(strategy, settings, data))
+            tries = [attempt(place, strategy, one, number) for number, one in enumerate([settings, *tweaks])]
             seconds = time.perf_counter() - start
-            trained = tries[0].trained
-            known = None if oracle is None else judge(trained, strategy, settings, oracle=oracle)[0]
+            shown = next((one for one in tries if one.deploys), tries[0])
+            beside: dict[str, Any] = {
+                "oracle": oracle and Judged.of(judge(tries[0].trained, strategy, settings, oracle=oracle)[0]),
+                "truth": truth(shown.trained, strategy, settings) if truth else {},
+                "overfitting": _overfitting(tries[0].trained, settings) if tweaks else None,
+                "watched": watch and watch(place, strategy, settings),
+            }
     except BQError as error:
         seconds = time.perf_counter() - start
         return Measured(seed=seed, seconds=round(seconds, 2), error=f"{type(error).__name__}: {error}")
-    shown = next((one for one in tries if one.deploys), tries[0])
     return Measured(
         seed=seed,
         seconds=round(seconds, 2),
         peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        events=len(events),
-        sessions=trained.made.own_oos["session"].n_unique(),
+        events=len(place.events),
+        sessions=tries[0].trained.made.own_oos["session"].n_unique(),
         attempts=len(tries),
         deploying=sum(one.deploys for one in tries),
         champion=Judged.of(shown.champion),
         second=None if shown.second is None else Judged.of(shown.second),
-        oracle=None if known is None else Judged.of(known),
+        **beside,
     )
+
+
+def _overfitting(trained: Trained, settings: Settings) -> float:
+    """How likely the best of all attempts of the ledger in one half of time is no better than most in the other."""
+    oos = trained.made.own_oos
+    tried = ledger.on(settings.namespace, oos["session"], oos["symbol"].unique()).drop("session")
+    return overfitting.backtest_overfitting(tried.fill_null(0.0).to_numpy(), blocks=SLICES)
 
 
 class Attempt(NamedTuple):

@@ -5,14 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest, chi2
 
-from bq.audit.calibration import Judged, Measured
+from bq.audit.calibration import Judged, Measured, Watched
 from bq.serving.refusals import refusals
 from bq.stats import permutation
-from bq.strategies.component import Kind
+from bq.stats.year import DAYS_A_MONTH, DAYS_A_YEAR
+from bq.strategies.component import Component, Kind
 
 CONFIDENCE = 0.95
+BAND = 0.99  # in which the number of intervals that hold is expected
+LASTING = ("error_cusum", "error_eprocess")  # checks that never take an alarm back
 WHO = ("champion", "second", "oracle")
 
 
@@ -82,13 +85,89 @@ def estimated(verdicts: Sequence[Judged]) -> list[Kind]:
     return list(dict.fromkeys(part.kind for part in parts if part.low is not None and part.high is not None))
 
 
-def coverage(verdicts: Sequence[Judged], kind: Kind, *, truth: float = 0.0) -> dict[str, Share]:
-    """How often the interval of a component holds the true value, lies above it, lies below it."""
-    parts = [part for judged in verdicts for part in judged.components if part.kind == kind]
-    known = [(part.low, part.high) for part in parts if part.low is not None and part.high is not None]
-    above, below = sum(low > truth for low, _ in known), sum(high < truth for _, high in known)
-    counts = {"covers": len(known) - above - below, "above": above, "below": below}
-    return {name: share(count, len(known)) for name, count in counts.items()}
+class Coverage(NamedTuple):
+    """How often the interval of a figure holds its true value, over markets that have both."""
+
+    kind: Kind
+    holds: Share
+    above: int  # intervals that lie above the true value: the gate's low bound errs
+    below: int
+    least: int  # the band of the binomial in which as many intervals as are asked for hold
+    most: int
+    truth: float  # mean over the markets, as the next
+    figure: float
+
+
+def coverage(markets: Sequence[Measured]) -> list[Coverage]:
+    """Of each figure of either tier whose expectation is known by the law. Each market has its own true value."""
+    kinds = dict.fromkeys(kind for market in markets for kind in market.truth)
+    return [found for kind in kinds if (found := _coverage(markets, kind)) is not None]
+
+
+def _coverage(markets: Sequence[Measured], kind: Kind) -> Coverage | None:
+    rows = [
+        (part.low, part.high, part.value, market.truth[kind])
+        for market in markets
+        if kind in market.truth and (part := _part(market, kind)) is not None and part.low is not None
+    ]
+    if not rows:
+        return None
+    low, high, figure, truth = np.array(rows, np.float64).T
+    above, below, n = int((low > truth).sum()), int((high < truth).sum()), len(rows)
+    least, most = binom.interval(BAND, n, CONFIDENCE)
+    return Coverage(
+        kind,
+        share(n - above - below, n),
+        above,
+        below,
+        int(least),
+        int(most),
+        float(truth.mean()),
+        float(figure.mean()),
+    )
+
+
+def _part(market: Measured, kind: Kind) -> Component | None:
+    """The component of the candidate, or else of the second tier."""
+    parts = (part for judged in (market.champion, market.second) if judged for part in judged.components)
+    return next((part for part in parts if part.kind == kind), None)
+
+
+class Alarms(NamedTuple):
+    """What one kind of check raised over markets that change at a known date."""
+
+    kind: str
+    markets: int
+    years: float  # watched before the change, of all markets
+    false: int  # alarms in that time; of a check whose alarm stays, one a market
+    low: float  # exact 95% interval of false alarms a year (Garwood 1936, doi:10.1093/biomet/28.3-4.437)
+    high: float
+    found: Share  # markets with an alarm after the change, of those that had no lasting one before
+    months: float  # from the change to the first alarm, median of the markets where it was found; NaN of none
+
+
+def alarms(markets: Sequence[Measured]) -> list[Alarms]:
+    """By kind of check, of the markets that were watched."""
+    watched = [market.watched for market in markets if market.watched is not None]
+    kinds = dict.fromkeys(kind for one in watched for kind in one.alarms)
+    return [_alarms([one for one in watched if kind in one.alarms], kind) for kind in kinds]
+
+
+def _alarms(watched: Sequence[Watched], kind: str) -> Alarms:
+    years = sum((one.changes - one.first).days for one in watched) / DAYS_A_YEAR
+    false, asked, delays = 0, 0, []
+    for one in watched:
+        early = [day for day in one.alarms[kind] if day < one.changes]
+        lasting = kind in LASTING
+        false += min(len(early), 1) if lasting else len(early)
+        if lasting and early:
+            continue
+        asked += 1
+        delays += [(day - one.changes).days / DAYS_A_MONTH for day in one.alarms[kind] if day >= one.changes][:1]
+    low = chi2.ppf((1.0 - CONFIDENCE) / 2.0, 2 * false) / 2.0 if false else 0.0
+    high = chi2.ppf((1.0 + CONFIDENCE) / 2.0, 2 * false + 2) / 2.0
+    middle = float(np.median(delays)) if delays else np.nan
+    return Alarms(kind, len(watched), years, false, low / years, high / years, share(len(delays), asked), middle)
 
 
 def p_value(real: Judged, others: Sequence[Judged], kind: Kind) -> float:

@@ -22,6 +22,7 @@ from bq.core.log import log
 
 HEAD = "0006"  # the newest schema of `bq.core.migrations`, known without an import of alembic
 BUSY_SECONDS = 30  # how long another's lock, or a database that went away, is waited for
+OWN_WORLD = "BQ_OWN_WORLD"  # set where the database is a world's own (`bq.core.world`), which a crash throws away
 metadata = sa.MetaData(  # each table is declared beside the code that owns it
     naming_convention={
         "ix": "ix_%(column_0_label)s",
@@ -164,7 +165,8 @@ def connect_patiently(dialect: sa.Dialect, _: object, arguments: list, named: di
 
 def _configure_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", "synchronous=FULL"):
+    to_disk = "NORMAL" if os.environ.get(OWN_WORLD) else "FULL"  # each commit, or what was gathered of them
+    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", f"synchronous={to_disk}"):
         cursor.execute(f"PRAGMA {pragma}")
     _write_ahead(cursor)
     cursor.close()

@@ -1,4 +1,4 @@
-"""Whose models, runs and lock: a strategy under a name, its simulated twin apart, each with two tiers of models."""
+"""Whose models, runs and lock: a strategy under a name, its simulated twin apart, each with tiers of models."""
 
 import re
 from dataclasses import dataclass, replace
@@ -7,21 +7,26 @@ from enum import IntEnum
 from bq.core.errors import BadParameters
 
 NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"  # of a strategy, and of a universe
-KEY = re.compile(rf"(?P<strategy>{NAME})(\.(?P<name>{NAME}))?(?P<simulated>-simulated)?(?P<second>-success)?")
-KEYWORDS = ("simulated", "success", "champion", "latest")  # what a universe should not be called
+KEY = re.compile(rf"(?P<strategy>{NAME})(\.(?P<name>{NAME}))?(?P<simulated>-simulated)?(?P<tier>-success|-weights)?")
+KEYWORDS = ("simulated", "success", "weights", "champion", "latest")  # what a universe should not be called
 
 
 class Tier(IntEnum):
-    """Who decides, in the order in which they are asked."""
+    """Who decides, the first three in the order in which they are asked."""
 
     CHAMPION = 1
     SECOND = 2
     RULE = 3
+    WEIGHTS = 4  # the rule score by learnt weights, where they are asked for
 
     @property
     def label(self) -> str:
         """For people."""
-        return {1: "champion", 2: "success-probability model", 3: "rule score"}[self.value]
+        names = {1: "champion", 2: "success-probability model", 3: "rule score", 4: "learnt weights"}
+        return names[self.value]
+
+
+SUFFIXES = {Tier.SECOND: "-success", Tier.WEIGHTS: "-weights"}  # of the folders of their models
 
 
 @dataclass(frozen=True, order=True)
@@ -45,13 +50,17 @@ class Namespace:
     def __str__(self) -> str:
         """The name of its folder, and its key in records and the database."""
         named = "" if self.name == self.strategy else f".{self.name}"
-        simulated, second = "-simulated" * self.simulated, "-success" * (self.tier == Tier.SECOND)
-        return f"{self.strategy}{named}{simulated}{second}"
+        return f"{self.strategy}{named}{'-simulated' * self.simulated}{SUFFIXES.get(self.tier, '')}"
 
     @property
     def second(self) -> "Namespace":
         """Where the second tier's models are kept."""
         return replace(self, tier=Tier.SECOND)
+
+    @property
+    def weights(self) -> "Namespace":
+        """Where policies of learnt weights are kept."""
+        return replace(self, tier=Tier.WEIGHTS)
 
     @property
     def champion(self) -> "Namespace":
@@ -64,10 +73,10 @@ class Namespace:
         found = KEY.fullmatch(key)
         if found is None:
             raise BadParameters(
-                f"a namespace must read strategy[.name][-simulated][-success], but got {key!r}. "
+                f"a namespace must read strategy[.name][-simulated][-success or -weights], but got {key!r}. "
                 "`make status` lists them."
             )
-        tier = Tier.SECOND if found["second"] else Tier.CHAMPION
+        tier = next((tier for tier, suffix in SUFFIXES.items() if suffix == found["tier"]), Tier.CHAMPION)
         return Namespace(found["strategy"], found["name"] or "", bool(found["simulated"]), tier)
 
     @staticmethod

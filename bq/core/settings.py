@@ -229,6 +229,10 @@ class Learning(Section):
     embargo_days: int = Field(
         default=0, ge=0, description="calendar days after a test block, where later folds train again"
     )
+    since: Annotated[dt.date | None, Affects.RUNNING] = Field(
+        default=None,
+        description="first session that trains and is evidence; null: all, or since the last confirmed change",
+    )
     calibration_share: float = Field(
         default=0.2, gt=0, lt=0.5, description="newest share of a training window, kept for calibration"
     )
@@ -242,6 +246,9 @@ class Learning(Section):
         default=None, description="or {features: 20}: number of features chosen inside each fold; null: all"
     )
     stack: Stack = Stack()
+    warm_start: bool = Field(
+        default=False, description="true: lightgbm or xgboost goes on from the model before, fold by fold and deployed"
+    )
     hyperparameters: dict[str, dict[str, int | float]] = Field(
         default={},
         description="by base model, or meta for the meta-learner; what is not named keeps its default",

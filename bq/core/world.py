@@ -24,18 +24,19 @@ def own(folder: Path | None = None) -> Iterator[Path]:
     The files that the user brings (data/raw) are there through a link.
     """
     raw = paths.home() / READ_ALONE
-    before: dict[str, Any] = {name: os.environ.pop(name, None) for name in (HOME, DATABASE)}
+    before: dict[str, Any] = {name: os.environ.pop(name, None) for name in (HOME, DATABASE, db.OWN_WORLD)}
     home = folder or Path(tempfile.mkdtemp(prefix="bq-world-"))
     link = home / READ_ALONE
     link.parent.mkdir(parents=True, exist_ok=True)
     if raw.is_dir() and not os.path.lexists(link):
         link.symlink_to(raw, target_is_directory=True)
-    os.environ[HOME] = str(home)
+    os.environ |= {HOME: str(home), db.OWN_WORLD: "1"}
     try:
         yield home
     finally:
         db.close()
-        os.environ.pop(HOME)
+        for name in (HOME, db.OWN_WORLD):
+            os.environ.pop(name)
         os.environ.update({name: value for name, value in before.items() if value is not None})
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)

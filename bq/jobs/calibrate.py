@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bq import strategies
 from bq.audit import calibration_tables as tables
+from bq.audit import calibration_truth
 from bq.audit.calibration import Oracle, measure
 from bq.audit.calibration_oracle import Learnt
 from bq.audit.calibration_points import FIRST_SEED, ORACLE_SEED, PERMUTED, PLANTED, Point, Results, point
@@ -19,8 +20,10 @@ from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.numerals import significant
 from bq.core.parallel import parallel_map
+from bq.jobs import calibrate_schedule
 from bq.jobs.request import Request, value
 from bq.jobs.run import publish
+from bq.monitoring import rehearsal
 from bq.strategies.contract import Strategy
 from bq.workbench import calibrated, report, screen
 
@@ -48,9 +51,13 @@ def main(request: Request) -> None:
     """Measure the markets that are missing, then write the page and the tables over all that were measured.
 
     FAMILY, STRENGTH : names and numbers with commas between them; MARKETS : of each; TRIALS : ways of training tried on
-    each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads. What was measured by
-    the same code and parameters is not measured again.
+    each market, in one ledger. FAMILY=permuted exchanges the days of the bars that PARAMS reads, FAMILY=drifting
+    watches a model over a change, FAMILY=schedule replays a schedule of retrains. What was measured by the same code
+    and parameters is not measured again.
     """
+    if _listed("FAMILY") == [calibrate_schedule.FAMILY]:
+        calibrate_schedule.main(request)
+        return
     plan, results = _plan(request), Results(paths.outputs() / "calibration")
     for one in plan.points:
         _measure(one, plan, results)
@@ -108,9 +115,11 @@ def _one(job: tuple[int, int, int, float], *, one: Point, oracle: Oracle | None,
     """Measure a market and keep its line; in a worker, whose own steps then stay in it."""
     seed, place, count, begun = job
     with _alone():
-        found = measure(
-            seed, strategy=one.strategy, settings=one.settings, source=one.source, tweaks=one.tweaks, oracle=oracle
-        )
+        plan = one.settings.market.simulation
+        truth = calibration_truth.of if calibration_truth.known(one.strategy, one.settings) else None
+        watch = rehearsal.watch if plan is not None and plan.changes is not None else None
+        of: dict[str, Any] = {"strategy": one.strategy, "settings": one.settings, "source": one.source}
+        found = measure(seed, **of, tweaks=one.tweaks, oracle=oracle, truth=truth, watch=watch)
     Results(folder).add(one.facts, found)
     left = (time.monotonic() - begun) / (place + 1) * (count - place - 1)
     log.info("%s %s: %d of %d, about %.0f min left", one.strategy.name, one.family, place + 1, count, left / 60)

@@ -8,7 +8,7 @@ from bq.core import files, world
 from bq.core.errors import BadParameters
 from bq.core.numerals import with_sign
 from bq.core.scalars import day
-from bq.jobs import replay_page, replaying
+from bq.jobs import replay_against, replay_page, replaying
 from bq.jobs.replaying import Replayed
 from bq.jobs.request import Request, date
 from bq.jobs.run import protocol
@@ -39,8 +39,10 @@ def _work(run: Run, request: Request) -> None:
     with run.phase("market data"):
         data = store.market_data(settings)
     newest = day(data.bars["session"].max())
-    last = min(date("TO") or newest, newest)
-    first = date("FROM") or last - dt.timedelta(days=365 * YEARS)
+    theirs = replay_against.booked(settings) if replay_against.asked() else None
+    known = None if theirs is None else replay_against.window(theirs)
+    last = min(date("TO") or (known[1] if known else newest), newest)
+    first = date("FROM") or (known[0] if known else last - dt.timedelta(days=365 * YEARS))
     if first > last:
         raise BadParameters(f"FROM must not be after the last session with bars, {newest}, but is {first}.")
     with run.phase("replay"), world.own(run.folder / WORLD):
@@ -51,7 +53,13 @@ def _work(run: Run, request: Request) -> None:
     run.record.headline = _headline(made)
     for name in ("decided", "earned", "hindsight"):
         files.write_parquet(names.table(run.folder, name), getattr(made, name))
+    for name in () if made.traded is None else ("tracks", "shadows", "closed"):
+        files.write_parquet(names.table(run.folder, name), getattr(made.traded, name))
     run.page = replay_page.parts(made, strategy, settings)
+    if theirs is not None and made.traded is not None:
+        compared = replay_against.compare(made.traded, theirs)
+        run.record.headline = f"{run.record.headline}; {replay_against.headline(compared)}"
+        run.page.insert(1, replay_against.part(compared))
 
 
 def _headline(made: Replayed) -> str:

@@ -58,12 +58,14 @@ class History:
         parts = open_ones.sort("session", "symbol").partition_by("session", as_dict=True)
         return {day(session): rows for (session,), rows in parts.items()}
 
-    def trained_on(self, last: dt.date) -> tuple[pl.DataFrame, MarketData]:
-        """The events of the schedule as they were known at the close of a session, and the market then."""
+    def trained_on(self, last: dt.date, law: Settings) -> tuple[pl.DataFrame, MarketData]:
+        """The events of the schedule that train by these settings, as they were known at the close of a session, and
+        the market then.
+        """
         market, now = self.cut(last), self.closes[last]
         wanted = self.strategy.table.schedule(market, self.settings)
         self.build(wanted)
-        scheduled = self.rows.join(store.days_of(wanted), on=DAY, how="semi", maintain_order="left")
+        scheduled = store.begun(self.rows.join(store.days_of(wanted), on=DAY, how="semi", maintain_order="left"), law)
         later = pl.col("t1") > now
         known = scheduled.with_columns(
             pl.when(~later).then(name).alias(name) for name in KNOWN_LATER if name in scheduled.columns

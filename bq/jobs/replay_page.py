@@ -8,7 +8,7 @@ import polars as pl
 from bq.core.namespace import Tier
 from bq.core.numerals import decimal, percent, with_sign
 from bq.core.settings import Settings
-from bq.jobs import trigger
+from bq.jobs import replay_traded, trigger
 from bq.jobs.replay_ends import Alarmed
 from bq.jobs.replaying import Replayed
 from bq.monitoring.triggers import ENOUGH, OLD_DAYS
@@ -33,8 +33,9 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
     return [
         ("What was replayed", [INTRO, _speed(made)]),
         ("What it earned", [_curve(made), *_earned(made, settings)]),
+        *([] if made.traded is None else replay_traded.parts(made.traded, settings)),
         *_change(made, settings),
-        ("Who decided", [_timeline(made)]),
+        ("Who decided", [_timeline(made), *_retirements(made)]),
         ("Every attempt", _attempts(made)),
         ("How far the triggers were", _distances(made, settings)),
         ("Predicted and realised, by model", _promises(made, strategy, settings)),
@@ -44,10 +45,13 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
 
 def _speed(made: Replayed) -> str:
     trained = sum(one.seconds for one in made.trained)
-    per_day = 1000 * made.seconds / max(made.days, 1)
+    traded = 0.0 if made.traded is None else made.traded.seconds
+    decided = made.seconds - traded
+    trading = f"{decimal(traded, 0)} s more for trading, " if made.traded else ""
     return (
-        f"{decimal(made.seconds, 0)} s for {counted(made.days, 'day')} without retrains ({decimal(per_day, 0)} ms a "
-        f"day), {decimal(trained, 0)} s for {counted(len(made.trained), 'attempt')}."
+        f"{decimal(decided, 0)} s for the decisions of {counted(made.days, 'day')} "
+        f"({decimal(1000 * decided / max(made.days, 1), 0)} ms a day), {trading}{decimal(trained, 0)} s for "
+        f"{counted(len(made.trained), 'attempt')}."
     )
 
 
@@ -89,8 +93,9 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
 def _timeline(made: Replayed) -> Any:
     """From when to when each model decided, and why it was deployed."""
     made_in = {model: one for one in made.trained for model in one.deployed}
-    days = made.decided.group_by("model_id").agg(
-        pl.col("session").min().alias("from"), pl.col("session").max().alias("to"), decisions=pl.len()
+    days = made.decided.group_by("session", "model_id").len("decisions").sort("session", "model_id", nulls_last=True)
+    spells = days.group_by(pl.col("model_id").rle_id().alias("spell"), "model_id", maintain_order=True).agg(
+        pl.col("session").min().alias("from"), pl.col("session").max().alias("to"), pl.col("decisions").sum()
     )
     rows = [
         {
@@ -100,9 +105,23 @@ def _timeline(made: Replayed) -> Any:
             "decisions": count,
             "deployed because": "no model was deployed" if (why := made_in.get(model)) is None else why.headline,
         }
-        for model, begun, ended, count in days.sort("from").rows()
+        for _, model, begun, ended, count in spells.rows()
     ]
     return table(pl.DataFrame(rows)) if rows else "Nothing was decided."
+
+
+def _retirements(made: Replayed) -> list[Any]:
+    """The models that their errors refuted; nothing where none was."""
+    if not made.retired:
+        return []
+    rows = [
+        {"retired": one.model_id, "on": one.session, "more errors since about": one.changed} for one in made.retired
+    ]
+    note = (
+        "A model whose errors of matured decisions are confirmed to be more than it promised stops deciding. From then "
+        "on events since the estimated change alone train and are evidence."
+    )
+    return [table(pl.DataFrame(rows)), note]
 
 
 def _attempts(made: Replayed) -> list[Any]:
@@ -249,16 +268,26 @@ def _change(made: Replayed, settings: Settings) -> list[Part]:
     if day is None or made.earned.filter(pl.col("session") < day).is_empty():
         return []
     alarm = next((session for session, _ in made.alarms if session >= day), None)
-    tried = next((one.session for one in made.trained if one.session >= day), None)
-    deployed = next((one.session for one in made.trained if one.session >= day and one.deployed), None)
-    found = {"first alarm": alarm, "first attempt": tried, "first deployment": deployed}
+    retired = next((one.session for one in made.retired if one.session >= day), None)
+    from_then = retired or day
+    tried = next((one.session for one in made.trained if one.session >= from_then), None)
+    deployed = next((one.session for one in made.trained if one.session >= from_then and one.deployed), None)
+    found = {
+        "first alarm": alarm,
+        "model retired": retired,
+        f"first attempt{' after that' if retired else ''}": tried,
+        f"first deployment{' after that' if retired else ''}": deployed,
+    }
     waits = [
         {"after the change": name, "session": at, "days": None if at is None else (at - day).days}
         for name, at in found.items()
     ]
+    stopped = retired or deployed
+    until = "until its model stopped deciding" if retired else "to the deployment" if deployed else "on"
     spans = [
         _span("before the change", made, settings, until=day),
-        _span("from the change to the deployment", made, settings, since=day, until=deployed),
+        _span(f"from the change {until}", made, settings, since=day, until=stopped),
+        *([_span("without a model", made, settings, since=retired, until=deployed)] if retired else []),
         *([_span("from the deployment on", made, settings, since=deployed)] if deployed else []),
     ]
     text = f"The signal of this simulated market changes on {day}. –: it never came."

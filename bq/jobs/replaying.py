@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -21,11 +21,16 @@ from bq.jobs import attempt
 from bq.jobs.attempt import Attempt
 from bq.jobs.replay_ends import Alarmed, Ends
 from bq.jobs.replay_history import History, every_day
+from bq.jobs.replay_trading import Books, Traded
 from bq.jobs.retrain import code_digest
 from bq.learning import walkforward
 from bq.market import MarketData
-from bq.monitoring import checks, deciding, drift, maturing, observed, outcomes, performance_checks, triggers
+from bq.monitoring import checks, deciding, drift, maturing, outcomes, performance_checks, refuted, triggers
 from bq.monitoring.checks import Check, What
+from bq.monitoring.deciding import Decided
+from bq.monitoring.drift import Kept
+from bq.monitoring.predictions import Subject
+from bq.monitoring.refuted import Refuted
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Trigger
 from bq.serving import candidate, decide, out_of_sample, registry, verdict_text
@@ -35,7 +40,9 @@ from bq.serving.registry import Artefact
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 from bq.strategies.store import DAY
+from bq.workbench import drifted
 
+SCHEDULED = ("session", "t0", "t1", "t1_due", "outcome", "weight")  # of the events of the schedule
 progress = logging.getLogger("bq.replay")  # what the replay itself says
 ENDED = pl.Schema({name: outcomes.COUNTED[name] for name in ("event_id", *outcomes.OUTCOME)})
 
@@ -49,6 +56,14 @@ class Trained(NamedTuple):
     headline: str
     candidate: Artefact
     seconds: float
+
+
+class Retired(NamedTuple):
+    """A model that its errors refuted, and which stopped deciding."""
+
+    session: dt.date
+    model_id: str
+    changed: dt.date  # since when errors are more, as estimated
 
 
 class Distance(NamedTuple):
@@ -74,11 +89,13 @@ class Replayed:
     hindsight: pl.DataFrame = field(default_factory=pl.DataFrame)
     trained: list[Trained] = field(default_factory=list)
     refused: list[tuple[dt.date, str]] = field(default_factory=list)  # attempts that came to no verdict, and why
+    retired: list[Retired] = field(default_factory=list)
     alarms: list[tuple[dt.date, Check]] = field(default_factory=list)
     alarmed: list[Alarmed] = field(default_factory=list)  # the first alarm of each kind and model, and what came
     distances: list[Distance] = field(default_factory=list)  # of the triggers, each week
     days: int = 0
     seconds: float = 0.0  # without the attempts
+    traded: Traded | None = None  # None: the strategy has no desk
 
     def first_alarms(self) -> list[tuple[What, str, dt.date]]:
         """Kind, model and session of the first alarm of each on a model."""
@@ -121,6 +138,7 @@ def _walked(history: History, days: list[dt.date]) -> Replayed:
     made.earned = ends.earned(walk.answered)
     made.hindsight = ends.hindsight(made.earned, [(one.session, one.candidate) for one in made.trained])
     made.alarmed = [ends.after(*first, made.earned) for first in made.first_alarms()]
+    made.traded = None if walk.books is None else walk.books.made()
     return made
 
 
@@ -134,9 +152,11 @@ class Walk:
         self.ranked: Ranking | None = None
         wanted = history.strategy.table.schedule(history.market, history.settings)
         planned = history.rows.join(store.days_of(wanted), on=DAY, how="semi")
-        self.scheduled = store.weighed(planned, history.market.calendar).select("t1_due", "weight")
+        self.scheduled = store.weighed(planned, history.market.calendar).select(*SCHEDULED)
         self.strategy, self.settings = history.strategy, history.settings
+        self.law = refuted.under_law(self.settings)  # under which to train
         self.models: Models | None = None
+        self.kept = Kept.nothing()  # of the models that were monitored
         self.last: State | None = None
         self.code = code_digest()
         self.open: list[pl.DataFrame] = []  # events decided on, one table a session
@@ -145,6 +165,7 @@ class Walk:
         )  # decisions that were read, without their outcomes
         self.ends = [pl.DataFrame(schema=ENDED)]  # of decided events
         self.asked: dt.date | None = None  # when a retrain was last thought of
+        self.books = None if history.strategy.desk is None else Books(history)
 
     def day(self, session: dt.date) -> None:
         """One session: what came of earlier decisions, then the scan; each week first the monitors and the triggers."""
@@ -154,10 +175,11 @@ class Walk:
             self.asked = session
             self.watch(session)
             self.retrain(session)
-        if session in self.events:
-            self.scan(session, self.events[session], now)
+        decided = self.scan(session, self.events[session], now) if session in self.events else None
+        if self.books is not None:
+            self.books.day(session, decided)
 
-    def scan(self, session: dt.date, events: pl.DataFrame, now: dt.datetime) -> None:
+    def scan(self, session: dt.date, events: pl.DataFrame, now: dt.datetime) -> Decided:
         """Decide with what is deployed."""
         strategy, settings = self.strategy, self.settings
         if self.models is None:
@@ -166,12 +188,13 @@ class Walk:
             self.ranked = out_of_sample.ranking(self.history.market, strategy, settings, self.models, whole)
         market = self.history.cut(session)
         answer = deciding.answered(events, strategy, settings, market, models=self.models, ranked=self.ranked)
-        deciding.entered(answer, events, settings, data_hash=market.data_hash, decided_utc=now)
+        decided = deciding.entered(answer, events, settings, data_hash=market.data_hash, decided_utc=now)
         self.open.append(events.select("event_id", *DAY, "t1_due"))
         loaded = self.models.champion if self.models.second is None else self.models.second
         by = Tier.RULE.label if loaded.model is None else loaded.model.model_id
         answered = events if loaded.model is None else decide.predict(loaded.model, events, strategy)
         self.answered.setdefault(by, []).append(answered)
+        return decided
 
     def mature(self, session: dt.date, now: dt.datetime) -> None:
         """Record what came of decisions that are due."""
@@ -197,11 +220,22 @@ class Walk:
         if not any(registry.pointer(tier) for tier in (settings.namespace, settings.namespace.second)):
             return
         counted = self.counted()
-        found = drift.check(strategy, settings, self.history.market, events=self._of, counted=counted)
+        of: dict[str, Any] = {"events": self._of, "counted": counted, "kept": self.kept}
+        found = drift.check(strategy, settings, self.history.market, **of)
         made = [check for one in found for check in one.checks]
-        made += performance_checks.of(observed.among(strategy, settings, counted))
+        made += performance_checks.alarms(counted, Subject(strategy, settings, {}))
         checks.enter(made)
         self.made.alarms += [(session, check) for check in made if check.alarm]
+        self.retire(session, refuted.among(settings.namespace, made))
+
+    def retire(self, session: dt.date, found: list[Refuted]) -> None:
+        """Let what is refuted decide no more."""
+        for one in found:
+            refuted.retire(one, statement=drifted.retirement(one.check))
+            changed = dt.date.fromisoformat(one.check.details["changed"])
+            self.made.retired.append(Retired(session, str(one.check.model_id), changed))
+            progress.info("replay: %s, model %s retired, changed about %s", session, one.check.model_id, changed)
+            self.law, self.models = refuted.under_law(self.settings), None
 
     def counted(self) -> pl.DataFrame:
         """`outcomes.counted` of this world, of which only the scans since the last call are read."""
@@ -221,18 +255,18 @@ class Walk:
         """An attempt, where a trigger holds."""
         if not self._may(session):
             return
-        events, market = self.history.trained_on(session)
+        events, market = self.history.trained_on(session, self.law)
         now, why = self._why(session, events)
         if not any(one.holds for one in why):
             return
         begun = time.monotonic()
         try:
-            walkforward.check(events, self.strategy, self.settings)
-            made = candidate.train(events, self.strategy, self.settings)
+            walkforward.check(events, self.strategy, self.law)
+            made = candidate.train(events, self.strategy, self.law)
         except BQError as error:  # too few events so far: asked again next week
             self.made.refused.append((session, str(error)))
             return
-        asked = Attempt(made, events, market, self.strategy, self.settings, f"replay-{session}")
+        asked = Attempt(made, events, market, self.strategy, self.law, f"replay-{session}")
         attempt.enter(asked)
         answer = attempt.judge(asked)
         deployed = attempt.deploy(asked, answer, {"run_id": asked.run_id, "data_hash": market.data_hash})
@@ -256,15 +290,24 @@ class Walk:
         """
         if self.last is None or self.last.matured_by is None:
             return True
-        past = self.scheduled.filter(pl.col("t1_due").is_between(self.last.matured_by, self.history.closes[session]))
-        champion = registry.champion(self.settings.namespace)
-        effective = number(past["weight"].sum())
+        champion, since = registry.champion(self.settings.namespace), self.law.learning.since
         age = None if champion is None else (session - champion.bundle.trained_through.date()).days
+        past = self.scheduled.filter(pl.col("t1_due").is_between(self.last.matured_by, self.history.closes[session]))
+        effective = number(past["weight"].sum())
         self.made.distances.append(Distance(session, effective, age))
-        if effective >= triggers.ENOUGH or age is None:
-            return effective >= triggers.ENOUGH
+        waiting = self.last.since != since
+        if since is not None and (waiting or champion is None) and self._evidence(session).holds:
+            return True
+        if waiting or effective >= triggers.ENOUGH or age is None:
+            return not waiting and effective >= triggers.ENOUGH
         old = age > triggers.OLD_DAYS + self.settings.learning.newest_days
         return old or bool(set(triggers.alarms(checks.newest(self.settings.namespace))) - set(self.last.alarms))
+
+    def _evidence(self, session: dt.date) -> Trigger:
+        """`refuted.evidence` of the schedule as it stood at the close of a session."""
+        first = self.law.learning.since
+        known = self.scheduled.filter(pl.col("t1_due") <= self.history.closes[session], pl.col("session") >= first)
+        return refuted.evidence(known.with_columns(label=pl.col("outcome")), self.law)
 
     def _why(self, session: dt.date, events: pl.DataFrame) -> tuple[State, list[Trigger]]:
         """What an attempt now would be made of, and every trigger."""
@@ -282,6 +325,7 @@ class Walk:
             variants=variants,
             matured_by=matured_by,
             alarms=triggers.alarms(known),
+            since=self.law.learning.since,
         )
         if events.is_empty():
             return now, []
@@ -292,4 +336,5 @@ class Walk:
             champion=None if deployed is None else Standing(deployed.bundle),
             checks=known,
             newest_days=self.settings.learning.newest_days,
+            evidence=None if now.since is None else refuted.evidence(events, self.law),
         )

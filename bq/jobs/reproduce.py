@@ -213,5 +213,5 @@ def _moved(before: Verdict, now: Verdict) -> list[str]:
 def _text(lines: list[Line]) -> str:
     differing = [line.what for line in lines if not line.same]
     head = "identical" if not differing else f"not identical: {', '.join(differing)}"
-    each = [f"{line.what:<12}{'the same' if line.same else line.text}" for line in lines]
+    each = [f"{line.what:<11} {'the same' if line.same else line.text}" for line in lines]
     return "\n\n".join([head, *each])

@@ -23,7 +23,7 @@ class Format(StrEnum):
     MAIL = "mail"  # the first screen alone
 
 
-REPLAY = "replay"
+REPLAY, COMPARISON, TUNE_WEIGHTS = "replay", "ab", "tune-weights"  # they take a variable in a way of their own
 
 
 class Request(NamedTuple):
@@ -40,7 +40,7 @@ class Request(NamedTuple):
     b: str | None
     target: str | None  # of `tune`
     archive: str | None  # of `backup` and `restore`
-    from_file: Path | None  # of `collect`: a labelled table
+    from_file: Path | None  # of `collect`: a labelled table; of `ab`: a list of trades
     format: Format | None  # of `report`
     permute: int  # of `audit`: how many orders of the bars; 0: none
     parameters: Path  # the file that the settings were read from
@@ -100,8 +100,9 @@ def _overrides(strategy: Strategy, target: str) -> dict[str, str]:
     """`section.name=value …` by the variable that asks for it."""
     found = {}
     if _on("QUICK"):
-        found["QUICK"] = f"{strategy.quick} tuning.trials=8"
-    if value("FROM_FILE"):
+        fewer = "" if target == TUNE_WEIGHTS else strategy.quick  # which needs every session
+        found["QUICK"] = f"{fewer} tuning.trials=8"
+    if value("FROM_FILE") and target != COMPARISON:  # whose file is a list of trades
         found["FROM_FILE"] = "market.source=labelled"
     if symbols := value("SYMBOLS"):
         found["SYMBOLS"] = f"market.symbols={turned.names('SYMBOLS', symbols)}"
@@ -112,6 +113,8 @@ def _overrides(strategy: Strategy, target: str) -> dict[str, str]:
         found["TRIALS"] = f"tuning.trials={trials}"
     if objective := value("OBJECTIVE"):
         found["OBJECTIVE"] = f"tuning.objective={turned.quoted(objective)}"
+    if _on("USE_RL"):
+        found["USE_RL"] = "score.weights=learnt"
     return {**found, "SET": value("SET") or ""}  # SET last: the most particular wins
 
 

@@ -17,7 +17,9 @@ from bq.jobs.run import protocol, publish
 from bq.jobs.run.protocol import Run
 from bq.learning import layer_diagnostics, layers, walkforward
 from bq.market import MarketData, check, prints
-from bq.monitoring import kept
+from bq.monitoring import kept, refuted
+from bq.monitoring.checks import Check
+from bq.monitoring.refuted import Refuted
 from bq.monitoring.triggers import State
 from bq.runs import folder as names
 from bq.runs.record import Download, Findings, Job, Known, Status
@@ -49,9 +51,16 @@ def trainable(request: Request) -> None:
 
 
 def once(request: Request) -> str:
-    """Train where a trigger holds; what became of it, in words. The lock of the namespace must be held."""
-    run = Run(request.settings, job=Job.QUICK if request.quick else Job.RETRAIN)
-    folder = protocol.perform(run, lambda under_way: _attempt(under_way, request))
+    """Train where a trigger holds; what became of it, in words. The lock of the namespace must be held.
+
+    A deployed model that its errors refute is retired, and what follows from that is done in the run after.
+    """
+    run = Run(refuted.under_law(request.settings), job=Job.QUICK if request.quick else Job.RETRAIN)
+    retired: list[Refuted] = []
+    folder = protocol.perform(run, lambda under_way: _attempt(under_way, request, retired))
+    if retired:
+        told = [f"retired     {drifted.retirement(one.check)}" for one in retired]
+        return "\n".join([*told, "", once(request)])
     if run.idle:
         publish.write_index()
         return _told_idle(request.settings.namespace, run)
@@ -66,16 +75,29 @@ def _told_idle(namespace: Namespace, run: Run) -> str:
     return screen.no_trigger(last, told, names.report(last["run_id"]), rolled_back=rolled_back)
 
 
-def _attempt(run: Run, request: Request) -> None:
-    """Read the market and its events; do the work where a trigger holds, or for a quick look."""
-    settings = request.settings
+def _attempt(run: Run, request: Request, retired: list[Refuted]) -> None:
+    """Read the market and its events; do the work where a trigger holds, or for a quick look.
+
+    retired : takes the models that are retired here; then nothing else is done.
+    """
+    settings = run.settings
     with run.phase("market data"):
         data = store.market_data(settings)
     with run.phase("outcomes"):
         run.record.warnings.extend(mature.kept_up(settings, data))
     describe_market(run, data)
     with run.phase("monitoring"):
-        run.record.warnings.extend(_watched(request, data))
+        made = _watched(request, data)
+    if refuted_now := [] if request.quick else refuted.among(request.settings.namespace, made):
+        with run.phase("retirement", stoppable=False):
+            for one in refuted_now:
+                refuted.retire(one, statement=drifted.retirement(one.check))
+                log.warning("retired: %s", drifted.retirement(one.check))
+        retired.extend(refuted_now)
+        run.idle = True
+        return
+    refuted.settle(settings.namespace)
+    run.record.warnings.extend(drifted.statement(check) for check in made if check.alarm)
     with run.phase("events"):
         collection = store.collect(request.strategy, settings, data)
     now = trigger.state(request, data, collection.events, code_digest())
@@ -96,13 +118,12 @@ def keep_distances(request: Request, now: State, events: pl.DataFrame) -> None:
         log.warning("the distances of the triggers are not kept: %s", error)
 
 
-def _watched(request: Request, data: MarketData) -> list[str]:
-    """What of the deployed models is an alarm; the checks are recorded. Nothing where none is deployed."""
+def _watched(request: Request, data: MarketData) -> list[Check]:
+    """The checks of the deployed models, recorded. Nothing where none is deployed."""
     namespace = request.settings.namespace
     if not any(registry.pointer_or_none(tier) for tier in (namespace, namespace.second)):
         return []
-    made = [*drift.made(drift.monitor(request, data)), *drift.perform(request)]
-    return [drifted.statement(check) for check in made if check.alarm]
+    return [*drift.made(drift.monitor(request, data)), *drift.perform(request)]
 
 
 def code_digest() -> str:
@@ -112,7 +133,7 @@ def code_digest() -> str:
 
 
 def _work(run: Run, request: Request, data: MarketData, collection: Collection, now: State) -> None:
-    strategy, settings = request.strategy, request.settings
+    strategy, settings = request.strategy, run.settings
     files.write_parquet(names.table(run.folder, BARS), prints.of_bars(data.bars))
     describe_events(run, collection)
     for notice in strategy.views.notices(collection.events, settings):
@@ -165,6 +186,7 @@ def _execute(run: Run, asked: Attempt, answer: Answer, shown: Presented, now: St
     ours = answer.ours
     made_by = {name: getattr(run.record, name) for name in ("run_id", "packages", "git", "data_hash")}
     run.record.deployed += attempt.deploy(asked, answer, made_by)
+    refuted.settle(run.settings.namespace)
     run.record.status = Status.DEPLOYED if ours.deploy else Status.KEPT
     also = f"; {shown.second_tier[0]}" if len(run.record.deployed) > ours.deploy else ""
     run.record.headline = verdict_text.headline(ours) + also

@@ -25,6 +25,7 @@ from bq.strategies.desk import Desk
 from bq.trading import clock, daily
 from bq.trading.dry_run import DryRun
 from bq.trading.entering import Scanned
+from bq.trading.orders import Orders
 from bq.trading.trader import Trader
 from bq.workbench import screen
 
@@ -90,17 +91,11 @@ def desk_of(strategy: Strategy, settings: Settings, data: MarketData) -> Desk:
 
 def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: dt.datetime) -> Trader:
     """Who trades the decisions of these settings at the dry-run broker, at a time."""
-    desk, trading = desk_of(strategy, settings, data), settings.trading
-    broker = DryRun(
-        account_of(settings),
-        desk,
-        sessions(data.calendar),
-        capital=trading.capital,
-        steps=trading.reprice_steps,
-        faults=trading.dry_run,
-    )
+    desk = desk_of(strategy, settings, data)
+    broker = DryRun(account_of(settings), desk, sessions(data.calendar), trading=settings.trading)
     newest = day(data.bars["session"].max())
-    return Trader(strategy, settings, desk, broker, clock.at(now, calendar=data.calendar, newest=newest))
+    orders = Orders(broker.account, str(settings.namespace))
+    return Trader(strategy, settings, desk, broker, clock.at(now, calendar=data.calendar, newest=newest), orders)
 
 
 def newest_scan(settings: Settings) -> Scanned | None:
@@ -117,6 +112,11 @@ def newest_scan(settings: Settings) -> Scanned | None:
         counting = outcomes.first_counting(settings.namespace).where(scans.c.session == found.session)
         counted = connection.execute(counting).scalar()
         scan_id = found.scan_id if counted is None or settings.market.is_simulated else counted
+    return scanned(scan_id, found.session, counts=counted is not None or settings.market.is_simulated)
+
+
+def scanned(scan_id: int, session: dt.date, *, counts: bool) -> Scanned:
+    """A scan with its decisions as they were recorded."""
+    with db.engine().connect() as connection:
         rows = connection.execute(sa.select(decisions).where(decisions.c.scan_id == scan_id)).mappings().all()
-    made = pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
-    return Scanned(scan_id, found.session, made, counted is not None or settings.market.is_simulated)
+    return Scanned(scan_id, session, pl.DataFrame([dict(row) for row in rows], infer_schema_length=None), counts)

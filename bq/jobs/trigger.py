@@ -11,7 +11,7 @@ from bq.core.numerals import decimal, with_sign
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
 from bq.market import MarketData
-from bq.monitoring import checks, triggers
+from bq.monitoring import checks, refuted, triggers
 from bq.monitoring.checks import Check
 from bq.monitoring.triggers import Standing, State
 from bq.runs.record import Cause, RunRecord, Trigger
@@ -24,6 +24,7 @@ DIFFERENT = {  # a field of the record, and what it is a change of
     "git": "code",
     "packages": "packages",
 }
+ANSWERED = (Cause.AGE, Cause.HARM, Cause.EVIDENCE)  # beyond their limit they hold until an attempt has been made
 WORDS = {
     Cause.FORCED: "forced",
     Cause.FIRST_ATTEMPT: "first attempt",
@@ -41,7 +42,10 @@ WORDS = {
 
 
 def state(request: Request, data: MarketData, events: pl.DataFrame, code: str) -> State:
-    """What an attempt now would be made of. code : digest of all that it would run."""
+    """What an attempt now would be made of.
+
+    events : since the last confirmed change. code : digest of all that it would run.
+    """
     features = request.strategy.features(request.settings)
     variants, matured_by = triggers.known(events)
     return State(
@@ -54,6 +58,7 @@ def state(request: Request, data: MarketData, events: pl.DataFrame, code: str) -
         variants=variants,
         matured_by=matured_by,
         alarms=triggers.alarms(_checks(request)),
+        since=refuted.since(request.settings.namespace),
     )
 
 
@@ -67,6 +72,7 @@ def found(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
         if not publish.was_published(attempt["run_id"]):
             unfinished = [Trigger(kind=Cause.UNFINISHED)]
     champion = _champion(request)
+    evidence = None if now.since is None else refuted.evidence(events, refuted.under_law(request.settings))
     every = triggers.found(
         now,
         last,
@@ -75,6 +81,7 @@ def found(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
         checks=_checks(request),
         newest_days=request.settings.learning.newest_days,
         force=request.force,
+        evidence=evidence,
     )
     return [one.model_copy(update={"text": told(one)}) for one in [*unfinished, *every]]
 
@@ -114,7 +121,7 @@ def differing(last: RunRecord, record: RunRecord) -> list[str]:
 
 def told(trigger: Trigger) -> str:
     """A trigger in words: that it holds, or how far it is."""
-    beyond = (trigger.value or 0.0) > (trigger.threshold or 0.0) and trigger.kind in (Cause.AGE, Cause.HARM)
+    beyond = (trigger.value or 0.0) > (trigger.threshold or 0.0) and trigger.kind in ANSWERED
     return f"{_said(trigger)}{'; an attempt has answered it' if beyond and not trigger.holds else ''}"
 
 
@@ -126,6 +133,8 @@ def _said(trigger: Trigger) -> str:
         return f"{decimal(value, 0)} of {decimal(limit, 0)} new matured events (effective number)"
     if trigger.kind == Cause.HARM:
         return f"errors of matured decisions: statistic {decimal(value, 1)}, alarm from {decimal(limit, 1)}"
+    if trigger.kind == Cause.EVIDENCE:
+        return f"{decimal(value, 0)} of {decimal(limit, 0)} days out of sample since the change, which a verdict needs"
     if trigger.kind == Cause.PROMISE:
         beyond = f"alarm where its interval is beyond ±{decimal(limit, 2)}"
         return f"realised minus predicted outcome {with_sign(value)}, {beyond}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Learning
+from bq.learning import warm
 
 Kind = Literal["classification", "regression"]
 CLASSIFICATION: Literal["classification"] = "classification"
@@ -198,6 +199,7 @@ def settable(learning: Learning, kind: Kind) -> dict[str, Mapping[str, Range]]:
 
 def check(learning: Learning, kind: Kind) -> None:
     """Raise BadParameters for a model, a hyperparameter or a device that does not exist."""
+    warm.check(learning)
     known = names(kind)
     combined = [*known, STACK]
     wanted = {
@@ -265,10 +267,13 @@ def _values(layer: Layer, learning: Learning, name: str) -> dict[str, float]:
     return {key: value.default for key, value in layer.ranges.items()} | learning.hyperparameters.get(name, {})
 
 
-def fit(model: Any, x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float32]) -> Any:
-    """Fit an unfitted base model on features of shape (n_events, n_features) without missing values."""
+def fit(model: Any, x: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float32], **beside: Any) -> Any:
+    """Fit an unfitted base model on features of shape (n_events, n_features) without missing values.
+
+    beside : what the model's own `fit` takes.
+    """
     keyword = f"{model.steps[-1][0]}__sample_weight" if hasattr(model, "steps") else "sample_weight"
-    model.fit(x, y, **{keyword: weight})
+    model.fit(x, y, **{keyword: weight}, **beside)
     if hasattr(model, "booster_"):
         _float32_thresholds(model)
     return model

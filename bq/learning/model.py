@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from bq.core.errors import BadData
 from bq.core.settings import Learning
-from bq.learning import layers, stacking
+from bq.learning import layers, stacking, warm
 from bq.learning.layers import CLASSIFICATION, REGRESSION, Kind
 from bq.learning.sample import Bounds, Float32, Preparation, Rows, Sample, decayed
 from bq.learning.stack_layers import Note
 from bq.learning.stacking import SMALLEST, Stack
+from bq.learning.warm import Start
 
 SHRINKAGE = 50.0  # events' worth of weight that the pooled class means have in every cell
 
@@ -135,10 +136,11 @@ def _tempered(probabilities: NDArray[Any], temperature: float) -> NDArray[np.flo
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> FittedModel:
+def fit(name: str, train: Sample, *, n_classes: int, learning: Learning, start: Start | None = None) -> FittedModel:
     """Fit preprocessing, base model or stack, calibration and class means, all on `train`.
 
-    n_classes : 0 for a regression, which has neither calibration nor class means.
+    n_classes : 0 for a regression, which has neither calibration nor class means. start : an earlier model from which
+    the base model goes on, on the events that ended since; bounds, class means and prior are of all of `train`.
 
     One temperature is chosen on the newest part of `train`, with a first model fitted on what ended before it (Guo et
     al. 2017, doi:10.48550/arXiv.1706.04599). The model kept is then fitted on all of `train`. The computation uses
@@ -148,38 +150,47 @@ def fit(name: str, train: Sample, *, n_classes: int, learning: Learning) -> Fitt
     """
     from threadpoolctl import threadpool_limits
 
+    since = warm.since(train, start, n_classes=n_classes, learning=learning)
+    start = start if len(since) < len(train.label) else None
     whole, train = train, decayed(train, learning.half_life_days)  # a stack decays weights in each of its windows
     with threadpool_limits(1):  # sums of matrix products would depend on the number of threads
         if not n_classes:
-            return FittedModel(name, *_base(name, whole, n_classes, learning))
-        inner = calibration_split(whole.events, learning.calibration_share)
-        _refuse_absent(whole.label[inner[0]], n_classes, "the part before calibration")
+            return FittedModel(name, *_base(name, whole, since, n_classes, learning, start))
+        inner = calibration_split(whole.events[since], learning.calibration_share)
+        known, unseen_rows = (since[rows] for rows in inner)
+        earlier = np.flatnonzero((whole.events["t1_due"] < whole.events["t0"][int(unseen_rows[0])]).to_numpy())
+        _refuse_absent(whole.label[known], n_classes, "the part before calibration")
         _refuse_absent(train.label, n_classes, "the training window")
-        known, later = (whole.rows(rows) for rows in inner)
+        before, later = whole.rows(earlier), whole.rows(unseen_rows)
         second = decayed(later, learning.half_life_days)
-        preparation, trial = _base(name, known, n_classes, learning)
+        preparation, trial = _base(name, before, np.searchsorted(earlier, known), n_classes, learning, start)
         unseen = layers.predict(trial, preparation.apply(second.x), CLASSIFICATION)
         temperature = _temperature(unseen, second)
-        means = ClassMeans.of(decayed(known, learning.half_life_days), n_classes)
+        means = ClassMeans.of(decayed(before, learning.half_life_days), n_classes)
         first = FittedModel(name, preparation, trial, temperature, means)
         frequency = np.bincount(train.label, weights=train.weight, minlength=n_classes)
         return FittedModel(
             name,
-            *_base(name, whole, n_classes, learning),
+            *_base(name, whole, since, n_classes, learning, start),
             temperature,
             ClassMeans.of(train, n_classes),
             (frequency / frequency.sum()).astype(np.float32),
             _threshold(_tempered(unseen, temperature)[:, -1], second),
-            Unseen(inner[1], first.predict(later.x, later.category, later.size)),
+            Unseen(unseen_rows, first.predict(later.x, later.category, later.size)),
         )
 
 
-def _base(name: str, train: Sample, n_classes: int, learning: Learning) -> tuple[Preparation, Any]:
+def _base(
+    name: str, train: Sample, since: Rows, n_classes: int, learning: Learning, start: Start | None
+) -> tuple[Preparation, Any]:
+    """The preparation of all of `train`, and the base model fitted on its rows `since`: all, or those after a start."""
     kind, preparation = layers.kind_of(n_classes), Preparation.of(train, learning)
     if name == layers.STACK:
         return preparation, stacking.fit(train, preparation, kind=kind, n_classes=n_classes, learning=learning)
-    model, known = layers.make(name, kind, learning), decayed(train, learning.half_life_days)
-    return preparation, layers.fit(model, preparation.apply(known.x), known.label, known.weight)
+    model, new = layers.make(name, kind, learning), train if start is None else train.rows(since)
+    beside = {} if start is None else warm.go_on(model, start, new=len(since), whole=len(train.label))
+    known = decayed(new, learning.half_life_days)
+    return preparation, layers.fit(model, preparation.apply(known.x), known.label, known.weight, **beside)
 
 
 def calibration_split(events: pl.DataFrame, share: float) -> tuple[Rows, Rows]:

@@ -14,6 +14,7 @@ from bq.core.scalars import moment
 from bq.core.settings import Learning
 
 MIN_TRAINING_EVENTS = 50
+TESTED = 0.7  # share of the time of events that is tested where blocks of the length asked for do not fit
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 NO_TIME = dt.timedelta(0)
 Rows = NDArray[np.int64]
@@ -171,6 +172,8 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     Each fold trains on the events that ended before its test block began (and, with `gap_days`, that started at least
     so long before it); events that start within `embargo_days` after an earlier test block are left out.
 
+    With `since` the blocks are shorter where the time from it on is too short for them: all together span TESTED of it.
+
     Raises TemporalOverlap where purging leaves a fold no training event, BadData where it leaves fewer than 50.
 
     Daily events with labels of five days: the five rows before each test block are purged. With an embargo of two days
@@ -187,9 +190,13 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
     (0, 114) [120, 149] [95, 96]
     """
     last, first = moment(events["t0"].max()), moment(events["t0"].min())
-    spanned, wanted = (last - first).days, settings.folds * settings.test_days
+    spanned, test_days = (last - first).days, settings.test_days
+    shorter = max(int(spanned * TESTED / settings.folds), 1)
+    if settings.since is not None:
+        test_days = min(test_days, shorter)
+    wanted = settings.folds * test_days
     if spanned <= wanted:
-        fit, shorter = int(spanned * 0.7 / settings.test_days), max(int(spanned * 0.7 / settings.folds), 1)
+        fit = int(spanned * TESTED / settings.test_days)
         fewer = (
             f"learning.folds to {fit} or shorter learning.test_days" if fit >= 2 else f"learning.test_days to {shorter}"
         )
@@ -199,7 +206,7 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
             f"Bring more history, or set {fewer}."
         )
     line = Timeline.of(events)
-    edges = [last - dt.timedelta(days=settings.test_days * back) for back in range(settings.folds, -1, -1)]
+    edges = [last - dt.timedelta(days=test_days * back) for back in range(settings.folds, -1, -1)]
     folds: list[Fold] = []
     for number, (low, high) in enumerate(itertools.pairwise(edges), start=1):
         a, b = (line.before(_stamp(edge), equal=True) for edge in (low, high))

@@ -1,6 +1,7 @@
 """Walk-forward training: out-of-sample predictions fold by fold, and the model that may be deployed."""
 
 import datetime as dt
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from bq.core.scalars import moment
 from bq.core.settings import Learning, Policy, Settings
 from bq.learning import layers, splits
 from bq.learning.model import FittedModel, Prediction, Sample, fit
+from bq.learning.warm import Start
 from bq.strategies.contract import Strategy
 from bq.strategies.events import FeatureSet, in_order, matured
 from bq.strategies.policy import ABOVE, EXPECTED, FROM, PROBABILITY_FROM, score_from
@@ -32,6 +34,7 @@ class Training(NamedTuple):
     trained_through: dt.datetime  # latest t1_due in the artefact's training
     layers: pl.DataFrame  # of a stack, out of sample: event_id, fold, layer (`stack` among them), expected
     notes: pl.DataFrame  # what was used or left out: model, fold (0: the artefact), layer, what, why, features
+    ends: tuple[dt.datetime, ...] = ()  # with `learning.warm_start`: of the trainings that the artefact is made of
 
 
 LAYERS = {"event_id": pl.String, "fold": pl.Int32, "layer": pl.String, "expected": pl.Float32}
@@ -89,13 +92,22 @@ def sample(events: pl.DataFrame, strategy: Strategy, features: FeatureSet) -> Sa
     )
 
 
-def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task: Task | None = None) -> Training:
+def train(
+    events: pl.DataFrame,
+    strategy: Strategy,
+    settings: Settings,
+    *,
+    task: Task | None = None,
+    ends: Sequence[dt.datetime] = (),
+) -> Training:
     """Walk forward with every model of the settings, then fit the candidate without the newest window.
 
     events : the event contract with the strategy's own columns, in any order. Only events whose `t1_due`
     lies at or before the newest `t1` in the table take part, whether or not they closed early.
 
-    task : what to learn, default the strategy's own; its `success` gives the model of the second tier.
+    task : what to learn, default the strategy's own; its `success` gives the model of the second tier. ends : with
+    `learning.warm_start` the ends of the trainings that the deployed model is made of; without any the artefact goes on
+    from the last fold's model, as every fold does from the one before.
 
     The out-of-sample predictions hold CARRIED, the strategy's own columns, model, fold and expected; with classes also
     predicted, threshold, p_<class> and prior_<class>. `expected_above` and `score_from` are the thresholds of
@@ -113,9 +125,11 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
     work = partial(
         fit_and_predict, data=sample(known, strategy, features), learning=learning, n_classes=len(task.classes)
     )
-    largest_first = parallel_map(work, jobs[::-1], description="walk-forward")
-    artefact, *backwards = largest_first
-    fitted, numbers = backwards[::-1], [fold.number for _ in models for fold in folds]
+    made = _gone_on(jobs[: len(folds)], jobs[-1], work, ends) if learning.warm_start else None
+    alone = jobs[len(made.folds) : -1] if made else jobs
+    largest_first = parallel_map(work, alone[::-1], description="walk-forward") if alone else []
+    fitted = [*made.folds, *largest_first[::-1], made.artefact] if made else largest_first[::-1]
+    artefact, numbers = fitted[-1], [fold.number for _ in models for fold in folds]
     kept = known.select(*CARRIED, *strategy.table.carried)
     done = list(zip(jobs, fitted, numbers, strict=False))
     rows = partial(rows_of, task=task, policy=settings.policy, by=decides_by(task, strategy))
@@ -130,18 +144,54 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, task:
             [row for one in [*done, (jobs[-1], artefact, 0)] for row in _note_rows(*one, features)],
             schema=NOTES,
         ),
+        ends=made.ends if made else (),
     )
+
+
+class GoneOn(NamedTuple):
+    """Trainings of which each went on from the one before."""
+
+    folds: list[Fitted]
+    artefact: Fitted
+    ends: tuple[dt.datetime, ...]  # of the trainings that the artefact is made of, its own the last
 
 
 Job = tuple[str, NDArray[np.int64], NDArray[np.int64]]  # model, rows to train on, rows to predict
 
 
-def fit_and_predict(job: Job, *, data: Sample, learning: Learning, n_classes: int) -> Fitted:
-    """A model fitted on the training rows of `job`, and its predictions of the test rows."""
+def fit_and_predict(
+    job: Job, *, data: Sample, learning: Learning, n_classes: int, start: Start | None = None
+) -> Fitted:
+    """A model fitted on the training rows of `job`, and its predictions of the test rows. start : see `model.fit`."""
     name, train_rows, test_rows = job
-    model = fit(name, data.rows(train_rows), n_classes=n_classes, learning=learning)
+    model = fit(name, data.rows(train_rows), n_classes=n_classes, learning=learning, start=start)
     test = data.rows(test_rows)
     return Fitted(model, *model.by_layer(test.x, test.category, test.size))
+
+
+def _gone_on(folds: list[Job], last: Job, work: "partial[Fitted]", ends: Sequence[dt.datetime]) -> GoneOn:
+    """Each fold goes on from the one before, and the artefact from the deployed model, or without one from the folds.
+
+    ends : of the trainings that the deployed model is made of: it is made again by the same steps.
+    """
+    how = {name: value for name, value in work.keywords.items() if name != "data"}
+    data: Sample = work.keywords["data"]
+    due, made = data.events["t1_due"], list[Fitted]()
+    start, starts = None, []
+    for job in folds:
+        made.append(work(job, start=start))
+        start = Start(made[-1].model.base, moment(due.gather(job[1]).max()))
+        starts.append(start)
+    name, rows, _ = last
+    end, start = moment(due.gather(rows).max()), None
+    steps = [one for one in ends if one < end]
+    for step in steps:
+        within = rows[(due.gather(rows) <= step).to_numpy()]
+        start = Start(fit(name, data.rows(within), **how, start=start).base, step)
+    if not steps:
+        steps = [one.through for one in starts if one.through < end]
+        start = starts[len(steps) - 1] if steps else None
+    return GoneOn(made, work(last, start=start), (*steps, end))
 
 
 def decides_by(task: Task, strategy: Strategy) -> str:

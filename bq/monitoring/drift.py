@@ -64,6 +64,19 @@ class Monitored(NamedTuple):
     detectors: tuple[Found, ...] = ()  # each on this model's own errors, a dummy last
 
 
+class Kept(NamedTuple):
+    """What is the same of a model on every day, by its id, for one who checks on many."""
+
+    references: dict[str, Reference | None]
+    usual: dict[str, error_stream.Usual | None]
+    lines: dict[str, list[str]]  # see `registry.line_of`
+
+    @classmethod
+    def nothing(cls) -> "Kept":
+        """Before the first day."""
+        return cls({}, {}, {})
+
+
 class Subject(NamedTuple):
     """A model, its reference, and the decisions that count."""
 
@@ -81,17 +94,19 @@ def check(
     through: dt.date | None = None,
     events: Events | None = None,
     counted: pl.DataFrame | None = None,
+    kept: Kept | None = None,
 ) -> list[Monitored]:
     """The checks of champion and second tier, without what is only shown; nothing is written.
 
     through : decisions of sessions up to it, None for all. events, counted : for one who has them; None builds the
-    events, and reads the decisions (`outcomes.counted`).
+    events, and reads the decisions (`outcomes.counted`). kept : takes what need not be read and computed again.
     """
+    kept = Kept.nothing() if kept is None else kept
     known = events or _events(strategy, settings, market)
     read = outcomes.counted(settings.namespace, through=through) if counted is None else counted
     return [
-        found if isinstance(found, Monitored) else _checked(found, known)
-        for found in _subjects(strategy, settings, read)
+        found if isinstance(found, Monitored) else _checked(found, known, kept)
+        for found in _subjects(strategy, settings, read, kept)
     ]
 
 
@@ -99,10 +114,10 @@ def of(
     strategy: Strategy, settings: Settings, market: MarketData, *, through: dt.date | None = None
 ) -> list[Monitored]:
     """`check` with everything that is shown: frames by week, distributions then and now, paths, detectors compared."""
-    events = _events(strategy, settings, market)
+    events, kept = _events(strategy, settings, market), Kept.nothing()
     return [
-        found if isinstance(found, Monitored) else _shown(found, events)
-        for found in _subjects(strategy, settings, outcomes.counted(settings.namespace, through=through))
+        found if isinstance(found, Monitored) else _shown(found, events, kept)
+        for found in _subjects(strategy, settings, outcomes.counted(settings.namespace, through=through), kept)
     ]
 
 
@@ -110,17 +125,19 @@ def _events(strategy: Strategy, settings: Settings, market: MarketData) -> Event
     return lambda wanted: store.on(strategy, settings, market, wanted)
 
 
-def _subjects(strategy: Strategy, settings: Settings, counted: pl.DataFrame) -> list[Subject | Monitored]:
+def _subjects(strategy: Strategy, settings: Settings, counted: pl.DataFrame, kept: Kept) -> list[Subject | Monitored]:
     """Each tier that has a model, or why it is not monitored."""
     tiers = [settings.namespace, *([settings.namespace.second] if strategy.success else [])]
-    return [_subject(tier, counted) for tier in tiers]
+    return [_subject(tier, counted, kept) for tier in tiers]
 
 
-def _subject(namespace: Namespace, counted: pl.DataFrame) -> Subject | Monitored:
+def _subject(namespace: Namespace, counted: pl.DataFrame, kept: Kept) -> Subject | Monitored:
     pointer = registry.pointer(namespace)
     if pointer is None:
         return Monitored(namespace, None, Without.NO_MODEL)
-    reference = references.of(namespace)
+    if pointer.model_id not in kept.references:
+        kept.references[pointer.model_id] = references.of(namespace)
+    reference = kept.references[pointer.model_id]
     if reference is None:
         return Monitored(namespace, pointer.model_id, Without.NO_REFERENCE)
     own = counted.filter(pl.col("model_id") == reference.model_id)
@@ -130,7 +147,7 @@ def _subject(namespace: Namespace, counted: pl.DataFrame) -> Subject | Monitored
     return Subject(namespace, reference, counted, about)
 
 
-def _checked(subject: Subject, events: Events) -> Monitored:
+def _checked(subject: Subject, events: Events, kept: Kept) -> Monitored:
     reference, counted, about = subject.reference, subject.counted, subject.about
     window = windows.newest(counted, reference.model_id)
     made, table = [windows.waiting(counted, about)], pl.DataFrame(schema=windows.FEATURES)
@@ -138,15 +155,28 @@ def _checked(subject: Subject, events: Events) -> Monitored:
         found, table = windows.features(reference, window, _decided(events, window.decisions), about)
         made = [found, *windows.predictions(reference, window, about)]
         made += windows.shares(window, about, tiers=subject.namespace.tier == Tier.CHAMPION)
-    stream = error_stream.of(reference, counted)
+    stream = _errors(subject, kept)
     made += [error_stream.without(about, counted)] if stream is None else error_stream.checks(stream, about)
     expected = sum(float(one.details.get("false_alarms_a_year", 0.0)) for one in made)
     return Monitored(subject.namespace, reference.model_id, None, about.day, tuple(made), expected, features=table)
 
 
-def _shown(subject: Subject, events: Events) -> Monitored:
+def _errors(subject: Subject, kept: Kept) -> error_stream.Errors | None:
+    """The stream of the model's line; None where its reference has too few blocks."""
+    reference = subject.reference
+    model_id = reference.model_id
+    if model_id not in kept.usual:
+        kept.usual[model_id] = error_stream.usual_of(reference)
+        kept.lines[model_id] = registry.line_of(subject.namespace, model_id)
+    usual = kept.usual[model_id]
+    if usual is None:
+        return None
+    return error_stream.beside(usual, reference, subject.counted, line=kept.lines[model_id])
+
+
+def _shown(subject: Subject, events: Events, kept: Kept) -> Monitored:
     reference, counted = subject.reference, subject.counted
-    found = _checked(subject, events)
+    found = _checked(subject, events, kept)
     own = counted.filter(pl.col("model_id") == reference.model_id, ~pl.col("in_sample").fill_null(False))
     decided = _decided(events, own)
     window = windows.newest(counted, reference.model_id)
@@ -155,7 +185,7 @@ def _shown(subject: Subject, events: Events) -> Monitored:
         newest = decided.filter(pl.col("session").is_between(window.first, window.last))
         worst = found.features["feature"].head(WORST).to_list()
         shown = shown._replace(distributions=windows.distributions(reference, newest, worst))
-    stream = error_stream.of(reference, counted)
+    stream = _errors(subject, kept)
     if stream is not None:
         compared = tuple(limits.compared(stream.stream, seed=windows.SEED, horizon=stream.horizon))
         shown = shown._replace(paths=error_stream.paths(stream), detectors=compared)

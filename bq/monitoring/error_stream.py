@@ -5,6 +5,7 @@ verdict, and how long it takes is stated beside it.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -87,27 +88,52 @@ def blocks_of(rows: pl.DataFrame, *, span: dt.timedelta, known: dt.datetime | No
     return closed.select(list(BLOCKS)).cast(BLOCKS)
 
 
+class Usual(NamedTuple):
+    """What a model's errors are like by its reference, whatever it decides later."""
+
+    middle: tuple[float, float]  # expected outcome and outcome: what is usual
+    span: dt.timedelta  # of a block
+    stream: Stream
+    found: tuple[Found, ...]  # the detectors that decide, with their limits
+    days: float  # calendar days from one block to the next
+
+
+def usual_of(reference: Reference) -> Usual | None:
+    """What is usual of a model's errors; None where its reference has too few blocks."""
+    rows = reference.promised
+    if rows.is_empty():
+        return None
+    middle = number(rows["expected"].median()), number(rows["outcome"].median())
+    span, before = _most_informative(errors(rows, usual=middle))
+    if len(before) < limits.LEAST_BLOCKS:
+        return None
+    stream = Stream(before["error"].to_numpy())
+    days = (day(before["first"].max()) - day(before["first"].min())).days / (len(before) - 1)
+    deciding = (Detector.LLR_CUSUM, Detector.E_PROCESS)
+    found = tuple(limits.limit_of(one, stream, seed=SEED, horizon=horizon_of(days)) for one in deciding)
+    return Usual(middle, span, stream, found, days)
+
+
 def of(reference: Reference, counted: pl.DataFrame) -> Errors | None:
     """The stream of a model's matured decisions out of sample; None where its reference has too few blocks.
 
     counted : as from `outcomes.counted`.
     """
-    rows = reference.promised
-    if rows.is_empty():
-        return None
-    usual = number(rows["expected"].median()), number(rows["outcome"].median())
-    promised = errors(rows, usual=usual)
-    span, before = _most_informative(promised)
-    if len(before) < limits.LEAST_BLOCKS:
-        return None
-    own = counted.filter(pl.col("model_id") == reference.model_id, ~pl.col("in_sample").fill_null(False))
+    usual = usual_of(reference)
+    return None if usual is None else beside(usual, reference, counted, line=[reference.model_id])
+
+
+def beside(usual: Usual, reference: Reference, counted: pl.DataFrame, *, line: Sequence[str]) -> Errors:
+    """`of` for one who knows what is usual.
+
+    line : the model and those before it of the same recipe, whose decisions are part of the stream: else each retrain
+    would begin it anew, and what builds up over the lives of several models would never be found.
+    """
+    own = counted.filter(pl.col("model_id").is_in(list(line)), ~pl.col("in_sample").fill_null(False))
     due = own.filter(pl.col("outcome").is_not_null())["t1_due"]
-    made = errors(reference.thinned(own), usual=usual)
-    stream = Stream(before["error"].to_numpy())
-    days = (day(before["first"].max()) - day(before["first"].min())).days / (len(before) - 1)
-    deciding = (Detector.LLR_CUSUM, Detector.E_PROCESS)
-    found = tuple(limits.limit_of(one, stream, seed=SEED, horizon=horizon_of(days)) for one in deciding)
-    return Errors(stream, found, blocks_of(made, span=span, known=due.max()), days)  # type: ignore[arg-type]
+    made = errors(reference.thinned(own), usual=usual.middle)
+    blocks = blocks_of(made, span=usual.span, known=due.max())  # type: ignore[arg-type]
+    return Errors(usual.stream, usual.found, blocks, usual.days)
 
 
 def horizon_of(days: float) -> int:
@@ -168,6 +194,18 @@ def without(about: About, counted: pl.DataFrame) -> Check:
     return about.check(What.ERROR_CUSUM, len(own), details={"reference_blocks_needed": limits.LEAST_BLOCKS})
 
 
+def _changed(walked: pl.DataFrame, alarm: int) -> str | None:
+    """From which session on errors are more, as the CUSUM estimates it: since it last stood at 0 before its alarm.
+
+    The maximum-likelihood estimate of the change: Hinkley 1971, doi:10.1093/biomet/58.3.509. alarm : number of the
+    block, from 1; 0: none was raised.
+    """
+    if not alarm:
+        return None
+    at_zero = np.flatnonzero(walked[str(Detector.LLR_CUSUM)].to_numpy()[:alarm] <= 0.0)
+    return str(walked["first"][int(at_zero[-1]) + 1 if len(at_zero) else 0])
+
+
 def _details(of: Errors, found: Found, walked: pl.DataFrame, first: int) -> dict[str, object]:
     """Rates of the detector as measured, and how long a verdict takes at the pace of these blocks."""
     months = of.days / DAYS_A_MONTH
@@ -181,6 +219,7 @@ def _details(of: Errors, found: Found, walked: pl.DataFrame, first: int) -> dict
         "reference_blocks": len(of.stream.values),
         "errors_a_block": of.stream.size,
         "alarm_at": str(walked["until"][first - 1].date()) if first else None,
+        "changed": _changed(walked, first),
         "false_alarms": found.false_alarms,
         "false_alarms_a_year": DAYS_A_YEAR / of.days / found.run_length,
         "run_length": found.run_length,

@@ -10,6 +10,7 @@ from bq.monitoring import performance, promise
 from bq.monitoring.checks import Check, What
 from bq.monitoring.observed import Observed
 from bq.monitoring.performance import Baseline, Measure
+from bq.monitoring.predictions import Subject
 
 KINDS = {  # figures that become a check, by measure and baseline
     (Measure.ACCURACY, Baseline.MAJORITY): What.ACCURACY,
@@ -27,10 +28,9 @@ def of(observed: Observed) -> list[Check]:
     value, low and high are of the difference to the baseline.
     """
     counted, subject = observed.counted, observed.subject
-    known = counted.filter(pl.col("outcome").is_not_null())
-    if known.is_empty():
+    about = _about(counted, subject)
+    if about is None:
         return []
-    about: dict[str, Any] = {"namespace": str(subject.settings.namespace), "day": day(known["session"].max())}
     made = []
     for row in performance.figures(counted, subject, by="model_id").iter_rows(named=True):
         kind = KINDS.get((row["measure"], row["baseline_is"]))
@@ -39,8 +39,24 @@ def of(observed: Observed) -> list[Check]:
             interval = {"value": row["difference"], "low": row["difference_low"], "high": row["difference_high"]}
             counts = {"n": row["events"], "blocks": int(row["blocks"])}
             made.append(Check(what=kind, model_id=row["model_id"], **about, **counts, **interval, details=details))
+    return [*made, *alarms(counted, subject)]
+
+
+def alarms(counted: pl.DataFrame, subject: Subject) -> list[Check]:
+    """Of `of` those that may be an alarm: what each model promised. Promises of the subject are not looked at."""
+    about = _about(counted, subject)
+    if about is None:
+        return []
     weeks = promise.weekly(counted, subject, newest=1)
-    return [*made, *(_promise(row, about) for row in weeks.iter_rows(named=True))]
+    return [_promise(row, about) for row in weeks.iter_rows(named=True)]
+
+
+def _about(counted: pl.DataFrame, subject: Subject) -> dict[str, Any] | None:
+    """Of whom and which day the checks are; None where nothing has an outcome."""
+    known = counted.filter(pl.col("outcome").is_not_null())
+    if known.is_empty():
+        return None
+    return {"namespace": str(subject.settings.namespace), "day": day(known["session"].max())}
 
 
 def _promise(row: dict[str, Any], about: dict[str, Any]) -> Check:

@@ -23,7 +23,7 @@ OLD_DAYS = 365  # since the champion's training ended, by the newest session
 
 
 class State(Facts):
-    """What an attempt was made of and knew, as the triggers of the next one need it. Digests but for the last four."""
+    """What an attempt was made of and knew, as the triggers of the next one need it. Digests but for the last five."""
 
     parameters: str
     code: str
@@ -34,6 +34,7 @@ class State(Facts):
     variants: list[str] = []  # rule sets of the events
     matured_by: Moment | None = None  # the newest end of an event
     alarms: list[str] = []  # that stood, see `alarms`
+    since: dt.date | None = None  # the confirmed change from which on events trained; None: all did
 
 
 class Standing(NamedTuple):
@@ -51,12 +52,14 @@ def found(
     checks: Sequence[Check] = (),
     newest_days: int = 0,
     force: bool = False,
+    evidence: Trigger | None = None,
 ) -> list[Trigger]:
     """Every trigger that applies, whether it holds, with its distance.
 
     last : of the newest attempt that came to its end; None where there was none. events : with the columns of the
     contract. champion : None where none is deployed. checks : the newest of the champion. newest_days : of the window
-    on which no model is trained.
+    on which no model is trained. evidence : of `refuted.evidence`, where a model was retired; None where none was.
+    Until it holds nothing but FORCE=1 trains: the gate could not come to a verdict.
 
     What an attempt has answered does not hold again: an alarm that stood at it, and age within a year of what it knew.
     Else a candidate that the gate refuses would be trained anew on each day, and each of these is one more look.
@@ -64,6 +67,13 @@ def found(
     forced = [Trigger(kind=Cause.FORCED)] if force else []
     if last is None:
         return [*forced, Trigger(kind=Cause.FIRST_ATTEMPT)]
+    newest = day(events["session"].max())
+    recent = last.matured_by is not None and (newest - last.matured_by.date()).days < OLD_DAYS
+    if evidence is not None:
+        seen = recent and last.since == now.since
+        evidence = evidence.model_copy(update={"holds": evidence.holds and not seen})
+        if last.since != now.since:
+            return [*forced, evidence]
     changed = {
         Cause.PARAMETERS: now.parameters != last.parameters,
         Cause.CODE: now.code != last.code,
@@ -76,7 +86,8 @@ def found(
         *forced,
         *(Trigger(kind=kind) for kind, differs in changed.items() if differs),
         unseen(events, last),
-        *(_of_champion(champion, last, day(events["session"].max()), newest_days) if champion else []),
+        *(_of_champion(champion, newest, newest_days, answered=recent) if champion else []),
+        *([evidence] if evidence and not champion else []),
         *(
             Trigger(
                 kind=HARM[check.what],
@@ -110,9 +121,8 @@ def alarms(checks: Sequence[Check]) -> list[str]:
     return sorted(f"{check.what} {check.model_id}" for check in checks if check.alarm and check.what in HARM)
 
 
-def _of_champion(champion: Standing, last: State, newest: dt.date, newest_days: int) -> list[Trigger]:
+def _of_champion(champion: Standing, newest: dt.date, newest_days: int, *, answered: bool) -> list[Trigger]:
     if champion.bundle is None:
         return [Trigger(kind=Cause.CHAMPION_UNREADABLE)]
     age, old = (newest - champion.bundle.trained_through.date()).days, OLD_DAYS + newest_days
-    answered = last.matured_by is not None and (newest - last.matured_by.date()).days < OLD_DAYS
     return [Trigger(kind=Cause.AGE, holds=age > old and not answered, value=age, threshold=old)]

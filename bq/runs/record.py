@@ -15,7 +15,9 @@ class Job(StrEnum):
     TRAIN = "train"
     STACK = "stack"
     DRIFT = "drift"
+    AB = "ab"
     TUNE = "tune"
+    WEIGHTS = "tune-weights"
     REPLAY = "replay"
 
 
@@ -45,6 +47,7 @@ class Cause(StrEnum):
     AGE = "age"  # of the champion: days since its training ended
     EVENTS = "events"  # matured since the last attempt
     HARM = "harm"  # confirmed loss of performance
+    EVIDENCE = "evidence"  # out of sample since a confirmed change, as much as a verdict needs
     PROMISE = "promise"  # realised outcomes beyond what was predicted
     TABLE = "table"  # labelled, from which events are collected
     OWN_FEATURES = "own_features"  # the files that they are in

@@ -1,7 +1,8 @@
 """A candidate in its run folder, for the gate to judge: the artefact, its predictions and its ONNX parity."""
 
+import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from bq.core import files
 from bq.core.errors import BadData
-from bq.core.namespace import Tier
+from bq.core.log import log
+from bq.core.namespace import Namespace, Tier
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
 from bq.learning import layer_diagnostics, metrics, walkforward
@@ -78,13 +80,32 @@ def train(events: pl.DataFrame, strategy: Strategy, settings: Settings, folder: 
 
     folder : of a run, to which everything is written; None writes nothing.
     """
-    training = walkforward.train(events, strategy, settings)
+    namespace = settings.namespace
+    training = walkforward.train(events, strategy, settings, ends=ends_of(namespace, strategy, settings))
     success = None
     if strategy.success is not None:
-        success = walkforward.train(events, strategy, settings, task=strategy.success)
+        before = ends_of(namespace.second, strategy, settings)
+        success = walkforward.train(events, strategy, settings, task=strategy.success, ends=before)
     if folder is None:
         return make(training, success, events, strategy=strategy, settings=settings)
     return save(training, success, events, folder, strategy=strategy, settings=settings)
+
+
+def ends_of(namespace: Namespace, strategy: Strategy, settings: Settings) -> list[dt.datetime]:
+    """Ends of the trainings of the deployed model from which a training goes on (`learning.warm_start`).
+
+    None where no model is deployed, it cannot be read, or it is of another recipe: then the training begins anew.
+    """
+    if not settings.learning.warm_start:
+        return []
+    try:
+        deployed = registry.champion(namespace)
+    except (BadData, OSError) as error:
+        log.warning("%s: the training begins anew, as what is deployed cannot be read: %s", namespace, error)
+        return []
+    own = registered.digests(strategy.features(settings).columns)
+    alike = deployed is not None and deployed.bundle.recipe == recipe_digest(settings, own)
+    return deployed.card.ends if deployed is not None and alike else []
 
 
 def save(
@@ -111,7 +132,7 @@ def make(
     """
     table = tables(training.oos, strategy, settings)
     oos = training.oos.filter(pl.col("model") == training.artefact.name)
-    card = _card(table, oos, strategy.value.earned(oos, "expected", settings), settings)
+    card = _card(table, oos, strategy.value.earned(oos, "expected", settings), settings, training.ends)
     features, regimes = strategy.features(settings), settings.learning.regimes
     known = matured(events)
     artefact, parity = _export(training, Tier.CHAMPION, events, strategy, settings, card)
@@ -135,14 +156,16 @@ def make(
         return made
     alone = success.oos.filter(pl.col("model") == success.artefact.name)
     figures = tables(alone, strategy, settings, task=task)
-    card = _card(figures, alone, gates.success_values(alone, task, settings), settings)
+    card = _card(figures, alone, gates.success_values(alone, task, settings), settings, success.ends)
     second, second_parity = _export(success, Tier.SECOND, events, strategy, settings, card)
     labelled = known.with_columns(label=task.label(pl.col("outcome")))
     second = replace(second, reference=frozen.freeze(labelled, alone, success.newest, features, task))
     return made._replace(success=second, success_parity=second_parity, success_oos=alone, success_newest=success.newest)
 
 
-def _card(table: pl.DataFrame, oos: pl.DataFrame, values: pl.DataFrame, settings: Settings) -> Card:
+def _card(
+    table: pl.DataFrame, oos: pl.DataFrame, values: pl.DataFrame, settings: Settings, ends: Sequence[dt.datetime]
+) -> Card:
     """Parameters and figures of a model, and the out-of-sample result of its recipe. oos : of that model alone."""
     own = _plain(table).filter(pl.col("model") == oos["model"][0]).drop("model")
     return Card(
@@ -150,6 +173,7 @@ def _card(table: pl.DataFrame, oos: pl.DataFrame, values: pl.DataFrame, settings
         metrics_oos=own.to_dicts(),
         oos_values=[(str(day), value) for day, value in values.rows()],
         basis=basis_of(oos, settings),
+        ends=list(ends),
     )
 
 
@@ -280,4 +304,4 @@ def load(folder: Path) -> Candidate:
 def _parity(stored: ParityRecord) -> Parity:
     """JSON has no infinity: a missing difference is infinite."""
     difference = math.inf if stored.largest_difference is None else stored.largest_difference
-    return Parity(stored.rows, difference, stored.flips)
+    return Parity(stored.rows, difference, stored.flips, stored.ties)

@@ -59,7 +59,7 @@ class Models(NamedTuple):
 def load(strategy: Strategy, settings: Settings) -> Models:
     """Load the models that decide by these settings."""
     asked = settings.asks_model
-    champion = _load(strategy, settings.namespace) if asked else Loaded(None, WhyNot.NOT_ASKED)
+    champion = load_tier(strategy, settings.namespace) if asked else Loaded(None, WhyNot.NOT_ASKED)
     if champion.model is not None:
         return Models(champion, None)
     return Models(champion, _second(strategy, settings))
@@ -68,10 +68,10 @@ def load(strategy: Strategy, settings: Settings) -> Models:
 def _second(strategy: Strategy, settings: Settings) -> Loaded:
     if strategy.success is None:
         return Loaded(None, WhyNot.NO_SECOND_TIER)
-    return _load(strategy, settings.namespace.second) if settings.asks_model else Loaded(None, WhyNot.NOT_ASKED)
+    return load_tier(strategy, settings.namespace.second) if settings.asks_model else Loaded(None, WhyNot.NOT_ASKED)
 
 
-def _load(strategy: Strategy, namespace: Namespace) -> Loaded:
+def load_tier(strategy: Strategy, namespace: Namespace) -> Loaded:
     """The deployed model of a namespace, or why it cannot answer: then the next tier does."""
     why, fault = WhyNot.DAMAGED, ""
     try:

@@ -85,14 +85,14 @@ def series(pairs: pl.DataFrame, model: str = "model") -> dict[Kind, Array]:
     Their means are the figures, see `bq.stats.intercept`. Nothing over all events where the alternative is cash.
     """
     own, rule, everything = (column(pairs, name) for name in (model, "baseline", "everything"))
-    found = {Kind.ALPHA: intercept(own, np.column_stack([rule, *_hedges(pairs, model, "baseline")]))}
+    found = {Kind.ALPHA: intercept(own, np.column_stack([rule, *hedges(pairs, model, "baseline")]))}
     if np.nan_to_num(everything).any():
-        beside = np.column_stack([everything, *_hedges(pairs, model, "everything")])
+        beside = np.column_stack([everything, *hedges(pairs, model, "everything")])
         found[Kind.OVER_ALL] = intercept(own, beside)
     return found
 
 
-def _hedges(pairs: pl.DataFrame, *names: str) -> list[Array]:
+def hedges(pairs: pl.DataFrame, *names: str) -> list[Array]:
     """What being long would have earned beside each of these, as far as that is known."""
     return [column(pairs, hedge) for name in names if (hedge := f"hedge_{name}") in pairs.columns]
 

@@ -22,7 +22,7 @@ from bq.core.scalars import day
 from bq.core.settings import Gate, Settings
 from bq.learning import metrics
 from bq.runs.verdict import Loosened
-from bq.serving import bounds, deflation, earned, floors
+from bq.serving import bounds, deflation, earned, floors, learnt
 from bq.serving.bounds import blocks
 from bq.serving.newest import artefact
 from bq.serving.onnx import Parity
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     from bq.market import MarketData
 
 
-BEYOND = {Tier.CHAMPION: (Kind.ALPHA, Kind.OVER_ALL), Tier.SECOND: (Kind.OVER_ALL,)}  # what of an uplift is deflated
+BEYOND = {  # what of an uplift is deflated
+    Tier.CHAMPION: (Kind.ALPHA, Kind.OVER_ALL),
+    Tier.SECOND: (Kind.OVER_ALL,),
+    Tier.WEIGHTS: (Kind.ALPHA, Kind.OVER_ALL),
+}
 TRADES = "net outcome of the trades above the threshold"
 
 
@@ -196,6 +200,27 @@ def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: St
     return _judge(found, incumbent, pairs, shown, Tier.SECOND, task=task, settings=settings)
 
 
+def decide_weights(
+    found: Evidence,
+    incumbent: Incumbent | None,
+    *,
+    strategy: Strategy,
+    settings: Settings,
+    market: "MarketData | None" = None,
+) -> Verdict:
+    """Judge a policy of score weights, as a model, by what the score earns when its weights move.
+
+    oos and newest of the evidence have the learnt score, which must rank as `expected` does. It is held against the
+    score as it is, which trades as many events in each session.
+    """
+    oos = found.oos.sort("session", "event_id")
+    pairs = learnt.earned(oos, strategy, settings)
+    shown = earned.recipe(oos, pairs, strategy.value.name(settings), settings)
+    shown += strategy.value.requirements(oos, settings, market)
+    task = Task(outcome=strategy.task(settings).outcome)  # a score is no probability
+    return _judge(found._replace(oos=oos), incumbent, pairs, shown, Tier.WEIGHTS, task=task, settings=settings)
+
+
 def success_values(oos: pl.DataFrame, task: Task, settings: Settings) -> pl.DataFrame:
     """What the policy earned when it ranks by the probability of success: session, value."""
     return policy.earned(oos, task.probability, settings.policy.k)
@@ -316,4 +341,5 @@ def _calibration(oos: pl.DataFrame, task: Task, settings: Settings) -> list[Comp
 
 def _parity(parity: Parity) -> Component:
     facts: dict[str, Any] = {"value": parity.largest_difference, "threshold": TOLERANCE}
-    return Component.asked(Kind.PARITY, parity.holds, **facts, more={"flips": parity.flips, "rows": parity.rows})
+    counts = {"flips": parity.flips, "rows": parity.rows} | ({"ties": parity.ties} if parity.ties else {})
+    return Component.asked(Kind.PARITY, parity.holds, **facts, more=counts)

@@ -22,7 +22,7 @@ deployments = sa.Table(
 )
 
 
-ROLLED_BACK = "rolled_back"  # a kind: registry.Change
+ROLLED_BACK, RETIRED = "rolled_back", "retired"  # kinds: registry.Change
 
 
 class RolledBack(NamedTuple):
@@ -39,6 +39,8 @@ def rolled_back(namespace: Namespace | None = None) -> list[RolledBack]:
     made_by: dict[tuple[str, str], str | None] = {}
     found: dict[tuple[str, str], RolledBack] = {}
     for row in reversed(changes(namespace)):
+        if row["kind"] == RETIRED:
+            continue
         if row["kind"] != ROLLED_BACK:
             key = (row["namespace"], row["model_id"])
             made_by[key] = row["run_id"]

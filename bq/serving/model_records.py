@@ -14,7 +14,10 @@ ModelId = Annotated[str, Field(pattern=f"^{ID}$")]  # never a path
 
 
 class Probe(Facts):
-    """Rows with the answers that the model gave when it was made; None is NaN."""
+    """Rows with the answers that the model gave when it was made; None is NaN.
+
+    Of a policy, `probabilities` are the values of its actions and `expected` is the action.
+    """
 
     features: list[list[Number]]  # in the order of the bundle's columns, float32
     category: list[int]
@@ -71,6 +74,7 @@ class Card(Record):
     metrics_oos: list[dict[str, Any]] = []
     oos_values: list[tuple[str, Number]] | None = None  # session, out-of-sample result of the recipe
     basis: Basis | None = None  # of these results; None: recorded without
+    ends: list[Moment] = []  # of the trainings that it is made of, where each went on from the one before
     run_id: str = ""
     packages: dict[str, str] = {}
     git: Git = Git()
@@ -95,6 +99,7 @@ class ParityRecord(Facts):
     rows: int
     largest_difference: Number
     flips: int
+    ties: int = 0
 
 
 class Saved(Record):

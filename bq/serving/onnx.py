@@ -12,23 +12,33 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from bq.learning.model import SMALLEST, FittedModel
+from bq.learning.sample import Bounds, Float32
 from bq.learning.stacking import Stack
 from bq.serving import onnx_graph
 from bq.serving.onnx_graph import Nodes
 from bq.serving.session import TOLERANCE, Session
 
+TIE = 8.0 * float(np.finfo(np.float32).eps)  # a graph's own answer moves by half of it when a row is asked alone
+MOST_TIES = 0.001  # share of rows; of a sound model one in a hundred thousand
+
 
 class Parity(NamedTuple):
-    """Differences between graph and fitted model on the same rows."""
+    """Differences between graph and fitted model on the same rows.
+
+    A row is tied where the model itself does not decide: its expected outcome lies at the threshold, or its two
+    likeliest classes are as likely, but for rounding. There any answer is right, and the graph's own may be another in
+    a batch than alone. A model that is tied on more than `MOST_TIES` of the rows is not held to decide at all.
+    """
 
     rows: int
     largest_difference: float  # over probabilities and expected outcome
-    flips: int  # rows whose predicted class or decision to trade differs
+    flips: int  # rows whose predicted class or decision to trade differs, though the model decides
+    ties: int = 0  # rows where they differ and it does not
 
     @property
     def holds(self) -> bool:
         """Whether the graph may replace the model."""
-        return self.largest_difference <= TOLERANCE and self.flips == 0
+        return self.largest_difference <= TOLERANCE and self.flips == 0 and self.ties <= MOST_TIES * self.rows
 
 
 def export(model: FittedModel) -> bytes:
@@ -57,12 +67,18 @@ def adversarial_rows(
     model: FittedModel, x: NDArray[np.float32], *, seed: int, count: int = 2000
 ) -> NDArray[np.float32]:
     """Rows that reveal differences: real ones, noise, split thresholds and the next floats, NaN, ±inf, extremes."""
+    return spoilt_rows(model.bounds, x, seed=seed, count=count, thresholds=_thresholds(model))
+
+
+def spoilt_rows(
+    bounds: Bounds, x: Float32, *, seed: int, count: int = 2000, thresholds: NDArray[np.float64] | None = None
+) -> Float32:
+    """See `adversarial_rows`. bounds : of the features. thresholds : (feature, threshold) of each split."""
     rng = np.random.default_rng(seed)
     real = x[rng.choice(len(x), min(count, len(x)), replace=False)]
-    noise = rng.uniform(model.bounds.low, model.bounds.high, (count, x.shape[1])).astype(np.float32)
+    noise = rng.uniform(bounds.low, bounds.high, (count, x.shape[1])).astype(np.float32)
     rows = [real, noise]
-    thresholds = _thresholds(model)
-    if len(thresholds):
+    if thresholds is not None and len(thresholds):
         on = real[rng.integers(len(real), size=len(thresholds))].copy()
         index, feature = np.arange(len(on)), thresholds[:, 0].astype(int)
         for beside in (None, -np.inf, np.inf):
@@ -108,10 +124,15 @@ def parity(model: FittedModel, graph: bytes, x: NDArray[np.float32], *, trade_ab
     theirs, ours = model.predict(rows, category, size), Session(graph).predict(rows, category, size)
     pairs = [(a, b) for a, b in zip(theirs, ours, strict=True) if a.size]
     difference = np.max([np.abs(a - b).max() for a, b in pairs])  # NaN stays NaN
-    flips = (theirs.expected > trade_above) != (ours.expected > trade_above)
+    differ = (theirs.expected > trade_above) != (ours.expected > trade_above)
+    tied = np.abs(theirs.expected - trade_above) <= TIE
+    flips, ties = differ & ~tied, differ & tied
     if model.class_means:
-        flips |= theirs.probabilities.argmax(axis=1) != ours.probabilities.argmax(axis=1)
-    return Parity(len(rows), float(difference) if np.isfinite(difference) else float("inf"), int(flips.sum()))
+        differ = theirs.probabilities.argmax(axis=1) != ours.probabilities.argmax(axis=1)
+        second, first = np.sort(theirs.probabilities, axis=1)[:, -2:].T
+        flips, ties = flips | (differ & (first - second > TIE)), ties | (differ & (first - second <= TIE))
+    largest = float(difference) if np.isfinite(difference) else float("inf")
+    return Parity(len(rows), largest, int(flips.sum()), int((ties & ~flips).sum()))
 
 
 def _cells(model: FittedModel, n: int, *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -133,7 +133,7 @@ def _incomplete(artefact: Artefact) -> str:
 
 def _same_schema(artefact: Artefact, strategy: Strategy) -> FeatureSet:
     bundle = artefact.bundle
-    features = strategy.feature_set(bundle.features)
+    features = _features(bundle, strategy)
     if features and features.schema_hash == bundle.schema_hash and list(features.columns) == bundle.columns:
         _same_files(artefact)
         return features
@@ -143,6 +143,13 @@ def _same_schema(artefact: Artefact, strategy: Strategy) -> FeatureSet:
         f"model {artefact.model_id}: its features must be those of {bundle.features}, but missing: "
         f"{sorted(theirs - known)}, unexpected: {sorted(known - theirs)} (or in another order). Retrain.",
     )
+
+
+def _features(bundle: Bundle, strategy: Strategy) -> FeatureSet | None:
+    """The features of today by the name that a model has them under; of a policy, what it sees."""
+    if bundle.tier == Tier.WEIGHTS:
+        return strategy.weighing.state if strategy.weighing else None
+    return strategy.feature_set(bundle.features)
 
 
 def _same_files(artefact: Artefact) -> None:
@@ -168,7 +175,7 @@ def answering(artefact: Artefact) -> Session:
         session = Session(artefact.graph)
     except BadData as error:
         raise CannotAnswer(WhyNot.NOT_LOADABLE, f"{what}: {error}") from None
-    needed = _cells(len(bundle.columns), len(bundle.classes))
+    needed = _cells(bundle)
     if session.cells != needed:
         raise CannotAnswer(
             WhyNot.NOT_LOADABLE,
@@ -183,9 +190,13 @@ def answering(artefact: Artefact) -> Session:
     return session
 
 
-def _cells(features: int, classes: int) -> Cells:
+def _cells(bundle: Bundle) -> Cells:
     """Name, kind and width of what a graph takes and gives; see `bq.serving.session`."""
+    features, classes = len(bundle.columns), len(bundle.classes)
     takes, gives = {"features": ("tensor(float)", features)}, {"expected": ("tensor(float)", 1)}
+    if bundle.tier == Tier.WEIGHTS:
+        actions = len(bundle.probe.probabilities[0]) if bundle.probe and bundle.probe.probabilities else 0
+        return takes | {"values": ("tensor(float)", actions), "action": ("tensor(int64)", 1)}
     if classes:
         takes |= {"category": ("tensor(int64)", 1), "size": ("tensor(float)", 1)}
         gives |= {"probabilities": ("tensor(float)", classes)}
@@ -198,13 +209,17 @@ def _reproduces(session: Session, probe: Probe, what: str) -> bool:
     if not shapes:
         return False
     try:
-        answer = session.predict(rows, np.array(probe.category, np.int64), _float32(probe.size))
+        if session.is_policy:
+            values, actions = session.predict_policy(rows)
+            found = [values, actions.astype(np.float32)]
+        else:
+            found = list(session.predict(rows, np.array(probe.category, np.int64), _float32(probe.size)))
     except BadData as error:
         raise CannotAnswer(WhyNot.NOT_LOADABLE, f"{what}: {error}") from None
     stored = (_float32(probe.probabilities).reshape(len(rows), -1), _float32(probe.expected))  # as it answers
     return all(
-        known.shape == found.shape and bool((np.abs(known - found) <= TOLERANCE).all())  # of NaN it is false
-        for known, found in zip(stored, answer, strict=True)
+        known.shape == own.shape and bool((np.abs(known - own) <= TOLERANCE).all())  # of NaN it is false
+        for known, own in zip(stored, found, strict=True)
     )
 
 

@@ -40,6 +40,7 @@ class Change(StrEnum):
 
     DEPLOYED = "deployed"
     ROLLED_BACK = "rolled_back"
+    RETIRED = "retired"  # its errors refuted it: the next tier decides
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,18 @@ def rollback(namespace: Namespace) -> str:
     return earlier or NONE
 
 
+def retire(namespace: Namespace, *, reason: str) -> str:
+    """Point the champion at no model, so that the next tier decides; return the id of the one that decided.
+
+    Raises BQError where no model is deployed.
+    """
+    current = _standing(namespace)
+    if current is None:
+        raise BQError(f"{namespace}: a model must be deployed to be retired, but none is. Nothing was changed.")
+    _point(namespace, NONE, Change.RETIRED, reason, None)
+    return current
+
+
 def before(namespace: Namespace, model_id: str) -> str | None:
     """What decided before a model, None for the rule score: by the journal, where that is lost by its pointer."""
     for row in _known(namespace):
@@ -269,6 +282,22 @@ def before(namespace: Namespace, model_id: str) -> str | None:
             return None if row["previous"] == NONE else row["previous"]
     pointed = pointer_or_none(namespace)
     return pointed.previous if pointed and pointed.model_id == model_id else None
+
+
+def line_of(namespace: Namespace, model_id: str) -> list[str]:
+    """A deployed model and those before it whose recipe it continues, the newest first.
+
+    The line begins where another recipe, or none, decided: at a rollback, a retirement, or a change of the recipe. A
+    model that can no longer be read ends it.
+    """
+    line = [model_id]
+    with contextlib.suppress(BadData, OSError):
+        recipe = load(folder(namespace, model_id)).bundle.recipe
+        while (earlier := before(namespace, line[-1])) is not None and earlier not in line:
+            if load(folder(namespace, earlier)).bundle.recipe != recipe:
+                break
+            line.append(earlier)
+    return line
 
 
 def history(namespace: Namespace) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from bq.learning.model import Prediction
 
 TOLERANCE = 1e-5
+
+
+class Acted(NamedTuple):
+    """What a policy answers for each row."""
+
+    values: NDArray[np.float32]  # (n, n_actions)
+    actions: NDArray[np.int64]  # (n,)
+
+
 Cells = dict[
     str, tuple[str, int]
 ]  # name of an input or output: its kind, and how many values it has of a row; 0: unknown
@@ -33,7 +42,8 @@ class Session:
         options.log_severity_level = 4
         with _said("must be a graph that onnxruntime can load"):
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._of_classes = len(self._session.get_outputs()) > 1
+        names = {end.name for end in self._session.get_outputs()}
+        self._of_classes, self.is_policy = "probabilities" in names, "action" in names
 
     @property
     def cells(self) -> Cells:
@@ -52,6 +62,11 @@ class Session:
                 )
             rows = {"features": x, "category": category, "size": size}
             return Prediction(*self._session.run(["probabilities", "expected"], rows))
+
+    def predict_policy(self, x: NDArray[np.float32]) -> Acted:
+        """Answer of a policy for rows of what it sees. Raises BadData where the runtime cannot."""
+        with _said("must answer"):
+            return Acted(*self._session.run(["values", "action"], {"features": x}))
 
 
 def _width(shape: list[Any]) -> int:

@@ -18,12 +18,14 @@ NAMED = 2  # failed components named in a headline
 EARNED = {
     Tier.CHAMPION: "adds to the rule score and to taking every event",
     Tier.SECOND: "its trades earn more than their costs and than all events",
+    Tier.WEIGHTS: "adds to the rule score with its own weights and to taking every event",
 }
 BEYOND = {Kind.ALPHA: "the rule score", Kind.OVER_ALL: "all events"}
 AGAINST = {
     Tier.CHAMPION: "champion",
     Tier.SECOND: f"deployed {Tier.SECOND.label}",
     Tier.RULE: Tier.RULE.label,
+    Tier.WEIGHTS: f"deployed {Tier.WEIGHTS.label}",
 }  # what a candidate is compared with
 
 
@@ -242,10 +244,10 @@ def _calibration(c: Component) -> Text:
 
 
 def _parity(c: Component) -> Text:
+    ties = f", {c.more['ties']} where the model itself is tied (at most 1 in 1,000)" if "ties" in c.more else ""
     statement = (
         f"largest difference {significant(c.value, 2, missing=NONE)} (at most {_rounded(c.threshold)}), "
-        f"{c.more['flips']} decision flips "
-        f"(none allowed) on {c.more['rows']} rows"
+        f"{c.more['flips']} decision flips (none allowed){ties} on {c.more['rows']} rows"
     )
     return "ONNX parity", statement, "a graph with the same predictions as the model"
 

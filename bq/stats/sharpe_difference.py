@@ -75,7 +75,7 @@ def _gradient(mean: Array) -> Array:
 
 
 def _studentised(moments: Array, difference: float, block: int, draws: int, random: np.random.Generator) -> Array:
-    """|difference in a draw − difference| over its own error, shape (draws,)."""
+    """|difference in a draw − difference| over its own error, shape (draws,); inf where a draw has no ratio."""
     n, count = len(moments), len(moments) // block
     running = np.vstack([np.zeros(4), np.cumsum(np.vstack([moments, moments[:block]]), axis=0)])
     sums = running[block : block + n] - running[:n]  # of the block that starts at each row, around the end
@@ -83,10 +83,11 @@ def _studentised(moments: Array, difference: float, block: int, draws: int, rand
     for size in np.diff([*range(0, draws, max(CHUNK // (4 * count), 1)), draws]):
         drawn = sums[random.integers(0, n, (size, count))]
         mean = drawn.mean(axis=1) / block
-        scores = ((drawn - block * mean[:, None]) * _gradient(mean)[:, None]).sum(axis=2)
-        errors = np.sqrt((scores**2).mean(axis=1) / block / n)
-        found.append(np.abs(_difference(mean) - difference) / errors)
-    return np.concatenate(found)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a draw in which one of them held nothing
+            scores = ((drawn - block * mean[:, None]) * _gradient(mean)[:, None]).sum(axis=2)
+            errors = np.sqrt((scores**2).mean(axis=1) / block / n)
+            found.append(np.abs(_difference(mean) - difference) / errors)
+    return np.nan_to_num(np.concatenate(found), nan=np.inf, posinf=np.inf)
 
 
 def _long_run_covariance(deviations: Array) -> Array:

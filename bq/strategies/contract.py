@@ -29,6 +29,7 @@ from bq.strategies.events import (
 from bq.strategies.layout import Layout
 from bq.strategies.task import Task
 from bq.strategies.ticket import Ticket
+from bq.strategies.weighing import Weighing
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -107,6 +108,11 @@ def earned_by_policy(predictions: pl.DataFrame, by: str | None, settings: Settin
     return policy.earned(predictions, by, settings.policy.k)
 
 
+def outcomes_hold_none(settings: S) -> S:
+    """The same settings: costs are no part of outcomes."""
+    return settings
+
+
 def nothing_more(predictions: pl.DataFrame, settings: Settings, market: "MarketData | None") -> list[Component]:
     """Nothing beside what the gate asks of every strategy."""
     return []
@@ -125,6 +131,7 @@ class Value(Generic[S]):
     portfolio. None: a decision has no weight.
     hedge : of predictions, settings and market; what being long the market would have earned in the place and time of
     each event, in the unit of its outcome: what the gate takes out of a result. None: outcomes have no such part.
+    before_costs : of settings; those under which the same events have their outcomes before costs.
     contributions : as `earned`, what each name added to a session (`session`, `symbol`, `value`); their sum is what was
     earned. For a portfolio that takes long to form; None: choosing anew without a name is cheap.
     """
@@ -136,6 +143,7 @@ class Value(Generic[S]):
     sizes: Callable[[pl.DataFrame, str, S], pl.Series] | None = None
     contributions: Callable[[pl.DataFrame, str, S], pl.DataFrame] | None = None
     hedge: Callable[[pl.DataFrame, S, "MarketData"], pl.Series] | None = None
+    before_costs: Callable[[S], S] = outcomes_hold_none
 
 
 def by_symbol(event: Mapping[str, Any], settings: Settings) -> Sketch:
@@ -183,6 +191,7 @@ class Strategy(Generic[S]):
     views: Views[S] = Views()
     backtester: "Backtester[S] | None" = None  # of rules that trade as a portfolio of their own
     desk: "Callable[[MarketData, S], Desk] | None" = None  # how its decisions are traded; None: they are not
+    weighing: Weighing[S] | None = None  # where the rule score is a weighted sum of components that events keep
     layout: Layout | None = None  # of tables that others made of its decisions; None: its gate needs bars
     quick: str = ""  # parameter overrides of QUICK=1
 

@@ -46,6 +46,26 @@ def traded(predictions: pl.DataFrame, by: str, k: int | None) -> pl.Series:
     return pl.Series("traded", np.isin(np.arange(len(predictions)), taken.to_numpy()))
 
 
+def as_many(predictions: pl.DataFrame, by: str, like: pl.Series) -> pl.Series:
+    """Whether each prediction is traded, where of each session as many are as `like` says, the best by `by` instead.
+
+    like : which are traded otherwise, as from `traded`. So another order of the same events is held against the first
+    with the same number of trades. Ties and unknown values are as of `traded`.
+
+    >>> day = pl.DataFrame({"session": [1, 1, 2], "event_id": ["a", "b", "c"], "other": [0.1, 0.3, 0.2]})
+    >>> as_many(day, "other", pl.Series([True, False, False])).to_list()
+    [False, True, False]
+    """
+    rows = predictions.select("session", "event_id", value=pl.col(by).cast(pl.Float64).fill_nan(None))
+    rows = rows.with_columns(wanted=like).with_row_index("row").with_columns(pl.col("wanted").sum().over("session"))
+    best = rows.filter(pl.col("value").is_not_null()).sort(
+        ["session", "value", "event_id"], descending=[False, True, False]
+    )
+    place = pl.int_range(pl.len()).over("session")
+    taken = best.filter(place < pl.col("wanted"))["row"]
+    return pl.Series("traded", np.isin(np.arange(len(predictions)), taken.to_numpy()))
+
+
 def chosen(predictions: pl.DataFrame, by: str, k: int | None) -> pl.DataFrame:
     """The predictions that are `traded`, sessions in order, best first, with `weight`: each its slot of the session.
 
@@ -63,7 +83,12 @@ def earned(predictions: pl.DataFrame, by: str | None, k: int | None) -> pl.DataF
     """
     if by is None:
         return predictions.group_by("session").agg(value=pl.col("outcome").mean()).sort("session")
-    held = pl.when(traded(predictions, by, k)).then(1.0 / _slots(k)).otherwise(0.0)
+    return earned_of(predictions, traded(predictions, by, k), k)
+
+
+def earned_of(predictions: pl.DataFrame, taken: pl.Series, k: int | None) -> pl.DataFrame:
+    """`earned` of the predictions that are `taken`."""
+    held = pl.when(taken).then(1.0 / _slots(k)).otherwise(0.0)
     rows = predictions.select("session", "event_id", value=held * pl.col("outcome")).sort("session", "event_id")
     return rows.group_by("session", maintain_order=True).agg(pl.col("value").sum())
 

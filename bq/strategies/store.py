@@ -75,7 +75,20 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     new = len(stored.events) - kept
     stored = _scheduled(stored, wanted)
     log.info("%d events, %d of them computed now", len(stored.events), new)
-    return finished(strategy, settings, market, stored, new)
+    return finished(strategy, settings, market, Built(*(begun(table, settings) for table in stored)), new)
+
+
+def begun(rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """The rows of sessions that train and are evidence: those since `learning.since`, all without it.
+
+    Raises BadData where events are given and none is left.
+    """
+    first = settings.learning.since
+    left = rows if first is None else rows.filter(pl.col("session") >= first)
+    if left.is_empty() and len(rows) and "event_id" in rows.columns:
+        newest = day(rows["session"].max())
+        raise BadData(f"learning.since ({first}): an event must begin on it or later, but the newest is of {newest}.")
+    return left
 
 
 def _of_tables(strategy: Strategy, settings: Settings, market: MarketData) -> Collection:
@@ -91,7 +104,7 @@ def _of_tables(strategy: Strategy, settings: Settings, market: MarketData) -> Co
     beside = strategy.layout.beside if strategy.layout else ()
     absent = dict.fromkeys(name for name in (*known, *beside) if name not in events.columns)
     events = events.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent)
-    return finished(strategy, settings, market, Built(events), 0)
+    return finished(strategy, settings, market, Built(begun(events, settings)), 0)
 
 
 @contextmanager

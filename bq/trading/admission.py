@@ -1,15 +1,15 @@
 """Whether what a track means to open may be sent: the facts that the gates ask for, gathered."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from bq.core import db
-from bq.core.settings import Track
+from bq.core.settings import Track, Trading
 from bq.trading import gates, tracks
 from bq.trading.broker import Look, NoAnswer, Ticket
-from bq.trading.gates import Facts, Refusal, Rules
+from bq.trading.gates import Facts, Rules
 from bq.trading.intents import Action, Intent, Order
 from bq.trading.leaving import Marked
 from bq.trading.ledger import intents, orders
@@ -25,7 +25,7 @@ class State(NamedTuple):
     reconciled: bool
     look: Look | None
     held: list[Marked]
-    losses: Mapping[str, float]  # since the session before, by track, in currency
+    losses: Callable[[], Mapping[str, float]]  # since the session before, by track, in currency
     counts: bool = True  # whether the scan does
 
 
@@ -33,18 +33,27 @@ class Admission:
     """The gates of one track in one run; it counts what it has let pass."""
 
     def __init__(self, trader: Trader, track: Track, state: State) -> None:
-        self._trader, self._track, self._state, self._rules = trader, track, state, rules(trader, track)
+        self._trader, self._track, self._state, self._rules = (
+            trader,
+            track,
+            state,
+            rules(trader.settings.trading, track),
+        )
         self._held = [one.held for one in state.held if one.held.owner.track == track.name]
         waiting = [one for one in trader.mine() if one.owner.track == track.name and one.action == Action.OPEN]
         self._ordered = {one.symbol for one in waiting if not one.standing.ended}
         self._by_track, self._by_account = _orders_of(trader)
+        self._losses = state.losses()
         self._bound = 0.0
 
-    def refusal(self, intent: Intent, meant: Meant) -> Refusal | None:
-        """The first gate that refuses; None where it may be sent. meant : its orders, empty where there are none."""
+    def refusal(self, intent: Intent, meant: Meant, *, crowded: str = "") -> str:
+        """The first gate that refuses, or the strategy's own limit; empty where it may be sent.
+
+        meant : its orders, empty where there are none. crowded : what the strategy's own limits say.
+        """
         margin = self._margin(intent, meant)
-        why = gates.refusal(self._facts(intent, margin), self._rules)
-        if why is None:
+        why = gates.refusal(self._facts(intent, margin), self._rules) or crowded
+        if not why:
             self._bound += margin or 0.0
             self._by_account += len(meant)
             self._by_track[self._track.name] = self._by_track.get(self._track.name, 0) + len(meant)
@@ -69,8 +78,8 @@ class Admission:
             allowed=trading.symbols is None or intent.symbol in trading.symbols,
             held=not desk.whole_book and intent.symbol in symbols,
             positions=0 if desk.whole_book else len(symbols),
-            track_loss=self._state.losses.get(self._track.name, 0.0),
-            account_loss=sum(self._state.losses.values()),
+            track_loss=self._losses.get(self._track.name, 0.0),
+            account_loss=sum(self._losses.values()),
             track_orders=self._by_track.get(self._track.name, 0),
             account_orders=self._by_account,
             quote=quote,
@@ -93,9 +102,8 @@ class Admission:
             return None
 
 
-def rules(trader: Trader, track: Track) -> Rules:
+def rules(trading: Trading, track: Track) -> Rules:
     """The limits of a track and its account."""
-    trading = trader.settings.trading
     return Rules(
         track_loss=trading.max_daily_loss * trading.capital * track.share,
         account_loss=trading.max_daily_loss * trading.capital,

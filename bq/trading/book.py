@@ -27,14 +27,14 @@ def rebalance(trader: Trader, track: Track, scan: Scanned, events: Events, state
     if written(trader, track) or not trader.desk.due(_period_end(trader, track), scan.session):
         return Opened(track.name, answered=True)
     by = EXPECTED if track.decides == "champion" else SCORE
-    rows = _rows(events(), scan.decisions)
+    rows = rows_of(events(), scan.decisions)
     now = {symbol: one.units for symbol, one in held.items()}
     wanted = trader.desk.targets(rows, by, now, equity(trader, track), trader.clock.session)
     known = {row["symbol"]: row for row in rows.to_dicts()}
     admission = Admission(trader, track, state)
     meant: Meant = []
     refused: list[tuple[Intent, str]] = []
-    for symbol, change in _changes(wanted, now):
+    for symbol, change in changes(wanted, now):
         intent = _intent(trader, track, change, known.get(symbol), held.get(symbol))
         if by == SCORE:
             intent = intent._replace(model_id=None)
@@ -48,21 +48,21 @@ def rebalance(trader: Trader, track: Track, scan: Scanned, events: Events, state
     return Opened(track.name, True, tuple(intent for intent, _ in meant), tuple(refused))
 
 
-def _rows(events: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
+def rows_of(events: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     """The session's events with what was expected of each when it was decided."""
     said = decisions.select("event_id", "model_id", pl.col(EXPECTED).cast(pl.Float64))
     return events.drop(EXPECTED, "model_id", strict=False).join(said, on="event_id", how="left", maintain_order="left")
 
 
-def _changes(wanted: Mapping[str, int], now: Mapping[str, int]) -> list[tuple[str, int]]:
+def changes(wanted: Mapping[str, int], now: Mapping[str, int]) -> list[tuple[str, int]]:
     """Shares to buy of each name, negative to sell; what sets funds free comes first.
 
-    >>> _changes({"A": 5, "B": 1}, {"B": 3, "C": 2})
+    >>> changes({"A": 5, "B": 1}, {"B": 3, "C": 2})
     [('B', -2), ('C', -2), ('A', 5)]
     """
-    changes = {name: wanted.get(name, 0) - now.get(name, 0) for name in sorted(wanted.keys() | now.keys())}
-    larger = {name: abs(wanted.get(name, 0)) > abs(now.get(name, 0)) for name in changes}
-    return sorted(((name, n) for name, n in changes.items() if n), key=lambda one: larger[one[0]])
+    apart = {name: wanted.get(name, 0) - now.get(name, 0) for name in sorted(wanted.keys() | now.keys())}
+    larger = {name: abs(wanted.get(name, 0)) > abs(now.get(name, 0)) for name in apart}
+    return sorted(((name, n) for name, n in apart.items() if n), key=lambda one: larger[one[0]])
 
 
 def _period_end(trader: Trader, track: Track) -> dt.datetime | None:

@@ -32,9 +32,9 @@ class Cost(NamedTuple):
         return self.paid - self.modelled
 
 
-def of(desk: Desk, account: str, namespace: str) -> list[Cost]:
-    """The costs of each track's newest filled orders, sorted by track."""
-    filled = [one for one in ledger.every(account, namespace, newest=NEWEST) if one.standing.filled]
+def of(desk: Desk, account: str, namespace: str, *, newest: int = NEWEST) -> list[Cost]:
+    """The costs of each track's newest filled orders, sorted by track. newest : orders that are looked at."""
+    filled = [one for one in ledger.every(account, namespace, newest=newest) if one.standing.filled]
     fills = _fills([one.order.order_ref for one in filled])
     sums: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0, 0.0, 0.0, 0.0])
     for one in filled:

@@ -4,11 +4,7 @@ import datetime as dt
 import functools
 from typing import NamedTuple
 
-import polars as pl
-
-from bq.core.settings import Track
 from bq.market.calendars import sessions
-from bq.strategies.policy import SCORE
 from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, settlement, tracks
 from bq.trading.admission import State
 from bq.trading.assignment import Gone
@@ -51,7 +47,7 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     entered: list[Opened] = []
     fresh = scan if scan is not None and scan.session == trader.clock.session else None
     if fresh is not None:
-        state = State(found.holds, seen, held, losses(trader), fresh.counts)
+        state = State(found.holds, seen, held, functools.partial(losses, trader), fresh.counts)
         entered = _enter(trader, fresh, events, state)
     if found.holds and (left or entered):  # a call that was lost just now may still be made in time
         life.clear_up(trader)
@@ -112,10 +108,10 @@ def _enter(trader: Trader, scan: Scanned, events: Events, state: State) -> list[
     """Follow a scan's decisions, each track its own; also written down is what every track would have done."""
     chosen, settings = trader.settings.trading.tracks, trader.settings
     events = functools.cache(events)
-    made = {
-        track.name: tracks.decided(track, _weighed(trader, track, scan, events), trader.strategy, settings)
-        for track in chosen
-    }
+    made = {}
+    for track in chosen:
+        decisions = tracks.weighed(trader.desk, track, scan.decisions, events)
+        made[track.name] = tracks.decided(track, decisions, trader.strategy, settings)
     pairs = scan.decisions.select("event_id", "symbol").rows()
     whose = {event_id: _whose(trader, symbol, scan.session) for event_id, symbol in pairs}
     tracks.enter(scan.scan_id, made, whose)
@@ -132,15 +128,6 @@ def _enter(trader: Trader, scan: Scanned, events: Events, state: State) -> list[
             mine_only = [row for row in rows if whose[row["event_id"]] == track.name]
             found.append(open_positions(trader, track, mine_only, events, state))
     return found
-
-
-def _weighed(trader: Trader, track: Track, scan: Scanned, events: Events) -> pl.DataFrame:
-    """The decisions of a scan, with the rule score by the weights of a track that has its own."""
-    if track.weights is None:
-        return scan.decisions
-    known = events()
-    scores = known.select("event_id", trader.desk.scored(known, track.weights).alias(SCORE))
-    return scan.decisions.drop(SCORE).join(scores, on="event_id", how="left", maintain_order="left")
 
 
 def _whose(trader: Trader, symbol: str, session: dt.date) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from bq.core import files, paths
-from bq.core.settings import DryRun as Faults
+from bq.core.settings import Trading
 from bq.strategies.desk import Asked, Desk, Fill, Kind, Leg
 from bq.trading import odd
 from bq.trading.broker import Charged, Executed, Look, Moment, NoAnswer, Seen, Status, Ticket
@@ -39,10 +39,17 @@ class DryRun:
     real, paper = False, True
 
     def __init__(
-        self, account: str, desk: Desk, calendar: pl.DataFrame, *, capital: float, steps: int, faults: Faults
+        self,
+        account: str,
+        desk: Desk,
+        calendar: pl.DataFrame,
+        *,
+        trading: Trading,
+        lasting: bool = True,
     ) -> None:
-        """calendar : session and close_utc. capital : what a new account begins with. steps : looks of a session."""
-        self.account, self._desk, self._steps, self._faults = account, desk, steps, faults
+        """calendar : session and close_utc. lasting : whether it outlives this object, in its file."""
+        self.account, self._desk, self._lasting = account, desk, lasting
+        self._steps, self._faults = trading.reprice_steps, trading.dry_run
         self._close = dict(calendar.select("session", "close_utc").rows())
         self._path = state_file(account)
         new: dict[str, Any] = {
@@ -51,10 +58,11 @@ class DryRun:
             "calls": 0,
             "orders": [],
             "fills": [],
-            "cash": parts(capital),
+            "cash": parts(trading.capital),
             "held": {},
         }
-        self._state: dict[str, Any] = files.read_json(self._path) if self._path.is_file() else new
+        known = lasting and self._path.is_file()
+        self._state: dict[str, Any] = files.read_json(self._path) if known else new
 
     # ---- what any broker does
 
@@ -235,8 +243,11 @@ class DryRun:
                 self._state["cash"] -= quantity * price * multiplier
                 held = self._state["held"]
                 held[contract] = held.get(contract, 0) + quantity
+                if multiplier == 1:
+                    self._state.setdefault("last", {})[contract] = price
                 if not held[contract]:
                     del held[contract]
+                    self._state.get("last", {}).pop(contract, None)
         self._state["cash"] -= fee
         self._after(one, fill)
 
@@ -262,13 +273,9 @@ class DryRun:
         return working if order_ref is None else [one for one in working if one["order_ref"] == order_ref]
 
     def _available(self) -> int:
-        """Cash, less what shares that are sold short are to be bought back for."""
-        short = sum(
-            -row["quantity"] * row["price"]
-            for row in self._state["fills"]
-            if row["multiplier"] == 1 and self._state["held"].get(row["contract"], 0) < 0 and row["quantity"] < 0
-        )
-        return self._state["cash"] - short
+        """Cash, less what shares that are sold short are to be bought back for, at the price of their last fill."""
+        short = (-n * self._state.get("last", {}).get(name, 0) for name, n in self._state["held"].items() if n < 0)
+        return self._state["cash"] - sum(short)
 
     def _moment(self, session: dt.date, step: int) -> Moment:
         at = self._close[session] - dt.timedelta(minutes=STEP_MINUTES * (self._steps + 1 - step))
@@ -303,7 +310,8 @@ class DryRun:
         return int.from_bytes(hashlib.sha256(text).digest()[:8]) / 2.0**64
 
     def _save(self) -> None:
-        files.write_json(self._path, self._state)
+        if self._lasting:
+            files.write_json(self._path, self._state)
 
 
 def _of_order(order: Order) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def follow(trader: Trader, meant: Meant) -> None:
     """Write intents with their orders down, and send these."""
     if not meant:
         return
-    ledger.propose(meant, trader.stamp)
+    trader.orders.propose(meant, trader.stamp)
     for intent, order in meant:
         opening = intent.action == Action.OPEN
         send(trader, Ticket(order, intent.legs, opening, intent.event), trader.stamp)
@@ -87,9 +87,8 @@ def open_positions(trader: Trader, track: Track, wanted: list[dict[str, Any]], e
         intent, size = _intent(trader, track, event, row["model_id"], part)
         held = _held(trader, track, state)
         meant = _orders(trader, intent, size) if size.quantity and trader.clock.next_session else []
-        why = trader.desk.crowded(intent.event, size, held, part, trader.clock.session) if meant else ""
-        why = admission.refusal(intent, meant) or why
-        if why:
+        crowded = trader.desk.crowded(intent.event, size, held, part, trader.clock.session) if meant else ""
+        if why := admission.refusal(intent, meant, crowded=crowded):
             ledger.refuse(intent, why, trader.stamp)
             refused.append((intent, why))
         else:

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import NamedTuple
 
-from bq.strategies.desk import Exit, Kind, Leg, Mark
+from bq.strategies.desk import Exit, Greeks, Kind, Leg, Mark
 from bq.trading import gates, ledger, odd
 from bq.trading.intents import Action, Intent, Order, order_ref
 from bq.trading.ledger import Open
@@ -43,7 +43,7 @@ def marked(trader: Trader, held: list[Held]) -> list[Marked]:
 def _row(one: Marked, session: dt.date) -> dict:
     held, mark, _ = one
     known = mark and mark.greeks
-    greeks = {name: held.units * value for name, value in known._asdict().items()} if known else {}
+    greeks = {name: known and held.units * getattr(known, name) for name in Greeks._fields}
     place = {**held.owner._asdict(), "position": held.position, "session": session}
     return {**place, "quantity": held.units, "value": one.value, "quoted": mark is not None and mark.quoted, **greeks}
 
@@ -87,7 +87,7 @@ def close_odd(trader: Trader, found: list[Marked], reconciled: bool) -> list[Int
 
 def _follow(trader: Trader, intent: Intent, order: Order) -> None:
     """Write a closing order down, and send it."""
-    ledger.propose([(intent, order)], trader.stamp)
+    trader.orders.propose([(intent, order)], trader.stamp)
     written = next(new for new in trader.mine() if new.order.order_ref == order.order_ref)
     send(trader, ticket(trader, written), trader.stamp)
 

@@ -220,12 +220,35 @@ def numbered(track: str, event_id: str, action: Action) -> int:
         return connection.execute(query).scalar_one()
 
 
-def adopt(look: Look, mine: Sequence[Open], account: str, stamp: Stamp) -> None:
-    """Write down what a look shows and the ledger does not have yet, in one transaction.
+def adopt(
+    look: Look,
+    mine: Sequence[Open],
+    account: str,
+    stamp: Stamp,
+    *,
+    fills: Sequence[Executed] | None = None,
+    paid: Sequence[Charged] | None = None,
+) -> bool:
+    """Write down what a look shows and the ledger does not have yet, in one transaction; whether there was anything.
 
     mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that
-    the look does not show is noted as absent.
+    the look does not show is noted as absent. fills, paid : those of the look that may be new; None: all.
     """
+    notes = _news(look, mine, stamp)
+    executed = [_execution(one, account) for one in (look.executions if fills is None else fills)]
+    charged = [_commission(one) for one in (look.commissions if paid is None else paid)]
+    if not (notes or executed or charged):
+        return False
+    with db.engine().begin() as connection:
+        if notes:
+            connection.execute(order_events.insert(), notes)
+        _insert_new(connection, executions, executed)
+        _insert_new(connection, commissions, charged)
+    return True
+
+
+def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]]:
+    """What a look says about orders of ours that was not said last."""
     by_ref: dict[str, list[Seen]] = {}
     for seen in look.orders:
         by_ref.setdefault(seen.order_ref, []).append(seen)
@@ -240,11 +263,7 @@ def adopt(look: Look, mine: Sequence[Open], account: str, stamp: Stamp) -> None:
             vanished = one.standing.state not in (State.UNKNOWN, State.INTENDED)
             notes += [{**row, "said": Said.NO_ANSWER}] if vanished else []
             notes += [{**row, "said": Said.ABSENT}] if one.standing.state != State.INTENDED else []
-    with db.engine().begin() as connection:
-        if notes:
-            connection.execute(order_events.insert(), notes)
-        _insert_new(connection, executions, [_execution(one, account) for one in look.executions])
-        _insert_new(connection, commissions, [_commission(one) for one in look.commissions])
+    return notes
 
 
 def _is_news(one: Open, seen: Seen) -> bool:
@@ -280,8 +299,8 @@ def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[
 
 def opened(account: str, namespace: str | None = None) -> list[Open]:
     """Every order whose day is not over, in the order in which they were written."""
-    closed = sa.select(order_events.c.order_ref).where(order_events.c.said == Said.CLOSED)
-    query = _orders(account, namespace).where(orders.c.order_ref.not_in(closed))
+    closed = sa.exists().where(order_events.c.order_ref == orders.c.order_ref, order_events.c.said == Said.CLOSED)
+    query = _orders(account, namespace).where(~closed)
     return _read(query.order_by(orders.c.intent_id, orders.c.order_ref))
 
 
@@ -299,6 +318,8 @@ def _orders(account: str, namespace: str | None) -> sa.Select:
 def _read(query: sa.Select) -> list[Open]:
     with db.engine().connect() as connection:
         rows = connection.execute(query).all()
+        if not rows:
+            return []
         refs = [row.order_ref for row in rows]
         notes, fills = _notes(connection, refs), _fills(connection, refs)
     return [_open(row, notes.get(row.order_ref, []), fills.get(row.order_ref, [])) for row in rows]
@@ -350,8 +371,13 @@ def _fills(connection: sa.Connection, refs: list[str]) -> dict[str, list[Executi
 
 def enter_marks(rows: Iterable[dict[str, Any]]) -> None:
     """Write the marks of a session; one that is there already stays."""
+    key = (*WHO, "position", "session")
+    given = {tuple(row[name] for name in key): row for row in rows}
+    if not given:
+        return
+    columns = [marks.c[name] for name in key]
+    there = [marks.c[name].in_({row[name] for row in given.values()}) for name in key]
     with db.engine().begin() as connection:
-        for row in rows:
-            key = [marks.c[name] == row[name] for name in (*WHO, "position", "session")]
-            if connection.execute(sa.select(marks.c.session).where(*key)).first() is None:
-                connection.execute(marks.insert(), row)
+        known = {tuple(row) for row in connection.execute(sa.select(*columns).where(*there))}
+        if new := [row for place, row in given.items() if place not in known]:
+            connection.execute(marks.insert(), new)

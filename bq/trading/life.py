@@ -1,7 +1,6 @@
 """The life of an order: from the mid towards the collar, then cancelled; what is unsure is cleared up before more."""
 
 from bq.strategies.desk import Kind, Limits
-from bq.trading import ledger
 from bq.trading.broker import Look, Moment, Ticket
 from bq.trading.intents import Action, Tif
 from bq.trading.ledger import Open, Stamp
@@ -62,9 +61,9 @@ def clear_up(trader: Trader) -> Look | None:
     for one in trader.mine():
         state, ref = one.standing.state, one.order.order_ref
         if state == State.INTENDED and trader.clock.now > one.order.expires_utc:
-            ledger.note(ref, Said.LAPSED, trader.stamp)
+            trader.orders.note(ref, Said.LAPSED, trader.stamp)
         elif one.standing.ended and one.order.session < trader.clock.session:
-            ledger.note(ref, Said.CLOSED, trader.stamp)
+            trader.orders.note(ref, Said.CLOSED, trader.stamp)
     return seen
 
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from bq.core.namespace import Tier
 from bq.core.settings import Settings, Track
 from bq.strategies import policy
 from bq.strategies.contract import Strategy
+from bq.strategies.desk import Desk
 from bq.strategies.policy import FROM, SCORE
 from bq.trading.ledger import intents, track_decisions
 
@@ -58,6 +59,15 @@ def decided(track: Track, decisions: pl.DataFrame, strategy: Strategy, settings:
     traded = known.with_columns(policy.traded(known, SCORE, settings.policy.k))
     rank = pl.col(SCORE).fill_nan(None).rank("ordinal", descending=True).cast(pl.Int64)
     return traded.select("event_id", should_trade=pl.col("traded"), rank=rank)
+
+
+def weighed(desk: Desk, track: Track, decisions: pl.DataFrame, events: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """The decisions of a scan, with the rule score by the weights of a track that has its own."""
+    if track.weights is None:
+        return decisions
+    known = events()
+    scores = known.select("event_id", desk.scored(known, track.weights).alias(SCORE))
+    return decisions.drop(SCORE).join(scores, on="event_id", how="left", maintain_order="left")
 
 
 def enter(scan_id: int, made: dict[str, pl.DataFrame], whose: dict[str, str | None]) -> None:

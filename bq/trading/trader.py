@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 from bq.core.settings import Settings
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Desk
-from bq.trading import gates, ledger
+from bq.trading import gates
 from bq.trading.broker import Broker, Look, NoAnswer, Ticket
 from bq.trading.clock import Clock
 from bq.trading.ledger import Open, Stamp
+from bq.trading.orders import Orders
 from bq.trading.states import Said
 
 
@@ -21,6 +22,7 @@ class Trader(NamedTuple):
     desk: Desk
     broker: Broker
     clock: Clock
+    orders: Orders
 
     @property
     def namespace(self) -> str:
@@ -40,7 +42,7 @@ class Trader(NamedTuple):
 
     def mine(self) -> list[Open]:
         """The orders of the namespace whose day is not over."""
-        return ledger.opened(self.broker.account, self.namespace)
+        return self.orders.mine()
 
 
 def send(trader: Trader, ticket: Ticket, stamp: Stamp) -> bool:
@@ -48,13 +50,13 @@ def send(trader: Trader, ticket: Ticket, stamp: Stamp) -> bool:
     if gates.stopped():
         return False
     ref = ticket.order.order_ref
-    ledger.note(ref, Said.SENDING, stamp)
+    trader.orders.note(ref, Said.SENDING, stamp)
     try:
         trader.broker.place(ticket)
     except NoAnswer:
-        ledger.note(ref, Said.NO_ANSWER, stamp)
+        trader.orders.note(ref, Said.NO_ANSWER, stamp)
     else:
-        ledger.note(ref, Said.ACCEPTED, stamp)
+        trader.orders.note(ref, Said.ACCEPTED, stamp)
     return True
 
 
@@ -62,20 +64,20 @@ def reprice(trader: Trader, one: Open, limit_price: int, stamp: Stamp) -> None:
     """Move the limit of a working order."""
     if gates.stopped():
         return
-    ledger.note(one.order.order_ref, Said.REPRICED, stamp, limit_price=limit_price)
+    trader.orders.note(one.order.order_ref, Said.REPRICED, stamp, limit_price=limit_price)
     try:
         trader.broker.reprice(one.order.order_ref, limit_price)
     except NoAnswer:
-        ledger.note(one.order.order_ref, Said.NO_ANSWER, stamp)
+        trader.orders.note(one.order.order_ref, Said.NO_ANSWER, stamp)
 
 
 def cancel(trader: Trader, one: Open, stamp: Stamp) -> None:
     """Cancel an order; whether it is, the next look shows."""
-    ledger.note(one.order.order_ref, Said.CANCELLING, stamp)
+    trader.orders.note(one.order.order_ref, Said.CANCELLING, stamp)
     try:
         trader.broker.cancel(one.order.order_ref)
     except NoAnswer:
-        ledger.note(one.order.order_ref, Said.NO_ANSWER, stamp)
+        trader.orders.note(one.order.order_ref, Said.NO_ANSWER, stamp)
 
 
 def look(trader: Trader, stamp: Stamp, *, tries: int) -> Look | None:
@@ -87,6 +89,6 @@ def look(trader: Trader, stamp: Stamp, *, tries: int) -> Look | None:
             if attempt + 1 < tries:
                 trader.broker.pause()
             continue
-        ledger.adopt(seen, trader.mine(), trader.broker.account, stamp)
+        trader.orders.adopt(seen, stamp)
         return seen
     return None

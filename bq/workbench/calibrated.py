@@ -10,7 +10,9 @@ from bq.audit.calibration import Judged, Measured
 from bq.audit.calibration_points import PointFacts
 from bq.audit.permutation import IN_ORDER
 from bq.core.numerals import decimal, percent, significant
+from bq.monitoring.windows import ALARMS_A_YEAR
 from bq.strategies.component import Kind
+from bq.tuning.verdict import MOST_OVERFITTING
 from bq.workbench import plots
 
 TITLE = "What the pipeline deploys where the law is known"
@@ -24,6 +26,18 @@ INTRO = (
 OF_COMPONENTS = (
     "Markets whose verdict each component refused (of these inconclusive), refused alone, and that would be deployed "
     "if it were not asked; then the tenth, middle and ninetieth percentile of its figure over the markets."
+)
+COVERAGE = (
+    "Markets whose 95% interval of a figure holds the figure's true value. Prices are martingales, so that the true "
+    "value is what the trades of the market's own model cost. `low`, `high`: the exact 95% interval of the share. "
+    "The band is where 99 of 100 such counts lie if 95% of intervals hold. The gate rests on the lower bounds: it errs "
+    "where an interval lies above the truth."
+)
+DRIFT = (
+    "A model is deployed two years before the market changes and decides on every event from then on; every window of "
+    "its decisions is checked. An alarm before the change is false; `low` and `high` are the exact 95% interval of "
+    "false alarms a year, of which each kind of check may raise {most}. `found` counts the markets with an alarm after "
+    "the change, `months` is the median time to the first."
 )
 MOST_MISTAKES = 0.02  # share of null markets
 TIERS = (("champion", "The candidate"), ("second", "The second tier"), ("oracle", "Who knows the law"))
@@ -117,13 +131,16 @@ def _dots(whole: pl.DataFrame) -> list[Any]:
 
 
 def _curves(whole: pl.DataFrame) -> list[Any]:
-    """Power over strength, of strategies with two strengths or more."""
+    """Power over strength, of families with two strengths or more."""
     found = []
-    for (strategy,), points in whole.filter(pl.col("strength") > 0).group_by("strategy", maintain_order=True):
+    planted = whole.filter(pl.col("strength") > 0)
+    for (strategy, family), points in planted.group_by("strategy", "family", maintain_order=True):
         curve = points.sort("strength").select("strength", pipeline="share", oracle="oracle share")
         if curve["strength"].n_unique() > 1:
             titles = {"x_title": "strength of what is planted", "y_title": "share of markets deployed"}
-            found.append(plots.lines(curve, "strength", ["pipeline", "oracle"], title=f"Power: {strategy}", **titles))
+            found.append(
+                plots.lines(curve, "strength", ["pipeline", "oracle"], title=f"Power: {strategy} {family}", **titles)
+            )
     return found
 
 
@@ -135,8 +152,7 @@ def _contents(facts: PointFacts, markets: Sequence[Measured]) -> list[Any]:
         verdicts = [judged for market in markets if (judged := getattr(market, who)) is not None]
         if verdicts:
             parts += [f"**{name}**", plots.table(_components(verdicts))]
-    if not facts.strength:
-        parts.append(_covered([market.champion for market in markets if market.champion is not None]))
+    parts += [*_covered(markets), *_overfitting(markets), *_drift(markets)]
     if errors := [f"seed {market.seed}: {market.error}" for market in markets if market.error]:
         parts.append("No verdict came of " + "; ".join(errors[:5]))
     if seeds := [str(market.seed) for market in markets if market.deployed]:
@@ -181,13 +197,62 @@ def _name(kind: Kind) -> str:
     return kind.value.replace("_", " ")
 
 
-def _covered(verdicts: Sequence[Judged]) -> str:
-    said = []
-    for kind in tables.estimated(verdicts):
-        found = tables.coverage(verdicts, kind)
-        counts = ", ".join(f"{name} {one.number}" for name, one in found.items())
-        said.append(f"{_name(kind)}: {counts} of {found['covers'].markets}")
-    return (
-        "95% intervals against 0, which is the true value where nothing is planted and costs are set to 0: "
-        f"{'; '.join(said) or 'none'}."
-    )
+def _covered(markets: Sequence[Measured]) -> list[Any]:
+    """How often intervals hold what the law says, where it does."""
+    found = tables.coverage(markets)
+    if not found:
+        return []
+    rows = [
+        {
+            "figure": _name(one.kind),
+            "markets": one.holds.markets,
+            "hold": one.holds.number,
+            "share": one.holds.share,
+            "low": one.holds.low,
+            "high": one.holds.high,
+            "99% band": f"{one.least} to {one.most}",
+            "above the truth": one.above,
+            "below": one.below,
+            "mean truth": one.truth,
+            "mean figure": one.figure,
+        }
+        for one in found
+    ]
+    return [COVERAGE, plots.table(pl.DataFrame(rows))]
+
+
+def _overfitting(markets: Sequence[Measured]) -> list[Any]:
+    """How the probability of overfitting spreads over markets on which several ways of training were tried."""
+    known = pl.Series([market.overfitting for market in markets if market.overfitting is not None], dtype=pl.Float64)
+    if known.is_empty():
+        return []
+    low, middle, high = (decimal(known.quantile(at)) for at in (0.1, 0.5, 0.9))
+    passing = int((known < MOST_OVERFITTING).sum())
+    return [
+        f"Probability of backtest overfitting of the ways tried on a market (CSCV; about .5 by chance): tenth "
+        f"percentile {low}, median {middle}, ninetieth {high}; below {decimal(MOST_OVERFITTING)} on {passing} of "
+        f"{len(known)} markets."
+    ]
+
+
+def _drift(markets: Sequence[Measured]) -> list[Any]:
+    """False alarms and delay of each kind of check, on a market that changes."""
+    found = tables.alarms(markets)
+    if not found:
+        return []
+    rows = [
+        {
+            "check": one.kind.replace("_", " "),
+            "markets": one.markets,
+            "years before": one.years,
+            "false alarms": one.false,
+            "a year": one.false / one.years,
+            "low": one.low,
+            "high": one.high,
+            "found": one.found.number,
+            "of": one.found.markets,
+            "months": one.months,
+        }
+        for one in found
+    ]
+    return [DRIFT.format(most=decimal(ALARMS_A_YEAR)), plots.table(pl.DataFrame(rows))]

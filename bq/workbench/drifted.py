@@ -63,6 +63,14 @@ def statement(check: Check) -> str:
     return f"{check.namespace}: {NAMES.get(check.what, check.what)} of model {check.model_id}: {_found(check)}"
 
 
+def retirement(check: Check) -> str:
+    """Why a model was retired, as a sentence of its own."""
+    return (
+        f"model {check.model_id} no longer decides: its errors are beyond their limit, and more since about "
+        f"{check.details['changed']} ({_found(check)})"
+    )
+
+
 def _found(check: Check) -> str:
     details = check.details
     if check.value is None:

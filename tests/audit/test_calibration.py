@@ -1,15 +1,16 @@
 """The pipeline on markets whose law is known: what is measured is the product's own, counted rightly, kept safely."""
 
+import datetime as dt
 import os
 
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from bq import market, strategies
-from bq.audit import calibration, calibration_points, calibration_tables
-from bq.audit.calibration import Judged, Market, Measured, measure, with_seed
+from bq.audit import calibration, calibration_points, calibration_tables, calibration_truth
+from bq.audit.calibration import Judged, Market, Measured, Watched, measure, with_seed
 from bq.audit.calibration_oracle import TRUTH, Learnt, truth_of
 from bq.audit.calibration_points import Point, Results, point
 from bq.core import paths
@@ -18,7 +19,7 @@ from bq.learning import walkforward
 from bq.market.sources.simulated import market_of
 from bq.serving import candidate, gates, ledger
 from bq.serving.gates import Evidence
-from bq.strategies import store
+from bq.strategies import policy, store
 from bq.strategies.component import Component, Kind
 
 BREAKOUT = strategies.get("breakout")
@@ -68,6 +69,7 @@ def test_the_verdict_is_that_of_the_products_own_steps_in_turn(measured, tmp_pat
     verdict, _ = gates.judge(found, None, strategy=BREAKOUT, settings=settings, market=data)
     assert measured.champion == Judged.of(verdict)
     assert measured.events == len(events) and measured.second is None and not measured.error
+    assert measured.overfitting is None  # of one way of training
 
 
 def test_a_market_leaves_nothing_in_the_home_of_the_user(tmp_path, monkeypatch):
@@ -126,14 +128,91 @@ def test_components_say_what_refused_alone_and_what_would_deploy_without_them():
     ]
 
 
-def test_coverage_counts_intervals_on_either_side_of_the_truth():
-    intervals = [(-1.0, 1.0), (0.1, 1.0), (-2.0, -0.5), (-0.1, 0.2), (None, None)]
-    verdicts = [
-        Judged(deploy=False, components=(Component(kind=Kind.NET, holds=False, low=low, high=high),))
-        for low, high in intervals
+def test_coverage_counts_the_intervals_on_either_side_of_each_markets_own_truth():
+    """Counted by hand; the band is that of three intervals of 95%."""
+    rows = [(-1.0, 1.0, 0.5), (0.1, 1.0, 0.0), (-2.0, -0.5, -0.4), (None, None, 0.0)]
+    markets = [
+        of(
+            seed,
+            Judged(deploy=False, components=(Component(kind=Kind.NET, holds=False, low=low, high=high, value=0.0),)),
+        )
+        for seed, (low, high, _) in enumerate(rows)
     ]
-    found = calibration_tables.coverage(verdicts, Kind.NET)
-    assert {name: one[:2] for name, one in found.items()} == {"covers": (2, 4), "above": (1, 4), "below": (1, 4)}
+    markets = [
+        market.model_copy(update={"truth": {Kind.NET: truth, Kind.ALPHA: 0.0}})
+        for market, (*_, truth) in zip(markets, rows, strict=True)
+    ]
+    (found,) = calibration_tables.coverage([*markets, of(9, judged(NET=False))])
+    assert found.kind == Kind.NET and found.holds[:2] == (1, 3) and (found.above, found.below) == (1, 1)
+    assert found.truth == pytest.approx(0.1 / 3) and found.figure == 0.0
+    assert (found.least, found.most) == tuple(binom.interval(0.99, 3, 0.95))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "family", "overrides", "known"),
+    [
+        ("breakout", "martingale", "", True),
+        ("breakout", "clustered", "", True),
+        ("breakout", "clustered", "market.simulation.drift=0.08", False),
+        ("breakout", "planted", "", False),
+        ("breakout", "planted", "market.simulation.edge=0", True),
+        ("butterfly", "martingale", "", True),
+        ("butterfly", "clustered", "", False),  # options are priced by one volatility
+        ("butterfly", "planted", "market.simulation.pinned_share=0", False),
+        ("forecast", "martingale", "", True),
+    ],
+    ids=str,
+)
+def test_the_truth_is_known_where_prices_are_martingales_and_options_are_priced_by_their_law(
+    strategy, family, overrides, known
+):
+    one = point(strategies.get(strategy), family, overrides=overrides, quick=False)
+    assert calibration_truth.known(one.strategy, one.settings) is known
+
+
+def test_the_truth_is_what_the_trades_of_the_markets_own_model_cost():
+    """Without costs it is exactly 0; with a fee alone it is what is reckoned by hand from each trade's notional."""
+
+    def found(costs):
+        one = point(BREAKOUT, "planted", strength=0.5, overrides=f"{SMALL} {costs}", quick=False)
+        data = calibration.simulated(one.settings, 5)
+        place = Market(5, data, calibration.collected(BREAKOUT, one.settings, data))
+        trained = calibration.train(place, BREAKOUT, one.settings)
+        return trained, calibration_truth.of(trained, BREAKOUT, one.settings)
+
+    _, free = found("costs.fee_bps=0 costs.slippage_bps=0")
+    assert set(free.values()) == {0.0}
+    trained, dear = found("costs.fee_bps=50 costs.slippage_bps=0")
+    own = trained.made.own_oos
+    # by hand: half a percent of what is bought and of what is sold, in units of the risk from close to stop
+    share = pl.col("stop_share").cast(pl.Float64)
+    costs = own.with_columns(paid=0.005 * (2.0 + (pl.col("outcome") + 0.01 / share) * share) / share)
+    chosen = policy.chosen(costs, "expected", 4)
+    paid = (chosen["paid"] * chosen["weight"]).sum() / own["session"].n_unique()
+    assert paid > 0.1 and dear[Kind.NET] == pytest.approx(-paid, rel=0.05)
+
+
+def watched(**alarms: list[str]) -> Watched:
+    """Two years before a change on 2016-01-04, and two after it."""
+    days = {kind: [dt.date.fromisoformat(day) for day in found] for kind, found in alarms.items()}
+    first, changes, last = (dt.date.fromisoformat(day) for day in ("2014-01-04", "2016-01-04", "2018-01-04"))
+    return Watched(changes=changes, first=first, last=last, alarms=days)
+
+
+def test_alarms_before_a_change_are_false_and_after_it_they_have_a_delay():
+    """By hand; the interval of two false alarms in six years is Garwood's: .242 to 7.225 of them."""
+    seen = [
+        watched(input=["2014-05-01", "2015-05-01", "2016-03-04"], error_cusum=["2015-06-01", "2016-06-01"]),
+        watched(input=[], error_cusum=["2016-07-04", "2016-08-04"]),
+        watched(input=["2017-01-04"], error_cusum=[]),
+    ]
+    markets = [of(seed).model_copy(update={"watched": one}) for seed, one in enumerate(seen)]
+    inputs, cusum = calibration_tables.alarms([*markets, of(9)])
+    assert inputs[:4] == ("input", 3, pytest.approx(6.0, abs=0.01), 2) and inputs.found[:2] == (2, 3)
+    assert (inputs.low * 6, inputs.high * 6) == pytest.approx((0.2422, 7.2247), abs=0.01)
+    assert inputs.months == pytest.approx((2 + 12) / 2, abs=0.1)
+    # what stays is one alarm, and after a false one nothing can be found
+    assert cusum.false == 1 and cusum.found[:2] == (1, 2) and cusum.months == pytest.approx(6.0, abs=0.1)
 
 
 def test_what_is_kept_comes_back_and_a_torn_line_is_measured_again(tmp_path, measured):
@@ -215,4 +294,5 @@ def test_every_way_of_training_is_entered_into_the_ledger_that_the_next_is_judge
     found = measure(5, strategy=BREAKOUT, settings=one.settings, tweaks=one.tweaks)
     assert seen == [0, 1, 2] and found.attempts == 3
     assert found.deployed and found.deploying == 1 and found.champion.deploy
+    assert 0.0 <= found.overfitting <= 1.0
     assert one.facts.attempts == 3 and one.facts != planted().facts

@@ -40,8 +40,14 @@ TRADING = {
     "close_before_expiry_days": 2,
     "dry_run": {"seed": 7, "partial_fills": 0.05, "rejects": 0.01, "lost_answers": 0.02},
 }
+WARM = {"learning.warm_start": False}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
-    "butterfly": {**COLUMNS, "structure.min_wing_sigmas": 0.25, "costs.max_cost_share": 0.4},
+    "butterfly": {
+        **COLUMNS,
+        "structure.min_wing_sigmas": 0.25,
+        "costs.max_cost_share": 0.4,
+        "score.weights": "static",
+    },
     "forecast": {**COLUMNS, "portfolio.tranches": 5},
     "breakout": {**COLUMNS, "policy.k": 4},
 }
@@ -56,7 +62,7 @@ def new(values: dict) -> dict:
         {"name": by_rule, "share": 0.3, "decides": "rule", "weights": None},
     ]
     trading = {"trading": {"tracks": tracks, **TRADING}}
-    return NEW[values["strategy"]] | trading | (SIMULATED if values.get("market", {}).get("simulation") else {})
+    return NEW[values["strategy"]] | WARM | trading | (SIMULATED if values.get("market", {}).get("simulation") else {})
 
 
 LEARNER = {  # of the forecast: what 0.1 shipped, and what is shipped now, for more of what a planted market shows

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 import sqlalchemy as sa
-from crash_child import DECIDED, DUE, NAMESPACE, SCANNED, artefact, world
+from crash_child import CHANGED, DECIDED, DUE, NAMESPACE, SCANNED, artefact, world
 
-from bq.core import files, paths
-from bq.monitoring import drift
+from bq.core import db, files, paths
+from bq.monitoring import drift, refuted
 from bq.serving import registry
 
 
@@ -29,6 +29,29 @@ def check_deploy(home: Path, monkeypatch) -> None:
 def heal_deploy(home: Path) -> None:
     assert registry.champion(NAMESPACE) == artefact("next")
     assert not list(paths.models(NAMESPACE).glob(".*"))
+
+
+JOURNAL = "select kind, model_id, previous from deployments order by id"
+
+
+def check_retire(home: Path, monkeypatch) -> None:
+    """The model decides, or it does not and is known to be retired, with the change that evidence begins with."""
+    monkeypatch.setenv("BQ_HOME", str(home))
+    old = artefact("old").model_id
+    deployed, retired = ("deployed", old, None), ("retired", registry.NONE, old)
+    found = rows(home, JOURNAL)
+    assert found in ([deployed], [deployed, retired])
+    if registry.champion(NAMESPACE) is None:
+        assert found == [deployed, retired]
+        assert rows(home, "select kind, closed_utc from alerts") == [("retired", None)]
+
+
+def heal_retire(home: Path) -> None:
+    assert registry.champion(NAMESPACE) is None
+    assert {row[0] for row in rows(home, JOURNAL)} == {"deployed", "retired"}
+    assert rows(home, "select kind, closed_utc from alerts") == [("retired", None)]
+    assert str(refuted.since(NAMESPACE)) == CHANGED["changed"]
+    db.close()
 
 
 def check_write_state(home: Path, _) -> None:
@@ -182,6 +205,7 @@ COUNTING = "select max(scan_id) from scans where not late"
 
 CHECKS = {
     "deploy": check_deploy,
+    "retire": check_retire,
     "write_state": check_write_state,
     "publish": check_publish,
     "scan": check_scan,
@@ -191,6 +215,7 @@ CHECKS = {
 }
 HEALED = {
     "deploy": heal_deploy,
+    "retire": heal_retire,
     "write_state": heal_write_state,
     "publish": heal_publish,
     "scan": heal_scan,

@@ -30,6 +30,7 @@ from tests import stored
 BASE = 1500  # more than the imports and any work make calls of one kind
 NAMESPACE = Namespace.parse("toy")
 FAILED, BUG = 1, 99
+CHANGED = {"changed": "2020-03-02"}
 SECONDS = 60  # a test that fails must end
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "os.truncate", "sqlite3.connect")
@@ -42,6 +43,21 @@ def artefact(name: str) -> Artefact:
 def deploy(name: str) -> None:
     registry.clean(NAMESPACE)
     registry.deploy(NAMESPACE, artefact(name), reason=f"test {name}")
+
+
+def retire(name: str) -> None:
+    """Retire what its errors refuted; the first time a model is deployed, and found to be harmed."""
+    import datetime as dt
+
+    from bq.monitoring import checks, refuted
+
+    if name == "old":
+        deploy("old")
+        harmed = {"what": "error_cusum", "model_id": artefact("old").model_id, "alarm": True}
+        checks.enter([checks.Check(namespace="toy", day=dt.date(2020, 6, 1), n=9, **harmed, details=CHANGED)])
+        return
+    for one in refuted.among(NAMESPACE, checks.newest(NAMESPACE)):
+        refuted.retire(one, statement="its errors")
 
 
 def write_state(name: str) -> None:
@@ -186,6 +202,7 @@ def cycle(name: str) -> None:
 
 WORKS = {
     "deploy": deploy,
+    "retire": retire,
     "write_state": write_state,
     "publish": publish,
     "scan": scan,
@@ -196,6 +213,7 @@ WORKS = {
 
 
 WARM = {  # modules that a work uses, late ones too; imported and not used: the threads of polars do not outlive a fork
+    "retire": ("bq.monitoring.refuted", "bq.core.migrate"),
     "publish": ("bq.jobs.run.protocol", "bq.strategies.butterfly", "bq.core.migrate"),
     "mature": ("bq.monitoring.deciding", "bq.monitoring.maturing", *BUTTERFLY),
     "scan": ("bq.jobs.scan", "bq.strategies.butterfly.order", "bq.strategies.butterfly.payoff", *BUTTERFLY),
@@ -211,7 +229,7 @@ def warm(work: str) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "monitoring"))
     for name in ("bq.serving.journal", *WARM.get(work, ())):
         importlib.import_module(name)
-    if work not in ("deploy", "write_state", "publish"):
+    if work not in ("deploy", "retire", "write_state", "publish"):
         from bq.market import calendars
 
         calendars._calendar("XNYS")

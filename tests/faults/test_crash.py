@@ -32,7 +32,18 @@ FAULTS = {  # a full disk stays full; a disk error may pass
 }
 ALL = os.environ.get("BQ_CRASH") == "all"
 STRIDE = (
-    {} if ALL else {"deploy": 3, "write_state": 2, "publish": 9, "scan": 6, "mature": 3, "check_drift": 9, "cycle": 60}
+    {}
+    if ALL
+    else {
+        "deploy": 3,
+        "retire": 3,
+        "write_state": 2,
+        "publish": 9,
+        "scan": 6,
+        "mature": 3,
+        "check_drift": 9,
+        "cycle": 60,
+    }
 )
 SLOW = ("publish", "scan", "mature", "check_drift", "cycle")  # under a tracer
 LEAST = {"strace": 15, "python": 12}  # calls of any work; what SQLite does to its files is seen from outside alone

@@ -46,6 +46,10 @@ ROWS = (  # what a replay leaves in its world's database, in the order in which 
     "select * from scans order by scan_id",
     "select * from decisions order by scan_id, rank, event_id",
     "select * from outcomes order by recorded_utc, event_id, revision",
+    "select * from intents order by intent_id",
+    "select * from order_events order by id",
+    "select * from executions order by rowid",
+    "select * from marks order by rowid",
 )
 
 
@@ -64,6 +68,10 @@ class Left(NamedTuple):
     scans: list[str]
     decisions: list[str]
     outcomes: list[str]
+    intents: list[str]
+    order_events: list[str]
+    executions: list[str]
+    marks: list[str]
     checks: list[str]  # as they were entered: a later one of the same day takes the place of an earlier
     attempts: list[str]
 

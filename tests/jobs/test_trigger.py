@@ -59,7 +59,7 @@ def state(known: pl.DataFrame, **more) -> State:
 def ask(last, now, *, champion=None, **more):
     """The triggers of an attempt on events: those that the last one knew, the champion, what came."""
     before = state(last) if isinstance(last, pl.DataFrame) else last
-    asked = {name: more.pop(name) for name in ("checks", "force") if name in more}
+    asked = {name: more.pop(name) for name in ("checks", "force", "evidence") if name in more}
     return triggers.found(state(now, **more), before, now, champion=champion, **asked)
 
 
@@ -209,3 +209,30 @@ def test_a_database_that_went_away_does_not_undo_a_deployment(monkeypatch, tmp_p
     retrain.keep_distances(asked, state(known), known)
     assert "the distances of the triggers are not kept" in caplog.text
     assert kept.distances(Namespace("toy")) is None
+
+
+CHANGE = dt.date(2020, 3, 1)
+
+
+@pytest.mark.parametrize("holds", [False, True], ids=["too little", "enough"])
+def test_after_a_confirmed_change_only_enough_evidence_since_it_trains(holds):
+    evidence = Trigger(kind=Cause.EVIDENCE, holds=holds, value=200.0, threshold=300.0)
+    found = ask(state(events(10)), events(700), evidence=evidence, since=CHANGE, parameters="other")
+    assert [one.kind for one in found] == [Cause.EVIDENCE]
+    assert kinds(found) == ([Cause.EVIDENCE] if holds else [])
+    forced = ask(state(events(10)), events(700), evidence=evidence, since=CHANGE, force=True)
+    assert kinds(forced) == [Cause.FORCED, *kinds(found)]
+    assert "200 of 300 days out of sample since the change" in trigger.told(found[0])
+
+
+def test_an_attempt_since_the_change_answers_it_for_a_year_or_until_there_is_a_champion():
+    evidence = Trigger(kind=Cause.EVIDENCE, value=400.0, threshold=300.0)
+    last = state(events(300), since=CHANGE)
+    assert kinds(ask(last, events(600), evidence=evidence, since=CHANGE)) == []
+    told = [trigger.told(one) for one in ask(last, events(600), evidence=evidence, since=CHANGE)]
+    assert any("an attempt has answered it" in text for text in told)
+    assert Cause.EVIDENCE in kinds(ask(last, events(700), evidence=evidence, since=CHANGE))
+    standing = deployed("2021-06-01T00:00:00+00:00")
+    assert Cause.EVIDENCE not in [
+        one.kind for one in ask(last, events(700), evidence=evidence, since=CHANGE, champion=standing)
+    ]

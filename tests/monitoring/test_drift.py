@@ -195,7 +195,7 @@ def test_home_of_0_1_is_monitored_by_saying_that_it_cannot_be(tmp_path, monkeypa
     for part in ("models", "data"):
         shutil.copytree(Path(__file__).parents[1] / "made_by_0_1" / part, tmp_path / part)
     namespace = Namespace.parse("butterfly-simulated")
-    found = drift._subject(namespace, outcomes.counted(namespace))
+    found = drift._subject(namespace, outcomes.counted(namespace), drift.Kept.nothing())
     assert (found.without, found.model_id is not None) == (Without.NO_REFERENCE, True)
 
 

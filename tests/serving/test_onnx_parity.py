@@ -185,6 +185,43 @@ def test_a_decision_to_trade_that_differs_counts_as_a_flip(fitted, sample):
     assert found.flips == found.rows
 
 
+@pytest.mark.parametrize(
+    ("above", "flips"), [pytest.param(0.0, 0, id="at-the-threshold"), pytest.param(1e-6, 1, id="a-millionth-away")]
+)
+def test_a_decision_that_hangs_on_the_last_bits_is_a_tie_and_no_flip(fitted, graph, sample, above, flips):
+    """A threshold between what the model and its graph expect of one row, at whose sides they fall by rounding."""
+    rows = onnx.adversarial_rows(fitted, sample.x, seed=1)
+    theirs, ours = (side.predict(rows, *onnx._cells(fitted, len(rows), seed=1)) for side in (fitted, Session(graph)))
+    (one, *_) = np.flatnonzero(theirs.expected < ours.expected)
+    raised = theirs.expected.copy()
+    raised[one] -= np.float32(above)
+    at = float(theirs.expected[one])
+
+    class Shifted:
+        def __getattr__(self, name):
+            return getattr(fitted, name)
+
+        def predict(self, *_):
+            return theirs._replace(expected=raised)
+
+    found = onnx.parity(Shifted(), graph, sample.x, trade_above=at, seed=1)
+    same = theirs.expected == theirs.expected[one]
+    assert found.flips == flips and found.holds == (not flips)
+    assert found.ties + found.flips == ((ours.expected > at) != (raised > at)).sum() <= same.sum()
+
+
+def test_a_model_that_is_tied_on_many_rows_is_not_held_to_decide(fitted, sample):
+    """Every class means the threshold itself: the graph, a rounding higher, would trade everything."""
+    at = np.float32(0.15)
+    level, higher = (
+        fitted._replace(class_means=fitted.class_means._replace(means=np.full_like(fitted.class_means.means, mean)))
+        for mean in (at, at + np.float32(4e-7))
+    )
+    found = onnx.parity(level, onnx.export(higher), sample.x, trade_above=float(at), seed=1)
+    assert found.flips == 0 and found.ties > 0.001 * found.rows and found.largest_difference <= TOLERANCE
+    assert not found.holds
+
+
 def test_the_same_model_gives_the_same_bytes(fitted, graph):
     assert onnx.export(fitted) == graph
 

@@ -29,6 +29,7 @@ from bq.strategies.task import Task
 from bq.trading import clock, daily
 from bq.trading.dry_run import DryRun
 from bq.trading.entering import Scanned
+from bq.trading.orders import Orders
 from bq.trading.trader import Trader
 
 CALENDAR = sessions("XNYS").filter(pl.col("session") >= dt.date(2019, 1, 2)).head(400)
@@ -124,9 +125,9 @@ def trader_at(
     """Who trades at the close of a session."""
     desk = desk or ToyDesk()
     account = f"dry-run.{NAMESPACE}"
-    trading = settings.trading
-    broker = DryRun(account, desk, CALENDAR, capital=trading.capital, steps=trading.reprice_steps, faults=faults)
-    return Trader(STRATEGY, settings, desk, broker, clock.at(now or CLOSE[session], calendar="XNYS", newest=session))
+    broker = DryRun(account, desk, CALENDAR, trading=settings.trading.model_copy(update={"dry_run": faults}))
+    at = clock.at(now or CLOSE[session], calendar="XNYS", newest=session)
+    return Trader(STRATEGY, settings, desk, broker, at, Orders(account, str(NAMESPACE)))
 
 
 def scanned(session: dt.date, symbols, *, tier: int = 1, should_trade: bool = True) -> Scanned:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from test_standing_card import standing
 
 from bq.runs import read
 from bq.runs.record import RunRecord
@@ -41,7 +42,7 @@ def browser():
 
 @pytest.fixture
 def pages(tmp_path, monkeypatch, executed, run, verdict) -> dict[str, Path]:
-    """A report with figures, a page with cards and a table wider than a phone, and the index."""
+    """A report with figures, a page with cards and a table wider than a phone, and the index with all it can show."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     folder = tmp_path / "outputs" / "20261121T001829Z_butterfly"
     record = RunRecord.of(run, what="a run")
@@ -52,7 +53,7 @@ def pages(tmp_path, monkeypatch, executed, run, verdict) -> dict[str, Path]:
     curve = plots.lines(pl.DataFrame({"x": [1, 2], "y": [3.0, 4.0]}), "x", ["y"], title="A", x_title="x", y_title="y")
     parts = [("To be traded", [cards.Cards([card])]), ("A champion's gate", ["Some text.", table(WIDE), curve])]
     report.page(tmp_path / "page.html", title="A scan", source="simulated", parts=parts)
-    dashboard.write_index([], {}, read.each())
+    dashboard.write_index([standing()], {}, read.each())
     return {"report": folder / "report.html", "page": tmp_path / "page.html", "index": tmp_path / "outputs/index.html"}
 
 

@@ -26,7 +26,7 @@ def sweep(namespace: Namespace) -> None:
         _end_processes(folder)
         temporary.remove(folder)
         _bury(folder)
-    for name in (namespace, namespace.second):
+    for name in (namespace, namespace.second, namespace.weights):
         registry.clean(name)
     for folder in (paths.outputs(), *paths.outputs().glob("scans/"), *paths.home().glob("data/events/*/*/")):
         files.clean(folder)

@@ -171,8 +171,8 @@ class Run:
             "Try BQ_WORKERS=1, fewer symbols, or fewer sessions."
         )
 
-    def notebook(self, name: str) -> None:
-        """Execute one of the project's notebooks into the run folder."""
+    def notebook(self, name: str, **parameters: str) -> None:
+        """Execute one of the project's notebooks into the run folder. parameters : further ones of it."""
         with self.phase(name, until=self.deadline + END_SECONDS):
             notebooks.execute(
                 paths.notebooks() / f"{name}.ipynb",
@@ -181,6 +181,7 @@ class Run:
                     "strategy": self.settings.strategy,
                     "params": str(self.folder / names.PARAMETERS),
                     "run_dir": str(self.folder),
+                    **parameters,
                 },
                 run_dir=self.folder,
                 cell_timeout_seconds=self.settings.run.cell_timeout_seconds,

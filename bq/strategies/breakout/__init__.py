@@ -73,6 +73,13 @@ def ticket(event: Mapping[str, Any], settings: BreakoutSettings) -> Shares | Non
     return Shares(quantity, close, stop_share, settings.risk.capital)
 
 
+def before_costs(settings: BreakoutSettings) -> BreakoutSettings:
+    """Without fee and slippage."""
+    return settings.model_copy(
+        update={"costs": settings.costs.model_copy(update={"fee_bps": 0.0, "slippage_bps": 0.0})}
+    )
+
+
 STRATEGY = Strategy(
     name=NAME,
     settings=BreakoutSettings,
@@ -91,7 +98,7 @@ STRATEGY = Strategy(
         ),
     ),
     task=task,
-    value=Value(name=lambda settings: policy.name(settings.policy, "net R"), hedge=hedge),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net R"), hedge=hedge, before_costs=before_costs),
     views=Views(exhibits=exhibits, notices=notices, ticket=ticket),
     backtester=Backtester(
         run=backtested,

@@ -22,6 +22,7 @@ from bq.strategies.contract import Counter, Exhibit, Sketch, Strategy, Table, Va
 from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
 from bq.strategies.ticket import Ticket
+from bq.strategies.weighing import Parts, Weighing
 
 if TYPE_CHECKING:
     from bq.market import MarketData
@@ -37,7 +38,7 @@ def variant(settings: ButterflySettings) -> str:
         "analysis": settings.analysis.model_dump(exclude={"engine"}),
         "structure": settings.structure.model_dump(),
         "costs": settings.costs.model_dump(),
-        "score": settings.score.model_dump(),
+        "score": settings.score.model_dump(exclude={"weights"}),  # learnt ones are a column beside it
         "label": settings.label.model_dump(),
     }
     return f"{NAME}-{digest(parts, 8)}"
@@ -241,11 +242,32 @@ def _results(oos: pl.DataFrame, settings: ButterflySettings, market: "MarketData
     return results(policy.chosen(oos, policy.EXPECTED, settings.policy.k), oos)
 
 
+COMPONENTS = ("price_match", "vol_mispricing", "stability", "fourier")
+
+
+def parts(events: pl.DataFrame, settings: ButterflySettings) -> Parts:
+    """The components of the score, as the settings' rule takes them, and the penalty for directional exposure."""
+    names = ["price_match_v2" if settings.score.rule == "score_v2" else "price_match", *COMPONENTS[1:]]
+    values = events.select(pl.col(f"{name}_score").cast(pl.Float64) for name in names).to_numpy()
+    return Parts(values, events["delta_penalty_score"].cast(pl.Float64).to_numpy())
+
+
+def given(settings: ButterflySettings) -> tuple[float, ...]:
+    """The weights of the settings as shares of their sum."""
+    weights = [getattr(settings.score, name) for name in COMPONENTS]
+    return tuple(weight / sum(weights) for weight in weights)
+
+
 def desk(market: "MarketData", settings: ButterflySettings) -> "Desk":
     """How butterflies are traded."""
     from bq.strategies.butterfly.desk import ButterflyDesk
 
     return ButterflyDesk(market, settings)
+
+
+def before_costs(settings: ButterflySettings) -> ButterflySettings:
+    """At mid prices."""
+    return settings.model_copy(update={"costs": settings.costs.model_copy(update={"half_spread_paid": 0.0})})
 
 
 STRATEGY = Strategy(
@@ -279,7 +301,7 @@ STRATEGY = Strategy(
     ),
     task=task,
     success=Task(("Failure", "Success"), (1e-12,), outcome="ROI"),  # did it earn anything, net of costs
-    value=Value(name=lambda settings: policy.name(settings.policy, "net ROI")),
+    value=Value(name=lambda settings: policy.name(settings.policy, "net ROI"), before_costs=before_costs),
     views=Views(
         exhibits=_exhibits,
         results=_results,
@@ -288,6 +310,15 @@ STRATEGY = Strategy(
         sketch=sketch,
         ticket=ticket,
         against=against,
+    ),
+    weighing=Weighing(
+        COMPONENTS,
+        given,
+        parts,
+        market=(
+            *("current_iv", "iv_percentile", "predicted_vol", "vol_mispricing", "momentum_7d", "trend_slope"),
+            *("period_strength", "arima_width_pct"),
+        ),
     ),
     layout=LAYOUT,
     desk=desk,

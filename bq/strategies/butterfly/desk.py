@@ -56,6 +56,8 @@ class ButterflyDesk(PositionByPosition):
         self._calendar = sessions(market.calendar)["session"].to_numpy()
         self._year = periods_per_year(market.calendar)
         self._known: dict[str, tuple[History, Pricer, Pricer | None]] = {}
+        self._quoted: dict[tuple, Quote | None] = {}  # of the session that was asked about last
+        self._session: dt.date | None = None
 
     def legs(self, event: Event) -> tuple[Leg, ...]:
         """Three contracts, four of an iron fly, from the lowest strike to the highest; puts first."""
@@ -83,6 +85,14 @@ class ButterflyDesk(PositionByPosition):
 
     def quote(self, event: Event, session: dt.date) -> Quote | None:
         """Prices at a session's close, from listed quotes where the event is of listed contracts, else the model's."""
+        if session != self._session:
+            self._session, self._quoted = session, {}
+        key = tuple(event[name] for name in self.keeps)
+        if key not in self._quoted:
+            self._quoted[key] = self._price(event, session)
+        return self._quoted[key]
+
+    def _price(self, event: Event, session: dt.date) -> Quote | None:
         found = self._place(event, session)
         if found is None:
             return None

@@ -109,6 +109,9 @@ class Score(Section):
     stability: Share = Field(default=0.20, description="narrow ARIMA interval")
     fourier: Share = Field(default=0.15, description="trend and cycle agree with the structure")
     trade_at: float = Field(default=60.0, ge=0, le=100, description="score from which the rules trade")
+    weights: Annotated[Literal["static", "learnt"], Affects.RUNNING] = Field(
+        default="static", description="learnt: the rules choose by deployed weights (USE_RL=1); `score` stays"
+    )
 
 
 class Label(Section):
@@ -146,7 +149,7 @@ class ButterflySettings(Settings):
         "gate.margin": "ROI a session by which alpha's lower bound, and the mean uplift, must exceed 0",
     }
 
-    older: ClassVar = {"USE_RL": "the weights of the rule score are fixed: they stand in `score`. Take the line out."}
+    older: ClassVar = {"USE_RL": "write `weights: learnt` in `score`, or `make … USE_RL=1`."}
 
     strategy: Literal["butterfly"]
     market: Market = Market(start=dt.date(2006, 1, 1))

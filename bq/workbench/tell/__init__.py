@@ -3,6 +3,16 @@
 What does not apply to a strategy or a model is a sentence that says so, never an empty figure.
 """
 
+from bq.workbench.tell.comparison import (
+    executions,
+    track_differences,
+    track_figures,
+    track_power,
+    track_returns,
+    track_sequence,
+    track_split,
+    track_verdicts,
+)
 from bq.workbench.tell.drift import (
     alarms,
     detectors,
@@ -24,6 +34,14 @@ from bq.workbench.tell.events import (
     particulars,
     refusals,
     score_deciles,
+)
+from bq.workbench.tell.learnt import (
+    weights_curves,
+    weights_gains,
+    weights_paths,
+    weights_proof,
+    weights_seeds,
+    weights_table,
 )
 from bq.workbench.tell.monitoring import (
     calibration_then_and_now,
@@ -101,6 +119,7 @@ __all__ = [
     "earned",
     "error_stream",
     "estimates",
+    "executions",
     "expected_deciles",
     "fear_greed",
     "feature_correlations",
@@ -141,8 +160,21 @@ __all__ = [
     "stack_findings",
     "success_calibration",
     "thresholds",
+    "track_differences",
+    "track_figures",
+    "track_power",
+    "track_returns",
+    "track_sequence",
+    "track_split",
+    "track_verdicts",
     "trials",
     "uplift",
     "values",
     "weights",
+    "weights_curves",
+    "weights_gains",
+    "weights_paths",
+    "weights_proof",
+    "weights_seeds",
+    "weights_table",
 ]

@@ -1,0 +1,96 @@
+"""Learnt weights at work: the deployed policy moves the weights of the rule score, session by session.
+
+`score` never moves. The score by learnt weights is a column of its own (`LEARNT`), and where the rules decide by it
+they trade as many events of a session as by the score itself.
+"""
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bq.core.settings import Settings
+from bq.learning.weighing import Array, Grid, Sessions, sessions_of, weighing_of
+from bq.learning.weight_policy import Answer, path
+from bq.serving import decide
+from bq.serving.decide import Loaded
+from bq.strategies import policy
+from bq.strategies.contract import Strategy
+from bq.strategies.policy import FROM, SCORE
+from bq.strategies.weighing import LEARNT
+
+
+def load(strategy: Strategy, settings: Settings) -> Loaded:
+    """The deployed policy, or why there is none that can answer."""
+    weighing_of(strategy)
+    return decide.load_tier(strategy, settings.namespace.weights)
+
+
+def actions_of(loaded: Loaded) -> Answer | None:
+    """How a deployed policy answers; None where none is deployed."""
+    if loaded.model is None:
+        return None
+    session = loaded.model.session
+    return lambda seen: session.predict_policy(seen).actions
+
+
+def walked(sessions: Sessions, answer: Answer, strategy: Strategy, settings: Settings, grid: Grid) -> Array:
+    """The weights by which a policy chooses in each session, from the settings' own on: (n_sessions, n_components)."""
+    start = grid.nearest(np.array(weighing_of(strategy).given(settings)))
+    return grid.shares[path(answer, sessions, grid, start)]
+
+
+def with_learnt(
+    events: pl.DataFrame, sessions: pl.Series, weights: Array, strategy: Strategy, settings: Settings
+) -> pl.DataFrame:
+    """Events with the score by the weights of their session; null in a session that has none."""
+    rows = pl.DataFrame({"session": sessions, "row": np.arange(len(sessions))})
+    placed = events.select("session").join(rows, on="session", how="left", maintain_order="left")["row"]
+    known = placed.is_not_null().to_numpy()
+    score = np.full(len(events), np.nan)
+    own = events.filter(pl.Series(known))
+    score[known] = weighing_of(strategy).scored(own, weights[placed.drop_nulls().to_numpy()], settings)
+    return events.with_columns(pl.Series(LEARNT, score, dtype=pl.Float64).fill_nan(None))
+
+
+def of_session(
+    events: pl.DataFrame, history: pl.DataFrame, strategy: Strategy, settings: Settings, loaded: Loaded
+) -> pl.DataFrame:
+    """The events of one session with their learnt score; null where no policy is deployed.
+
+    history : events of the market, of which those of earlier sessions count, as far as they had matured. The weights
+    have gone the way of the policy from the first session on, on the schedule of the history.
+    """
+    answer = actions_of(loaded)
+    if answer is None or events.is_empty():
+        return events.with_columns(pl.lit(None, pl.Float64).alias(LEARNT))
+    today: dt.date = events["session"][0]
+    shared = [name for name in events.columns if name in history.columns]
+    both = pl.concat([history.filter(pl.col("session") < today).select(shared), events.select(shared)])
+    grid = Grid.of(len(weighing_of(strategy).components))
+    found = sessions_of(both, strategy, settings, grid)
+    weights = walked(found, answer, strategy, settings, grid)
+    return with_learnt(events, found.session, weights, strategy, settings)
+
+
+def traded(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.Series:
+    """Whether each event is traded by its learnt score: of each session as many as by the score itself."""
+    known = events.with_columns(pl.lit(strategy.task(settings).trade_score).alias(FROM))
+    return policy.as_many(known, LEARNT, policy.traded(known, SCORE, settings.policy.k))
+
+
+def earned(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:
+    """What learnt weights earned beside others, one row a session: session, model, baseline, everything, uplift."""
+    known = events.with_columns(pl.lit(strategy.task(settings).trade_score).alias(FROM))
+    k = settings.policy.k
+    own = policy.earned_of(known, traded(events, strategy, settings), k).rename({"value": "model"})
+    rule = policy.earned(known, SCORE, k).rename({"value": "baseline"})
+    everything = policy.earned(known, None, k).rename({"value": "everything"})
+    pairs = own.join(rule, on="session").join(everything, on="session").sort("session")
+    return pairs.with_columns(uplift=pl.col("model") - pl.col("baseline"))
+
+
+def weights_of(shares: NDArray, strategy: Strategy) -> dict[str, float]:
+    """Shares by the names of their components."""
+    return dict(zip(weighing_of(strategy).components, shares.tolist(), strict=True))
