@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bq.runs import Run
     from bq.strategies.breakout.backtest import Backtest
     from bq.strategies.regime import Timeline
+    from bq.tuning.own import Objective, Search
     from bq.tuning.results import Tuned
     from bq.tuning.weights.results import Studied
     from bq.workbench.tearsheet import Sheet
@@ -56,7 +57,7 @@ def params(
 
     Parameters
     ----------
-    path : a parameter file, default parameters/<strategy>.yaml.
+    path : a parameter file, from here or from the checkout; default parameters/<strategy>.yaml.
     overrides : `"learning.folds=4 policy.k=3"`, any name of the file.
     symbols : names, or one text with commas between them. first : date of the first decision, or of the first bar where
         the strategy decides on every bar. last : last session read. model : the candidate. folds : test blocks. top_k :
@@ -75,7 +76,7 @@ def params(
     Traceback (most recent call last):
     bq.core.errors.BadParameters: `top_k` must be 0 for forecast, but got 3: it does not choose so many a session.
     """
-    found, file = strategies.get(strategy), Path(path or paths.parameters(strategy))
+    found, file = strategies.get(strategy), paths.from_anywhere(Path(path or paths.parameters(strategy)))
     if run_dir:
         return parameters.load(file, found.settings)
     given = turned.overrides(
@@ -425,11 +426,29 @@ def candidate(events: pl.DataFrame, settings: Settings, run_dir: str = "") -> Ca
     return candidates.make(_trained(events, strategy, settings), None, events, strategy=strategy, settings=settings)
 
 
-def tune(settings: Settings, run_dir: str = "") -> "Tuned":
+def tune(
+    settings: Settings,
+    run_dir: str = "",
+    *,
+    objective: "Objective | None" = None,
+    search: "Search | None" = None,
+) -> "Tuned":
     """Search a strategy's own rules in memory, judged together with every trial before; its trials count as looks.
 
+    Parameters
+    ----------
     run_dir : the folder of a `make tune`, whose results are read instead.
-    Raises BadData where no trial is feasible or history is too short.
+    objective : a function of your own, of the daily returns of a span (DataFrame of session, value, buy_and_hold; the
+        first day's are 0), that gives the number to be as large as possible, or None where there is none. Default: that
+        of `tuning.objective`.
+    search : what is tried, by dotted name of a parameter: `range(4, 13)`, a list of values, or a distribution of
+        Optuna. Default: the strategy's own ranges.
+
+    Returns the trials, the verdict on the best of them, and `.study`, for Optuna's own plots. The verdict is on daily
+    returns, whatever the objective.
+
+    Raises BadData where no trial is feasible or history is too short, BadParameters for an unknown parameter or an
+    objective that gives no number.
 
     Examples
     --------
@@ -437,6 +456,10 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
     >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", trials=2)
     >>> bq.tune(settings).trials.columns[:5]
     ['number', 'state', 'value', 'trades', 'reason']
+    >>> def worst_day(days):
+    ...     return days["value"].min()
+    >>> bq.tune(settings, objective=worst_day, search={"risk.max_positions": range(4, 13)}).results["objective"]
+    'worst_day'
     """
     from bq.tuning import results
     from bq.tuning import strategy as rules
@@ -449,7 +472,8 @@ def tune(settings: Settings, run_dir: str = "") -> "Tuned":
             f"`tune` must have settings of a strategy with a backtester, but {settings.strategy} has none; `make tune "
             f"STRATEGY={settings.strategy}` tunes its model."
         )
-    return rules.tune(strategy, settings, market.load(settings.market), keep=False)
+    data = market.load(settings.market)
+    return rules.tune(strategy, settings, data, keep=False, objective=objective, search=search)
 
 
 def tune_weights(settings: Settings, run_dir: str = "", *, steps: int = 2000, seeds: int = 2) -> "Studied":

@@ -2,9 +2,12 @@
 
 import polars as pl
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from polars.testing import assert_frame_equal
+from traitlets.config import Config
 
 import bq
+from bq.core import paths
 from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace
 from bq.serving import registry
@@ -20,6 +23,23 @@ def test_a_champion_is_its_id_its_deployment_its_bundle_and_its_card(tmp_path, m
     assert (found.model_id, found.reason) == (artefact.model_id, "better")
     assert found.bundle == artefact.bundle and found.card.run_id == "r1" and found.since_utc
     assert bq.champion("butterfly") is None
+
+
+def test_a_parameter_file_of_the_checkout_is_found_from_the_folder_of_the_notebooks(tmp_path, monkeypatch):
+    monkeypatch.chdir(paths.notebooks())
+    assert bq.params("breakout", "parameters/simulated/breakout.yaml").market.is_simulated
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parameters").mkdir()
+    (tmp_path / "parameters" / "butterfly.yaml").write_text("strategy: butterfly\nlearning: {folds: 3}\n")
+    assert bq.params("butterfly", "parameters/butterfly.yaml").learning.folds == 3, "what is here goes first"
+
+
+def test_a_mistake_in_a_notebook_is_one_sentence(tmp_path, capsys):
+    config = Config(HistoryManager={"enabled": False})
+    shell = InteractiveShell(config=config, ipython_dir=str(tmp_path))
+    shell.run_cell("import bq\nbq.params('butterfly', overrides='learning.fold=4')")
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert shown == ["BadParameters: overrides: `learning.fold` is not a parameter; did you mean `learning.folds`?"]
 
 
 def test_a_backtest_of_another_strategy_is_refused():

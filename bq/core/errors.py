@@ -15,6 +15,10 @@ class BQError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class Locked(BQError):
     """Another run holds the lock; nothing was changed."""

@@ -56,6 +56,12 @@ def parameters(strategy: str) -> Path:
     return CHECKOUT / "parameters" / f"{strategy}.yaml"
 
 
+def from_anywhere(path: Path) -> Path:
+    """A path or, where it is relative and leads nowhere, the same from the checkout: notebooks run in their folder."""
+    here = CHECKOUT / path
+    return here if not path.exists() and here.exists() else path
+
+
 def inside(path: Path, folder: Path) -> bool:
     """Whether `path`, links resolved, lies inside `folder`."""
     return path.resolve().is_relative_to(folder.resolve())

@@ -41,8 +41,10 @@ def until(data: MarketData, last: dt.date) -> MarketData:
 class Scores:
     """Scores of trials, entered in the ledger in batches."""
 
-    def __init__(self, scorer: Scorer, settings: Settings, windows: Windows, study: str, events: str) -> None:
-        """study : its name. events : digest of the market."""
+    def __init__(
+        self, scorer: Scorer, settings: Settings, windows: Windows, study: str, events: str, objective: str
+    ) -> None:
+        """study, objective : their names. events : digest of the market."""
         self.of: dict[int, Score] = {}
         self._scorer, self._settings, self._windows, self._study, self._events = (
             scorer,
@@ -51,6 +53,7 @@ class Scores:
             study,
             events,
         )
+        self._objective = objective
         self._waiting: list[ledger.Look] = []
 
     def evaluate(self, number: int, values: Values) -> tuple[float, Values]:
@@ -75,7 +78,7 @@ class Scores:
             symbols=self._scorer.symbols,
             recipe=recipe_digest(applied(self._settings, values), {}),
             events=self._events,
-            shown={self._settings.tuning.objective: made.value},
+            shown={self._objective: made.value},
         )
 
     def finish(self, trials: Sequence[FrozenTrial]) -> None:

@@ -14,9 +14,9 @@ from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import ledger
 from bq.strategies import event_set
-from bq.strategies.backtester import Backtester, Range
+from bq.strategies.backtester import Backtester, Range, Scorer
 from bq.strategies.contract import Strategy
-from bq.tuning import evidence, study, verdict
+from bq.tuning import evidence, own, study, verdict
 from bq.tuning.parameters import applied, values_of
 from bq.tuning.results import Tuned
 from bq.tuning.scoring import KIND, Scores, until
@@ -44,23 +44,39 @@ def _distribution(of: Range | tuple) -> BaseDistribution:
     return FloatDistribution(of.low, of.high, step=of.step)
 
 
-def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool) -> Tuned:
+def tune(
+    strategy: Strategy,
+    settings: Settings,
+    data: MarketData,
+    *,
+    keep: bool,
+    objective: own.Objective | None = None,
+    search: own.Search | None = None,
+) -> Tuned:
     """Search, then score the best trial on the holdout and judge it; for a strategy with a backtester.
 
     keep : whether the study is kept; an existing one with the same data, parameters and code is resumed. Its trials and
-    its look at the holdout are entered in the ledger in either case.
+    its look at the holdout are entered in the ledger in either case. objective, search : the user's own, in place of
+    `tuning.objective` and of the strategy's ranges.
 
     Raises BadData where no trial is feasible or history is too short, BadParameters where a model would be asked about
     sessions that it may have been trained on.
     """
-    ranges, scorer = ranges_of(strategy), _backtester(strategy).scorer
-    whole = scorer(data, settings)
+    backtester = _backtester(strategy)
+    ranges = ranges_of(strategy) if search is None else own.ranges(search, type(settings))
+
+    def scorer(market: MarketData) -> Scorer:
+        made = backtester.scorer(market, settings)
+        return made if objective is None else own.judged_by(objective, made)
+
+    whole = scorer(data)
     windows = divide(whole.sessions, settings.tuning)
-    seen = scorer(until(data, windows.validation.end), settings)
-    name = study_name(settings, data, ranges)
+    seen = scorer(until(data, windows.validation.end))
+    aim = settings.tuning.objective if objective is None else own.called(objective)
+    name = study_name(settings, data, ranges, aim if objective is None else own.identity(objective))
     kept = name if keep else None
     under_way = study.begin(kept, ranges, seed=settings.tuning.seed, first=values_of(settings, ranges))
-    scores = Scores(seen, settings, windows, name, data.data_hash)
+    scores = Scores(seen, settings, windows, name, data.data_hash, aim)
     study.run(under_way, scores.evaluate, trials=settings.tuning.trials)
     best = study.best(under_way)
     scores.finish(under_way.trials)
@@ -77,13 +93,13 @@ def tune(strategy: Strategy, settings: Settings, data: MarketData, *, keep: bool
     scored = ledger.on(settings.namespace, held_out["session"], whole.symbols).columns
     looks = sum(column.startswith(f"{HOLDOUT}/") for column in scored)
     judged = evidence.judge(validated, scores.matrix(), tried)
-    found = Found(settings, under_way, kept, best, windows, parts, scores, evidence=judged, looks=looks)
+    found = Found(settings, aim, under_way, kept, best, windows, parts, scores, evidence=judged, looks=looks)
     return verdict.tuned(found, strategy.task(settings).outcome)
 
 
-def study_name(settings: Settings, data: MarketData, ranges: Ranges) -> str:
-    """Name of the study: it changes with data, parameters, ranges and code."""
+def study_name(settings: Settings, data: MarketData, ranges: Ranges, aim: str) -> str:
+    """Name of the study: it changes with data, parameters, ranges, code and what is aimed at."""
     beside: dict[str, Any] = {"tuning": {"trials"}, "run": True, "learning": True, "gate": True}
     parts = [settings.model_dump(mode="json", exclude=beside), data.data_hash, event_set.code_digest()]
     digest = files.digest([*parts, sorted(f"{key} {value}" for key, value in ranges.items())], length=12)
-    return f"{settings.namespace}_{KIND}_{settings.tuning.objective}_{digest}"
+    return f"{settings.namespace}_{KIND}_{aim}_{digest}"

@@ -33,6 +33,7 @@ class Found(NamedTuple):
     """Everything that a tuning of a strategy found."""
 
     settings: Settings  # as given
+    objective: str  # its name
     study: Study
     name: str | None  # under which it is kept
     best: FrozenTrial
@@ -45,7 +46,6 @@ class Found(NamedTuple):
 
 def tuned(found: Found, outcome: str) -> Tuned:
     """The results, with the verdict as report and terminal show it; outcome : name of a trade's outcome, for people."""
-    objective = found.settings.tuning.objective
     _, validation, holdout = found.parts
     shares = {
         "deflated": found.evidence.deflated._asdict(),
@@ -57,7 +57,7 @@ def tuned(found: Found, outcome: str) -> Tuned:
     whole = {
         "target": "strategy",
         "strategy": found.settings.strategy,
-        "objective": objective,
+        "objective": found.objective,
         **results.describe(found.study, name=found.name),
         "winner": {"number": found.best.number, "values": rounded_values(found.best)},
         "windows": _plain_windows(found.windows),
@@ -158,7 +158,7 @@ def _table(found: Found, outcome: str) -> dict[str, Any]:
         f"sessions, risk-free rate 0); expectancy in {outcome}, after costs. The training part chooses nothing."
     )
     return {
-        "columns": [found.settings.tuning.objective, f"winner (trial {found.best.number})", "as given", "buy and hold"],
+        "columns": [found.objective, f"winner (trial {found.best.number})", "as given", "buy and hold"],
         "rows": rows,
         "note": note,
     }

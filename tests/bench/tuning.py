@@ -63,7 +63,7 @@ def hundred_trials(plan: Plan) -> Row:
 def _prepared() -> tuple[BreakoutSettings, Scores]:
     given = params.load(paths.parameters("breakout"), BreakoutSettings)
     ready = STRATEGY.backtester.scorer(market.load(given.market), given)
-    return given, Scores(ready, given, divide(ready.sessions, given.tuning), "bench", "")
+    return given, Scores(ready, given, divide(ready.sessions, given.tuning), "bench", "", given.tuning.objective)
 
 
 def _search(given: BreakoutSettings, scores: Scores, name: str | None, trials: int) -> None:

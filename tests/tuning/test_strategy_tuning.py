@@ -179,9 +179,11 @@ def test_the_same_seed_finds_the_same_winner_and_an_interrupted_search_too(home)
 
 def test_other_data_are_another_study():
     ranges = strategy.ranges_of(STRATEGY)
-    names = {strategy.study_name(given, data(given), ranges) for given in (settings(), settings(seed=2))}
+    names = {
+        strategy.study_name(given, data(given), ranges, "sharpe_ratio") for given in (settings(), settings(seed=2))
+    }
     more = settings(more="tuning.trials=99 learning.folds=2")
-    assert strategy.study_name(more, data(more), ranges) in names
+    assert strategy.study_name(more, data(more), ranges, "sharpe_ratio") in names
     assert len(names) == 2
 
 

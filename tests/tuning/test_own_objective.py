@@ -1,0 +1,110 @@
+"""A search by hand with an objective and ranges of the user's own: what it maximises, counts and refuses."""
+
+import numpy as np
+import polars as pl
+import pytest
+from breakout_market import data, settings
+from optuna.distributions import FloatDistribution
+
+import bq
+from bq.core.errors import BadParameters
+from bq.serving import ledger
+from bq.strategies.breakout import STRATEGY
+from bq.strategies.breakout.backtest import backtest
+from bq.strategies.breakout.prepare import prepare
+from bq.tuning import own, strategy
+from bq.tuning.parameters import applied
+from bq.tuning.windows import divide
+
+FEW = "tuning.trials=3"
+SEARCH = {
+    "risk.max_positions": range(4, 13),
+    "exit.exit_ma": [20, 50],
+    "entry.fast_clearance": FloatDistribution(0, 0.02),
+}
+
+
+def worst_day(days: pl.DataFrame) -> float:
+    return days["value"].min()
+
+
+def tuned(objective=worst_day, search=None) -> dict:
+    given = settings(more=FEW)
+    return strategy.tune(STRATEGY, given, data(given), keep=False, objective=objective, search=search).results
+
+
+def test_a_trial_is_worth_the_mean_of_the_own_objective_over_the_folds():
+    given = settings(more=FEW)
+    market = prepare(data(given), given.universe)
+    spans = divide(market.sessions, given.tuning).folds
+    found = tuned()
+    for row in found["trials"]:
+        rules = applied(given, row["values"])
+        levels = [backtest(market, rules, start=s, end=e).days["equity"].to_numpy() for s, e in spans]
+        expected = [min(0.0, (level[1:] / level[:-1] - 1).min()) for level in levels]
+        assert row["folds"] == pytest.approx(expected)
+    best = max(found["trials"], key=lambda row: row["value"])
+    assert found["winner"]["number"] == best["number"]
+    assert found["objective"] == "worst_day" == found["verdict"]["table"]["columns"][0]
+
+
+def test_the_own_search_tries_what_it_names_and_nothing_else():
+    found = tuned(search=SEARCH)
+    for row in found["trials"]:
+        assert set(row["values"]) == set(SEARCH)
+        assert row["values"]["risk.max_positions"] in range(4, 13)
+        assert row["values"]["exit.exit_ma"] in (20, 50)
+        assert 0 <= row["values"]["entry.fast_clearance"] <= 0.02
+
+
+def test_every_trial_of_every_objective_counts_even_under_the_same_name():
+    def made(power):
+        def mine(days):
+            return days["value"].mean() * power
+
+        return mine
+
+    counts = []
+    for objective in (made(1.0), made(1.0), made(2.0)):
+        found = tuned(objective)
+        feasible = sum(row["state"] == "feasible" for row in found["trials"])
+        counts.append(ledger.count())
+    assert counts[0] == counts[1] == feasible + 1, "the same search again is no further look"
+    assert counts[2] == 2 * counts[0]
+
+
+def test_a_span_without_a_value_makes_its_trial_infeasible():
+    given = settings(more=FEW)
+    scorer = own.judged_by(lambda days: None, STRATEGY.backtester.scorer(data(given), given))
+    made = scorer.score(given, divide(scorer.sessions, given.tuning).folds)
+    assert np.isnan(made.folds).all() and np.isnan(made.hold)
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ({"risk.max_position": range(4)}, "'risk.max_position' is not a parameter; did you mean `risk.max_positions`?"),
+        ({"risk.max_positions": 4}, "must have a range .* but got 4 \\(whole number\\)"),
+        ({"risk.max_positions": range(4, 4)}, "must have a range"),
+        ({}, "must name a parameter or more"),
+    ],
+    ids=["unknown", "a number", "empty range", "empty"],
+)
+def test_a_search_that_says_nothing_is_refused(search, said):
+    with pytest.raises(BadParameters, match=said):
+        tuned(search=search)
+
+
+def test_an_objective_that_gives_no_number_is_refused_by_its_name():
+    def frame(days):
+        return days
+
+    with pytest.raises(BadParameters, match=r"`objective` must return a number, .* but frame returned"):
+        tuned(frame)
+
+
+def test_the_verb_takes_both_and_gives_the_study_for_optunas_plots():
+    given = settings(more=FEW)
+    found = bq.tune(given, objective=worst_day, search={"exit.exit_ma": [20, 50]})
+    assert found.results["objective"] == "worst_day" and len(found.study.trials) == 3
+    assert bq.tell.history(found).shown.layout.yaxis.title.text == "worst_day"
