@@ -361,7 +361,7 @@ def comparison(
     empty: the one by the rule score. run_dir : a run folder, where the verdicts are kept.
 
     Returns `.decisions` and `.executions`, each a Comparison (`.figures`, `.differences`, `.returns`) or why there is
-    none, `.executed` (unpaired differences, with CUPED) and `.split` (of the draws).
+    none, `.executed` (unpaired differences, with CUPED) and `.drawn` (the split, tested).
     Raises BadParameters for a strategy that is not traded, BadData for a file that is no list of trades.
 
     Examples

@@ -18,13 +18,13 @@ from bq.core.scalars import day, number
 from bq.core.settings import Settings, Track
 from bq.market.calendars import sessions
 from bq.monitoring import draws
+from bq.monitoring.draws import Drawn
 from bq.monitoring.records import decisions, scans
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Desk
 from bq.trading import comparison, costs, curve, trades, unpaired
 from bq.trading.comparison import Comparison, Material, Question
 from bq.trading.ledger import intents
-from bq.trading.tracks import Split
 from bq.trading.unpaired import Executed
 
 ORDERS = 100_000  # whose costs are added up: all
@@ -51,8 +51,8 @@ class Without(StrEnum):
 class Compared(NamedTuple):
     """Both questions, each answered or why not.
 
-    source : of the outcomes (simulated, modelled, real). executed : the unpaired differences of the executions. split :
-    of draws, by track how many; None: nothing was drawn.
+    source : of the outcomes (simulated, modelled, real). executed : the unpaired differences of the executions. drawn :
+    what was drawn for each track; None: nothing was.
     """
 
     origin: Origin
@@ -61,9 +61,7 @@ class Compared(NamedTuple):
     decisions: Comparison | Without
     executions: Comparison | Without
     executed: list[Executed] = []
-    split: Split | None = None
-    drawn: dict[str, int] = {}
-    planned: dict[str, float] = {}
+    drawn: Drawn | None = None
 
 
 class Subject(NamedTuple):

@@ -207,7 +207,7 @@ def _unpaired(track: str, found: object) -> list[tuple]:
 
 def track_split(found: Compared) -> Told:
     """Whether draws went to the tracks as their shares say."""
-    return Told(None, words.split(found.split, found.drawn, found.planned))
+    return Told(None, words.split(found.drawn))
 
 
 def track_power(found: Compared) -> Told:
