@@ -28,7 +28,7 @@ WORLD = "world"  # folder in that of a replay
 
 
 def of_ledger(strategy: Strategy, settings: Settings, base: str = "") -> Compared:
-    """Compare by this home's ledger and scans. Shadow books are traded anew, in a world of their own."""
+    """Compare by this home's ledger and scans; shadow books are traded anew, in memory."""
     data = market.load(settings.market)
     subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     return _compared(Origin.LEDGER, "", subject, data)

@@ -111,6 +111,7 @@ def test_executions_begin_where_every_track_s_decider_answered():
         running = curve.running(ACCOUNT, str(NAMESPACE), since=DAYS[4]).filter(pl.col("track") == name)
         assert one.total == pytest.approx(running["pnl"][-1] / capital[name])
         assert one.cost.slippage == pytest.approx(0.0, abs=0.5)
+        assert one.cost.orders == 2 * one.trades + one.still_open  # none of what was decided before
     assert executed.track == "Model"
 
 
