@@ -28,7 +28,7 @@ WORLD = "world"  # folder in that of a replay
 
 
 def of_ledger(strategy: Strategy, settings: Settings, base: str = "") -> Compared:
-    """Compare by this home's ledger and scans. Shadow books are traded anew, in a world of their own."""
+    """Compare by this home's ledger and scans; shadow books are traded anew, in memory."""
     data = market.load(settings.market)
     subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     return _compared(Origin.LEDGER, "", subject, data)
@@ -42,7 +42,7 @@ def of_replay(run_id: str, base: str = "") -> Compared:
     data = market.load(settings.market)
     subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     with world.own(run.folder / WORLD):
-        return _compared(Origin.REPLAY, run_id, subject, data)
+        return _compared(Origin.REPLAY, run.folder.name, subject, data)
 
 
 def _compared(origin: Origin, name: str, subject: Subject, data: MarketData) -> Compared:
@@ -75,15 +75,9 @@ def _with_split(found: Compared, subject: Subject) -> Compared:
     drawn = draws.drawn(subject.settings.namespace)
     if subject.desk.whole_book or drawn.is_empty():
         return found
-    counts = dict(drawn.group_by("track").len().rows())
-    total = sum(track.share for track in subject.tracks)
-    split, made = draws.split(drawn, subject.settings.trading), found.executions
-    return found._replace(
-        executions=made if isinstance(made, Without) else made._replace(split=split),
-        split=split,
-        drawn={track.name: counts.get(track.name, 0) for track in subject.tracks},
-        planned={track.name: track.share / total for track in subject.tracks},
-    )
+    tested, made = draws.tested(drawn, subject.settings.trading), found.executions
+    executions = made if isinstance(made, Without) else made._replace(split=tested.split)
+    return found._replace(executions=executions, drawn=tested)
 
 
 def _scans(settings: Settings) -> dict[dt.date, int]:
