@@ -231,7 +231,7 @@ class Learning(Section):
     )
     since: Annotated[dt.date | None, Affects.RUNNING] = Field(
         default=None,
-        description="first session that trains and is evidence; null: all, or since the last confirmed change",
+        description="first session that trains and is evidence; null: all, or since a confirmed change",
     )
     calibration_share: float = Field(
         default=0.2, gt=0, lt=0.5, description="newest share of a training window, kept for calibration"
