@@ -9,6 +9,7 @@ import polars as pl
 from bq.core.settings import Track
 from bq.market.calendars import sessions
 from bq.strategies.policy import SCORE
+from bq.strategies.weighing import LEARNT
 from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, settlement, tracks
 from bq.trading.admission import State
 from bq.trading.assignment import Gone
@@ -139,6 +140,9 @@ def _weighed(trader: Trader, track: Track, scan: Scanned, events: Events) -> pl.
     if track.weights is None:
         return scan.decisions
     known = events()
+    if track.weights == "learnt":
+        scores = known.select("event_id", LEARNT)
+        return scan.decisions.join(scores, on="event_id", how="left", maintain_order="left")
     scores = known.select("event_id", trader.desk.scored(known, track.weights).alias(SCORE))
     return scan.decisions.drop(SCORE).join(scores, on="event_id", how="left", maintain_order="left")
 

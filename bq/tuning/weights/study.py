@@ -22,7 +22,7 @@ from bq.core.settings import Settings
 from bq.learning import splits
 from bq.learning.network import Network
 from bq.learning.sample import Bounds, Rows
-from bq.learning.weighing import Grid, Sessions, sessions_of, weighing_of
+from bq.learning.weighing import WHOLE, Grid, Sessions, sessions_of, weighing_of
 from bq.learning.weight_policy import Policy, path
 from bq.serving import ledger
 from bq.serving.basis import events_digest
@@ -38,17 +38,18 @@ SEEDS = 5
 CHOSEN_ON = 0.2  # newest share of a training window, on which the checkpoint is chosen
 EPISODE = 52  # sessions
 PLAN = Plan(
-    steps=20_000,
+    steps=6_000,
     hidden=(64, 64),
     learning_rate=5e-4,
+    rate_left=0.05,
     memory=20_000,
     discount=0.9,
     train_every=64,
-    updates=32,
-    target_every=128,
-    explore_share=0.5,
-    explore_last=0.1,
-    checkpoint_every=2_500,
+    updates=16,
+    target_every=64,
+    explore_share=1.0,
+    explore_last=0.5,
+    checkpoint_every=1_000,
 )
 SOURCES = ("tuning/weights", "learning/weighing.py", "learning/weight_policy.py", "learning/network.py")
 
@@ -207,7 +208,7 @@ def folded(network: Network, scaling: Scaling, grid: Grid) -> Policy:
     biases[0] = biases[0] - mean @ weights[0]
     edges = (np.zeros(n), np.ones(n), np.full(n, 1.0 / n))
     bounds = [np.concatenate([a, b]).astype(np.float32) for a, b in zip(scaling.bounds, edges, strict=True)]
-    return Policy(Bounds(*bounds), Network(tuple(weights), tuple(biases)))
+    return Policy(Bounds(*bounds), Network(tuple(weights), tuple(biases)), grid.moves / WHOLE)
 
 
 def _trained(
