@@ -114,7 +114,7 @@ def test_as_many_are_chosen_with_ties_broken_by_the_events_id_and_unknown_values
             "event_id": ["d", "c", "b", "a"],
             "other": [0.5, None, 0.5, 0.1],
             "taken": [True, True, False, False],
-        }  # fmt: skip
+        }
     )
     assert policy.as_many(day, "other", day["taken"]).to_list() == [True, False, True, False]
     only = day.with_columns(other=pl.lit(None, pl.Float64))

@@ -70,11 +70,13 @@ class Memory:
     """The newest transitions, drawn from at random."""
 
     def __init__(self, size: int, width: int) -> None:
-        wide, kinds = (size, width), (np.int64, np.float64)
         self._held = Transitions(
-            np.zeros(wide, np.float32), *(np.zeros(size, kind) for kind in kinds), np.zeros(wide, np.float32),
-            np.zeros(size, bool),
-        )  # fmt: skip
+            seen=np.zeros((size, width), np.float32),
+            action=np.zeros(size, np.int64),
+            reward=np.zeros(size),
+            then=np.zeros((size, width), np.float32),
+            terminated=np.zeros(size, bool),
+        )
         self._written = 0
 
     def add(self, *transition: Any) -> None:
@@ -86,7 +88,7 @@ class Memory:
     def draw(self, count: int, rng: np.random.Generator) -> Transitions:
         """So many transitions, each as likely as any other."""
         rows = rng.integers(min(self._written, len(self._held.action)), size=count)
-        return Transitions(*(held[rows] for held in self._held))
+        return Transitions._make(held[rows] for held in self._held)
 
 
 def targets(of: Transitions, online: Network, target: Network, discount: float, worth: Worth = Network.values) -> Array:

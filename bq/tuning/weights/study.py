@@ -6,7 +6,10 @@ as it ends (data/tuning/<study>/), so that an interrupted study goes on where it
 
 import contextlib
 import datetime as dt
+import io
+import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +105,9 @@ def recipe(ask: Ask) -> str:
     return files.digest([score, trade_at, ask.plan._asdict(), ask.seeds, settings.tuning.seed, _code()])
 
 
+@cache
 def _code() -> str:
+    """Digest of the code that learns, as this process found it."""
     package = paths.CHECKOUT / "bq"
     found = [package / name for name in SOURCES]
     return files.digest_of_files([file for at in found for file in (sorted(at.rglob("*.py")) or [at])], package)
@@ -194,7 +199,7 @@ def fit(sessions: Sessions, train: Rows, scaling: Scaling, grid: Grid, start: in
 
 
 def _rows(sessions: Sessions, rows: Rows) -> Sessions:
-    return Sessions(sessions.session.gather(rows), *(field[rows] for field in sessions[1:]))
+    return Sessions._make([sessions.session.gather(rows), *(field[rows] for field in sessions[1:])])
 
 
 def folded(network: Network, scaling: Scaling, grid: Grid) -> Policy:
@@ -227,9 +232,7 @@ def _trained(
 
 
 def _write(file: Path, found: Chosen) -> None:
-    import io
-
-    layers = {f"weights_{i}": own for i, own in enumerate(found.network.weights)}
+    layers: dict[str, Any] = {f"weights_{i}": own for i, own in enumerate(found.network.weights)}
     layers |= {f"biases_{i}": own for i, own in enumerate(found.network.biases)}
     target = io.BytesIO()
     np.savez(target, step=found.step, tried=found.tried, steps=found.steps, judged_on=found.judged_on, **layers)
@@ -239,9 +242,6 @@ def _write(file: Path, found: Chosen) -> None:
 
 def _read(file: Path) -> Chosen:
     """What `_write` wrote. Raises BadData where it cannot be read: it is then learnt again."""
-    import io
-    import zipfile
-
     try:
         with np.load(io.BytesIO(files.read_bytes(file)), allow_pickle=False) as held:
             layers = range(sum(name.startswith("weights_") for name in held.files))
