@@ -365,8 +365,8 @@ class Track(Section):
     decides: Literal["champion", "rule"] = Field(
         description="champion: the deployed model, without one nothing is opened; rule: the rule score"
     )
-    weights: dict[str, Share] | None = Field(
-        default=None, description="of the rule score's components, in place of the strategy's own; null: those"
+    weights: dict[str, Share] | Literal["learnt"] | None = Field(
+        default=None, description="of the score's components, in place of the strategy's own; or learnt; null: those"
     )
 
     @model_validator(mode="after")
@@ -480,6 +480,11 @@ class Settings(Section):
     def asks_model(self) -> bool:
         """Whether decisions ask a deployed model; else the rule score decides although there is one."""
         return True
+
+    @property
+    def asks_learnt(self) -> bool:
+        """Whether the rule score decides by deployed learnt weights; else by those of the settings."""
+        return False
 
     @property
     def max_holding_days(self) -> int:

@@ -5,7 +5,7 @@ a copy that was killed goes on where it stopped. Only then both sides are counte
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -92,7 +92,7 @@ def _count(table: sa.Table, engine: sa.Engine) -> int:
         return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
 
-def _chunks(table: sa.Table, engine: sa.Engine) -> Iterator[Sequence[Mapping[str, Any]]]:
+def _chunks(table: sa.Table, engine: sa.Engine) -> Iterator[Sequence[sa.RowMapping]]:
     """Every row in the order of its key, a chunk in memory at a time."""
     with engine.connect().execution_options(yield_per=CHUNK) as connection:
         # text is sorted by byte on both sides, whatever the language of the server

@@ -39,11 +39,7 @@ def track_figures(found: Comparison | Without) -> Told:
     best = max(found.figures, key=lambda one: one.total)
     trades = ", ".join(f"{one.track} {one.trades:,}" for one in found.figures)
     told = f"{best.track} made most. Closed trades: {trades}. {SUMS} {_zone(found.zone)}".rstrip()
-    return Told(
-        plots.table(table.filter(known)),
-        f"{best.track} made most. Closed trades: {trades}. {SUMS} {_zone(found.zone)}",
-        table,
-    )
+    return Told(plots.table(table.filter(known)), told, table)
 
 
 def _zone(zone: float) -> str:
