@@ -20,7 +20,8 @@ from tests.untidy import untidy
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {1280: 900, 390: 844}
-SHOWN = ("butterfly_1280_light", "scan_1280_light", "season_1280_light")  # by the documents, at a scale that keeps the repository small
+# by the documents, at a scale that keeps the repository small
+SHOWN = ("butterfly_1280_light", "scan_1280_light", "season_1280_light")
 SCALE = 0.75
 PLANTED = {"STRATEGY": "butterfly", "PARAMS": "parameters/simulated/butterfly.yaml"}
 SEASON = {
