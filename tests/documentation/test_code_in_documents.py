@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import json
 import os
 import re
@@ -114,9 +115,9 @@ def test_settings_between_backticks_are_taken_by_a_strategy(at_home):
 def taken(text: str) -> list[str]:
     """The strategies that take an override."""
     found = []
-    for name in strategies.MODULES:
+    for name, file in itertools.product(strategies.MODULES, ("", "parameters/simulated/{}.yaml")):
         try:
-            bq.params(name, overrides=text)
+            bq.params(name, file.format(name), overrides=text)
         except BadParameters:
             continue
         found.append(name)
