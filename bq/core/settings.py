@@ -233,6 +233,10 @@ class Learning(Section):
         default=None,
         description="first session that trains and is evidence; null: all, or since a confirmed change",
     )
+    on_harm: Annotated[Literal["retrain", "retire"], Affects.RUNNING] = Field(
+        default="retrain",
+        description="a champion with confirmed harm decides until the gate deploys another, or no more (retire)",
+    )
     calibration_share: float = Field(
         default=0.2, gt=0, lt=0.5, description="newest share of a training window, kept for calibration"
     )

@@ -226,7 +226,7 @@ class Walk:
         made += performance_checks.alarms(counted, Subject(strategy, settings, {}))
         checks.enter(made)
         self.made.alarms += [(session, check) for check in made if check.alarm]
-        self.retire(session, refuted.among(settings.namespace, made))
+        self.retire(session, refuted.among(settings, made))
 
     def retire(self, session: dt.date, found: list[Refuted]) -> None:
         """Let what is refuted decide no more."""

@@ -88,7 +88,7 @@ def _attempt(run: Run, request: Request, retired: list[Refuted]) -> None:
     describe_market(run, data)
     with run.phase("monitoring"):
         made = _watched(request, data)
-    if refuted_now := [] if request.quick else refuted.among(request.settings.namespace, made):
+    if refuted_now := [] if request.quick else refuted.among(request.settings, made):
         with run.phase("retirement", stoppable=False):
             for one in refuted_now:
                 refuted.retire(one, statement=drifted.retirement(one.check))

@@ -1,9 +1,9 @@
 """A deployed model that its own errors refuted: it stops deciding, and what came before the change is no evidence.
 
 Of a confirmed harm (`error_stream`) the CUSUM also says since when errors are more. From then on another law holds
-than the one the model learnt and its recipe was judged by. So the model is retired at once, whatever a retrain comes
-to; and a candidate is trained and judged on events since the change alone, by the same gate, once there are as many as
-it needs.
+than the one the model learnt and its recipe was judged by. With `learning.on_harm: retire` the model is retired at once,
+whatever a retrain comes to; and a candidate is trained and judged on events since the change alone, by the same gate,
+once there are as many as it needs.
 """
 
 import datetime as dt
@@ -32,8 +32,11 @@ class Refuted(NamedTuple):
     check: Check
 
 
-def among(namespace: Namespace, made: Sequence[Check]) -> list[Refuted]:
-    """The deployed models, of either tier, with a confirmed harm among checks."""
+def among(settings: Settings, made: Sequence[Check]) -> list[Refuted]:
+    """The deployed models, of either tier, with a confirmed harm among checks; none unless `on_harm` is `retire`."""
+    if settings.learning.on_harm != "retire":
+        return []
+    namespace = settings.namespace
     harmed = {check.model_id: check for check in made if check.what == What.ERROR_CUSUM and check.alarm}
     pointers = ((tier, registry.pointer_or_none(tier)) for tier in (namespace, namespace.second))
     return [Refuted(tier, harmed[one.model_id]) for tier, one in pointers if one and one.model_id in harmed]

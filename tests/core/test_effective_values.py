@@ -41,7 +41,7 @@ TRADING = {
     "dry_run": {"seed": 7, "partial_fills": 0.05, "rejects": 0.01, "lost_answers": 0.02},
     "ibkr": {"host": "127.0.0.1", "port": 7497, "client_id": 17, "account": None},
 }
-WARM = {"learning.warm_start": False}
+WARM = {"learning.warm_start": False, "learning.on_harm": "retrain"}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)
     "butterfly": {
         **COLUMNS,

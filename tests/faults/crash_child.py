@@ -48,15 +48,17 @@ def deploy(name: str) -> None:
 def retire(name: str) -> None:
     """Retire what its errors refuted; the first time a model is deployed, and found to be harmed."""
     import datetime as dt
+    from types import SimpleNamespace
 
     from bq.monitoring import checks, refuted
 
+    settings = SimpleNamespace(namespace=NAMESPACE, learning=SimpleNamespace(on_harm="retire"))
     if name == "old":
         deploy("old")
         harmed = {"what": "error_cusum", "model_id": artefact("old").model_id, "alarm": True}
         checks.enter([checks.Check(namespace="toy", day=dt.date(2020, 6, 1), n=9, **harmed, details=CHANGED)])
         return
-    for one in refuted.among(NAMESPACE, checks.newest(NAMESPACE)):
+    for one in refuted.among(settings, checks.newest(NAMESPACE)):
         refuted.retire(one, statement="its errors")
 
 

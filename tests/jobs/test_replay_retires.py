@@ -16,6 +16,8 @@ WEEKS = 4  # after the first deployment, in which errors are confirmed to be mor
 def test_a_refuted_model_decides_no_more_and_evidence_begins_at_the_change(monkeypatch):
     monkeypatch.setenv("BQ_WORKERS", "1")
     small = planted("butterfly")
+    learning = small.settings.learning.model_copy(update={"on_harm": "retire"})
+    settings = small.settings.model_copy(update={"learning": learning})
     judge, watched = attempt.judge, []
 
     def deployed(asked):
@@ -45,7 +47,7 @@ def test_a_refuted_model_decides_no_more_and_evidence_begins_at_the_change(monke
     monkeypatch.setattr(replaying.drift, "check", harmed)
     monkeypatch.setattr(triggers, "ENOUGH", 5.0)  # so that there would be attempts after it
     with world.own():
-        made = replaying.replay(small.strategy, small.settings, small.market, small.days[0], small.days[69])
+        made = replaying.replay(small.strategy, settings, small.market, small.days[0], small.days[69])
     ((session, model, changed),) = made.retired
     assert (model, changed) == (watched[-1], small.days[10])
     assert watched == [*watched[:WEEKS], model]  # what is retired is watched no more
@@ -54,7 +56,5 @@ def test_a_refuted_model_decides_no_more_and_evidence_begins_at_the_change(monke
     assert by_day[small.days[small.days.index(session) - 1]] == model
     assert all(one.session <= session for one in made.trained)
     assert Cause.EVIDENCE not in [why.kind for one in made.trained for why in one.why]
-    told = "\n".join(
-        repr(part) for part in dict(replay_page.parts(made, small.strategy, small.settings))["Who decided"]
-    )
+    told = "\n".join(repr(part) for part in dict(replay_page.parts(made, small.strategy, settings))["Who decided"])
     assert model in told and str(session) in told and str(changed) in told

@@ -18,6 +18,7 @@ from bq.strategies.events import UTC
 from tests import stored
 
 HERE = Namespace("toy")
+RETIRING = SETTINGS.model_copy(update={"learning": SETTINGS.learning.model_copy(update={"on_harm": "retire"})})
 AT = 30  # week of the later ones from which labels are turned
 
 
@@ -28,13 +29,19 @@ def turned_at(events: pl.DataFrame, week: int = AT) -> pl.DataFrame:
 def watched(here) -> list[refuted.Refuted]:
     made = [check for one in drift.check(here.strategy, SETTINGS, here.market) for check in one.checks]
     checks.enter(made)
-    return refuted.among(HERE, made)
+    return refuted.among(RETIRING, made)
 
 
 def test_in_an_unchanged_world_nothing_is_refuted_and_everything_trains(world):
     assert watched(world()) == []
     assert registry.pointer(HERE) is not None
     assert refuted.since(HERE) is None and refuted.under_law(SETTINGS) == SETTINGS
+
+
+def test_unless_it_is_asked_for_a_harmed_model_decides_on(world):
+    here = world(turned_at)
+    made = [check for one in drift.check(here.strategy, SETTINGS, here.market) for check in one.checks]
+    assert any(check.alarm for check in made) and refuted.among(SETTINGS, made) == []
 
 
 def test_a_refuted_model_stops_deciding_and_the_change_is_dated_by_its_errors(world, later):
@@ -46,7 +53,7 @@ def test_a_refuted_model_stops_deciding_and_the_change_is_dated_by_its_errors(wo
     assert [alert.kind for alert in checks.opened(HERE)] == [refuted.ALERT]
     truth, change = later["session"][AT * SYMBOLS], refuted.since(HERE)
     assert abs((change - truth).days) <= 8 * 7  # weeks of two blocks, whose outcomes take four each
-    assert refuted.among(HERE, [one.check]) == []
+    assert refuted.among(RETIRING, [one.check]) == []
     own = SETTINGS.learning.model_copy(update={"since": dt.date(2001, 1, 1)})
     said = SETTINGS.model_copy(update={"learning": own})
     assert refuted.under_law(said) == said and refuted.in_force(said) is None  # who says since when knows better

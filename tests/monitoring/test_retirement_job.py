@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from test_refuted import HERE, turned_at
-from toy_world import SETTINGS
+from test_refuted import HERE, RETIRING, turned_at
 
 from bq.core import db
 from bq.jobs import mature, retrain, trigger
@@ -35,7 +34,7 @@ def asked(world, later, monkeypatch):
     monkeypatch.setattr(trigger, "state", lambda *_: None)
     monkeypatch.setattr(retrain, "keep_distances", lambda *_: None)
     monkeypatch.setattr(retrain, "_told_idle", lambda *_: "no trigger holds")
-    request = SimpleNamespace(strategy=here.strategy, settings=SETTINGS, quick=False, force=False)
+    request = SimpleNamespace(strategy=here.strategy, settings=RETIRING, quick=False, force=False)
     return request, seen
 
 
