@@ -219,12 +219,12 @@ def test_where_the_best_weights_change_with_a_regime_that_can_be_seen_agents_bea
 
     Full form: beyond the paired bound over the given and over the best constant weights in at least 8 of 10 worlds.
     """
-    if not FULL:
-        world = studied(PLANTED - 1, strength=0.8, seeds=1, **SHORT)
-        assert 0.4 < world.oracle < 1.1
-        assert world.beats("given") and world.beats("leader") and world.beats("hedge")
+    if not FULL:  # one of the ten, with one seed where the product takes five
+        world = studied(PLANTED, strength=0.4, seeds=1)
+        assert 0.3 < world.oracle < 0.5
+        assert world.beats("given") and world.beats("constant") and world.beats("hedge") and world.deploys
         return
-    worlds = [studied(PLANTED + i, strength=0.4, seeds=1) for i in range(10)]
+    worlds = [studied(PLANTED + i, strength=0.4, seeds=study.SEEDS) for i in range(10)]
     assert np.mean([world.oracle for world in worlds]) == pytest.approx(0.35, abs=0.08)
     assert sum(world.beats("given") and world.beats("constant") for world in worlds) >= 8
     assert np.mean([world.gain("given").value / world.oracle for world in worlds]) > 0.3

@@ -33,8 +33,9 @@ def held_out(found: WeightsRecord) -> str:
     part, gain = found.part(HELD_OUT), found.gain(HELD_OUT, LEARNT, GIVEN)
     verdict = {True: "Yes", False: "No, they were worse", None: "That cannot be told"}[better(gain)]
     return (
-        f"{verdict}: over the holdout, {part.first} to {part.last}, they earned {shown(gain)} a session more than the "
-        f"given ones ({found.earns}; {_sample(part, gain)})."
+        "Would learnt weights have outperformed the given ones over the last 180 days, from which nothing was learnt? "
+        f"{verdict}: from {part.first} to {part.last} they earned {shown(gain)} a session more ({found.earns}; "
+        f"{_sample(part, gain)})."
     )
 
 
@@ -55,12 +56,12 @@ def walked(found: WeightsRecord) -> str:
 def beside(found: WeightsRecord) -> str:
     """Which comparators learnt weights beat in the walk-forward, which beat them, and which neither."""
     gains = {name: found.gain(WALKED, LEARNT, name) for name in BESIDE}
-    groups = {True: "Learnt weights beat", False: "They are beaten by", None: "They do not differ beyond chance from"}
+    groups = {True: "beat", False: "are beaten by", None: "do not differ beyond chance from"}
     told = []
     for side, words in groups.items():
         names = [f"{NAMES[name]} ({shown(gain)})" for name, gain in gains.items() if better(gain) is side]
         if names:
-            told.append(f"{words} {listed(names)}.")
+            told.append(f"Learnt weights {words} {listed(names)}.")
     return " ".join(told)
 
 
