@@ -8,7 +8,7 @@ VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK 
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
-  BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_TEST_DATA BQ_FULL BQ_CRASH
+  BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_MIGRATE_TO BQ_TEST_DATA BQ_FULL BQ_CRASH
 UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 
 # A value is text and no make syntax: a `$` in it arrives as it is. Before anything expands one.
@@ -144,10 +144,12 @@ check-drift: $(READY) ## [watch] is the world still the one the model was traine
 	@$(BQ) check-drift
 serve: $(READY) ## [decide] decisions over HTTP, to this machine (PORT=8060; HOST= and BQ_SERVE_TOKEN for others)
 	@$(BQ) serve
-ab: $(READY) ## [watch] run notebook 05 (tracks compared: the ledger, RUN=<replay>, FROM_FILE=trades.csv); PLAN=1: how long it takes
+ab: $(READY) ## [trade] run notebook 05 (tracks compared: the ledger, RUN=<replay>, FROM_FILE=trades.csv); PLAN=1: how long it takes
 	@$(BQ) ab
 verify: $(READY) ## [keep] check every model, event table and run folder against its hashes
 	@$(BQ) verify
+migrate: $(READY) ## [keep] copy all records into the database that BQ_MIGRATE_TO names (environment), and compare both
+	@$(BQ) migrate
 backup: $(READY) ## [keep] models, database, parameters and runs' records into one file: ARCHIVE=backup.tar.gz
 	@$(BQ) backup
 restore: $(READY) ## [keep] bring them back: ARCHIVE=backup.tar.gz (FORCE=1: also over models and runs, which are kept beside)

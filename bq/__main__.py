@@ -36,6 +36,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "history": ("history", "main"),
     "ledger": ("ledger", "main"),
     "mature": ("mature", "main"),
+    "migrate": ("migrate", "main"),
     "orders": ("traded_books", "show_orders"),
     "params": ("params", "main"),
     "pnl": ("traded_books", "show_pnl"),

@@ -358,11 +358,11 @@ def comparison(
 
     settings : from `params`, or the name of a strategy. replay : id of a `make replay` run, with whose parameters its
     tracks are compared. trades : path of a CSV file (docs/comparison.md). Without either the ledger; shadow books are
-    traded anew each time, in a world of their own: nothing is recorded. base : the track that others are compared with,
+    traded anew each time, in memory: nothing is recorded. base : the track that others are compared with,
     empty: the one by the rule score. run_dir : a run folder, where the verdicts are kept.
 
     Returns `.decisions` and `.executions`, each a Comparison (`.figures`, `.differences`, `.returns`) or why there is
-    none, `.executed` (unpaired differences, with CUPED) and `.split` (of the draws).
+    none, `.executed` (unpaired differences, with CUPED) and `.drawn` (the split, tested).
     Raises BadParameters for a strategy that is not traded, BadData for a file that is no list of trades.
 
     Examples

@@ -4,6 +4,7 @@ Runs are made in a home of their own (some minutes) and nothing of yours is read
 those that the documents show to docs/pictures too.
 """
 
+import json
 import logging
 import os
 import subprocess
@@ -19,9 +20,16 @@ from tests.untidy import untidy
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {1280: 900, 390: 844}
-SHOWN = ("butterfly_1280_light", "scan_1280_light")  # by the documents, at a scale that keeps the repository small
+# by the documents, at a scale that keeps the repository small
+SHOWN = ("butterfly_1280_light", "scan_1280_light", "season_1280_light")
 SCALE = 0.75
 PLANTED = {"STRATEGY": "butterfly", "PARAMS": "parameters/simulated/butterfly.yaml"}
+SEASON = {
+    **PLANTED,
+    "SET": "market.simulation.sessions=2800",
+    "FROM": "2017-06-01",
+    "TO": "2019-05-31",
+}
 RISING = {"STRATEGY": "breakout", "PARAMS": "parameters/simulated/breakout.yaml"}
 JOBS: list[tuple[str, Mapping[str, str]]] = [
     ("retrain", PLANTED),
@@ -30,6 +38,7 @@ JOBS: list[tuple[str, Mapping[str, str]]] = [
     ("retrain", RISING),
     ("tune", {**RISING, "QUICK": "1", "TRIALS": "8"}),
     ("scan", PLANTED),
+    ("replay", SEASON),
 ]
 REPORTS = {  # name of a picture: end of a run's folder
     "planted": "_butterfly-simulated",
@@ -37,10 +46,16 @@ REPORTS = {  # name of a picture: end of a run's folder
     "forecast": "_forecast__quick",
     "breakout": "_breakout-simulated",
     "tuning": "__tune",
+    "season": "_butterfly-simulated__replay",
 }
+BEGINS = {"season": "What the tracks traded"}  # the heading that a picture begins with, where it is not the page's
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
   page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove());
   page.querySelectorAll("td, th").forEach((cell) => cell.append(" ")); return page.textContent; })()"""
+FROM_HEADING = """(() => { let part = [...document.querySelectorAll("main h2")].find((one) => one.textContent === %s);
+  for (; part.tagName !== "MAIN"; part = part.parentElement)
+    for (let before = part.previousElementSibling; before; before = before.previousElementSibling)
+      before.style.display = "none"; })()"""
 log = logging.getLogger("pictures")
 
 
@@ -100,6 +115,8 @@ def _picture(shots: Iterator[Shot]) -> None:
                         faults.append(f"{name}: these are no numbers for a reader: {unfit}")
                     if (wide := browser.evaluate("document.documentElement.scrollWidth")) > width:
                         faults.append(f"{name}: the page is {wide} px wide on a screen of {width}")
+                    if shot.name in BEGINS:
+                        browser.evaluate(FROM_HEADING % json.dumps(BEGINS[shot.name]))
                     picture = browser.picture()
                     files.write_bytes(paths.outputs() / "pictures" / f"{name}.png", picture)
                     if name in SHOWN:

@@ -57,6 +57,14 @@ class Judged(Facts):
         return tuple(part.kind for part in self.components if not part.holds)
 
 
+class Known(Facts):
+    """What the law says of a market's candidate."""
+
+    expected: dict[Kind, float]  # true values of figures of either tier
+    apart: int | None = None  # sessions after which who looks every day takes model and rule score to differ by other
+    # than they truly do, see `bq.stats.paired`; None: on no day
+
+
 class Watched(Facts):
     """What the checks of drift said of a model on a market that changes: by kind, the days on which they alarmed."""
 
@@ -82,7 +90,7 @@ class Measured(Record):
     champion: Judged | None = None
     second: Judged | None = None
     oracle: Judged | None = None
-    truth: dict[Kind, float] = {}  # what figures of the candidate are expected to be, by the law; where that is known
+    truth: Known | None = None  # where the law says what figures are expected to be
     overfitting: Number = None  # of the attempts, see `bq.stats.overfitting`; None: of one alone there is none
     watched: Watched | None = None  # of a law that changes
     error: str = ""
@@ -111,7 +119,7 @@ class Trained(NamedTuple):
 Source = Callable[[Settings, int], MarketData]  # the market of a seed
 Oracle = Callable[[Trained, pl.DataFrame], pl.DataFrame]  # predictions with those of who knows the law in their place
 Watch = Callable[[Market, Strategy, Settings], Watched]
-Truth = Callable[[Trained, Strategy, Settings], dict[Kind, float]]  # see `Measured.truth`
+Truth = Callable[[Trained, Strategy, Settings], Known]
 
 
 def with_seed(settings: Settings, seed: int) -> Settings:
@@ -154,7 +162,7 @@ def measure(
             shown = next((one for one in tries if one.deploys), tries[0])
             beside: dict[str, Any] = {
                 "oracle": oracle and Judged.of(judge(tries[0].trained, strategy, settings, oracle=oracle)[0]),
-                "truth": truth(shown.trained, strategy, settings) if truth else {},
+                "truth": truth and truth(shown.trained, strategy, settings),
                 "overfitting": _overfitting(tries[0].trained, settings) if tweaks else None,
                 "watched": watch and watch(place, strategy, settings),
             }

@@ -100,15 +100,16 @@ class Coverage(NamedTuple):
 
 def coverage(markets: Sequence[Measured]) -> list[Coverage]:
     """Of each figure of either tier whose expectation is known by the law. Each market has its own true value."""
-    kinds = dict.fromkeys(kind for market in markets for kind in market.truth)
+    kinds = dict.fromkeys(kind for market in markets if market.truth for kind in market.truth.expected)
     return [found for kind in kinds if (found := _coverage(markets, kind)) is not None]
 
 
 def _coverage(markets: Sequence[Measured], kind: Kind) -> Coverage | None:
     rows = [
-        (part.low, part.high, part.value, market.truth[kind])
+        (part.low, part.high, part.value, market.truth.expected[kind])
         for market in markets
-        if kind in market.truth and (part := _part(market, kind)) is not None and part.low is not None
+        if market.truth and kind in market.truth.expected
+        if (part := _part(market, kind)) is not None and part.low is not None
     ]
     if not rows:
         return None
@@ -125,6 +126,13 @@ def _coverage(markets: Sequence[Measured], kind: Kind) -> Coverage | None:
         float(truth.mean()),
         float(figure.mean()),
     )
+
+
+def apart(markets: Sequence[Measured]) -> Share:
+    """On how many markets whose law is known daily looks ever told model and rule score apart from their true
+    difference."""
+    known = [market.truth for market in markets if market.truth is not None]
+    return share(sum(one.apart is not None for one in known), len(known))
 
 
 def _part(market: Measured, kind: Kind) -> Component | None:

@@ -8,10 +8,12 @@ market is in neither.
 import numpy as np
 import polars as pl
 
-from bq.audit.calibration import Trained, collected
+from bq.audit.calibration import Known, Trained, collected
 from bq.core.settings import Settings
-from bq.serving import earned, gates
+from bq.serving import bounds, earned, gates
 from bq.simulate.families import STRENGTH
+from bq.stats import paired
+from bq.stats.blocks import HOLDINGS
 from bq.strategies.component import Kind
 from bq.strategies.contract import Strategy
 
@@ -29,8 +31,13 @@ def known(strategy: Strategy, settings: Settings) -> bool:
     return not planted and plan.kind in (FAIR_OPTIONS if strategy.table.quoted else FAIR)
 
 
-def of(trained: Trained, strategy: Strategy, settings: Settings) -> dict[Kind, float]:
+def of(trained: Trained, strategy: Strategy, settings: Settings) -> Known:
     """The true values of what the gate asks of a candidate and of its second tier; for markets that are `known`."""
+    expected = _values(trained, strategy, settings)
+    return Known(expected=expected, apart=_apart(trained, strategy, settings, expected[Kind.UPLIFT]))
+
+
+def _values(trained: Trained, strategy: Strategy, settings: Settings) -> dict[Kind, float]:
     oos, data = trained.made.own_oos, trained.place.data
     free = collected(strategy, strategy.value.before_costs(settings), data).select(*KEY, free="outcome")
     expected = earned.results(_expected(oos, free), strategy, settings)
@@ -45,6 +52,15 @@ def of(trained: Trained, strategy: Strategy, settings: Settings) -> dict[Kind, f
         beside = gates.success_values(_expected(trained.made.success_oos, free), strategy.success, settings)
         found[Kind.NET_OF_TRADES] = _mean(beside, "value")
     return found
+
+
+def _apart(trained: Trained, strategy: Strategy, settings: Settings, uplift: float) -> int | None:
+    """See `Known.apart`. Results are booked on the session of their decision, so a block spans two holding times."""
+    oos = trained.made.own_oos
+    pairs = earned.results(oos, strategy, settings)
+    held = bounds.blocks(oos, settings, pairs["session"]).block / HOLDINGS
+    daily = np.nan_to_num(earned.column(pairs, "uplift") - uplift)
+    return paired.first_apart(daily, sessions=max(round(2.0 * held), 1), alpha=2.0 * settings.gate.alpha)
 
 
 def _expected(oos: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:

@@ -60,11 +60,16 @@ def engine() -> sa.Engine:
     Raises BQError, without the password, where it cannot be reached or written, or has a schema of a newer version.
     """
     given = os.environ.get("BQ_DATABASE_URL")
+    return at(given) if given else _engine(sa.URL.create("sqlite", database=str(paths.home() / "data" / "bq.db")))
+
+
+def at(given: str, variable: str = "BQ_DATABASE_URL") -> sa.Engine:
+    """The database of an address, as `engine`; variable : where it was given."""
     try:
-        url = sa.make_url(given) if given else sa.URL.create("sqlite", database=str(paths.home() / "data" / "bq.db"))
+        url = sa.make_url(given)
     except (ArgumentError, ValueError):
         raise BQError(
-            "BQ_DATABASE_URL must be a database URL such as sqlite:////home/me/bq.db or "
+            f"{variable} must be a database URL such as sqlite:////home/me/bq.db or "
             "postgresql+psycopg://user:password@host/name, but could not be read as one."
         ) from None
     return _engine(url)
@@ -103,6 +108,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def alone(connection: sa.Connection, what: str) -> None:
+    """Let no other process do `what` until this transaction ends; called before anything is read in it."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python by itself would begin with the first change
+    else:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what))))
 
 
 def close() -> None:

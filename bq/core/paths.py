@@ -21,6 +21,11 @@ def raw_chains() -> Path:
     return home() / "data" / "raw" / "chains"
 
 
+def raw_announced() -> Path:
+    """Where users put the days that companies announce."""
+    return home() / "data" / "raw" / "announced.csv"
+
+
 def raw_features() -> Path:
     """Where users put Python files that register features of their own."""
     return home() / "data" / "raw" / "features"

@@ -231,7 +231,7 @@ class Learning(Section):
     )
     since: Annotated[dt.date | None, Affects.RUNNING] = Field(
         default=None,
-        description="first session that trains and is evidence; null: all, or since the last confirmed change",
+        description="first session that trains and is evidence; null: all, or since a confirmed change",
     )
     calibration_share: float = Field(
         default=0.2, gt=0, lt=0.5, description="newest share of a training window, kept for calibration"
@@ -365,8 +365,8 @@ class Track(Section):
     decides: Literal["champion", "rule"] = Field(
         description="champion: the deployed model, without one nothing is opened; rule: the rule score"
     )
-    weights: dict[str, Share] | None = Field(
-        default=None, description="of the rule score's components, in place of the strategy's own; null: those"
+    weights: dict[str, Share] | Literal["learnt"] | None = Field(
+        default=None, description="of the score's components, in place of the strategy's own; or learnt; null: those"
     )
 
     @model_validator(mode="after")
@@ -480,6 +480,11 @@ class Settings(Section):
     def asks_model(self) -> bool:
         """Whether decisions ask a deployed model; else the rule score decides although there is one."""
         return True
+
+    @property
+    def asks_learnt(self) -> bool:
+        """Whether the rule score decides by deployed learnt weights; else by those of the settings."""
+        return False
 
     @property
     def max_holding_days(self) -> int:

@@ -8,6 +8,7 @@ import datetime as dt
 import time
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -57,7 +58,7 @@ def main(request: Request) -> None:
     """
     asked = [request.strategy] if value("STRATEGY") else [strategies.get(name) for name in strategies.MODULES]
     count = _markets(request)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for strategy in asked:
         overrides = f"{strategy.quick if request.quick else ''} {value('SET') or ''}".strip()
         settings = params.load(file_of(strategy, NULL), strategy.settings, overrides=overrides)
@@ -129,7 +130,7 @@ def replay(settings: Settings, seed: int) -> Came:
     )
 
 
-def _row(strategy: Strategy, came: list[Came]) -> dict[str, object]:
+def _row(strategy: Strategy, came: list[Came]) -> dict[str, Any]:
     deploying = sum(bool(one.deployed) for one in came)
     found = share(deploying, len(came))
     return {

@@ -14,7 +14,7 @@ from bq.core.namespace import Namespace
 from bq.core.settings import Settings
 from bq.jobs.replay_history import History
 from bq.jobs.trade_paper import account_of, desk_of, scanned
-from bq.market import MarketData
+from bq.market import MarketData, announced
 from bq.monitoring import compared, draws, outcomes
 from bq.monitoring.compared import Compared, Origin, Shadows, Subject, Without
 from bq.monitoring.records import decisions, scans
@@ -28,7 +28,7 @@ WORLD = "world"  # folder in that of a replay
 
 
 def of_ledger(strategy: Strategy, settings: Settings, base: str = "") -> Compared:
-    """Compare by this home's ledger and scans. Shadow books are traded anew, in a world of their own."""
+    """Compare by this home's ledger and scans; shadow books are traded anew, in memory."""
     data = market.load(settings.market)
     subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     return _compared(Origin.LEDGER, "", subject, data)
@@ -42,7 +42,7 @@ def of_replay(run_id: str, base: str = "") -> Compared:
     data = market.load(settings.market)
     subject = Subject(strategy, settings, desk_of(strategy, settings, data), base)
     with world.own(run.folder / WORLD):
-        return _compared(Origin.REPLAY, run_id, subject, data)
+        return _compared(Origin.REPLAY, run.folder.name, subject, data)
 
 
 def _compared(origin: Origin, name: str, subject: Subject, data: MarketData) -> Compared:
@@ -75,15 +75,9 @@ def _with_split(found: Compared, subject: Subject) -> Compared:
     drawn = draws.drawn(subject.settings.namespace)
     if subject.desk.whole_book or drawn.is_empty():
         return found
-    counts = dict(drawn.group_by("track").len().rows())
-    total = sum(track.share for track in subject.tracks)
-    split, made = draws.split(drawn, subject.settings.trading), found.executions
-    return found._replace(
-        executions=made if isinstance(made, Without) else made._replace(split=split),
-        split=split,
-        drawn={track.name: counts.get(track.name, 0) for track in subject.tracks},
-        planned={track.name: track.share / total for track in subject.tracks},
-    )
+    tested, made = draws.tested(drawn, subject.settings.trading), found.executions
+    executions = made if isinstance(made, Without) else made._replace(split=tested.split)
+    return found._replace(executions=executions, drawn=tested)
 
 
 def _scans(settings: Settings) -> dict[dt.date, int]:
@@ -115,7 +109,7 @@ def _shadows(subject: Subject, data: MarketData) -> Shadows | Without:
         if not books and any(one is None for one in asked.values()):
             continue
         if not books:
-            books = {name: Shadow(subject.desk, settings.trading) for name in asked}
+            books = {name: Shadow(subject.desk, settings.trading, announced.load()) for name in asked}
         opportunities += len(events[session]) if session in found and session in events else 0
         for name, one in asked.items():
             books[name].day(session, following, one)

@@ -10,6 +10,7 @@ from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.core.numerals import decimal, percent
+from bq.jobs import evaluate_learnt
 from bq.jobs.request import Request
 from bq.jobs.run import publish
 from bq.learning import metrics
@@ -42,9 +43,13 @@ OF_THE_RECIPE = (
 def main(request: Request) -> None:
     """Score the champion, print what it earns beside the rule score, and write a page.
 
-    Raises BadParameters where there is no champion, BadData where no event has matured since its training.
+    With learnt weights asked for (`USE_RL=1`) these instead. Raises BadParameters where there is no champion, BadData
+    where no event has matured since its training.
     """
     strategy, settings = request.strategy, request.settings
+    if settings.asks_learnt:
+        evaluate_learnt.main(request)
+        return
     data = store.market_data(settings)
     champion = out_of_sample.champion(strategy, settings)
     events = store.collect(strategy, settings, data).events

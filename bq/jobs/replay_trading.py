@@ -15,6 +15,7 @@ import polars as pl
 from bq.core.settings import Settings, Track
 from bq.jobs.replay_history import History
 from bq.jobs.trade_paper import account_of, desk_of, scanned
+from bq.market import announced
 from bq.market.calendars import sessions
 from bq.monitoring.deciding import Decided
 from bq.trading import clock, daily, journal, shadow
@@ -59,8 +60,9 @@ class Books:
             account_of(settings), desk, sessions(history.market.calendar), trading=settings.trading, lasting=False
         )
         orders = Orders(broker.account, str(settings.namespace))
-        self._trader = Trader(strategy, settings, desk, broker, self._at(history.market.calendar, self._newest), orders)
-        self._shadows = {track.name: shadow.Shadow(desk, settings.trading) for track in self._tracks}
+        dates, now = announced.load(), self._at(history.market.calendar, self._newest)
+        self._trader = Trader(strategy, settings, desk, broker, now, orders, dates)
+        self._shadows = {track.name: shadow.Shadow(desk, settings.trading, dates) for track in self._tracks}
         self._made: list[daily.Day] = []
         self._held: Counter[tuple[str, dt.date]] = Counter()
         self._seconds = 0.0

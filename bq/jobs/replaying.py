@@ -290,7 +290,7 @@ class Walk:
         """
         if self.last is None or self.last.matured_by is None:
             return True
-        champion, since = registry.champion(self.settings.namespace), self.law.learning.since
+        champion, since = registry.champion(self.settings.namespace), refuted.in_force(self.settings)
         age = None if champion is None else (session - champion.bundle.trained_through.date()).days
         past = self.scheduled.filter(pl.col("t1_due").is_between(self.last.matured_by, self.history.closes[session]))
         effective = number(past["weight"].sum())
@@ -325,7 +325,7 @@ class Walk:
             variants=variants,
             matured_by=matured_by,
             alarms=triggers.alarms(known),
-            since=self.law.learning.since,
+            since=refuted.in_force(self.settings),
         )
         if events.is_empty():
             return now, []

@@ -15,10 +15,11 @@ from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.jobs import incidents, traded, trading_shown
 from bq.jobs.request import Request
-from bq.market import MarketData
+from bq.market import MarketData, announced
 from bq.market.calendars import sessions
 from bq.monitoring import outcomes
 from bq.monitoring.records import decisions, scans
+from bq.serving import learnt
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Desk
@@ -39,7 +40,7 @@ def main(request: Request) -> None:
         made = daily.trade(
             trader,
             newest_scan(settings),
-            lambda: store.at(strategy, settings, data, trader.clock.session),
+            lambda: events_of(trader, data),
         )
         incidents.alert(trader, made)
         told = [traded.summary(made, trader)]
@@ -50,6 +51,15 @@ def main(request: Request) -> None:
             told.append(f"page        {screen.shown(risk_page.write(trader))}")
             publish.write_index()
     screen.show("\n".join(told))
+
+
+def events_of(trader: Trader, data: MarketData) -> pl.DataFrame:
+    """The events of the clock's session; with their learnt score where a track decides by it."""
+    strategy, settings = trader.strategy, trader.settings
+    events = store.at(strategy, settings, data, trader.clock.session)
+    if not any(track.weights == "learnt" for track in settings.trading.tracks):
+        return events
+    return learnt.attached(events, data, strategy, settings)
 
 
 @contextmanager
@@ -95,7 +105,8 @@ def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: 
     broker = DryRun(account_of(settings), desk, sessions(data.calendar), trading=settings.trading)
     newest = day(data.bars["session"].max())
     orders = Orders(broker.account, str(settings.namespace))
-    return Trader(strategy, settings, desk, broker, clock.at(now, calendar=data.calendar, newest=newest), orders)
+    at = clock.at(now, calendar=data.calendar, newest=newest)
+    return Trader(strategy, settings, desk, broker, at, orders, announced.load())
 
 
 def newest_scan(settings: Settings) -> Scanned | None:

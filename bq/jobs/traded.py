@@ -11,6 +11,7 @@ from bq.trading.gates import Refusal
 from bq.trading.intents import Intent
 from bq.trading.positions import Account, Held
 from bq.trading.reconcile import Reconciled
+from bq.trading.split import Split
 from bq.trading.trader import Trader
 from bq.workbench import screen
 from bq.workbench.phrases import counted
@@ -35,6 +36,8 @@ WHY = {
     Refusal.OUTSIDE_COLLAR: "no price within the collar at which it makes sense",
     Refusal.TOO_SMALL: "one unit risks more than a trade may",
     Refusal.NEAR_EXPIRY: "too near to its expiry",
+    Refusal.EARNINGS: "earnings are announced for the time it would be held",
+    Refusal.EX_DIVIDEND: "a call in the money would be short over an ex-dividend day: it may be assigned",
     Refusal.MARGIN: "the account has not the funds",
 }
 
@@ -44,6 +47,7 @@ def summary(day: Day, trader: Trader) -> str:
     title = f"{trader.namespace} · {day.session} · {trader.broker.account}"
     lines = [f"{screen.BOLD}{title}{screen.PLAIN}", *_warnings(day), *_scan(day)]
     lines += [track_line(one) for one in day.entered]
+    lines += [f"split       {split_text(one)}" for one in day.split]
     lines += [f"closing     {one.owner.track} {_closed(one)}" for one in day.left]
     lines.append(f"held        {counted(len(day.held), 'position')}")
     return "\n".join(lines)
@@ -76,6 +80,12 @@ def gone_text(one: Gone) -> str:
     paid = f" at {significant(one.price, 6)}" if one.price else ""
     came = f", {one.shares:+d} shares at {significant(one.leg.strike, 6)}" if one.shares else ""
     return f"{one.held.owner.track} {one.leg.contract} {one.contracts:+d}: {one.what}{paid}{came}"
+
+
+def split_text(one: Split) -> str:
+    """What a split did to a position."""
+    ratio = significant(one.factor, 3)
+    return f"{one.held.owner.track} {one.held.symbol} {one.shares:+d} shares: {ratio} new for an old one"
 
 
 def odd_text(held: Held) -> str:

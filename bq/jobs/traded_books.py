@@ -4,22 +4,20 @@ import datetime as dt
 from typing import Any
 
 import polars as pl
-import sqlalchemy as sa
 
 from bq import market
-from bq.core import db, files
+from bq.core import files
 from bq.core.errors import BadParameters, did_you_mean
-from bq.core.numerals import percent, significant
 from bq.core.settings import Settings
 from bq.jobs import traded
 from bq.jobs.request import Request, value
 from bq.jobs.trade_paper import account_of, alone, now, trader_of
 from bq.jobs.trading_orders import order_rows
-from bq.monitoring.records import decisions, scans
-from bq.trading import daily, gates, positions, risk, tracks
-from bq.trading.ledger import track_decisions
+from bq.monitoring import draws
+from bq.trading import daily, gates, positions, risk
 from bq.workbench import screen
 from bq.workbench.phrases import counted
+from bq.workbench.reading import comparison
 from bq.workbench.table import table
 
 ROWS = 30  # of orders: the newest
@@ -68,37 +66,7 @@ def show_pnl(request: Request) -> None:
     note = f"\n{counted(unmarked, 'open position')} without a mark yet: at what was paid here" if unmarked else ""
     screen.show(f"{settings.namespace} · since the first order, open positions at their newest marks{note}")
     screen.show(repr(table(pl.DataFrame(rows, infer_schema_length=None), digits=2)))
-    screen.show(_split(settings))
-
-
-TILTED = 0.05  # of the p-value below which the split is not what was planned
-
-
-def _split(settings: Settings) -> str:
-    """Whether symbols and weeks went to the tracks as their shares say; a tilted split voids their comparison."""
-    query = (
-        sa.select(decisions.c.symbol, decisions.c.session, track_decisions.c.track)
-        .join(scans, scans.c.scan_id == decisions.c.scan_id)
-        .join(
-            track_decisions,
-            sa.and_(
-                track_decisions.c.scan_id == decisions.c.scan_id, track_decisions.c.event_id == decisions.c.event_id
-            ),
-        )
-        .where(scans.c.namespace == str(settings.namespace), track_decisions.c.assigned)
-        .order_by(decisions.c.scan_id, decisions.c.event_id)
-    )
-    with db.engine().connect() as connection:
-        rows = connection.execute(query).all()
-    drawn = {(row.symbol, *row.session.isocalendar()[:2]): row.track for row in rows}  # one draw a symbol and week
-    total = sum(track.share for track in settings.trading.tracks)
-    shares = {track.name: track.share / total for track in settings.trading.tracks}
-    order = [track for track in drawn.values() if track in shares]
-    found = tracks.split(shares, order)
-    counts = ", ".join(f"{name} {order.count(name)} (planned {percent(share)})" for name, share in shares.items())
-    chance = f"p = {significant(found.p, 2)}, however often one looks"
-    said = f"split of {len(order):,} draws (a symbol and week each): {counts}; {chance}"
-    return f"{said}. Tilted: a comparison of the tracks is void." if found.p < TILTED else said
+    screen.show(comparison.split(draws.tested(draws.drawn(settings.namespace), settings.trading)))
 
 
 def show_reconcile(request: Request) -> None:

@@ -58,7 +58,7 @@ def state(request: Request, data: MarketData, events: pl.DataFrame, code: str) -
         variants=variants,
         matured_by=matured_by,
         alarms=triggers.alarms(_checks(request)),
-        since=refuted.since(request.settings.namespace),
+        since=refuted.in_force(request.settings),
     )
 
 

@@ -8,6 +8,7 @@ from bq.core.namespace import Tier
 from bq.core.numerals import percent
 from bq.core.settings import Settings
 from bq.strategies.contract import Strategy
+from bq.strategies.weighing import LEARNT
 from bq.workbench import decisions, plots
 from bq.workbench.cards import ID
 
@@ -27,6 +28,8 @@ def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
     deciders = answer.select("model", "tier").unique(maintain_order=True).rows()
     by = " or ".join(f"{model} (tier {tier})" for model, tier in deciders)
     said = [f"Decided by {by}{''.join(f'; {clause}' for clause in shared)}."]
+    if told := decisions.learnt(answer, strategy, settings):
+        said.append(told)
     if portfolio:
         said.append(_portfolio(answer["weight"]))
     every: dict[str, str | pl.Expr | pl.Series | None] = {
@@ -38,6 +41,7 @@ def of(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> View:
         "trade": None if portfolio else pl.when("should_trade").then(pl.lit("yes")).otherwise(pl.lit("no")),
         "priority": "priority",
         "score": "score",
+        "learnt score": LEARNT,
         f"P({task.classes[-1]})" if task.classes else "": "probability",
         **_success(answer, strategy),
         "class": "predicted_class",

@@ -28,6 +28,7 @@ class Grid(NamedTuple):
     """The weights that a policy may choose, and where each action leads."""
 
     points: NDArray[np.int64]  # (n_points, n_components), percent, sum 100
+    moves: NDArray[np.int64]  # (n_actions, n_components), what each action adds to them
     after: NDArray[np.int64]  # (n_points, n_actions): the point after an action, the same where none lies there
 
     @classmethod
@@ -47,7 +48,7 @@ class Grid(NamedTuple):
             move[source], move[target] = -STEP, STEP
             moves = np.vstack([moves, move])
         after = [[place.get(tuple(moved), i) for moved in point + moves] for i, point in enumerate(points)]
-        return cls(points, np.array(after))
+        return cls(points, moves, np.array(after))
 
     @property
     def shares(self) -> Array:

@@ -72,9 +72,10 @@ class Alert(Facts):
 def enter(made: Sequence[Check]) -> list[int]:
     """Record checks and return their ids; one of the same kind, model and day is brought up to date.
 
-    All or none of them are recorded. Two processes must not enter for one namespace at a time.
+    All or none of them are recorded, by one process at a time.
     """
     with db.engine().begin() as connection:
+        db.alone(connection, "checks")
         return [_enter(connection, check) for check in made]
 
 
@@ -112,6 +113,7 @@ def open_alert(namespace: Namespace, *, kind: str, severity: Severity, statement
     """Open an alert and return its id; one of the kind that is open is brought up to date, its checks kept."""
     values = {"severity": severity.value, "statement": statement}
     with db.engine().begin() as connection:
+        db.alone(connection, "alerts")
         standing = connection.execute(sa.select(alerts.c.id, alerts.c.check_ids).where(*_open(namespace, kind))).first()
         if standing is None:
             new: dict[str, Any] = {**values, "namespace": str(namespace), "kind": kind, "check_ids": list(check_ids)}

@@ -18,13 +18,13 @@ from bq.core.scalars import day, number
 from bq.core.settings import Settings, Track
 from bq.market.calendars import sessions
 from bq.monitoring import draws
+from bq.monitoring.draws import Drawn
 from bq.monitoring.records import decisions, scans
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Desk
 from bq.trading import comparison, costs, curve, trades, unpaired
 from bq.trading.comparison import Comparison, Material, Question
 from bq.trading.ledger import intents
-from bq.trading.tracks import Split
 from bq.trading.unpaired import Executed
 
 ORDERS = 100_000  # whose costs are added up: all
@@ -51,8 +51,8 @@ class Without(StrEnum):
 class Compared(NamedTuple):
     """Both questions, each answered or why not.
 
-    source : of the outcomes (simulated, modelled, real). executed : the unpaired differences of the executions. split :
-    of draws, by track how many; None: nothing was drawn.
+    source : of the outcomes (simulated, modelled, real). executed : the unpaired differences of the executions. drawn :
+    what was drawn for each track; None: nothing was.
     """
 
     origin: Origin
@@ -61,9 +61,7 @@ class Compared(NamedTuple):
     decisions: Comparison | Without
     executions: Comparison | Without
     executed: list[Executed] = []
-    split: Split | None = None
-    drawn: dict[str, int] = {}
-    planned: dict[str, float] = {}
+    drawn: Drawn | None = None
 
 
 class Subject(NamedTuple):
@@ -140,6 +138,7 @@ def by_decisions(subject: Subject, found: Shadows) -> Comparison:
         given=dict.fromkeys(names, 1.0),
         held=found.held,
         opportunities=dict.fromkeys(names, found.opportunities),
+        zone=zone(subject),
     )
     return comparison.compare(Question.DECISIONS, material, subject.base)
 
@@ -151,22 +150,17 @@ def by_executions(subject: Subject, account: str) -> tuple[Comparison | Without,
     """
     if len(subject.tracks) < 2:
         return Without.ONE_TRACK, []
-    trading, whole = subject.settings.trading, subject.desk.whole_book
     begun = _begun(subject)
     if isinstance(begun, Without):
         return begun, []
-    parts = [_book(subject, track, account, since=begun) for track in subject.tracks]
-    if all(running.is_empty() for running, _, _ in parts):
+    material = _material(subject, account, begun)
+    if material is None:
         return Without.NO_EXECUTION, []
-    capital = {track.name: track.share * trading.capital for track in subject.tracks}
-    material = _material(subject, parts, capital, begun)
-    if not whole:  # each had the symbols and weeks that were drawn for it, and no others
-        material = material._replace(given={track.name: track.share for track in subject.tracks})
     units, base = pl.DataFrame(schema=unpaired.OPPORTUNITIES), subject.base
-    if not whole:
+    if not subject.desk.whole_book:  # each had the symbols and weeks that were drawn for it, and no others
         units = opportunities(subject, material.trades, begun)
-        counts = dict(units.group_by("track").len().rows())
-        material = material._replace(opportunities={name: counts.get(name, 0) for name in capital})
+        counts, shares = dict(units.group_by("track").len().rows()), {one.name: one.share for one in subject.tracks}
+        material = material._replace(given=shares, opportunities={name: counts.get(name, 0) for name in shares})
     found = comparison.compare(Question.EXECUTIONS, material, base)
     others = [track.name for track in subject.tracks if track.name != base]
     return found, [unpaired.executed(material.trades, units, name, base) for name in others]
@@ -207,32 +201,28 @@ def known(names: Sequence[str], asked: str) -> str:
     return asked
 
 
-Part = tuple[pl.DataFrame, pl.DataFrame, list[costs.Cost]]  # of one track: running P&L, trades, costs
+def _material(subject: Subject, account: str, begun: dt.date) -> Material | None:
+    """What the tracks did on an account with positions decided from a session on; None: nothing.
 
-
-def _book(subject: Subject, track: Track, account: str, *, since: dt.date | None = None) -> Part:
-    """What a track did on an account. since : only positions decided from then on, where it has positions."""
-    since = None if subject.desk.whole_book else since
-    running = curve.running(account, subject.namespace, since=since).filter(pl.col("track") == track.name)
-    made = trades.of(account, subject.namespace).filter(pl.col("track") == track.name)
+    Of a whole book all of it, as its positions are names that it always had.
+    """
+    since, namespace = None if subject.desk.whole_book else begun, subject.namespace
+    running, made = curve.running(account, namespace, since=since), trades.of(account, namespace)
+    if running.is_empty():
+        return None
     made = made if since is None else made.filter(pl.col("decided") >= since)
-    paid = costs.of(subject.desk, account, subject.namespace, newest=ORDERS)
-    return running, made, [one for one in paid if one.track == track.name]
-
-
-def _material(subject: Subject, parts: list[Part], capital: dict[str, float], begun: dt.date) -> Material:
-    last = max(day(running["session"].max()) for running, _, _ in parts if len(running))
-    known = sessions(subject.settings.market.calendar)["session"]
-    days = known.filter((known > begun) & (known <= last)).to_frame("session")
-    daily = [_daily(track.name, running, days) for track, (running, _, _) in zip(subject.tracks, parts, strict=True)]
-    made = pl.concat([one for _, one, _ in parts])
-    made = made.join(predicted(subject), on="event_id", how="left", maintain_order="left")
+    kept = None if since is None else set(made["event_id"])
+    calendar = sessions(subject.settings.market.calendar)["session"]
+    days = calendar.filter((calendar > begun) & (calendar <= day(running["session"].max()))).to_frame("session")
+    names = [track.name for track in subject.tracks]
+    daily = [_daily(name, running.filter(pl.col("track") == name), days) for name in names]
     return Material(
         daily=pl.concat(daily),
-        trades=made,
-        capital=capital,
-        given=dict.fromkeys(capital, 1.0),
-        costs=[one for *_, paid in parts for one in paid],
+        trades=made.join(predicted(subject), on="event_id", how="left", maintain_order="left"),
+        capital={track.name: track.share * subject.settings.trading.capital for track in subject.tracks},
+        given=dict.fromkeys(names, 1.0),
+        costs=costs.of(subject.desk, account, namespace, newest=ORDERS, positions=kept),
+        zone=zone(subject),
     )
 
 
@@ -245,8 +235,13 @@ def _daily(track: str, running: pl.DataFrame, days: pl.DataFrame) -> pl.DataFram
     return days.select(pl.lit(track).alias("track"), "session", pnl=made)
 
 
+def zone(subject: Subject) -> float:
+    """Where the classes begin that lie above 0: an outcome there is in the profit zone."""
+    return next((edge for edge in subject.strategy.task(subject.settings).edges if edge >= 0.0), 0.0)
+
+
 def predicted(subject: Subject) -> pl.DataFrame:
-    """event_id, predicted: the probability that an event ends with a profit, of the model that decided on it.
+    """event_id, predicted: the probability that an event ends in the profit zone, of the model that decided on it.
 
     Only of models of the strategy's own classes; empty where outcomes have none.
     """

@@ -1,6 +1,7 @@
 """Which symbols and weeks were drawn for which track, and what was known of them before."""
 
 import datetime as dt
+from typing import NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
@@ -40,11 +41,20 @@ def drawn(namespace: Namespace) -> pl.DataFrame:
     return whole.select(DRAWS.names()).cast(DRAWS)
 
 
-def split(draws: pl.DataFrame, trading: Trading) -> Split:
-    """Whether draws went to the tracks of today's settings as their shares say."""
+class Drawn(NamedTuple):
+    """Whether draws went to the tracks of today's settings as their shares say. counts, planned : of each track."""
+
+    split: Split
+    counts: dict[str, int]
+    planned: dict[str, float]
+
+
+def tested(draws: pl.DataFrame, trading: Trading) -> Drawn:
+    """The sequential test of a sample-ratio mismatch. draws : as from `drawn`."""
     total = sum(track.share for track in trading.tracks)
     shares = {track.name: track.share / total for track in trading.tracks}
-    return tracks.split(shares, [name for name in draws["track"] if name in shares])
+    order = [name for name in draws["track"] if name in shares]
+    return Drawn(tracks.split(shares, order), {name: order.count(name) for name in shares}, shares)
 
 
 def answered(namespace: Namespace) -> dict[str, dt.date]:

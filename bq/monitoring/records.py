@@ -145,6 +145,7 @@ def enter(scan: Scan, made: pl.DataFrame) -> Entered:
     faults = {name: made[name].drop_nulls().first() for name in FAULTS if name in made.columns}
     whole = {**scan._asdict(), "namespace": str(scan.namespace), **faults}
     with db.engine().begin() as connection:
+        db.alone(connection, f"scans of {scan.namespace}")
         if scan.late is False and counts_already(connection, str(scan.namespace), scan.session):
             whole["late"] = True
         scan_id = connection.execute(scans.insert().values(whole).returning(scans.c.scan_id)).scalar_one()

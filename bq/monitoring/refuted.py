@@ -20,6 +20,7 @@ from bq.monitoring import checks
 from bq.monitoring.checks import Check, Severity, What
 from bq.runs.record import Cause, Trigger
 from bq.serving import bounds, journal, registry
+from bq.stats.bootstrap import LEAST_BLOCKS
 from bq.strategies.events import matured
 
 ALERT = "retired"  # kind of the alert, open until a model is deployed again
@@ -33,10 +34,17 @@ class Refuted(NamedTuple):
 
 
 def among(namespace: Namespace, made: Sequence[Check]) -> list[Refuted]:
-    """The deployed models, of either tier, with a confirmed harm among checks."""
-    harmed = {check.model_id: check for check in made if check.what == What.ERROR_CUSUM and check.alarm}
+    """The deployed models, of either tier, whose errors are beyond their limit, and have been for LEAST_BLOCKS blocks.
+
+    One or two blocks may reach the limit, and say little of a model; it is retired where that lasts.
+    """
+    harmed = {check.model_id: check for check in made if check.what == What.ERROR_CUSUM and _lasting(check)}
     pointers = ((tier, registry.pointer_or_none(tier)) for tier in (namespace, namespace.second))
     return [Refuted(tier, harmed[one.model_id]) for tier, one in pointers if one and one.model_id in harmed]
+
+
+def _lasting(check: Check) -> bool:
+    return check.alarm and int(check.details.get("changed_blocks", 0)) >= LEAST_BLOCKS
 
 
 def retire(one: Refuted, *, statement: str) -> None:
@@ -72,13 +80,17 @@ def _changed(tier: Namespace) -> dt.date | None:
     return dt.date.fromisoformat(found[-1]) if found else at.date()  # its check is lost: nothing before is believed
 
 
+def in_force(settings: Settings) -> dt.date | None:
+    """The confirmed change from which on to train; None where none was, or where the settings say since when."""
+    return None if settings.learning.since is not None else since(settings.namespace)
+
+
 def under_law(settings: Settings) -> Settings:
-    """The settings with which to train now: from the newest confirmed change on, or later where they say so."""
-    change = since(settings.namespace)
+    """The settings with which to train now: from the confirmed change in force on."""
+    change = in_force(settings)
     if change is None:
         return settings
-    first = max(change, settings.learning.since or change)
-    return settings.model_copy(update={"learning": settings.learning.model_copy(update={"since": first})})
+    return settings.model_copy(update={"learning": settings.learning.model_copy(update={"since": change})})
 
 
 def evidence(events: pl.DataFrame, settings: Settings) -> Trigger:

@@ -19,7 +19,7 @@ from bq.serving.decide import Loaded, Models
 from bq.strategies.contract import Strategy
 
 BEFORE = dt.timedelta(days=730)  # the change, when the model is deployed
-FOLDS = 3  # of its training: its time is shorter than the market's
+FOLDS = 3  # of its training, whose time is shorter than the market's
 
 
 def watch(place: Market, strategy: Strategy, settings: Settings) -> Watched:
@@ -31,9 +31,8 @@ def watch(place: Market, strategy: Strategy, settings: Settings) -> Watched:
     if plan is None or plan.changes is None:
         raise BadData("market.simulation.changes must be a date for drift to be found, but is null.")
     begins = plan.changes - BEFORE
-    learning = settings.learning.model_copy(update={"folds": min(settings.learning.folds, FOLDS)})
-    settings = settings.without_comparison().model_copy(update={"learning": learning})
     known = place.events.filter(pl.col("t1_due").dt.date() < begins)
+    settings = _shortened(settings, known)
     made = candidate.train(known, strategy, settings).artefact
     registry.deploy(settings.namespace, made, reason="rehearsal")
     later = place.events.filter(pl.col("session") >= begins)
@@ -47,6 +46,19 @@ def watch(place: Market, strategy: Strategy, settings: Settings) -> Watched:
             if check.alarm:
                 days.append(end)
     return Watched(changes=plan.changes, first=begins, last=day(ends[-1]) if ends else begins, alarms=alarms)
+
+
+def _shortened(settings: Settings, known: pl.DataFrame) -> Settings:
+    """The settings with fewer and shorter folds, where the events need them."""
+    days = (day(known["session"].max()) - day(known["session"].min())).days if len(known) else 0
+    each, given = max(days // (FOLDS + 2), 1), settings.learning
+    changes = {
+        "folds": min(given.folds, FOLDS),
+        "test_days": min(given.test_days, each),
+        "newest_days": min(given.newest_days, each),
+    }
+    learning = given.model_copy(update=changes)
+    return settings.without_comparison().model_copy(update={"learning": learning})
 
 
 def _alone(made: registry.Artefact, strategy: Strategy, settings: Settings) -> Models:

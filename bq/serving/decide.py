@@ -18,6 +18,7 @@ from bq.strategies import policy
 from bq.strategies.contract import Strategy
 from bq.strategies.events import OWN, UTC
 from bq.strategies.policy import ABOVE, EXPECTED, FROM, PROBABILITY_FROM, SCORE
+from bq.strategies.weighing import LEARNT, LEARNT_WEIGHTS
 
 SHOWN = ("event_id", "symbol", "session", "source", "score")
 ANSWER = {  # columns of a decision after those; null where a tier does not know them
@@ -38,6 +39,10 @@ ANSWER = {  # columns of a decision after those; null where a tier does not know
     "champion_fault": pl.String(),
     "why_not_second": pl.String(),
     "second_fault": pl.String(),
+}
+BY_LEARNT = {  # behind them, where learnt weights are asked for; null where none are deployed
+    LEARNT: pl.Float64(),  # the rule score by them: the rules choose as many by it as by the score
+    LEARNT_WEIGHTS: pl.List(pl.Float64()),  # by component
 }
 
 
@@ -195,11 +200,12 @@ def _refused(answer: pl.DataFrame, refusals: dict[str, str | None]) -> pl.DataFr
 
 def _by_rule(events: pl.DataFrame, threshold: float, k: int | None) -> pl.DataFrame:
     known = events.with_columns(pl.col(SCORE).fill_nan(None), pl.lit(threshold).alias(FROM))
+    taken, by = policy.traded(known, SCORE, k), SCORE
+    if LEARNT in known.columns and known[LEARNT].is_not_null().any():
+        taken, by = policy.as_many(known, LEARNT, taken), LEARNT
     return _answer(
-        known.with_columns(policy.traded(known, SCORE, k)).sort(
-            [SCORE, "event_id"], descending=[True, False], nulls_last=True
-        ),
-        percentile=_percentile(SCORE),
+        known.with_columns(taken).sort([by, "event_id"], descending=[True, False], nulls_last=True),
+        percentile=_percentile(by),
         should_trade=pl.col("traded"),
         threshold=pl.lit(threshold),
         most_a_session=pl.lit(k),
@@ -245,7 +251,7 @@ def _chances(classes: dict[int, str]) -> dict[str, pl.Expr]:
 def _answer(events: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:
     """The columns of a decision: those known, null for the rest."""
     columns = {name: known.get(name, pl.lit(None)).cast(kind) for name, kind in ANSWER.items()}
-    return events.select(*SHOWN, **columns)
+    return events.select(*SHOWN, **columns, **{name: name for name in BY_LEARNT if name in events.columns})
 
 
 def _outside(model: Champion, events: pl.DataFrame) -> pl.Series:

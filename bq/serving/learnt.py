@@ -4,21 +4,26 @@
 they trade as many events of a session as by the score itself.
 """
 
-import datetime as dt
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from bq.core.settings import Settings
 from bq.learning.weighing import Array, Grid, Sessions, sessions_of, weighing_of
 from bq.learning.weight_policy import Answer, path
 from bq.serving import decide
 from bq.serving.decide import Loaded
-from bq.strategies import policy
+from bq.strategies import policy, store
 from bq.strategies.contract import Strategy
 from bq.strategies.policy import FROM, SCORE
-from bq.strategies.weighing import LEARNT
+from bq.strategies.weighing import LEARNT, LEARNT_WEIGHTS
+
+if TYPE_CHECKING:
+    from bq.market import MarketData
+
+SHARES = {LEARNT_WEIGHTS: pl.List(pl.Float64)}
+COLUMNS: dict[str, pl.DataType] = {LEARNT: pl.Float64(), **SHARES}
 
 
 def load(strategy: Strategy, settings: Settings) -> Loaded:
@@ -44,34 +49,37 @@ def walked(sessions: Sessions, answer: Answer, strategy: Strategy, settings: Set
 def with_learnt(
     events: pl.DataFrame, sessions: pl.Series, weights: Array, strategy: Strategy, settings: Settings
 ) -> pl.DataFrame:
-    """Events with the score by the weights of their session; null in a session that has none."""
+    """Events with the score by the weights of their session, and these; null in a session that has none."""
     rows = pl.DataFrame({"session": sessions, "row": np.arange(len(sessions))})
     placed = events.select("session").join(rows, on="session", how="left", maintain_order="left")["row"]
     known = placed.is_not_null().to_numpy()
     score = np.full(len(events), np.nan)
     own = events.filter(pl.Series(known))
     score[known] = weighing_of(strategy).scored(own, weights[placed.drop_nulls().to_numpy()], settings)
-    return events.with_columns(pl.Series(LEARNT, score, dtype=pl.Float64).fill_nan(None))
+    named = pl.DataFrame({"session": sessions, LEARNT_WEIGHTS: list(weights)}, schema_overrides=SHARES)
+    scored = events.drop(COLUMNS, strict=False).with_columns(pl.Series(LEARNT, score, dtype=pl.Float64).fill_nan(None))
+    return scored.join(named, on="session", how="left", maintain_order="left")
 
 
-def of_session(
-    events: pl.DataFrame, history: pl.DataFrame, strategy: Strategy, settings: Settings, loaded: Loaded
+def attached(
+    events: pl.DataFrame, market: "MarketData", strategy: Strategy, settings: Settings, loaded: Loaded | None = None
 ) -> pl.DataFrame:
-    """The events of one session with their learnt score; null where no policy is deployed.
+    """Events with their learnt score and, as a list, the weights of their session; null where no policy is deployed.
 
-    history : events of the market, of which those of earlier sessions count, as far as they had matured. The weights
-    have gone the way of the policy from the first session on, on the schedule of the history.
+    events : whole sessions. The weights have gone the way of the policy from the market's first session on, on its
+    schedule; of each outcome only what had matured counts. loaded : as from `load`; None loads it.
     """
-    answer = actions_of(loaded)
+    answer = actions_of(loaded or load(strategy, settings))
     if answer is None or events.is_empty():
-        return events.with_columns(pl.lit(None, pl.Float64).alias(LEARNT))
-    today: dt.date = events["session"][0]
-    shared = [name for name in events.columns if name in history.columns]
-    both = pl.concat([history.filter(pl.col("session") < today).select(shared), events.select(shared)])
-    grid = Grid.of(len(weighing_of(strategy).components))
-    found = sessions_of(both, strategy, settings, grid)
-    weights = walked(found, answer, strategy, settings, grid)
-    return with_learnt(events, found.session, weights, strategy, settings)
+        return events.with_columns(**{name: pl.lit(None, kind) for name, kind in COLUMNS.items()})
+    history = store.collect(strategy, settings, market).events
+    own = events.select(name for name in events.columns if name in history.columns)
+    before = history.filter(
+        pl.col("session") < own["session"].max(), ~pl.col("session").is_in(own["session"].implode())
+    )
+    both, grid = pl.concat([before.select(own.columns), own]), Grid.of(len(weighing_of(strategy).components))
+    sessions = sessions_of(both, strategy, settings, grid)
+    return with_learnt(events, sessions.session, walked(sessions, answer, strategy, settings, grid), strategy, settings)
 
 
 def traded(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.Series:
@@ -89,8 +97,3 @@ def earned(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.D
     everything = policy.earned(known, None, k).rename({"value": "everything"})
     pairs = own.join(rule, on="session").join(everything, on="session").sort("session")
     return pairs.with_columns(uplift=pl.col("model") - pl.col("baseline"))
-
-
-def weights_of(shares: NDArray, strategy: Strategy) -> dict[str, float]:
-    """Shares by the names of their components."""
-    return dict(zip(weighing_of(strategy).components, shares.tolist(), strict=True))

@@ -17,7 +17,7 @@ from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Settings
 from bq.market import MarketData
 from bq.serving import decide as tiers
-from bq.serving import ledger, registry
+from bq.serving import learnt, ledger, registry
 from bq.serving.decide import Loaded, Models
 from bq.serving.ready import Champion, WhyNot, ready
 from bq.strategies import policy, store
@@ -160,6 +160,8 @@ def decide(
     ranked : as from `ranking`, for one who decides on many sessions; None ranks the market's events.
     """
     models = models or load(strategy, settings)
+    if settings.asks_learnt:
+        events = learnt.attached(events, market, strategy, settings)
     answer = tiers.decide(events, strategy, settings, models)
     ranked = ranked or ranking(market, strategy, settings, models)
     if ranked is None:

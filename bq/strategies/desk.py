@@ -204,8 +204,16 @@ class Desk(Protocol):
         """Between which prices an order is worked; None where nobody should trade there."""
         ...
 
+    def split(self, symbol: str, session: dt.date) -> float:
+        """New shares for an old one that is held overnight into a session, in units of the desk's prices; mostly 1."""
+        ...
+
     def mark(self, position: Position, session: dt.date) -> Mark | None:
         """What a unit is worth at the close of a session; None where no price is known."""
+        ...
+
+    def greeks(self, event: Event, leg: Leg, session: dt.date) -> Greeks | None:
+        """Of one contract of an option leg alone, times its multiplier; None where there is no price."""
         ...
 
     def exit(self, position: Position, mark: Mark | None, session: dt.date) -> Exit | None:
@@ -243,6 +251,14 @@ class PositionByPosition:
     def crowded(self, event: Event, size: Size, held: Sequence[Position], part: Part, session: dt.date) -> str:
         """Nothing."""
         return ""
+
+    def greeks(self, event: Event, leg: Leg, session: dt.date) -> Greeks | None:
+        """There is no option."""
+        return None
+
+    def split(self, symbol: str, session: dt.date) -> float:
+        """None: prices stay those of the shares that were bought."""
+        return 1.0
 
     def scored(self, events: pl.DataFrame, weights: Mapping[str, float]) -> pl.Series:
         """No other weights."""

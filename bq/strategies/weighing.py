@@ -15,6 +15,7 @@ S = TypeVar("S", bound=Settings)  # a strategy's own settings
 LEARNT = "learnt_score"  # column: the score by learnt weights, beside `score`, which never moves
 STATE = "weights_v1"  # name of what a policy sees
 SPANS = (13, 52)  # matured sessions over which it is measured how the components have paid lately
+LEARNT_WEIGHTS = "learnt_weights"  # column: these weights, a list by component
 Array = NDArray[np.float64]
 
 

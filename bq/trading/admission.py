@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from bq.core import db
 from bq.core.settings import Track, Trading
+from bq.strategies.desk import Position, Quote
 from bq.trading import gates, tracks
 from bq.trading.broker import Look, NoAnswer, Ticket
 from bq.trading.gates import Facts, Rules
@@ -66,6 +67,7 @@ class Admission:
         expiries = [leg.expiry for leg in intent.legs if leg.expiry is not None]
         symbols = {one.symbol for one in self._held} | self._ordered
         look = self._state.look
+        earnings, dividend = self._announced(intent, quote)
         return Facts(
             stopped=gates.stopped(),
             reconciled=self._state.reconciled,
@@ -88,9 +90,18 @@ class Admission:
             limits=quote and desk.limits(intent.event, quote, buy=intent.quantity > 0),
             quantity=intent.quantity,
             days_to_expiry=(min(expiries) - (clock.next_session or clock.session)).days if expiries else None,
+            earnings=earnings,
+            ex_dividend=dividend,
             margin=margin,
             available=None if look is None else look.available / PARTS - self._bound,
         )
+
+    def _announced(self, intent: Intent, quote: Quote | None) -> tuple[bool, bool]:
+        clock, desk = self._trader.clock, self._trader.desk
+        if desk.whole_book or not self._trader.dates.days or quote is None or clock.next_session is None:
+            return False, False
+        position = Position(intent.event, intent.quantity, quote.mid, clock.next_session)
+        return gates.announced(self._trader.dates, desk, position, clock.session)
 
     def _margin(self, intent: Intent, meant: Meant) -> float | None:
         """Funds that an order binds; 0 for one that sets some free, None where the broker does not say."""

@@ -42,7 +42,8 @@ class Question(StrEnum):
 class Material(NamedTuple):
     """What tracks did, in currency. daily : track, session, pnl; every track has every session.
 
-    trades : `trades.TRADES`, with `predicted`, the probability of a profit that a model gave, null where it gave none.
+    trades : `trades.TRADES`, with `predicted`, the probability of the profit zone that a model gave, null where it gave
+    none. zone : P&L over risk above which a trade is in it; without a risk any profit is.
     capital : fixed, of each track. given : the share of all opportunities that each had; its results are divided by it
     where tracks are compared. shortest : sessions of a block that observations begin with.
     """
@@ -55,6 +56,7 @@ class Material(NamedTuple):
     shortest: int = paired.SESSIONS
     held: Mapping[str, int] | None = None  # open positions of each track that are not among the trades
     opportunities: Mapping[str, int] | None = None  # that each track had; None: not known
+    zone: float = 0.0
 
 
 class Figures(NamedTuple):
@@ -72,8 +74,8 @@ class Figures(NamedTuple):
     sharpe: float  # annual, ddof 1
     sortino: float  # annual, deviation below 0
     drawdown: float  # of the running sum
-    predicted: float  # mean probability of a profit …
-    realised: float  # … and how often it came, of the same closed trades
+    predicted: float  # mean probability of the profit zone …
+    realised: float  # … and how often trades ended in it, of the same closed ones
     told: int  # of so many
     turnover: float  # traded over capital, a year
     fees: float
@@ -107,6 +109,7 @@ class Comparison(NamedTuple):
     differences: list[Difference]
     superior: float | None  # Hansen's consistent p that no track is better than the base; None: fewer than three
     returns: pl.DataFrame
+    zone: float  # P&L over risk above which a trade is in the profit zone
     split: Split | None = None
 
 
@@ -128,7 +131,7 @@ def compare(question: Question, material: Material, base: str) -> Comparison:
     whole = returns.select("session", *(pl.col(name) / part for name, part in material.given.items()))
     others = [name for name in material.capital if name != base]
     differences = [_difference(name, base, whole, material.shortest) for name in others]
-    return Comparison(question, base, figures, differences, _superior(whole, others, base), returns)
+    return Comparison(question, base, figures, differences, _superior(whole, others, base), returns, material.zone)
 
 
 def verdict(found: Difference, split: Split | None = None) -> Verdict:
@@ -172,7 +175,7 @@ def _figures(track: str, returns: pl.Series, material: Material) -> Figures:
         sortino=sortino(values),
         drawdown=drawdown.maximum_of_sum(returns),
         predicted=_mean(told["predicted"]),
-        realised=_mean((told["pnl"] > 0).cast(pl.Float64)),
+        realised=_mean((told["pnl"] > material.zone * told["risk"].fill_null(0.0)).cast(pl.Float64)),
         told=len(told),
         turnover=number(own["turnover"].sum()) / capital / years,
         fees=number(own["fees"].sum()) / capital,

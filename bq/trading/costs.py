@@ -1,6 +1,7 @@
 """What trading cost, against what the strategy's own pricing says that it costs."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -32,9 +33,16 @@ class Cost(NamedTuple):
         return self.paid - self.modelled
 
 
-def of(desk: Desk, account: str, namespace: str, *, newest: int = NEWEST) -> list[Cost]:
-    """The costs of each track's newest filled orders, sorted by track. newest : orders that are looked at."""
-    filled = [one for one in ledger.every(account, namespace, newest=newest) if one.standing.filled]
+def of(
+    desk: Desk, account: str, namespace: str, *, newest: int = NEWEST, positions: Collection[str] | None = None
+) -> list[Cost]:
+    """The costs of each track's newest filled orders, sorted by track.
+
+    newest : orders that are looked at. positions : whose orders count; None: all.
+    """
+    looked_at = ledger.every(account, namespace, newest=newest)  # those never sent were booked overnight
+    filled = [one for one in looked_at if one.standing.filled and one.standing.sendings]
+    filled = [one for one in filled if positions is None or one.position in positions]
     fills = _fills([one.order.order_ref for one in filled])
     sums: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0, 0.0, 0.0, 0.0])
     for one in filled:

@@ -5,7 +5,7 @@ import functools
 from typing import NamedTuple
 
 from bq.market.calendars import sessions
-from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, settlement, tracks
+from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, settlement, split, tracks
 from bq.trading.admission import State
 from bq.trading.assignment import Gone
 from bq.trading.book import rebalance
@@ -15,7 +15,10 @@ from bq.trading.intents import Intent
 from bq.trading.leaving import Marked
 from bq.trading.money import PARTS
 from bq.trading.reconcile import Reconciled
+from bq.trading.split import Split
 from bq.trading.trader import Trader, look
+
+SPLIT_DAYS = 10  # sessions in which a split is looked for that explains a difference
 
 
 class Day(NamedTuple):
@@ -29,6 +32,7 @@ class Day(NamedTuple):
     entered: tuple[Opened, ...]
     held: tuple[Marked, ...]
     gone: tuple[Gone, ...]  # legs that were assigned, exercised or expired since the last time: an incident each
+    split: tuple[Split, ...] = ()  # shares that came or went by splits
 
 
 def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
@@ -39,7 +43,7 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     names = [track.name for track in trader.settings.trading.tracks]
     tracks.refuse_taken(names, account=trader.broker.account, namespace=trader.namespace)
     seen = taken_up(trader)
-    found, gone = _compared(trader, seen)
+    found, gone, split_ones = _compared(trader, seen)
     if found.holds:
         life.resend(trader)
     held = leaving.marked(trader, positions.held(trader.broker.account, trader.namespace))
@@ -53,7 +57,15 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
         life.clear_up(trader)
         life.resend(trader)
     return Day(
-        trader.clock.session, gates.stopped(), found, fresh, tuple(left), tuple(entered), tuple(held), tuple(gone)
+        trader.clock.session,
+        gates.stopped(),
+        found,
+        fresh,
+        tuple(left),
+        tuple(entered),
+        tuple(held),
+        tuple(gone),
+        tuple(split_ones),
     )
 
 
@@ -64,13 +76,15 @@ def taken_up(trader: Trader) -> Look | None:
     return life.clear_up(trader)
 
 
-def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]]:
-    """The comparison with the account, once what happened to option legs overnight is booked."""
+def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone], list[Split]]:
+    """The comparison with the account, once what happened to legs and shares overnight is booked."""
     account = trader.broker.account
     found = reconcile.compare(seen, ledger.opened(account), account)
     if not found.differences:
-        return found, []
+        return found, [], []
     held = positions.held(account, trader.namespace)
+    days = sessions_before(trader, SPLIT_DAYS)
+    split_ones = split.explained(found.differences, held, trader.desk, days)
     gone = assignment.explained(
         found.differences,
         held,
@@ -79,7 +93,11 @@ def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]
     )
     for one in gone:
         assignment.book(one, trader.stamp)
-    return (reconcile.compare(seen, ledger.opened(account), account), gone) if gone else (found, [])
+    for each in split_ones:
+        split.book(each, trader.stamp)
+    if gone or split_ones:
+        found = reconcile.compare(seen, ledger.opened(account), account)
+    return found, gone, split_ones
 
 
 def reconciled(trader: Trader) -> Reconciled:
@@ -99,9 +117,14 @@ def losses(trader: Trader) -> dict[str, float]:
 
 def session_before(trader: Trader) -> dt.date:
     """The session before the clock's."""
+    return sessions_before(trader, 2)[0]
+
+
+def sessions_before(trader: Trader, n: int) -> list[dt.date]:
+    """The last sessions, that of the clock among them."""
     known = sessions(trader.settings.market.calendar)["session"]
     place = known.search_sorted(trader.clock.session)
-    return known[place - 1] if place else trader.clock.session
+    return known[max(place - n + 1, 0) : place + 1].to_list() or [trader.clock.session]
 
 
 def _enter(trader: Trader, scan: Scanned, events: Events, state: State) -> list[Opened]:

@@ -16,7 +16,7 @@ import polars as pl
 from bq.core import files, paths
 from bq.core.settings import Trading
 from bq.strategies.desk import Asked, Desk, Fill, Kind, Leg
-from bq.trading import odd
+from bq.trading import odd, split
 from bq.trading.broker import Charged, Executed, Look, Moment, NoAnswer, Seen, Status, Ticket
 from bq.trading.intents import Order, Tif, as_json, from_json, legs_as_json, legs_of
 from bq.trading.money import PARTS, parts
@@ -147,6 +147,7 @@ class DryRun:
         for session in sorted(day for day in self._close if begun < day <= until):
             for step in range(self._state["step"], self._steps + 2):
                 if step == 0:
+                    self._split(session)
                     self._at_open(session)
                 self._at_limits(session)
                 if step <= self._steps and not any(one["kind"] == Kind.LIMIT for one in self._working()):
@@ -163,6 +164,14 @@ class DryRun:
         """Nothing: this broker is never slow."""
 
     # ---- how orders are filled
+
+    def _split(self, session: dt.date) -> None:
+        """Multiply the shares that are held into a session on which they split; what remains is paid by nobody."""
+        held, last = self._state["held"], self._state.get("last", {})
+        for contract in list(held):
+            if (factor := self._desk.split(contract, session)) != 1.0:
+                held[contract] = split.of(held[contract], factor)
+                last[contract] = parts(last.get(contract, 0) / PARTS / factor)
 
     def _at_open(self, session: dt.date) -> None:
         """Orders for the open, those that open a position first; then stops, which the same bar may reach."""

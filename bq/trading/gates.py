@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bq.core import paths
-from bq.strategies.desk import Limits, Quote
+from bq.market.announced import Announced, Kind
+from bq.strategies.desk import Desk, Limits, Position, Quote, Right
 
 
 class Refusal(StrEnum):
@@ -33,6 +34,8 @@ class Refusal(StrEnum):
     OUTSIDE_COLLAR = "outside_collar"
     TOO_SMALL = "too_small"  # not one unit fits the risk
     NEAR_EXPIRY = "near_expiry"
+    EARNINGS = "earnings"  # announced for a day on which it would be held
+    EX_DIVIDEND = "ex_dividend"  # the same, with a call in the money that is sold
     MARGIN = "margin"
 
 
@@ -60,6 +63,8 @@ class Facts(NamedTuple):
     limits: Limits | None
     quantity: int
     days_to_expiry: int | None  # calendar days from the session in which it is filled; None: it does not expire
+    earnings: bool  # whether any is announced for the time it would be held
+    ex_dividend: bool  # the same, where it would hold a short call in the money
     margin: float | None
     available: float | None
 
@@ -106,8 +111,26 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.OUTSIDE_COLLAR: lambda f, r: _outside(f),
     Refusal.TOO_SMALL: lambda f, r: f.quantity == 0,
     Refusal.NEAR_EXPIRY: lambda f, r: f.days_to_expiry is not None and f.days_to_expiry < r.close_before_expiry_days,
+    Refusal.EARNINGS: lambda f, r: f.earnings,
+    Refusal.EX_DIVIDEND: lambda f, r: f.ex_dividend,
     Refusal.MARGIN: lambda f, r: _exceeds(f.margin, f.available),
 }
+
+
+def announced(dates: Announced, desk: Desk, position: Position, session: dt.date) -> tuple[bool, bool]:
+    """Whether earnings, and an ex-dividend day of a short call in the money, lie in the time it would be held.
+
+    position : as it would be opened after a session. A short call whose price is not known is taken to be in the money.
+    """
+    event, legs = position.event, desk.legs(position.event)
+    expiries = [leg.expiry for leg in legs if leg.expiry is not None]
+    ends = [desk.levels(position, session).until, min(expiries, default=None)]
+    until = min((day for day in ends if day is not None), default=session)
+    spot = desk.spot(event, session)
+    called = [leg for leg in legs if leg.right == Right.CALL and leg.ratio * position.quantity < 0]
+    inside = any(spot is None or leg.strike is None or leg.strike < spot for leg in called)
+    earnings, dividend = (dates.holds(event["symbol"], kind, after=session, until=until) for kind in Kind)
+    return earnings, inside and dividend
 
 
 def refusal(facts: Facts, rules: Rules) -> Refusal | None:

@@ -5,16 +5,17 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bq.strategies.desk import Desk, Greeks, Leg
+from bq.strategies.desk import Desk, Greeks, Leg, Mark
 from bq.trading import odd
 from bq.trading.money import PARTS, parts
 from bq.trading.positions import Held
 
 NO_GREEKS = Greeks(0.0, 0.0, 0.0, 0.0)
+STOCK = Greeks(1.0, 0.0, 0.0, 0.0)
 
 
 class Line(NamedTuple):
-    """An open position at a session's close. Greeks : of all units and odd shares; None: there is no price."""
+    """An open position at a session's close. Greeks : of all units and all that is no unit; None: there is no price."""
 
     track: str
     symbol: str
@@ -45,14 +46,9 @@ def lines(desk: Desk, held: list[Held], session: dt.date) -> list[Line]:
 def _line(desk: Desk, held: Held, session: dt.date) -> Line:
     position = held.as_position()
     mark, levels = desk.mark(position, session), desk.levels(position, session)
-    greeks = mark.greeks if mark is not None else None
-    if not held.units:
-        greeks = NO_GREEKS
-    shares = sum(n for leg, n in odd.legs(held) if leg.strike is None)
-    whole = greeks and Greeks(*(held.units * value for value in greeks))
+    whole = _greeks(desk, held, mark, session)
     spot, expiries = desk.spot(held.event, session), [leg.expiry for leg in held.legs if leg.expiry is not None]
     multiplier, paid = held.legs[0].multiplier, held.price / PARTS
-    delta = whole and whole.delta + shares
     return Line(
         track=held.owner.track,
         symbol=held.symbol,
@@ -62,11 +58,11 @@ def _line(desk: Desk, held: Held, session: dt.date) -> Line:
         mark=mark and mark.value,
         quoted=mark and mark.quoted,
         pnl=mark and held.units * multiplier * (parts(mark.value) - held.price) / PARTS,
-        delta=delta,
+        delta=whole and whole.delta,
         gamma=whole and whole.gamma,
         vega=whole and whole.vega,
         theta=whole and whole.theta,
-        exposure=None if spot is None or delta is None else delta * spot,
+        exposure=None if spot is None or whole is None else whole.delta * spot,
         at_risk=abs(held.units) * worst_loss(held.legs, paid) if held.units else 0.0,
         expiry=min(expiries, default=None),
         days_to_expiry=(min(expiries) - session).days if expiries else None,
@@ -74,6 +70,16 @@ def _line(desk: Desk, held: Held, session: dt.date) -> Line:
         to_below=None if mark is None or levels.below is None else levels.below - mark.value,
         until=levels.until,
     )
+
+
+def _greeks(desk: Desk, held: Held, mark: Mark | None, session: dt.date) -> Greeks | None:
+    """Of all units and of all contracts that are no unit; None where one has no price."""
+    unit = (mark and mark.greeks) if held.units else NO_GREEKS
+    parts_of = [(held.units, unit)]
+    for leg, n in odd.legs(held):
+        parts_of.append((n, STOCK if leg.strike is None else desk.greeks(held.event, leg, session)))
+    known = [[n * value for value in greeks] for n, greeks in parts_of if greeks is not None]
+    return Greeks(*map(sum, zip(*known, strict=True))) if len(known) == len(parts_of) else None
 
 
 SUMMED = ("delta", "gamma", "vega", "theta", "exposure", "at_risk", "pnl")

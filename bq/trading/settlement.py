@@ -5,8 +5,8 @@ Roots as in the contract specifications of Cboe and Nasdaq; one that is not here
 
 from bq.strategies.desk import Desk, Event, Leg, Right
 
-BY_OPEN = frozenset({"SPX", "NDX", "RUT", "DJX"})  # roots settled in cash by the opening prices of the day (AM)
-BY_CLOSE = frozenset({"SPXW", "XSP", "NDXP", "XND", "RUTW", "MRUT"})  # … by the close (PM)
+BY_OPEN = frozenset({"SPX", "NDX", "RUT", "DJX", "VIX", "VIXW"})  # roots settled in cash by opening prices (AM)
+BY_CLOSE = frozenset({"SPXW", "XSP", "NDXP", "XND", "RUTW", "MRUT", "OEX", "XEO"})  # … by the close of the day (PM)
 EXERCISED_FROM = 0.01  # of value at expiry: by exception, OCC rule 805
 
 
@@ -19,7 +19,7 @@ def worth(desk: Desk, event: Event, leg: Leg) -> float | None:
     """What a contract is worth at its expiry, per share; None where the price that settles it is not known.
 
     Of an AM-settled index the open of the day stands for the special opening quotation, which is made of the opening
-    prices of its members.
+    prices of its members; of VIX for the one made of the opening prices of its options.
     """
     if leg.expiry is None or leg.strike is None:
         return None

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import polars as pl
 
 from bq.core.settings import Settings, Track, Trading
+from bq.market.announced import NOTHING, Announced
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Asked, Desk, Event, Fill, Kind, Mark, Part, Position
 from bq.strategies.policy import EXPECTED, SCORE
-from bq.trading import book, gates, tracks
+from bq.trading import book, gates, split, tracks
 from bq.trading.admission import rules
 from bq.trading.dry_run import ROUNDING
 from bq.trading.entering import Events, Scanned
@@ -96,8 +97,8 @@ class Lot:
 class Shadow:
     """The book of one track with the whole capital, session by session."""
 
-    def __init__(self, desk: Desk, trading: Trading) -> None:
-        self._desk, self._trading = desk, trading
+    def __init__(self, desk: Desk, trading: Trading, dates: Announced = NOTHING) -> None:
+        self._desk, self._trading, self._dates = desk, trading, dates
         self._lots: dict[str, Lot] = {}
         self._waiting: list[Waiting] = []
         self._cash = 0  # moved since the begin, in parts
@@ -133,7 +134,10 @@ class Shadow:
     # ---- the session
 
     def _fill(self, session: dt.date) -> None:
-        """In the order of a session: the open, stops, limits, the close."""
+        """In the order of a session: splits, the open, stops, limits, the close."""
+        for owned in self._lots.values():
+            if (factor := self._desk.split(owned.event["symbol"], session)) != 1.0:
+                owned.units = split.of(owned.units, factor)
         for kind, opening in (*AT_THE_OPEN, (Kind.LIMIT, True), (Kind.LIMIT, False), (Kind.CLOSE, False)):
             orders = self._stops() if kind == Kind.STOP else self._waiting
             for one in [one for one in orders if (one.kind, one.opening) == (kind, opening)]:
@@ -274,6 +278,10 @@ class _Room:
         quote = desk.quote(event, self.session)
         expiries = [leg.expiry for leg in desk.legs(event) if leg.expiry is not None]
         symbols = self._shadow.symbols()
+        earnings = dividend = False
+        if quote is not None and not desk.whole_book:
+            position = Position(event, quantity, quote.mid, self.following)
+            earnings, dividend = gates.announced(self._shadow._dates, desk, position, self.session)
         now = dt.datetime.combine(self.session, dt.time(), dt.UTC)
         facts = Facts(
             stopped=False,
@@ -297,6 +305,8 @@ class _Room:
             limits=quote and desk.limits(event, quote, buy=quantity > 0),
             quantity=quantity,
             days_to_expiry=(min(expiries) - self.following).days if expiries else None,
+            earnings=earnings,
+            ex_dividend=dividend,
             margin=self._margin(event, quantity, opening=opening),
             available=self._shadow.available() - self._bound,
         )

@@ -17,6 +17,7 @@ from bq.strategies import policy
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Desk
 from bq.strategies.policy import FROM, SCORE
+from bq.strategies.weighing import LEARNT
 from bq.trading.ledger import intents, track_decisions
 
 BITS = 64
@@ -46,7 +47,8 @@ def decided(track: Track, decisions: pl.DataFrame, strategy: Strategy, settings:
     """What a track would do with every event of a scan: event_id, should_trade, rank; null: nobody answers for it.
 
     decisions : rows of the scan: event_id, tier, score, should_trade, rank. The rule decides by the score alone, of all
-    events, as it does where there is no model.
+    events, as it does where there is no model; a track with learnt weights by `learnt_score`, which is null where none
+    are deployed, and trades as many.
     """
     if track.decides == "champion":
         by_model = pl.col("tier") == Tier.CHAMPION.value
@@ -56,8 +58,15 @@ def decided(track: Track, decisions: pl.DataFrame, strategy: Strategy, settings:
             rank=pl.when(by_model).then(pl.col("rank").cast(pl.Int64)),
         )
     known = decisions.with_columns(pl.lit(strategy.task(settings).trade_score).alias(FROM))
-    traded = known.with_columns(policy.traded(known, SCORE, settings.policy.k))
-    rank = pl.col(SCORE).fill_nan(None).rank("ordinal", descending=True).cast(pl.Int64)
+    taken, by = policy.traded(known, SCORE, settings.policy.k), SCORE
+    if track.weights == "learnt":
+        if LEARNT not in known.columns or known[LEARNT].is_null().all():
+            return decisions.select(
+                "event_id", pl.lit(None, pl.Boolean).alias("should_trade"), rank=pl.lit(None, pl.Int64)
+            )
+        taken, by = policy.as_many(known, LEARNT, taken), LEARNT
+    traded = known.with_columns(taken)
+    rank = pl.col(by).fill_nan(None).rank("ordinal", descending=True).cast(pl.Int64)
     return traded.select("event_id", should_trade=pl.col("traded"), rank=rank)
 
 
@@ -66,6 +75,8 @@ def weighed(desk: Desk, track: Track, decisions: pl.DataFrame, events: Callable[
     if track.weights is None:
         return decisions
     known = events()
+    if track.weights == "learnt":
+        return decisions.join(known.select("event_id", LEARNT), on="event_id", how="left", maintain_order="left")
     scores = known.select("event_id", desk.scored(known, track.weights).alias(SCORE))
     return decisions.drop(SCORE).join(scores, on="event_id", how="left", maintain_order="left")
 

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from bq.core.settings import Settings
+from bq.market.announced import NOTHING, Announced
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Desk
 from bq.trading import gates
@@ -23,6 +24,7 @@ class Trader(NamedTuple):
     broker: Broker
     clock: Clock
     orders: Orders
+    dates: Announced = NOTHING  # days that companies announced, as far as they are known
 
     @property
     def namespace(self) -> str:

@@ -218,7 +218,13 @@ def _covered(markets: Sequence[Measured]) -> list[Any]:
         }
         for one in found
     ]
-    return [COVERAGE, plots.table(pl.DataFrame(rows))]
+    looked = tables.apart(markets)
+    wrong = (
+        f"Who looks every day at model against rule score, by bounds that allow for it, ever took their difference for "
+        f"another than it truly is on {looked.number} of {looked.markets} markets ({percent(looked.low, 1)} to "
+        f"{percent(looked.high, 1)}; 5% are allowed)."
+    )
+    return [COVERAGE, plots.table(pl.DataFrame(rows)), wrong]
 
 
 def _overfitting(markets: Sequence[Measured]) -> list[Any]:

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from bq.core.namespace import Tier
-from bq.core.numerals import decimal, significant, with_sign
+from bq.core.numerals import decimal, percent, significant, with_sign
 from bq.core.settings import Settings
 from bq.serving.ready import WhyNot
 from bq.strategies.contract import Strategy
+from bq.strategies.weighing import LEARNT, LEARNT_WEIGHTS
 
 TIERS = {"champion": Tier.CHAMPION.label, "second": Tier.SECOND.label}  # by the end of their columns
 
@@ -53,6 +54,8 @@ def rule(rows: Sequence[Mapping[str, Any]], strategy: Strategy, settings: Settin
         return f"traded is an expected {strategy.task(settings).expected} above {limit}{best}"
     if strategy.success is not None and first["tier"] == Tier.SECOND:
         return f"traded is P({strategy.success.classes[-1]}) at or above {limit}{best}"
+    if by_learnt(first):
+        return f"traded are as many as have a rule score at or above {limit}{best}; which, says the learnt score"
     return f"traded is a rule score at or above {limit}{best}"
 
 
@@ -68,10 +71,34 @@ def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
         value = row["class_probabilities"][-1]
         above = value >= row["threshold"]
         said = f"P({strategy.success.classes[-1]}) {decimal(value)}, {'at or above' if above else 'below'} {limit}"
+    elif by_learnt(row):
+        return [f"learnt score {decimal(row[LEARNT], 1)}, the rule score is {decimal(row['score'], 1)}"]
     else:
         above = row["score"] is not None and row["score"] >= row["threshold"]
         said = f"rule score {decimal(row['score'], 1)}, {'at or above' if above else 'below'} {limit}"
     return [said, f"not among the best {row['most_a_session']} of its session"] if above and not trade else [said]
+
+
+def by_learnt(row: Mapping[str, Any]) -> bool:
+    """Whether the rules chose by the score by learnt weights."""
+    return row["tier"] == Tier.RULE and row.get(LEARNT) is not None
+
+
+def learnt(answer: pl.DataFrame, strategy: Strategy, settings: Settings) -> str:
+    """By which weights the rule score decides, where learnt ones are asked for; empty where they are not."""
+    if LEARNT_WEIGHTS not in answer.columns or strategy.weighing is None:
+        return ""
+    weights = answer[LEARNT_WEIGHTS].drop_nulls()
+    given = strategy.weighing.given(settings)
+    if weights.is_empty():
+        return f"Learnt weights are asked for, but none are deployed: {_shares(given, strategy)} as given."
+    return f"Learnt weights: {_shares(weights[0], strategy)} (given: {_shares(given, strategy)})."
+
+
+def _shares(weights: Sequence[float], strategy: Strategy) -> str:
+    assert strategy.weighing is not None
+    pairs = zip(strategy.weighing.components, weights, strict=True)
+    return ", ".join(f"{name.replace('_', ' ')} {percent(share)}" for name, share in pairs)
 
 
 def against(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -10,15 +11,17 @@ from scipy.stats import beta, binom
 
 from bq import market, strategies
 from bq.audit import calibration, calibration_points, calibration_tables, calibration_truth
-from bq.audit.calibration import Judged, Market, Measured, Watched, measure, with_seed
+from bq.audit.calibration import Judged, Known, Market, Measured, Trained, Watched, measure, with_seed
 from bq.audit.calibration_oracle import TRUTH, Learnt, truth_of
 from bq.audit.calibration_points import Point, Results, point
 from bq.core import paths
 from bq.core.errors import BadData, BadParameters
 from bq.learning import walkforward
 from bq.market.sources.simulated import market_of
-from bq.serving import candidate, gates, ledger
+from bq.serving import bounds, candidate, earned, gates, ledger
 from bq.serving.gates import Evidence
+from bq.stats import paired
+from bq.stats.blocks import Blocks
 from bq.strategies import policy, store
 from bq.strategies.component import Component, Kind
 
@@ -139,9 +142,10 @@ def test_coverage_counts_the_intervals_on_either_side_of_each_markets_own_truth(
         for seed, (low, high, _) in enumerate(rows)
     ]
     markets = [
-        market.model_copy(update={"truth": {Kind.NET: truth, Kind.ALPHA: 0.0}})
-        for market, (*_, truth) in zip(markets, rows, strict=True)
+        market.model_copy(update={"truth": Known(expected={Kind.NET: truth, Kind.ALPHA: 0.0}, apart=apart)})
+        for market, (*_, truth), apart in zip(markets, rows, (None, 700, None, 90), strict=True)
     ]
+    assert calibration_tables.apart([*markets, of(9)])[:2] == (2, 4)
     (found,) = calibration_tables.coverage([*markets, of(9, judged(NET=False))])
     assert found.kind == Kind.NET and found.holds[:2] == (1, 3) and (found.above, found.below) == (1, 1)
     assert found.truth == pytest.approx(0.1 / 3) and found.figure == 0.0
@@ -181,7 +185,7 @@ def test_the_truth_is_what_the_trades_of_the_markets_own_model_cost():
         return trained, calibration_truth.of(trained, BREAKOUT, one.settings)
 
     _, free = found("costs.fee_bps=0 costs.slippage_bps=0")
-    assert set(free.values()) == {0.0}
+    assert set(free.expected.values()) == {0.0}
     trained, dear = found("costs.fee_bps=50 costs.slippage_bps=0")
     own = trained.made.own_oos
     # by hand: half a percent of what is bought and of what is sold, in units of the risk from close to stop
@@ -189,7 +193,22 @@ def test_the_truth_is_what_the_trades_of_the_markets_own_model_cost():
     costs = own.with_columns(paid=0.005 * (2.0 + (pl.col("outcome") + 0.01 / share) * share) / share)
     chosen = policy.chosen(costs, "expected", 4)
     paid = (chosen["paid"] * chosen["weight"]).sum() / own["session"].n_unique()
-    assert paid > 0.1 and dear[Kind.NET] == pytest.approx(-paid, rel=0.05)
+    assert paid > 0.1 and dear.expected[Kind.NET] == pytest.approx(-paid, rel=0.05)
+
+
+def test_looks_at_model_and_rule_are_held_against_their_true_difference(monkeypatch):
+    """600 sessions of a difference of .5, in blocks of two holding times of one session."""
+    daily = 0.5 + np.random.default_rng(3).standard_normal(600)
+    monkeypatch.setattr(earned, "results", lambda *_: pl.DataFrame({"session": range(600), "uplift": daily}))
+    monkeypatch.setattr(bounds, "blocks", lambda *_: Blocks(1.5, 0.025, 100, 1))
+    trained = Trained(Market(1, None, pl.DataFrame()), SimpleNamespace(own_oos=pl.DataFrame()))
+    settings = planted().settings
+    found = {truth: calibration_truth._apart(trained, BREAKOUT, settings, truth) for truth in (0.5, 0.0, 1.0)}
+    assert found[0.5] is None
+    assert found[0.0] == paired.first_apart(daily, sessions=2) and found[1.0] == paired.first_apart(
+        1.0 - daily, sessions=2
+    )
+    assert None not in (found[0.0], found[1.0])
 
 
 def watched(**alarms: list[str]) -> Watched:

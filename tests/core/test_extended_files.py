@@ -200,7 +200,7 @@ def test_variables_are_named_by_which_a_value_came():
     [
         (BREAKOUT, "ml.model_path=models/x.pkl", "`ml.model_path` is not a parameter; the deployed model is found"),
         (BREAKOUT, "ml_data_collection.db_path=x.db", "signals are kept as Parquet below data/events/"),
-        (BUTTERFLY, "USE_RL=true", "they stand in `score`"),
+        (BUTTERFLY, "USE_RL=true", "weights: learnt"),
         (FORECAST, "validation.gap_days=5", "SET: `validation` is not a parameter; the gap and the embargo"),
         (FORECAST, "compute.device=cuda", "the device is `learning.device`"),
         (

@@ -114,7 +114,7 @@ def test_shadow_books_of_recorded_scans_are_compared_and_nothing_is_recorded(tmp
         assert own["equity"][-1] == pytest.approx(settings.trading.capital + own["pnl"].sum(), abs=0.01)
     made = compared.of_ledger(strategy, settings)
     assert (made.origin, made.source, made.executions) == (Origin.LEDGER, "simulated", Without.NO_EXECUTION)
-    assert made.decisions.base == "RuleB" and made.split is None
+    assert made.decisions.base == "RuleB" and made.drawn is None
     rule = next(one for one in made.decisions.figures if one.track == "RuleB")
     closed = found.closed.filter(pl.col("track") == "RuleB")
     assert rule.trades == len(closed) > 0 and rule.opportunities == found.opportunities > 20

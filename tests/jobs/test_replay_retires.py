@@ -27,7 +27,13 @@ def test_a_refuted_model_decides_no_more_and_evidence_begins_at_the_change(monke
         watched.append(pointer.model_id)
         day = given["counted"]["session"].max()
         alarm = len(watched) > WEEKS
-        details = {"changed": str(small.days[10]), "error": 0.5, "error_low": None, "reference_error": 0.3}
+        details = {
+            "changed": str(small.days[10]),
+            "changed_blocks": 5,
+            "error": 0.5,
+            "error_low": None,
+            "reference_error": 0.3,
+        }
         details |= dict.fromkeys(("harmful_error", "found", "within_months", "false_alarms_a_year"), 0.1)
         details |= {"alarm_at": None, "delay_months": None}
         facts = {"value": 7.0, "threshold": 6.0, "blocks": 9, "alarm": alarm, "details": details}

@@ -114,6 +114,8 @@ AT_EXPIRY = {  # root, spot at the open and at the close of the expiry, what cam
     "index-by-the-close": ("SPXW", 90.0, 98.0, 0, 400 * 3.0),
     "index-by-the-open": ("SPX", 98.5, 90.0, 0, 400 * 3.5),
     "index-by-the-open-two-legs": ("SPX", 103.0, 90.0, 0, 400 * 8.0 - 800 * 3.0),
+    "volatility-by-the-open": ("VIXW", 98.5, 90.0, 0, 400 * 3.5),
+    "american-index-by-the-close": ("OEX", 90.0, 98.0, 0, 400 * 3.0),
     "index-worthless": ("SPX", 94.0, 110.0, 0, 0.0),
 }
 

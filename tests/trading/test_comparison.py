@@ -62,6 +62,8 @@ def test_figures_of_a_track_by_hand():
     assert a.predicted == pytest.approx(0.6) and a.realised == 0.5
     assert a.turnover == pytest.approx(3 * 500 / 1000 / (4 / 252)) and a.fees == pytest.approx(6 / 1000)
     assert a.cost.slippage == pytest.approx(3.0)
+    near = material({"A": [0.0] * 4, "B": [0.0] * 4}, made, zone=0.6)
+    assert comparison.compare(Question.DECISIONS, near, "B").figures[0].realised == 0.0  # .5 of the risk is not .6
     assert b.trades == 0 and np.isnan(b.sharpe) and np.isnan(b.outcome) and b.cost is None
 
 

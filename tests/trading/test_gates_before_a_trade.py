@@ -35,6 +35,8 @@ GOOD = Facts(
     limits=Limits(1.0, 1.1),
     quantity=1,
     days_to_expiry=2,
+    earnings=False,
+    ex_dividend=False,
     margin=50.0,
     available=50.0,
 )
@@ -69,6 +71,8 @@ CASES = {
     "a-collar-that-is-no-number": (Refusal.OUTSIDE_COLLAR, {"limits": Limits(1.0, NAN)}),
     "not-one-unit": (Refusal.TOO_SMALL, {"quantity": 0}),
     "expires-tomorrow": (Refusal.NEAR_EXPIRY, {"days_to_expiry": 1}),
+    "earnings-while-it-is-held": (Refusal.EARNINGS, {"earnings": True}),
+    "a-dividend-while-a-call-is-short": (Refusal.EX_DIVIDEND, {"ex_dividend": True}),
     "more-margin-than-funds": (Refusal.MARGIN, {"margin": 50.01}),
     "margin-not-known": (Refusal.MARGIN, {"margin": None}),
     "funds-not-known": (Refusal.MARGIN, {"available": None}),

@@ -110,10 +110,19 @@ def test_greeks_exposure_and_distances_are_of_all_units():
     assert risk.summed(lines, "expiry")["positions"].to_list() == [3]
 
 
-def test_shares_that_an_assignment_left_are_part_of_the_delta():
-    odd = _held("FLY", "A", 0, price=1.2)._replace(odd={"FLY": -100, "FLY 20211217 C 95": 1})
-    (one,) = risk.lines(GreekDesk(), [odd], DAYS[5])
-    assert (one.delta, one.exposure, one.odd, one.at_risk) == (-100.0, -9800.0, 101, 0.0)
+def test_shares_and_legs_that_an_assignment_left_are_part_of_the_greeks():
+    class Legs(GreekDesk):
+        def greeks(self, event, leg, session):
+            return Greeks(60.0, 0.5, 12.0, -2.0) if leg.strike == 95.0 else None
+
+    odd = _held("FLY", "A", 0, price=1.2)._replace(odd={"FLY": -100, "FLY 20211217 C 95": 2})
+    (one,) = risk.lines(Legs(), [odd], DAYS[5])
+    assert (one.delta, one.exposure, one.odd, one.at_risk) == (-100.0 + 120.0, 20.0 * 98.0, 102, 0.0)
+    assert (one.gamma, one.vega, one.theta) == (1.0, 24.0, -4.0)
+    whole = odd._replace(units=3)
+    assert risk.lines(Legs(), [whole], DAYS[5])[0].delta == 30.0 + 20.0
+    unknown = odd._replace(odd={"FLY 20211217 C 105": 1})
+    assert risk.lines(Legs(), [unknown], DAYS[5])[0].delta is None
 
 
 def test_a_position_without_a_price_is_counted_and_in_no_sum():

@@ -111,6 +111,7 @@ def test_executions_begin_where_every_track_s_decider_answered():
         running = curve.running(ACCOUNT, str(NAMESPACE), since=DAYS[4]).filter(pl.col("track") == name)
         assert one.total == pytest.approx(running["pnl"][-1] / capital[name])
         assert one.cost.slippage == pytest.approx(0.0, abs=0.5)
+        assert one.cost.orders == 2 * one.trades + one.still_open  # none of what was decided before
     assert executed.track == "Model"
 
 
@@ -130,8 +131,9 @@ def test_opportunities_are_what_was_drawn_with_what_came_of_it_and_the_score_bef
     assert (found["value"] != 0.0).all() and found["score"].n_unique() > 2
     passed = compared.opportunities(one, made().filter(pl.col("symbol") != "F3"), MONDAY)
     assert passed.filter(pl.col("value") == 0.0)["symbol"].unique().to_list() == ["F3"] and len(passed) == len(found)
-    split = draws.split(drawn, settings.trading)
-    assert split.draws == len(drawn) and split.p > 0.05
+    tested = draws.tested(drawn, settings.trading)
+    assert tested.split.draws == len(drawn) == sum(tested.counts.values()) and tested.split.p > 0.05
+    assert tested.planned == {"Model": 0.6, "Rule": 0.4}
 
 
 def test_where_a_question_has_no_answer_it_is_said_why():

@@ -34,8 +34,8 @@ WEIGHED = Strategy(
 
 
 def weighed_settings(**changes):
-    """Four test blocks of two years; the best five of a session are traded."""
-    learning = {"folds": 4, "test_days": 730, "newest_days": 180} | changes
+    """Two test blocks of four years; the best five of a session are traded."""
+    learning = {"folds": 2, "test_days": 1460, "newest_days": 180} | changes
     return toy_settings(learning=learning, gate={"draws": 2000})
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from bq.analysis.options import Greeks as OptionGreeks
+from bq.analysis.options import bsm_greeks
 from bq.core.errors import BadParameters, did_you_mean
 from bq.strategies.butterfly import exits, pricing
 from bq.strategies.butterfly.history import History, history, in_units_of_t0
@@ -42,6 +44,11 @@ if TYPE_CHECKING:
 
 MULTIPLIER = 100  # shares of an option contract
 Array = pricing.Array
+Place = tuple[Any, Any, Structure, Pricer]  # bar of the decision, bar of a session, structure and prices
+
+
+def _times_multiplier(unit: OptionGreeks) -> Greeks:
+    return Greeks(*(MULTIPLIER * float(getattr(unit, name)[0]) for name in Greeks._fields))
 
 
 class ButterflyDesk(PositionByPosition):
@@ -141,13 +148,24 @@ class ButterflyDesk(PositionByPosition):
         quote, found = self.quote(position.event, session), self._place(position.event, session)
         if quote is None or found is None:
             return None
+        unit = pricing.greeks(found[2], *self._state(position.event, found), rate=self._settings.structure.rate)
+        return Mark(quote.mid, quote.quoted, _times_multiplier(unit))
+
+    def greeks(self, event: Event, leg: Leg, session: dt.date) -> Greeks | None:
+        """By the model at the symbol's implied volatility, as those of a mark."""
+        found = self._place(event, session)
+        if found is None or leg.strike is None:
+            return None
+        spot, iv, years = self._state(event, found)
+        rate = self._settings.structure.rate
+        return _times_multiplier(bsm_greeks(spot, leg.strike, years, iv, rate=rate, is_call=leg.right == Right.CALL))
+
+    def _state(self, event: Event, found: Place) -> tuple[Array, Array, Array]:
+        """Price of the underlying, implied volatility and years to expiry at a bar."""
         at, place, structure, _ = found
-        h = self._of(position.event["symbol"])[0]
+        h = self._of(event["symbol"])[0]
         years = np.maximum((structure.dte_days - (h.session[place] - h.session[at]).astype(int)) / 365.0, 0.0)
-        spot, rate = in_units_of_t0(h, at, place), self._settings.structure.rate
-        unit = pricing.greeks(structure, spot, h.iv[place], years, rate=rate)
-        named = Greeks(*(MULTIPLIER * float(getattr(unit, name)[0]) for name in Greeks._fields))
-        return Mark(quote.mid, quote.quoted, named)
+        return in_units_of_t0(h, at, place), h.iv[place], years
 
     def exit(self, position: Position, mark: Mark | None, session: dt.date) -> Exit | None:
         """Take profit and stop before the horizon; from there on at the first price, or when none came for long."""
@@ -236,7 +254,7 @@ class ButterflyDesk(PositionByPosition):
             self._known[symbol] = h, Modelled(h, s), Listed(h, s, board(quotes)) if len(quotes) else None
         return self._known[symbol]
 
-    def _place(self, event: Event, session: dt.date) -> tuple[Any, Any, Structure, Pricer] | None:
+    def _place(self, event: Event, session: dt.date) -> Place | None:
         """Bar of the decision and of the session, structure and prices; None where a bar is missing."""
         h, modelled, listed = self._of(event["symbol"])
         at, position = (np.searchsorted(h.session, np.datetime64(day)) for day in (event["session"], session))

@@ -165,6 +165,11 @@ class ButterflySettings(Settings):
     policy: Policy = Policy(k=5)
 
     @property
+    def asks_learnt(self) -> bool:
+        """By `score.weights`."""
+        return self.score.weights == "learnt"
+
+    @property
     def max_holding_days(self) -> int:
         """Longest holding time plus the sessions an exit price is waited for, in calendar days.
 

@@ -1,6 +1,7 @@
 """How the forecast is traded: a book of shares, rebalanced at the end of each period from what it holds."""
 
 import datetime as dt
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from bq.market.splits import new_shares
 from bq.strategies.desk import (
     Asked,
     Entry,
@@ -44,11 +46,18 @@ class ForecastDesk:
 
         self._settings = settings
         self._close_utc = dict(sessions(market.calendar).select("session", "close_utc").rows())
+        self._bars_of = market.bars
         columns = ("session", "open", "close")
         self._bars = {
             symbol: [bars[name].to_numpy() for name in columns]
             for (symbol,), bars in market.bars.sort("session").group_by("symbol")
         }
+
+    @functools.cached_property
+    def _splits(self) -> dict[tuple[str, dt.date], float]:
+        sorted_bars = self._bars_of.sort("symbol", "session").with_columns(new_shares().alias("new"))
+        rows = sorted_bars.filter(pl.col("new") != 1.0).select("symbol", "session", "new").rows()
+        return {(symbol, session): factor for symbol, session, factor in rows}
 
     def legs(self, event: Event) -> tuple[Leg, ...]:
         """The stock."""
@@ -75,6 +84,10 @@ class ForecastDesk:
         """The last close; there is no option to be settled by an open."""
         return self._last(event["symbol"], session)
 
+    def split(self, symbol: str, session: dt.date) -> float:
+        """As prices are those that were quoted: 2 where two-for-one was split since the session before."""
+        return self._splits.get((symbol, session), 1.0)
+
     def limits(self, event: Event, quote: Quote, *, buy: bool) -> Limits | None:
         """The close: orders are for the open and have no limit."""
         return Limits(quote.mid, quote.mid)
@@ -83,6 +96,10 @@ class ForecastDesk:
         """The last close there is."""
         price = self._last(position.event["symbol"], session)
         return None if price is None else Mark(price, True, Greeks(1.0, 0.0, 0.0, 0.0))
+
+    def greeks(self, event: Event, leg: Leg, session: dt.date) -> Greeks | None:
+        """There is no option."""
+        return None
 
     def exit(self, position: Position, mark: Mark | None, session: dt.date) -> Exit | None:
         """Never by itself: names leave at a rebalance."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from bq.learning.network import Network
 
 DECAYS, FLOOR = (0.9, 0.999), 1e-8  # of Adam, Kingma & Ba 2015, arXiv:1412.6980
-OTHERS = "others"  # in what an environment tells of a step: action, reward and next sight of what was not done
 LARGEST_GRADIENT = 10.0  # norm of all of it together
 
 Array = NDArray[np.floating]
+Worth = Callable[[Network, NDArray], Array]  # of each action, (n, n_actions), from sights (n, n_seen)
 
 
 class Plan(NamedTuple):
@@ -70,11 +70,13 @@ class Memory:
     """The newest transitions, drawn from at random."""
 
     def __init__(self, size: int, width: int) -> None:
-        wide, kinds = (size, width), (np.int64, np.float64)
         self._held = Transitions(
-            np.zeros(wide, np.float32), *(np.zeros(size, kind) for kind in kinds), np.zeros(wide, np.float32),
-            np.zeros(size, bool),
-        )  # fmt: skip
+            seen=np.zeros((size, width), np.float32),
+            action=np.zeros(size, np.int64),
+            reward=np.zeros(size),
+            then=np.zeros((size, width), np.float32),
+            terminated=np.zeros(size, bool),
+        )
         self._written = 0
 
     def add(self, *transition: Any) -> None:
@@ -86,17 +88,17 @@ class Memory:
     def draw(self, count: int, rng: np.random.Generator) -> Transitions:
         """So many transitions, each as likely as any other."""
         rows = rng.integers(min(self._written, len(self._held.action)), size=count)
-        return Transitions(*(held[rows] for held in self._held))
+        return Transitions._make(held[rows] for held in self._held)
 
 
-def targets(of: Transitions, online: Network, target: Network, discount: float) -> Array:
+def targets(of: Transitions, online: Network, target: Network, discount: float, worth: Worth = Network.values) -> Array:
     """What the value of each transition should be: its reward and, unless it is over, the discounted worth of the next.
 
     An episode that was cut off goes on as far as its worth is concerned: only an end (`terminated`) has no next value.
     """
-    best = online.values(of.then).argmax(axis=1)
-    worth = target.values(of.then)[np.arange(len(best)), best]
-    return of.reward + discount * np.where(of.terminated, 0.0, worth)
+    best = worth(online, of.then).argmax(axis=1)
+    found = worth(target, of.then)[np.arange(len(best)), best]
+    return of.reward + discount * np.where(of.terminated, 0.0, found)
 
 
 def gradients(network: Network, of: Transitions, wanted: Array) -> list[Array]:
@@ -149,26 +151,28 @@ def copied(network: Network) -> Network:
 def learn(env: gym.Env, plan: Plan, *, seed: int) -> Iterator[Checkpoint]:
     """Learn in the environment; yields the policy every `checkpoint_every` steps, and the last one.
 
-    The same seed gives the same policies on one machine. env : with a Box of shape (n,) to see, a Discrete to do.
+    The same seed gives the same policies on one machine. env : with a Box of shape (n,) to see, a Discrete to do. Where
+    it says what each action makes of what is seen (`after`, from (n, n_seen) to (n, n_actions, n_seen)), the network
+    has one value, of what an action leads to, instead of one for each (Sutton & Barto 2018, section 6.8).
     """
-    rng = np.random.default_rng(seed)
+    rng, after = np.random.default_rng(seed), getattr(env, "after", None)
     width, actions = int(np.prod(env.observation_space.shape or ())), int(env.action_space.n)  # type: ignore[attr-defined]
-    online = Network.new((width, *plan.hidden, actions), rng)
+    worth = Network.values if after is None else of_afterstates(after)
+    online = Network.new((width, *plan.hidden, actions if after is None else 1), rng)
     target, memory, optimiser = copied(online), Memory(plan.memory, width), Adam(online)
     seen, _ = env.reset(seed=seed)
     done = 0
     for step in range(1, plan.steps + 1):
         explores = rng.random() < plan.exploration(step - 1)
-        action = int(rng.integers(actions)) if explores else greedy(online, seen)
-        then, reward, terminated, truncated, told = env.step(action)
-        memory.add(seen, action, reward, then, terminated)
-        for other in told.get(OTHERS, ()):
-            memory.add(seen, *other, terminated)
+        action = int(rng.integers(actions)) if explores else greedy(online, seen, worth)
+        then, reward, terminated, truncated, _ = env.step(action)
+        kept = (seen, action) if after is None else (after(seen[None, :])[0, action], 0)
+        memory.add(*kept, reward, then, terminated)
         seen = env.reset()[0] if terminated or truncated else then
         if step >= plan.warm_up and step % plan.train_every == 0:
             for _ in range(plan.updates):
                 batch = memory.draw(plan.batch, rng)
-                wanted = targets(batch, online, target, plan.discount)
+                wanted = targets(batch, online, target, plan.discount, worth)
                 rate = plan.learning_rate * (1.0 + (plan.rate_left - 1.0) * step / plan.steps)
                 optimiser.step(online, gradients(online, batch, wanted), rate)
                 done += 1
@@ -178,9 +182,19 @@ def learn(env: gym.Env, plan: Plan, *, seed: int) -> Iterator[Checkpoint]:
             yield Checkpoint(step, copied(online))
 
 
-def greedy(network: Network, seen: NDArray) -> int:
+def of_afterstates(after: Callable[[NDArray], NDArray]) -> Worth:
+    """The worth of each action: the network's one value of what it leads to."""
+
+    def worth(network: Network, seen: NDArray) -> Array:
+        sights = after(seen)
+        return network.values(sights.reshape(-1, sights.shape[-1])).reshape(sights.shape[:2])
+
+    return worth
+
+
+def greedy(network: Network, seen: NDArray, worth: Worth = Network.values) -> int:
     """The action of the highest value, the first of several."""
-    return int(network.values(seen[None, :])[0].argmax())
+    return int(worth(network, seen[None, :])[0].argmax())
 
 
 def returned(env: gym.Env, network: Network, *, episodes: int, seed: int) -> float:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bq.learning.sample import Bounds, Float32
-from bq.learning.weighing import Array, Grid, Sessions
-from bq.tuning.weights.dqn import OTHERS
+from bq.learning.weighing import WHOLE, Array, Grid, Sessions
+from bq.learning.weight_policy import ENDS, afterstates
 
 RISK_AVERSION = 0.2  # of results in standard deviations of the score's own: what a squared one costs, twice
 SPREAD = 0.2  # standard deviation of rewards: errors stay where a Huber loss is a squared one
@@ -70,6 +70,9 @@ class ScoreWeights(gym.Env[Float32, np.int64]):
         """state : standardised, (n_sessions, n_seen). earned : the reward of each point, (n_sessions, n_points)."""
         self._state, self._earned, self._grid = state, earned, grid
         self._weights = seen_weights(grid.shares)
+        self._moves = (grid.moves / WHOLE / WEIGHT_SPREAD).astype(np.float32)
+        low, high = seen_weights(np.array([[end, *[0.0] * (grid.points.shape[1] - 1)] for end in ENDS]))[:, 0]
+        self._ends = (float(low), float(high))
         self._length = min(length, len(state) - 1)
         width = state.shape[1] + self._weights.shape[1]
         self.observation_space = gym.spaces.Box(-10.0, 10.0, (width,), np.float32)
@@ -90,18 +93,15 @@ class ScoreWeights(gym.Env[Float32, np.int64]):
 
     def step(self, action: np.int64) -> tuple[Float32, float, bool, bool, dict[str, Any]]:
         """Move the weights, choose by them, and go to the next session."""
-        reached = self._grid.after[self._point]
-        self._point = int(reached[action])
-        earned, told = self._earned[self._session, reached], self._told()
+        self._point = int(self._grid.after[self._point, action])
+        reward, told = float(self._earned[self._session, self._point]), self._told()
         self._session += 1
-        told[OTHERS] = [
-            (other, float(earned[other]), np.concatenate([self._state[self._session], self._weights[point]]))
-            for other, point in enumerate(reached)
-            if other != action
-        ]
-        reward = float(earned[action])
         truncated = self._session - self._begun >= self._length or self._session == len(self._state) - 1
         return self._seen(), reward, False, truncated, told
+
+    def after(self, seen: Float32) -> Float32:
+        """What each action makes of what is seen, (n, n_actions, n_seen): the same session, the weights after it."""
+        return afterstates(seen, self._moves, self._ends)
 
     def _seen(self) -> Float32:
         return np.concatenate([self._state[self._session], self._weights[self._point]])

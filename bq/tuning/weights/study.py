@@ -6,7 +6,10 @@ as it ends (data/tuning/<study>/), so that an interrupted study goes on where it
 
 import contextlib
 import datetime as dt
+import io
+import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +25,7 @@ from bq.core.settings import Settings
 from bq.learning import splits
 from bq.learning.network import Network
 from bq.learning.sample import Bounds, Rows
-from bq.learning.weighing import Grid, Sessions, sessions_of, weighing_of
+from bq.learning.weighing import WHOLE, Grid, Sessions, sessions_of, weighing_of
 from bq.learning.weight_policy import Policy, path
 from bq.serving import ledger
 from bq.serving.basis import events_digest
@@ -38,17 +41,18 @@ SEEDS = 5
 CHOSEN_ON = 0.2  # newest share of a training window, on which the checkpoint is chosen
 EPISODE = 52  # sessions
 PLAN = Plan(
-    steps=20_000,
+    steps=6_000,
     hidden=(64, 64),
     learning_rate=5e-4,
+    rate_left=0.05,
     memory=20_000,
     discount=0.9,
     train_every=64,
-    updates=32,
-    target_every=128,
-    explore_share=0.5,
-    explore_last=0.1,
-    checkpoint_every=2_500,
+    updates=16,
+    target_every=64,
+    explore_share=1.0,
+    explore_last=0.5,
+    checkpoint_every=1_000,
 )
 SOURCES = ("tuning/weights", "learning/weighing.py", "learning/weight_policy.py", "learning/network.py")
 
@@ -101,7 +105,9 @@ def recipe(ask: Ask) -> str:
     return files.digest([score, trade_at, ask.plan._asdict(), ask.seeds, settings.tuning.seed, _code()])
 
 
+@cache
 def _code() -> str:
+    """Digest of the code that learns, as this process found it."""
     package = paths.CHECKOUT / "bq"
     found = [package / name for name in SOURCES]
     return files.digest_of_files([file for at in found for file in (sorted(at.rglob("*.py")) or [at])], package)
@@ -193,7 +199,7 @@ def fit(sessions: Sessions, train: Rows, scaling: Scaling, grid: Grid, start: in
 
 
 def _rows(sessions: Sessions, rows: Rows) -> Sessions:
-    return Sessions(sessions.session.gather(rows), *(field[rows] for field in sessions[1:]))
+    return Sessions._make([sessions.session.gather(rows), *(field[rows] for field in sessions[1:])])
 
 
 def folded(network: Network, scaling: Scaling, grid: Grid) -> Policy:
@@ -207,7 +213,7 @@ def folded(network: Network, scaling: Scaling, grid: Grid) -> Policy:
     biases[0] = biases[0] - mean @ weights[0]
     edges = (np.zeros(n), np.ones(n), np.full(n, 1.0 / n))
     bounds = [np.concatenate([a, b]).astype(np.float32) for a, b in zip(scaling.bounds, edges, strict=True)]
-    return Policy(Bounds(*bounds), Network(tuple(weights), tuple(biases)))
+    return Policy(Bounds(*bounds), Network(tuple(weights), tuple(biases)), grid.moves / WHOLE)
 
 
 def _trained(
@@ -226,9 +232,7 @@ def _trained(
 
 
 def _write(file: Path, found: Chosen) -> None:
-    import io
-
-    layers = {f"weights_{i}": own for i, own in enumerate(found.network.weights)}
+    layers: dict[str, Any] = {f"weights_{i}": own for i, own in enumerate(found.network.weights)}
     layers |= {f"biases_{i}": own for i, own in enumerate(found.network.biases)}
     target = io.BytesIO()
     np.savez(target, step=found.step, tried=found.tried, steps=found.steps, judged_on=found.judged_on, **layers)
@@ -238,9 +242,6 @@ def _write(file: Path, found: Chosen) -> None:
 
 def _read(file: Path) -> Chosen:
     """What `_write` wrote. Raises BadData where it cannot be read: it is then learnt again."""
-    import io
-    import zipfile
-
     try:
         with np.load(io.BytesIO(files.read_bytes(file)), allow_pickle=False) as held:
             layers = range(sum(name.startswith("weights_") for name in held.files))

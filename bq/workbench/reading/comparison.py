@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from bq.core.numerals import decimal, percent, significant
 from bq.monitoring.compared import Origin, Without
 from bq.monitoring.compared_record import Answer, Asked, ComparisonRecord
+from bq.monitoring.draws import Drawn
 from bq.stats.sequential import LEAST
 from bq.stats.year import TRADING_DAYS
 from bq.trading.comparison import TILTED, Question, Verdict
-from bq.trading.tracks import Split
 from bq.trading.unpaired import Executed, Unpaired
 from bq.workbench.phrases import counted
 
@@ -89,13 +89,16 @@ def wait(sessions: float) -> str:
     return counted(months, "month") if months < 24 else f"{decimal(sessions / TRADING_DAYS, 1)} years"
 
 
-def split(found: Split | None, drawn: dict[str, int], planned: dict[str, float]) -> str:
+def split(found: Drawn | None) -> str:
     """Whether draws went to the tracks as planned."""
     if found is None:
         return "Nothing was drawn by chance: each track had its own whole book, or the draws are not known."
-    parts = ", ".join(f"{name} {drawn[name]:,} (planned {percent(share)})" for name, share in planned.items())
-    told = f"{found.draws:,} draws, a symbol and week each: {parts}; p = {significant(found.p, 2)} at every look."
-    return f"{told} Tilted: the comparison is void." if found.p < TILTED else f"{told} As planned."
+    parts = ", ".join(
+        f"{name} {found.counts[name]:,} (planned {percent(part)})" for name, part in found.planned.items()
+    )
+    chance = f"p = {significant(found.split.p, 2)}, however often one looks"
+    told = f"Split of {found.split.draws:,} draws (a symbol and week each): {parts}; {chance}."
+    return f"{told} Tilted: a comparison of the tracks is void." if found.split.p < TILTED else f"{told} As planned."
 
 
 def executed(found: Sequence[Executed]) -> str:

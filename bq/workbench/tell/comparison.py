@@ -38,7 +38,12 @@ def track_figures(found: Comparison | Without) -> Told:
     known = pl.any_horizontal(pl.exclude("figure") != percent(None))
     best = max(found.figures, key=lambda one: one.total)
     trades = ", ".join(f"{one.track} {one.trades:,}" for one in found.figures)
-    return Told(plots.table(table.filter(known)), f"{best.track} made most. Closed trades: {trades}. {SUMS}", table)
+    told = f"{best.track} made most. Closed trades: {trades}. {SUMS} {_zone(found.zone)}".rstrip()
+    return Told(plots.table(table.filter(known)), told, table)
+
+
+def _zone(zone: float) -> str:
+    return f"In the profit zone a trade makes more than {significant(zone)} of its risk." if zone else ""
 
 
 def _figures(one: Figures) -> list[tuple[str, str]]:
@@ -207,7 +212,7 @@ def _unpaired(track: str, found: object) -> list[tuple]:
 
 def track_split(found: Compared) -> Told:
     """Whether draws went to the tracks as their shares say."""
-    return Told(None, words.split(found.split, found.drawn, found.planned))
+    return Told(None, words.split(found.drawn))
 
 
 def track_power(found: Compared) -> Told:

@@ -1,0 +1,76 @@
+"""Splits of shares that are held: overnight there are more of them, or fewer, each worth as much less or more.
+
+No broker tells of them. They are read off the positions: what the account holds is what the ledger holds times the
+factor of a split in the days since; whatever else is there stays a difference, and stops new orders.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from typing import NamedTuple
+
+from bq.strategies.desk import Desk, Kind
+from bq.trading import ledger
+from bq.trading.intents import Action, Intent, Order, order_ref
+from bq.trading.ledger import Stamp
+from bq.trading.positions import Held
+from bq.trading.reconcile import Difference
+
+REASON = "split"  # of the intent that books one
+
+
+class Split(NamedTuple):
+    """Shares that a position has gained, negative: lost, for nothing."""
+
+    held: Held
+    shares: int
+    factor: float
+
+
+def of(units: int, factor: float) -> int:
+    """What so many shares become; a fraction is paid out by the company, and is no share.
+
+    >>> of(100, 2.0), of(-7, 1.5), of(5, 0.5), of(30, 1 / 3)
+    (200, -10, 2, 10)
+    """
+    return int(round(units * factor, 6))
+
+
+def explained(differences: tuple[Difference, ...], held: list[Held], desk: Desk, days: list[dt.date]) -> list[Split]:
+    """The differences that a split of one of these sessions explains, for every position in a name or for none."""
+    by_symbol: dict[str, list[Held]] = defaultdict(list)
+    for one in held:
+        if one.units and len(one.legs) == 1 and one.legs[0].strike is None:
+            by_symbol[one.legs[0].contract].append(one)
+    found: list[Split] = []
+    for difference in differences:
+        mine = by_symbol.get(difference.contract, [])
+        factors = {desk.split(difference.contract, day) for day in days} - {1.0}
+        for factor in sorted(factors):
+            splits = [Split(one, of(one.units, factor) - one.units, factor) for one in mine]
+            if sum(one.shares for one in splits) == difference.theirs - difference.ours:
+                found += splits
+                break
+    return found
+
+
+def book(one: Split, stamp: Stamp) -> None:
+    """Book it: shares that came for nothing, to the position that held them."""
+    held, action = one.held, Action.OPEN
+    number = 1 + ledger.numbered(held.owner.track, held.event_id, action)
+    intent = Intent(
+        owner=held.owner,
+        position=held.position,
+        event_id=held.event_id,
+        symbol=held.symbol,
+        action=action,
+        session=stamp.session,
+        quantity=one.shares,
+        source=held.source,
+        event=held.event,
+        legs=held.legs,
+        reason=REASON,
+        model_id=held.model_id,
+    )
+    ref = order_ref(held.owner.track, held.event_id, action, number)
+    order = Order(ref, Kind.OPEN, one.shares, stamp.session, stamp.at_utc)
+    ledger.book(intent, order, [(held.legs[0].contract, one.shares, 0, 1)], stamp)
