@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
 # never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL BROKER FLEX
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -108,7 +108,7 @@ cycle: $(READY) ## [decide] what a day needs: retrain where a trigger holds, sca
 	@$(BQ) cycle
 mature: $(READY) ## [decide] what came of the decisions that are due: their outcomes, recorded
 	@$(BQ) mature
-trade-paper: $(READY) ## [trade] trade the newest scan at the dry-run broker: reconcile, open orders, exits, entries, marks
+trade-paper: $(READY) ## [trade] trade the newest scan: reconcile, open orders, exits, entries, marks (BROKER=ibkr: on a paper account)
 	@$(BQ) trade-paper
 positions: $(READY) ## [trade] what is held: marks, Greeks, days to expiry, where it is closed (TRACK=ButterAI)
 	@$(BQ) positions
@@ -116,7 +116,7 @@ orders: $(READY) ## [trade] the newest orders and refusals, and where each stand
 	@$(BQ) orders
 pnl: $(READY) ## [trade] what each track made, to the cent (TRACK=)
 	@$(BQ) pnl
-reconcile: $(READY) ## [trade] the ledger against the broker: positions, executions, orders; nothing new is sent
+reconcile: $(READY) ## [trade] the ledger against the broker, and FLEX=statement.xml as a third book; nothing new is sent
 	@$(BQ) reconcile
 stop: $(READY) ## [trade] the kill switch: from now on no order is sent (cancellations go on)
 	@$(BQ) stop
@@ -144,7 +144,7 @@ check-drift: $(READY) ## [watch] is the world still the one the model was traine
 	@$(BQ) check-drift
 serve: $(READY) ## [decide] decisions over HTTP, to this machine (PORT=8060; HOST= and BQ_SERVE_TOKEN for others)
 	@$(BQ) serve
-ab: $(READY) ## [trade] run notebook 05 (tracks compared: the ledger, RUN=<replay>, FROM_FILE=trades.csv); PLAN=1: how long it takes
+ab: $(READY) ## [watch] run notebook 05 (tracks compared: the ledger, RUN=<replay>, FROM_FILE=trades.csv); PLAN=1: how long it takes
 	@$(BQ) ab
 verify: $(READY) ## [keep] check every model, event table and run folder against its hashes
 	@$(BQ) verify
@@ -156,6 +156,8 @@ restore: $(READY) ## [keep] bring them back: ARCHIVE=backup.tar.gz (FORCE=1: als
 	@$(BQ) restore
 rollback: $(READY) ## [decide] back to the model deployed before: of the champion, then of the second tier
 	@$(BQ) rollback
+fetch: $(READY) ## [data] daily bars from IBKR into data/raw/ (SYMBOLS=AAPL,SPX FROM=2015-01-01), quotes too with market.chains
+	@$(BQ) fetch
 params: $(READY) ## [data *] the parameters that take effect, each with where it comes from (a valid parameter file)
 	@$(BQ) params
 check-data: $(READY) ## [data *] what became of every file, symbol and row of market data, and why

@@ -392,6 +392,15 @@ class DryRun(Section):
     )
 
 
+class Ibkr(Section):
+    """Where TWS or IB Gateway runs with the paper account (BROKER=ibkr); see docs/paper_account.md."""
+
+    host: str = Field(default="127.0.0.1", description="this machine; nothing else is accepted")
+    port: int = Field(default=7497, description="of a paper account: 7497 (TWS) or 4002 (IB Gateway)")
+    client_id: int = Field(default=17, ge=1, le=999, description="must be free, and stay the same: orders belong to it")
+    account: str | None = Field(default=None, description="DU…, where a login manages several; null: the only one")
+
+
 class Trading(Section):
     """How decisions are traded on paper; see docs/trading.md. Limits of an account; a track has its share of them."""
 
@@ -418,6 +427,7 @@ class Trading(Section):
         default=2, ge=0, description="calendar days; nothing is opened that would be held closer to its expiry"
     )
     dry_run: DryRun = DryRun()
+    ibkr: Ibkr = Ibkr()
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:

@@ -12,8 +12,9 @@ from bq.core.errors import BadData, BadParameters
 from bq.core.log import only_errors
 from bq.core.namespace import Namespace
 from bq.core.settings import Settings
+from bq.jobs.brokers import account_of
 from bq.jobs.replay_history import History
-from bq.jobs.trade_paper import account_of, desk_of, scanned
+from bq.jobs.trade_paper import desk_of, scanned
 from bq.market import MarketData, announced
 from bq.monitoring import compared, draws, outcomes
 from bq.monitoring.compared import Compared, Origin, Shadows, Subject, Without

@@ -139,10 +139,13 @@ def _ledger() -> None:
 
 
 def rollback(request: Request) -> None:
-    """Point at the model deployed before: of a damaged tier first, else of the champion, without one of the second."""
+    """Point at the model deployed before: of a damaged tier first, else of the champion, without one of the second.
+
+    Where learnt weights are asked for (`USE_RL=1`): of these.
+    """
     namespace = request.settings.namespace
     with protocol.lock(namespace):
-        tier = registry.to_roll_back(namespace)
+        tier = namespace.weights if request.settings.asks_learnt else registry.to_roll_back(namespace)
         model_id = registry.rollback(tier)
         publish.write_index()
     what = tier.tier.label

@@ -60,10 +60,7 @@ def _curve(made: Replayed) -> Any:
         "session",
         pl.col("system", "rule", "everything", "hindsight").fill_null(0.0).cum_sum(),
     )
-    choice = made.hindsight["choice"][0] if len(made.hindsight) else "none"
-    shown = sums.rename(
-        {"rule": "rule score", "everything": "every event", "hindsight": f"hindsight best ({choice}; nobody knew)"}
-    )
+    shown = sums.rename({"rule": "rule score", "everything": "every event", "hindsight": "best in hindsight"})
     return plots.lines(
         shown,
         "session",
@@ -83,11 +80,14 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
     for name, told in {"system": "system", "rule": "rule score", "everything": "every event"}.items():
         own = made.earned[name].fill_null(0.0)
         ahead = blocks.mean((made.earned["system"].fill_null(0.0) - own).to_numpy())
-        figures = (None,) * 4 if name == "system" else (ahead.mean, ahead.low, ahead.high, ahead.blocks)
+        figures = (None,) * 4 if name == "system" else (ahead.mean, ahead.low, ahead.high, int(ahead.blocks))
         apart = dict(zip(("system less it", "low", "high", "blocks"), figures, strict=True))
         rows.append({"choice": told, "sessions": len(own), "mean a session": own.mean(), **apart})
     note = f"{percent(1 - 2 * settings.gate.alpha)} intervals by stationary bootstrap over sessions."
-    return [table(pl.DataFrame(rows)), note]
+    best = (
+        f"Best in hindsight is {made.hindsight['choice'][0]}: the one choice that earned most, which nobody could know."
+    )
+    return [table(pl.DataFrame(rows)), note, best]
 
 
 def _timeline(made: Replayed) -> Any:
@@ -158,12 +158,11 @@ def _distances(made: Replayed, settings: Settings) -> list[Any]:
         schema_overrides={"age of the champion": pl.Float64},
     )
     text = (
-        f"1 triggers a retrain: {decimal(ENOUGH, 0)} matured events (effective number) that no attempt has seen, or "
-        f"{old:,} days since the champion's training ended. Asked once a week."
+        f"At 1 a retrain is triggered: {decimal(ENOUGH, 0)} matured events (effective number) that no attempt has "
+        f"seen, or {old:,} days since the champion's training ended. Asked once a week."
     )
-    drawn = plots.lines(
-        rows, "session", rows.columns[1:], title="Share of its limit", x_title="session", y_title="share"
-    )
+    known = [name for name in rows.columns[1:] if rows[name].is_not_null().any()]
+    drawn = plots.lines(rows, "session", known, title="Share of its limit", x_title="session", y_title="share")
     return [text, drawn]
 
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import polars as pl
 
 from bq.core.settings import Settings, Track
+from bq.jobs.brokers import dry_run_account
 from bq.jobs.replay_history import History
-from bq.jobs.trade_paper import account_of, desk_of, scanned
+from bq.jobs.trade_paper import desk_of, scanned
 from bq.market import announced
 from bq.market.calendars import sessions
 from bq.monitoring.deciding import Decided
@@ -57,7 +58,7 @@ class Books:
         self._tracks = settings.trading.tracks
         desk = desk_of(strategy, settings, history.market)
         broker = DryRun(
-            account_of(settings), desk, sessions(history.market.calendar), trading=settings.trading, lasting=False
+            dry_run_account(settings), desk, sessions(history.market.calendar), trading=settings.trading, lasting=False
         )
         orders = Orders(broker.account, str(settings.namespace))
         dates, now = announced.load(), self._at(history.market.calendar, self._newest)

@@ -1,4 +1,4 @@
-"""`make trade-paper`: what is held and decided becomes orders, at the dry-run broker."""
+"""`make trade-paper`: what is held and decided becomes orders, at the dry-run broker or on a paper account."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from bq.core import db, paths
 from bq.core.errors import BadParameters, Locked
 from bq.core.scalars import day
 from bq.core.settings import Settings
-from bq.jobs import incidents, traded, trading_shown
+from bq.jobs import brokers, incidents, traded, trading_shown
+from bq.jobs.brokers import account_of
 from bq.jobs.request import Request
 from bq.market import MarketData, announced
 from bq.market.calendars import sessions
@@ -24,6 +25,7 @@ from bq.strategies import store
 from bq.strategies.contract import Strategy
 from bq.strategies.desk import Desk
 from bq.trading import clock, daily
+from bq.trading.broker import Broker
 from bq.trading.dry_run import DryRun
 from bq.trading.entering import Scanned
 from bq.trading.orders import Orders
@@ -34,16 +36,15 @@ from bq.workbench import screen
 def main(request: Request) -> None:
     """Trade one day and say what was done."""
     strategy, settings = request.strategy, request.settings
-    with alone(account_of(settings)):
-        data = market.load(settings.market)
-        trader = trader_of(strategy, settings, data, now=now(settings, data))
+    data = market.load(settings.market)
+    with trading(strategy, settings, data) as trader:
         made = daily.trade(
             trader,
             newest_scan(settings),
             lambda: events_of(trader, data),
         )
         incidents.alert(trader, made)
-        told = [traded.summary(made, trader)]
+        told = [*brokers.labels(trader), traded.summary(made, trader)]
         if trading_shown.due(trader, holds=bool(made.held)):
             from bq.jobs import risk_page  # late: where nothing is new there is no wait for them
             from bq.jobs.run import publish
@@ -60,6 +61,18 @@ def events_of(trader: Trader, data: MarketData) -> pl.DataFrame:
     if not any(track.weights == "learnt" for track in settings.trading.tracks):
         return events
     return learnt.attached(events, data, strategy, settings)
+
+
+@contextmanager
+def trading(strategy: Strategy, settings: Settings, data: MarketData) -> Iterator[Trader]:
+    """Who trades, at the broker that is asked for, alone on its account."""
+    if brokers.asked() == brokers.Choice.DRY_RUN:
+        with alone(account_of(settings)):
+            yield trader_of(strategy, settings, data, now=now(settings, data))
+        return
+    desk = desk_of(strategy, settings, data)
+    with brokers.connected(settings, desk, data.calendar) as broker, alone(broker.account):
+        yield _trader(strategy, settings, data, desk=desk, broker=broker, now=dt.datetime.now(dt.UTC))
 
 
 @contextmanager
@@ -87,11 +100,6 @@ def now(settings: Settings, data: MarketData) -> dt.datetime:
     return known.row(by_predicate=pl.col("session") == newest, named=True)["close_utc"]
 
 
-def account_of(settings: Settings) -> str:
-    """The dry-run account of a namespace: each has its own."""
-    return f"dry-run.{settings.namespace}"
-
-
 def desk_of(strategy: Strategy, settings: Settings, data: MarketData) -> Desk:
     """The strategy's desk. Raises BadParameters where its decisions cannot be traded."""
     if strategy.desk is None:
@@ -100,12 +108,20 @@ def desk_of(strategy: Strategy, settings: Settings, data: MarketData) -> Desk:
 
 
 def trader_of(strategy: Strategy, settings: Settings, data: MarketData, *, now: dt.datetime) -> Trader:
-    """Who trades the decisions of these settings at the dry-run broker, at a time."""
-    desk = desk_of(strategy, settings, data)
-    broker = DryRun(account_of(settings), desk, sessions(data.calendar), trading=settings.trading)
-    newest = day(data.bars["session"].max())
+    """Who trades the decisions of these settings, at a time; on a paper account it is not connected yet."""
+    desk, account = desk_of(strategy, settings, data), account_of(settings)
+    if brokers.asked() == brokers.Choice.IBKR:
+        broker: Broker = brokers.ibkr(settings, desk, data.calendar, account=account)
+    else:
+        broker = DryRun(account, desk, sessions(data.calendar), trading=settings.trading)
+    return _trader(strategy, settings, data, desk=desk, broker=broker, now=now)
+
+
+def _trader(
+    strategy: Strategy, settings: Settings, data: MarketData, *, desk: Desk, broker: Broker, now: dt.datetime
+) -> Trader:
+    at = clock.at(now, calendar=data.calendar, newest=day(data.bars["session"].max()))
     orders = Orders(broker.account, str(settings.namespace))
-    at = clock.at(now, calendar=data.calendar, newest=newest)
     return Trader(strategy, settings, desk, broker, at, orders, announced.load())
 
 

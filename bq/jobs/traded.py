@@ -39,6 +39,7 @@ WHY = {
     Refusal.EARNINGS: "earnings are announced for the time it would be held",
     Refusal.EX_DIVIDEND: "a call in the money would be short over an ex-dividend day: it may be assigned",
     Refusal.MARGIN: "the account has not the funds",
+    Refusal.NOT_LISTED: "no contracts like those of the decision are listed, or the broker did not say which are",
 }
 
 

@@ -1,4 +1,4 @@
-"""`make positions`, `orders`, `pnl`, `reconcile`, `stop` and `resume`: what trading holds, sent and made."""
+"""`make positions`, `orders`, `pnl`, `stop` and `resume`: what trading holds, sent and made."""
 
 import datetime as dt
 from typing import Any
@@ -10,11 +10,12 @@ from bq.core import files
 from bq.core.errors import BadParameters, did_you_mean
 from bq.core.settings import Settings
 from bq.jobs import traded
+from bq.jobs.brokers import account_of
 from bq.jobs.request import Request, value
-from bq.jobs.trade_paper import account_of, alone, now, trader_of
+from bq.jobs.trade_paper import now, trader_of
 from bq.jobs.trading_orders import order_rows
 from bq.monitoring import draws
-from bq.trading import daily, gates, positions, risk
+from bq.trading import gates, positions, risk
 from bq.workbench import screen
 from bq.workbench.phrases import counted
 from bq.workbench.reading import comparison
@@ -67,17 +68,6 @@ def show_pnl(request: Request) -> None:
     screen.show(f"{settings.namespace} · since the first order, open positions at their newest marks{note}")
     screen.show(repr(table(pl.DataFrame(rows, infer_schema_length=None), digits=2)))
     screen.show(comparison.split(draws.tested(draws.drawn(settings.namespace), settings.trading)))
-
-
-def show_reconcile(request: Request) -> None:
-    """Ours against the broker's: contracts, executions, orders. Nothing new is sent."""
-    settings, data = request.settings, market.load(request.settings.market)
-    with alone(account_of(settings)):
-        found = daily.reconciled(trader_of(request.strategy, settings, data, now=now(settings, data)))
-    agrees = f"{account_of(settings)}: the ledger and the broker agree"
-    screen.show(
-        agrees if found.holds else "\n".join([f"{account_of(settings)}: not reconciled", *traded.differences(found)])
-    )
 
 
 def stop(request: Request) -> None:

@@ -194,18 +194,16 @@ def without(about: About, counted: pl.DataFrame) -> Check:
     return about.check(What.ERROR_CUSUM, len(own), details={"reference_blocks_needed": limits.LEAST_BLOCKS})
 
 
-def _change(walked: pl.DataFrame, limit: float) -> dict[str, object]:
-    """Where errors are beyond the limit now: the session from which they are more, and how many blocks are since then.
+def _changed(walked: pl.DataFrame, alarm: int) -> str | None:
+    """From which session on errors are more, as the CUSUM estimates it: since it last stood at 0 before its alarm.
 
-    The change is where the CUSUM last stood at 0, its maximum-likelihood estimate: Hinkley 1971,
-    doi:10.1093/biomet/58.3.509.
+    The maximum-likelihood estimate of the change: Hinkley 1971, doi:10.1093/biomet/58.3.509. alarm : number of the
+    block, from 1; 0: none was raised.
     """
-    path = walked[str(Detector.LLR_CUSUM)].to_numpy()
-    if not len(path) or path[-1] < limit:
-        return {"changed": None, "changed_blocks": 0}
-    at_zero = np.flatnonzero(path <= 0.0)
-    first = int(at_zero[-1]) + 1 if len(at_zero) else 0
-    return {"changed": str(walked["first"][first]), "changed_blocks": len(path) - first}
+    if not alarm:
+        return None
+    at_zero = np.flatnonzero(walked[str(Detector.LLR_CUSUM)].to_numpy()[:alarm] <= 0.0)
+    return str(walked["first"][int(at_zero[-1]) + 1 if len(at_zero) else 0])
 
 
 def _details(of: Errors, found: Found, walked: pl.DataFrame, first: int) -> dict[str, object]:
@@ -221,7 +219,7 @@ def _details(of: Errors, found: Found, walked: pl.DataFrame, first: int) -> dict
         "reference_blocks": len(of.stream.values),
         "errors_a_block": of.stream.size,
         "alarm_at": str(walked["until"][first - 1].date()) if first else None,
-        **_change(walked, of.found[0].limit),
+        "changed": _changed(walked, first),
         "false_alarms": found.false_alarms,
         "false_alarms_a_year": DAYS_A_YEAR / of.days / found.run_length,
         "run_length": found.run_length,

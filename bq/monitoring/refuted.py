@@ -20,7 +20,6 @@ from bq.monitoring import checks
 from bq.monitoring.checks import Check, Severity, What
 from bq.runs.record import Cause, Trigger
 from bq.serving import bounds, journal, registry
-from bq.stats.bootstrap import LEAST_BLOCKS
 from bq.strategies.events import matured
 
 ALERT = "retired"  # kind of the alert, open until a model is deployed again
@@ -34,17 +33,10 @@ class Refuted(NamedTuple):
 
 
 def among(namespace: Namespace, made: Sequence[Check]) -> list[Refuted]:
-    """The deployed models, of either tier, whose errors are beyond their limit, and have been for LEAST_BLOCKS blocks.
-
-    One or two blocks may reach the limit, and say little of a model; it is retired where that lasts.
-    """
-    harmed = {check.model_id: check for check in made if check.what == What.ERROR_CUSUM and _lasting(check)}
+    """The deployed models, of either tier, with a confirmed harm among checks."""
+    harmed = {check.model_id: check for check in made if check.what == What.ERROR_CUSUM and check.alarm}
     pointers = ((tier, registry.pointer_or_none(tier)) for tier in (namespace, namespace.second))
     return [Refuted(tier, harmed[one.model_id]) for tier, one in pointers if one and one.model_id in harmed]
-
-
-def _lasting(check: Check) -> bool:
-    return check.alarm and int(check.details.get("changed_blocks", 0)) >= LEAST_BLOCKS
 
 
 def retire(one: Refuted, *, statement: str) -> None:

@@ -31,9 +31,9 @@ def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int
     block : mean block length in rows, not less than the dependence lasts. All columns are resampled together.
 
     Student's interval of the stationary bootstrap's standard error (Politis & Romano 1994,
-    doi:10.1080/01621459.1994.10476870), see `_standard_errors`. Of independent rows in blocks of one it is the usual
-    t-interval. It has one degree of freedom a block, as that variance varies like such a chi-square (Patton, Politis &
-    White 2009, doi:10.1080/07474930802459016).
+    doi:10.1080/01621459.1994.10476870), see `_standard_errors`: Hesterberg 2015, doi:10.1080/00031305.2015.1089789. Of
+    independent rows in blocks of one it is the usual t-interval. It has one degree of freedom a block, as that variance
+    varies like such a chi-square (Patton, Politis & White 2009, doi:10.1080/07474930802459016).
 
     It is symmetric on purpose. Percentiles of the draws lean as the sample does, and the skewness of thirty sums of
     blocks is mostly noise that comes with the error of the mean: where trades are few and come in spells they hold less

@@ -184,6 +184,10 @@ class Desk(Protocol):
         """Units to open with an equity, decided at the close of a session; 0: too dear."""
         ...
 
+    def relisted(self, event: Event, legs: tuple[Leg, ...]) -> Event:
+        """The event on other contracts of the same shape: those that are listed."""
+        ...
+
     def entry(self, event: Event) -> Entry:
         """How it is opened."""
         ...
@@ -247,6 +251,10 @@ class PositionByPosition:
     """The part of a desk whose decisions are positions of their own, with no limit beside the common ones."""
 
     whole_book = False
+
+    def relisted(self, event: Event, legs: tuple[Leg, ...]) -> Event:
+        """As it is: shares are always listed."""
+        return event
 
     def crowded(self, event: Event, size: Size, held: Sequence[Position], part: Part, session: dt.date) -> str:
         """Nothing."""

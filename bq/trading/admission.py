@@ -47,13 +47,14 @@ class Admission:
         self._losses = state.losses()
         self._bound = 0.0
 
-    def refusal(self, intent: Intent, meant: Meant, *, crowded: str = "") -> str:
+    def refusal(self, intent: Intent, meant: Meant, *, crowded: str = "", listed: bool = True) -> str:
         """The first gate that refuses, or the strategy's own limit; empty where it may be sent.
 
-        meant : its orders, empty where there are none. crowded : what the strategy's own limits say.
+        meant : its orders, empty where there are none. crowded : what the strategy's own limits say. listed : whether
+        the broker has such contracts.
         """
         margin = self._margin(intent, meant)
-        why = gates.refusal(self._facts(intent, margin), self._rules) or crowded
+        why = gates.refusal(self._facts(intent, margin, listed), self._rules) or crowded
         if not why:
             self._bound += margin or 0.0
             self._by_account += len(meant)
@@ -61,7 +62,7 @@ class Admission:
             self._ordered.add(intent.symbol)
         return why
 
-    def _facts(self, intent: Intent, margin: float | None) -> Facts:
+    def _facts(self, intent: Intent, margin: float | None, listed: bool) -> Facts:
         trading, clock, desk = self._trader.settings.trading, self._trader.clock, self._trader.desk
         quote = desk.quote(intent.event, clock.session)
         expiries = [leg.expiry for leg in intent.legs if leg.expiry is not None]
@@ -92,6 +93,7 @@ class Admission:
             days_to_expiry=(min(expiries) - (clock.next_session or clock.session)).days if expiries else None,
             earnings=earnings,
             ex_dividend=dividend,
+            listed=listed,
             margin=margin,
             available=None if look is None else look.available / PARTS - self._bound,
         )

@@ -65,6 +65,7 @@ class Look(NamedTuple):
     commissions: tuple[Charged, ...]
     positions: Mapping[str, int]  # by contract
     available: int  # funds for new positions
+    cash: int | None = None  # of the account, in parts; None: not told
 
 
 class Ticket(NamedTuple):
@@ -75,6 +76,7 @@ class Ticket(NamedTuple):
     opening: bool
     event: Event
     beside: str | None = None  # the order that is cancelled where this one is filled, and the other way round
+    followed: bool = False  # whether an order that protects it is sent next: the two work together or not at all
 
 
 class Moment(NamedTuple):
@@ -122,6 +124,10 @@ class Broker(Protocol):
 
     def margin(self, ticket: Ticket) -> int:
         """The funds that an order would bind, in parts. Raises NoAnswer."""
+        ...
+
+    def listed(self, legs: tuple[Leg, ...]) -> tuple[Leg, ...] | None:
+        """The legs as there are contracts of them; None where nothing like them is listed. Raises NoAnswer."""
         ...
 
     def moments(self, *, until: dt.date) -> Iterator[Moment]:

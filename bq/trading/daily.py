@@ -72,6 +72,8 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
 def taken_up(trader: Trader) -> Look | None:
     """Write down what the broker did since the last time, and look after working orders; the last look."""
     look(trader, trader.stamp, tries=life.TRIES)
+    if trader.broker.real:
+        life.protect(trader)
     life.manage(trader)
     return life.clear_up(trader)
 
@@ -100,9 +102,9 @@ def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]
     return found, gone, split_ones
 
 
-def reconciled(trader: Trader) -> Reconciled:
-    """Compare the ledger with the account; nothing new is sent."""
-    return reconcile.compare(taken_up(trader), ledger.opened(trader.broker.account), trader.broker.account)
+def compared(trader: Trader, seen: Look | None) -> Reconciled:
+    """The comparison of the ledger with a look at the account; nothing is booked or sent."""
+    return reconcile.compare(seen, ledger.opened(trader.broker.account), trader.broker.account)
 
 
 def losses(trader: Trader) -> dict[str, float]:

@@ -12,7 +12,7 @@ from bq.core.settings import Track
 from bq.strategies.desk import Kind, Part, Position, Size
 from bq.trading import ledger, positions
 from bq.trading.admission import Admission, Meant, State
-from bq.trading.broker import Ticket
+from bq.trading.broker import NoAnswer, Ticket
 from bq.trading.intents import Action, Intent, Order, Owner, Tif, order_ref
 from bq.trading.ledger import intents
 from bq.trading.life import ladder
@@ -60,9 +60,11 @@ def follow(trader: Trader, meant: Meant) -> None:
     if not meant:
         return
     trader.orders.propose(meant, trader.stamp)
+    protected = {order.parent for _, order in meant}
     for intent, order in meant:
         opening = intent.action == Action.OPEN
-        send(trader, Ticket(order, intent.legs, opening, intent.event), trader.stamp)
+        followed = order.order_ref in protected
+        send(trader, Ticket(order, intent.legs, opening, intent.event, followed=followed), trader.stamp)
 
 
 def equity(trader: Trader, track: Track) -> float:
@@ -84,17 +86,31 @@ def open_positions(trader: Trader, track: Track, wanted: list[dict[str, Any]], e
     for row in todo:
         if (event := rows.get(row["event_id"])) is None:
             continue  # the events of today's code are not those of the scan
-        intent, size = _intent(trader, track, event, row["model_id"], part)
+        listed = _listed(trader, event)
+        intent, size = _intent(trader, track, listed or event, row["model_id"], part)
         held = _held(trader, track, state)
-        meant = _orders(trader, intent, size) if size.quantity and trader.clock.next_session else []
+        able = listed and size.quantity and trader.clock.next_session
+        meant = _orders(trader, intent, size) if able else []
         crowded = trader.desk.crowded(intent.event, size, held, part, trader.clock.session) if meant else ""
-        if why := admission.refusal(intent, meant, crowded=crowded):
+        if why := admission.refusal(intent, meant, crowded=crowded, listed=listed is not None):
             ledger.refuse(intent, why, trader.stamp)
             refused.append((intent, why))
         else:
             follow(trader, meant)
             made.append(intent)
     return Opened(track.name, True, tuple(made), tuple(refused))
+
+
+def _listed(trader: Trader, event: dict[str, Any]) -> dict[str, Any] | None:
+    """The event on contracts that the broker lists; None where there are none like its own, or that is not known."""
+    wanted = trader.desk.legs(event)
+    try:
+        legs = trader.broker.listed(wanted)
+    except NoAnswer:
+        return None
+    if legs is None:
+        return None
+    return event if legs == wanted else dict(trader.desk.relisted(event, legs))
 
 
 def _intent(

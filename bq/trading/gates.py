@@ -36,6 +36,7 @@ class Refusal(StrEnum):
     NEAR_EXPIRY = "near_expiry"
     EARNINGS = "earnings"  # announced for a day on which it would be held
     EX_DIVIDEND = "ex_dividend"  # the same, with a call in the money that is sold
+    NOT_LISTED = "not_listed"  # no contracts like those of the decision, or the broker did not say
     MARGIN = "margin"
 
 
@@ -65,6 +66,7 @@ class Facts(NamedTuple):
     days_to_expiry: int | None  # calendar days from the session in which it is filled; None: it does not expire
     earnings: bool  # whether any is announced for the time it would be held
     ex_dividend: bool  # the same, where it would hold a short call in the money
+    listed: bool  # whether there are contracts like those of the decision; false where that is not known
     margin: float | None
     available: float | None
 
@@ -113,6 +115,7 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.NEAR_EXPIRY: lambda f, r: f.days_to_expiry is not None and f.days_to_expiry < r.close_before_expiry_days,
     Refusal.EARNINGS: lambda f, r: f.earnings,
     Refusal.EX_DIVIDEND: lambda f, r: f.ex_dividend,
+    Refusal.NOT_LISTED: lambda f, r: not f.listed,
     Refusal.MARGIN: lambda f, r: _exceeds(f.margin, f.available),
 }
 

@@ -128,14 +128,18 @@ def _refused(trader: Trader, held: Held, *, reconciled: bool) -> gates.Refusal |
         return gates.Refusal.NOT_RECONCILED
     if held.source == "simulated" and trader.broker.real:
         return gates.Refusal.SIMULATED
-    return gates.Refusal.NO_NEXT_SESSION if trader.clock.next_session is None else None
+    if trader.clock.next_session is None:
+        return gates.Refusal.NO_NEXT_SESSION
+    late = trader.broker.real and (trader.until is None or trader.clock.now > trader.until)
+    return gates.Refusal.TOO_LATE if late else None  # bars of a session that is long over say nothing of today's prices
 
 
 def _order(trader: Trader, held: Held, wanted: Exit) -> Order | None:
-    """The closing order; None where a limit is asked for and there is no price."""
+    """The closing order; None where it needs a limit and there is no price."""
     steps, plain = trader.settings.trading.reprice_steps, _plain(trader, held, wanted.kind, -held.units)
     if wanted.kind != Kind.LIMIT:
-        return plain
+        unpriced = trader.broker.real and len(held.legs) > 1  # a combination is never sent to a market without a limit
+        return None if unpriced else plain
     quote = trader.desk.quote(held.event, trader.clock.session)
     known = quote and trader.desk.limits(held.event, quote, buy=held.units < 0)
     if known is None:

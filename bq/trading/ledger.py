@@ -220,6 +220,25 @@ def numbered(track: str, event_id: str, action: Action) -> int:
         return connection.execute(query).scalar_one()
 
 
+def numbered_orders(account: str) -> dict[int, str]:
+    """The orders of an account by the numbers that the broker gave them; one order may have several."""
+    query = (
+        sa.select(order_events.c.perm_id, order_events.c.order_ref)
+        .join(orders, orders.c.order_ref == order_events.c.order_ref)
+        .join(intents, intents.c.intent_id == orders.c.intent_id)
+        .where(intents.c.account == account, order_events.c.perm_id > 0)
+    )
+    with db.engine().connect() as connection:
+        return {row.perm_id: row.order_ref for row in connection.execute(query.distinct())}
+
+
+def is_filled(order_ref: str) -> bool:
+    """Whether anything of an order is known to be filled."""
+    query = sa.select(executions.c.exec_id).where(executions.c.order_ref == order_ref).limit(1)
+    with db.engine().connect() as connection:
+        return connection.execute(query).first() is not None
+
+
 def adopt(
     look: Look,
     mine: Sequence[Open],

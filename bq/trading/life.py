@@ -1,14 +1,16 @@
 """The life of an order: from the mid towards the collar, then cancelled; what is unsure is cleared up before more."""
 
 from bq.strategies.desk import Kind, Limits
+from bq.trading import positions
 from bq.trading.broker import Look, Moment, Ticket
 from bq.trading.intents import Action, Tif
 from bq.trading.ledger import Open, Stamp
-from bq.trading.money import parts
+from bq.trading.money import PARTS, parts
 from bq.trading.states import LOOKS, Said, State
 from bq.trading.trader import Trader, cancel, look, reprice, send
 
 TRIES = 3  # of a look that is not answered
+CENT = PARTS // 100
 AT_WORK = (State.SENT, State.WORKING, State.PARTLY_FILLED)
 
 
@@ -27,13 +29,36 @@ def _work(trader: Trader, one: Open, moment: Moment, stamp: Stamp) -> None:
     if moment.last:
         cancel(trader, one, stamp)
         return
-    quote = trader.desk.quote(one.event, moment.session)
-    known = quote and trader.desk.limits(one.event, quote, buy=one.order.quantity > 0)
+    known = _limits(trader, one, moment)
     if known is None:
         return
     price = ladder(known, moment.step, trader.settings.trading.reprice_steps)
     if one.last is None or one.last.limit_price != price:
         reprice(trader, one, price, stamp)
+
+
+def _limits(trader: Trader, one: Open, moment: Moment) -> Limits | None:
+    """Between which prices it is worked: those of the session, at a real broker, whose session still runs, its own."""
+    if trader.broker.real:
+        first, last = one.order.limit_price, one.order.last_price
+        return None if first is None or last is None else Limits(first / PARTS, last / PARTS)
+    quote = trader.desk.quote(one.event, moment.session)
+    return quote and trader.desk.limits(one.event, quote, buy=one.order.quantity > 0)
+
+
+def protect(trader: Trader) -> None:
+    """Move each stop to its distance below what was paid, once that is known: a real broker had to be told a price.
+
+    The dry-run broker measures the distance itself.
+    """
+    paid = {(one.owner, one.position): one for one in positions.held(trader.broker.account, trader.namespace)}
+    for one in trader.mine():
+        held = paid.get((one.owner, one.position))
+        if one.trigger is None or one.order.stop_distance is None or held is None or one.standing.ended:
+            continue
+        price = held.price - one.order.stop_distance
+        if abs(price - one.trigger) >= CENT:
+            reprice(trader, one, price, trader.stamp)
 
 
 def ladder(limits: Limits, step: int, steps: int) -> int:
@@ -81,7 +106,9 @@ def ticket(trader: Trader, one: Open) -> Ticket:
         beside = next(
             (other.order.order_ref for other in protective(trader.mine(), one.position, one.owner.track)), None
         )
-    return Ticket(one.order, one.legs, one.action == Action.OPEN, one.event, beside)
+    mine, ref = trader.mine(), one.order.order_ref
+    followed = any(other.order.parent == ref and other.standing.may_be_sent for other in mine)
+    return Ticket(one.order, one.legs, one.action == Action.OPEN, one.event, beside, followed)
 
 
 def protective(mine: list[Open], position: str, track: str) -> list[Open]:

@@ -74,6 +74,15 @@ def strangers(account: str) -> list[str]:
         return list(found.scalars())
 
 
+def sources(account: str, namespace: str) -> set[str]:
+    """By which prices orders on an account were decided: simulated, modelled, real."""
+    query = sa.select(intents.c.source).where(
+        intents.c.account == account, intents.c.namespace == namespace, intents.c.refusal.is_(None)
+    )
+    with db.engine().connect() as connection:
+        return set(connection.execute(query.distinct()).scalars())
+
+
 def held(account: str, namespace: str | None = None) -> list[Held]:
     """Every open position, sorted by track and symbol."""
     sums = (sa.func.sum(VIEW.c.quantity).label("quantity"), sa.func.sum(VIEW.c.cash).label("cash"))

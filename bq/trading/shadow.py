@@ -307,6 +307,7 @@ class _Room:
             days_to_expiry=(min(expiries) - self.following).days if expiries else None,
             earnings=earnings,
             ex_dividend=dividend,
+            listed=True,
             margin=self._margin(event, quantity, opening=opening),
             available=self._shadow.available() - self._bound,
         )

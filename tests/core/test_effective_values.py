@@ -39,6 +39,7 @@ TRADING = {
     "entry_window_minutes": 60,
     "close_before_expiry_days": 2,
     "dry_run": {"seed": 7, "partial_fills": 0.05, "rejects": 0.01, "lost_answers": 0.02},
+    "ibkr": {"host": "127.0.0.1", "port": 7497, "client_id": 17, "account": None},
 }
 WARM = {"learning.warm_start": False}
 NEW = {  # what 0.1 did not know, and the shipped value (names that are null by default differ nowhere)

@@ -30,7 +30,7 @@ from tests import stored
 BASE = 1500  # more than the imports and any work make calls of one kind
 NAMESPACE = Namespace.parse("toy")
 FAILED, BUG = 1, 99
-CHANGED = {"changed": "2020-03-02", "changed_blocks": 5}
+CHANGED = {"changed": "2020-03-02"}
 SECONDS = 60  # a test that fails must end
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "os.truncate", "sqlite3.connect")

@@ -29,7 +29,6 @@ def test_a_refuted_model_decides_no_more_and_evidence_begins_at_the_change(monke
         alarm = len(watched) > WEEKS
         details = {
             "changed": str(small.days[10]),
-            "changed_blocks": 5,
             "error": 0.5,
             "error_low": None,
             "reference_error": 0.3,

@@ -11,7 +11,6 @@ from bq.core.errors import BadData
 from bq.core.namespace import Namespace
 from bq.learning import splits
 from bq.monitoring import checks, drift, error_stream, outcomes, reference, refuted
-from bq.monitoring.checks import Check, What
 from bq.runs.record import Cause
 from bq.serving import registry
 from bq.strategies import store
@@ -63,16 +62,6 @@ def test_the_alert_stands_until_a_model_is_deployed_and_the_retired_one_is_no_wa
     assert registry.before(HERE, toy_model.model_id) is None
     refuted.settle(HERE)
     assert checks.opened(HERE) == []
-
-
-@pytest.mark.parametrize(("blocks", "retired"), [(4, False), (5, True)], ids=["four blocks", "five blocks"])
-def test_a_model_is_retired_only_where_harm_has_lasted_for_five_blocks(tmp_path, monkeypatch, blocks, retired):
-    monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
-    model = registry.deploy(HERE, stored.artefact(), reason="test")
-    facts = {"alarm": True, "details": {"changed": "2020-03-02", "changed_blocks": blocks}}
-    harmed = Check(namespace="toy", day=dt.date(2020, 6, 1), what=What.ERROR_CUSUM, model_id=model, n=9, **facts)
-    assert [one.check.model_id for one in refuted.among(HERE, [harmed])] == [model] * retired
 
 
 def daily(count: int, *, holding: int) -> pl.DataFrame:

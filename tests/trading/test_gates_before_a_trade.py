@@ -37,6 +37,7 @@ GOOD = Facts(
     days_to_expiry=2,
     earnings=False,
     ex_dividend=False,
+    listed=True,
     margin=50.0,
     available=50.0,
 )
@@ -73,6 +74,7 @@ CASES = {
     "expires-tomorrow": (Refusal.NEAR_EXPIRY, {"days_to_expiry": 1}),
     "earnings-while-it-is-held": (Refusal.EARNINGS, {"earnings": True}),
     "a-dividend-while-a-call-is-short": (Refusal.EX_DIVIDEND, {"ex_dividend": True}),
+    "no-such-contracts": (Refusal.NOT_LISTED, {"listed": False}),
     "more-margin-than-funds": (Refusal.MARGIN, {"margin": 50.01}),
     "margin-not-known": (Refusal.MARGIN, {"margin": None}),
     "funds-not-known": (Refusal.MARGIN, {"available": None}),

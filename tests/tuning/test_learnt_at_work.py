@@ -121,6 +121,11 @@ def test_as_many_are_chosen_with_ties_broken_by_the_events_id_and_unknown_values
     assert policy.as_many(only, "other", day["taken"]).to_list() == [False] * 4
 
 
+def test_a_rollback_of_learnt_weights_leaves_the_given_ones(deployed):
+    assert registry.rollback(SETTINGS.namespace.weights) == registry.NONE
+    assert learnt.load(WEIGHED, SETTINGS).why_not == WhyNot.NOT_DEPLOYED
+
+
 def test_use_rl_asks_for_learnt_weights_and_a_strategy_without_them_refuses(monkeypatch):
     monkeypatch.setenv("USE_RL", "1")
     monkeypatch.setenv("STRATEGY", "butterfly")

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from weighed_strategy import GIVEN, WEIGHED, weighed_events, weighed_settings
 
+from bq.core.settings import Settings
 from bq.learning.weighing import Grid
 from bq.simulate.weighed import Weighed, weighed
 from bq.tuning.weights import study, tune
@@ -14,7 +15,7 @@ from bq.tuning.weights.results import Gain, WeightsRecord
 from bq.tuning.weights.study import Ask
 
 BEST = ((50, 25, 5, 20), (5, 25, 50, 20))  # by regime: what its law asks for, at the edges of the grid
-FIRST_SEED = 1_000  # of the full forms, none of which was looked at before
+PLANTED, NULL = 2_000, 1_100  # first seeds of the full forms
 SESSIONS = 900
 
 
@@ -36,11 +37,18 @@ class World(NamedTuple):
 
 
 def studied(
-    seed: int, *, strength: float, seeds: int, plan: study.Plan = study.PLAN, sessions: int = SESSIONS
+    seed: int,
+    *,
+    strength: float,
+    seeds: int,
+    plan: study.Plan = study.PLAN,
+    sessions: int = SESSIONS,
+    settings: Settings | None = None,
 ) -> World:
     """The whole way, from events to the gate."""
-    made, settings = weighed(sessions, strength=strength, seed=seed), weighed_settings()
-    found, judged = tune.tune(weighed_events(made), Ask(WEIGHED, settings, plan, seeds))
+    made = weighed(sessions, strength=strength, seed=seed)
+    ask = Ask(WEIGHED, settings or weighed_settings(), plan, seeds)
+    found, judged = tune.tune(weighed_events(made), ask)
     return World(found.record, oracle_gain(made, found.curves), judged.verdict.deploy)
 
 

@@ -78,6 +78,15 @@ class ButterflyDesk(PositionByPosition):
             for (strike, call), ratio in sorted(found.items())
         )
 
+    def relisted(self, event: Event, legs: tuple[Leg, ...]) -> Event:
+        """Its body, wings and expiry those of the legs."""
+        strikes, expiry = sorted({leg.strike for leg in legs if leg.strike is not None}), legs[0].expiry
+        assert expiry is not None
+        lower, body, upper = strikes
+        later = (expiry - event["expiry"]).days
+        moved = {"lower": lower, "body": body, "upper": upper, "expiry": expiry, "root": legs[0].root}
+        return {**event, **moved, "dte_days": event["dte_days"] + later}
+
     def entry(self, event: Event) -> Entry:
         """By a limit for the whole combination."""
         return Entry(Kind.LIMIT)

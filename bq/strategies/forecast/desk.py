@@ -41,6 +41,10 @@ class ForecastDesk:
     keeps = ("session", "symbol", "source", "t1_due")
     whole_book = True
 
+    def relisted(self, event: Event, legs: tuple[Leg, ...]) -> Event:
+        """As it is: shares are always listed."""
+        return event
+
     def __init__(self, market: "MarketData", settings: ForecastSettings) -> None:
         from bq.market.calendars import sessions
 

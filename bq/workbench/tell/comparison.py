@@ -135,11 +135,12 @@ def track_differences(found: Comparison | Without) -> Told:
         )
     table = pl.DataFrame(rows, schema=["track", "figure", "value", "95% interval", "by"], orient="row")
     shown = table if table["track"].n_unique() > 1 else table.drop("track")
-    return Told(plots.table(shown), _independence(found.question, found.differences[0]), table)
+    said = f"Each less {found.base}. {_independence(found.question, found.differences[0])}"
+    return Told(plots.table(shown), said, table)
 
 
 def _rows(one: Difference) -> list[tuple[str, str, str, str, str]]:
-    name, look, mean = f"{one.track} − {one.base}", one.look, one.a_year
+    name, look, mean = one.track, one.look, one.a_year
     a_year = TRADING_DAYS / look.sessions
     seen = "at every look, observations of " + f"{look.sessions} sessions"
     bounds = "none yet"
