@@ -69,3 +69,8 @@ def record(namespace: Namespace, made: Sequence[Check], *, kinds: Sequence[What]
             statement="; ".join(map(drifted.statement, raised)),
             check_ids=[numbers[id(check)] for check in raised],
         )
+
+
+def silence(namespace: Namespace) -> None:
+    """Close the alerts of models that no longer decide: none is deployed."""
+    record(namespace, [], kinds=(*drift.KINDS, *performance_checks.ALARMS))

@@ -122,6 +122,7 @@ def _watched(request: Request, data: MarketData) -> list[Check]:
     """The checks of the deployed models, recorded. Nothing where none is deployed."""
     namespace = request.settings.namespace
     if not any(registry.pointer_or_none(tier) for tier in (namespace, namespace.second)):
+        drift.silence(namespace)
         return []
     return [*drift.made(drift.monitor(request, data)), *drift.perform(request)]
 

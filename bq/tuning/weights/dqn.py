@@ -81,7 +81,8 @@ class Memory:
 
     def add(self, *transition: Any) -> None:
         """Keep one transition, in the place of the oldest where it is full."""
-        for held, value in zip(self._held, transition, strict=True):
+        for name, value in zip(Transitions._fields, transition, strict=True):
+            held = getattr(self._held, name)
             held[self._written % len(held)] = value
         self._written += 1
 
