@@ -21,8 +21,8 @@ from bq.jobs import request
 from tests.documentation import blocks
 from tests.documentation.blocks import ROOT, Block, Command
 
-LANGUAGES = {"sh", "python", "yaml", "sql", "ini", "text"}
-BESIDE = {"systemctl"}  # commands that are not ours
+LANGUAGES = {"sh", "python", "yaml", "sql", "ini", "csv", "text"}
+BESIDE = {"export", "systemctl"}  # commands that are not ours
 ALERTS = {"trading.not_reconciled", "trading.odd_legs", "trading.overnight"}  # their kinds look like parameters
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
