@@ -1,9 +1,9 @@
 """A deployed model that its own errors refuted: it stops deciding, and what came before the change is no evidence.
 
 Of a confirmed harm (`error_stream`) the CUSUM also says since when errors are more. From then on another law holds
-than the one the model learnt and its recipe was judged by. With `learning.on_harm: retire` the model is retired at once,
-whatever a retrain comes to; and a candidate is trained and judged on events since the change alone, by the same gate,
-once there are as many as it needs.
+than the one the model learnt and its recipe was judged by. With `learning.on_harm: retire` the model is retired at
+once, whatever a retrain comes to; and a candidate is trained and judged on events since the change alone, by the same
+gate, once there are as many as it needs.
 """
 
 import datetime as dt
