@@ -65,7 +65,16 @@ def folder(kind: str) -> Path:
 
 def file_of(symbol: str) -> Path:
     """The bars of a symbol."""
-    return folder("bars") / f"{quote(symbol, safe='')}.parquet"
+    return folder("bars") / f"{escaped(symbol)}.parquet"
+
+
+def escaped(symbol: str) -> str:
+    """A symbol as part of a file's name: no sign of it leads elsewhere.
+
+    >>> escaped("BRK B"), escaped("../x")
+    ('BRK%20B', '..%2Fx')
+    """
+    return quote(symbol, safe="")
 
 
 def known(symbol: str, start: dt.date) -> pl.DataFrame:
@@ -101,7 +110,7 @@ def fetched(fetcher: Fetcher, symbol: str, asked: list[Asked], *, start: dt.date
 def quotes(fetcher: Fetcher, catalogue: Catalogue, symbol: str, bars: pl.DataFrame) -> None:
     """The option quotes of the newest session, once."""
     session, spot = bars.select("session", "close").row(-1)
-    path = folder("chains") / f"{quote(symbol, safe='')}_{session}.parquet"
+    path = folder("chains") / f"{escaped(symbol)}_{session}.parquet"
     if not path.is_file():
         found = fetcher.quotes(symbol, catalogue.chains(symbol), spot=spot, session=session)
         log.info("fetch: %s: %s of %s", symbol, counted(len(found), "option quote"), session)

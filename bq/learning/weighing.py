@@ -36,7 +36,7 @@ class Grid(NamedTuple):
         """All points; action 0 stays, each other one moves a step from one weight to another.
 
         >>> grid = Grid.of(4)
-        >>> grid.points.shape, grid.after.shape, grid.points.min(), grid.points.max()
+        >>> grid.points.shape, grid.after.shape, int(grid.points.min()), int(grid.points.max())
         ((633, 4), (633, 13), 5, 50)
         """
         levels = range(LEAST, MOST + 1, STEP)

@@ -64,7 +64,7 @@ def _home(folder: str) -> Iterator[None]:
 def _write(home: Path, runs: int) -> None:
     random, begin = np.random.default_rng(31), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     days = [(begin + dt.timedelta(days=day)).date() for day in range(SESSIONS)]
-    names = [name for name in Running.model_fields if name not in ("of", "sessions")]
+    names = [name for name in Running.model_fields if name not in ("of", "over", "names", "sessions")]
     lines = {name: random.standard_normal(SESSIONS).cumsum().tolist() for name in names}
     figure = {"name": "net", "value": 0.1, "low": -0.1, "high": 0.3, "baseline": 0.0, "baseline_is": "rule score"}
     verdict = Verdict(decision="kept", headline="kept", figure=figure, running={"of": "net", "sessions": days, **lines})

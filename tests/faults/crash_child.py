@@ -282,7 +282,8 @@ def watch(home: str, hit: Callable[[int, str], None]) -> None:
         sync(descriptor)
 
     def executed(_: object, cursor: object, statement: str, *more: object) -> None:
-        if statement.lstrip().lower().startswith(("insert", "update", "delete")):
+        said = statement.lstrip().lower()
+        if said.startswith(("insert", "update", "delete", "begin immediate")) or "pg_advisory_xact_lock" in said:
             change("sql")
 
     db.sa.event.listen(db.sa.Engine, "before_cursor_execute", executed)

@@ -108,8 +108,8 @@ def test_a_damaged_table_is_found_by_verify(go, file, tmp_path):
         go(housekeeping.verify)
 
 
-def test_a_file_is_given_to_collect_alone(file, tmp_path, monkeypatch, capfd):
+def test_a_file_is_given_to_collect_or_a_comparison_alone(file, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     monkeypatch.setenv("FROM_FILE", str(file))
     assert entry.main(["retrain"]) == 4
-    assert "FROM_FILE must be given to `make collect` alone, but was to retrain" in capfd.readouterr().err
+    assert "FROM_FILE must be given to `make collect` or `make ab`, but was to retrain" in capfd.readouterr().err

@@ -109,7 +109,7 @@ def test_an_alert_is_open_until_it_is_closed(home):
 
 
 def test_the_queries_of_the_documentation_work(home):
-    queries = re.findall(r"^    (select (?:.|\n    )*)", DOCS.split("### Grafana")[1], re.M)
+    queries = DOCS.split("### Grafana")[1].split("```sql\n")[1].split("```")[0].split("\n\n")
     assert len(queries) == 2
     for query in queries:
         asked(query)

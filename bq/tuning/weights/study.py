@@ -243,7 +243,7 @@ def _write(file: Path, found: Chosen) -> None:
 def _read(file: Path) -> Chosen:
     """What `_write` wrote. Raises BadData where it cannot be read: it is then learnt again."""
     try:
-        with np.load(io.BytesIO(files.read_bytes(file)), allow_pickle=False) as held:
+        with np.load(io.BytesIO(files.read_bytes(file))) as held:
             layers = range(sum(name.startswith("weights_") for name in held.files))
             network = Network(*(tuple(held[f"{kind}_{i}"] for i in layers) for kind in ("weights", "biases")))
             return Chosen(int(held["step"]), network, held["tried"], held["steps"], held["judged_on"])
