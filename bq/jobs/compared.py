@@ -1,7 +1,6 @@
 """Where tracks that are compared come from: the ledger, a replay, or a list of trades."""
 
 import datetime as dt
-from collections.abc import Mapping
 
 import polars as pl
 import sqlalchemy as sa
@@ -19,13 +18,12 @@ from bq.market import MarketData, announced
 from bq.monitoring import compared, draws, outcomes
 from bq.monitoring.compared import Compared, Origin, Shadows, Subject, Without
 from bq.monitoring.records import decisions, scans
+from bq.runs.folder import WORLD
 from bq.runs.record import GOOD, Job
 from bq.strategies.contract import Strategy
 from bq.strategies.events import SOURCES, weakest_source
 from bq.trading import shadow
 from bq.trading.shadow import Shadow, Wanted
-
-WORLD = "world"  # folder in that of a replay
 
 
 def of_ledger(strategy: Strategy, settings: Settings, base: str = "") -> Compared:
@@ -117,8 +115,7 @@ def _shadows(subject: Subject, data: MarketData) -> Shadows | Without:
     if not books:
         return Without.NO_CHAMPION
     return Shadows(
-        _named({name: one.made() for name, one in books.items()}),
-        _named({name: one.closed() for name, one in books.items()}),
+        *shadow.together(books),
         {name: int(one.made()["n_open"][-1]) for name, one in books.items()},
         opportunities,
         weakest_source(pl.concat(events.values())),
@@ -145,7 +142,3 @@ def _wanted(scan_ids: list[int]) -> dict[str, list[dt.date]]:
         rows = [tuple(row) for row in connection.execute(query)]
     frame = pl.DataFrame(rows, schema={"symbol": pl.String, "session": pl.Date}, orient="row")
     return dict(frame.group_by("symbol").agg(pl.col("session").sort()).sort("symbol").rows())
-
-
-def _named(parts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat([rows.select(pl.lit(name).alias("track"), pl.all()) for name, rows in parts.items()])

@@ -21,7 +21,6 @@ from bq.workbench import screen
 from bq.workbench.phrases import counted
 
 YEARS = 3  # replayed where FROM is not given
-WORLD = "world"  # folder in that of the run
 
 
 def main(request: Request) -> None:
@@ -45,7 +44,7 @@ def _work(run: Run, request: Request) -> None:
     first = date("FROM") or (known[0] if known else last - dt.timedelta(days=365 * YEARS))
     if first > last:
         raise BadParameters(f"FROM must not be after the last session with bars, {newest}, but is {first}.")
-    with run.phase("replay"), world.own(run.folder / WORLD):
+    with run.phase("replay"), world.own(run.folder / names.WORLD):
         made = replaying.replay(strategy, settings, data, first, last)
     run.record.data_hash = data.data_hash
     run.record.source = weakest_source(made.events)

@@ -27,7 +27,6 @@ from bq.trading.orders import Orders
 from bq.trading.trader import Trader
 
 BOOKS = pl.Schema([("track", pl.String), *shadow.DAILY.items()])
-CLOSED = pl.Schema([("track", pl.String), *shadow.CLOSED.items()])
 
 
 class Traded(NamedTuple):
@@ -98,8 +97,7 @@ class Books:
         found = journal.read(self._trader.broker.account, self._trader.namespace)
         return Traded(
             pl.concat([self._of(track, found, settings) for track in self._tracks]),
-            _named({name: one.made() for name, one in self._shadows.items()}, BOOKS),
-            _named({name: one.closed() for name, one in self._shadows.items()}, CLOSED),
+            *shadow.together(self._shadows),
             found,
             tuple(one.session for one in self._made),
             sum(one.reconciled.holds for one in self._made),
@@ -124,8 +122,3 @@ class Books:
 def _events(decided: Decided | None) -> pl.DataFrame:
     assert decided is not None  # asked for with a scan alone
     return decided.events
-
-
-def _named(parts: dict[str, pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:
-    """Frames under each other, with the track of each."""
-    return pl.concat([rows.select(pl.lit(name).alias("track"), pl.all()).cast(schema) for name, rows in parts.items()])

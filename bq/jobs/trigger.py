@@ -57,7 +57,7 @@ def state(request: Request, data: MarketData, events: pl.DataFrame, code: str) -
         table=data.data_hash if request.settings.market.table is not None else "",
         variants=variants,
         matured_by=matured_by,
-        alarms=triggers.alarms(_checks(request)),
+        alarms=triggers.alarms(_checks(request, _champion(request))),
         since=refuted.in_force(request.settings),
     )
 
@@ -78,7 +78,7 @@ def found(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
         last,
         events,
         champion=champion,
-        checks=_checks(request),
+        checks=_checks(request, champion),
         newest_days=request.settings.learning.newest_days,
         force=request.force,
         evidence=evidence,
@@ -92,9 +92,8 @@ def ahead(request: Request, now: State, events: pl.DataFrame) -> list[Trigger]:
     return [one for one in every if one.kind != Cause.UNFINISHED]
 
 
-def _checks(request: Request) -> list[Check]:
+def _checks(request: Request, champion: Standing | None) -> list[Check]:
     """The newest checks of the champion that decides; none where it cannot be read, or there is none."""
-    champion = _champion(request)
     return checks.newest(request.settings.namespace) if champion and champion.bundle else []
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bq.core.errors import BadParameters
 from bq.core.settings import Settings
 from bq.learning.sample import Float32, Rows
 from bq.strategies import policy
@@ -81,8 +82,6 @@ class Sessions(NamedTuple):
 def weighing_of(strategy: Strategy) -> Weighing:
     """The strategy's weighing. Raises BadParameters where its score has no components."""
     if strategy.weighing is None:
-        from bq.core.errors import BadParameters
-
         raise BadParameters(
             f"learnt weights must be of a strategy that keeps the components of its rule score with each event, but "
             f"{strategy.name} does not."

@@ -146,6 +146,9 @@ def settle(namespace: Namespace) -> None:
     """
     own = (scans.c.namespace == str(namespace), scans.c.late.is_(None), scans.c.parameters.is_not(None))
     query = sa.select(scans.c.scan_id, scans.c.session, scans.c.decided_utc, scans.c.parameters).where(*own)
+    with db.engine().connect() as connection:
+        if connection.execute(query.limit(1)).first() is None:
+            return
     with db.engine().begin() as connection:
         db.alone(connection, f"scans of {namespace}")
         for scan_id, session, decided_utc, parameters in connection.execute(query.order_by(scans.c.scan_id)).all():

@@ -10,6 +10,7 @@ RECORD, VERDICT, REPORT = "run.json", "verdict.json", "report.html"
 PARAMETERS, TRADES = "parameters.yaml", "trades.csv"
 TEARSHEET = "tearsheet.html"
 PDF, SUMMARY = "report.pdf", "summary.html"
+WORLD = "world"  # folder in that of a replay: a home of its own
 LATEST = "latest"  # link to the newest run that did not fail
 MARK = "BQ_RUN_FOLDER"  # in the environment of every process that a run starts
 

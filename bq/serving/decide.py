@@ -60,6 +60,15 @@ class Models(NamedTuple):
     champion: Loaded
     second: Loaded | None
 
+    @property
+    def first(self) -> tuple[Tier, Champion | None]:
+        """The first tier that has a model, and that; of the rule score none."""
+        if self.champion.model is not None:
+            return Tier.CHAMPION, self.champion.model
+        if self.second is not None and self.second.model is not None:
+            return Tier.SECOND, self.second.model
+        return Tier.RULE, None
+
 
 def load(strategy: Strategy, settings: Settings) -> Models:
     """Load the models that decide by these settings."""

@@ -14,6 +14,7 @@ from bq.learning.weighing import Array, Grid, Sessions, sessions_of, weighing_of
 from bq.learning.weight_policy import Answer, path
 from bq.serving import decide
 from bq.serving.decide import Loaded
+from bq.serving.session import Session
 from bq.strategies import policy, store
 from bq.strategies.contract import Strategy
 from bq.strategies.policy import FROM, SCORE
@@ -34,10 +35,21 @@ def load(strategy: Strategy, settings: Settings) -> Loaded:
 
 def actions_of(loaded: Loaded) -> Answer | None:
     """How a deployed policy answers; None where none is deployed."""
-    if loaded.model is None:
-        return None
-    session = loaded.model.session
+    return None if loaded.model is None else answer_of(loaded.model.session)
+
+
+def answer_of(session: Session) -> Answer:
+    """How a policy answers."""
     return lambda seen: session.predict_policy(seen).actions
+
+
+def scored_by(
+    events: pl.DataFrame, walked_over: pl.DataFrame, answer: Answer, strategy: Strategy, settings: Settings
+) -> pl.DataFrame:
+    """Events with the score by the weights of a policy that has gone through all sessions of `walked_over`."""
+    grid = Grid.of(len(weighing_of(strategy).components))
+    sessions = sessions_of(walked_over, strategy, settings, grid)
+    return with_learnt(events, sessions.session, walked(sessions, answer, strategy, settings, grid), strategy, settings)
 
 
 def walked(sessions: Sessions, answer: Answer, strategy: Strategy, settings: Settings, grid: Grid) -> Array:
@@ -77,9 +89,8 @@ def attached(
     before = history.filter(
         pl.col("session") < own["session"].max(), ~pl.col("session").is_in(own["session"].implode())
     )
-    both, grid = pl.concat([before.select(own.columns), own]), Grid.of(len(weighing_of(strategy).components))
-    sessions = sessions_of(both, strategy, settings, grid)
-    return with_learnt(events, sessions.session, walked(sessions, answer, strategy, settings, grid), strategy, settings)
+    both = pl.concat([before.select(own.columns), own])
+    return scored_by(events, both, answer, strategy, settings)
 
 
 def traded(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.Series:

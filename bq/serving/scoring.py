@@ -61,7 +61,7 @@ def score(columns: Columns, strategy: Strategy, settings: Settings, models: Mode
     Raises BadData for a name too many or too few, or a value that is no number where one is needed; CannotAnswer never:
     a row whose answer is not finite is not traded.
     """
-    tier, model = _asked(models)
+    tier, model = models.first
     n = _rows(columns, needed(model, strategy), "the rule score" if model is None else f"model {model.model_id}")
     if model is None:
         value, threshold, k = _numbers(columns, SCORE), strategy.task(settings).trade_score, settings.policy.k
@@ -100,14 +100,6 @@ def _by_model(columns: Columns, n: int, strategy: Strategy, tier: Tier, model: C
         _best(wide, beyond & finite, k).tolist(),
         [names[row].tolist() for row in outside] if outside.any() else [[] for _ in range(n)],
     )
-
-
-def _asked(models: Models) -> tuple[Tier, Champion | None]:
-    if models.champion.model is not None:
-        return Tier.CHAMPION, models.champion.model
-    if models.second is not None and models.second.model is not None:
-        return Tier.SECOND, models.second.model
-    return Tier.RULE, None
 
 
 def _best(value: NDArray[np.float64], beyond: Bools, k: int | None) -> Bools:

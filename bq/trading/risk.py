@@ -9,6 +9,7 @@ from bq.strategies.desk import Desk, Greeks, Leg, Mark
 from bq.trading import odd
 from bq.trading.money import PARTS, parts
 from bq.trading.positions import Held
+from bq.trading.settlement import intrinsic
 
 NO_GREEKS = Greeks(0.0, 0.0, 0.0, 0.0)
 STOCK = Greeks(1.0, 0.0, 0.0, 0.0)
@@ -118,11 +119,6 @@ def worst_loss(legs: tuple[Leg, ...], price: float) -> float:
         return abs(price) * legs[0].multiplier
     strikes = [leg.strike for leg in legs if leg.strike is not None]
     spots = [0.0, *strikes, 2.0 * max(strikes)]
-    return max(0.0, price - min(sum(leg.ratio * _intrinsic(leg, spot) for leg in legs) for spot in spots)) * (
+    return max(0.0, price - min(sum(leg.ratio * intrinsic(leg, spot) for leg in legs) for spot in spots)) * (
         legs[0].multiplier
     )
-
-
-def _intrinsic(leg: Leg, spot: float) -> float:
-    assert leg.strike is not None
-    return max(spot - leg.strike if leg.right == "C" else leg.strike - spot, 0.0)

@@ -24,6 +24,10 @@ def worth(desk: Desk, event: Event, leg: Leg) -> float | None:
     if leg.expiry is None or leg.strike is None:
         return None
     spot = desk.spot(event, leg.expiry, at_open=leg.root in BY_OPEN)
-    if spot is None:
-        return None
+    return None if spot is None else intrinsic(leg, spot)
+
+
+def intrinsic(leg: Leg, spot: float) -> float:
+    """What exercising an option brings at a price of its underlying, per share."""
+    assert leg.strike is not None
     return max(spot - leg.strike if leg.right == Right.CALL else leg.strike - spot, 0.0)

@@ -5,6 +5,7 @@ fails. Two shadow books over the same sessions are paired: they differ by what w
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,6 +61,16 @@ def wanted(
         return Wanted(book.rows_of(events(), decisions), by)
     chosen = made.filter("should_trade").sort("rank", "event_id")
     return Wanted(chosen.select("event_id").join(events(), on="event_id", maintain_order="left"), by)
+
+
+def together(books: "Mapping[str, Shadow]") -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What shadow books made and closed, by track: `track` and `DAILY`, `track` and `CLOSED`."""
+    daily = [_named(name, one.made()) for name, one in books.items()]
+    return pl.concat(daily), pl.concat([_named(name, one.closed()) for name, one in books.items()])
+
+
+def _named(track: str, rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.lit(track).alias("track"), pl.all())
 
 
 class Waiting(NamedTuple):
@@ -271,6 +282,7 @@ class _Room:
         self.session, self.following = session, following
         self._shadow, self._lost = shadow, lost
         self._orders, self._bound = len(shadow._waiting), 0.0
+        self._rules = rules(shadow._trading, Track(name="shadow", share=1.0, decides="rule"))
 
     def refused(self, event: Event, quantity: int, *, opening: bool = True) -> bool:
         """Whether a gate refuses an order."""
@@ -311,7 +323,7 @@ class _Room:
             margin=self._margin(event, quantity, opening=opening),
             available=self._shadow.available() - self._bound,
         )
-        return gates.refusal(facts, rules(trading, Track(name="shadow", share=1.0, decides="rule"))) is not None
+        return gates.refusal(facts, self._rules) is not None
 
     def _margin(self, event: Event, quantity: int, *, opening: bool) -> float | None:
         if not opening:

@@ -39,9 +39,8 @@ def child(work: str, *prefix: str) -> Iterator[Callable[..., dict]]:
         process.stdin.close()
 
 
-@pytest.fixture(scope="session")
-def well(request):
-    """For each work, a process that no tracer hurts."""
+def one_a_work(request):
+    """For each work a process, which ends with the fixture that asks."""
 
     @lru_cache
     def started(work: str):
@@ -50,6 +49,12 @@ def well(request):
         return manager.__enter__()
 
     return started
+
+
+@pytest.fixture(scope="session")
+def well(request):
+    """For each work, a process that no tracer hurts."""
+    return one_a_work(request)
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,13 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from crash_checks import OUTCOMES, came_to, heal_check_drift, rows
 from crash_child import FAILED, SECONDS
-from crash_homes import child
+from crash_homes import one_a_work
 
 from bq.core.errors import Locked
 
@@ -42,14 +41,7 @@ CHECKS = {"scan": check_scan, "mature": check_mature, "check_drift": check_check
 @pytest.fixture(scope="module")
 def other(request):
     """For each work, another process than `well`."""
-
-    @lru_cache
-    def started(work: str):
-        manager = child(work)
-        request.addfinalizer(lambda: manager.__exit__(None, None, None))
-        return manager.__enter__()
-
-    return started
+    return one_a_work(request)
 
 
 def there(path: Path, of: Future) -> None:

@@ -21,7 +21,7 @@ from bq.simulate.weighed import weighed
 from bq.strategies import policy, store
 from bq.strategies.weighing import LEARNT, LEARNT_WEIGHTS
 from bq.trading import tracks
-from bq.tuning.weights import judging, study, tune
+from bq.tuning.weights import study, tune
 from bq.tuning.weights.study import Ask
 
 SMALL = study.PLAN._replace(steps=300, hidden=(8, 8), warm_up=100, updates=4, checkpoint_every=300)
@@ -54,7 +54,7 @@ def collected(monkeypatch, events: pl.DataFrame) -> None:
 def test_a_session_has_the_weights_that_the_policy_walked_to_with_what_was_known_then(deployed, monkeypatch):
     """Asked on the day, on history that ends there, and afterwards with all of it: the same."""
     answer = learnt.actions_of(deployed)
-    whole = judging.scored_by(EVENTS, answer, WEIGHED, SETTINGS)
+    whole = learnt.scored_by(EVENTS, EVENTS, answer, WEIGHED, SETTINGS)
     for day in (SESSIONS[100], SESSIONS[220]):
         today = EVENTS.filter(pl.col("session") == day)
         wanted = whole.filter(pl.col("session") == day)

@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import html
 from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -68,8 +69,26 @@ def fault(sentence: str, status: HTTPStatus) -> Response:
 
 def build(strategy: Strategy, settings: Settings, *, counted: Metrics | None = None) -> FastAPI:
     """The application for one namespace. Models are loaded before it answers, and again when others are deployed."""
-    deployed, sessions, counted = Deployed(strategy, settings), Sessions(strategy, settings), counted or Metrics()
+    deployed, counted = Deployed(strategy, settings), counted or Metrics()
     counted.decides(deployed.now)
+
+    app = FastAPI(
+        title=f"ButterQuant Workbench · {settings.namespace}",
+        description="Decisions of the deployed model, or of the rule score where none is. One namespace a server.",
+        version="1",
+        lifespan=partial(_following, deployed, counted),
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    _faults(app)
+    _decisions(app, deployed, Sessions(strategy, settings), counted)
+    _state(app, deployed, counted)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _following(deployed: Deployed, counted: Metrics, app: FastAPI) -> AsyncIterator[None]:
+    """Look at what is deployed as long as the application runs."""
 
     async def follow() -> None:
         while True:
@@ -81,21 +100,14 @@ def build(strategy: Strategy, settings: Settings, *, counted: Metrics | None = N
             except (BQError, OSError) as error:
                 log.error("what is deployed cannot be looked at, the models of before go on: %s", error)
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(follow())
-        yield
-        following.cancel()
+    following = asyncio.create_task(follow())
+    yield
+    following.cancel()
 
-    app = FastAPI(
-        title=f"ButterQuant Workbench · {settings.namespace}",
-        description="Decisions of the deployed model, or of the rule score where none is. One namespace a server.",
-        version="1",
-        lifespan=lifespan,
-        docs_url=None,  # its page loads scripts from elsewhere
-        redoc_url=None,
-    )
-    _faults(app)
+
+def _decisions(app: FastAPI, deployed: Deployed, sessions: Sessions, counted: Metrics) -> None:
+    """What decides, and what stands behind it."""
+    strategy, settings = deployed.strategy, deployed.settings
 
     @app.post("/v1/score", openapi_extra=BODY, summary="Decide on rows of features, or on a symbol's session")
     async def score(request: Request) -> Response:
@@ -124,6 +136,11 @@ def build(strategy: Strategy, settings: Settings, *, counted: Metrics | None = N
         serving = deployed.now
         found = await asyncio.to_thread(sessions.explained, symbol, session, serving)
         return answer(_who(serving, settings) | {"explanations": found})
+
+
+def _state(app: FastAPI, deployed: Deployed, counted: Metrics) -> None:
+    """Who decides, whether the server can, what it counted, and what can be asked."""
+    strategy, settings = deployed.strategy, deployed.settings
 
     @app.get("/v1/champion", summary="The model that decides, and what it asks of a row")
     async def champion() -> Response:
@@ -160,8 +177,6 @@ def build(strategy: Strategy, settings: Settings, *, counted: Metrics | None = N
     async def measured() -> Response:
         return Response(counted.text(), media_type=TYPE)
 
-    return app
-
 
 def _asked(body: bytes) -> Features | Event:
     try:
@@ -174,9 +189,8 @@ def _asked(body: bytes) -> Features | Event:
 
 def _who(serving: Serving, settings: Settings) -> dict[str, Any]:
     """Whose answer it is: in every one."""
-    model = serving.model
-    tier = 1 if serving.models.champion.model else 2 if model else 3
-    named = {"namespace": str(settings.namespace), "tier": tier, "model": model.model_id if model else None}
+    tier, model = serving.models.first
+    named = {"namespace": str(settings.namespace), "tier": tier.value, "model": model.model_id if model else None}
     return named | {"model_digest": serving.digest}
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bq.core import files, paths
 from bq.core.log import log
+from bq.core.namespace import Tier
 from bq.core.settings import Settings
 from bq.serving import decide, registry
 from bq.serving.decide import Loaded, Models
@@ -24,8 +25,7 @@ class Serving(NamedTuple):
     @property
     def model(self) -> Champion | None:
         """The one that decides."""
-        second = self.models.second
-        return self.models.champion.model or (second.model if second else None)
+        return self.models.first[1]
 
     @property
     def fault(self) -> str | None:
@@ -55,12 +55,12 @@ class Deployed:
 
     def _load(self, stamp: Stamp) -> Serving:
         models = decide.load(self.strategy, self.settings)
-        found = Serving(models, None, stamp)
-        if found.model is None:
-            return found
-        namespace = self.settings.namespace if models.champion.model else self.settings.namespace.second
-        graph = registry.folder(namespace, found.model.model_id) / "model.onnx"
-        return found._replace(digest=files.sha256(files.read_bytes(graph)))
+        tier, model = models.first
+        if model is None:
+            return Serving(models, None, stamp)
+        namespace = self.settings.namespace if tier == Tier.CHAMPION else self.settings.namespace.second
+        graph = registry.folder(namespace, model.model_id) / "model.onnx"
+        return Serving(models, files.sha256(files.read_bytes(graph)), stamp)
 
     def _stamp(self) -> Stamp:
         tiers = (self.settings.namespace, self.settings.namespace.second)

@@ -30,9 +30,8 @@ class Metrics:
     def decides(self, serving: Serving) -> None:
         """Say which model decides."""
         self.deployed.clear()
-        model = serving.model
-        tier = "champion" if serving.models.champion.model else "second" if model else "rule"
-        self.deployed.labels(tier, model.model_id if model else "none").set(1)
+        tier, model = serving.models.first
+        self.deployed.labels(tier.name.lower(), model.model_id if model else "none").set(1)
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

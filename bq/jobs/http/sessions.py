@@ -45,8 +45,8 @@ class Sessions:
         """The decisions on a symbol, made beside all of its session. Raises BadData where it has no event."""
         with self._lock:
             found = self._of(session, serving).answer.filter(pl.col("symbol") == symbol)
-        if found.is_empty():
-            raise BadData(_nothing(symbol, session, self._of_symbol(symbol)))
+            if found.is_empty():
+                raise BadData(_nothing(symbol, session, self._of_symbol(symbol)))
         return found
 
     def explained(self, symbol: str, session: dt.date, serving: Serving) -> list[dict[str, Any]]:
@@ -71,15 +71,14 @@ class Sessions:
         if model is not None and len(before) >= explain.BACKGROUND:
             seed = self.settings.learning.seed
             contributions = explain.contributions(model, event, before, self.strategy, seed=seed).to_dicts()
-        nearest = pl.DataFrame()
+        nearest: list[dict[str, Any]] = []
         if len(before):
-            nearest = explain.nearest(event, before, self.strategy.features(self.settings), count=NEAREST)
+            found = explain.nearest(event, before, self.strategy.features(self.settings), count=NEAREST)
+            nearest = found.select("event_id", "symbol", "session", "outcome", "distance").to_dicts()
         return {
             "event_id": event["event_id"][0],
             "contributions": contributions,
-            "nearest": nearest.select("event_id", "symbol", "session", "outcome", "distance").to_dicts()
-            if len(nearest)
-            else [],
+            "nearest": nearest,
             "past_events": len(before),
             "past_mean_outcome": before["outcome"].mean(),
         }

@@ -8,9 +8,8 @@ import polars as pl
 
 from bq.core.errors import BadData
 from bq.core.namespace import Tier
-from bq.core.settings import Settings
 from bq.learning.sample import Float32
-from bq.learning.weighing import Grid, sessions_of, weighing_of
+from bq.learning.weighing import weighing_of
 from bq.learning.weight_policy import Policy
 from bq.market import MarketData
 from bq.serving import candidate, gates, learnt, ledger, policy_graph, registry, support
@@ -22,7 +21,6 @@ from bq.serving.onnx import Parity
 from bq.serving.ready import ready
 from bq.serving.registry import Artefact
 from bq.strategies import policy
-from bq.strategies.contract import Strategy
 from bq.strategies.events import weakest_source
 from bq.strategies.weighing import LEARNT
 from bq.tuning.weights.figures import HELD_OUT, WALKED
@@ -55,13 +53,13 @@ def judge(
     graph = policy_graph.export(walked.policies[-1])
     parity = policy_graph.parity(walked.policies[-1], graph, seen, seed=ask.settings.tuning.seed)
     namespace = ask.settings.namespace.weights
-    ledger.record(namespace, [_look(oos, ask, walked, run_id, GATE if asks_gate else LOOK)])
+    pairs = learnt.earned(oos, ask.strategy, ask.settings)
+    ledger.record(namespace, [_look(oos, pairs, ask, walked, run_id, GATE if asks_gate else LOOK)])
     earlier = ledger.on(namespace, oos["session"], oos["symbol"].unique(), without=run_id)
     found = Evidence(oos, newest, parity, recipe(ask), earlier)
     standing = _standing(oos, newest, events, ask)
     verdict = gates.decide_weights(found, standing, strategy=ask.strategy, settings=ask.settings, market=market)
-    card = _card(oos, ask)
-    artefact = Artefact.of(graph, _bundle(walked, events, seen, ask), card)
+    artefact = Artefact.of(graph, _bundle(walked, events, seen, ask), _card(oos, pairs, ask))
     return Judged(artefact, parity, verdict, columns)
 
 
@@ -83,19 +81,18 @@ def _seen(walked: Walked) -> Float32:
     return np.hstack([walked.sessions.state[train], shares])
 
 
-def _look(oos: pl.DataFrame, ask: Ask, walked: Walked, run_id: str, kind: str) -> ledger.Look:
-    pairs = learnt.earned(oos, ask.strategy, ask.settings).rename({"model": "value"}).select("session", *SERIES)
-    shown = {name: float(pairs[name].mean()) for name in SERIES}  # type: ignore[arg-type]
+def _look(oos: pl.DataFrame, pairs: pl.DataFrame, ask: Ask, walked: Walked, run_id: str, kind: str) -> ledger.Look:
+    series = pairs.rename({"model": "value"}).select("session", *SERIES)
+    shown = {name: float(series[name].mean()) for name in SERIES}  # type: ignore[arg-type]
     parameters: dict[str, Any] = {"recipe": recipe(ask), "model": MODEL, "steps": ask.plan.steps, "seeds": ask.seeds}
     facts: dict[str, Any] = {"recipe": recipe(ask), "events": walked.name, "shown": shown}
-    return ledger.Look(kind, run_id, 0, parameters, pairs, oos["symbol"].unique(), **facts)
+    return ledger.Look(kind, run_id, 0, parameters, series, oos["symbol"].unique(), **facts)
 
 
-def _card(oos: pl.DataFrame, ask: Ask) -> Card:
-    values = learnt.earned(oos, ask.strategy, ask.settings)
+def _card(oos: pl.DataFrame, pairs: pl.DataFrame, ask: Ask) -> Card:
     return Card(
         parameters=ask.settings.model_dump(mode="json"),
-        oos_values=[(str(day), value) for day, value in values.select("session", "model").rows()],
+        oos_values=[(str(day), value) for day, value in pairs.select("session", "model").rows()],
         basis=basis_of(oos, ask.settings),
     )
 
@@ -157,17 +154,9 @@ def _standing(oos: pl.DataFrame, newest: pl.DataFrame, events: pl.DataFrame, ask
         alike = basis.sessions if basis is not None and basis.policy == ours.policy else {}
         same = [day for day, digest in ours.sessions.items() if alike.get(day) == digest]
         values = values.filter(pl.col("session").cast(pl.String).is_in(same))
-    scored = scored_by(events, lambda seen: session.predict_policy(seen).actions, strategy, settings)
+    scored = learnt.scored_by(events, events, learnt.answer_of(session), strategy, settings)
     window = scored.join(newest.select("event_id"), on="event_id", how="semi").with_columns(expected=LEARNT)
     return Incumbent(artefact.bundle.recipe, window, values, Tier.WEIGHTS)
-
-
-def scored_by(events: pl.DataFrame, answer: Any, strategy: Strategy, settings: Settings) -> pl.DataFrame:
-    """Events with the score by the weights of a policy that has gone through all of their sessions."""
-    grid = Grid.of(len(weighing_of(strategy).components))
-    sessions = sessions_of(events, strategy, settings, grid)
-    weights = learnt.walked(sessions, answer, strategy, settings, grid)
-    return learnt.with_learnt(events, sessions.session, weights, strategy, settings)
 
 
 def trades(columns: pl.DataFrame, part: str, ask: Ask) -> int:
