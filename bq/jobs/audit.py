@@ -13,7 +13,7 @@ from bq.jobs.request import Request
 from bq.jobs.run import protocol
 from bq.strategies import store
 from bq.strategies.events import weakest_source
-from bq.workbench import audited, plots, report, screen
+from bq.workbench import audited, page, plots, screen
 from bq.workbench.phrases import counted
 
 ROWS = 18  # features shown on a screen
@@ -40,7 +40,7 @@ def main(request: Request) -> None:
     ]
     if request.permute:
         parts.append(("The same bars in another order", permuted.parts(request, data, folder / f"{name}_permuted.csv")))
-    report.page(target, title=title, source=weakest_source(events), parts=parts)
+    page.write(target, title=title, source=weakest_source(events), parts=parts)
     screen.show("\n".join([f"{screen.BOLD}{title}{screen.PLAIN}", *_shown(found, table)]))
     screen.show(f"report      {screen.shown(target)}\ntable       {screen.shown(target.with_suffix('.csv'))}")
 

@@ -25,7 +25,7 @@ from bq.jobs.request import Request, value
 from bq.jobs.run import publish
 from bq.monitoring import rehearsal
 from bq.strategies.contract import Strategy
-from bq.workbench import calibrated, report, screen
+from bq.workbench import calibrated, page, screen
 
 WORKERS = "BQ_WORKERS"
 NULLS = ("martingale", "clustered")
@@ -144,7 +144,7 @@ def _page(results: Results) -> Path:
     for facts, markets in known:
         files.write_text(results.path(facts).with_suffix(".csv"), tables.rows(markets).write_csv())
     target = results.folder / "report.html"
-    report.page(target, title=calibrated.TITLE, source="simulated", parts=calibrated.parts(known))
+    page.write(target, title=calibrated.TITLE, source="simulated", parts=calibrated.parts(known))
     return target
 
 

@@ -27,7 +27,7 @@ from bq.jobs import attempt, replay_history, replaying
 from bq.jobs.request import Request, value
 from bq.jobs.run import publish
 from bq.strategies.contract import Strategy
-from bq.workbench import report, screen
+from bq.workbench import page, screen
 from bq.workbench.phrases import counted
 from bq.workbench.table import table
 
@@ -70,7 +70,7 @@ def main(request: Request) -> None:
         f"A deployment is chance. At most {percent(MOST)} of markets may have any; the interval is Clopper and "
         "Pearson's, at 95%."
     )
-    report.page(target, title=TITLE, source="simulated", parts=[("Deployments", [text, table(shown)])])
+    page.write(target, title=TITLE, source="simulated", parts=[("Deployments", [text, table(shown)])])
     publish.write_index()
     for row in rows:
         screen.show(

@@ -14,7 +14,7 @@ from bq.runs import Run
 from bq.runs import folder as names
 from bq.runs.verdict import Part
 from bq.strategies.events import SOURCES
-from bq.workbench import report, screen
+from bq.workbench import page, screen
 from bq.workbench.phrases import counted
 from bq.workbench.table import Table, table
 
@@ -32,7 +32,7 @@ def main(request: Request) -> None:
     target = paths.outputs() / "diffs" / f"{first.folder.name}__{second.folder.name}.html"
     sources = [run.record.source for run in (first, second)]
     weakest = max((name for name in sources if name in SOURCES), key=SOURCES.index, default="real")
-    report.page(target, title=f"{first.folder.name} and {second.folder.name}", source=weakest, parts=parts)
+    page.write(target, title=f"{first.folder.name} and {second.folder.name}", source=weakest, parts=parts)
     publish.write_index()
     screen.show(f"\nreport      {screen.shown(target)}")
 

@@ -27,7 +27,7 @@ from bq.strategies.contract import Exhibit
 from bq.strategies.events import NOTICES, matured, weakest_source
 from bq.strategies.policy import EXPECTED, FROM, SCORE
 from bq.strategies.task import SMALLEST_CROSS_SECTION
-from bq.workbench import exhibits, plots, report, screen
+from bq.workbench import exhibits, page, plots, screen
 
 LOOKED_AT = (
     "The champion was trained without these events. The gate saw part of this window when it deployed the champion, "
@@ -62,7 +62,7 @@ def main(request: Request) -> None:
     source = weakest_source(window)
     parts = [("Who decides", [decides])]
     parts += [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
-    report.page(target, title=title, source=source, parts=parts)
+    page.write(target, title=title, source=source, parts=parts)
     publish.write_index()
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:

@@ -14,7 +14,7 @@ from bq.serving.ready import Champion
 from bq.strategies import store
 from bq.strategies.contract import Exhibit
 from bq.strategies.events import NOTICES, matured, weakest_source
-from bq.workbench import exhibits, plots, report, screen
+from bq.workbench import exhibits, page, plots, screen
 from bq.workbench.phrases import interval
 
 ROWS = {  # column of `learnt.earned`: for people
@@ -42,7 +42,7 @@ def main(request: Request) -> None:
     target = paths.outputs() / "evaluations" / f"{settings.namespace.weights}_{loaded.model.model_id}.html"
     title = f"{settings.namespace} · learnt weights {loaded.model.model_id} since their training"
     source = weakest_source(window)
-    report.page(target, title=title, source=source, parts=[(found.title, [found.text, *exhibits.contents(found)])])
+    page.write(target, title=title, source=source, parts=[(found.title, [found.text, *exhibits.contents(found)])])
     publish.write_index()
     notice = f"\n{screen.RED}{NOTICES[source]}{screen.PLAIN}" if source in NOTICES else ""
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}{notice}\n{found.text}\n{plots.table(found.table)!r}")

@@ -18,7 +18,7 @@ from bq.serving.decide import Models
 from bq.strategies import store
 from bq.strategies.contract import Sketch
 from bq.strategies.ticket import Ticket
-from bq.workbench import decisions, plots, report, screen, tickets, trade_chart
+from bq.workbench import decisions, page, plots, screen, tickets, trade_chart
 
 EXPLANATIONS = "explanations"  # folder of outputs/
 WHERE = "Ids are in what `make scan` prints, and in trades.csv beside a report."
@@ -54,7 +54,7 @@ def main(request: Request) -> None:
     ]
     target = paths.outputs() / EXPLANATIONS / f"{row['event_id']}.html"
     title = f"{row['session']} · {sketch.caption}"
-    report.page(target, title=title, source=row["source"], parts=parts)
+    page.write(target, title=title, source=row["source"], parts=parts)
     publish.write_index()
     shown = [decision, *list(sketch.tables.values())[:1]]
     texts = [

@@ -27,7 +27,7 @@ from bq.serving import candidate, journal, ledger, registry
 from bq.serving.model_records import Pointer
 from bq.serving.registry import Artefact
 from bq.strategies import store
-from bq.workbench import report, screen
+from bq.workbench import page, screen
 from bq.workbench.phrases import counted
 
 SHOWN = 10  # bars
@@ -61,7 +61,7 @@ def main(request: Request) -> None:
         shutil.rmtree(home / "models", ignore_errors=True)
     target = paths.outputs() / "reproductions" / f"{run.folder.name}.html"
     title = f"{run.folder.name}, made again"
-    report.page(target, title=title, source=run.record.source or "real", parts=parts)
+    page.write(target, title=title, source=run.record.source or "real", parts=parts)
     screen.show(_text(lines))
     screen.show(f"report      {screen.shown(target)}")
 

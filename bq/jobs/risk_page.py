@@ -12,7 +12,7 @@ from bq.jobs.trading_orders import order_rows
 from bq.strategies.events import weakest_source
 from bq.trading import costs, curve, gates, positions, risk
 from bq.trading.trader import Trader
-from bq.workbench import plots, report
+from bq.workbench import page, plots
 from bq.workbench.phrases import counted
 
 Part = tuple[str, list[Any]]
@@ -45,7 +45,7 @@ def write(trader: Trader) -> Path:
         ("What trading cost", _costs(trader)),
     ]
     target = trading_shown.page(namespace)
-    report.page(target, title=title, source=source, parts=parts)
+    page.write(target, title=title, source=source, parts=parts)
     trading_shown.remember(trader, holds=bool(held))
     return target
 

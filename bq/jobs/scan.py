@@ -21,7 +21,7 @@ from bq.monitoring.deciding import Decided
 from bq.serving import out_of_sample, support
 from bq.strategies import store
 from bq.strategies.events import NOTICES, weakest_source
-from bq.workbench import plots, report, screen, tickets
+from bq.workbench import page, plots, screen, tickets
 from bq.workbench.cards import Card, Cards, address
 from bq.workbench.phrases import counted
 
@@ -103,7 +103,7 @@ def _page(answer: pl.DataFrame, events: pl.DataFrame, request: Request, target: 
         drawn = plots.panels(curves, "spot", names, title="Profit per share of the best", x_title=units)
         parts.append(("Pay-offs", [drawn]))
     title = f"{request.settings.namespace} · {answer['session'][0]} · {view.opportunities(len(answer))}"
-    report.page(target, title=title, source=weakest_source(answer), parts=parts)
+    page.write(target, title=title, source=weakest_source(answer), parts=parts)
     return orders, bool(curves)
 
 

@@ -18,7 +18,7 @@ from bq.stats import horizons, performance, quantiles
 from bq.stats.rank_ic import rank_ic
 from bq.strategies.contract import Strategy
 from bq.strategies.regime import LABEL as REGIME
-from bq.workbench import curves, hangs, plots, report
+from bq.workbench import curves, hangs, page, plots
 from bq.workbench.cards import ID
 from bq.workbench.phrases import counted
 from bq.workbench.table import table
@@ -234,8 +234,8 @@ def _ranking(found: Results) -> list[Part]:
 
 
 def write(target: Path, found: Results, verdict: Verdict, *, title: str, source: str) -> None:
-    """The tear sheet as a page, atomically. source : of the outcomes, see `report.page`."""
-    report.page(target, title=title, source=source, parts=sheet(found, verdict).parts)
+    """The tear sheet as a page, atomically. source : of the outcomes, see `page.write`."""
+    page.write(target, title=title, source=source, parts=sheet(found, verdict).parts)
 
 
 def _groups(found: Results, verdict: Verdict | None) -> Part:

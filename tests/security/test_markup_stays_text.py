@@ -20,6 +20,7 @@ from bq.runs.schedule import Schedule
 from bq.runs.verdict import Verdict
 from bq.serving.model_records import Pointer
 from bq.workbench import dashboard, report
+from bq.workbench import page as pages
 from bq.workbench.standing import Deployed, Standing
 from bq.workbench.table import table
 from bq.workbench.told import Reading
@@ -159,7 +160,7 @@ def test_nothing_in_the_index_runs_that_came_with_a_run(tmp_path, browse, monkey
 @pytest.mark.parametrize("attack", ATTACKS, ids=range(len(ATTACKS)))
 def test_a_page_of_text_and_tables_escapes_it(tmp_path, attack):
     parts = [(attack, [attack, table(pl.DataFrame({"symbol": [attack]}))])]
-    report.page(tmp_path / "page.html", title=attack, source="real", parts=parts)
+    pages.write(tmp_path / "page.html", title=attack, source="real", parts=parts)
     text = (tmp_path / "page.html").read_text().replace("<script>alert", "")
     for harmful in (f"<script>{MARK}", "<img src=x onerror", "<svg/onload", "<iframe", '<a href="javascript:'):
         assert harmful not in text

@@ -26,7 +26,7 @@ from bq.core.namespace import Namespace
 from bq.core.secrets import redact
 from bq.jobs.run import notify, protocol
 from bq.serving import registry
-from bq.workbench import notebooks, report, screen
+from bq.workbench import notebooks, page, screen
 from tests import stored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -328,7 +328,7 @@ def test_a_page_keeps_the_scripts_of_its_policy(bare, tmp_path):
     bare.setenv("SOME_KEY", "scatter3d")
     bare.setenv("OTHER_KEY", "plotly")
     drawn = Figure(layout={"title": "scatter3d"})
-    report.page(tmp_path / "a.html", title="a scatter3d by plotly", source="real", parts=[("plotly", [drawn])])
+    page.write(tmp_path / "a.html", title="a scatter3d by plotly", source="real", parts=[("plotly", [drawn])])
     text = (tmp_path / "a.html").read_text()
     scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]

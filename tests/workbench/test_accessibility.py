@@ -11,7 +11,7 @@ from test_standing_card import standing
 from bq.runs import read
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
-from bq.workbench import cards, dashboard, plots, report
+from bq.workbench import cards, dashboard, page, plots, report
 from bq.workbench.table import table
 from tests import devtools
 
@@ -52,7 +52,7 @@ def pages(tmp_path, monkeypatch, executed, run, verdict) -> dict[str, Path]:
     card = cards.Card("5d0fc50f7d09641e", "1. KO · rule score 60.0", ["buy", "debit"], "unlike the training", "")
     curve = plots.lines(pl.DataFrame({"x": [1, 2], "y": [3.0, 4.0]}), "x", ["y"], title="A", x_title="x", y_title="y")
     parts = [("To be traded", [cards.Cards([card])]), ("A champion's gate", ["Some text.", table(WIDE), curve])]
-    report.page(tmp_path / "page.html", title="A scan", source="simulated", parts=parts)
+    page.write(tmp_path / "page.html", title="A scan", source="simulated", parts=parts)
     dashboard.write_index([standing()], {}, read.each())
     return {"report": folder / "report.html", "page": tmp_path / "page.html", "index": tmp_path / "outputs/index.html"}
 

@@ -13,7 +13,7 @@ from bq.core import params, paths
 from bq.strategies.butterfly import pricing
 from bq.strategies.butterfly.payoff import legs, payoff, structure_of
 from bq.strategies.events import NOTICES
-from bq.workbench import plots, report, screen
+from bq.workbench import page, plots, screen
 from bq.workbench.table import table
 
 ATTACK = "<script>alert('pwned')</script>"
@@ -88,7 +88,7 @@ def written(tmp_path, *, source="real", title="A page", parts=None) -> str:
     curves = pl.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
     figure = plots.lines(curves, "x", ["y"], title="Lines", x_title="x", y_title="y")
     default = [("One", ["Some *text*.", table(curves)]), ("Two", [figure])]
-    report.page(tmp_path / "page.html", title=title, source=source, parts=default if parts is None else parts)
+    page.write(tmp_path / "page.html", title=title, source=source, parts=default if parts is None else parts)
     return (tmp_path / "page.html").read_text()
 
 

@@ -9,7 +9,7 @@ import pytest
 from bq.runs.verdict import Decision, Verdict
 from bq.serving import verdict_text
 from bq.strategies.component import Component, Kind
-from bq.workbench import report
+from bq.workbench import page, report
 from bq.workbench.table import table
 from tests.stored import run_record
 from tests.untidy import untidy
@@ -32,7 +32,7 @@ def test_what_is_looked_for_is_found():
 def test_a_table_of_odd_numbers_is_tidy(tmp_path, value):
     frame = pl.DataFrame({"alone": [value], "other": [2.5]}, schema_overrides={"alone": pl.Float64})
     mixed = pl.DataFrame({"among": [value, 1.5, 0.25]}, schema_overrides={"among": pl.Float64})
-    report.page(tmp_path / "page.html", title="t", source="real", parts=[("One", [table(frame), table(mixed)])])
+    page.write(tmp_path / "page.html", title="t", source="real", parts=[("One", [table(frame), table(mixed)])])
     assert untidy(text_of((tmp_path / "page.html").read_text())) == []
 
 

@@ -31,7 +31,7 @@ from bq.runs import folder as names
 from bq.runs import write
 from bq.runs.record import Git, Job, Phase, RunRecord, Status
 from bq.runs.verdict import Verdict
-from bq.workbench import notebooks, report
+from bq.workbench import notebooks, page, report
 
 PACKAGES = (
     "arch",
@@ -192,7 +192,7 @@ class Run:
         """Write report.html from the notebooks executed so far, or from the page that the job made."""
         if self.page is not None:
             titled = {"title": self.record.title, "source": self.record.source or "real"}
-            report.page(self.folder / names.REPORT, **titled, parts=self.page)
+            page.write(self.folder / names.REPORT, **titled, parts=self.page)
             return
         executed = names.notebooks(self.folder)
         report.render(executed, self.folder / names.REPORT, run=self.record, verdict=self.verdict)
