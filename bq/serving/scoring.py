@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from bq.core.errors import BadData, did_you_mean
@@ -76,8 +75,8 @@ def _by_model(columns: Columns, n: int, strategy: Strategy, tier: Tier, model: C
     for place, name in enumerate(model.features.columns):
         x[:, place] = _numbers(columns, name)
     cells = np.zeros(n, np.int64), np.zeros(n, np.float32)
-    if bundle.classes:
-        cells = strategy.table.cells(_frame(columns, strategy.table.cells_from))
+    if bundle.classes and strategy.table.cells_from:
+        cells = strategy.table.cells({name: _of_one_kind(columns, name) for name in strategy.table.cells_from})
     answer = model.session.predict(x, *cells)
     expected, chances = answer.expected.reshape(n), answer.probabilities
     finite = np.isfinite(expected) & np.isfinite(chances).all(axis=1)
@@ -147,8 +146,8 @@ def _numbers(columns: Columns, name: str) -> NDArray[np.float64]:
     raise BadData(f"features.{name}: must be a number or null, but got {wrong!r}.")
 
 
-def _frame(columns: Columns, names: Sequence[str]) -> pl.DataFrame:
-    try:
-        return pl.DataFrame({name: columns[name] for name in names}, strict=True)
-    except (TypeError, pl.exceptions.PolarsError):
-        raise BadData(f"features: {', '.join(names)} must each hold values of one kind, or null.") from None
+def _of_one_kind(columns: Columns, name: str) -> Sequence[Any]:
+    """A column of text or of numbers. Raises BadData for one that has both."""
+    if len({isinstance(value, str) for value in columns[name] if value is not None}) > 1:
+        raise BadData(f"features.{name}: must hold values of one kind, or null, but has text and numbers.")
+    return columns[name]

@@ -2,7 +2,7 @@
 shows, where its rules are backtested as a portfolio, the backtester, and where they are traded, the desk.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -74,22 +74,35 @@ def every_bar(market: "MarketData", settings: Settings) -> Wanted:
     return {symbol: group["session"].to_list() for (symbol,), group in bars.group_by("symbol", maintain_order=True)}
 
 
-def one_cell(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+Columns = Mapping[str, Any]  # values by name: lists, or the columns of a table
+Cells = tuple[NDArray[np.int64], NDArray[np.float32]]  # category and size of each event
+
+
+def one_cell(events: pl.DataFrame) -> Cells:
     """All events alike."""
     return np.zeros(len(events), np.int64), np.zeros(len(events), np.float32)
+
+
+def kinds_and_sizes(kinds: Iterable[str | None], known: Sequence[str], sizes: Sequence[float | None]) -> Cells:
+    """Place of each kind among the known ones (their number: another, or none) and sizes; a missing one is NaN.
+
+    Plain loops: on the single row of a request they take a tenth of what a table's expressions do.
+    """
+    place: dict[str | None, int] = {name: number for number, name in enumerate(known)}
+    return np.array([place.get(kind, len(known)) for kind in kinds], np.int64), np.array(sizes, np.float32)
 
 
 @dataclass(frozen=True)
 class Table(Generic[S]):
     """How a market becomes events.
 
-    cells : category and size of each event; class means are kept apart by them. cells_from : the columns they are of.
+    cells : category and size of each event, from the columns `cells_from`; class means are kept apart by them.
     """
 
     build: Callable[["MarketData", S, Wanted], Built]
     feature_sets: Sequence[FeatureSet]
     schedule: Callable[["MarketData", S], Wanted] = every_bar
-    cells: Callable[[pl.DataFrame], tuple[NDArray[np.int64], NDArray[np.float32]]] = one_cell
+    cells: Callable[[Any], Cells] = one_cell  # of `Columns`
     cells_from: tuple[str, ...] = ()
     cross_sectional: bool = False  # whether an event depends on the other symbols of its session
     quoted: bool = False  # whether the outcome of an event of source real comes from option quotes

@@ -49,7 +49,7 @@ TOY = Strategy(
     table=Table(
         _unused,
         (FEATURES,),
-        cells=lambda events: (events["kind"].cast(pl.Int64).to_numpy(), events["width"].to_numpy().astype(np.float32)),
+        cells=lambda events: (np.array(events["kind"], np.int64), np.array(events["width"], np.float32)),
         cells_from=("kind", "width"),
     ),
     task=lambda settings: TASK,

@@ -4,9 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from bq.core.scalars import number
 from bq.strategies import policy
@@ -21,7 +19,7 @@ from bq.strategies.breakout.quality import backtested, priority, reason
 from bq.strategies.breakout.search import RANGES, scorer
 from bq.strategies.breakout.settings import BreakoutSettings
 from bq.strategies.breakout.trend import hedge
-from bq.strategies.contract import Strategy, Table, Value, Views
+from bq.strategies.contract import Cells, Columns, Strategy, Table, Value, Views, kinds_and_sizes
 from bq.strategies.task import Task
 from bq.strategies.ticket import Shares
 
@@ -31,11 +29,9 @@ def task(settings: BreakoutSettings) -> Task:
     return Task(("Loss", "Win"), (1e-12,), outcome="R")  # the rules trade every signal that fits
 
 
-def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def cells(events: Columns) -> Cells:
     """Fast or slow breakout, and the distance of the stop: where class means are kept apart."""
-    known = {"fast": 0, "slow": 1}  # a labelled table may not say it
-    kind = events["kind"].replace_strict(known, default=len(known), return_dtype=pl.Int64)
-    return kind.to_numpy(), events["stop_share"].cast(pl.Float32).fill_null(np.nan).to_numpy()
+    return kinds_and_sizes(events["kind"], ("fast", "slow"), events["stop_share"])
 
 
 def notices(events: pl.DataFrame, settings: BreakoutSettings) -> list[str]:

@@ -18,7 +18,18 @@ from bq.strategies import policy
 from bq.strategies.butterfly.features import BUTTERFLY_V2, BUTTERFLY_V3
 from bq.strategies.butterfly.layout import LAYOUT
 from bq.strategies.butterfly.settings import ButterflySettings
-from bq.strategies.contract import Counter, Exhibit, Sketch, Strategy, Table, Value, Views
+from bq.strategies.contract import (
+    Cells,
+    Columns,
+    Counter,
+    Exhibit,
+    Sketch,
+    Strategy,
+    Table,
+    Value,
+    Views,
+    kinds_and_sizes,
+)
 from bq.strategies.events import Built, completed
 from bq.strategies.task import Task
 from bq.strategies.ticket import Ticket
@@ -223,11 +234,9 @@ def against(event: Mapping[str, Any], trade: bool, settings: ButterflySettings) 
     return [f"level {level} ({asks}) speaks {'against' if trade else 'for'} it and does not decide"]
 
 
-def cells(events: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def cells(events: Columns) -> Cells:
     """Structure index and wing width in standard deviations: where class means are kept apart."""
-    known = {"CALL": 0, "PUT": 1, "IRON": 2}  # a labelled table may not say it
-    structure = events["structure"].replace_strict(known, default=len(known), return_dtype=pl.Int64)
-    return structure.to_numpy(), events["wing_sigmas"].cast(pl.Float32).fill_null(np.nan).to_numpy()
+    return kinds_and_sizes(events["structure"], ("CALL", "PUT", "IRON"), events["wing_sigmas"])
 
 
 def _exhibits(made: Built, market: "MarketData", settings: ButterflySettings) -> list[Exhibit]:
