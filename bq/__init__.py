@@ -15,6 +15,8 @@ Names are loaded when first used, so that `import bq` is cheap.
 
 import importlib
 
+from bq.core.errors import interruptible
+
 _HOME = {
     "features": "bq.strategies.registered",
     "plots": "bq.workbench.plots",
@@ -53,7 +55,9 @@ def __getattr__(name: str) -> object:
     if name in _HOME:
         return importlib.import_module(_HOME[name])
     if name in __all__:
-        return getattr(importlib.import_module("bq.surface"), name)
+        with interruptible(f"bq.{name}"):
+            verb = getattr(importlib.import_module("bq.surface"), name)
+        return interruptible(f"bq.{name}")(verb)
     raise AttributeError(f"module 'bq' has no attribute {name!r}")
 
 

@@ -2,7 +2,8 @@
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 KNOWN = 40  # names that are listed where none is near
@@ -42,18 +43,41 @@ class TemporalOverlap(BadParameters):
     """The temporal settings would let training labels reach into a test block."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Work that a person stopped in a notebook (Kernel → Interrupt)."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+@contextmanager
+def interruptible(what: str) -> Iterator[None]:
+    """An interrupt says in one sentence what it stopped; also as a decorator. Raises Interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"{what} was stopped and gave nothing back; run the cell again.") from None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The nearest known name as a question, or the list of known names.
+    """The nearest known name as a question, or the list of known names. Capitals and small letters are near.
 
     >>> did_you_mean("folsd", ["folds", "seed"])
     'did you mean `folds`?'
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean `{near[0]}`?"
+    if found := nearest(name, known):
+        return f"did you mean `{found}`?"
     more = f" and {len(known) - KNOWN:,} more" if len(known) > KNOWN else ""
     return "known: " + ", ".join(known[:KNOWN]) + more
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like this one; None where none is near."""
+    folded = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    return folded[near[0]] if near else None
 
 
 def describe(value: Any) -> str:

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from ruamel.yaml.nodes import MappingNode
 
-from bq.core.errors import BadParameters, describe, did_you_mean
+from bq.core import paths
+from bq.core.errors import BadParameters, describe, nearest
 from bq.core.section import BelongsTo, defaults, renamed, section_of
 from bq.core.yaml_text import kind_of, nodes, read_yaml
 
@@ -165,9 +166,7 @@ def _merged(low: dict, high: dict, model: type[BaseModel] | None) -> dict:
 def _chain(path: Path, model: type[BaseModel]) -> list[Layer]:
     """The file, what it extends, what that extends, …"""
     if not path.is_file():
-        beside = [str(one) for one in path.parent.glob("*.yaml")]
-        remedy = did_you_mean(str(path), beside) if beside else "see parameters/ for the shipped ones."
-        raise BadParameters(f"{path}: the parameter file must exist, but there is none; {remedy}")
+        raise BadParameters(f"{path}: the parameter file must exist, but there is none; {instead_of(path)}")
     found: list[Layer] = []
     seen: list[Path] = []
     here = path
@@ -182,6 +181,14 @@ def _chain(path: Path, model: type[BaseModel]) -> list[Layer]:
         if base is layer:
             return found
         here = _extended(base, here)
+
+
+def instead_of(path: Path) -> str:
+    """Which parameter file may be meant by the path of none: by its name, beside it or among the shipped ones."""
+    shipped = {one.stem: one.relative_to(paths.CHECKOUT) for one in sorted(paths.CHECKOUT.glob("parameters/*.yaml"))}
+    there = shipped | {one.stem: one for one in sorted(path.parent.glob("*.yaml"))}
+    found = nearest(path.stem, there)
+    return f"did you mean {there[found]}?" if found else f"known: {', '.join(map(str, there.values()))}."
 
 
 def _layer(path: Path, model: type[BaseModel]) -> Layer:
@@ -218,7 +225,8 @@ def _extended(base: Any, path: Path) -> Path:
 def _override(item: str, variable: str, model: type[BaseModel]) -> tuple[str, Any]:
     name, equals, text = item.partition("=")
     if not equals or not all(key.isidentifier() for key in name.split(".")):
-        raise BadParameters(f'{variable}: must read "section.name=value …", but got {item!r}.')
+        hint = " Write it without blanks around `=`." if re.search(r"\s=|=\s", item) else ""
+        raise BadParameters(f'{variable}: must read "section.name=value …", but got {item!r}.{hint}')
     return name, read_yaml(text, where=f"{variable} {name}", kind=kind_of(model, name.split(".")))
 
 

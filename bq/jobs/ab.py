@@ -59,7 +59,7 @@ def _compare(request: Request) -> str:
 
     folder = protocol.perform(run, work)
     lines = words.verdicts(ComparisonRecord.read(folder / FILE, what=f"{folder.name}/{FILE}"))
-    return "\n".join([run.record.title, *lines, f"report      {screen.shown(folder / REPORT)}"])
+    return "\n".join([run.record.title, *lines, screen.where("report", folder / REPORT)])
 
 
 def _assumed(plan: str, request: Request) -> tuple[Assumed, str]:

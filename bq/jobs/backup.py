@@ -64,6 +64,8 @@ def restore(request: Request) -> None:
     where the home holds models or runs.
     """
     source, home = _archive(request), paths.home()
+    if not source.is_file():
+        raise BadParameters(f"ARCHIVE must name a file that `make backup` wrote, but {source} is none.")
     held = [*(home / "models").glob("[!.]*/"), *names.finished()]
     if held and not request.force:
         raise BadParameters(

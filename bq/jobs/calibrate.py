@@ -65,7 +65,7 @@ def main(request: Request) -> None:
     publish.write_index()
     for one in plan.points:
         screen.show(calibrated.line(one.facts, results.of(one.facts)))
-    screen.show(f"report      {screen.shown(target)}")
+    screen.show(screen.where("report", target))
 
 
 def _plan(request: Request) -> Plan:

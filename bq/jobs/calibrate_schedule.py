@@ -77,7 +77,7 @@ def main(request: Request) -> None:
             f"{row['strategy']}: any deployment in {row['with a deployment']} of {counted(row['markets'], 'market')} "
             f"({row['interval']}), {counted(row['attempts'], 'attempt')}"
         )
-    screen.show(f"report      {screen.shown(target)}")
+    screen.show(screen.where("report", target))
 
 
 def measured(settings: Settings, seeds: range) -> list[Came]:

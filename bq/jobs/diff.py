@@ -34,7 +34,7 @@ def main(request: Request) -> None:
     weakest = max((name for name in sources if name in SOURCES), key=SOURCES.index, default="real")
     page.write(target, title=f"{first.folder.name} and {second.folder.name}", source=weakest, parts=parts)
     publish.write_index()
-    screen.show(f"\nreport      {screen.shown(target)}")
+    screen.show(f"\n{screen.where('report', target)}")
 
 
 def _asked(request: Request) -> tuple[Run, Run]:

@@ -9,6 +9,7 @@ from bq.market import MarketData
 from bq.monitoring import checks, drift, heat, observed, performance_checks
 from bq.monitoring.checks import Check, Severity, What
 from bq.monitoring.drift import Monitored
+from bq.runs import folder
 from bq.strategies import store
 from bq.workbench import drifted, screen
 
@@ -26,7 +27,8 @@ def check(request: Request) -> int:
         found = monitor(request, store.market_data(request.settings))
         performed = perform(request)
         publish.write_index()
-    screen.show("\n".join([*drifted.lines(request.settings.namespace, found), *drifted.performance(performed)]))
+    told = [*drifted.lines(request.settings.namespace, found), *drifted.performance(performed)]
+    screen.show("\n".join([*told, screen.where("dashboard", folder.index())]))
     return ALARM if any(one.alarm for one in (*made(found), *performed)) else 0
 
 

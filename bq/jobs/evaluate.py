@@ -71,7 +71,7 @@ def main(request: Request) -> None:
     for one in found:
         if not one.page_only:
             screen.show(f"\n{screen.BOLD}{one.title}{screen.PLAIN}\n{one.text}\n{plots.table(one.table)!r}")
-    screen.show(f"\nreport      {screen.shown(target)}")
+    screen.show(f"\n{screen.where('report', target)}")
 
 
 def untouched(events: pl.DataFrame, champion: Champion) -> pl.DataFrame:

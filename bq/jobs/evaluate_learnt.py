@@ -46,7 +46,7 @@ def main(request: Request) -> None:
     publish.write_index()
     notice = f"\n{screen.RED}{NOTICES[source]}{screen.PLAIN}" if source in NOTICES else ""
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}{notice}\n{found.text}\n{plots.table(found.table)!r}")
-    screen.show(f"\nreport      {screen.shown(target)}")
+    screen.show(f"\n{screen.where('report', target)}")
 
 
 def untouched(events: pl.DataFrame, model: Champion) -> pl.DataFrame:

@@ -63,7 +63,7 @@ def main(request: Request) -> None:
         *(repr(plots.table(table)) for table in shown),
     ]
     screen.show("\n\n".join(texts))
-    screen.show(f"report      {screen.shown(target)}")
+    screen.show(screen.where("report", target))
 
 
 def _find(events: pl.DataFrame, request: Request, data: MarketData) -> pl.DataFrame:

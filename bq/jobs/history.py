@@ -133,5 +133,5 @@ def details(run: Run) -> str:
     lines += [f"warning     {warning}" for warning in record.warnings]
     changes = [_change(row) for row in journal.changes(run_id=record.run_id)]
     lines += [f"champion    {change.namespace}: {change.text}" for change in changes]
-    lines.append(f"report      {screen.shown(run.report)}")
+    lines.append(screen.where("report", run.report))
     return "\n".join(lines)

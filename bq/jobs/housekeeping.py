@@ -149,7 +149,7 @@ def rollback(request: Request) -> None:
         model_id = registry.rollback(tier)
         publish.write_index()
     what = tier.tier.label
-    screen.show(f"{what} rolled back to {model_id}; {_now(namespace)}")
+    screen.show(f"{what} rolled back to {model_id}; {_now(namespace)}\n{screen.where('dashboard', names.index())}")
 
 
 def _now(namespace: Namespace) -> str:
@@ -165,13 +165,14 @@ def report(request: Request) -> None:
     run = runs.load(request.run_id) if request.run_id else runs.latest(str(request.settings.namespace))
     html.render(run.notebooks, run.report, run=run.record, verdict=run.verdict)
     publish.write_index()
-    screen.show(f"report      {screen.shown(run.report)}")
+    headline = run.verdict.headline if run.verdict else run.record.headline
+    screen.show("\n".join([run.record.title, f"{run.record.status:<12}{headline}", screen.where("report", run.report)]))
     if request.format == Format.PDF:
         printed.pdf(run.report, run.folder / names.PDF)
-        screen.show(f"printed     {screen.shown(run.folder / names.PDF)}")
+        screen.show(screen.where("printed", run.folder / names.PDF))
     elif request.format == Format.MAIL:
         html.render([], run.folder / names.SUMMARY, run=run.record, verdict=run.verdict)
-        screen.show(f"for mail    {screen.shown(run.folder / names.SUMMARY)}")
+        screen.show(screen.where("for mail", run.folder / names.SUMMARY))
 
 
 def check_data(request: Request) -> None:

@@ -45,7 +45,7 @@ def main(request: Request) -> None:
     if (more := len(found) - SHOWN_LINES) > 0:
         lines.append(f"… and {more:,} more")
     screen.show("\n".join([*lines, *_totals(found)]) or "no look yet: `make retrain` makes the first")
-    screen.show(f"table       {screen.shown(target)}")
+    screen.show(screen.where("table", target))
 
 
 def table(*, strategy: str | None = None, run_id: str | None = None) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from bq.jobs.run import publish
 from bq.market import MarketData
 from bq.monitoring import maturing, recorded
 from bq.monitoring.maturing import Matured
+from bq.runs import folder
 from bq.workbench import screen
 from bq.workbench.phrases import counted
 
@@ -17,7 +18,8 @@ def main(request: Request) -> None:
     """Record the outcomes of all decisions that are due; say what is left, and of whom."""
     found = [maturing.mature(namespace) for namespace in recorded.namespaces()]
     publish.write_index()
-    screen.show("\n".join(line for one in found for line in told(one)) or "nothing was decided yet: `make scan`")
+    lines = [line for one in found for line in told(one)] or ["nothing was decided yet: `make scan`"]
+    screen.show("\n".join([*lines, screen.where("dashboard", folder.index())]))
     faults = sum(fault.events for one in found for fault in one.faults)
     if faults:
         raise BadData(f"{counted(faults, 'event')} that was decided on must be built again, but cannot be: see above.")

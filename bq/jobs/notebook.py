@@ -8,7 +8,7 @@ from bq.learning import layers, walkforward
 from bq.runs.folder import REPORT
 from bq.runs.record import Job, Seen
 from bq.strategies import store
-from bq.workbench import screen
+from bq.workbench import notebooks, screen
 
 DRIFT = "04_drift_analysis"
 
@@ -68,4 +68,5 @@ def once(request: Request, job: Job, notebook: str, *notices: str, seen: Seen | 
         run.record.headline = f"{job}: {run.record.title}"
 
     folder = protocol.perform(run, work)
-    return screen.verdict(run.record, None, folder / REPORT)
+    shows = notebooks.findings(folder / f"{notebook}.ipynb")
+    return screen.verdict(run.record, None, folder / REPORT, findings=shows)

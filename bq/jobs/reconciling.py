@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bq import market
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BadParameters
 from bq.jobs import traded
 from bq.jobs.request import Request, value
 from bq.jobs.trade_paper import trading
@@ -21,6 +21,8 @@ def main(request: Request) -> None:
     """Ours against the broker's: contracts, executions, orders, cash. Nothing new is sent."""
     settings, data = request.settings, market.load(request.settings.market)
     statement = Path(name) if (name := value("FLEX")) else None
+    if statement and not statement.is_file():
+        raise BadParameters(f"FLEX must name a Flex statement (XML), but {statement} is no file.")
     books = flex.read(statement) if statement else []
     with trading(request.strategy, settings, data) as trader:
         seen, account = daily.taken_up(trader), trader.broker.account

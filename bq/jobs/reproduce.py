@@ -63,7 +63,7 @@ def main(request: Request) -> None:
     title = f"{run.folder.name}, made again"
     page.write(target, title=title, source=run.record.source or "real", parts=parts)
     screen.show(_text(lines))
-    screen.show(f"report      {screen.shown(target)}")
+    screen.show(screen.where("report", target))
 
 
 def _settings(run: Run) -> Settings:

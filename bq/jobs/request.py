@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bq import strategies
 from bq.core import params, paths
 from bq.core.errors import BadParameters
-from bq.core.layers import Layers
+from bq.core.layers import Layers, instead_of
 from bq.core.namespace import KEYWORDS
 from bq.core.settings import Settings
 from bq.strategies import turned
@@ -51,6 +51,8 @@ def read(target: str = "") -> Request:
     """Read and check the variables that the Makefile exports; a fault changes nothing."""
     strategy = strategies.get(value("STRATEGY") or strategies.DEFAULT)
     path = Path(value("PARAMS") or paths.parameters(strategy.name))
+    if not path.is_file():
+        raise BadParameters(f"PARAMS must be a parameter file, but got {str(path)!r}; {instead_of(path)}")
     layers = params.read(path, strategy.settings, overrides=_overrides(strategy, target))
     settings = params.validated(layers, strategy.settings)
     strategy = strategies.of(settings)

@@ -13,6 +13,7 @@ from bq.core.namespace import Namespace
 from bq.jobs import missing, schedule
 from bq.jobs.request import Request
 from bq.monitoring import kept
+from bq.runs import folder
 from bq.serving import ready, registry
 from bq.strategies import event_set
 from bq.strategies.events import matured
@@ -50,6 +51,7 @@ def main(request: Request) -> int:
                 *_events(request),
                 *_runs(made),
                 *lost,
+                *([screen.where("dashboard", page)] if (page := folder.index()).is_file() else []),
             ]
         )
     )

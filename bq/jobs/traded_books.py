@@ -38,7 +38,7 @@ def show_positions(request: Request) -> None:
     lines = risk.frame(risk.lines(trader.desk, held, trader.clock.session))
     title = f"{settings.namespace} · {trader.clock.session} · {counted(len(held), 'open position')}"
     screen.show(f"{title}\n{table(risk_page.shown(lines))!r}")
-    screen.show(f"page        {screen.shown(risk_page.write(trader))}")
+    screen.show(screen.where("page", risk_page.write(trader)))
 
 
 def show_orders(request: Request) -> None:

@@ -39,9 +39,7 @@ def _target(request: Request) -> str:
     rules = request.strategy.backtester is not None
     asked = request.target or (strategy.KIND if rules else model.KIND)
     if asked not in TARGETS:
-        raise BadParameters(
-            f"TARGET must be one of {', '.join(TARGETS)}, but got {asked!r}; {did_you_mean(asked, TARGETS)}"
-        )
+        raise BadParameters(f"TARGET must name what is tuned, but got {asked!r}; {did_you_mean(asked, TARGETS)}")
     if asked == strategy.KIND and not rules:
         raise BadParameters(
             "TARGET=strategy must have a strategy whose rules are backtested as a portfolio, but those of "

@@ -40,6 +40,11 @@ def report(run_id: str) -> Path:
     return final(run_id) / REPORT
 
 
+def index() -> Path:
+    """The dashboard over all runs."""
+    return paths.outputs() / "index.html"
+
+
 def latest() -> Path:
     """The link to the newest run that did not fail."""
     return paths.outputs() / LATEST

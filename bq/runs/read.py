@@ -12,7 +12,7 @@ from bq.runs import folder as names
 from bq.runs.record import RunRecord
 from bq.runs.verdict import Verdict
 
-NONE_YET = "a run that did not fail must exist, but outputs/ has none. Start one with `make retrain`."
+NONE_YET = "must exist, but outputs/ has none. Start one with `make retrain`."
 REMEDY = "Remove the folder."
 
 
@@ -64,7 +64,7 @@ def load(run_id: str, *, variable: str = "RUN") -> Run:
         run_id = names.latest().readlink().name
     known = [folder.name for folder in names.finished()]
     if not known:
-        raise BadParameters(NONE_YET)
+        raise BadParameters(f"{variable}: a run {NONE_YET}")
     meant = [name for name in known if name == run_id] or [name for name in known if name.startswith(run_id or "/")]
     if len(meant) == 1:
         return read(names.final(meant[0]))
@@ -126,7 +126,7 @@ def latest(namespace: str | None = None, *, job: str | None = None) -> Run:
     """The newest run that did not fail, of one namespace or job if given. Raises BadParameters where there is none."""
     found = next((run for run in every(namespace, job=job) if run.record.good), None)
     if found is None:
-        raise BadParameters(NONE_YET)
+        raise BadParameters(f"a run{f' of {namespace}' if namespace else ''} that did not fail {NONE_YET}")
     return found
 
 

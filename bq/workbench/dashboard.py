@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bq.core import files, paths
 from bq.core.errors import BadData
+from bq.runs import folder as names
 from bq.runs.read import Run
 from bq.runs.record import Status
 from bq.strategies.events import NOTICES
@@ -50,7 +51,7 @@ def write_index(
     given = {"now": dt.datetime.now(dt.UTC), "runs": lines, "links": links, "cards": cards, "notices": NOTICES, **own}
     text = page.render(digest="", terms=Linker(), **given)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    files.write_text(paths.outputs() / "index.html", DIGEST.sub(f'<meta name="digest" content="{digest}">', text, 1))
+    files.write_text(names.index(), DIGEST.sub(f'<meta name="digest" content="{digest}">', text, 1))
 
 
 def digest(page: Path) -> str:

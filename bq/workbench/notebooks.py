@@ -35,6 +35,7 @@ from bq.core.numerals import significant
 START_SECONDS = 180  # a kernel importing on a busy machine
 STDERR = "stderr"  # in the run's private folder: what a kernel says outside its cells
 LAST_WORDS = 5000  # characters of it that are kept where the kernel died
+FINDINGS = "findings"  # tag of the cell that says what a notebook shows
 PLAIN = (str, int, float, bool, type(None))
 NO_WIDGETS = "ignore:IProgress not found"  # tqdm, of a library that asks for its notebook bar, in every report
 # ipykernel listens on a local TCP port for the prints of forked children, whatever the transport: closed before cell 1
@@ -150,6 +151,14 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
                     f"{notebook.name}: `{name}` must be text, a number, true/false, None or a list of these, "
                     f"but holds {type(item).__name__}."
                 )
+
+
+def findings(executed: Path) -> list[str]:
+    """The sentences with which an executed notebook ends, each once; none where it did not come so far."""
+    cells = nbformat.read(executed, as_version=4).cells
+    told = [cell.outputs for cell in cells if FINDINGS in cell.metadata.get("tags", []) and cell.cell_type == "code"]
+    texts = [output.get("data", {}).get("text/plain", "") for outputs in told for output in outputs]
+    return list(dict.fromkeys(line for text in texts for line in text.splitlines() if line))
 
 
 def _declared(notebook: nbformat.NotebookNode) -> set[str]:

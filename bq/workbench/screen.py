@@ -16,6 +16,7 @@ from bq.strategies.events import NOTICES
 from bq.workbench import hangs, looser
 from bq.workbench.phrases import looked, undone
 
+FINDINGS = 3  # sentences of a notebook that a terminal shows
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -31,8 +32,8 @@ def show(text: str) -> None:
     sys.stdout.write("".join(parts).rstrip("\n") + "\n")
 
 
-def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
-    """The verdict of a run with its reasons, and where to read more."""
+def verdict(run: RunRecord, found: Verdict | None, report: Path, *, findings: Sequence[str] = ()) -> str:
+    """The verdict of a run with its reasons, or the findings of its notebook, and where to read more."""
     lines = [f"{BOLD}{run.title}{PLAIN}"]
     if run.source in NOTICES:
         lines.append(f"{RED}{NOTICES[run.source]}{PLAIN}")
@@ -48,13 +49,14 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path) -> str:
             lines.append(_line("", f"without the largest contributor: {said}"))
         lines.extend(_line("hangs", text) for text in hangs.turns(found))
         lines.extend(_line("second tier", text) for text in found.second_tier[:1])
+    lines.extend(_line("" if place else "shows", text) for place, text in enumerate(findings[:FINDINGS]))
     lines.extend(_line("warning", warning) for warning in run.warnings[:4])
     if run.ledger:
         lines.append(_line("ledger", looked(run.ledger.looks, run.ledger.since)))
     seconds = sum(phase.seconds for phase in run.phases)
     peak = max((phase.peak_rss_mib for phase in run.phases), default=0)
     lines.append(_line("cost", f"{decimal(seconds, 0)} s · peak {decimal(peak / 1024, 1)} GiB"))
-    lines.append(_line("report", shown(report)))
+    lines.append(where("report", report))
     return "\n".join(lines)
 
 
@@ -74,10 +76,15 @@ def no_trigger(
             _line("", "parameters, code and features are the same"),
             _line("verdict", attempt["verdict"]["headline"]),
             *([_line("", undone(attempt["decision"], rolled_back))] if rolled_back else []),
-            _line("report", shown(report)),
+            where("report", report),
             _line("", "FORCE=1 runs it anyway"),
         ]
     )
+
+
+def where(name: str, path: Path) -> str:
+    """The line with which a target says where its page or its table is."""
+    return _line(name, shown(path))
 
 
 def shown(path: Path) -> str:

@@ -159,7 +159,7 @@ def test_a_missing_model_s_message_says_where_the_newest_attempt_deployed_none(d
 
 def test_a_report_of_a_run_where_there_is_none_says_that_there_is_none(tmp_path, go, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    with pytest.raises(BadParameters, match=r"^a run that did not fail must exist, but outputs/ has none\. Start one"):
+    with pytest.raises(BadParameters, match=r"^RUN: a run must exist, but outputs/ has none\. Start one"):
         go(housekeeping.report, RUN="latest")
 
 

@@ -95,7 +95,7 @@ def test_a_revised_bar_is_named_with_what_it_changed(go, own_bars, tmp_path):
 
 
 def test_only_a_retrain_with_a_verdict_can_be_made_again(go):
-    with pytest.raises(BadParameters, match="a run that did not fail must exist"):
+    with pytest.raises(BadParameters, match="a run of breakout that did not fail must exist"):
         go(reproduce.main)
 
 

@@ -102,7 +102,7 @@ def test_the_optimised_file_is_taken_as_params(run, asked):
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"TARGET": "modle"}, "TARGET must be one of strategy, model, but got 'modle'; did you mean `model`"),
+        ({"TARGET": "modle"}, "TARGET must name what is tuned, but got 'modle'; did you mean `model`"),
         (
             {"OBJECTIVE": "calmar"},
             "`tuning.objective` must be 'sharpe_ratio', 'calmar_ratio', 'sortino' or 'expectancy'",
