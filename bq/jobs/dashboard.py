@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bq.core import files, paths
+from bq.core.errors import BadParameters
 from bq.core.log import log
-from bq.jobs.request import Request
+from bq.jobs.request import Request, port, value
 from bq.jobs.run import publish
 from bq.workbench import dashboard, screen
 
@@ -22,7 +23,7 @@ PAGE, DIGEST = "/index.html", "/digest.json"
 def main(request: Request) -> None:
     """Rebuild the page and serve it until the process is interrupted."""
     publish.write_index()
-    with server(PORT) as serving:
+    with server(port(PORT), wanted=value("PORT") is not None) as serving:
         screen.show(f"dashboard   http://{LOOPBACK}:{serving.server_port}/  (Ctrl-C ends it)")
         try:
             serving.serve_forever()
@@ -30,11 +31,16 @@ def main(request: Request) -> None:
             screen.show("dashboard   ended")
 
 
-def server(port: int) -> ThreadingHTTPServer:
-    """A server of outputs/ on the loopback interface, at this port or, where it is taken, at a free one."""
+def server(number: int, *, wanted: bool = False) -> ThreadingHTTPServer:
+    """A server of outputs/ on the loopback interface, at this port or, where it is taken, at a free one.
+
+    wanted : no other port will do. Raises BadParameters where that is taken, or not for this user.
+    """
     try:
-        return Server((LOOPBACK, port), Handler)
+        return Server((LOOPBACK, number), Handler)
     except OSError as error:
+        if wanted:
+            raise BadParameters(f"PORT={number}: must be free to listen at, but {error.strerror}.") from None
         if error.errno != errno.EADDRINUSE:
             raise
         return Server((LOOPBACK, 0), Handler)
@@ -86,8 +92,8 @@ class Handler(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         """Nothing is kept by the browser, framed by another page, or taken for another type."""
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
+        for name, text in HEADERS.items():
+            self.send_header(name, text)
         super().end_headers()
 
     def log_message(self, format: str, *values: object) -> None:

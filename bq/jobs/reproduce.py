@@ -57,12 +57,12 @@ def main(request: Request) -> None:
         _put(past, models, settings.namespace)
         again = _again(run, settings, request)
         lines = [*_inputs(run, again), *_results(run, again)]
-        parts = [("Compared", [_text(lines)]), *diff.compare(run, again)]
+        parts = [("Compared", _text(lines)), *diff.compare(run, again)]
         shutil.rmtree(home / "models", ignore_errors=True)
     target = paths.outputs() / "reproductions" / f"{run.folder.name}.html"
     title = f"{run.folder.name}, made again"
     page.write(target, title=title, source=run.record.source or "real", parts=parts)
-    screen.show(_text(lines))
+    screen.show("\n".join(_text(lines)))
     screen.show(screen.where("report", target))
 
 
@@ -182,7 +182,7 @@ def _results(run: Run, again: Run) -> list[Line]:
         moved = _moved(before, now)
         same = before.decision == now.decision and not moved
         lines.append(
-            Line("verdict", same, f"{before.decision} then, {now.decision} now; figures of {', '.join(moved)}")
+            Line("verdict", same, f"{before.decision} then, {now.decision} now; other figures of {', '.join(moved)}")
         )
     return lines
 
@@ -210,8 +210,8 @@ def _moved(before: Verdict, now: Verdict) -> list[str]:
     return [name for name in dict.fromkeys([*sides[0], *sides[1]]) if sides[0].get(name) != sides[1].get(name)]
 
 
-def _text(lines: list[Line]) -> str:
+def _text(lines: list[Line]) -> list[str]:
     differing = [line.what for line in lines if not line.same]
     head = "identical" if not differing else f"not identical: {', '.join(differing)}"
     each = [f"{line.what:<11} {'the same' if line.same else line.text}" for line in lines]
-    return "\n\n".join([head, *each])
+    return [head, *each]

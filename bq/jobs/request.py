@@ -80,7 +80,7 @@ def read(target: str = "") -> Request:
 
 
 def _refuse_no_dates(settings: Settings) -> None:
-    first, last = date("FROM"), settings.market.end
+    first, last = date("FROM"), date("TO") or settings.market.end  # of a replay, whose TO is no end of the market
     if first and last and first > last:
         raise BadParameters(
             f"FROM must not be after the last session read, but decisions would begin {first} (FROM) and bars end "
@@ -135,6 +135,14 @@ def _count(name: str) -> int:
     text = value(name) or "0"
     if not text.isdecimal():
         raise BadParameters(f"{name} must be a whole number such as 100, but got {text!r}.")
+    return int(text)
+
+
+def port(default: int) -> int:
+    """The port to listen at: PORT, or this one."""
+    text = value("PORT") or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise BadParameters(f"PORT must be a whole number from 1 to 65535, but got {text!r}.")
     return int(text)
 
 

@@ -6,7 +6,7 @@ import socket
 
 from bq.core.errors import BadParameters
 from bq.jobs.http.guard import Guard
-from bq.jobs.request import Request, value
+from bq.jobs.request import Request, port, value
 from bq.workbench import screen
 
 TOKEN = "BQ_SERVE_TOKEN"
@@ -21,7 +21,7 @@ def main(request: Request) -> None:
     from bq.jobs.http.app import build
     from bq.jobs.http.metrics import Metrics
 
-    host, port, token = value("HOST") or LOOPBACK, _port(), _token()
+    host, at, token = value("HOST") or LOOPBACK, port(PORT), _token()
     local = _is_local(host)
     if not local and token is None:
         raise BadParameters(
@@ -32,8 +32,8 @@ def main(request: Request) -> None:
     counted = Metrics()
     app = build(request.strategy, request.settings, counted=counted)
     guarded = Guard(app, token=token, hosts=hosts, counted=counted.answered)
-    listening = _listen(host, port)
-    screen.show(f"serving     {request.settings.namespace} at http://{host}:{port}/v1/score  (Ctrl-C ends it)")
+    listening = _listen(host, at)
+    screen.show(f"serving     {request.settings.namespace} at http://{host}:{at}/v1/score  (Ctrl-C ends it)")
     screen.show("token       " + ("asked of everyone" if token else "none: this machine alone is answered"))
     config = uvicorn.Config(guarded, log_level="warning", access_log=False, lifespan="on", server_header=False)
     uvicorn.Server(config).run(sockets=[listening])
@@ -52,13 +52,6 @@ def _is_local(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _port() -> int:
-    text = value("PORT") or str(PORT)
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise BadParameters(f"PORT must be a whole number from 1 to 65535, but got {text!r}.")
-    return int(text)
 
 
 def _token() -> str | None:

@@ -50,7 +50,8 @@ def _verdict(one: Answer) -> str:
     if one.verdict == Verdict.VOID:
         return "void, as symbols and weeks did not go to the tracks as their shares say."
     if one.verdict == Verdict.TOO_FEW:
-        return f"no verdict, {seen} of the {LEAST} that the first one needs."
+        have = f"{one.observations:,} of the {LEAST} observations that the first one needs"
+        return f"no verdict yet: {have} (an observation is {counted(one.sessions, 'session')})."
     if one.verdict == Verdict.DEPENDENT:
         return (
             f"no verdict, {seen} go along with each other (autocorrelation {decimal(one.autocorrelation, 2)}, at most "
