@@ -14,8 +14,12 @@ Names are loaded when first used, so that `import bq` is cheap.
 """
 
 import importlib
+import warnings
 
 from bq.core.errors import interruptible
+
+# tqdm, of a library that asks for its notebook bar: in red below whichever cell comes first, of a bar that none shows
+warnings.filterwarnings("ignore", "IProgress not found")
 
 _HOME = {
     "features": "bq.strategies.registered",

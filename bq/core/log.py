@@ -50,7 +50,8 @@ def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]
     from tqdm import tqdm  # not tqdm.auto: without ipywidgets it warns, and draws the same
 
     if _in_a_kernel():
-        yield from tqdm(items, total=total, desc=description, leave=False)
+        shape = {"ncols": 100, "file": _Cell(), "mininterval": 0.5}
+        yield from tqdm(items, total=total, desc=description, leave=False, **shape)
         return
     size = shutil.get_terminal_size()  # 80 × 24 where a terminal says 0, on which tqdm would draw nothing
     shape = {"ncols": min(size.columns, 100), "nrows": size.lines}
@@ -62,6 +63,21 @@ def _in_a_kernel() -> bool:
     """Whether this process is a notebook's kernel, and not one that has merely imported its parts."""
     shell = sys.modules.get("IPython")
     return "ipykernel" in sys.modules and shell is not None and shell.get_ipython() is not None
+
+
+class _Cell:
+    """A line below a notebook's cell, written over again and again; once it is blank nothing stays there."""
+
+    def __init__(self) -> None:
+        self._line = sys.modules["IPython"].display.display({"text/plain": ""}, raw=True, display_id=True)
+
+    def write(self, text: str) -> None:
+        """Show this line instead, as tqdm writes it: with `\r` before it, blanks to wipe it out."""
+        line = text.strip()
+        self._line.update({"text/plain": line} if line else {}, raw=True)
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
 
 @contextmanager

@@ -37,7 +37,6 @@ STDERR = "stderr"  # in the run's private folder: what a kernel says outside its
 LAST_WORDS = 5000  # characters of it that are kept where the kernel died
 FINDINGS = "findings"  # tag of the cell that says what a notebook shows
 PLAIN = (str, int, float, bool, type(None))
-NO_WIDGETS = "ignore:IProgress not found"  # tqdm, of a library that asks for its notebook bar, in every report
 # ipykernel listens on a local TCP port for the prints of forked children, whatever the transport: closed before cell 1
 CLOSE_PORT = "(lambda t: t.io_loop.add_callback(t._pipe_in.close))(get_ipython().kernel.parent.iopub_thread)"
 # where a crash in native code was, said past the pipe that ends with the kernel
@@ -198,7 +197,6 @@ def _run(notebook: Path, running: Path, *, parameters: dict, replies: dict[int, 
             JUPYTER_RUNTIME_DIR=private,
             IPYTHONDIR=private,  # start-up scripts of the user are no part of a run
             TQDM_DISABLE="1",
-            PYTHONWARNINGS=",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), NO_WIDGETS])),
         ),
         _last_words(Path(private, STDERR)),
     ):
