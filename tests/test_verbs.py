@@ -7,6 +7,7 @@ from polars.testing import assert_frame_equal
 from traitlets.config import Config
 
 import bq
+from bq import surface
 from bq.core import paths
 from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace
@@ -40,6 +41,19 @@ def test_a_mistake_in_a_notebook_is_one_sentence(tmp_path, capsys):
     shell.run_cell("import bq\nbq.params('butterfly', overrides='learning.fold=4')")
     shown = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert shown == ["BadParameters: overrides: `learning.fold` is not a parameter; did you mean `learning.folds`?"]
+
+
+def test_a_verb_that_was_stopped_is_one_sentence_and_the_next_cell_runs(tmp_path, monkeypatch, capsys):
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(surface, "_trained", stopped)
+    monkeypatch.setattr(surface, "_of", lambda *asked: (*asked, None))
+    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}), ipython_dir=str(tmp_path))
+    shell.run_cell("import bq\nbq.train(None)")
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert shown == ["Interrupted: bq.train was stopped and gave nothing back; run the cell again."]
+    assert shell.run_cell("6 * 7").result == 42
 
 
 def test_a_backtest_of_another_strategy_is_refused():

@@ -25,7 +25,7 @@ from bq.runs.read import read
 from bq.serving import ready, registry
 from bq.strategies import event_set, store
 from bq.strategies.labelled import kept
-from bq.workbench import printed, screen
+from bq.workbench import notebooks, printed, screen
 from bq.workbench import report as html
 from bq.workbench.phrases import counted
 
@@ -165,8 +165,8 @@ def report(request: Request) -> None:
     run = runs.load(request.run_id) if request.run_id else runs.latest(str(request.settings.namespace))
     html.render(run.notebooks, run.report, run=run.record, verdict=run.verdict)
     publish.write_index()
-    headline = run.verdict.headline if run.verdict else run.record.headline
-    screen.show("\n".join([run.record.title, f"{run.record.status:<12}{headline}", screen.where("report", run.report)]))
+    findings = [] if run.verdict else [one for notebook in run.notebooks for one in notebooks.findings(notebook)]
+    screen.show(screen.verdict(run.record, run.verdict, run.report, findings=findings))
     if request.format == Format.PDF:
         printed.pdf(run.report, run.folder / names.PDF)
         screen.show(screen.where("printed", run.folder / names.PDF))

@@ -1,6 +1,7 @@
 """What a newcomer tries first: a stack alone, a quick look, an event just scanned, a variable mistyped."""
 
 import datetime as dt
+import importlib
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from bq import market, runs
+from bq.__main__ import TARGETS
 from bq.core import db, params, paths
 from bq.core.errors import BadParameters
 from bq.core.namespace import Namespace, Tier
@@ -20,6 +22,7 @@ from bq.stats.bootstrap import Interval
 from bq.strategies import breakout, butterfly, store
 from bq.strategies.component import Kind
 from bq.strategies.forecast import STRATEGY
+from bq.workbench import notebooks
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
 NAMESPACE = "forecast-simulated"
@@ -29,6 +32,8 @@ SMALL = (
     'learning.compare=[] learning.hyperparameters={"lightgbm":{"n_estimators":50}} gate.draws=1000 '
     "learning.stack.models=[elastic_net,lightgbm] learning.stack.inner_folds=2"
 )
+SCREEN = 60  # lines
+INDEX, TEARSHEET = "index.html", "tearsheet.html"  # of all runs; linked in its report
 VARIABLES = ("STRATEGY", "PARAMS", "SET", "FORCE", "QUICK", "SYMBOLS", "FROM", "TO", "DATE", "RUN", "EVENT", "A", "B")
 
 
@@ -52,10 +57,20 @@ def go(home, monkeypatch, capsys):
         given = {"STRATEGY": "forecast", "PARAMS": small, **variables}
         for name in VARIABLES:
             monkeypatch.setenv(name, str(given.get(name, "")))
+        before = pages()
         main(request.read())
-        return capsys.readouterr().out
+        printed = capsys.readouterr().out
+        unsaid = [page for page, written in pages().items() if before.get(page) != written and page not in printed]
+        assert not unsaid, f"a target ends with the whole path of its page, but never named {unsaid}"
+        return printed
 
     return run
+
+
+def pages() -> dict[str, int]:
+    """The pages that somebody may open, by their whole paths, and when each was written."""
+    found = [page for page in paths.outputs().rglob("*.html") if page.name not in (INDEX, TEARSHEET)]
+    return {str(page): page.stat().st_mtime_ns for page in found if not page.parent.is_symlink()}
 
 
 def rows(table: sa.Table) -> int:
@@ -69,6 +84,13 @@ def test_a_stack_is_trained_and_shown_although_the_parameters_choose_another_mod
     run = runs.latest(NAMESPACE, job="stack")
     assert run.record.status == "done" and run.record.parameters["learning"]["model"] == "stack"
     assert "Rank IC of the whole: " in run.report.read_text()
+    findings = notebooks.findings(run.notebooks[0])[:3]
+    assert "The stack has rank IC" in findings[0] and len(findings) == 3
+    for ending in (printed, go(housekeeping.report)):
+        lines = ending.splitlines()
+        at = next(place for place, line in enumerate(lines) if line.startswith("shows "))
+        assert [line[12:] for line in lines[at : at + 3]] == findings
+        assert lines[-1] == f"report      {run.report}"
     assert not (paths.home() / "models").exists()
 
 
@@ -86,6 +108,21 @@ def test_a_quick_look_judges_deploys_nothing_and_counts_as_a_look(go, monkeypatc
     assert run.record.status == "done" and run.verdict.decision == "quick look"
     assert "Quick look: nothing is deployed" in run.report.read_text()
     assert go(history.main).startswith("nothing yet")
+
+
+AT_ONCE = ["params", "check-data", "collect", "status", "history", "ledger", "verify", "mature", "check-drift"]
+AT_ONCE += ["trade-paper", "positions", "orders", "pnl", "reconcile", "stop", "resume"]
+
+
+def test_what_answers_at_once_ends_on_one_screen_with_its_page(go, home):
+    """Every target that needs no training, on a home with a scan; `go` looks whether its page is named."""
+    go(scan.main)
+    for target in AT_ONCE:
+        module, function = TARGETS[target]
+        printed = go(getattr(importlib.import_module(f"bq.jobs.{module}"), function))
+        assert 1 <= len(printed.splitlines()) <= (SCREEN if target != "params" else 500), target
+        if target in ("status", "mature", "check-drift"):
+            assert printed.splitlines()[-1] == f"dashboard   {home / 'outputs' / INDEX}", target
 
 
 @pytest.fixture
