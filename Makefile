@@ -167,6 +167,7 @@ tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio 
 tune-weights: $(READY) ## [train] learn the weights of the rule score, beside everything simpler; what passes the gate may trade (butterfly)
 	@$(BQ) tune-weights
 lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
+	@case "$$PORT" in *[!0-9]*) echo "PORT must be a whole number such as 8890, but got '$$PORT'." >&2; exit 2;; esac
 	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
 	@$(VENV)/bin/python -m tests.bench

@@ -87,16 +87,24 @@ class Browser:
 
     def open(self, page: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Load a page at a size, until its figures are drawn."""
+        self.visit(page.resolve().as_uri(), f"location.protocol === 'file:' && {READY}", width, height, dark)
+
+    def visit(self, address: str, ready: str, width: int, height: int, dark: bool) -> None:
+        """Load an address at a size, until it is ready. Raises RuntimeError where it never is."""
         phone = width < 600
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self.send("Page.navigate", url=page.resolve().as_uri())
-        for _ in range(TRIES):
-            if self.evaluate(f"location.protocol === 'file:' && {READY}"):
+        self.send("Page.navigate", url=address)
+        self.wait(ready, what=address)
+
+    def wait(self, ready: str, *, what: str, tries: int = TRIES) -> None:
+        """Wait until an expression holds. Raises RuntimeError where it never does."""
+        for _ in range(tries):
+            if self.evaluate(ready):
                 return
             self.evaluate(PAUSE)
-        raise RuntimeError(f"{page.name} must be drawn within {TRIES * 0.05:.0f} s, but was not")
+        raise RuntimeError(f"{what} must be drawn within {tries * 0.05:.0f} s, but was not")
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression on the page; a promise is waited for."""

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bq.core import files, paths
-from tests import devtools
+from tests import devtools, pictured_lab
 from tests.untidy import untidy
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {1280: 900, 390: 844}
 # by the documents, at a scale that keeps the repository small
-SHOWN = ("butterfly_1280_light", "scan_1280_light", "season_1280_light")
+SHOWN = ("butterfly_1280_light", "scan_1280_light", "season_1280_light", "ab_1280_light", "lab_1280_light")
 SCALE = 0.75
 PLANTED = {"STRATEGY": "butterfly", "PARAMS": "parameters/simulated/butterfly.yaml"}
 SEASON = {
@@ -47,6 +47,7 @@ REPORTS = {  # name of a picture: end of a run's folder
     "breakout": "_breakout-simulated",
     "tuning": "__tune",
     "season": "_butterfly-simulated__replay",
+    "ab": "_butterfly-simulated__ab",
 }
 BEGINS = {"season": "What the tracks traded"}  # the heading that a picture begins with, where it is not the page's
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
@@ -76,9 +77,12 @@ def main() -> None:
             log.info("%s %s", target, " ".join(f"{name}={value}" for name, value in variables.items()))
             _run(target, variables, home)
         outputs = Path(home) / "outputs"
+        _run("ab", {**PLANTED, "RUN": _ended(outputs, REPORTS["season"]).name}, home)
         _run("explain", {**PLANTED, "EVENT": _traded(outputs)}, home)
         _run("report", {"STRATEGY": "butterfly"}, home)  # the index anew, with the pages since
         _picture(_shots(outputs))
+        with pictured_lab.shown(Path(home), width=1280, height=SIZES[1280]) as browser:
+            _keep("lab_1280_light", browser)
 
 
 def _run(target: str, variables: Mapping[str, str], home: str) -> None:
@@ -92,11 +96,15 @@ def _traded(outputs: Path) -> str:
     return str(scan.filter("should_trade")["event_id"][0])
 
 
+def _ended(outputs: Path, end: str) -> Path:
+    """The one run whose id ends so."""
+    (folder,) = [path for path in outputs.iterdir() if not path.is_symlink() and path.name.endswith(end)]
+    return folder
+
+
 def _shots(outputs: Path) -> Iterator[Shot]:
-    folders = [path for path in outputs.iterdir() if path.is_dir() and not path.is_symlink()]
     for name, end in REPORTS.items():
-        (folder,) = [path for path in folders if path.name.endswith(end)]
-        yield Shot(name, folder / "report.html")
+        yield Shot(name, _ended(outputs, end) / "report.html")
     yield Shot("scan", next((outputs / "scans").glob("*.html")))
     yield Shot("explain", next((outputs / "explanations").glob("*.html")))
     yield Shot("index", outputs / "index.html")
@@ -117,12 +125,17 @@ def _picture(shots: Iterator[Shot]) -> None:
                         faults.append(f"{name}: the page is {wide} px wide on a screen of {width}")
                     if shot.name in BEGINS:
                         browser.evaluate(FROM_HEADING % json.dumps(BEGINS[shot.name]))
-                    picture = browser.picture()
-                    files.write_bytes(paths.outputs() / "pictures" / f"{name}.png", picture)
-                    if name in SHOWN:
-                        files.write_bytes(ROOT / "docs" / "pictures" / f"{name}.png", browser.picture(scale=SCALE))
-                    log.info("%s.png %d KB", name, len(picture) // 1024)
+                    _keep(name, browser)
     assert not faults, "\n".join(faults)
+
+
+def _keep(name: str, browser: devtools.Browser) -> None:
+    """Write what the window shows, and smaller what the documents show."""
+    picture = browser.picture()
+    files.write_bytes(paths.outputs() / "pictures" / f"{name}.png", picture)
+    if name in SHOWN:
+        files.write_bytes(ROOT / "docs" / "pictures" / f"{name}.png", browser.picture(scale=SCALE))
+    log.info("%s.png %d KB", name, len(picture) // 1024)
 
 
 if __name__ == "__main__":

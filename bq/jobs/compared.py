@@ -112,6 +112,8 @@ def _shadows(subject: Subject, data: MarketData) -> Shadows | Without:
         opportunities += len(events[session]) if session in found and session in events else 0
         for name, one in asked.items():
             books[name].day(session, following, one)
+        if session >= max(found) and not any(book.symbols() for book in books.values()):
+            break  # nothing is decided or held any more: what follows would count as equal observations
     if not books:
         return Without.NO_CHAMPION
     return Shadows(

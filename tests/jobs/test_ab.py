@@ -112,6 +112,8 @@ def test_shadow_books_of_recorded_scans_are_compared_and_nothing_is_recorded(tmp
         own = found.daily.filter(pl.col("track") == name)
         assert own["session"].n_unique() == len(own) and own["pnl"][0] == 0.0
         assert own["equity"][-1] == pytest.approx(settings.trading.capital + own["pnl"].sum(), abs=0.01)
+    held = found.daily.group_by("session").agg(pl.col("n_open").sum()).sort("session")["n_open"]
+    assert held[-1] == 0 < held[-2], "sessions after the last position tell the tracks apart no more"
     made = compared.of_ledger(strategy, settings)
     assert (made.origin, made.source, made.executions) == (Origin.LEDGER, "simulated", Without.NO_EXECUTION)
     assert made.decisions.base == "RuleB" and made.drawn is None
