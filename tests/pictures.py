@@ -49,11 +49,11 @@ REPORTS = {  # name of a picture: end of a run's folder
     "season": "_butterfly-simulated__replay",
     "ab": "_butterfly-simulated__ab",
 }
-BEGINS = {"season": "What the tracks traded"}  # the heading that a picture begins with, where it is not the page's
+BEGINS = {"season": "What the tracks traded", "ab": "The verdict"}  # the heading that a picture begins with, where it is not the page's
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
   page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove());
   page.querySelectorAll("td, th").forEach((cell) => cell.append(" ")); return page.textContent; })()"""
-FROM_HEADING = """(() => { let part = [...document.querySelectorAll("main h2")].find((one) => one.textContent === %s);
+FROM_HEADING = """(() => { let part = [...document.querySelectorAll("main h2, main h3")].find((one) => one.textContent === %s);
   for (; part.tagName !== "MAIN"; part = part.parentElement)
     for (let before = part.previousElementSibling; before; before = before.previousElementSibling)
       before.style.display = "none"; })()"""
@@ -81,7 +81,7 @@ def main() -> None:
         _run("explain", {**PLANTED, "EVENT": _traded(outputs)}, home)
         _run("report", {"STRATEGY": "butterfly"}, home)  # the index anew, with the pages since
         _picture(_shots(outputs))
-        with pictured_lab.shown(Path(home), width=1280, height=SIZES[1280]) as browser:
+        with pictured_lab.shown(Path(home), width=1280, height=1200) as browser:
             _keep("lab_1280_light", browser)
 
 

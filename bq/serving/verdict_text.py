@@ -103,7 +103,7 @@ def _bound(c: Component, beside: str = "") -> str:
     level = "" if c.alpha is None else f" of {significant(1.0 - c.alpha, 4)} confidence"
     stated = "" if c.bound is None else f", {_number(c.bound)},"
     must = f"lower bound{level}{stated} must exceed {_number(c.threshold)}"
-    return f"{_interval(c)}{beside}; {must}; {c.sessions} sessions, {blocks}"
+    return f"{_interval(c)}{beside}; {must}; {c.sessions or 0:,} sessions, {blocks}"
 
 
 def _bound_needed(c: Component) -> str:
@@ -146,7 +146,7 @@ def _uplift(c: Component) -> Text:
     """A mean, beside whose bound by itself stands the one of `_alpha`."""
     blocks = f"{decimal(c.blocks or 0, 0)} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
     beside = f"rule score {_number(c.baseline)}; mean must exceed {_number(c.threshold)}"
-    statement = f"{_interval(c)}, {beside}; {c.sessions} sessions, {blocks}"
+    statement = f"{_interval(c)}, {beside}; {c.sessions or 0:,} sessions, {blocks}"
     return f"{c.of}: uplift over the rule score", statement, _bound_needed(c)
 
 
@@ -168,7 +168,7 @@ def _net(c: Component) -> Text:
 
 
 def _net_of_trades(c: Component) -> Text:
-    beside = f", all events {_number(c.baseline)}, {c.more['traded']} of {c.events} events traded"
+    beside = f", all events {_number(c.baseline)}, {c.more['traded']:,} of {c.events or 0:,} events traded"
     return "mean net outcome of the trades above the threshold is positive", _bound(c, beside), _bound_needed(c)
 
 
@@ -226,7 +226,7 @@ def _artefact(c: Component) -> Text:
     beside = "" if c.against is None else f", {against.removeprefix('the ')} {_number(c.baseline)}"
     statement = (
         f"rank covariance {_interval(c)} per session in standard deviations of the outcome{beside}; mean must be at "
-        f"least {_number(c.threshold)}; {c.sessions} sessions, {window}"
+        f"least {_number(c.threshold)}; {c.sessions or 0:,} sessions, {window}"
     )
     return name, statement, f"the mean must rise by {_by(c)}"
 
@@ -238,7 +238,7 @@ def _calibration(c: Component) -> Text:
     statement = (
         f"expected calibration error {_plain(c.value, 3)}, of the training's class shares on the same sessions "
         f"{_plain(c.baseline, 3)} (debiased); must be at most {_rounded(c.threshold)}, or its excess over "
-        f"theirs not proven: {_number(excess)}, {bound}; {c.events} events, {of}"
+        f"theirs not proven: {_number(excess)}, {bound}; {c.events or 0:,} events, {of}"
     )
     return "calibration", statement, f"calibration error must fall by {_by(c)}"
 
@@ -247,13 +247,13 @@ def _parity(c: Component) -> Text:
     ties = f", {c.more['ties']} where the model itself is tied (at most 1 in 1,000)" if "ties" in c.more else ""
     statement = (
         f"largest difference {significant(c.value, 2, missing=NONE)} (at most {_rounded(c.threshold)}), "
-        f"{c.more['flips']} decision flips (none allowed){ties} on {c.more['rows']} rows"
+        f"{c.more['flips']} decision flips (none allowed){ties} on {c.more['rows']:,} rows"
     )
     return "ONNX parity", statement, "a graph with the same predictions as the model"
 
 
 def _rank_ic(c: Component) -> Text:
-    statement = f"{_interval(c)}, {c.sessions} sessions; at least {_rounded(c.threshold)}, lower bound above 0"
+    statement = f"{_interval(c)}, {c.sessions or 0:,} sessions; at least {_rounded(c.threshold)}, lower bound above 0"
     if c.holds is None:
         return "rank IC", statement, "more sessions with five or more symbols"
     more = c.missing.sessions if c.missing else None

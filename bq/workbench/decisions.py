@@ -47,16 +47,16 @@ def rule(rows: Sequence[Mapping[str, Any]], strategy: Strategy, settings: Settin
     differs = {(row["tier"], row["threshold"], row["most_a_session"]) for row in rows}
     if len(rows) < 2 or len(differs) > 1 or "priority" in first:
         return ""
-    limit, best = significant(first["threshold"], 6), ""
-    if first["most_a_session"] is not None:
-        best = f", of these the best {first['most_a_session']} of the session"
+    limit, most = significant(first["threshold"], 6), first["most_a_session"]
+    which = "what has" if most is None else f"the best {most} of the session, if they have"
     if first["tier"] == Tier.CHAMPION:
-        return f"traded is an expected {strategy.task(settings).expected} above {limit}{best}"
+        return f"it trades {which} an expected {strategy.task(settings).expected} above {limit}"
     if strategy.success is not None and first["tier"] == Tier.SECOND:
-        return f"traded is P({strategy.success.classes[-1]}) at or above {limit}{best}"
+        return f"it trades {which} P({strategy.success.classes[-1]}) at or above {limit}"
     if by_learnt(first):
-        return f"traded are as many as have a rule score at or above {limit}{best}; which, says the learnt score"
-    return f"traded is a rule score at or above {limit}{best}"
+        at_most = "" if most is None else f", {most} a session at most"
+        return f"it trades as many as have a rule score at or above {limit}{at_most}; the learnt score says which"
+    return f"it trades {which} a rule score at or above {limit}"
 
 
 def decided(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> list[str]:

@@ -48,7 +48,9 @@ def told(name: str, row: dict, overrides: str = "") -> str:
 
 def test_a_reason_of_all_decisions_is_said_once():
     found = shown("butterfly", [{"score": 67.2}, {"score": 41.7, "should_trade": False}], **RULE)
-    assert found.said == [f"Decided by rule score (tier 3); traded is a rule score at or above 60; {NO_MODEL}."]
+    assert found.said == [
+        f"Decided by rule score (tier 3); it trades what has a rule score at or above 60; {NO_MODEL}."
+    ]
     assert found.table.columns == ["event", "symbol", "trade", "score"]
     assert found.table["trade"].to_list() == ["yes", "no"]
 
@@ -62,7 +64,9 @@ def test_what_some_decisions_have_alone_stays_in_their_rows():
     rows = [{"outside_support": []}, {"outside_support": ["vix", "body; wing"]}]
     chances = {"class_probabilities": [0.6, 0.4], "threshold": 0.5, "should_trade": False, "score": 1.0}
     found = shown("butterfly", rows, **{**chances, "tier": 2, "model": "m2", "why_not_champion": "not_deployed"})
-    assert found.said == ["Decided by m2 (tier 2); traded is P(Success) at or above 0.5; no champion is deployed."]
+    assert found.said == [
+        "Decided by m2 (tier 2); it trades what has P(Success) at or above 0.5; no champion is deployed."
+    ]
     assert found.table["P(Success)"].to_list() == pytest.approx([0.4, 0.4])
     assert found.table["reason"].to_list() == [None, "outside the training support: vix, body; wing"]
 
@@ -72,8 +76,8 @@ def test_a_seen_session_is_said_once_although_each_expectation_differs():
     rows = [{"expected": 0.25}, {"expected": 0.099, "should_trade": False}]
     found = shown("butterfly", rows, **{**CHAMPION, **seen, "threshold": 0.15, "score": 1.0})
     assert found.said == [
-        "Decided by m1 (tier 1); traded is an expected ROI above 0.15; in sample, no evidence: the model was trained "
-        "on events up to 2019-01-04."
+        "Decided by m1 (tier 1); it trades what has an expected ROI above 0.15; in sample, no evidence: the model was "
+        "trained on events up to 2019-01-04."
     ]
     assert "reason" not in found.table.columns and found.own == ["", ""]
 
@@ -81,7 +85,7 @@ def test_a_seen_session_is_said_once_although_each_expectation_differs():
 def test_the_best_of_a_session_are_said_once_and_who_is_not_among_them_in_its_row():
     rows = [{"expected": value, "should_trade": value > 0.2} for value in (0.3, 0.1, -0.1)]
     found = shown("butterfly", rows, **{**CHAMPION, "score": 1.0, "most_a_session": 1})
-    assert "traded is an expected ROI above 0, of these the best 1 of the session" in found.said[0]
+    assert "it trades the best 1 of the session, if they have an expected ROI above 0" in found.said[0]
     assert found.own == ["", "not among the best 1 of its session", ""]
 
 

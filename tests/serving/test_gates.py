@@ -437,7 +437,7 @@ def test_the_success_model_is_judged_on_its_trades_session_by_session():
     assert max(map(len, best)) <= 3 < oos["session"].len() and min(map(len, best)) == 0
     assert found.value == pytest.approx(np.mean([part.sum() / 3 for part in best]))
     assert found.sessions == len(best), "a session without a trade earns 0"
-    assert f"{sum(map(len, best))} of {len(oos)} events traded" in verdict_text.part(found).statement
+    assert f"{sum(map(len, best))} of {len(oos):,} events traded" in verdict_text.part(found).statement
 
 
 def test_trades_that_earn_because_everything_does_are_refused():

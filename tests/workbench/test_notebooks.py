@@ -47,7 +47,7 @@ def test_parameters_reach_the_notebook_as_the_values_they_were(execute):
 
 
 def test_a_library_that_looks_for_widgets_leaves_no_warning_in_the_notebook(execute):
-    outputs = execute("import tqdm.auto\nprint('done')").cells[-1].outputs
+    outputs = execute("import bq\nimport tqdm.auto\nprint('done')").cells[-1].outputs
     assert [(output.name, output.text) for output in outputs] == [("stdout", "done\n")]
 
 
