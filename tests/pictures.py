@@ -49,11 +49,13 @@ REPORTS = {  # name of a picture: end of a run's folder
     "season": "_butterfly-simulated__replay",
     "ab": "_butterfly-simulated__ab",
 }
-BEGINS = {"season": "What the tracks traded", "ab": "The verdict"}  # the heading that a picture begins with, where it is not the page's
+# the heading that a picture begins with, where it is not the page's
+BEGINS = {"season": "What the tracks traded", "ab": "The verdict"}
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
   page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove());
   page.querySelectorAll("td, th").forEach((cell) => cell.append(" ")); return page.textContent; })()"""
-FROM_HEADING = """(() => { let part = [...document.querySelectorAll("main h2, main h3")].find((one) => one.textContent === %s);
+FROM_HEADING = """(() => { const headings = [...document.querySelectorAll("main h2, main h3")];
+  let part = headings.find((one) => one.textContent === %s);
   for (; part.tagName !== "MAIN"; part = part.parentElement)
     for (let before = part.previousElementSibling; before; before = before.previousElementSibling)
       before.style.display = "none"; })()"""

@@ -141,8 +141,8 @@ def point(
     if strength is not None:
         if name is None:
             raise BadParameters(f"STRENGTH must be left out for {family}: nothing is planted in its markets.")
-        overrides = f"{overrides} market.simulation.{name}={strength}"
-        settings = params.load(path, strategy.settings, overrides=overrides)
+        given = {"SET": overrides, "STRENGTH": f"market.simulation.{name}={strength}"}
+        settings = params.load(path, strategy.settings, overrides=given)
         plan = settings.market.simulation
     planted = getattr(plan, name) if name else 0.0
     return Point(strategy, family, planted, settings, quick, tweaked(settings, attempts - 1))
