@@ -20,19 +20,19 @@ OPEN = "globalThis.jupyterapp?.shell.currentWidget?.sessionContext?.session?.ker
 RUN_ALL = "void jupyterapp.commands.execute('notebook:run-all-cells')"
 DONE = """jupyterapp.shell.currentWidget.content.widgets.filter((cell) => cell.model.type === 'code')
   .every((cell) => cell.model.executionCount !== null && cell.model.executionState !== 'running')"""
-TO_PARAMETERS = """(() => { const notebook = jupyterapp.shell.currentWidget.content;
-  notebook.activeCellIndex = 1; return notebook.scrollToItem(1, 'start').then(() => true); })()"""
+TO_TOP = """(() => { const notebook = jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = 0; return notebook.scrollToItem(0, 'start').then(() => true); })()"""
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # nothing is asked of the network
 
 
 @contextlib.contextmanager
 def shown(home: Path, *, width: int, height: int) -> Iterator[devtools.Browser]:
-    """A browser on JupyterLab after all cells of a notebook ran, from its parameters on."""
+    """A browser on JupyterLab after all cells of a notebook ran, at its top."""
     with _lab(home) as address, devtools.Browser() as browser:
         browser.visit(address, OPEN, width, height, dark=False)
         browser.evaluate(RUN_ALL)
         browser.wait(DONE, what=NOTEBOOK, tries=RUN_TRIES)
-        browser.evaluate(TO_PARAMETERS)
+        browser.evaluate(TO_TOP)
         browser.evaluate(devtools.PAUSE.replace("50", "3000"))  # figures come into the view one after the other
         yield browser
 
