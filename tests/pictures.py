@@ -83,7 +83,7 @@ def main() -> None:
         _run("explain", {**PLANTED, "EVENT": _traded(outputs)}, home)
         _run("report", {"STRATEGY": "butterfly"}, home)  # the index anew, with the pages since
         _picture(_shots(outputs))
-        with pictured_lab.shown(Path(home), width=1280, height=1420)  # to the first figure as browser:
+        with pictured_lab.shown(Path(home), width=1280, height=1420) as browser:  # to the first figure
             _keep("lab_1280_light", browser)
 
 
