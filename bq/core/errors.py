@@ -65,6 +65,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("folsd", ["folds", "seed"])
     'did you mean `folds`?'
+    >>> did_you_mean("aapl", ["AAPL", "MSFT"])
+    'did you mean `AAPL`?'
     """
     known = sorted(known)
     if found := nearest(name, known):

@@ -19,10 +19,10 @@ SHOWN = 10  # of each kind of difference
 
 def main(request: Request) -> None:
     """Ours against the broker's: contracts, executions, orders, cash. Nothing new is sent."""
-    settings, data = request.settings, market.load(request.settings.market)
     statement = Path(name) if (name := value("FLEX")) else None
     if statement and not statement.is_file():
         raise BadParameters(f"FLEX must name a Flex statement (XML), but {statement} is no file.")
+    settings, data = request.settings, market.load(request.settings.market)
     books = flex.read(statement) if statement else []
     with trading(request.strategy, settings, data) as trader:
         seen, account = daily.taken_up(trader), trader.broker.account

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from bq import market, runs
 from bq.__main__ import TARGETS
 from bq.core import db, params, paths
-from bq.core.errors import BadParameters
+from bq.core.errors import BadParameters, BQError
 from bq.core.namespace import Namespace, Tier
 from bq.core.settings import Gate
 from bq.jobs import explain, history, housekeeping, notebook, request, retrain, scan
@@ -232,6 +232,41 @@ def test_what_is_needed_is_never_nothing():
         assert "model and baseline made identical picks" in verdict_text.part(same).needed
     nearly = bounds.bound(Kind.UPLIFT, Interval(-0.1, -1e-5, 0.2, 50, 20.0), 0.0, gate, sample)
     assert verdict_text.part(nearly).needed == "the mean must rise by 0.001"
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "said"),
+    [
+        (
+            "params",
+            {"PARAMS": "butterfly"},
+            r"^PARAMS must .* got 'butterfly'; did you mean parameters/butterfly.yaml\?",
+        ),
+        ("params", {"PARAMS": "x/qq.yaml"}, r"^PARAMS must .* got 'x/qq.yaml'; known: parameters/breakout.yaml, "),
+        ("params", {"SET": "learning.folds = 4"}, r"^SET: must read .* Write it without blanks around `=`\."),
+        ("params", {"SET": "LEARNING.folds=4"}, r"^SET: `LEARNING` is not a parameter; did you mean `learning`\?"),
+        ("replay", {"FROM": "2018-01-01", "TO": "2017-01-01"}, r"^FROM must not be after .* 2018-01-01 .* 2017-01-01"),
+        ("report", {"RUN": "nope"}, r"^RUN: a run must exist, but outputs/ has none"),
+        ("restore", {"ARCHIVE": "/none.tar.gz"}, r"^ARCHIVE must name a file that `make backup` wrote, but /none"),
+        ("reconcile", {"FLEX": "/none.xml"}, r"^FLEX must name a Flex statement \(XML\), but /none.xml is no file"),
+        ("serve", {"PORT": "80a"}, r"^PORT must be a whole number from 1 to 65535, but got '80a'"),
+        (
+            "calibrate",
+            {"STRENGTH": "-1", "STRATEGY": "breakout"},
+            r"^STRENGTH: .* greater than or equal to 0, but got -1",
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_an_error_names_the_variable_that_was_typed(target, given, said, tmp_path, monkeypatch):
+    for name in (*VARIABLES, "BQ_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"BQ_HOME": str(tmp_path), **given}.items():
+        monkeypatch.setenv(name, value)
+    module, function = TARGETS[target]
+    with pytest.raises(BQError, match=said) as caught:
+        getattr(importlib.import_module(f"bq.jobs.{module}"), function)(request.read(target))
+    assert "\n" not in str(caught.value)
 
 
 # ---- variables of make

@@ -1,9 +1,12 @@
 """A notebook that a person runs never deploys: `models/`, the database and `outputs/` stay as they were."""
 
 import nbformat
+import polars as pl
 import pytest
 import sqlalchemy as sa
 
+import bq
+from bq import surface
 from bq.core import db, paths
 from bq.core.namespace import Namespace
 from bq.serving import registry
@@ -86,3 +89,18 @@ def test_a_notebook_by_hand_runs_to_its_end_and_changes_neither_models_nor_rows_
     assert bool(after.pop("looks")) is looked and before.pop("looks") == []
     assert after == before
     assert [path.name for path in output.parent.iterdir()] == ["executed.ipynb"]
+
+
+def test_the_tuning_notebook_searches_by_an_objective_of_ones_own_where_that_is_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(surface, "tune", lambda settings, run_dir, **own: asked.append(own))
+    cells = nbformat.read(paths.notebooks() / "06_strategy_tuning.ipynb", as_version=4).cells
+    mine = [cell.source for cell in cells if cell.source.startswith(("def ", "ranges = ", "mine = "))]
+    for own in (False, True):
+        names = {"bq": bq, "settings": None, "run_dir": "", "own": own}
+        for source in mine:
+            exec(source, names)
+    nothing, found = asked
+    assert len(mine) == 3 and nothing == {}
+    assert found["objective"](pl.DataFrame({"value": [0.01, -0.02]})) == pytest.approx(252 * -0.005 - 0.02)
+    assert found["search"] == {"exit.exit_ma": [20, 50], "risk.max_positions": range(4, 13)}
