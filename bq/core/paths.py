@@ -3,12 +3,24 @@
 import os
 from pathlib import Path
 
+from bq.core.errors import BadParameters
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def home() -> Path:
-    """The folder that holds data/, models/ and outputs/ (environment variable `BQ_HOME`, default: the checkout)."""
-    return Path(os.environ.get("BQ_HOME") or CHECKOUT).resolve()
+    """The folder that holds data/, models/ and outputs/ (environment variable `BQ_HOME`, default: the checkout).
+
+    Raises BadParameters for a URL.
+    """
+    given = os.environ.get("BQ_HOME") or CHECKOUT
+    if "://" in str(given):
+        raise BadParameters(
+            "BQ_HOME must be a folder of this machine, but is a URL: models, reports and the database are files here. "
+            "Set BQ_DATA_ROOT to the URL, for bars and events, BQ_DATABASE_URL for records that a team shares, and "
+            "BQ_HOME to a folder or not at all."
+        )
+    return Path(given).resolve()
 
 
 def raw_bars() -> Path:

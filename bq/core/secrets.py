@@ -91,6 +91,11 @@ def _marked(match: re.Match[str]) -> str:
     return (match.groupdict().get("before") or "") + MARK
 
 
+def in_address(url: str) -> bool:
+    """Whether a URL holds a password, a token or a key."""
+    return any(_of_address(url)) or bool(redact_and_count(url)[1])
+
+
 def redact(text: str) -> str:
     """The text without secrets."""
     return redact_and_count(text)[0]

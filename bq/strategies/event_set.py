@@ -1,17 +1,21 @@
 """An event set as it lies on the disk: two tables, and a state that says of which bars they are."""
 
 import datetime as dt
+import fnmatch
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import polars as pl
 from filelock import FileLock, Timeout
 
-from bq.core import files, paths
+from bq.core import files, objects, partitions, paths
+from bq.core.errors import BadData
 from bq.core.log import log
+from bq.core.objects import Place
 from bq.core.scalars import day
 from bq.core.section import Affects, part
 from bq.core.settings import Settings
@@ -25,6 +29,7 @@ STATE, LOCK = "state.json", ".lock"
 LOCK_SECONDS = 60.0  # another's reading or writing of the tables is waited for
 LABELLED = "labelled."  # before the namespace: the folder of events that no code computed; see `labelled.kept`
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
+ANOTHER = "the events computed now are not saved: another process saved this event set first"
 BUILDERS = ("kernels", "stats", "market", "analysis", "strategies")  # code whose change makes stored events stale
 
 
@@ -36,23 +41,25 @@ def code_digest() -> str:
     return files.digest_of_files(sources, package)
 
 
-def folder_of(strategy: Strategy, settings: Settings) -> Path:
-    """Folder of one event set: by the code that computes it, and by everything but the bars that it depends on."""
+def folder_of(strategy: Strategy, settings: Settings) -> Path | Place:
+    """Where one event set is: by the code that computes it, and by everything but the bars that it depends on."""
     key = files.digest(part(settings, Affects.EVENTS))
-    return paths.events(strategy.name) / f"{code_digest()}-{key}"
+    return objects.events(strategy.name) / f"{code_digest()}-{key}"
 
 
 class Stored(NamedTuple):
-    """An event set as it lies on the disk."""
+    """An event set as it is stored."""
 
     state: bytes  # as it stands; empty where there is none
     through: dt.date | None = None  # None where the tables are not those that were saved with the state
     symbols: dict[str, str] = {}  # digest of each one's bars up to `through`
-    tables: tuple[bytes, ...] = ()  # the very bytes whose hashes the state holds
+    tables: tuple[Callable[[Sequence[str]], pl.DataFrame], ...] = ()  # the rows of some symbols in each of `TABLES`
 
 
-def read(folder: Path) -> Stored:
+def read(folder: Path | Place) -> Stored:
     """What is stored, as one save left it."""
+    if isinstance(folder, Place):
+        return _below(folder)
     if not (folder / STATE).exists():
         return Stored(b"")
     with _locked(folder):  # also without: bytes of two saves do not fit together, and count as damaged
@@ -65,11 +72,31 @@ def _whole(folder: Path) -> Stored:
         content = files.read_bytes(folder / STATE)
         state, tables = files.parse_json(content), tuple(files.read_bytes(folder / name) for name in TABLES)
         if [files.sha256(table) for table in tables] == state["tables"]:
-            return Stored(content, dt.date.fromisoformat(state["through"]), dict(state["symbols"]), tables)
+            rows = tuple(partial(_of_symbols, table) for table in tables)
+            return Stored(content, dt.date.fromisoformat(state["through"]), dict(state["symbols"]), rows)
     except (OSError, ValueError, TypeError, LookupError):
         pass
     log.warning("the stored events in %s are damaged: they are computed again", folder)
     return Stored(content)
+
+
+def _of_symbols(table: bytes, symbols: Sequence[str]) -> pl.DataFrame:
+    return files.read_parquet(table).filter(pl.col("symbol").is_in(symbols))
+
+
+def _below(place: Place) -> Stored:
+    """What is stored below a URL; the partitions of symbols that are not asked for are not fetched."""
+    content = partitions.pointer(place)
+    if not content:
+        return Stored(b"")
+    try:
+        held = partitions.held(place, content)
+        through, symbols = dt.date.fromisoformat(held.pointer.about["through"]), held.pointer.about["symbols"]
+    except (BadData, ValueError, TypeError, LookupError) as error:
+        log.warning("the stored events in %s are damaged, and computed again: %s", place, error)
+        return Stored(content)
+    rows = (lambda some, name=name: held.table(name, symbols=some) for name in map(_stem, TABLES))
+    return Stored(content, through, dict(symbols), tuple(rows))
 
 
 @contextmanager
@@ -92,17 +119,23 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         lock.release()
 
 
-def save(folder: Path, stored: Built, market: "MarketData", *, instead_of: Stored) -> None:
-    """Save what was built, unless another process saved since `instead_of` was read: that stays, and this in memory.
+def save(folder: Path | Place, stored: Built, market: "MarketData", *, instead_of: Stored) -> None:
+    """Save what was built, unless another process saved since `instead_of` was read: that stays, and this in memory."""
+    last = day(market.bars["session"].max())
+    symbols = {symbol: market.content(symbol, last) for symbol in market.bars["symbol"].unique().sort()}
+    about = {"through": last, "symbols": symbols}
+    if isinstance(folder, Place):
+        tables = dict(zip(map(_stem, TABLES), stored, strict=True))
+        if not partitions.write(folder, _stem(TABLES[0]), tables, about, instead_of=instead_of.state):
+            log.info(ANOTHER)
+    else:
+        _save_in(folder, stored, about, instead_of)
+    _forget_other_code(folder)
 
-    State last, with the hashes of what was written: tables that it does not fit are built again by the next run.
-    """
-    last, tables = day(market.bars["session"].max()), [files.parquet(table) for table in stored]
-    state = {
-        "through": last,
-        "tables": [files.sha256(table) for table in tables],
-        "symbols": {symbol: market.content(symbol, last) for symbol in market.bars["symbol"].unique().sort()},
-    }
+
+def _save_in(folder: Path, stored: Built, about: dict[str, Any], instead_of: Stored) -> None:
+    """State last, with the hashes of what was written: tables that it does not fit are built again by the next run."""
+    tables = [files.parquet(table) for table in stored]
     with _locked(folder) as alone:
         if not alone:
             log.warning(
@@ -110,17 +143,32 @@ def save(folder: Path, stored: Built, market: "MarketData", *, instead_of: Store
             )
             return
         if _state_of(folder) != instead_of.state:
-            log.info("the events computed now are not saved: another process saved this event set first")
+            log.info(ANOTHER)
             return
         for name, table in zip(TABLES, tables, strict=True):
             files.write_bytes(folder / name, table)
-        files.write_json(folder / STATE, state)
+        files.write_json(folder / STATE, about | {"tables": [files.sha256(table) for table in tables]})
+
+
+def _forget_other_code(folder: Path | Place) -> None:
+    """Remove the sets beside one that other code made; below a URL, where other machines may still run it, old ones."""
     code, _, key = folder.name.partition("-")
-    for other in folder.parent.glob(f"{'?' * len(code)}-{'?' * len(key)}"):
-        if not other.name.startswith(code):  # made by other code: never read again
+    pattern = f"{'?' * len(code)}-{'?' * len(key)}"
+    if isinstance(folder, Place):
+        for name in fnmatch.filter(folder.parent.folders(), pattern):
+            if not name.startswith(code):
+                partitions.forget(folder.parent / name)
+        return
+    for other in folder.parent.glob(pattern):
+        if not other.name.startswith(code):  # never read again
             with _locked(other, wait=False) as alone:
                 if alone:
                     shutil.rmtree(other, ignore_errors=True)
+
+
+def _stem(file: str) -> str:
+    """What a table is called in a pointer."""
+    return file.partition(".")[0]
 
 
 def _state_of(folder: Path) -> bytes:

@@ -240,7 +240,11 @@ def _holding(found: event_set.Stored, market: MarketData, *, whole: bool) -> Bui
         return nothing
     if changed:
         log.warning("the history of some symbols changed, and their events are computed again: %s", ", ".join(changed))
-    events, refused = (files.read_parquet(table).filter(pl.col("symbol").is_in(good)) for table in found.tables)
+    try:
+        events, refused = (table(good) for table in found.tables)
+    except BadData as error:
+        log.warning("the stored events are damaged, and computed again: %s", error)
+        return nothing
     return Built(events if newest == last else events.filter(pl.col("t1").is_not_null()), refused)
 
 
