@@ -7,7 +7,7 @@ VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK 
   FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL BROKER FLEX
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
-KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
+KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_DATA_ROOT BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
   BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_MIGRATE_TO BQ_TEST_DATA BQ_FULL BQ_CRASH
 UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 
@@ -160,6 +160,8 @@ fetch: $(READY) ## [data] daily bars from IBKR into data/raw/ (SYMBOLS=AAPL,SPX 
 	@$(BQ) fetch
 params: $(READY) ## [data *] the parameters that take effect, each with where it comes from (a valid parameter file)
 	@$(BQ) params
+upload: $(READY) ## [data] the bars of data/raw/bars/, checked and partitioned, to where BQ_DATA_ROOT says (s3://bucket/prefix)
+	@$(BQ) upload
 check-data: $(READY) ## [data *] what became of every file, symbol and row of market data, and why
 	@$(BQ) check-data
 tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model

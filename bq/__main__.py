@@ -59,6 +59,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "train": ("notebook", "train"),
     "tune": ("tune", "main"),
     "tune-weights": ("tune_weights", "main"),
+    "upload": ("upload", "main"),
     "verify": ("housekeeping", "verify"),
 }
 

@@ -50,7 +50,9 @@ class Held(NamedTuple):
     place: Place
     pointer: Pointer
 
-    def table(self, name: str, *, symbols: Collection[str] | None = None, years: range | None = None) -> pl.DataFrame:
+    def table(
+        self, name: str, *, symbols: Collection[str] | None = None, years: Collection[int] | None = None
+    ) -> pl.DataFrame:
         """The rows of a table, in the order in which they were written. Raises BadData for an object that is not whole.
 
         symbols : only these rows. years : of a split table, no partition of other years is fetched (one without a year
@@ -68,7 +70,7 @@ class Held(NamedTuple):
         """The number of objects, each fetched and held against its hash. Raises BadData as `table`."""
         return sum(1 for _ in self._contents(list(self.pointer.objects)))
 
-    def _may_hold(self, name: str, symbols: Collection[str] | None, years: range | None) -> bool:
+    def _may_hold(self, name: str, symbols: Collection[str] | None, years: Collection[int] | None) -> bool:
         keys = dict(part.split("=") for part in name.split("/")[1:-1])
         bucket, year = keys.get("bucket"), keys.get("year", NULL)
         if bucket and symbols is not None and bucket not in {bucket_of(one, self.pointer.buckets) for one in symbols}:
@@ -188,6 +190,11 @@ def _begun(prefix: str) -> dt.datetime | None:
     with suppress(ValueError):
         return dt.datetime.strptime(prefix.partition("-")[0], STAMP).replace(tzinfo=dt.UTC)
     return None
+
+
+def of_a_writer(name: str) -> bool:
+    """Whether an object of this name below a place is a part of tables, also of some that never became whole."""
+    return name == POINTER or _begun(name.partition("/")[0]) is not None
 
 
 def forget(place: Place) -> None:

@@ -18,7 +18,7 @@ from typing import IO
 
 import sqlalchemy as sa
 
-from bq.core import db, files, paths, secrets
+from bq.core import db, files, objects, paths, secrets
 from bq.core.errors import BadData, BadParameters, BQError
 from bq.core.namespace import Namespace
 from bq.core.records import Record
@@ -55,6 +55,8 @@ def backup(request: Request) -> None:
     screen.show(f"backup      {counted(len(hashes), 'file')}, {target.stat().st_size:,} bytes: {screen.shown(target)}")
     if _sqlite() is None:
         screen.show("missing     the database: it is in PostgreSQL, back it up with `pg_dump`")
+    if given := os.environ.get(objects.VARIABLE):
+        screen.show(f"missing     bars and events below {given}: let that storage keep its versions")
 
 
 def restore(request: Request) -> None:

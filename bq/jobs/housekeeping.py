@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from bq import market, runs, strategies
-from bq.core import files, paths
+from bq.core import files, objects, partitions, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import printable
 from bq.core.namespace import Namespace
 from bq.core.numerals import percent
+from bq.core.objects import Place
 from bq.jobs import ledger, missing
 from bq.jobs.request import Format, Request
 from bq.jobs.run import protocol, publish
@@ -45,6 +46,8 @@ def verify(request: Request) -> None:
         "event table": [partial(_event_table, path) for path in sorted(tables)],
         "run": [partial(_run, folder) for folder in sorted({*finished(), *unrecorded()})],
     }
+    if below := _below_root():
+        checks["remote table set"] = below
     each = [check for kind in checks.values() for check in kind]
     faults = [fault for check in [*each, _ledger] if (fault := _fault(check))]
     if faults:
@@ -112,6 +115,31 @@ def _event_table(path: Path) -> None:
             f"{path}: must have the hash in {event_set.STATE}, but {reason}. Remove its folder: the next run builds it "
             "(a labelled table is to be collected again)."
         )
+
+
+def _below_root() -> list[Callable[[], object]]:
+    """A check of every set of tables below `BQ_DATA_ROOT`: events and the bars that were brought there."""
+    try:
+        bars = objects.raw_bars()
+        return [partial(_set, place) for place in [*event_set.below_root(), *([bars] if bars else [])]]
+    except BQError as error:
+        return [partial(_refuse, error)]
+
+
+def _refuse(error: BQError) -> None:
+    raise error
+
+
+def _set(place: Place) -> None:
+    """Raise BadData where an object below a URL has not the hash that its pointer says. Nothing written is no fault."""
+    if content := partitions.pointer(place):
+        try:
+            partitions.held(place, content).check()
+        except BadData as error:
+            raise BadData(
+                f"{error} Remove {place}: the next run builds its events again (bars: `make upload`; a labelled table "
+                "is to be collected again)."
+            ) from None
 
 
 def _run(folder: Path) -> None:

@@ -8,7 +8,6 @@ import polars as pl
 from bq.core.errors import BadParameters
 from bq.core.scalars import count
 from bq.jobs.request import Request
-from bq.strategies import event_set
 from bq.strategies.labelled import kept, table
 from bq.strategies.labelled.kept import Kept
 from bq.strategies.labelled.table import Read
@@ -23,7 +22,7 @@ def read_and_keep(request: Request, path: Path) -> str:
             f"FROM_FILE must be with market.source: labelled, but SET says {settings.market.source}. Take that out."
         )
     folder = kept.folder_of(settings)
-    stays = (folder / event_set.STATE).exists() and not request.force
+    stays = kept.exists(folder) and not request.force
     before = kept.load(settings) if stays else None
     read = table.read(path, strategy, settings, now=dt.datetime.now(dt.UTC))
     kept.save(kept.added(before, read, file=str(path), calendar=settings.market.calendar), folder)

@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from bq import runs
-from bq.core import files, paths
+from bq.core import files, partitions, paths
 from bq.core.errors import BadData, BQError
 from bq.core.namespace import Namespace
+from bq.core.objects import Place
 from bq.jobs import missing, schedule
 from bq.jobs.request import Request
 from bq.monitoring import kept
@@ -137,11 +138,32 @@ def _standing(namespace: Namespace, now: registry.Decider) -> str:
 def _events(request: Request) -> list[str]:
     """A line for each stored set of events: whose it is, how many, how many have ended, and whether it is in use."""
     found = sorted((paths.home() / "data" / "events").glob("*/*/events.parquet"))
-    asked = event_set.folder_of(request.strategy, request.settings) if found else None
-    return [_store(path, asked) for path in found] or ["events      none yet: `make retrain` builds them"]
+    try:
+        below = [(place, partitions.pointer(place)) for place in event_set.below_root()]
+        asked, told = (event_set.folder_of(request.strategy, request.settings) if found or below else None), []
+    except BQError as error:
+        below, asked, told = [], None, [f"events      {error}"]
+    lines = [_store(path, asked) for path in found] + [_set(*one, asked) for one in below if one[1]] + told
+    return lines or ["events      none yet: `make retrain` builds them"]
 
 
-def _store(path: Path, asked: Path | None) -> str:
+def _set(place: Place, content: bytes, asked: Path | Place | None) -> str:
+    """A set below `BQ_DATA_ROOT`, by what its pointer says: no table is fetched."""
+    try:
+        pointer = partitions.held(place, content).pointer
+    except BadData as error:
+        return f"events      {error} The next run builds it again."
+    labelled = place.name.startswith(event_set.LABELLED)
+    own = labelled or place.name.partition("-")[0] == event_set.code_digest()
+    read = "of labelled tables" if labelled else f"bars to {pointer.about.get('through')}"
+    return (
+        f"events      {place}{' (of these parameters)' if place == asked else ''}: "
+        f"{counted(pointer.rows.get('events', 0), 'event')}, {read}, written {pointer.written_utc:%Y-%m-%d %H:%M} UTC"
+        f"{'' if own else '; made by other code, built again when next asked for'}"
+    )
+
+
+def _store(path: Path, asked: Path | Place | None) -> str:
     """asked : the folder of the events of these parameters. Sets of one rule set may differ in market and dates."""
     try:
         through = dt.date.fromisoformat(files.read_json(path.with_name(event_set.STATE))["through"])

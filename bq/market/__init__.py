@@ -21,7 +21,7 @@ from bq.market import calendars, chains, columns, quarantine, sources
 from bq.market.bars import content_hash, findings, rejections
 from bq.market.chains import columns as chain_columns
 from bq.market.closed_days import another_calendar
-from bq.market.sources import bundled, files, simulated
+from bq.market.sources import bundled, files, rooted, simulated
 from bq.market.validation import Validated, validate
 
 Source = Callable[[Market], sources.Batch]
@@ -30,7 +30,7 @@ SOURCES: dict[str, Source] = {
     "bundled": bundled.read,
     "bundled_bars": bundled.read_bars,
     "simulated": simulated.read,
-    "files": files.read,
+    "files": rooted.read,
 }
 
 
@@ -122,7 +122,11 @@ def read(settings: Market) -> MarketData:
     if settings.table is not None:
         raise BadData(NO_BARS)
     _refuse_unknown_columns(settings)
-    batch = SOURCES[settings.source](settings)
+    return judged(SOURCES[settings.source](settings), settings)
+
+
+def judged(batch: sources.Batch, settings: Market) -> MarketData:
+    """What became of the rows that a source gave."""
     rows, left_out = batch.rows, batch.left_out
     _refuse_unknown(rows, batch.findings, left_out, settings)
     checked = validate(rows, calendar=settings.calendar)

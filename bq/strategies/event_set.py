@@ -47,6 +47,15 @@ def folder_of(strategy: Strategy, settings: Settings) -> Path | Place:
     return objects.events(strategy.name) / f"{code_digest()}-{key}"
 
 
+def below_root() -> list[Place]:
+    """Every event set, and every labelled table that was collected, below `BQ_DATA_ROOT`; none without it."""
+    root = objects.root()
+    if root is None:
+        return []
+    folders = [root / "events" / name for name in (root / "events").folders()]
+    return [folder / name for folder in folders for name in folder.folders()]
+
+
 class Stored(NamedTuple):
     """An event set as it is stored."""
 

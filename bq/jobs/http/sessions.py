@@ -2,7 +2,9 @@
 
 import datetime as dt
 import threading
+import time
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -12,11 +14,13 @@ from bq.core.errors import BadData
 from bq.core.settings import Settings
 from bq.jobs.http.deployed import Serving, Stamp
 from bq.market import MarketData
+from bq.market.sources import rooted
 from bq.monitoring import deciding
 from bq.serving import explain
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 
+LOOK_SECONDS = 10
 KEPT = 64  # sessions whose decisions are kept
 NEAREST = 8  # past events that are shown
 RAW = ("bars", "chains", "features")  # folders of what users bring
@@ -36,7 +40,7 @@ class Sessions:
     def __init__(self, strategy: Strategy, settings: Settings) -> None:
         self.strategy, self.settings = strategy, settings
         self._lock = threading.Lock()
-        self._files: frozenset[tuple[str, int, int]] | None = None
+        self._files: frozenset[Any] | None = None
         self._market: MarketData | None = None
         self._past: pl.DataFrame | None = None
         self._kept: OrderedDict[Key, Session] = OrderedDict()
@@ -111,10 +115,17 @@ class Sessions:
         return newest if isinstance(newest, dt.date) else None
 
 
-def _files() -> frozenset[tuple[str, int, int]]:
+def _files() -> frozenset[Any]:
     raw = paths.home() / "data" / "raw"
     found = (path for name in RAW for path in (raw / name).rglob("*") if path.is_file())
-    return frozenset((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found)
+    here = frozenset((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found)
+    return here | _below(int(time.monotonic() // LOOK_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _below(_: int) -> frozenset[Any]:
+    """Bars below `BQ_DATA_ROOT`, looked at once in `LOOK_SECONDS`: each look is a request to the storage."""
+    return rooted.stamp()
 
 
 def _nothing(symbol: str, session: dt.date, newest: dt.date | None) -> str:

@@ -11,21 +11,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from bq.core import paths
 from bq.core.errors import BadData
 from bq.core.files import scan_csv, scan_parquet
 from bq.core.parallel import workers
 from bq.core.settings import Market
 from bq.market import calendars, recognisers
 from bq.market.bars import FINDINGS, ROWS, Rejected, findings
-from bq.market.columns import match, typed
+from bq.market.columns import ALIASES, match, typed
 from bq.market.recognisers import recognised
 from bq.market.sources import Batch, not_asked, selected
-from bq.market.tables import DateOrder, Table
+from bq.market.tables import DateOrder, Table, bare
 
 ENDINGS = (".csv", ".csv.gz", ".txt", ".txt.gz", ".parquet")
 AT_ONCE = 10_000_000  # bytes: a smaller file is read once; a larger one streams by for each thing that is asked of it
@@ -120,16 +120,16 @@ class Part(NamedTuple):
     named: str | None = None
 
 
-def read(settings: Market) -> Batch:
-    """Rows of the symbols and sessions asked for, findings, and what is left out, from all files of the folder.
+def read(settings: Market, folder: Path) -> Batch:
+    """Rows of the symbols and sessions asked for, findings, and what is left out, from all files of a folder.
 
     A file that is unfit as a whole gives no rows and one finding `rejected`. A file without a symbol column is about
-    the symbol that its name says (`AAPL.csv`, `AAPL.csv.gz`, `AAPL.parquet`), and about no other file's.
+    the symbol that its folder says (`symbol=AAPL/part-0.parquet`), else about the one that its name says (`AAPL.csv`,
+    `AAPL.csv.gz`, `AAPL.parquet`), and about no other file's.
 
     Raises BadData if the folder holds no file of bars, BadParameters for a place in `market.columns` that bars do not
     have.
     """
-    folder = paths.raw_bars()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
     found = list(below(folder))
     with ThreadPoolExecutor(workers()) as pool:  # large files one after the other: each takes its memory and all cores
@@ -213,7 +213,7 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     ending = readable(path)
     if ending is None:
         return Part(name, Batch(ROWS.to_frame(), about(name, "flagged", "not_read", NOT_READ)))
-    table = recognised(opened(path, ending, settings.columns, settings.dates), recognisers.BARS)
+    table = recognised(_with_symbol(opened(path, ending, settings.columns, settings.dates), name), recognisers.BARS)
     found = match(table.names, table.columns)
     named = None if "symbol" in found else table.stem
     if named is not None and settings.wanted is not None and named not in settings.wanted:
@@ -223,6 +223,24 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
     rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
     wanted, left_out = selected(rows, settings)
     return Part(name, Batch(wanted, pl.concat([*_layout(table, name), findings]), left_out), named)
+
+
+def symbol_of(name: str) -> str | None:
+    """The symbol that the innermost folder `symbol=…` of a file says, as partitioned datasets write it; else None.
+
+    >>> symbol_of("symbol=BRK%20B/year=2019/part-0.parquet"), symbol_of("2019/AAPL.csv")
+    ('BRK B', None)
+    """
+    keys = [part.split("=", 1) for part in reversed(name.split("/")[:-1]) if "=" in part]
+    return next((unquote(value) for key, value in keys if bare(key) in ALIASES["symbol"]), None)
+
+
+def _with_symbol(table: Table, name: str) -> Table:
+    """The file with the symbol of its folder as a column, where it has no such column."""
+    symbol = symbol_of(name)
+    if symbol is None or any(bare(column) in ALIASES["symbol"] for column in table.names):
+        return table
+    return replace(table, scan=table.scan.with_columns(symbol=pl.lit(symbol)))
 
 
 def _not_asked(table: Table, path: Path, name: str) -> Batch:

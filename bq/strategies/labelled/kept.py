@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bq.core import files, paths
+from bq.core import files, objects, partitions
 from bq.core.errors import BadData
+from bq.core.objects import Place
 from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.market import COUNTS, MarketData
@@ -21,6 +22,7 @@ from bq.strategies.labelled.table import Read
 
 ROWS, FINDING, COUNT, COLUMN = "rows.parquet", "findings.parquet", "counts.parquet", "columns.parquet"
 ALL = (*TABLES, ROWS, FINDING, COUNT, COLUMN)
+STEMS = tuple(name.partition(".")[0] for name in ALL)  # in a pointer
 
 
 class Kept(NamedTuple):
@@ -36,15 +38,15 @@ class Kept(NamedTuple):
         return self.tables.events.unique("event_id", keep="last", maintain_order=True)
 
 
-def folder_of(settings: Settings) -> Path:
+def folder_of(settings: Settings) -> Path | Place:
     """Where the tables of the settings' namespace are kept."""
-    return paths.events(settings.strategy) / f"{LABELLED}{settings.namespace}"
+    return objects.events(settings.strategy) / f"{LABELLED}{settings.namespace}"
 
 
 def load(settings: Settings) -> Kept:
     """What was collected. Raises BadData where nothing was, or it is damaged, or of another calendar."""
     folder = folder_of(settings)
-    if not (folder / STATE).exists():
+    if not exists(folder):
         raise BadData(
             f"market.source: labelled needs a table, but none was collected for {settings.namespace}: "
             "`make collect FROM_FILE=events.parquet` with the same STRATEGY and PARAMS does it."
@@ -58,15 +60,24 @@ def load(settings: Settings) -> Kept:
     return found
 
 
-def _found(folder: Path) -> Kept:
+def exists(folder: Path | Place) -> bool:
+    """Whether tables are kept there."""
+    return bool(partitions.pointer(folder)) if isinstance(folder, Place) else (folder / STATE).exists()
+
+
+def _found(folder: Path | Place) -> Kept:
     try:
+        if isinstance(folder, Place):
+            held = partitions.held(folder, partitions.pointer(folder))
+            about = held.pointer.about
+            return Kept(Read(*map(held.table, STEMS[len(TABLES) :])), about["calendar"], about["data_hash"])
         state = files.read_json(folder / STATE)
         contents = [files.read_bytes(folder / name) for name in ALL]
         if [files.sha256(content) for content in contents] != [*state["tables"], *state["more"]]:
             raise ValueError("a table has another hash than was recorded")
         tables = Read(*(files.read_parquet(content) for content in contents[len(TABLES) :]))
         return Kept(tables, state["calendar"], state["data_hash"])
-    except (OSError, ValueError, TypeError, LookupError, pl.exceptions.PolarsError) as error:
+    except (BadData, OSError, ValueError, TypeError, LookupError, pl.exceptions.PolarsError) as error:
         raise BadData(
             f"{folder}: what was collected must be whole, but: {error}. Remove the folder and collect the files again."
         ) from None
@@ -82,25 +93,27 @@ def added(before: Kept | None, read: Read, *, file: str, calendar: str) -> Kept:
     return Kept(Read(*(pl.concat(pair, how="diagonal_relaxed") for pair in zip(old, own, strict=True))), calendar)
 
 
-def save(kept: Kept, folder: Path) -> None:
+def save(kept: Kept, folder: Path | Place) -> None:
     """Write what is kept; state last, with the hashes of what was written."""
     events = kept.events.sort("t0", "symbol", "event_id")
     refused = kept.tables.findings.filter(pl.col("action") == "quarantined").select(
         "symbol", "session", reason="detail"
     )
-    contents = [files.parquet(table) for table in (events, refused, *kept.tables)]
-    for name, content in zip(ALL, contents, strict=True):
-        files.write_bytes(folder / name, content)
+    tables = (events, refused, *kept.tables)
+    contents = [files.parquet(table) for table in tables]
     hashes = [files.sha256(content) for content in contents]
-    state = {
+    about = {
         "through": day(events["session"].max()),
-        "tables": hashes[: len(TABLES)],
-        "more": hashes[len(TABLES) :],
         "calendar": kept.calendar,
         "data_hash": files.sha256("".join(hashes[: len(TABLES)]).encode()),
         "symbols": {},
     }
-    files.write_json(folder / STATE, state)
+    if isinstance(folder, Place):
+        partitions.write(folder, STEMS[0], dict(zip(STEMS, tables, strict=True)), about, instead_of=None)
+        return
+    for name, content in zip(ALL, contents, strict=True):
+        files.write_bytes(folder / name, content)
+    files.write_json(folder / STATE, about | {"tables": hashes[: len(TABLES)], "more": hashes[len(TABLES) :]})
 
 
 def market_data(kept: Kept, settings: Settings) -> MarketData:
