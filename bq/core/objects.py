@@ -152,7 +152,7 @@ def _system(url: str) -> tuple[Any, str]:
 
         system, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        package = "s3fs" if scheme == "s3" else error.name or "fsspec"
+        package = getattr(error.__cause__ or error, "name", None) or "fsspec"
         raise BadParameters(
             f"{VARIABLE} is {url!r}, and {scheme}:// needs a package that is not installed ({reason(error)}). Install "
             f"it: `pip install {package}`."

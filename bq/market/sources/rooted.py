@@ -17,11 +17,10 @@ from bq.core.errors import BadData
 from bq.core.objects import Place
 from bq.core.partitions import Held
 from bq.core.settings import Market
-from bq.market import calendars
 from bq.market.bars import FINDINGS
 from bq.market.sources import LEFT_OUT, Batch, files, selected
 
-ROWS, FOUND, COUNTS = "rows", "findings", "counts"  # tables; the first is split
+ROWS, FOUND, COUNTS, EARLY = "rows", "findings", "counts", "left_out"  # tables; the first is split
 REMEDY = "`make upload` puts the bars of data/raw/bars/ there anew."
 
 
@@ -51,9 +50,9 @@ def stamp() -> frozenset[Any]:
 
 def bring(batch: Batch, place: Place, *, calendar: str) -> None:
     """Put all rows of files below a URL, in the place of what `bring` put there before. batch : from `files.read`."""
-    by = ["file", "symbol", pl.col("session").dt.year().cast(pl.Int32).alias("year")]
+    by = ["file", "symbol", pl.col("session").dt.year().alias("year")]
     counts = batch.rows.group_by(by, maintain_order=True).len("rows")
-    tables = {ROWS: batch.rows, FOUND: batch.findings, COUNTS: counts}
+    tables = {ROWS: batch.rows, FOUND: batch.findings, COUNTS: counts, EARLY: batch.left_out}
     partitions.write(place, ROWS, tables, {"calendar": calendar}, instead_of=None)
 
 
@@ -65,37 +64,30 @@ def _brought(held: Held, settings: Market) -> Batch:
             f"{held.place}: the bars were brought there by the sessions of {known}, but market.calendar is "
             f"{settings.calendar}."
         )
-    counts, years = held.table(COUNTS), _years(settings)
-    wanted = settings.wanted
+    first, last, wanted = settings.start or dt.date.min, settings.end or dt.date.max, settings.wanted
+    years = range(first.year, last.year + 1)
     rows, left_out = selected(held.table(ROWS, symbols=wanted, years=years).lazy(), settings)
-    fetched = pl.lit(True) if wanted is None else pl.col("symbol").is_in(list(wanted)).fill_null(False)
+    asked = pl.lit(True) if wanted is None else pl.col("symbol").is_in(list(wanted)).fill_null(False)
+    counts, early = held.table(COUNTS), held.table(EARLY)
     return Batch(
         rows=rows,
-        findings=_of_files(held.table(FOUND), counts, counts.filter(fetched)),
-        left_out=_together(left_out, _not_fetched(counts, fetched, years, settings)),
+        findings=_of_files(held.table(FOUND), counts, counts.filter(asked)),
+        left_out=_together(left_out, _not_fetched(counts, asked, years), _before_calendar(early, asked)),
     )
 
 
-def _years(settings: Market) -> Collection[int] | None:
-    """The years whose partitions are fetched; None for all. That in which the calendar begins has rows before it."""
-    if settings.start is None and settings.end is None:
-        return None
-    first, last = settings.start or dt.date.min, settings.end or dt.date.max
-    return {*range(first.year, last.year + 1), calendars.sessions(settings.calendar)["session"][0].year}
-
-
-def _not_fetched(
-    counts: pl.DataFrame, fetched: pl.Expr, years: Collection[int] | None, settings: Market
-) -> pl.DataFrame:
-    """`LEFT_OUT` of the rows that no fetched partition gives."""
-    year, begins = pl.col("year"), calendars.sessions(settings.calendar)["session"][0].year
-    outside = pl.lit(False) if years is None else ~year.is_in(list(years)).fill_null(True)
-    early, rows = year < begins, pl.col("rows")
-    return counts.group_by("file", "symbol", maintain_order=True).agg(
-        not_asked=rows.filter(~fetched).sum(),
-        before_calendar=rows.filter(fetched & outside & early).sum(),
-        outside=rows.filter(fetched & outside & ~early).sum(),
+def _not_fetched(counts: pl.DataFrame, asked: pl.Expr, years: Collection[int]) -> pl.DataFrame:
+    """`LEFT_OUT` of rows of other symbols, and of those whose year is not asked for."""
+    rows, outside = pl.col("rows"), ~pl.col("year").is_in(list(years)).fill_null(True)
+    return counts.group_by("file", "symbol").agg(
+        not_asked=rows.filter(~asked).sum(), before_calendar=pl.lit(0), outside=rows.filter(asked & outside).sum()
     )
+
+
+def _before_calendar(early: pl.DataFrame, asked: pl.Expr) -> pl.DataFrame:
+    """`LEFT_OUT` of rows that were not brought, as they lie before the sessions of the calendar."""
+    rows = pl.col("before_calendar")
+    return early.with_columns(not_asked=rows * ~asked, before_calendar=rows * asked)
 
 
 def _together(*parts: pl.DataFrame) -> pl.DataFrame:
