@@ -1,4 +1,4 @@
-"""Tables below a URL: a reader finds one writer's, whole, whenever a writer was stopped; no more is fetched than asked."""
+"""Tables below a URL: a reader finds those of one writer, whole, whenever a writer was stopped; it fetches no others."""
 
 import datetime as dt
 import os
