@@ -112,7 +112,13 @@ def pointer(place: Place) -> bytes:
 
 def held(place: Place, content: bytes) -> Held:
     """What the content of a pointer points at. Raises BadData where it is no such thing."""
-    return Held(place, Pointer.parse(content, what=str(place / POINTER)))
+    found = Pointer.parse(content, what=str(place / POINTER))
+    strange = [name for name in (found.prefix, *found.objects) if ".." in name]
+    if strange or _begun(found.prefix) is None:
+        raise BadData(
+            f"{place / POINTER} must name objects in a prefix beside it, but names {(strange or [found.prefix])[0]!r}."
+        )
+    return Held(place, found)
 
 
 def write(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from bq.core import files, paths
+from bq.core import files, objects, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log, progress
 from bq.jobs import brokers
@@ -40,7 +40,10 @@ def main(request: Request) -> None:
             if market.chains and len(bars):
                 quotes(fetcher, Catalogue(wire), symbol, bars)
     screen.show(f"{counted(len(plans), 'symbol')} to {newest}: {screen.shown(folder('bars'))}")
-    screen.show('check them by: make check-data SET="market.source=files"')
+    below = objects.root()
+    screen.show(f'check them by: {"BQ_DATA_ROOT= " if below else ""}make check-data SET="market.source=files"')
+    if below:
+        screen.show(f"bring them to {below} by: make upload")
 
 
 def said(symbol: str, bars: pl.DataFrame, done: int, symbols: int, left: int) -> str:

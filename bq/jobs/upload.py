@@ -32,7 +32,7 @@ def main(request: Request) -> None:
     batch = files.read(settings, paths.raw_bars())
     data = market.judged(batch, settings)
     if reasons := market.refusals(data, settings):
-        raise BadData(f"{reasons}\n`make check-data BQ_DATA_ROOT=` lists every finding. Nothing was uploaded.")
+        raise BadData(f"{reasons}\n`BQ_DATA_ROOT= make check-data` lists every finding. Nothing was uploaded.")
     rooted.bring(batch, place, calendar=settings.calendar)
     screen.show(
         f"uploaded    {counted(len(batch.rows), 'row')} of {counted(batch.rows['symbol'].n_unique(), 'symbol')}, "

@@ -13,7 +13,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from bq.core import files, objects, partitions, paths
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.objects import Place
 from bq.core.scalars import day
@@ -134,12 +134,13 @@ def save(folder: Path | Place, stored: Built, market: "MarketData", *, instead_o
     symbols = {symbol: market.content(symbol, last) for symbol in market.bars["symbol"].unique().sort()}
     about = {"through": last, "symbols": symbols}
     if isinstance(folder, Place):
-        tables = dict(zip(map(_stem, TABLES), stored, strict=True))
-        if not partitions.write(folder, _stem(TABLES[0]), tables, about, instead_of=instead_of.state):
-            log.info(ANOTHER)
+        try:
+            _save_below(folder, stored, about, instead_of)
+        except BQError as error:  # what was built for hours is not thrown away
+            log.warning("the events computed now are not saved: %s", error)
     else:
         _save_in(folder, stored, about, instead_of)
-    _forget_other_code(folder)
+        _forget_other_code(folder)
 
 
 def _save_in(folder: Path, stored: Built, about: dict[str, Any], instead_of: Stored) -> None:
@@ -159,20 +160,32 @@ def _save_in(folder: Path, stored: Built, about: dict[str, Any], instead_of: Sto
         files.write_json(folder / STATE, about | {"tables": [files.sha256(table) for table in tables]})
 
 
-def _forget_other_code(folder: Path | Place) -> None:
-    """Remove the sets beside one that other code made; below a URL, where other machines may still run it, old ones."""
-    code, _, key = folder.name.partition("-")
-    pattern = f"{'?' * len(code)}-{'?' * len(key)}"
-    if isinstance(folder, Place):
-        for name in fnmatch.filter(folder.parent.folders(), pattern):
-            if not name.startswith(code):
-                partitions.forget(folder.parent / name)
-        return
-    for other in folder.parent.glob(pattern):
-        if not other.name.startswith(code):  # never read again
+def _forget_other_code(folder: Path) -> None:
+    """Remove the sets beside one that other code made: they are never read again."""
+    for other in folder.parent.glob(_beside(folder)):
+        if not _same_code(other, folder):
             with _locked(other, wait=False) as alone:
                 if alone:
                     shutil.rmtree(other, ignore_errors=True)
+
+
+def _save_below(folder: Place, stored: Built, about: dict[str, Any], instead_of: Stored) -> None:
+    """Pointer last; sets beside it that other code made are removed when they are old: other machines may run it."""
+    tables = dict(zip(map(_stem, TABLES), stored, strict=True))
+    if not partitions.write(folder, _stem(TABLES[0]), tables, about, instead_of=instead_of.state):
+        log.info(ANOTHER)
+    for name in fnmatch.filter(folder.parent.folders(), _beside(folder)):
+        if not _same_code(other := folder.parent / name, folder):
+            partitions.forget(other)
+
+
+def _beside(folder: Path | Place) -> str:
+    """The pattern of names of event sets, by one of them."""
+    return "-".join("?" * len(part) for part in folder.name.split("-"))
+
+
+def _same_code(one: Path | Place, other: Path | Place) -> bool:
+    return one.name.partition("-")[0] == other.name.partition("-")[0]
 
 
 def _stem(file: str) -> str:

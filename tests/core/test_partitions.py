@@ -1,4 +1,4 @@
-"""Tables below a URL: a reader finds those of one writer, whole, whenever a writer was stopped; it fetches no others."""
+"""Tables under a URL: a reader finds one writer's, whole, whenever a writer was stopped, and fetches no others."""
 
 import datetime as dt
 import os
@@ -176,13 +176,19 @@ def test_a_prefix_goes_when_nobody_has_pointed_at_it_for_a_day_and_no_sooner(pla
     ("fault", "said"),
     [
         (lambda place, prefix: prefix.remove(), "is not: the prefix was removed"),
+        (
+            lambda place, prefix: (place / partitions.POINTER).write(
+                partitions.pointer(place).replace(prefix.name.encode(), b"../../raw")
+            ),
+            r"in a prefix beside it, but names '../../raw'",
+        ),
         (lambda place, prefix: (prefix / "refused/part.parquet").remove(), "every object that it names must be there"),
         (lambda place, prefix: (prefix / "refused/part.parquet").write(b"other"), "its hash is another"),
         (lambda place, prefix: (place / partitions.POINTER).write(b'{"prefix": "x"'), "must hold a JSON object"),
         (lambda place, prefix: (place / partitions.POINTER).write(b"{}"), "must name prefix, written_utc"),
         (lambda place, prefix: (place / partitions.POINTER).write(b'{"schema_version": 9}'), "Update the program"),
     ],
-    ids=["no prefix", "half a prefix", "other bytes", "half a pointer", "no pointer", "later version"],
+    ids=["no prefix", "elsewhere", "half a prefix", "other bytes", "half a pointer", "no pointer", "later version"],
 )
 def test_what_is_not_whole_is_refused_in_a_sentence_and_can_be_replaced(place, fault, said):
     put(place, table())

@@ -97,7 +97,7 @@ def test_what_a_run_would_refuse_is_not_uploaded(folder, url, monkeypatch):
     for name in ("STRATEGY", "PARAMS", "SET"):
         monkeypatch.delenv(name, raising=False)
     (folder / "worse.csv").write_text("date,close\n2020-01-02,x\n")
-    with pytest.raises(BadData, match=r"(?s)worse.csv: .*BQ_DATA_ROOT=` lists.*Nothing was uploaded"):
+    with pytest.raises(BadData, match=r"(?s)worse.csv: .*BQ_DATA_ROOT= make check-data` lists.*Nothing was uploaded"):
         upload.main(request.read())
     assert Place(url).objects() == {}
     monkeypatch.setenv("SYMBOLS", "AAA")

@@ -2,12 +2,14 @@
 
 import datetime as dt
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
 from labelled_samples import NOW, settings_of, table
 
 from bq import strategies
+from bq.core import partitions
 from bq.core.errors import BadData
 from bq.strategies import store
 from bq.strategies.events import conform
@@ -26,7 +28,7 @@ def collect(frame: pl.DataFrame, home: Path, *, name: str = "a.parquet", overrid
     frame.write_parquet(home / name)
     settings = settings_of(overrides)
     folder = kept.folder_of(settings)
-    before = kept.load(settings) if folder.exists() else None
+    before = kept.load(settings) if kept.exists(folder) else None
     read = labelled.read(home / name, strategies.of(settings), settings, now=NOW)
     kept.save(kept.added(before, read, file=name, calendar="XNYS"), folder)
     return kept.load(settings)
@@ -53,6 +55,20 @@ def test_a_file_collected_again_changes_nothing(home):
     assert again.events.equals(first.events, null_equal=True)
     assert events_of().data_hash == before.data_hash
     assert accounted().rows() == [("a.parquet", 200, 0, 0, 0, 0, 200)]
+
+
+def test_a_table_kept_below_a_url_is_the_one_kept_in_a_folder(home, monkeypatch):
+    here, events, rows = collect(table(**SMALL), home), events_of(), accounted()
+    monkeypatch.setenv("BQ_DATA_ROOT", f"memory://{uuid4().hex}")
+    with pytest.raises(BadData, match="none was collected"):
+        kept.load(settings_of())
+    there = collect(table(**SMALL), home)
+    assert there.data_hash == here.data_hash and there.events.equals(here.events, null_equal=True)
+    assert events_of().data_hash == events.data_hash and accounted().equals(rows)
+    folder = kept.folder_of(settings_of())
+    (folder / partitions.held(folder, partitions.pointer(folder)).pointer.prefix).remove()
+    with pytest.raises(BadData, match=r"what was collected must be whole.*collect the files again"):
+        kept.load(settings_of())
 
 
 def test_the_order_of_rows_does_not_matter(home):
