@@ -1,10 +1,13 @@
 """Settings of all tests, and a real PostgreSQL for those that ask for one."""
 
+import os
 import subprocess
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
+
+os.environ.pop("BQ_DATA_ROOT", None)  # no test writes below the URL of whoever runs it
 
 # no test asserts how long it takes; every run tries the same examples
 settings.register_profile("suite", deadline=None, derandomize=True)

@@ -59,6 +59,8 @@ class Held(NamedTuple):
         is); rows of other years may be among those returned.
         """
         names = [one for one in self.pointer.objects if one.partition("/")[0] == name]
+        if not names:
+            raise BadData(f"{self.place / POINTER} must name a table {name}, but names none.")
         wanted = [one for one in names if self._may_hold(one, symbols, years)]
         keep = pl.lit(True) if symbols is None else pl.col("symbol").is_in(list(symbols))
         parts = [files.read_parquet(content).filter(keep) for _, content in self._contents(wanted or names[:1])]

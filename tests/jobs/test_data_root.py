@@ -202,6 +202,7 @@ def test_credentials_that_the_storage_does_not_take_are_said_and_the_rest_of_sta
 def test_a_server_that_cannot_be_reached_is_said(at, monkeypatch):
     system = fsspec.get_filesystem_class("s3")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(system, "retries", 1)
     system.clear_instance_cache()
     objects._system.cache_clear()
