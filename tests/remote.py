@@ -1,20 +1,49 @@
 """A bucket of moto's S3 on this machine, and what was asked of it."""
 
 import logging
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import fsspec
 import pytest
 
-from bq.core import objects
+from bq.core import objects, paths
+from bq.core.objects import Place
 
 ACCESS = {
     "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",
     "AWS_SECRET_ACCESS_KEY": "canary/of+forty+characters+in+no+message",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+
+KILLED = """
+import os, signal, sys
+import polars as pl
+from bq.core import objects, partitions
+from bq.core.objects import Place
+real = objects._put
+def killing(system, contents):
+    if any(path.endswith(partitions.POINTER) for path in contents):
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(system, contents)
+objects._put = killing
+main = pl.DataFrame({"symbol": ["NEW"], "session": ["x"]}, schema={"symbol": pl.String, "session": pl.String})
+place = Place(sys.argv[1], tuple(sys.argv[2:]))
+partitions.write(place, "rows", {"rows": main.clear(), "more": main}, {}, instead_of=None)
+"""
+
+
+def killed_before_the_pointer(place: Place) -> bool:
+    """Whether a process that was to replace the tables at a place was killed when all but the pointer was written."""
+    command = [sys.executable, "-c", KILLED, place.root, *place.below]
+    done = subprocess.run(command, cwd=paths.CHECKOUT, env=os.environ, timeout=300, capture_output=True)
+    return done.returncode == -signal.SIGKILL
 
 
 class Requests(logging.Handler):

@@ -181,11 +181,11 @@ def _asking(place: Place, what: str) -> Iterator[tuple[Any, str]]:
             f"{place} must be allowed to be {what}, but the storage refuses it ({_said(error)}). Give the credentials "
             f"of this environment the right to it, or set {VARIABLE} to another place. Nothing is half-written."
         ) from None
-    except Exception as error:  # noqa: BLE001 - each scheme's library has errors of its own
+    except Exception as error:  # each scheme's library has errors of its own
         raise BQError(
             f"{place} could not be {what}: {_said(error)}. Check that {VARIABLE} is right, that the storage can be "
             "reached and that the environment has its credentials; then run it again: nothing is half-written."
-        ) from None
+        ) from error
 
 
 def _refuse_no_bucket(place: Place, error: FileNotFoundError) -> None:

@@ -1,19 +1,16 @@
 """Tables under a URL: a reader finds one writer's, whole, whenever a writer was stopped, and fetches no others."""
 
 import datetime as dt
-import os
-import signal
-import subprocess
-import sys
 from uuid import uuid4
 
 import fsspec
 import polars as pl
 import pytest
 
-from bq.core import files, objects, partitions, paths
+from bq.core import files, objects, partitions
 from bq.core.errors import BadData
 from bq.core.objects import Place
+from tests import remote
 
 ABOUT = {"through": "2020-12-31"}
 
@@ -117,27 +114,10 @@ def test_a_writer_stopped_before_any_of_its_writes_leaves_what_was_there(place, 
     assert number > 6 and get(place).table("rows").equals(new)
 
 
-KILLED = """
-import os, signal, sys
-import polars as pl
-from bq.core import objects, partitions
-from bq.core.objects import Place
-real = objects._put
-def killing(system, contents):
-    if any(path.endswith(partitions.POINTER) for path in contents):
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(system, contents)
-objects._put = killing
-main = pl.DataFrame({"symbol": ["NEW"], "session": ["x"]}, schema={"symbol": pl.String, "session": pl.String})
-partitions.write(Place(sys.argv[1]) / "set", "rows", {"rows": main.clear(), "more": main}, {}, instead_of=None)
-"""
-
-
 def test_kill_9_between_the_tables_and_the_pointer_leaves_the_old_state_readable(tmp_path):
     place = Place(f"file://{tmp_path}") / "set"
     put(place, table())
-    done = subprocess.run([sys.executable, "-c", KILLED, place.root], cwd=paths.CHECKOUT, env=os.environ, timeout=120)
-    assert done.returncode == -signal.SIGKILL
+    assert remote.killed_before_the_pointer(place)
     assert len(place.folders()) == 2, "the new prefix is there, and nothing points at it"
     assert get(place).table("rows").equals(table())
 

@@ -159,6 +159,14 @@ def test_no_secret_of_the_storage_is_in_any_file_object_or_message(at, s3):
         assert not any(secret.encode() in one for one in content)
 
 
+def test_kill_9_of_a_machine_that_uploads_leaves_the_bars_of_before(at):
+    place = Place(URL) / "raw" / "bars"
+    before, pointed = market.load(Market(source="files")).data_hash, partitions.pointer(place)
+    assert remote.killed_before_the_pointer(place)
+    assert len(place.folders()) == 2 and partitions.pointer(place) == pointed
+    assert market.load(Market(source="files")).data_hash == before
+
+
 def refusal(url: str) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_DATA_ROOT", url)
