@@ -1,6 +1,8 @@
 """Bars below `BQ_DATA_ROOT`: the same bars, findings and counts as from data/raw/bars/, whoever put them there."""
 
 import datetime as dt
+import subprocess
+import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,7 +10,7 @@ import polars as pl
 import pytest
 
 from bq import market
-from bq.core import objects, partitions
+from bq.core import objects, partitions, paths
 from bq.core.errors import BadData, BadParameters, BQError
 from bq.core.objects import Place
 from bq.core.settings import Market
@@ -200,3 +202,11 @@ def test_a_home_that_is_a_url_is_refused_with_what_to_set(monkeypatch):
     monkeypatch.setenv("BQ_HOME", "s3://bucket/home")
     with pytest.raises(BadParameters, match=r"BQ_HOME must be a folder of this machine.*Set BQ_DATA_ROOT"):
         market.read(FILES)
+
+
+def test_without_the_variable_no_package_of_a_storage_is_imported():
+    code = "import sys; import bq; from bq.jobs import collect, status; from bq import market; "
+    code += "from bq.core.settings import Market; market.load(Market(symbols=['SPX'])); "
+    code += "print(sorted({'fsspec', 's3fs'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=paths.CHECKOUT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
