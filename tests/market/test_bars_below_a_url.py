@@ -4,6 +4,7 @@ import datetime as dt
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import polars as pl
@@ -159,11 +160,28 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(place, monkeypatch):
         market.read(FILES)
 
 
-def test_a_server_sees_that_bars_were_brought_anew(uploaded, folder):
-    before = rooted.stamp()
-    assert rooted.stamp() == before
+def test_a_server_reads_bars_that_were_brought_anew_and_keeps_those_it_has_while_the_storage_is_away(
+    uploaded, monkeypatch
+):
+    from bq.jobs.http import sessions
+
+    reads = []
+    monkeypatch.setattr(sessions.store, "market_data", lambda settings: reads.append(1) or market.load(settings.market))
+    server = sessions.Sessions(None, SimpleNamespace(market=Market(source="files", max_quarantine_share=0.1)))
+    first = server._read()
+    assert server._read() is first, "within ten seconds nobody looks"
+    server._next_look = 0
+    assert server._read() is first and len(reads) == 1
     upload.main(request.read())
-    assert rooted.stamp() != before
+    server._next_look = 0
+    assert server._read() is not first and len(reads) == 2
+
+    def away():
+        raise BQError("could not be reached")
+
+    monkeypatch.setattr(rooted, "stamp", away)
+    server._next_look = 0
+    assert server._read().data_hash == first.data_hash and len(reads) == 2 and server._next_look > 0
 
 
 def test_events_of_a_world_of_its_own_never_reach_the_url(url, monkeypatch, tmp_path):

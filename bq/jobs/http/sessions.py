@@ -4,13 +4,13 @@ import datetime as dt
 import threading
 import time
 from collections import OrderedDict
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from bq.core import paths
-from bq.core.errors import BadData
+from bq.core.errors import BadData, BQError
+from bq.core.log import log
 from bq.core.settings import Settings
 from bq.jobs.http.deployed import Serving, Stamp
 from bq.market import MarketData
@@ -20,7 +20,7 @@ from bq.serving import explain
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 
-LOOK_SECONDS = 10
+LOOK_SECONDS = 10  # each look is a request to the storage
 KEPT = 64  # sessions whose decisions are kept
 NEAREST = 8  # past events that are shown
 RAW = ("bars", "chains", "features")  # folders of what users bring
@@ -41,6 +41,8 @@ class Sessions:
         self.strategy, self.settings = strategy, settings
         self._lock = threading.Lock()
         self._files: frozenset[Any] | None = None
+        self._remote: frozenset[Any] = frozenset()
+        self._next_look = 0.0
         self._market: MarketData | None = None
         self._past: pl.DataFrame | None = None
         self._kept: OrderedDict[Key, Session] = OrderedDict()
@@ -101,12 +103,24 @@ class Sessions:
         return self._kept[key]
 
     def _read(self) -> MarketData:
-        """The market, read again where a file of data/raw changed."""
-        files = _files()
+        """The market, read again where a file of data/raw changed, or the bars below `BQ_DATA_ROOT` did."""
+        files = _files() | self._below_root()
         if self._market is None or files != self._files:
             self._market, self._files, self._past = store.market_data(self.settings), files, None
             self._kept.clear()
         return self._market
+
+    def _below_root(self) -> frozenset[Any]:
+        """Bars below `BQ_DATA_ROOT`, looked at once in `LOOK_SECONDS`; while that fails, those of before."""
+        if self.settings.market.source == "files" and time.monotonic() >= self._next_look:
+            try:
+                self._remote = rooted.stamp()
+            except BQError as error:
+                if self._market is None:
+                    raise
+                log.warning("serve: the bars read before are still in use: %s", error)
+            self._next_look = time.monotonic() + LOOK_SECONDS
+        return self._remote
 
     def _of_symbol(self, symbol: str) -> dt.date | None:
         """The newest session of a symbol; None where the market does not know it."""
@@ -118,14 +132,7 @@ class Sessions:
 def _files() -> frozenset[Any]:
     raw = paths.home() / "data" / "raw"
     found = (path for name in RAW for path in (raw / name).rglob("*") if path.is_file())
-    here = frozenset((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found)
-    return here | _below(int(time.monotonic() // LOOK_SECONDS))
-
-
-@lru_cache(maxsize=1)
-def _below(_: int) -> frozenset[Any]:
-    """Bars below `BQ_DATA_ROOT`, looked at once in `LOOK_SECONDS`: each look is a request to the storage."""
-    return rooted.stamp()
+    return frozenset((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found)
 
 
 def _nothing(symbol: str, session: dt.date, newest: dt.date | None) -> str:
