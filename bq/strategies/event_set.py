@@ -138,26 +138,29 @@ def save(folder: Path | Place, stored: Built, market: "MarketData", *, instead_o
             _save_below(folder, stored, about, instead_of)
         except BQError as error:  # what was built for hours is not thrown away
             log.warning("the events computed now are not saved: %s", error)
-    else:
-        _save_in(folder, stored, about, instead_of)
+    elif _save_in(folder, stored, about, instead_of):
         _forget_other_code(folder)
 
 
-def _save_in(folder: Path, stored: Built, about: dict[str, Any], instead_of: Stored) -> None:
-    """State last, with the hashes of what was written: tables that it does not fit are built again by the next run."""
+def _save_in(folder: Path, stored: Built, about: dict[str, Any], instead_of: Stored) -> bool:
+    """State last, with the hashes of what was written: tables that it does not fit are built again by the next run.
+
+    False where nothing was saved.
+    """
     tables = [files.parquet(table) for table in stored]
     with _locked(folder) as alone:
         if not alone:
             log.warning(
                 "the events computed now are not saved: %s is locked by another process, or cannot be locked", folder
             )
-            return
+            return False
         if _state_of(folder) != instead_of.state:
             log.info(ANOTHER)
-            return
+            return False
         for name, table in zip(TABLES, tables, strict=True):
             files.write_bytes(folder / name, table)
         files.write_json(folder / STATE, about | {"tables": [files.sha256(table) for table in tables]})
+    return True
 
 
 def _forget_other_code(folder: Path) -> None:
