@@ -1,17 +1,17 @@
-"""One way to use more than one core: joblib, on Dask where `BQ_DASK_SCHEDULER` names a scheduler."""
+"""One way to use more than one core: joblib, or a Dask cluster where `BQ_DASK_SCHEDULER` names its scheduler."""
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from bq.core.errors import BadParameters, BQError
 from bq.core.log import log, progress
 
 T = TypeVar("T")
+SCHEDULER = "BQ_DASK_SCHEDULER"
 MEMORY_TARGET = "BQ_MEMORY_TARGET_MIB"  # in the environment of a run's processes
 PARENT_SECONDS = 0.5  # how often a worker looks whether its parent still lives
 
@@ -45,45 +45,53 @@ def fitting(count: int) -> int:
     return least
 
 
-def parallel_map(function: Callable[..., T], items: Iterable[Any], *, description: str) -> list[T]:
+def parallel_map(function: Callable[[Any], T], items: Iterable[Any], *, description: str) -> list[T]:
     """Apply `function` to each item, results in the order of the items, whatever the number of workers.
 
-    An error raised by `function` reaches the caller as itself. Raises BQError where a worker was killed.
+    function : pure, as it may run on another machine: it reads and writes no file of this one. An error raised by it
+    reaches the caller as itself. Raises BQError where a worker was killed, on a cluster: again and again.
     """
+    items = list(items)
+    found = dict(completed(function, items, description=description))
+    return [found[place] for place in range(len(items))]
+
+
+def completed(
+    function: Callable[[Any], T], items: Sequence[Any], *, description: str, here: bool = False
+) -> Iterator[tuple[int, T]]:
+    """The place of each item and its result, as soon as it is there; see `parallel_map`.
+
+    here : on this machine alone, as `function` reads or writes files of it.
+    """
+    if not items:
+        return
+    if os.environ.get(SCHEDULER) and not here:
+        from bq.core import cluster
+
+        results = cluster.completed(function, items, description=description)
+    else:
+        results = _locally(function, items, description)
+    yield from progress(results, total=len(items), description=description)
+
+
+def _locally(function: Callable[[Any], T], items: Sequence[Any], description: str) -> Iterator[tuple[int, T]]:
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    items = list(items)
-    with _backend(fitting(min(workers(), len(items)) or 1)) as count:
-        results = joblib.Parallel(n_jobs=count, return_as="generator")(joblib.delayed(function)(item) for item in items)
-        try:
-            return list(progress(results, total=len(items), description=description))
-        except TerminatedWorkerError:
-            raise BQError(
-                f"{description}: every worker process must run to its end, but one of {count} was killed, most "
-                "likely because the machine ran out of memory. Try BQ_WORKERS=1, or fewer symbols."
-            ) from None
-
-
-@contextmanager
-def _backend(local: int) -> Iterator[int]:
-    """Number of jobs for joblib: `local` on this machine, all there are where Dask has a scheduler."""
-    import joblib
-
-    scheduler = os.environ.get("BQ_DASK_SCHEDULER")
-    if not scheduler:
-        with joblib.parallel_config("loky", initializer=_end_with, initargs=(os.getpid(),)):
-            yield local
-        return
+    count = fitting(min(workers(), len(items)))
+    with joblib.parallel_config("loky", initializer=_end_with, initargs=(os.getpid(),)):
+        run = joblib.Parallel(n_jobs=count, return_as="generator_unordered")
     try:
-        from dask.distributed import Client
-    except ImportError:
-        raise BadParameters(
-            f"BQ_DASK_SCHEDULER is {scheduler!r}, which needs the package `distributed`, but it is not installed. "
-            "Install it, or unset the variable to work on this machine."
+        yield from run(joblib.delayed(_placed)(function, place, item) for place, item in enumerate(items))
+    except TerminatedWorkerError:
+        raise BQError(
+            f"{description}: every worker process must run to its end, but one of {count} was killed, most "
+            "likely because the machine ran out of memory. Try BQ_WORKERS=1, or fewer symbols."
         ) from None
-    with Client(scheduler), joblib.parallel_config(backend="dask"):
-        yield -1
+
+
+def _placed(function: Callable[[Any], T], place: int, item: Any) -> tuple[int, T]:
+    return place, function(item)
 
 
 def _end_with(parent: int) -> None:
@@ -92,6 +100,7 @@ def _end_with(parent: int) -> None:
     The parent alone answers to its terminal: a worker that ends first would be taken for one killed by the system.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.environ.pop(SCHEDULER, None)  # its own steps stay in it
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from bq import strategies
 from bq.audit import calibration_tables as tables
 from bq.audit import calibration_truth
-from bq.audit.calibration import Oracle, measure
+from bq.audit.calibration import Measured, Oracle, measure
 from bq.audit.calibration_oracle import Learnt
 from bq.audit.calibration_points import FIRST_SEED, ORACLE_SEED, PERMUTED, PLANTED, Point, Results, point
 from bq.audit.permutation import IN_ORDER
@@ -19,11 +19,12 @@ from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.numerals import significant
-from bq.core.parallel import parallel_map
+from bq.core.parallel import completed
 from bq.jobs import calibrate_schedule
-from bq.jobs.request import Request, value
+from bq.jobs.request import Request, value, whole
 from bq.jobs.run import publish
 from bq.monitoring import rehearsal
+from bq.strategies import registered
 from bq.strategies.contract import Strategy
 from bq.workbench import calibrated, page, screen
 
@@ -71,7 +72,7 @@ def main(request: Request) -> None:
 def _plan(request: Request) -> Plan:
     asked = [request.strategy] if value("STRATEGY") else [strategies.get(name) for name in strategies.MODULES]
     points = [one for strategy in asked for one in _points(strategy, request)]
-    return Plan(points, _whole("MARKETS"), request.quick)
+    return Plan(points, whole("MARKETS"), request.quick)
 
 
 def _points(strategy: Strategy, request: Request) -> list[Point]:
@@ -79,7 +80,7 @@ def _points(strategy: Strategy, request: Request) -> list[Point]:
     families = _listed("FAMILY") or ([own.stem] if own else [*NULLS, PLANTED])
     strengths = [_number(text) for text in _listed("STRENGTH")]
     overrides = f"{strategy.quick if request.quick else ''} {value('SET') or ''}".strip()
-    make = partial(point, strategy, path=own, overrides=overrides, quick=request.quick, attempts=_whole("TRIALS") or 1)
+    make = partial(point, strategy, path=own, overrides=overrides, quick=request.quick, attempts=whole("TRIALS") or 1)
     found = []
     for family in families:
         one = make(family)
@@ -105,24 +106,23 @@ def _measure(one: Point, plan: Plan, results: Results) -> None:
     if one.strength:
         learnt_on = range(ORACLE_SEED, ORACLE_SEED + (2 if plan.quick else ORACLE_MARKETS))
         oracle = Learnt(one.strategy, one.settings, learnt_on)
-    work = partial(_one, one=one, oracle=oracle, folder=results.folder)
-    begun = time.monotonic()
-    jobs = [(seed, place, len(seeds), begun) for place, seed in enumerate(seeds)]
-    parallel_map(work, jobs, description=named)
+    own = registered.digests(one.strategy.features(one.settings).columns)
+    here = one.family == PERMUTED or bool(own)  # bars, or features, from files of this machine
+    work, begun = partial(_one, one=one, oracle=oracle), time.monotonic()
+    for number, (_, found) in enumerate(completed(work, seeds, description=named, here=here), start=1):
+        results.add(facts, found)
+        left = (time.monotonic() - begun) / number * (len(seeds) - number)
+        log.info("%s %s: %d of %d, about %.0f min left", facts.strategy, facts.family, number, len(seeds), left / 60)
 
 
-def _one(job: tuple[int, int, int, float], *, one: Point, oracle: Oracle | None, folder: Path) -> None:
-    """Measure a market and keep its line; in a worker, whose own steps then stay in it."""
-    seed, place, count, begun = job
+def _one(seed: int, *, one: Point, oracle: Oracle | None) -> Measured:
+    """Measure a market; in a worker, whose own steps then stay in it."""
     with _alone():
         plan = one.settings.market.simulation
         truth = calibration_truth.of if calibration_truth.known(one.strategy, one.settings) else None
         watch = rehearsal.watch if plan is not None and plan.changes is not None else None
         of: dict[str, Any] = {"strategy": one.strategy, "settings": one.settings, "source": one.source}
-        found = measure(seed, **of, tweaks=one.tweaks, oracle=oracle, truth=truth, watch=watch)
-    Results(folder).add(one.facts, found)
-    left = (time.monotonic() - begun) / (place + 1) * (count - place - 1)
-    log.info("%s %s: %d of %d, about %.0f min left", one.strategy.name, one.family, place + 1, count, left / 60)
+        return measure(seed, **of, tweaks=one.tweaks, oracle=oracle, truth=truth, watch=watch)
 
 
 @contextmanager
@@ -146,13 +146,6 @@ def _page(results: Results) -> Path:
     target = results.folder / "report.html"
     page.write(target, title=calibrated.TITLE, source="simulated", parts=calibrated.parts(known))
     return target
-
-
-def _whole(name: str) -> int | None:
-    text = value(name)
-    if text and not (text.isdecimal() and int(text)):
-        raise BadParameters(f"{name} must be a whole number above 0, but got {text!r}.")
-    return int(text) if text else None
 
 
 def _number(text: str) -> float:

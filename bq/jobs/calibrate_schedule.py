@@ -19,13 +19,14 @@ from bq.core import files, params, paths, world
 from bq.core.errors import BadParameters
 from bq.core.log import log
 from bq.core.numerals import percent
-from bq.core.parallel import parallel_map
+from bq.core.parallel import completed
 from bq.core.records import Record
 from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.jobs import attempt, replay_history, replaying
-from bq.jobs.request import Request, value
+from bq.jobs.request import Request, value, whole
 from bq.jobs.run import publish
+from bq.strategies import registered
 from bq.strategies.contract import Strategy
 from bq.workbench import page, screen
 from bq.workbench.phrases import counted
@@ -57,7 +58,7 @@ def main(request: Request) -> None:
     MARKETS : of each strategy. What was replayed by the same code and parameters is not replayed again.
     """
     asked = [request.strategy] if value("STRATEGY") else [strategies.get(name) for name in strategies.MODULES]
-    count = _markets(request)
+    count = whole("MARKETS") or (QUICK_MARKETS if request.quick else MARKETS)
     rows: list[dict[str, Any]] = []
     for strategy in asked:
         overrides = f"{strategy.quick if request.quick else ''} {value('SET') or ''}".strip()
@@ -92,8 +93,10 @@ def measured(settings: Settings, seeds: range) -> list[Came]:
         "%s: %d markets are known, %d are replayed now", settings.strategy, len(seeds) - len(missing), len(missing)
     )
     if missing:
-        work = partial(_kept, settings=settings, places=places)
-        parallel_map(work, missing, description=f"{settings.strategy} {FAMILY}")
+        here = bool(registered.digests(strategies.of(settings).features(settings).columns))  # files of this machine
+        work, named = partial(replay, settings), f"{settings.strategy} {FAMILY}"
+        for place, came in completed(work, missing, description=named, here=here):
+            came.write(places[missing[place]])
     return [Came.read(path, what=f"{path.name}:", remedy="Delete it.") for path in places.values()]
 
 
@@ -101,11 +104,6 @@ def measured(settings: Settings, seeds: range) -> list[Came]:
 def _walked() -> str:
     """Digest of the code of this folder that changes what comes of a replay, as this process found it."""
     return files.digest_of_files([Path(str(module.__file__)) for module in WALKED], paths.CHECKOUT)
-
-
-def _kept(seed: int, *, settings: Settings, places: dict[int, Path]) -> None:
-    """Replay a market and keep what came of it."""
-    replay(settings, seed).write(places[seed])
 
 
 def replay(settings: Settings, seed: int) -> Came:
@@ -142,10 +140,3 @@ def _row(strategy: Strategy, came: list[Came]) -> dict[str, Any]:
         "sessions": sum(one.sessions for one in came),
         "seconds a market": sum(one.seconds for one in came) / len(came),
     }
-
-
-def _markets(request: Request) -> int:
-    text = value("MARKETS")
-    if text and not (text.isdecimal() and int(text)):
-        raise BadParameters(f"MARKETS must be a whole number above 0, but got {text!r}.")
-    return int(text) if text else QUICK_MARKETS if request.quick else MARKETS

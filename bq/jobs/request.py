@@ -146,6 +146,14 @@ def port(default: int) -> int:
     return int(text)
 
 
+def whole(name: str) -> int | None:
+    """A variable as a number above 0; None where it is empty or not given."""
+    text = value(name)
+    if text and not (text.isdecimal() and int(text)):
+        raise BadParameters(f"{name} must be a whole number above 0, but got {text!r}.")
+    return int(text) if text else None
+
+
 def value(name: str) -> str | None:
     """A variable as it was given, without blanks around it; None where it is empty or not given."""
     return os.environ.get(name, "").strip() or None

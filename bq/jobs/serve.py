@@ -1,16 +1,16 @@
 """`make serve`: decisions over HTTP, to this machine unless told otherwise."""
 
-import ipaddress
 import os
 import socket
 
 from bq.core.errors import BadParameters
 from bq.jobs.http.guard import Guard
+from bq.jobs.listening import LOOPBACK, is_local, taken
 from bq.jobs.request import Request, port, value
 from bq.workbench import screen
 
 TOKEN = "BQ_SERVE_TOKEN"
-LOOPBACK, PORT = "127.0.0.1", 8060
+PORT = 8060
 SHORTEST = 16  # characters of a token
 
 
@@ -22,7 +22,7 @@ def main(request: Request) -> None:
     from bq.jobs.http.metrics import Metrics
 
     host, at, token = value("HOST") or LOOPBACK, port(PORT), _token()
-    local = _is_local(host)
+    local = is_local(host)
     if not local and token is None:
         raise BadParameters(
             f"HOST={host}: whoever asks from another machine must have a token, but {TOKEN} is not set. Set it to at "
@@ -39,19 +39,12 @@ def main(request: Request) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, at: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, at), family=family, backlog=2048)
     except OSError as error:
-        raise BadParameters(f"HOST={host} PORT={port}: must be free to listen at, but {error.strerror}.") from None
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        raise taken(host, at, error) from None
 
 
 def _token() -> str | None:

@@ -16,7 +16,7 @@ from bq.core import parallel
 from bq.jobs.run import protocol
 from tests.bench.row import Goal, Row
 
-PACKAGES = (*protocol.PACKAGES, "nbconvert", "numba", "pandas", "papermill", "plotly")
+PACKAGES = (*versions.PACKAGES, "nbconvert", "numba", "pandas", "papermill", "plotly")
 
 
 class Plan(NamedTuple):

@@ -75,7 +75,7 @@ def publish(name: str) -> None:
     from bq.jobs.run import protocol
     from bq.runs.record import Job
 
-    protocol.git_state, protocol.PACKAGES = dict, ()
+    protocol.git_state, protocol.packages = dict, dict
     protocol.report.render = lambda _notebooks, target, **_: files.write_text(target, "report</html>")
     settings = params.load(paths.parameters("butterfly"), strategies.get("butterfly").settings)
     with protocol.lock(settings.namespace):
@@ -196,7 +196,7 @@ def cycle(name: str) -> None:
     retrain.once = lambda _: "no trigger holds"
     for where in (job, scan):
         where.screen.show = lambda _: None
-    protocol.git_state, protocol.PACKAGES = dict, ()
+    protocol.git_state, protocol.packages = dict, dict
     protocol.Run.notebook = lambda run, name: files.write_text(run.folder / f"{name}.txt", name)
     protocol.Run.render = lambda run: files.write_text(run.folder / "report.html", "report</html>")
     job.main(SimpleNamespace(strategy=strategy, settings=settings, quick=False))

@@ -15,7 +15,7 @@ SECONDS = 60  # a test that fails must end
 
 def main() -> None:
     where, ready, go_on = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    protocol.git_state, protocol.PACKAGES = dict, ()
+    protocol.git_state, protocol.packages = dict, dict
     protocol.report.render = lambda _notebooks, target, **_: files.write_text(target, "report</html>")
     settings = params.load(paths.parameters("butterfly"), strategies.get("butterfly").settings)
 

@@ -5,7 +5,6 @@ run, from the run.json ("running") that lies in the hidden folder from its first
 """
 
 import datetime as dt
-import importlib.metadata
 import os
 import shutil
 import signal
@@ -25,6 +24,7 @@ from bq.core.namespace import Namespace
 from bq.core.numerals import percent
 from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
+from bq.core.versions import packages
 from bq.jobs.run import leftovers, order, publish, temporary
 from bq.jobs.run.memory import Limits, Watch
 from bq.runs import folder as names
@@ -33,19 +33,6 @@ from bq.runs.record import Git, Job, Phase, RunRecord, Status
 from bq.runs.verdict import Verdict
 from bq.workbench import notebooks, page, report
 
-PACKAGES = (
-    "arch",
-    "lightgbm",
-    "numpy",
-    "onnx",
-    "onnxmltools",
-    "onnxruntime",
-    "polars",
-    "scikit-learn",
-    "scipy",
-    "skl2onnx",
-    "statsmodels",
-)
 REPORT_SECONDS = 300  # to render the report: also where the run's own time is over
 END_SECONDS = 30  # for a notebook, which keeps to the deadline itself, to be saved with the cell it was in
 
@@ -279,11 +266,6 @@ def _marked(run: Run) -> Iterator[None]:
     finally:
         for name in marks:
             del os.environ[name]
-
-
-def packages() -> dict[str, str]:
-    """The versions of the libraries that results depend on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def git_state() -> Git:
