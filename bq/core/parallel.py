@@ -5,7 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from typing import Any, NamedTuple, TypeVar
 
 from bq.core.errors import BadParameters, BQError
 from bq.core.log import log, progress
@@ -92,6 +93,96 @@ def _locally(function: Callable[[Any], T], items: Sequence[Any], description: st
 
 def _placed(function: Callable[[Any], T], place: int, item: Any) -> tuple[int, T]:
     return place, function(item)
+
+
+class _Sent(NamedTuple):
+    item: Any
+    arguments: tuple[Any, ...]
+    tries: int
+
+
+class Pool:
+    """Worker processes of this machine to which `function` is sent once; with one worker it runs in this process.
+
+    What a killed worker had under way, and the others with it, is run once more.
+    """
+
+    def __init__(self, function: Callable[..., Any], workers: int, *, what: str) -> None:
+        """what : for people."""
+        self.workers, self._function, self._what = fitting(workers), function, what
+        self._executor: Any = None  # of loky, which has no types
+        self._under_way: dict[Future[Any], _Sent] = {}
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def submit(self, item: Any, *arguments: Any) -> None:
+        """Let a worker do `function(*arguments)`; `finished` gives it back as the item's."""
+        self._send(_Sent(item, arguments, tries=1))
+
+    def finished(self) -> list[tuple[Any, Callable[[], Any]]]:
+        """Wait for an item or more; each with what returns its result, or raises what `function` raised.
+
+        Raises BQError where workers were killed twice at one.
+        """
+        done = wait(self._under_way, return_when=FIRST_COMPLETED).done
+        if any(isinstance(future.exception(), BrokenExecutor) for future in done):
+            done = self._again()
+        return [(self._under_way.pop(future).item, future.result) for future in done]
+
+    def _send(self, sent: _Sent) -> None:
+        if self.workers == 1:
+            future: Future[Any] = Future()
+            try:
+                future.set_result(self._function(*sent.arguments))
+            except Exception as error:  # noqa: BLE001  it is raised again by `result`
+                future.set_exception(error)
+        else:
+            self._executor = self._executor or self._started()
+            future = self._executor.submit(_work, *sent.arguments)
+        self._under_way[future] = sent
+
+    def _started(self) -> Any:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        return ProcessPoolExecutor(self.workers, initializer=_take, initargs=(os.getpid(), self._function))
+
+    def _again(self) -> set[Future[Any]]:
+        """Send what broke to new workers; returns what came to its end all the same."""
+        wait(self._under_way)
+        self._end()
+        broken = [future for future in self._under_way if isinstance(future.exception(), BrokenExecutor)]
+        for future in broken:
+            sent = self._under_way.pop(future)
+            if sent.tries > 1:
+                raise BQError(
+                    f"{self._what}: every worker process must run to its end, but one was killed, and again when its "
+                    "work was done once more, most likely because the machine ran out of memory. Try fewer WORKERS."
+                )
+            log.warning("%s: a worker process was killed; what it did is done once more", self._what)
+            self._send(sent._replace(tries=sent.tries + 1))
+        return {future for future in self._under_way if future.done()}
+
+    def _end(self) -> None:
+        if self._executor:
+            self._executor.shutdown(kill_workers=True)
+            self._executor = None
+
+
+_taken: list[Callable[..., Any]] = []  # in a worker of a Pool: its function
+
+
+def _take(parent: int, function: Callable[..., Any]) -> None:
+    _end_with(parent)
+    os.environ["BQ_WORKERS"] = "1"
+    _taken[:] = [function]
+
+
+def _work(*arguments: Any) -> Any:
+    return _taken[0](*arguments)
 
 
 def _end_with(parent: int) -> None:

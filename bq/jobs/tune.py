@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from bq.core.errors import BadParameters, did_you_mean
-from bq.jobs.request import Request
+from bq.jobs.request import Request, whole
 from bq.jobs.retrain import describe_events, describe_market
 from bq.jobs.run import protocol
 from bq.jobs.run.protocol import Run
@@ -68,7 +68,7 @@ def _work(run: Run, request: Request, target: str) -> None:
 def _strategy(run: Run, request: Request, data: MarketData) -> Tuned:
     run.record.source = data.source
     with run.phase("tuning"):
-        return strategy.tune(request.strategy, request.settings, data, keep=True)
+        return strategy.tune(request.strategy, request.settings, data, keep=True, workers=_workers())
 
 
 def _model(run: Run, request: Request, data: MarketData) -> Tuned:
@@ -76,7 +76,11 @@ def _model(run: Run, request: Request, data: MarketData) -> Tuned:
         collection = store.collect(request.strategy, request.settings, data)
     describe_events(run, collection)
     with run.phase("tuning"):
-        return model.tune(collection.events, request.strategy, request.settings, keep=True)
+        return model.tune(collection.events, request.strategy, request.settings, keep=True, workers=_workers())
+
+
+def _workers() -> int:
+    return whole("WORKERS") or 1
 
 
 def _show_next(run: Run, folder: Path) -> None:

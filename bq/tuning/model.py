@@ -4,6 +4,7 @@ Its events are those that every outer fold may train on: they ended before the f
 newest window. The best trial still has to pass the gate of a retrain.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,11 +49,13 @@ class Score(NamedTuple):
         return np.nan if mean is None else mean
 
 
-def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: bool) -> Tuned:
+def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: bool, workers: int = 1) -> Tuned:
     """Search; nothing is deployed.
 
     keep : whether the study is kept; an existing one with the same events, parameters and code is resumed. Its trials
-    are entered in the ledger in either case. Raises BadData where the training part is too short for the inner folds.
+    are entered in the ledger in either case. workers : trials at a time, each in a process.
+
+    Raises BadData where the training part is too short for the inner folds.
     """
     part = training_part(events, strategy, settings)
     inner = inner_settings(part, settings)
@@ -62,18 +65,15 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
     kept = name if keep else None
     under_way = study.begin(kept, ranges, seed=settings.tuning.seed, first=given)
 
-    def evaluate(number: int, values: Values) -> tuple[float, Values]:
-        chosen = applied(inner, values)
-        made = score(part, strategy, chosen)
-        if not np.isfinite(made.value):
-            raise Infeasible("no validation session has a figure: too few events in each")
-        facts: dict[str, Any] = {"recipe": recipe_of(chosen, strategy), "events": events_made_of}
+    def enter(number: int, values: Values, made: Score) -> tuple[float, Values]:
+        facts: dict[str, Any] = {"recipe": recipe_of(applied(inner, values), strategy), "events": events_made_of}
         shown = {"objective": made.value}
         look = ledger.Look(KIND, name, number, values, made.series, part["symbol"].unique(), shown=shown, **facts)
         ledger.record(settings.namespace, [look])
         return made.value, {}
 
-    study.run(under_way, evaluate, trials=settings.tuning.trials)
+    measure = partial(_measure, part=part, strategy=strategy, settings=inner)
+    study.run(under_way, measure, keep=enter, trials=settings.tuning.trials, workers=workers)
     best = study.best(under_way)
     winner, before = (score(part, strategy, applied(inner, values)) for values in (best.params, given))
     found = {
@@ -90,6 +90,13 @@ def tune(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, keep: 
         before.series.rename(names[1]), on="session", how="full", coalesce=True
     )
     return Tuned(results.plain(found), curves.with_columns(part=pl.lit(PART)))
+
+
+def _measure(number: int, values: Values, *, part: pl.DataFrame, strategy: Strategy, settings: Settings) -> Score:
+    made = score(part, strategy, applied(settings, values))
+    if not np.isfinite(made.value):
+        raise Infeasible("no validation session has a figure: too few events in each")
+    return made
 
 
 def training_part(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from bq.core.errors import BadData
 from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.tuning import parameters
-from bq.tuning.study import Study
+from bq.tuning.study import SEED, Study
 
 RESULTS, CURVES, TRIALS = "tuning.json", "curves.parquet", "trials.csv"
 
@@ -57,6 +57,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
     feasible = trial.state == TrialState.COMPLETE
     return {
         "number": trial.number,
+        "sampler_seed": trial.user_attrs.get(SEED),
         "state": "feasible" if feasible else "infeasible",
         "value": trial.value if feasible else None,
         "values": rounded_values(trial),

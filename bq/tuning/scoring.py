@@ -56,11 +56,13 @@ class Scores:
         self._objective = objective
         self._waiting: list[ledger.Look] = []
 
-    def evaluate(self, number: int, values: Values) -> tuple[float, Values]:
-        """For `study.run`: raises Infeasible where the trial cannot be chosen."""
-        chosen = applied(self._settings, values)
-        made = self._scorer.score(chosen, self._windows.folds)
-        made = feasible(made, self._windows.folds, min_trades=self._settings.tuning.min_trades)
+    def measure(self, number: int, values: Values) -> Score:
+        """For `study.run`, in any process: raises Infeasible where the trial cannot be chosen."""
+        made = self._scorer.score(applied(self._settings, values), self._windows.folds)
+        return feasible(made, self._windows.folds, min_trades=self._settings.tuning.min_trades)
+
+    def keep(self, number: int, values: Values, made: Score) -> tuple[float, Values]:
+        """For `study.run`, in this one: the objective, and what stays with the trial."""
         self.of[number] = made
         self._waiting.append(self.look(KIND, number, values, made))
         if len(self._waiting) >= BATCH:
@@ -85,7 +87,7 @@ class Scores:
         """Score again the trials that an earlier process finished, and write the rest."""
         for trial in trials:
             if trial.state == TrialState.COMPLETE and trial.number not in self.of:
-                self.evaluate(trial.number, trial.params)
+                self.keep(trial.number, trial.params, self.measure(trial.number, trial.params))
         self._write()
 
     def matrix(self) -> pl.DataFrame:

@@ -50,14 +50,15 @@ def tune(
     data: MarketData,
     *,
     keep: bool,
+    workers: int = 1,
     objective: own.Objective | None = None,
     search: own.Search | None = None,
 ) -> Tuned:
     """Search, then score the best trial on the holdout and judge it; for a strategy with a backtester.
 
     keep : whether the study is kept; an existing one with the same data, parameters and code is resumed. Its trials and
-    its look at the holdout are entered in the ledger in either case. objective, search : the user's own, in place of
-    `tuning.objective` and of the strategy's ranges.
+    its look at the holdout are entered in the ledger in either case. workers : trials at a time, each in a process.
+    objective, search : the user's own, in place of `tuning.objective` and of the strategy's ranges.
 
     Raises BadData where no trial is feasible or history is too short, BadParameters where a model would be asked about
     sessions that it may have been trained on.
@@ -77,7 +78,7 @@ def tune(
     kept = name if keep else None
     under_way = study.begin(kept, ranges, seed=settings.tuning.seed, first=values_of(settings, ranges))
     scores = Scores(seen, settings, windows, name, data.data_hash, aim)
-    study.run(under_way, scores.evaluate, trials=settings.tuning.trials)
+    study.run(under_way, scores.measure, keep=scores.keep, trials=settings.tuning.trials, workers=workers)
     best = study.best(under_way)
     scores.finish(under_way.trials)
     chosen = applied(settings, best.params)

@@ -1,13 +1,16 @@
 """One Optuna study: seeded trial by trial, written as it runs, and resumed where it was interrupted.
 
 A kept study lies in a journal file, data/tuning/<name>.log, which one process writes at a time. Where
-`BQ_DATABASE_URL` is PostgreSQL it lies there, and several machines may run trials of it at the same time.
+`BQ_DATABASE_URL` is PostgreSQL it lies there, and several machines may run trials of it at the same time. Trials may be
+evaluated by several processes; this one asks and tells.
 """
 
+import copy
 import sys
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,15 +26,26 @@ from bq.core import db, files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import log, progress
 from bq.core.numerals import decimal
+from bq.core.parallel import Pool
 from bq.core.scalars import number
 from bq.core.secrets import redact
+from bq.tuning.heart import Heart
 
 Ranges = dict[str, BaseDistribution]
 Values = dict[str, Any]  # of one trial, by dotted name of the parameter
 
+Evaluate = Callable[[int, Values], Any]
+Keep = Callable[[int, Values, Any], tuple[float, Values]]
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+NUMBER, SEED = (
+    "number",
+    "sampler_seed",
+)  # kept with a trial: its first number, also where it was run again; its sampler's
+POLL_SECONDS = 1.0  # how often is looked whether other processes finished their trials
 HEARTBEAT_SECONDS = 15  # of a running trial in PostgreSQL; after four times as long without one the trial is run again
 RETRIES = 3
+LOCK = "bq.tuning"
 SCHEMA = "optuna"  # in PostgreSQL: Optuna and bq have tables of the same names
 LINES = 5  # of progress in a log
 
@@ -47,11 +61,24 @@ class Study(NamedTuple):
     journal: optuna.Study | None  # where each trial of `working` is written once it is finished
     ranges: Ranges
     seed: int
+    shared: RDBStorage | None = None  # where other processes may add trials too
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """The finished trials in order: feasible (complete) or infeasible (pruned)."""
-        return self.working.get_trials(deepcopy=False, states=FINISHED)
+        """The finished trials in order: feasible (complete) or infeasible (pruned).
+
+        One that was run again after its process died has the number of its first run.
+        """
+        found = self.working.get_trials(deepcopy=False, states=FINISHED)
+        return sorted(map(_numbered, found), key=lambda trial: trial.number)
+
+
+class Begun(NamedTuple):
+    """A trial under way."""
+
+    trial: optuna.Trial
+    number: int
+    values: Values
 
 
 def begin(name: str | None, ranges: Ranges, *, seed: int, first: Values) -> Study:
@@ -62,40 +89,123 @@ def begin(name: str | None, ranges: Ranges, *, seed: int, first: Values) -> Stud
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if name is not None and db.engine().dialect.name == "postgresql":
-        return Study(_in_database(name, ranges, first), None, ranges, seed)
+        return _in_database(name, ranges, first, seed)
     journal = None if name is None else _study(JournalStorage(_journal(name)), name)
     working = _study(None, name)
     if journal:
-        working.add_trials(journal.get_trials(states=FINISHED))
+        _add(working, journal.get_trials(states=FINISHED))
     if not working.trials:
         _enqueue(working, ranges, first)
     return Study(working, journal, ranges, seed)
 
 
-def run(study: Study, evaluate: Callable[[int, Values], tuple[float, Values]], *, trials: int) -> None:
-    """Run until `trials` trials are finished.
+def run(study: Study, evaluate: Evaluate, *, trials: int, keep: Keep | None = None, workers: int = 1) -> None:
+    """Run until `trials` trials are finished, those of other processes in a shared storage among them.
 
-    evaluate : takes a trial's number and its values; returns the value to maximise and figures to keep with it. Raises
-    Infeasible where the trial cannot be chosen. Any other error stops the study, which can be resumed.
+    evaluate : takes a trial's number and its values; with several `workers` in another process, and once more where
+    that is killed. keep : called here with the same and what `evaluate` returned; returns the value to maximise and
+    figures to keep with it. Without `keep` that is what `evaluate` returns. Both raise Infeasible where the trial
+    cannot be chosen. Any other error stops the study, which can be resumed.
 
-    A trial's values depend on the seed and on the trials finished before it, not on the process: an interrupted study
-    gives the same trials as an uninterrupted one. (Not in PostgreSQL, where other processes may add trials.)
+    A trial's values depend on the seed and on the trials finished or under way when it began. With one worker these do
+    not depend on the process: an interrupted study gives the same trials as an uninterrupted one. (Not with several, or
+    in PostgreSQL, where other processes may add trials: there each trial is reproducible by its values.)
     """
-    already = len(study.trials)
-    if already:
-        log.info("tuning: study resumed, %d trials finished already", already)
+    done = len(study.trials)
+    if done:
+        log.info("tuning: study resumed, %d trials finished already", done)
     try:
-        for done in progress(_until(study, trials), total=max(trials - already, 0), description="tuning"):
-            study.working.sampler = _sampler(study)
-            study.working.optimize(lambda trial: _objective(trial, study.ranges, evaluate), n_trials=1)
-            if study.journal:
-                study.journal.add_trial(study.working.get_trials(deepcopy=False)[-1])
-            _say(study, done + 1, trials)
+        for _ in progress(_finished(study, evaluate, keep, trials, workers), total=trials - done, description="tuning"):
+            done += 1
+            _say(study, done, trials)
     except (optuna.exceptions.StorageInternalError, sa.exc.DBAPIError) as error:
+        reason = " ".join(str(error.__cause__ or error).splitlines()[0].split())
         raise BQError(
-            f"tuning: the database of BQ_DATABASE_URL must stay reachable, but {error}. The "
-            f"{len(study.trials)} finished trials are kept: run it again to resume."
+            f"tuning: the database of BQ_DATABASE_URL must stay reachable, but: {redact(reason)}. Finished trials are "
+            "kept: run it again to resume."
         ) from None
+
+
+def _finished(study: Study, evaluate: Evaluate, keep: Keep | None, trials: int, workers: int) -> Iterator[None]:
+    """Run trials, as many at a time as there are workers; yields after each."""
+    under_way, waiting = dict[int, Begun](), False
+    with Pool(evaluate, workers, what="tuning") as pool, Heart(study.shared, HEARTBEAT_SECONDS, under_way):
+        try:
+            while True:
+                while len(under_way) < pool.workers and (one := _begin(study, trials)):
+                    under_way[one.trial._trial_id] = one
+                    pool.submit(one, one.number, one.values)
+                if under_way:
+                    for one, result in pool.finished():
+                        _finish(study, one, result, keep)
+                        del under_way[one.trial._trial_id]
+                        yield
+                elif len(study.trials) >= trials:
+                    return
+                else:
+                    if not waiting:
+                        log.info(
+                            "tuning: other processes have the last trials under way, or died: then they are run again"
+                        )
+                    waiting = True
+                    time.sleep(POLL_SECONDS)
+        except BaseException:
+            _give_back(study, under_way.values())
+            raise
+
+
+def _begin(study: Study, trials: int) -> Begun | None:
+    """A trial to run; None where as many as are wanted are finished or under way, wherever that may be."""
+    with _alone(study.shared):
+        if study.shared:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                optuna.storages.fail_stale_trials(study.working)
+        known = study.working.get_trials(deepcopy=False)
+        if sum(trial.state in (*FINISHED, TrialState.RUNNING) for trial in known) >= trials:
+            return None
+        seed = _seed(study, known)
+        study.working.sampler = optuna.samplers.TPESampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a heart that is not Optuna's
+            trial = study.working.ask()
+        if study.shared:
+            study.shared.record_heartbeat(trial._trial_id)  # from its first moment
+        values = {name: _suggest(trial, name, of) for name, of in study.ranges.items()}
+        if NUMBER not in trial.user_attrs:
+            trial.set_user_attr(NUMBER, trial.number)
+            trial.set_user_attr(SEED, seed)
+        return Begun(trial, trial.user_attrs[NUMBER], values)
+
+
+def _finish(study: Study, one: Begun, result: Callable[[], Any], keep: Keep | None) -> None:
+    """Keep what came of a trial; where another process took it for dead, and runs it again, that one's counts."""
+    value, state = None, TrialState.COMPLETE
+    try:
+        made = result()
+        value, figures = keep(one.number, one.values, made) if keep else made
+        for name, figure in figures.items():
+            one.trial.set_user_attr(name, figure)
+    except Infeasible as error:
+        one.trial.set_user_attr("reason", redact(str(error)))
+        state = TrialState.PRUNED
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return
+    study.working.tell(one.trial, value, state=state, skip_if_finished=True)
+    if study.journal:
+        study.journal.add_trial(study.working.get_trials(deepcopy=False)[one.trial.number])
+
+
+def _give_back(study: Study, under_way: Iterable[Begun]) -> None:
+    """Let others run at once what this process does not finish; without the database, when its heart is missed."""
+    if not study.shared:
+        return
+    with warnings.catch_warnings(), suppress(optuna.exceptions.OptunaError, sa.exc.SQLAlchemyError):
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for one in under_way:
+            ended = study.working.tell(one.trial, state=TrialState.FAIL, skip_if_finished=True)
+            if ended.state == TrialState.FAIL:
+                RetryHeartbeatStaleTrialCallback()(study.working, ended)
 
 
 def best(study: Study) -> FrozenTrial:
@@ -110,17 +220,6 @@ def best(study: Study) -> FrozenTrial:
     return max(complete, key=lambda trial: (trial.value, -trial.number))
 
 
-def _objective(trial: optuna.Trial, ranges: Ranges, evaluate: Callable[[int, Values], tuple[float, Values]]) -> float:
-    try:
-        value, figures = evaluate(trial.number, {name: _suggest(trial, name, ranges[name]) for name in ranges})
-    except Infeasible as error:
-        trial.set_user_attr("reason", redact(str(error)))
-        raise
-    for name, figure in figures.items():
-        trial.set_user_attr(name, figure)
-    return value
-
-
 def _suggest(trial: optuna.Trial, name: str, of: BaseDistribution) -> Any:
     if isinstance(of, CategoricalDistribution):
         return trial.suggest_categorical(name, of.choices)
@@ -131,15 +230,28 @@ def _suggest(trial: optuna.Trial, name: str, of: BaseDistribution) -> Any:
     raise TypeError(f"`{name}` must be a choice or a range of numbers, but got {of}")
 
 
-def _until(study: Study, trials: int) -> Iterator[int]:
-    while (done := len(study.trials)) < trials:
-        yield done
+def _seed(study: Study, known: list[FrozenTrial]) -> int:
+    """Of the sampler (TPE, Bergstra et al. 2011) of the next trial: its own, so that no trial depends on a process."""
+    begun = sum(trial.state not in (TrialState.FAIL, TrialState.WAITING) for trial in known)
+    return int(files.digest([study.seed, begun], length=7), 16)
 
 
-def _sampler(study: Study) -> optuna.samplers.BaseSampler:
-    """TPE (Bergstra et al. 2011) with its own seed for each trial, so that trials do not depend on the process."""
-    begun = sum(trial.state != TrialState.FAIL for trial in study.working.get_trials(deepcopy=False))
-    return optuna.samplers.TPESampler(seed=int(files.digest([study.seed, begun], length=7), 16))
+def _numbered(trial: FrozenTrial) -> FrozenTrial:
+    """A trial by the number that it was begun with."""
+    own = trial.user_attrs.get(NUMBER, trial.number)
+    if own == trial.number:
+        return trial
+    found = copy.copy(trial)
+    found.number = own
+    return found
+
+
+def _add(working: optuna.Study, finished: list[FrozenTrial]) -> None:
+    """Add trials under their numbers. Where several were under way when a process was killed, some are missing."""
+    for trial in sorted(map(_numbered, finished), key=lambda trial: trial.number):
+        while len(working.get_trials(deepcopy=False)) < trial.number:
+            working.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+        working.add_trial(trial)
 
 
 def _say(study: Study, done: int, trials: int) -> None:
@@ -187,35 +299,42 @@ def _journal(name: str) -> JournalFileBackend:
     return JournalFileBackend(str(path), lock_obj=lock)
 
 
-def _in_database(name: str, ranges: Ranges, first: Values) -> optuna.Study:
+def _in_database(name: str, ranges: Ranges, first: Values, seed: int) -> Study:
     """The study in PostgreSQL, in its own schema. A trial whose process died is marked as failed and run again."""
-    url = db.engine().url.render_as_string(hide_password=False)
-    with _alone() as connection, warnings.catch_warnings():
+    with db.engine().connect() as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        db.alone(connection, LOCK)  # so that no two processes create Optuna's tables at the same time
         connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
         connection.commit()
-        storage = RDBStorage(
-            url,
-            engine_kwargs={"pool_pre_ping": True, "connect_args": {"options": f"-csearch_path={SCHEMA}"}},
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=4 * HEARTBEAT_SECONDS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
-        )
-        sa.event.listen(storage.engine, "do_connect", db.connect_patiently)
+        db.alone(connection, LOCK)
+        storage = in_database()
         study = _study(storage, name)
         if not study.trials:
             _enqueue(study, ranges, first)
-    return study
+    return Study(study, None, ranges, seed, storage)
+
+
+def in_database(*options: str) -> RDBStorage:
+    """Optuna's storage in PostgreSQL. options : of the connection, as for `psql`."""
+    url = db.engine().url.render_as_string(hide_password=False)
+    within = " ".join([f"-csearch_path={SCHEMA}", *options])
+    storage = RDBStorage(
+        url,
+        engine_kwargs={"pool_pre_ping": True, "connect_args": {"options": within}},
+        heartbeat_interval=HEARTBEAT_SECONDS,
+        grace_period=4 * HEARTBEAT_SECONDS,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+    )
+    sa.event.listen(storage.engine, "do_connect", db.connect_patiently)
+    return storage
 
 
 @contextmanager
-def _alone() -> Iterator[sa.Connection]:
-    """Hold a lock in PostgreSQL, so that two processes do not create Optuna's tables at the same time."""
-    key = {"key": int(files.digest("bq.tuning", length=7), 16)}
-    with db.engine().connect() as connection:
-        connection.execute(sa.text("select pg_advisory_lock(:key)"), key)
-        try:
-            yield connection
-        finally:
-            connection.rollback()
-            connection.execute(sa.text("select pg_advisory_unlock(:key)"), key)
+def _alone(shared: RDBStorage | None) -> Iterator[None]:
+    """Let no other process that shares the storage begin a trial meanwhile."""
+    if shared is None:
+        yield
+        return
+    with shared.engine.begin() as connection:
+        db.alone(connection, LOCK)
+        yield

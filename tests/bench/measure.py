@@ -12,8 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bq.core import parallel
-from bq.jobs.run import protocol
+from bq.core import parallel, versions
 from tests.bench.row import Goal, Row
 
 PACKAGES = (*versions.PACKAGES, "nbconvert", "numba", "pandas", "papermill", "plotly")

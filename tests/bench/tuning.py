@@ -69,4 +69,4 @@ def _prepared() -> tuple[BreakoutSettings, Scores]:
 def _search(given: BreakoutSettings, scores: Scores, name: str | None, trials: int) -> None:
     ranges = strategy.ranges_of(STRATEGY)
     under_way = study.begin(name, ranges, seed=given.tuning.seed, first=values_of(given, ranges))
-    study.run(under_way, scores.evaluate, trials=trials)
+    study.run(under_way, scores.measure, keep=scores.keep, trials=trials)
