@@ -10,7 +10,7 @@ import os
 import platform
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -72,23 +72,52 @@ def _sent(client: "Client", function: Callable[[Any], T], left: dict[int, Any]) 
     from distributed import as_completed
 
     _check_workers(client)
-    [bound] = client.scatter([function], broadcast=True, hash=False)
+    [bound] = client.scatter([Parcel.of(function)], broadcast=True, hash=False)
     work = partial(client.submit, _task, bound, versions=_versions(), pure=False)
-    places = {work(item): place for place, item in left.items()}
+    places = {work(Parcel.of(item)): place for place, item in left.items()}
     try:
         for future in as_completed(places, loop=client.loop):
-            yield places.pop(future), future.result()
+            yield places.pop(future), future.result().content
     finally:
         if client.status == "running":
             client.cancel([*places, bound])
 
 
-def _task(function: Callable[[Any], T], item: Any, *, versions: dict[str, str]) -> T:
+class Parcel:
+    """What travels, in one piece. Opened where it is used, once in each process.
+
+    Dask alone would let arrays lie in memory where they arrived, unaligned: there numpy adds in another order than
+    elsewhere, and the last bits differ.
+    """
+
+    def __init__(self, packed: bytes) -> None:
+        self.packed = packed
+
+    @staticmethod
+    def of(content: Any) -> "Parcel":
+        """Packed."""
+        import cloudpickle
+
+        return Parcel(cloudpickle.dumps(content))
+
+    @cached_property
+    def content(self) -> Any:
+        """Opened."""
+        import cloudpickle
+
+        return cloudpickle.loads(self.packed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what was opened."""
+        return Parcel, (self.packed,)
+
+
+def _task(function: Parcel, item: Parcel, *, versions: dict[str, str]) -> Parcel:
     """Run one item in a worker."""
     _begin()
     if own := _difference(versions, _versions()):
         raise _other_version(f"{socket.gethostname()} (process {os.getpid()})", own)
-    return function(item)
+    return Parcel.of(function.content(item.content))
 
 
 @cache
@@ -107,7 +136,7 @@ def connected(address: str) -> "Client":
     needed()
     from distributed import Client
 
-    quiet(logging.CRITICAL)  # what fails is said by us
+    quiet()
     try:
         return Client(address, timeout=SECONDS, set_as_default=False, security=security())
     except (OSError, ValueError, TypeError, ImportError) as error:
@@ -127,12 +156,15 @@ def needed() -> None:
         )
 
 
-def quiet(level: int) -> None:
-    """Let Dask log from this level on."""
+SILENT = logging.CRITICAL + 1
+
+
+def quiet() -> None:
+    """Let Dask log nothing: what fails is said by us."""
     import distributed  # noqa: F401  which sets levels when it is imported
 
     for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(SILENT)
 
 
 def security() -> "Security | None":

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import os
+import warnings
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 from bq.core import signals
-from bq.core.cluster import CERTIFICATE, SECONDS, needed, quiet, security
+from bq.core.cluster import CERTIFICATE, SECONDS, SILENT, needed, quiet, security
 from bq.core.errors import BadParameters, reason
 from bq.core.parallel import SCHEDULER, workers
 from bq.jobs.listening import LOOPBACK, is_local, port, taken
@@ -31,7 +32,8 @@ def main(request: Request) -> None:
     number, joined = whole("WORKERS") or workers(), os.environ.get(SCHEDULER)
     target = Limits.of(request.settings.run.memory_ceiling_share).target
     shared: dict[str, Any] = {"security": security(), "memory_limit": target * 2**20 // number}
-    quiet(logging.CRITICAL)
+    quiet()
+    warnings.filterwarnings("ignore", "Port", UserWarning)  # of Dask's page: another free one is taken
     asyncio.run(_joined(joined, number, shared) if joined else _begun(number, shared))
 
 
@@ -86,9 +88,7 @@ async def _work(stack: AsyncExitStack, address: str, host: str, number: int, sha
     from distributed import Nanny
 
     page: Any = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0"}  # where it listens all the same
-    made = [
-        Nanny(address, host=host, nthreads=1, silence_logs=logging.CRITICAL, **page, **shared) for _ in range(number)
-    ]
+    made = [Nanny(address, host=host, nthreads=1, silence_logs=SILENT, **page, **shared) for _ in range(number)]
     logging.getLogger("distributed.nanny").setLevel(logging.WARNING)  # says which worker died
     await asyncio.gather(*(stack.enter_async_context(one) for one in made))
 
