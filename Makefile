@@ -4,11 +4,11 @@
 # Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
 # never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL BROKER FLEX
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL BROKER FLEX WORKERS
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_DATA_ROOT BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
-  BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_MIGRATE_TO BQ_TEST_DATA BQ_FULL BQ_CRASH
+  BQ_DASK_TLS BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_MIGRATE_TO BQ_TEST_DATA BQ_FULL BQ_CRASH
 UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 
 # A value is text and no make syntax: a `$` in it arrives as it is. Before anything expands one.
@@ -164,10 +164,14 @@ upload: $(READY) ## [data] the bars of data/raw/bars/, checked and partitioned, 
 	@$(BQ) upload
 check-data: $(READY) ## [data *] what became of every file, symbol and row of market data, and why
 	@$(BQ) check-data
-tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model
+tune: $(READY) ## [train *] search parameters: TRIALS=50 OBJECTIVE=calmar_ratio TARGET=strategy (STRATEGY=breakout) or model; WORKERS=4 trials at a time
 	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune
+tune-ui: $(READY) ## [train] optuna-dashboard over the studies of make tune, to this machine (PORT=8070; Ctrl-C ends it)
+	@STRATEGY="$${STRATEGY:-breakout}" $(BQ) tune-ui
 tune-weights: $(READY) ## [train] learn the weights of the rule score, beside everything simpler; what passes the gate may trade (butterfly)
 	@$(BQ) tune-weights
+cluster: $(READY) ## [workbench] a Dask scheduler and workers on this machine (WORKERS=4 PORT=8786), or workers that join BQ_DASK_SCHEDULER
+	@$(BQ) cluster
 lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
 	@case "$$PORT" in *[!0-9]*) echo "PORT must be a whole number such as 8890, but got '$$PORT'." >&2; exit 2;; esac
 	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)

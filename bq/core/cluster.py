@@ -134,11 +134,15 @@ def _begin() -> None:
 def connected(address: str) -> "Client":
     """The client of this process. Raises BadParameters where the scheduler does not answer."""
     needed()
-    from distributed import Client
+    from distributed import Client, Security
 
     quiet()
+    own = security()
+    if address.startswith("tls") and not (own or Security()).get_connection_args("client").get("ssl_context"):
+        raise BadParameters(f"{SCHEDULER} is {address}: who connects must have the key, but {CERTIFICATE} is not set.")
+
     try:
-        return Client(address, timeout=SECONDS, set_as_default=False, security=security())
+        return Client(address, timeout=SECONDS, set_as_default=False, security=own)
     except (OSError, ValueError, TypeError, ImportError) as error:
         raise BadParameters(
             f"{SCHEDULER} must be the address of a Dask scheduler that answers, such as tcp://127.0.0.1:8786, but "
@@ -163,7 +167,7 @@ def quiet() -> None:
     """Let Dask log nothing: what fails is said by us."""
     import distributed  # noqa: F401  which sets levels when it is imported
 
-    for name in ("distributed", "distributed.client"):
+    for name in ("distributed", "distributed.client", "distributed.nanny"):
         logging.getLogger(name).setLevel(SILENT)
 
 

@@ -32,6 +32,10 @@ metadata = sa.MetaData(  # each table is declared beside the code that owns it
 )
 
 
+class Unusable(BQError):
+    """The database cannot be reached, read or written."""
+
+
 class UTC(sa.TypeDecorator[dt.datetime]):
     """A point of time: with a time zone when it is written, in UTC when it is read, on every database.
 
@@ -153,10 +157,10 @@ def _say(context: sa.engine.ExceptionContext) -> None:
         raise _unusable(context.engine.url, context.original_exception) from None
 
 
-def _unusable(url: sa.URL, reason: object) -> BQError:
+def _unusable(url: sa.URL, reason: object) -> Unusable:
     held = f" Another process held it for {BUSY_SECONDS} s: end that one and try again."
     said = " ".join(str(reason).split()).rstrip(".?")  # a server says it in several lines
-    return BQError(
+    return Unusable(
         f"BQ_DATABASE_URL: the database {url.set(query={}).render_as_string(hide_password=True)} must be reachable "
         f"and writable, but: {said}.{held if 'locked' in said else ''}"
     )

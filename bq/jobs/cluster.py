@@ -12,8 +12,8 @@ from bq.core import signals
 from bq.core.cluster import CERTIFICATE, SECONDS, SILENT, needed, quiet, security
 from bq.core.errors import BadParameters, reason
 from bq.core.parallel import SCHEDULER, workers
-from bq.jobs.listening import LOOPBACK, is_local, port, taken
-from bq.jobs.request import Request, value, whole
+from bq.jobs.listening import LOOPBACK, is_local, taken
+from bq.jobs.request import Request, port, value, whole
 from bq.jobs.run.memory import Limits
 from bq.workbench import screen
 from bq.workbench.phrases import counted
@@ -48,8 +48,10 @@ async def _begun(number: int, shared: dict[str, Any]) -> None:
     async with AsyncExitStack() as stack:
         try:
             scheduler = await stack.enter_async_context(Scheduler(**asked, **page, security=shared["security"]))
-        except OSError as error:
-            raise taken(host, at, error) from None
+        except RuntimeError as error:  # which Dask makes of it
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise taken(host, at, error.__cause__) from None
         await _work(stack, scheduler.address, host, number, shared)
         screen.show(f"cluster     {counted(number, 'worker')} at {scheduler.address}  (Ctrl-C ends it)")
         screen.show(f"use it      export {SCHEDULER}={scheduler.address}")
@@ -74,13 +76,18 @@ async def _joined(address: str, number: int, shared: dict[str, Any]) -> None:
         own = value("HOST") or (LOOPBACK if is_local(there) else get_ip(there))
         try:
             await asyncio.wait_for(_work(stack, address, own, number, shared), 2 * SECONDS)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise BadParameters(
                 f"{SCHEDULER} must be the address of a Dask scheduler that answers, but {address!r} did not: "
-                f"{reason(error)}. Without the variable, `make cluster` starts one."
+                f"{reason(_cause(error)).rstrip('.')}. Without the variable, `make cluster` starts one."
             ) from None
         screen.show(f"cluster     {counted(number, 'worker')} joined {address}  (Ctrl-C ends them)")
         await _interrupted()
+
+
+def _cause(error: Exception) -> Exception:
+    """The first of a chain: Dask says again and again that something failed to start."""
+    return _cause(error.__cause__) if isinstance(error.__cause__, Exception) else error
 
 
 async def _work(stack: AsyncExitStack, address: str, host: str, number: int, shared: dict[str, Any]) -> None:
@@ -105,4 +112,5 @@ async def _interrupted() -> None:
     over, loop = asyncio.Event(), asyncio.get_running_loop()
     with signals.handled(lambda *_: loop.call_soon_threadsafe(over.set)):
         await over.wait()
+    quiet()
     screen.show("cluster     ended")

@@ -6,6 +6,7 @@ evaluated by several processes; this one asks and tells.
 """
 
 import copy
+import glob
 import sys
 import time
 import warnings
@@ -48,6 +49,7 @@ RETRIES = 3
 LOCK = "bq.tuning"
 SCHEMA = "optuna"  # in PostgreSQL: Optuna and bq have tables of the same names
 LINES = 5  # of progress in a log
+RESUME = "Trials that were finished are kept where the study is: run it again to resume."
 
 
 class Infeasible(optuna.TrialPruned):
@@ -119,11 +121,12 @@ def run(study: Study, evaluate: Evaluate, *, trials: int, keep: Keep | None = No
             done += 1
             _say(study, done, trials)
     except (optuna.exceptions.StorageInternalError, sa.exc.DBAPIError) as error:
-        reason = " ".join(str(error.__cause__ or error).splitlines()[0].split())
+        reason = " ".join(str(error.__cause__ or error).splitlines()[0].split()).rstrip(".")
         raise BQError(
-            f"tuning: the database of BQ_DATABASE_URL must stay reachable, but: {redact(reason)}. Finished trials are "
-            "kept: run it again to resume."
+            f"tuning: the database of BQ_DATABASE_URL must stay reachable, but: {redact(reason)}. {RESUME}"
         ) from None
+    except db.Unusable as error:  # of the ledger
+        raise BQError(f"tuning: {error} {RESUME}") from None
 
 
 def _finished(study: Study, evaluate: Evaluate, keep: Keep | None, trials: int, workers: int) -> Iterator[None]:
@@ -158,16 +161,14 @@ def _begin(study: Study, trials: int) -> Begun | None:
     """A trial to run; None where as many as are wanted are finished or under way, wherever that may be."""
     with _alone(study.shared):
         if study.shared:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            with _without_warnings():
                 optuna.storages.fail_stale_trials(study.working)
         known = study.working.get_trials(deepcopy=False)
         if sum(trial.state in (*FINISHED, TrialState.RUNNING) for trial in known) >= trials:
             return None
         seed = _seed(study, known)
         study.working.sampler = optuna.samplers.TPESampler(seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a heart that is not Optuna's
+        with _without_warnings():  # of a heart that is not Optuna's
             trial = study.working.ask()
         if study.shared:
             study.shared.record_heartbeat(trial._trial_id)  # from its first moment
@@ -200,8 +201,7 @@ def _give_back(study: Study, under_way: Iterable[Begun]) -> None:
     """Let others run at once what this process does not finish; without the database, when its heart is missed."""
     if not study.shared:
         return
-    with warnings.catch_warnings(), suppress(optuna.exceptions.OptunaError, sa.exc.SQLAlchemyError):
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _without_warnings(), suppress(optuna.exceptions.OptunaError, sa.exc.SQLAlchemyError):
         for one in under_way:
             ended = study.working.tell(one.trial, state=TrialState.FAIL, skip_if_finished=True)
             if ended.state == TrialState.FAIL:
@@ -301,8 +301,7 @@ def _journal(name: str) -> JournalFileBackend:
 
 def _in_database(name: str, ranges: Ranges, first: Values, seed: int) -> Study:
     """The study in PostgreSQL, in its own schema. A trial whose process died is marked as failed and run again."""
-    with db.engine().connect() as connection, warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with db.engine().connect() as connection:
         db.alone(connection, LOCK)  # so that no two processes create Optuna's tables at the same time
         connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
         connection.commit()
@@ -314,19 +313,27 @@ def _in_database(name: str, ranges: Ranges, first: Values, seed: int) -> Study:
     return Study(study, None, ranges, seed, storage)
 
 
-def in_database(*options: str) -> RDBStorage:
-    """Optuna's storage in PostgreSQL. options : of the connection, as for `psql`."""
+def in_database() -> RDBStorage:
+    """Optuna's storage in PostgreSQL."""
     url = db.engine().url.render_as_string(hide_password=False)
-    within = " ".join([f"-csearch_path={SCHEMA}", *options])
-    storage = RDBStorage(
-        url,
-        engine_kwargs={"pool_pre_ping": True, "connect_args": {"options": within}},
-        heartbeat_interval=HEARTBEAT_SECONDS,
-        grace_period=4 * HEARTBEAT_SECONDS,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
-    )
+    with _without_warnings():
+        storage = RDBStorage(
+            url,
+            engine_kwargs={"pool_pre_ping": True, "connect_args": {"options": f"-csearch_path={SCHEMA}"}},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=4 * HEARTBEAT_SECONDS,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+        )
     sa.event.listen(storage.engine, "do_connect", db.connect_patiently)
     return storage
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Without Optuna's: what it calls experimental here is held by tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # ExperimentalWarning is one
+        yield
 
 
 @contextmanager
@@ -338,3 +345,18 @@ def _alone(shared: RDBStorage | None) -> Iterator[None]:
     with shared.engine.begin() as connection:
         db.alone(connection, LOCK)
         yield
+
+
+def stored(namespace: str) -> tuple[str, BaseStorage]:
+    """What is kept, to look at: all studies in PostgreSQL, else the newest of a namespace. Its name, and the storage.
+
+    Raises BadData where there is none.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if db.engine().dialect.name == "postgresql":
+        if sa.inspect(db.engine()).has_table("studies", schema=SCHEMA):
+            return "all in the database of BQ_DATABASE_URL", in_database()
+    elif found := list((paths.home() / "data" / "tuning").glob(f"{glob.escape(namespace)}_*.log")):
+        newest = max(found, key=lambda path: path.stat().st_mtime_ns)
+        return newest.stem, JournalStorage(JournalFileBackend(str(newest)))
+    raise BadData(f"a study of {namespace} must be kept to be looked at, but there is none. Run `make tune` first.")
