@@ -28,6 +28,8 @@ T = TypeVar("T")
 CERTIFICATE = "BQ_DASK_TLS"  # a folder with cert.pem and key.pem, the same on every machine
 SECONDS, WORKER_SECONDS = 10, 30  # for the scheduler to answer, and for a first worker to come
 LOSSES = 3  # in a row: what was sent was lost with all workers that held it, and not one item was done
+ROLES = ("client", "scheduler", "worker")
+SILENT = logging.CRITICAL + 1  # no message has this level
 ALIKE = (*PACKAGES, "cloudpickle", "distributed", "numba", "xgboost")  # have one version on every machine
 
 
@@ -39,8 +41,6 @@ def completed(function: Callable[[Any], T], items: Sequence[Any], *, description
     """
     client = connected(os.environ[SCHEDULER])
     from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
-    from distributed.comm import CommClosedError
 
     left, lost = dict(enumerate(items)), 0
     while lost < LOSSES:
@@ -52,32 +52,41 @@ def completed(function: Callable[[Any], T], items: Sequence[Any], *, description
             return
         except KilledWorker:
             break
-        except FutureCancelledError:
+        except _Lost:
             if client.status != "running":
-                raise _lost(description) from None
+                raise _gone(description) from None
             lost = lost + 1 if len(left) == before else 0
             log.warning("%s: the workers that held its data were lost; it is sent again", description)
-        except (CommClosedError, OSError, TimeoutError):
-            if client.status == "running":
-                raise
-            raise _lost(description) from None
     raise BQError(
         f"{description}: every task must run to its end, but the workers that had one were killed again and again, "
         "most likely because their machine ran out of memory. Start fewer workers a machine, or try fewer symbols."
     )
 
 
+class _Lost(Exception):
+    """The scheduler, or all workers that held what was sent."""
+
+
 def _sent(client: "Client", function: Callable[[Any], T], left: dict[int, Any]) -> Iterator[tuple[int, T]]:
     """Results of the items that are left. The function goes to every worker once, whatever is bound to it."""
     from distributed import as_completed
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
 
-    _check_workers(client)
-    [bound] = client.scatter([Parcel.of(function)], broadcast=True, hash=False)
+    try:
+        _check_workers(client)
+        [bound] = client.scatter([Parcel.of(function)], broadcast=True, hash=False)
+    except OSError as error:
+        raise _Lost from error
     work = partial(client.submit, _task, bound, versions=_versions(), pure=False)
     places = {work(Parcel.of(item)): place for place, item in left.items()}
     try:
         for future in as_completed(places, loop=client.loop):
-            yield places.pop(future), future.result().content
+            try:
+                made = future.result()
+            except (FutureCancelledError, CommClosedError) as error:
+                raise _Lost from error
+            yield places.pop(future), made.content
     finally:
         if client.status == "running":
             client.cancel([*places, bound])
@@ -106,6 +115,10 @@ class Parcel:
         import cloudpickle
 
         return cloudpickle.loads(self.packed)
+
+    def __sizeof__(self) -> int:
+        """What Dask plans with."""
+        return len(self.packed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without what was opened."""
@@ -160,9 +173,6 @@ def needed() -> None:
         )
 
 
-SILENT = logging.CRITICAL + 1
-
-
 def quiet() -> None:
     """Let Dask log nothing: what fails is said by us."""
     import distributed  # noqa: F401  which sets levels when it is imported
@@ -190,9 +200,6 @@ def security() -> "Security | None":
     return Security(tls_ca_file=str(own), require_encryption=True, **held)
 
 
-ROLES = ("client", "scheduler", "worker")
-
-
 def _check_workers(client: "Client") -> None:
     """Raise BadParameters unless there are workers, each with one thread and this process's versions."""
     try:
@@ -210,6 +217,8 @@ def _check_workers(client: "Client") -> None:
             f"has {threads[crowded[0]]}. Start it with `make cluster`, or `dask worker --nthreads 1 --nworkers …`."
         )
     for address, found in client.run(_versions, on_error="return").items():
+        if isinstance(found, OSError):
+            continue  # it was lost meanwhile; each task asks again
         if isinstance(found, Exception):
             raise _other_version(address, f"it answers {type(found).__name__}: {reason(found)}")
         if other := _difference(_versions(), found):
@@ -237,7 +246,7 @@ def _difference(asked: dict[str, str], found: dict[str, str]) -> str:
     return f"{names[0]} is {found.get(names[0])} there and {asked[names[0]]} here" if names else ""
 
 
-def _lost(description: str) -> BQError:
+def _gone(description: str) -> BQError:
     connected.cache_clear()
     return BQError(
         f"{description}: the Dask scheduler of {SCHEDULER} must stay reachable, but {os.environ.get(SCHEDULER)} is "

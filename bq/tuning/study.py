@@ -116,8 +116,9 @@ def run(study: Study, evaluate: Evaluate, *, trials: int, keep: Keep | None = No
     done = len(study.trials)
     if done:
         log.info("tuning: study resumed, %d trials finished already", done)
+    made, left = _finished(study, evaluate, keep, trials, workers), max(trials - done, 0)
     try:
-        for _ in progress(_finished(study, evaluate, keep, trials, workers), total=trials - done, description="tuning"):
+        for _ in progress(made, total=left, description="tuning"):
             done += 1
             _say(study, done, trials)
     except (optuna.exceptions.StorageInternalError, sa.exc.DBAPIError) as error:
