@@ -39,10 +39,8 @@ Evaluate = Callable[[int, Values], Any]
 Keep = Callable[[int, Values, Any], tuple[float, Values]]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-NUMBER, SEED = (
-    "number",
-    "sampler_seed",
-)  # kept with a trial: its first number, also where it was run again; its sampler's
+# kept with a trial: the number under which it was begun, also where it is run again, and the seed of its sampler
+NUMBER, SEED = "number", "sampler_seed"
 POLL_SECONDS = 1.0  # how often is looked whether other processes finished their trials
 HEARTBEAT_SECONDS = 15  # of a running trial in PostgreSQL; after four times as long without one the trial is run again
 RETRIES = 3
@@ -148,9 +146,7 @@ def _finished(study: Study, evaluate: Evaluate, keep: Keep | None, trials: int, 
                     return
                 else:
                     if not waiting:
-                        log.info(
-                            "tuning: other processes have the last trials under way, or died: then they are run again"
-                        )
+                        log.info("tuning: waiting for trials of other processes; those of dead ones are run again")
                     waiting = True
                     time.sleep(POLL_SECONDS)
         except BaseException:
