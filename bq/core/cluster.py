@@ -139,8 +139,8 @@ def _begin() -> None:
     from threadpoolctl import threadpool_limits
 
     os.environ.pop(SCHEDULER, None)
-    os.environ["BQ_WORKERS"] = "1"
-    threadpool_limits(1)
+    os.environ |= dict.fromkeys(("BQ_WORKERS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    threadpool_limits(1)  # of what is loaded already
 
 
 @cache

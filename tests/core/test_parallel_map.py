@@ -3,9 +3,9 @@ import signal
 
 import pytest
 
-from bq.core import errors
+from bq.core import cluster, errors
 from bq.core.errors import BadData, BadParameters, BQError, Locked, TemporalOverlap
-from bq.core.parallel import parallel_map, workers
+from bq.core.parallel import completed, parallel_map, workers
 
 
 def square(x: int) -> tuple[int, int]:
@@ -64,13 +64,20 @@ def test_all_usable_cores_work_by_default(monkeypatch, text):
 
 
 def test_a_scheduler_without_dask_is_refused_with_what_to_do(monkeypatch):
-    pytest.importorskip("joblib")
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        monkeypatch.setenv("BQ_DASK_SCHEDULER", "tcp://127.0.0.1:1")
-        with pytest.raises(BadParameters, match="needs the package `distributed`"):
-            parallel_map(square, [1], description="squares")
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    monkeypatch.setenv("BQ_DASK_SCHEDULER", "tcp://127.0.0.1:1")
+    with pytest.raises(BadParameters, match="needs the package `distributed`, but it is not installed"):
+        parallel_map(square, [1], description="squares")
+
+
+def scheduler(_: int) -> str | None:
+    return os.environ.get("BQ_DASK_SCHEDULER")
+
+
+def test_what_needs_files_of_this_machine_stays_on_it_with_its_own_steps(monkeypatch):
+    monkeypatch.setenv("BQ_DASK_SCHEDULER", "tcp://127.0.0.1:1")  # where nobody answers
+    monkeypatch.setenv("BQ_WORKERS", "2")
+    assert dict(completed(scheduler, range(3), description="toy", here=True)) == {0: None, 1: None, 2: None}
 
 
 def test_each_kind_of_error_has_its_exit_code():
