@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from bq.core import signals
 from bq.core.cluster import CERTIFICATE, SECONDS, SILENT, needed, quiet, security
-from bq.core.errors import BadParameters, reason
+from bq.core.errors import BadParameters, BQError, reason
 from bq.core.parallel import SCHEDULER, workers
 from bq.jobs.listening import LOOPBACK, is_local, taken
 from bq.jobs.request import Request, port, value, whole
@@ -52,12 +52,12 @@ async def _begun(number: int, shared: dict[str, Any]) -> None:
             if not isinstance(error.__cause__, OSError):
                 raise
             raise taken(host, at, error.__cause__) from None
-        await _work(stack, scheduler.address, host, number, shared)
+        made = await _work(stack, scheduler.address, host, number, shared)
         screen.show(f"cluster     {counted(number, 'worker')} at {scheduler.address}  (Ctrl-C ends it)")
         screen.show(f"use it      export {SCHEDULER}={scheduler.address}")
         screen.show(f"join it     {_how_to_join(host, scheduler.address)}")
         screen.show(f"watch it    http://{LOOPBACK}:{scheduler.http_server.port}/status")
-        await _interrupted()
+        await _interrupted(made)
 
 
 def _how_to_join(host: str, address: str) -> str:
@@ -75,14 +75,14 @@ async def _joined(address: str, number: int, shared: dict[str, Any]) -> None:
     async with AsyncExitStack() as stack:
         own = value("HOST") or (LOOPBACK if is_local(there) else get_ip(there))
         try:
-            await asyncio.wait_for(_work(stack, address, own, number, shared), 2 * SECONDS)
+            made = await asyncio.wait_for(_work(stack, address, own, number, shared), 2 * SECONDS)
         except (OSError, RuntimeError, ValueError) as error:
             raise BadParameters(
                 f"{SCHEDULER} must be the address of a Dask scheduler that answers, but {address!r} did not: "
                 f"{reason(_cause(error)).rstrip('.')}. Without the variable, `make cluster` starts one."
             ) from None
         screen.show(f"cluster     {counted(number, 'worker')} joined {address}  (Ctrl-C ends them)")
-        await _interrupted()
+        await _interrupted(made)
 
 
 def _cause(error: Exception) -> Exception:
@@ -90,14 +90,14 @@ def _cause(error: Exception) -> Exception:
     return _cause(error.__cause__) if isinstance(error.__cause__, Exception) else error
 
 
-async def _work(stack: AsyncExitStack, address: str, host: str, number: int, shared: dict[str, Any]) -> None:
+async def _work(stack: AsyncExitStack, address: str, host: str, number: int, shared: dict[str, Any]) -> list[Any]:
     """Start workers of one thread each; one that dies is started anew."""
     from distributed import Nanny
 
     page: Any = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0"}  # where it listens all the same
     made = [Nanny(address, host=host, nthreads=1, silence_logs=SILENT, **page, **shared) for _ in range(number)]
     logging.getLogger("distributed.nanny").setLevel(logging.WARNING)  # says which worker died
-    await asyncio.gather(*(stack.enter_async_context(one) for one in made))
+    return await asyncio.gather(*(stack.enter_async_context(one) for one in made))
 
 
 def _check(host: str, variable: str) -> None:
@@ -108,9 +108,15 @@ def _check(host: str, variable: str) -> None:
         )
 
 
-async def _interrupted() -> None:
+async def _interrupted(made: list[Any]) -> None:
+    """Wait for a signal. Raises BQError where all workers end before, as they do without their scheduler."""
     over, loop = asyncio.Event(), asyncio.get_running_loop()
+    waiting = [asyncio.ensure_future(over.wait()), asyncio.gather(*(one.finished() for one in made))]
     with signals.handled(lambda *_: loop.call_soon_threadsafe(over.set)):
-        await over.wait()
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     quiet()
+    if not over.is_set():
+        raise BQError(
+            "the scheduler must stay, but it is gone, and its workers ended. Start it, then `make cluster` again."
+        )
     screen.show("cluster     ended")
