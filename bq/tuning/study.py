@@ -329,7 +329,7 @@ def in_database() -> RDBStorage:
 def _without_warnings() -> Iterator[None]:
     """Without Optuna's: what it calls experimental here is held by tests."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # ExperimentalWarning is one
+        warnings.simplefilter("ignore")
         yield
 
 
