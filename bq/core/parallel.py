@@ -134,15 +134,19 @@ class Pool:
         return [(self._under_way.pop(future).item, future.result) for future in done]
 
     def _send(self, sent: _Sent) -> None:
+        future: Future[Any] = Future()
         if self.workers == 1:
-            future: Future[Any] = Future()
             try:
                 future.set_result(self._function(*sent.arguments))
             except Exception as error:  # noqa: BLE001  it is raised again by `result`
                 future.set_exception(error)
         else:
             self._executor = self._executor or self._started()
-            future = self._executor.submit(_work, *sent.arguments)
+            try:
+                future = self._executor.submit(_work, *sent.arguments)
+            except BrokenExecutor as error:  # a worker was killed meanwhile: `finished` sends it with what that had
+                sent = sent._replace(tries=sent.tries - 1)
+                future.set_exception(error)
         self._under_way[future] = sent
 
     def _started(self) -> Any:

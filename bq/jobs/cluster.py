@@ -111,7 +111,7 @@ def _check(host: str, variable: str) -> None:
 async def _interrupted(made: list[Any]) -> None:
     """Wait for a signal. Raises BQError where all workers end before, as they do without their scheduler."""
     over, loop = asyncio.Event(), asyncio.get_running_loop()
-    waiting = [asyncio.ensure_future(over.wait()), asyncio.gather(*(one.finished() for one in made))]
+    waiting: list[Any] = [asyncio.ensure_future(over.wait()), asyncio.gather(*(one.finished() for one in made))]
     with signals.handled(lambda *_: loop.call_soon_threadsafe(over.set)):
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     quiet()

@@ -1,11 +1,13 @@
 import os
 import signal
+from concurrent.futures import wait
+from pathlib import Path
 
 import pytest
 
 from bq.core import cluster, errors
 from bq.core.errors import BadData, BadParameters, BQError, Locked, TemporalOverlap
-from bq.core.parallel import completed, parallel_map, workers
+from bq.core.parallel import Pool, completed, parallel_map, workers
 
 
 def square(x: int) -> tuple[int, int]:
@@ -96,3 +98,21 @@ def test_a_killed_worker_is_one_clear_sentence(monkeypatch):
     monkeypatch.setenv("BQ_WORKERS", "2")
     with pytest.raises(BQError, match="every worker process must run to its end, but one of 2 was killed"):
         parallel_map(_die, range(8), description="toy")
+
+
+def _die_once(mark: str, item: int) -> int:
+    if not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_an_item_submitted_after_a_worker_was_killed_is_done_as_the_others_are(tmp_path):
+    with Pool(_die_once, 2, what="toy") as pool:
+        pool.submit("first", str(tmp_path / "mark"), 1)
+        wait(pool._under_way)
+        pool.submit("second", str(tmp_path / "mark"), 2)
+        found = dict(pool.finished())
+        while len(found) < 2:
+            found |= dict(pool.finished())
+    assert {name: result() for name, result in found.items()} == {"first": 1, "second": 2}
