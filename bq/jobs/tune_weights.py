@@ -61,7 +61,7 @@ def _work(run: Run, request: Request) -> None:
         ask = asked(request)
         studied, judged = tune.tune(events.events, ask, data, run_id=run.run_id, asks_gate=not request.quick)
     results.save(studied, run.folder)
-    run.record.title = f"{run.record.namespace} · learnt weights · {studied.record.trials} checkpoints"
+    run.record.title = f"{run.record.namespace} · learnt weights · {studied.record.trials} policies"
     run.record.seed = request.settings.tuning.seed
     run.record.downloads += [Download(label="All results (JSON)", file=results.RECORD)]
     run.verdict = told(studied, judged, quick=request.quick)

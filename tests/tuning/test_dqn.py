@@ -34,6 +34,10 @@ def test_an_episode_that_is_cut_off_is_still_worth_something_and_one_that_is_ove
     assert dqn.targets(seen(True, False), online, target, 0.5).tolist() == [1.0, 2.0 + 0.5 * 30.0]
 
 
+LOOPS = Plan(steps=2_000, hidden=(16,), learning_rate=2e-3, discount=0.5, warm_up=200, train_every=20, updates=20)
+LOOPS = LOOPS._replace(target_every=20, rate_left=0.0, batch=128)
+
+
 class Loop(gym.Env):
     """One state, one action, a reward of 1 each step; cut off, or over, after four steps."""
 
@@ -57,10 +61,22 @@ class Loop(gym.Env):
 @pytest.mark.parametrize(("over", "worth"), [(False, 2.0), (True, 8.0 / 5.0)], ids=["truncated", "terminated"])
 def test_what_is_learnt_goes_on_beyond_a_cut_and_ends_at_an_end(over, worth):
     """For ever: 1 / (1 − ½) = 2. Over after every fourth step, which cannot be seen: v = 1 + ½ · ¾ · v, so 8/5."""
-    plan = Plan(steps=2_000, hidden=(16,), learning_rate=2e-3, discount=0.5, warm_up=200, train_every=20, updates=20)
-    plan = plan._replace(target_every=20, rate_left=0.0, batch=128)
-    *_, last = dqn.learn(Loop(over=over), plan, seed=3)
+    *_, last = dqn.learn(Loop(over=over), LOOPS, seed=3)
     assert last.network.values(np.ones((1, 1)))[0, 0] == pytest.approx(worth, abs=0.05)
+
+
+def test_what_a_step_tells_of_others_is_learnt_without_going_there():
+    """A state of 1 that is worth 2, as above, and one of −1, only told of: over there, with a reward of 3."""
+
+    class Telling(Loop):
+        def step(self, action):
+            there = np.full((1, 1), -1.0, np.float32)
+            return *super().step(action)[:4], {
+                dqn.OTHERS: Transitions(there, np.array([0]), np.array([3.0]), there, np.array([True]))
+            }
+
+    *_, last = dqn.learn(Telling(over=False), LOOPS, seed=3)
+    assert last.network.values(np.array([[1.0], [-1.0]]))[:, 0] == pytest.approx([2.0, 3.0], abs=0.05)
 
 
 def test_with_afterstates_an_action_is_worth_what_it_leads_to():
@@ -93,13 +109,21 @@ def test_the_gradient_is_that_of_the_mean_huber_loss():
         assert gradient[place] == pytest.approx((around[0] - around[1]) / 2e-6, abs=1e-6)
 
 
+def numbered(*steps: int) -> Transitions:
+    """Transitions from one number to the next."""
+    at = np.array(steps)
+    return Transitions(at[:, None], at, at.astype(float), at[:, None] + 1, np.zeros(len(at), bool))
+
+
 def test_memory_keeps_the_newest():
     memory = dqn.Memory(3, 1)
     for step in range(5):
-        memory.add(np.array([step]), step, float(step), np.array([step + 1]), False)
+        memory.add(numbered(step))
     drawn = memory.draw(100, np.random.default_rng(0))
     assert set(drawn.action.tolist()) == {2, 3, 4}
     assert (drawn.then[:, 0] == drawn.seen[:, 0] + 1).all()
+    memory.add(numbered(7, 8))
+    assert set(memory.draw(100, np.random.default_rng(0)).action.tolist()) == {4, 7, 8}
 
 
 def test_the_same_seed_gives_the_same_policies():

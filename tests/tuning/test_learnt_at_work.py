@@ -24,7 +24,7 @@ from bq.trading import tracks
 from bq.tuning.weights import study, tune
 from bq.tuning.weights.study import Ask
 
-SMALL = study.PLAN._replace(steps=300, hidden=(8, 8), warm_up=100, updates=4, checkpoint_every=300)
+SMALL = study.PLAN._replace(steps=300, hidden=(8, 8), warm_up=100, updates=4)
 SETTINGS = weighed_settings(folds=2, test_days=365)
 SETTINGS = SETTINGS.model_copy(update={"tuning": SETTINGS.tuning.model_copy(update={"trials": 2})})
 EVENTS = weighed_events(weighed(230, events=8, strength=0.3, seed=2)).with_columns(source=pl.lit("real"))

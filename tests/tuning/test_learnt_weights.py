@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import weight_worlds
 from weighed_strategy import NAMES, WEIGHED, weighed_events, weighed_settings
-from weight_worlds import NULL, PLANTED, studied
+from weight_worlds import LAW, NULL, PLANTED, studied
 
 from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace, Tier
@@ -27,12 +27,12 @@ from bq.tuning.weights.study import Ask
 from bq.workbench.reading import learnt as reading
 
 FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a small form of it
-SMALL = study.PLAN._replace(steps=300, hidden=(8, 8), warm_up=100, updates=4, checkpoint_every=150)
+SMALL = study.PLAN._replace(steps=300, hidden=(8, 8), warm_up=100, updates=4)
 SETTINGS = weighed_settings(folds=2, test_days=365)
 SETTINGS = SETTINGS.model_copy(update={"tuning": SETTINGS.tuning.model_copy(update={"trials": 4})})
 EVENTS = weighed_events(weighed(230, events=8, strength=0.3, seed=2))
 SHORT = {  # of the small forms
-    "plan": study.PLAN._replace(steps=2_000, checkpoint_every=1_000),
+    "plan": study.PLAN._replace(steps=2_000),
     "sessions": 520,
     "settings": weighed_settings(folds=2, test_days=730),
 }
@@ -51,15 +51,13 @@ def made(tmp_path_factory):
     return walked, found, judged, matured, looks
 
 
-def test_nothing_is_trained_or_chosen_on_the_last_180_days_nor_on_a_test_block(made):
+def test_nothing_is_trained_on_the_last_180_days_nor_on_a_test_block(made):
     walked, *_ = made
     days = walked.sessions.session
     held_out = walked.parts[-1].test
     assert (days[-1] - days[int(held_out[0])]).days <= 180 < (days[-1] - days[int(held_out[0]) - 1]).days
     for one in walked.parts:
         assert walked.sessions.due[one.train].max() < walked.sessions.t0[one.test[0]]
-        learnt_from, judged_on = study.halves(walked.sessions, one.train)
-        assert walked.sessions.due[learnt_from].max() < walked.sessions.t0[judged_on[0]]
     assert sorted(set(np.concatenate([one.test for one in walked.parts[:-1]])) & set(held_out)) == []
 
 
@@ -87,12 +85,12 @@ def test_a_study_that_was_interrupted_goes_on_as_if_it_had_not_been(home, monkey
     assert np.array_equal(whole.paths, again.paths)
 
 
-def test_every_checkpoint_that_could_be_chosen_and_the_attempt_are_in_the_ledger(made):
+def test_every_policy_that_was_learnt_and_the_attempt_are_in_the_ledger(made):
     walked, found, *_, looks = made
     own = [row for row in looks if row["kind"] == study.KIND]
-    steps = {(row["parameters"]["block"], row["parameters"]["seed"], row["parameters"]["step"]) for row in own}
-    assert steps == {(block, seed, step) for block in (0, 1, 2) for seed in (0, 1) for step in (150, 300)}
-    assert found.record.trials == walked.trials == len(own) == 12
+    entered = {(row["parameters"]["block"], row["parameters"]["seed"], row["parameters"]["step"]) for row in own}
+    assert entered == {(block, seed, 300) for block in (0, 1, 2) for seed in (0, 1)}
+    assert found.record.trials == walked.trials == len(own) == 6
     assert {row["tier"] for row in looks} == {Tier.WEIGHTS}
     assert [row["study"] for row in looks if row["kind"] == ledger.GATE] == ["a_run"]
 
@@ -158,7 +156,7 @@ def test_the_gate_refuses_noise_and_takes_what_an_oracle_knows(made):
     _, _, judged, *_ = made
     world = weighed(700, strength=0.5, seed=4)
     events = weighed_events(world)
-    best = np.array(weight_worlds.BEST)[world.regime] / 100
+    best = weight_worlds.BEST[world.regime] / 100
     rng = np.random.default_rng(0)
     verdicts = {}
     for name, weights in {"law": best, "noise": Grid.of(4).shares[rng.integers(633, size=700)]}.items():
@@ -215,29 +213,29 @@ def test_no_policy_leaves_the_score_as_it_is():
 
 @pytest.mark.calibration
 def test_where_the_best_weights_change_with_a_regime_that_can_be_seen_agents_beat_every_constant():
-    """Estimand: mean gain a session out of sample. Truth: at strength 0.4 who knows the regime gains 0.35 or so.
+    """Estimand: mean gain a session out of sample. Truth: who knows the regime and moves as agents do gains 0.25 or so.
 
     Full form: beyond the paired bound over the given and over the best constant weights in at least 8 of 10 worlds.
     """
     if not FULL:  # one of the ten, with one seed where the product takes five
-        world = studied(PLANTED, strength=0.4, seeds=1)
-        assert 0.3 < world.oracle < 0.5
-        assert world.beats("given") and world.beats("constant") and world.beats("hedge") and world.deploys
+        world = studied(PLANTED, LAW, seeds=1)
+        assert world.beats("given") and world.beats("constant") and world.deploys
+        assert 0.5 * world.oracle < world.gain("given").value < world.oracle < world.free
         return
-    worlds = [studied(PLANTED + i, strength=0.4, seeds=study.SEEDS) for i in range(10)]
-    assert np.mean([world.oracle for world in worlds]) == pytest.approx(0.35, abs=0.08)
+    worlds = [studied(PLANTED + i, LAW) for i in range(10)]
+    assert np.mean([world.oracle for world in worlds]) == pytest.approx(0.25, abs=0.06)
     assert sum(world.beats("given") and world.beats("constant") for world in worlds) >= 8
-    assert np.mean([world.gain("given").value / world.oracle for world in worlds]) > 0.3
+    assert np.mean([world.gain("given").value / world.oracle for world in worlds]) > 0.5
 
 
 @pytest.mark.calibration
 def test_where_no_weights_are_better_the_interval_covers_nothing_gained_and_nothing_deploys():
     """Estimand: the same, where nothing pays: 0. Full form: covered in at least 18 of 20 worlds, none deploys."""
+    nothing = LAW | {"strength": 0.0}
     if not FULL:
-        world = studied(NULL - 1, strength=0.0, seeds=1, **SHORT)
+        world = studied(NULL - 1, nothing, seeds=1, **SHORT)
         assert world.covers_zero() and not world.deploys
         return
-    plan = study.PLAN._replace(steps=1_000, checkpoint_every=500)
-    worlds = [studied(NULL + i, strength=0.0, seeds=1, plan=plan) for i in range(20)]
+    worlds = [studied(NULL + i, nothing) for i in range(20)]
     assert sum(world.covers_zero() for world in worlds) >= 18
     assert not any(world.deploys for world in worlds)

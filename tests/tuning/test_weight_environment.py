@@ -14,6 +14,7 @@ from bq.learning.weight_policy import ENDS, afterstates, path
 from bq.simulate.weighed import weighed
 from bq.strategies import policy
 from bq.tuning.weights import environment
+from bq.tuning.weights.dqn import OTHERS
 from bq.tuning.weights.environment import Scaling, ScoreWeights, window
 
 GRID = Grid.of(4)
@@ -75,6 +76,22 @@ def test_the_reward_is_the_risk_adjusted_result_of_the_weights_after_the_move():
     env.reset(seed=0, options={"session": 7, "point": start})
     _, reward, *_ = env.step(3)
     assert reward == pytest.approx(wanted[7, GRID.after[start, 3]])
+
+
+def test_a_step_tells_what_staying_at_other_points_would_have_earned():
+    """Against steps that are made: the same session from each of those points."""
+    env, other = whole(), whole()
+    env.reset(seed=0, options={"session": 7, "point": 100})
+    told = env.step(3)[-1][OTHERS]
+    assert len(told.action) == environment.IMAGINED and len(set(told.reward)) > 5
+    points = [
+        int(np.abs(environment.seen_weights(GRID.shares) - own).sum(axis=1).argmin()) for own in told.seen[:, -4:]
+    ]
+    for row, point in enumerate(points):
+        seen, _ = other.reset(seed=0, options={"session": 7, "point": point})
+        then, reward, over, *_ = other.step(int(told.action[row]))
+        assert (told.seen[row] == seen).all() and (told.then[row] == then).all()
+        assert (told.reward[row], told.terminated[row]) == (reward, over)
 
 
 @pytest.mark.parametrize("start", [[35, 30, 20, 15], [50, 40, 5, 5], [5, 5, 40, 50]], ids=str)

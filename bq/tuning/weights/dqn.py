@@ -6,7 +6,7 @@ action, the older one says what it is worth.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,7 @@ from bq.learning.network import Network
 
 DECAYS, FLOOR = (0.9, 0.999), 1e-8  # of Adam, Kingma & Ba 2015, arXiv:1412.6980
 LARGEST_GRADIENT = 10.0  # norm of all of it together
+OTHERS = "others"  # what a step may tell: transitions that were not made, but whose rewards are known
 
 Array = NDArray[np.floating]
 Worth = Callable[[Network, NDArray], Array]  # of each action, (n, n_actions), from sights (n, n_seen)
@@ -79,12 +80,12 @@ class Memory:
         )
         self._written = 0
 
-    def add(self, *transition: Any) -> None:
-        """Keep one transition, in the place of the oldest where it is full."""
-        for name, value in zip(Transitions._fields, transition, strict=True):
-            held = getattr(self._held, name)
-            held[self._written % len(held)] = value
-        self._written += 1
+    def add(self, new: Transitions) -> None:
+        """Keep transitions, in the place of the oldest where it is full."""
+        rows = (self._written + np.arange(len(new.action))) % len(self._held.action)
+        for held, values in zip(self._held, new, strict=True):
+            held[rows] = values
+        self._written += len(rows)
 
     def draw(self, count: int, rng: np.random.Generator) -> Transitions:
         """So many transitions, each as likely as any other."""
@@ -154,7 +155,8 @@ def learn(env: gym.Env, plan: Plan, *, seed: int) -> Iterator[Checkpoint]:
 
     The same seed gives the same policies on one machine. env : with a Box of shape (n,) to see, a Discrete to do. Where
     it says what each action makes of what is seen (`after`, from (n, n_seen) to (n, n_actions, n_seen)), the network
-    has one value, of what an action leads to, instead of one for each (Sutton & Barto 2018, section 6.8).
+    has one value, of what an action leads to, instead of one for each (Sutton & Barto 2018, section 6.8). Transitions
+    that a step would have been as well (`OTHERS` of what it tells) are replayed like its own.
     """
     rng, after = np.random.default_rng(seed), getattr(env, "after", None)
     width, actions = int(np.prod(env.observation_space.shape or ())), int(env.action_space.n)  # type: ignore[attr-defined]
@@ -166,9 +168,11 @@ def learn(env: gym.Env, plan: Plan, *, seed: int) -> Iterator[Checkpoint]:
     for step in range(1, plan.steps + 1):
         explores = rng.random() < plan.exploration(step - 1)
         action = int(rng.integers(actions)) if explores else greedy(online, seen, worth)
-        then, reward, terminated, truncated, _ = env.step(action)
+        then, reward, terminated, truncated, told = env.step(action)
         kept = (seen, action) if after is None else (after(seen[None, :])[0, action], 0)
-        memory.add(*kept, reward, then, terminated)
+        memory.add(Transitions(*(np.array([one]) for one in (*kept, reward, then, terminated))))
+        if OTHERS in told:
+            memory.add(told[OTHERS])
         seen = env.reset()[0] if terminated or truncated else then
         if step >= plan.warm_up and step % plan.train_every == 0:
             for _ in range(plan.updates):

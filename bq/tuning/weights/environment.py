@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from bq.learning.sample import Bounds, Float32
 from bq.learning.weighing import WHOLE, Array, Grid, Sessions
 from bq.learning.weight_policy import ENDS, afterstates
+from bq.tuning.weights.dqn import OTHERS, Transitions
 
 RISK_AVERSION = 0.2  # of results in standard deviations of the score's own: what a squared one costs, twice
 SPREAD = 0.2  # standard deviation of rewards: errors stay where a Huber loss is a squared one
 FARTHEST = 3.0  # standard deviations at which what is seen is cut
+IMAGINED = 16  # points of the grid at which a session is replayed as well
 WEIGHT_SPREAD = 0.15  # by which weights are divided, so that they are of the size of the rest
 
 
@@ -94,7 +96,7 @@ class ScoreWeights(gym.Env[Float32, np.int64]):
     def step(self, action: np.int64) -> tuple[Float32, float, bool, bool, dict[str, Any]]:
         """Move the weights, choose by them, and go to the next session."""
         self._point = int(self._grid.after[self._point, action])
-        reward, told = float(self._earned[self._session, self._point]), self._told()
+        reward, told = float(self._earned[self._session, self._point]), self._told() | {OTHERS: self._others()}
         self._session += 1
         truncated = self._session - self._begun >= self._length or self._session == len(self._state) - 1
         return self._seen(), reward, False, truncated, told
@@ -102,6 +104,16 @@ class ScoreWeights(gym.Env[Float32, np.int64]):
     def after(self, seen: Float32) -> Float32:
         """What each action makes of what is seen, (n, n_actions, n_seen): the same session, the weights after it."""
         return afterstates(seen, self._moves, self._ends)
+
+    def _others(self) -> Transitions:
+        """What staying at other points, drawn at random, would have been: the rewards of all of them are known."""
+        points = self.np_random.integers(len(self._weights), size=IMAGINED)
+        seen, then = (
+            np.hstack([np.tile(self._state[row], (IMAGINED, 1)), self._weights[points]])
+            for row in (self._session, self._session + 1)
+        )
+        over = np.zeros(IMAGINED, bool)
+        return Transitions(seen, np.zeros(IMAGINED, np.int64), self._earned[self._session, points], then, over)
 
     def _seen(self) -> Float32:
         return np.concatenate([self._state[self._session], self._weights[self._point]])

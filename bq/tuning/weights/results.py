@@ -74,7 +74,7 @@ class WeightsRecord(Record):
     given: list[float]  # shares
     steps: int  # of each training
     seeds: int
-    trials: int  # checkpoints that could be chosen
+    trials: int  # policies that were learnt: one a part and seed
     parts: list[PartOf]  # walk-forward, holdout
     spread: Seeds
     hedge: Regret

@@ -35,24 +35,21 @@ from bq.tuning.weights import dqn
 from bq.tuning.weights.dqn import Plan
 from bq.tuning.weights.environment import WEIGHT_SPREAD, Scaling, window
 
-KIND = "weights"  # of a checkpoint in the ledger
+KIND = "weights"  # of a seed's policy in the ledger
 HOLDOUT_DAYS = 180
 SEEDS = 5
-CHOSEN_ON = 0.2  # newest share of a training window, on which the checkpoint is chosen
 EPISODE = 52  # sessions
 PLAN = Plan(
     steps=6_000,
     hidden=(64, 64),
     learning_rate=5e-4,
     rate_left=0.05,
-    memory=20_000,
-    discount=0.9,
+    discount=0.5,
     train_every=64,
     updates=16,
     target_every=64,
     explore_share=1.0,
     explore_last=0.5,
-    checkpoint_every=1_000,
 )
 SOURCES = ("tuning/weights", "learning/weighing.py", "learning/weight_policy.py", "learning/network.py")
 
@@ -75,16 +72,6 @@ class Part(NamedTuple):
     test: Rows
 
 
-class Chosen(NamedTuple):
-    """The checkpoint that one seed chose in one window."""
-
-    step: int
-    network: Network
-    tried: NDArray[np.float64]  # (n_checkpoints, n_sessions) what each checkpoint earned where it was judged
-    steps: Rows  # of the checkpoints
-    judged_on: Rows  # the sessions
-
-
 class Walked(NamedTuple):
     """A finished study."""
 
@@ -94,7 +81,11 @@ class Walked(NamedTuple):
     parts: list[Part]  # the test blocks in order, then the holdout
     paths: NDArray[np.int64]  # (n_parts, n_seeds + 1, n_sessions) points: by each seed's policy, and by that of all
     policies: list[Policy]  # of all seeds together, one a part; the last one would be deployed
-    trials: int  # checkpoints that could be chosen
+
+    @property
+    def trials(self) -> int:
+        """How many policies were learnt: one a part and seed."""
+        return len(self.parts) * (self.paths.shape[1] - 1)
 
 
 def recipe(ask: Ask) -> str:
@@ -127,7 +118,7 @@ def whole_sessions(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def walk(events: pl.DataFrame, ask: Ask) -> Walked:
-    """Learn in each window and follow what was learnt. Every checkpoint is entered in the ledger.
+    """Learn in each window and follow what was learnt. Every policy is entered in the ledger.
 
     events : all of the market. Raises BadData or TemporalOverlap where history is too short for the test blocks.
     """
@@ -139,22 +130,19 @@ def walk(events: pl.DataFrame, ask: Ask) -> Walked:
     sessions = sessions_of(matured, ask.strategy, ask.settings, grid)
     parts, name = divided(sessions, ask.settings), name_of(matured, ask)
     start = grid.nearest(np.array(weighing_of(ask.strategy).given(ask.settings)))
-    jobs = [(one, seed) for one in parts for seed in range(ask.seeds)]
-    paths_of, policies, trials = [], [], 0
-    made: dict[int, list[Chosen]] = {place: [] for place in range(len(parts))}
+    made: list[list[Network]] = [[] for _ in parts]
     scalings = [Scaling.of(sessions.state[one.train]) for one in parts]
-    for one, seed in progress(jobs, total=len(jobs), description="weights"):
-        place = parts.index(one) if one.number == 0 else one.number - 1
-        found = _trained(name, sessions, one, scalings[place], grid, start, ask, seed)
-        made[place].append(found)
-        trials += len(found.steps)
-        _enter(name, found, sessions, one, seed, matured, ask)
-    for place, _ in enumerate(parts):
-        several = [one.network for one in made[place]]
-        own = [folded(network, scalings[place], grid) for network in (*several, Network.mean_of(several))]
-        paths_of.append([path(one.actions, sessions, grid, start) for one in own])
-        policies.append(own[-1])
-    return Walked(name, grid, sessions, parts, np.array(paths_of), policies, trials)
+    jobs = [(place, seed) for place in range(len(parts)) for seed in range(ask.seeds)]
+    for place, seed in progress(jobs, total=len(jobs), description="weights"):
+        made[place].append(_trained(name, sessions, parts[place], scalings[place], grid, ask, seed))
+    policies = [
+        [folded(network, scaling, grid) for network in (*several, Network.mean_of(several))]
+        for several, scaling in zip(made, scalings, strict=True)
+    ]
+    points = [[path(one.actions, sessions, grid, start) for one in several] for several in policies]
+    walked = Walked(name, grid, sessions, parts, np.array(points), [several[-1] for several in policies])
+    ledger.record(ask.settings.namespace.weights, _looks(walked, matured["symbol"].unique(), ask))
+    return walked
 
 
 def divided(sessions: Sessions, settings: Settings) -> list[Part]:
@@ -176,30 +164,14 @@ def divided(sessions: Sessions, settings: Settings) -> list[Part]:
     return [*(Part(one.number, one.train, one.test) for one in folds), Part(0, np.arange(len(before)), held_out)]
 
 
-def halves(sessions: Sessions, train: Rows) -> tuple[Rows, Rows]:
-    """The part of a training window that is learnt from, ended before the other began, by which is chosen."""
-    judged_on = train[int(len(train) * (1.0 - CHOSEN_ON)) :]
-    learnt_from = train[sessions.due[train] < sessions.t0[judged_on[0]]]
-    return learnt_from, judged_on
+def fit(sessions: Sessions, train: Rows, scaling: Scaling, grid: Grid, plan: Plan, *, seed: int) -> Network:
+    """Learn in a training window by one seed. The last policy is taken.
 
-
-def fit(sessions: Sessions, train: Rows, scaling: Scaling, grid: Grid, start: int, plan: Plan, *, seed: int) -> Chosen:
-    """Learn in a training window by one seed, and choose the checkpoint that earned most on its newest part."""
-    learnt_from, judged_on = halves(sessions, train)
-    own, judged = _rows(sessions, learnt_from), _rows(sessions, judged_on)
-    env = window(own, 0, len(learnt_from), scaling, grid, length=EPISODE)
-    kept, tried = [], []
-    for one in dqn.learn(env, plan, seed=seed):
-        points = path(folded(one.network, scaling, grid).actions, judged, grid, start)
-        tried.append(judged.results[np.arange(len(points)), points])
-        kept.append(one)
-    best = int(np.mean(tried, axis=1).argmax())
-    steps = np.array([one.step for one in kept])
-    return Chosen(kept[best].step, kept[best].network, np.array(tried), steps, judged_on)
-
-
-def _rows(sessions: Sessions, rows: Rows) -> Sessions:
-    return Sessions._make([sessions.session.gather(rows), *(field[rows] for field in sessions[1:])])
+    Sessions held back to choose a checkpoint by would be the newest, which say most about what follows.
+    """
+    own = Sessions._make([sessions.session.gather(train), *(field[train] for field in sessions[1:])])
+    *_, last = dqn.learn(window(own, 0, len(train), scaling, grid, length=EPISODE), plan, seed=seed)
+    return last.network
 
 
 def folded(network: Network, scaling: Scaling, grid: Grid) -> Policy:
@@ -217,52 +189,51 @@ def folded(network: Network, scaling: Scaling, grid: Grid) -> Policy:
 
 
 def _trained(
-    name: str, sessions: Sessions, one: Part, scaling: Scaling, grid: Grid, start: int, ask: Ask, seed: int
-) -> Chosen:
+    name: str, sessions: Sessions, one: Part, scaling: Scaling, grid: Grid, ask: Ask, seed: int
+) -> Network:
     """`fit`, or what an earlier process kept of the same."""
     file = paths.home() / "data" / "tuning" / name / f"{one.number}-{seed}.npz"
     if ask.keep and file.is_file():
         with contextlib.suppress(BadData):
             return _read(file)
     own = int(files.digest([ask.settings.tuning.seed, one.number, seed], length=7), 16)
-    found = fit(sessions, one.train, scaling, grid, start, ask.plan, seed=own)
+    found = fit(sessions, one.train, scaling, grid, ask.plan, seed=own)
     if ask.keep:
         _write(file, found)
     return found
 
 
-def _write(file: Path, found: Chosen) -> None:
-    layers: dict[str, Any] = {f"weights_{i}": own for i, own in enumerate(found.network.weights)}
-    layers |= {f"biases_{i}": own for i, own in enumerate(found.network.biases)}
+def _write(file: Path, network: Network) -> None:
+    layers: dict[str, Any] = {f"weights_{i}": own for i, own in enumerate(network.weights)}
+    layers |= {f"biases_{i}": own for i, own in enumerate(network.biases)}
     target = io.BytesIO()
-    np.savez(target, step=found.step, tried=found.tried, steps=found.steps, judged_on=found.judged_on, **layers)
+    np.savez(target, **layers)
     file.parent.mkdir(parents=True, exist_ok=True)
     files.write_bytes(file, target.getvalue())
 
 
-def _read(file: Path) -> Chosen:
+def _read(file: Path) -> Network:
     """What `_write` wrote. Raises BadData where it cannot be read: it is then learnt again."""
     try:
         with np.load(io.BytesIO(files.read_bytes(file))) as held:
             layers = range(sum(name.startswith("weights_") for name in held.files))
-            network = Network(*(tuple(held[f"{kind}_{i}"] for i in layers) for kind in ("weights", "biases")))
-            return Chosen(int(held["step"]), network, held["tried"], held["steps"], held["judged_on"])
+            return Network(*(tuple(held[f"{kind}_{i}"] for i in layers) for kind in ("weights", "biases")))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BadData(f"{file}: must hold a training, but cannot be read ({error}).") from None
 
 
-def _enter(name: str, found: Chosen, sessions: Sessions, one: Part, seed: int, events: pl.DataFrame, ask: Ask) -> None:
-    """Each checkpoint that could be chosen, and what it earned where it was judged, into the ledger."""
-    days, symbols = sessions.session.gather(found.judged_on), events["symbol"].unique()
-    facts: dict[str, Any] = {"recipe": recipe(ask), "events": name}
+def _looks(walked: Walked, symbols: pl.Series, ask: Ask) -> list[ledger.Look]:
+    """Each seed's policy, and what it earned in the sessions after its training, for the ledger."""
+    facts: dict[str, Any] = {"recipe": recipe(ask), "events": walked.name}
     looks = []
-    for place, (step, earned) in enumerate(zip(found.steps.tolist(), found.tried, strict=True)):
-        number = (one.number * ask.seeds + seed) * len(found.steps) + place
-        parameters = {"block": one.number, "seed": seed, "step": step}
-        series = pl.DataFrame({"session": days, "value": earned})
-        shown = {"mean": float(earned.mean())}
-        looks.append(ledger.Look(KIND, name, number, parameters, series, symbols, shown=shown, **facts))
-    ledger.record(ask.settings.namespace.weights, looks)
+    for seed in range(ask.seeds):
+        for one, test, points in followed(walked, seed):
+            earned = walked.sessions.results[test, points]
+            series = pl.DataFrame({"session": walked.sessions.session.gather(test), "value": earned})
+            parameters = {"block": one.number, "seed": seed, "step": ask.plan.steps}
+            number, shown = one.number * ask.seeds + seed, {"mean": float(earned.mean())}
+            looks.append(ledger.Look(KIND, walked.name, number, parameters, series, symbols, shown=shown, **facts))
+    return looks
 
 
 def followed(walked: Walked, member: int = -1) -> Iterator[tuple[Part, Rows, NDArray[np.int64]]]:
