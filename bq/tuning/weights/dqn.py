@@ -83,8 +83,8 @@ class Memory:
     def add(self, new: Transitions) -> None:
         """Keep transitions, in the place of the oldest where it is full."""
         rows = (self._written + np.arange(len(new.action))) % len(self._held.action)
-        for held, values in zip(self._held, new, strict=True):
-            held[rows] = values
+        for name in Transitions._fields:
+            getattr(self._held, name)[rows] = getattr(new, name)
         self._written += len(rows)
 
     def draw(self, count: int, rng: np.random.Generator) -> Transitions:
