@@ -189,9 +189,7 @@ def folded(network: Network, scaling: Scaling, grid: Grid) -> Policy:
     return Policy(Bounds(*bounds), Network(tuple(weights), tuple(biases)), grid.moves / WHOLE)
 
 
-def _trained(
-    name: str, sessions: Sessions, one: Part, scaling: Scaling, grid: Grid, ask: Ask, seed: int
-) -> Network:
+def _trained(name: str, sessions: Sessions, one: Part, scaling: Scaling, grid: Grid, ask: Ask, seed: int) -> Network:
     """`fit`, or what an earlier process kept of the same."""
     file = paths.home() / "data" / "tuning" / name / f"{one.number}-{seed}.npz"
     if ask.keep and file.is_file():
