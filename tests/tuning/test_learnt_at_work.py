@@ -78,7 +78,7 @@ def test_the_rules_choose_by_the_learnt_score_as_many_as_by_the_score(home):
     assert answer.filter("should_trade")["event_id"].sort().to_list() == sorted(lowest)
     assert answer["score"].sort().to_list() == today["score"].sort().to_list()
     shown = view.of(answer, strategy, SETTINGS)
-    assert "which, says the learnt score" in shown.said[0]
+    assert "the learnt score says which" in shown.said[0]
     assert shown.said[1] == (
         "Learnt weights: part 0 25%, part 1 25%, part 2 25%, part 3 25% (given: part 0 35%, part 1 30%, part 2 20%, "
         "part 3 15%)."
