@@ -114,7 +114,8 @@ def differences(found: Reconciled) -> list[str]:
     lines = [f"differs     {one.contract}: ledger {one.ours:+d}, broker {one.theirs:+d}" for one in found.differences]
     lines += [f"stranger    execution {name} is of no order of the ledger" for name in found.strangers]
     lines += [f"contradicts order {name}: its executions do not fit it" for name in found.contradictory]
-    return lines + [f"unknown     order {name}: the broker has not said whether it has it" for name in found.unknown]
+    lines += [f"unknown     order {name}: the broker has not said whether it has it" for name in found.unknown]
+    return lines + [f"too large   stop {name} may sell more than is held" for name in found.excessive]
 
 
 def _scan(day: Day) -> list[str]:

@@ -27,12 +27,15 @@ class Status(StrEnum):
 
 
 class Seen(NamedTuple):
-    """An order as the broker has it. limit_price : of a stop its trigger."""
+    """An order as the broker has it. limit_price : of a stop its trigger. quantity : units in all, negative to sell;
+    None where it is not told, as of orders that ended.
+    """
 
     order_ref: str
     perm_id: int
     status: Status
     limit_price: int | None
+    quantity: int | None = None
 
 
 class Executed(NamedTuple):
@@ -114,8 +117,11 @@ class Broker(Protocol):
         """Send an order. Raises NoAnswer."""
         ...
 
-    def reprice(self, order_ref: str, limit_price: int) -> None:
-        """Move the limit of an order. Raises NoAnswer."""
+    def amend(self, order_ref: str, price: int | None, quantity: int | None = None) -> None:
+        """Move the limit of an order or the trigger of a stop, and how many units it is of in all; None: as it is.
+
+        Raises NoAnswer.
+        """
         ...
 
     def cancel(self, order_ref: str) -> None:

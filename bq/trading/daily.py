@@ -5,12 +5,24 @@ import functools
 from typing import NamedTuple
 
 from bq.market.calendars import sessions
-from bq.trading import assignment, gates, leaving, ledger, life, positions, reconcile, settlement, split, tracks
+from bq.trading import (
+    assignment,
+    gates,
+    leaving,
+    ledger,
+    life,
+    positions,
+    protection,
+    reconcile,
+    settlement,
+    split,
+    tracks,
+)
 from bq.trading.admission import State
 from bq.trading.assignment import Gone
 from bq.trading.book import rebalance
 from bq.trading.broker import Look
-from bq.trading.entering import Events, Opened, Scanned, open_positions
+from bq.trading.entering import Events, Opened, Scanned, follow, open_positions
 from bq.trading.intents import Intent
 from bq.trading.leaving import Marked
 from bq.trading.money import PARTS
@@ -44,16 +56,22 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     tracks.refuse_taken(names, account=trader.broker.account, namespace=trader.namespace)
     seen = taken_up(trader)
     found, gone, split_ones = _compared(trader, seen)
+    if split_ones:  # their stops are of old shares
+        seen = life.fit(trader, seen)
+        found = compared(trader, seen)
     if found.holds:
         life.resend(trader)
-    held = leaving.marked(trader, positions.held(trader.broker.account, trader.namespace))
+    book = positions.held(trader.broker.account, trader.namespace)
+    renewed = protection.renew(trader, book) if found.holds else []
+    follow(trader, renewed)
+    held = leaving.marked(trader, book)
     left = [*leaving.leave(trader, held, reconciled=found.holds), *leaving.close_odd(trader, held, found.holds)]
     entered: list[Opened] = []
     fresh = scan if scan is not None and scan.session == trader.clock.session else None
     if fresh is not None:
         state = State(found.holds, seen, held, functools.partial(losses, trader), fresh.counts)
         entered = _enter(trader, fresh, events, state)
-    if found.holds and (left or entered):  # a call that was lost just now may still be made in time
+    if found.holds and (left or entered or renewed):  # a call that was lost just now may still be made in time
         life.clear_up(trader)
         life.resend(trader)
     return Day(
@@ -71,11 +89,9 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
 
 def taken_up(trader: Trader) -> Look | None:
     """Write down what the broker did since the last time, and look after working orders; the last look."""
-    look(trader, trader.stamp, tries=life.TRIES)
-    if trader.broker.real:
-        life.protect(trader)
+    life.fit(trader, look(trader, trader.stamp, tries=life.TRIES))
     life.manage(trader)
-    return life.clear_up(trader)
+    return life.fit(trader, life.clear_up(trader))
 
 
 def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone], list[Split]]:
@@ -85,8 +101,10 @@ def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]
     if not found.differences:
         return found, [], []
     held = positions.held(account, trader.namespace)
-    days = sessions_before(trader, SPLIT_DAYS)
-    split_ones = split.explained(found.differences, held, trader.desk, days)
+    days = sessions_before(trader, SPLIT_DAYS + 1)
+    split_ones = split.explained(
+        found.differences, lambda day: positions.held(account, trader.namespace, through=day), trader.desk, days
+    )
     gone = assignment.explained(
         found.differences,
         held,

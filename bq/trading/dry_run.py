@@ -94,31 +94,35 @@ class DryRun:
             "hidden": int(lost and self._chance("late", ticket.order.order_ref) < 0.5),
             "opening": ticket.opening,
             "beside": ticket.beside,
+            "followed": ticket.followed,
             "event": as_json(ticket.event),
             "legs": legs_as_json(ticket.legs),
             "reference": None,
-            "trigger": None,
+            "trigger": ticket.order.limit_price if ticket.order.kind == Kind.STOP else None,
             "limit": ticket.order.limit_price,
             **_of_order(ticket.order),
         }
-        parent = next((o for o in self._state["orders"] if o["order_ref"] == one["parent"] and o["filled"]), None)
-        if parent is not None:
+        parent = self._parent(one)
+        if parent is not None and parent["filled"]:
             self._protect(one, parent)
         self._state["orders"].append(one)
         self._save()
         if lost:
             raise NoAnswer(f"dry run: no answer to the order {ticket.order.order_ref}")
 
-    def reprice(self, order_ref: str, limit_price: int) -> None:
-        """Move a limit; now and then the order has another number afterwards."""
+    def amend(self, order_ref: str, price: int | None, quantity: int | None = None) -> None:
+        """Move a limit or a trigger, or change a quantity; now and then the order has another number afterwards."""
         lost = self._call("reprice", order_ref)
         for one in self._working(order_ref):
-            one["limit"] = limit_price
+            if price is not None:
+                one["trigger" if one["kind"] == Kind.STOP else "limit"] = price
+            if quantity is not None:
+                one["quantity"] = quantity
             if self._chance("number", order_ref) < self._faults.lost_answers:
                 one["perm_id"] = self._next()
         self._save()
         if lost:
-            raise NoAnswer(f"dry run: no answer to the new limit of {order_ref}")
+            raise NoAnswer(f"dry run: no answer to the change of {order_ref}")
 
     def cancel(self, order_ref: str) -> None:
         """Cancel what is working of an order."""
@@ -170,12 +174,20 @@ class DryRun:
     # ---- how orders are filled
 
     def _split(self, session: dt.date) -> None:
-        """Multiply the shares that are held into a session on which they split; what remains is paid by nobody."""
+        """Multiply the shares that are held into a session on which they split, and stops that protect them.
+
+        What remains is paid by nobody. Other orders stay of as many shares as were ordered.
+        """
         held, last = self._state["held"], self._state.get("last", {})
         for contract in list(held):
             if (factor := self._desk.split(contract, session)) != 1.0:
                 held[contract] = split.of(held[contract], factor)
                 last[contract] = parts(last.get(contract, 0) / PARTS / factor)
+                for one in [
+                    one for one in self._working() if one["trigger"] and legs_of(one["legs"])[0].contract == contract
+                ]:
+                    one["quantity"] = split.of(one["quantity"], factor)
+                    one["trigger"] = parts(one["trigger"] / PARTS / factor)
 
     def _at_open(self, session: dt.date) -> None:
         """Orders for the open, those that open a position first; then stops, which the same bar may reach."""
@@ -197,16 +209,20 @@ class DryRun:
             over = one["session"] <= session.isoformat()
             if one["tif"] == Tif.DAY and over:
                 one["status"] = Status.CANCELLED.value
-        working = {one["order_ref"] for one in self._working()}
-        for one in self._working():  # nothing is left to protect
-            if one["parent"] and one["trigger"] is None and one["parent"] not in working:
-                one["status"] = Status.CANCELLED.value
+        for one in [one for one in self._working() if one["parent"]]:
+            parent = self._parent(one)
+            over = parent is None or parent["status"] != Status.WORKING.value
+            cut = parent is not None and parent["stuck"] and parent["session"] == session.isoformat()
+            if (over and one["trigger"] is None) or (cut and self._drawn("with its rest", one["order_ref"]) < 0.5):
+                one["status"] = Status.CANCELLED.value  # nothing is left to protect, or some brokers think so
 
     def _try(self, one: dict[str, Any], session: dt.date) -> None:
         """Fill an order in a session, if its price is reached."""
         if session.isoformat() < one["session"] or (one["parent"] and one["trigger"] is None):
             return
-        left = one["quantity"] - one["filled"]
+        left = self._left(one)
+        if not left:
+            return
         trigger = None if one["trigger"] is None else one["trigger"] / PARTS
         asked = Asked(Kind(one["kind"]), left, one["opening"], trigger)
         event, legs = from_json(one["event"]), legs_of(one["legs"])
@@ -219,14 +235,15 @@ class DryRun:
         if one["limit"] is not None and (net - one["limit"]) * (1 if left > 0 else -1) > ROUNDING:
             return
         done = left
-        if one["kind"] == Kind.LIMIT and self._drawn("partial", one["order_ref"]) < self._faults.partial_fills:
+        partial = one["kind"] == Kind.LIMIT or one.get("followed", False)
+        if partial and self._drawn("partial", one["order_ref"]) < self._faults.partial_fills:
             done, one["stuck"] = int(left / 2) or left, True
         self._book(one, legs, prices, net, done, fill, session)
 
     def _book(
         self, one: dict, legs: tuple[Leg, ...], prices: list[int], net: int, done: int, fill: Fill, session: dt.date
     ) -> None:
-        fee = parts(fill.fee * done / (one["quantity"] - one["filled"]))
+        fee = parts(fill.fee * done / self._left(one))
         one["filled"] += done
         one["fills"] += 1
         rows = [
@@ -276,10 +293,25 @@ class DryRun:
             one["status"] = Status.FILLED.value
 
     def _protect(self, stop: dict[str, Any], parent: dict[str, Any]) -> None:
-        """Let a protective stop work, below the price at which its parent was filled."""
-        stop["trigger"], stop["quantity"] = parent["reference"] - stop["stop_distance"], -parent["filled"]
+        """Let a protective stop work, below the price at which its parent was filled.
+
+        It stays of as many units as were ordered, also where its parent was filled in part: a broker may not cut it.
+        """
+        if stop["trigger"] is None:
+            stop["trigger"] = parent["reference"] - stop["stop_distance"]
 
     # ---- small parts
+
+    def _parent(self, one: dict[str, Any]) -> dict[str, Any] | None:
+        return next((other for other in self._state["orders"] if other["order_ref"] == one["parent"]), None)
+
+    def _left(self, one: dict[str, Any]) -> int:
+        """Units that it may still fill: of what protects an order that works, those which that one has filled."""
+        parent, left = self._parent(one), one["quantity"] - one["filled"]
+        if parent is None or parent["status"] != Status.WORKING.value:
+            return int(left)
+        filled = abs(parent["filled"]) - abs(one["filled"])
+        return int(max(left, -filled) if left < 0 else min(left, filled))
 
     def _working(self, order_ref: str | None = None) -> list[dict[str, Any]]:
         working = [one for one in self._state["orders"] if one["status"] == Status.WORKING.value]
@@ -341,7 +373,8 @@ def _of_order(order: Order) -> dict[str, Any]:
 
 def _seen(one: dict[str, Any]) -> Seen:
     price = one["trigger"] if one["kind"] == Kind.STOP else one["limit"]
-    return Seen(one["order_ref"], one["perm_id"], Status(one["status"]), price)
+    units = one["quantity"] if one["status"] == Status.WORKING.value else None
+    return Seen(one["order_ref"], one["perm_id"], Status(one["status"]), price, units)
 
 
 def _executed(row: dict[str, Any]) -> Executed:

@@ -4,10 +4,10 @@ import datetime as dt
 from typing import NamedTuple
 
 from bq.strategies.desk import Exit, Greeks, Kind, Leg, Mark
-from bq.trading import gates, ledger, odd
+from bq.trading import gates, ledger, odd, protection
 from bq.trading.intents import Action, Intent, Order, order_ref
 from bq.trading.ledger import Open
-from bq.trading.life import ladder, protective, ticket
+from bq.trading.life import ladder, ticket
 from bq.trading.money import parts
 from bq.trading.positions import Held
 from bq.trading.trader import Trader, send
@@ -52,7 +52,7 @@ def leave(trader: Trader, found: list[Marked], *, reconciled: bool) -> list[Inte
     """Write down and send an order for each position that is to be closed and has none yet; returns the intents."""
     mine, made = trader.mine(), []
     for held, mark, _ in found:
-        stop = next(iter(protective(mine, held.position, held.owner.track)), None)
+        stop = protection.of(mine, held.position, held.owner.track)
         wanted = trader.desk.exit(held.as_position(stop and stop.trigger), mark, trader.clock.session)
         if wanted is None or held.units == 0 or _is_leaving(mine, held, held.legs):
             continue

@@ -232,6 +232,16 @@ def numbered_orders(account: str) -> dict[int, str]:
         return {row.perm_id: row.order_ref for row in connection.execute(query.distinct())}
 
 
+def newest_stops(account: str, names: Sequence[str]) -> dict[tuple[Owner, str], Order]:
+    """The last protective stop that was written for each of these positions, by owner and position."""
+    if not names:
+        return {}
+    query = _orders(account, None).where(
+        intents.c.position.in_(names), orders.c.kind == Kind.STOP, orders.c.stop_distance.is_not(None)
+    )
+    return {(one.owner, one.position): one.order for one in _read(query.order_by(orders.c.intent_id))}
+
+
 def is_filled(order_ref: str) -> bool:
     """Whether anything of an order is known to be filled."""
     query = sa.select(executions.c.exec_id).where(executions.c.order_ref == order_ref).limit(1)
@@ -275,7 +285,8 @@ def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]
     notes: list[dict[str, Any]] = []
     for one in mine:
         ref = one.order.order_ref
-        row = {"order_ref": ref, "session": stamp.session, "at_utc": stamp.at_utc, "perm_id": None, "limit_price": None}
+        row = {"order_ref": ref, "session": stamp.session, "at_utc": stamp.at_utc, "perm_id": None}
+        row |= {"limit_price": None, "details": None}
         shown = by_ref.get(ref, [])
         notes += [{**row, **_as_note(seen)} for seen in shown if _is_news(one, seen)]
         if not shown and ref not in filled and one.standing.sendings and not one.standing.ended:
@@ -286,13 +297,20 @@ def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]
 
 
 def _is_news(one: Open, seen: Seen) -> bool:
-    if one.last == seen and one.standing.state not in (State.UNKNOWN, State.INTENDED, State.SENT):
+    resized = seen.quantity is not None and abs(seen.quantity) != one.standing.asked
+    if one.last == seen and not resized and one.standing.state not in (State.UNKNOWN, State.INTENDED, State.SENT):
         return False
-    return not (one.standing.ended and one.last == seen)
+    return resized or not (one.standing.ended and one.last == seen)
 
 
 def _as_note(seen: Seen) -> dict[str, Any]:
-    return {"said": Said(seen.status.value), "perm_id": seen.perm_id, "limit_price": seen.limit_price}
+    size = None if seen.quantity is None else {"quantity": seen.quantity}
+    return {
+        "said": Said(seen.status.value),
+        "perm_id": seen.perm_id,
+        "limit_price": seen.limit_price,
+        "details": size,
+    }
 
 
 def _execution(one: Executed, account: str) -> dict[str, Any]:
@@ -351,9 +369,9 @@ def _open(row: sa.Row, notes: list[sa.Row], fills: list[Execution]) -> Open:
         kind=Kind(values[orders.c.kind]),
         tif=Tif(values[orders.c.tif]),
     )
-    said = [Note(Said(one.said), one.perm_id) for one in notes]
+    said = [Note(Said(one.said), one.perm_id, _size(one)) for one in notes]
     heard = [one for one in notes if one.perm_id is not None]
-    last = Seen(order.order_ref, heard[-1].perm_id, Status(heard[-1].said), heard[-1].limit_price) if heard else None
+    last = _seen(heard[-1]) if heard else None
     return Open(
         Owner(*(values[intents.c[name]] for name in WHO)),
         values[intents.c.intent_id],
@@ -366,6 +384,15 @@ def _open(row: sa.Row, notes: list[sa.Row], fills: list[Execution]) -> Open:
         standing(order.quantity, said, fills),
         last,
     )
+
+
+def _seen(row: sa.Row) -> Seen:
+    return Seen(row.order_ref, row.perm_id, Status(row.said), row.limit_price, _size(row))
+
+
+def _size(row: sa.Row) -> int | None:
+    """Of how many units an order is from a note on; None: as before."""
+    return row.details and row.details.get("quantity")
 
 
 def _notes(connection: sa.Connection, refs: list[str]) -> dict[str, list[sa.Row]]:

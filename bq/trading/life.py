@@ -1,16 +1,15 @@
 """The life of an order: from the mid towards the collar, then cancelled; what is unsure is cleared up before more."""
 
 from bq.strategies.desk import Kind, Limits
-from bq.trading import positions
+from bq.trading import protection
 from bq.trading.broker import Look, Moment, Ticket
-from bq.trading.intents import Action, Tif
+from bq.trading.intents import Action
 from bq.trading.ledger import Open, Stamp
 from bq.trading.money import PARTS, parts
 from bq.trading.states import LOOKS, Said, State
-from bq.trading.trader import Trader, cancel, look, reprice, send
+from bq.trading.trader import Trader, amend, cancel, look, send
 
 TRIES = 3  # of a look that is not answered
-CENT = PARTS // 100
 AT_WORK = (State.SENT, State.WORKING, State.PARTLY_FILLED)
 
 
@@ -18,8 +17,10 @@ def manage(trader: Trader) -> None:
     """Look after working orders through the sessions that have passed."""
     for moment in trader.broker.moments(until=trader.clock.session):
         stamp = Stamp(moment.session, moment.at_utc)
-        if look(trader, stamp, tries=TRIES) is None:
+        seen = look(trader, stamp, tries=TRIES)
+        if seen is None:
             continue
+        protection.protect(trader, seen, stamp)
         for one in trader.mine():
             if one.standing.state in AT_WORK and one.order.kind == Kind.LIMIT and one.order.session <= moment.session:
                 _work(trader, one, moment, stamp)
@@ -34,7 +35,7 @@ def _work(trader: Trader, one: Open, moment: Moment, stamp: Stamp) -> None:
         return
     price = ladder(known, moment.step, trader.settings.trading.reprice_steps)
     if one.last is None or one.last.limit_price != price:
-        reprice(trader, one, price, stamp)
+        amend(trader, one, stamp, price=price)
 
 
 def _limits(trader: Trader, one: Open, moment: Moment) -> Limits | None:
@@ -44,21 +45,6 @@ def _limits(trader: Trader, one: Open, moment: Moment) -> Limits | None:
         return None if first is None or last is None else Limits(first / PARTS, last / PARTS)
     quote = trader.desk.quote(one.event, moment.session)
     return quote and trader.desk.limits(one.event, quote, buy=one.order.quantity > 0)
-
-
-def protect(trader: Trader) -> None:
-    """Move each stop to its distance below what was paid, once that is known: a real broker had to be told a price.
-
-    The dry-run broker measures the distance itself.
-    """
-    paid = {(one.owner, one.position): one for one in positions.held(trader.broker.account, trader.namespace)}
-    for one in trader.mine():
-        held = paid.get((one.owner, one.position))
-        if one.trigger is None or one.order.stop_distance is None or held is None or one.standing.ended:
-            continue
-        price = held.price - one.order.stop_distance
-        if abs(price - one.trigger) >= CENT:
-            reprice(trader, one, price, trader.stamp)
 
 
 def ladder(limits: Limits, step: int, steps: int) -> int:
@@ -92,6 +78,15 @@ def clear_up(trader: Trader) -> Look | None:
     return seen
 
 
+def fit(trader: Trader, seen: Look | None) -> Look | None:
+    """Change protective stops until each is for what is held, as far as the broker answers; the last look."""
+    for _ in range(TRIES):
+        if seen is None or not protection.protect(trader, seen, trader.stamp):
+            break
+        seen = clear_up(trader)
+    return seen
+
+
 def resend(trader: Trader) -> None:
     """Send what was written down and is certainly not at the broker: a run was killed, or a call was lost."""
     waiting = [one for one in trader.mine() if one.standing.may_be_sent]
@@ -103,21 +98,8 @@ def ticket(trader: Trader, one: Open) -> Ticket:
     """An order of the ledger as it is sent."""
     beside = None
     if one.action == Action.CLOSE and one.order.parent is None:
-        beside = next(
-            (other.order.order_ref for other in protective(trader.mine(), one.position, one.owner.track)), None
-        )
+        stop = protection.of(trader.mine(), one.position, one.owner.track)
+        beside = stop and stop.order.order_ref
     mine, ref = trader.mine(), one.order.order_ref
     followed = any(other.order.parent == ref and other.standing.may_be_sent for other in mine)
     return Ticket(one.order, one.legs, one.action == Action.OPEN, one.event, beside, followed)
-
-
-def protective(mine: list[Open], position: str, track: str) -> list[Open]:
-    """The stops that protect a position."""
-    return [
-        one
-        for one in mine
-        if one.order.kind == Kind.STOP
-        and one.order.tif == Tif.GTC
-        and (one.position, one.owner.track) == (position, track)
-        and not one.standing.ended
-    ]

@@ -32,9 +32,10 @@ class Held(NamedTuple):
     legs: tuple[Leg, ...]
     units: int
     odd: dict[str, int]
-    price: int  # paid for a unit on opening it, per share
+    price: int  # paid for a unit on opening it, per share; after a split for one of the new shares
     entered: dt.date
     period_end_utc: dt.datetime | None
+    shares_of: dt.date  # the session in whose shares it is counted: of its entry, or of the split that was booked last
 
     def as_position(self, stop: int | None = None) -> Position:
         """As a desk takes it. stop : the trigger of its protective order."""
@@ -83,17 +84,16 @@ def sources(account: str, namespace: str) -> set[str]:
         return set(connection.execute(query.distinct()).scalars())
 
 
-def held(account: str, namespace: str | None = None) -> list[Held]:
-    """Every open position, sorted by track and symbol."""
+def held(account: str, namespace: str | None = None, *, through: dt.date | None = None) -> list[Held]:
+    """Every position that was open at the close of a session (None: now), sorted by track and symbol."""
     sums = (sa.func.sum(VIEW.c.quantity).label("quantity"), sa.func.sum(VIEW.c.cash).label("cash"))
-    keys = [VIEW.c[name] for name in (*PLACE, "action", "contract")]
-    first = sa.func.min(VIEW.c.session, type_=sa.Date).label("first")
-    query = sa.select(*keys, *sums, first).where(*_of(VIEW, account, namespace)).group_by(*keys)
+    keys = [VIEW.c[name] for name in (*PLACE, "action", "contract", "session")]
+    query = sa.select(*keys, *sums).group_by(*keys)
     parts: dict[tuple, list[sa.Row]] = defaultdict(list)
     with db.engine().connect() as connection:
-        whole = _still_open(connection, account, namespace, None)
+        whole = _still_open(connection, account, namespace, through)
         names = sorted({place[3] for place in whole})
-        for row in connection.execute(query.where(VIEW.c.position.in_(names))):
+        for row in _rows(connection, query.where(VIEW.c.position.in_(names)), VIEW, account, namespace, through):
             parts[tuple(row[:4])].append(row)
         opening = _opening(connection, account, names)
     found = [_held(parts[place], opening[place]) for place in whole]
@@ -125,8 +125,9 @@ def _held(rows: list[sa.Row], opening: sa.Row) -> Held:
     units = _whole(net, ratios)
     odd = {name: left for name, n in net.items() if (left := n - units * ratios.get(name, 0))}
     paid = -sum(int(row.cash) for row in rows if row.action == Action.OPEN)
-    of = next((abs(int(row.quantity) // ratios[row.contract]) for row in rows if _opens(row, ratios)), 0)
-    multiplier, entered = legs[0].multiplier, min(row.first for row in rows if row.action == Action.OPEN)
+    first = [row for row in rows if row.contract == legs[0].contract]
+    of = abs(_bought(first)) / abs(legs[0].ratio)
+    multiplier, entered = legs[0].multiplier, min(row.session for row in rows if row.action == Action.OPEN)
     return Held(
         Owner(opening.account, opening.namespace, opening.track),
         opening.position,
@@ -141,11 +142,28 @@ def _held(rows: list[sa.Row], opening: sa.Row) -> Held:
         round(paid / (of * multiplier)) if of else 0,
         entered,
         opening.period_end_utc,
+        max([entered, *(row.session for row in first if _splits(row))]),
     )
 
 
-def _opens(row: sa.Row, ratios: dict[str, int]) -> bool:
-    return row.action == Action.OPEN and row.contract in ratios
+def _bought(rows: list[sa.Row]) -> float:
+    """How many of a contract were bought, in the shares of now. rows : of one contract, one a session and action.
+
+    A split comes before whatever is filled in its session, and multiplies what was bought by as much as what is held.
+    """
+    bought, total = 0.0, 0
+    for row in sorted(rows, key=lambda row: (row.session, not _splits(row))):
+        if _splits(row):
+            bought *= (total + int(row.quantity)) / total if total else 1.0
+        elif row.action == Action.OPEN:
+            bought += int(row.quantity)
+        total += int(row.quantity)
+    return bought
+
+
+def _splits(row: sa.Row) -> bool:
+    """Whether these are shares that came or went for nothing (`bq.trading.split`)."""
+    return row.action == Action.OPEN and not row.cash
 
 
 def _whole(net: dict[str, int], ratios: dict[str, int]) -> int:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bq.trading import positions
+from bq.trading import positions, protection
 from bq.trading.broker import Look
 from bq.trading.ledger import Open
 from bq.trading.states import State
@@ -24,11 +24,13 @@ class Reconciled(NamedTuple):
     strangers: tuple[str, ...] = ()  # executions of no order of ours
     contradictory: tuple[str, ...] = ()  # orders
     unknown: tuple[str, ...] = ()  # orders of which it is not known whether the broker has them
+    excessive: tuple[str, ...] = ()  # stops that may sell more than is held
 
     @property
     def holds(self) -> bool:
         """Whether new orders may be written; any doubt says no."""
-        return self.answered and not (self.differences or self.strangers or self.contradictory or self.unknown)
+        doubts = (self.differences, self.strangers, self.contradictory, self.unknown, self.excessive)
+        return self.answered and not any(doubts)
 
 
 def compare(look: Look | None, mine: list[Open], account: str) -> Reconciled:
@@ -47,4 +49,9 @@ def compare(look: Look | None, mine: list[Open], account: str) -> Reconciled:
         tuple(positions.strangers(account)),
         tuple(one.order.order_ref for one in mine if one.standing.contradictory),
         tuple(one.order.order_ref for one in mine if one.standing.state == State.UNKNOWN),
+        tuple(one.order.order_ref for one in _excessive(mine, account)),
     )
+
+
+def _excessive(mine: list[Open], account: str) -> list[Open]:
+    return protection.excessive(mine, positions.held(account)) if protection.stops(mine) else []

@@ -5,7 +5,8 @@ factor of a split in the days since; whatever else is there stays a difference, 
 """
 
 import datetime as dt
-from collections import defaultdict
+import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 from bq.strategies.desk import Desk, Kind
@@ -35,22 +36,28 @@ def of(units: int, factor: float) -> int:
     return int(round(units * factor, 6))
 
 
-def explained(differences: tuple[Difference, ...], held: list[Held], desk: Desk, days: list[dt.date]) -> list[Split]:
-    """The differences that a split of one of these sessions explains, for every position in a name or for none."""
-    by_symbol: dict[str, list[Held]] = defaultdict(list)
-    for one in held:
-        if one.units and len(one.legs) == 1 and one.legs[0].strike is None:
-            by_symbol[one.legs[0].contract].append(one)
+def explained(
+    differences: tuple[Difference, ...], held: Callable[[dt.date], list[Held]], desk: Desk, days: list[dt.date]
+) -> list[Split]:
+    """The differences that a split of one of these sessions but the first explains, for every position in a name.
+
+    held : what was held at the close of a session: that is what a split of the next one multiplies. What was bought or
+    sold in the session of the split was ordered in shares of before, and is in shares of after.
+    """
     found: list[Split] = []
     for difference in differences:
-        mine = by_symbol.get(difference.contract, [])
-        factors = {desk.split(difference.contract, day) for day in days} - {1.0}
-        for factor in sorted(factors):
+        for before, day in itertools.pairwise(days):
+            factor = desk.split(difference.contract, day)
+            mine = [] if factor == 1.0 else [one for one in held(before) if _is_of(one, difference.contract)]
             splits = [Split(one, of(one.units, factor) - one.units, factor) for one in mine]
-            if sum(one.shares for one in splits) == difference.theirs - difference.ours:
+            if splits and sum(one.shares for one in splits) == difference.theirs - difference.ours:
                 found += splits
                 break
     return found
+
+
+def _is_of(one: Held, contract: str) -> bool:
+    return bool(one.units) and len(one.legs) == 1 and one.legs[0].strike is None and one.legs[0].contract == contract
 
 
 def book(one: Split, stamp: Stamp) -> None:

@@ -38,7 +38,7 @@ class Said(StrEnum):
     FILLED = "filled"  # said, and to be believed when the executions are there
     CANCELLED = "cancelled"
     REJECTED = "rejected"
-    REPRICED = "repriced"
+    REPRICED = "repriced"  # or of another quantity
     CANCELLING = "cancelling"
     LAPSED = "lapsed"  # never sent, and too late for it
     CLOSED = "closed"  # its day is over
@@ -58,10 +58,13 @@ ENDED = frozenset({State.FILLED, State.CANCELLED, State.REJECTED})
 
 
 class Note(NamedTuple):
-    """One row of an order's history. perm_id : the broker's number; a modified order may have two."""
+    """One row of an order's history. perm_id : the broker's number; a modified order may have two. quantity : units
+    that it is of from then on, negative to sell; None: as before.
+    """
 
     said: Said
     perm_id: int | None = None
+    quantity: int | None = None
 
 
 class Execution(NamedTuple):
@@ -74,9 +77,10 @@ class Execution(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """An order as its history has it. filled, remaining : units, not negative."""
+    """An order as its history has it. asked, filled, remaining : units, not negative."""
 
     state: State
+    asked: int
     filled: int
     remaining: int
     perm_ids: frozenset[int]
@@ -108,13 +112,16 @@ def exec_id(text: str) -> tuple[str, int]:
 def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Execution]) -> Standing:
     """Read an order's history.
 
-    quantity : units asked for, negative to sell. notes : in the order they were made. executions : in any order, those
-    that came twice and earlier revisions among them.
+    quantity : units asked for at first, negative to sell. notes : in the order they were made. executions : in any
+    order, those that came twice and earlier revisions among them.
     """
-    state, absent, sendings = State.INTENDED, 0, 0
+    state, absent, sendings, asked = State.INTENDED, 0, 0, abs(quantity)
+    most = asked
     numbers: set[int | None] = set()
-    for said, perm_id in notes:
+    for said, perm_id, size in notes:
         numbers.add(perm_id)
+        asked = asked if size is None else abs(size)
+        most = max(most, asked)
         sendings += said == Said.SENDING
         if said == Said.ABSENT:
             absent += 1
@@ -132,13 +139,14 @@ def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Executio
         filled += max(map(abs, sizes))
         odd |= len(set(sizes)) > 1 or any(size * quantity < 0 for size in sizes)
     return Standing(
-        _with_fills(state, filled, abs(quantity)),
+        _with_fills(state, filled, asked),
+        asked,
         filled,
-        max(abs(quantity) - filled, 0),
+        max(asked - filled, 0),
         frozenset(number for number in numbers if number is not None),
         absent,
         sendings,
-        odd or filled > abs(quantity),
+        odd or filled > most,
     )
 
 

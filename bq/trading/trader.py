@@ -62,15 +62,18 @@ def send(trader: Trader, ticket: Ticket, stamp: Stamp) -> bool:
     return True
 
 
-def reprice(trader: Trader, one: Open, limit_price: int, stamp: Stamp) -> None:
-    """Move the limit of a working order."""
+def amend(trader: Trader, one: Open, stamp: Stamp, *, price: int | None = None, quantity: int | None = None) -> bool:
+    """Change the price of a working order, or of how many units it is in all (None: as it is); whether it was tried."""
     if gates.stopped():
-        return
-    trader.orders.note(one.order.order_ref, Said.REPRICED, stamp, limit_price=limit_price)
+        return False
+    ref = one.order.order_ref
+    size = {} if quantity is None else {"details": {"quantity": quantity}}
+    trader.orders.note(ref, Said.REPRICED, stamp, limit_price=price, **size)
     try:
-        trader.broker.reprice(one.order.order_ref, limit_price)
+        trader.broker.amend(ref, price, quantity)
     except NoAnswer:
-        trader.orders.note(one.order.order_ref, Said.NO_ANSWER, stamp)
+        trader.orders.note(ref, Said.NO_ANSWER, stamp)
+    return True
 
 
 def cancel(trader: Trader, one: Open, stamp: Stamp) -> None:

@@ -17,13 +17,13 @@ from bq.core import db, files, paths
 from bq.core.settings import DryRun as Faults
 from bq.trading import dry_run, ledger, positions
 from bq.trading.intents import Action
-from bq.trading.ledger import intents, orders
+from bq.trading.ledger import executions, intents, orders
 
 FULL = bool(os.environ.get("BQ_FULL"))
 RUNS = 1000 if FULL else 12
 EVERY = bool(os.environ.get("BQ_CRASH"))
 ACCOUNT, NAMESPACE = f"dry-run.{season.NAMESPACE}", str(season.NAMESPACE)
-TRADED = ("S1", "FLY", "GNAT")
+TRADED = ("S1", "FLY", "GNAT", "S2")
 ALONE = {"tracks": [{"name": "ButterAI", "share": 1.0, "decides": "champion"}]}
 
 
@@ -34,6 +34,7 @@ def broker_state():
 def check(settings):
     """Both books are the same, and each event was opened once at most."""
     state = broker_state()
+    assert short() == []
     accepted = Counter(one["order_ref"] for one in state["orders"])
     assert [ref for ref, times in accepted.items() if times > 1] == []
     assert positions.contracts(ACCOUNT) == state["held"]
@@ -44,6 +45,18 @@ def check(settings):
         query = sa.select(intents.c.event_id, sa.func.count()).join(orders, orders.c.intent_id == intents.c.intent_id)
         opened = connection.execute(query.where(intents.c.action == Action.OPEN).group_by(intents.c.event_id)).all()
     assert [event for event, times in opened if times > 1] == []
+
+
+def short():
+    """Orders that sold shares which were not held; those of FLY are delivered overnight."""
+    held, found = Counter(), []
+    query = sa.select(executions).where(executions.c.contract.startswith("S"), executions.c.multiplier == 1)
+    with db.engine().connect() as connection:
+        for row in connection.execute(query.order_by(executions.c.session, sa.literal_column("executions.rowid"))):
+            if row.revision == 1:
+                held[row.contract] += row.quantity
+                found += [row.order_ref] if held[row.contract] < 0 else []
+    return found
 
 
 def assign():

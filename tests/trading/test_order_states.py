@@ -67,7 +67,9 @@ def test_two_numbers_of_the_broker_are_one_order(steps):
     one = standing(ASKED, [note._replace(perm_id=1) for note in notes], [fill._replace(perm_id=1) for fill in fills])
     both = standing(ASKED, notes, fills)
     assert both[:3] == one[:3]
-    assert both.perm_ids == {number for _, number in notes if number} | {fill.perm_id for fill in fills if fill.perm_id}
+    assert both.perm_ids == {one.perm_id for one in notes if one.perm_id} | {
+        fill.perm_id for fill in fills if fill.perm_id
+    }
 
 
 @given(STEPS)

@@ -96,9 +96,9 @@ def test_an_order_that_is_never_filled_goes_from_the_mid_to_the_collar_and_is_ca
     limits = [placed.limit]
     modify = account.book.modify
 
-    def noted(order_id, limit, trigger, *, renumbered):
+    def noted(order_id, limit, trigger, quantity, *, renumbered):
         limits.append(limit)
-        return modify(order_id, limit, trigger, renumbered=renumbered)
+        return modify(order_id, limit, trigger, quantity, renumbered=renumbered)
 
     monkeypatch.setattr(account.book, "modify", noted)
     account.book.price = lambda spec, session: 50.0 if spec.strike == 95.0 else paper.price(spec, session)

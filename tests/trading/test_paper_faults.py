@@ -29,6 +29,7 @@ EXPECTED = (
     *(f"place.{kind}" for kind in Faults.KINDS["place"]),
     *(f"modify.{kind}" for kind in Faults.KINDS["modify"]),
     *("ask.drop_before", "ask.mute_before", "partial", "correction", "duplicate"),
+    *("entry in part", "stop gone with the rest", "stopped out"),
     *("outage", "assigned", "exercised", "settled at the open", "settled at the close"),
 )
 BODY, LOW = "FLY 20211217 C 100", "FLY 20211217 C 95"
@@ -115,6 +116,7 @@ def faulty_run(port, seed):
         assert [one.held.symbol for one in made.held if one.held.odd] == []
         account.check()
         check_orders(account)
+        happened["stopped out"] += sum(one.order.kind == "STP" for one in account.book.executions)
     finally:
         account.gateway.stop()
     return happened + account.gateway.faults.drawn
@@ -123,6 +125,7 @@ def faulty_run(port, seed):
 def check_orders(account):
     """Every order was accepted once at most, every event opened once at most, and nothing is unknown."""
     assert [ref for ref, times in account.book.accepted.items() if times > 1] == []
+    assert account.book.short == []
     assert "unknown" not in {one.standing.state for one in ledger.every(ACCOUNT, NAMESPACE, newest=99)}
     with db.engine().connect() as connection:
         query = sa.select(intents.c.event_id, sa.func.count()).join(orders, orders.c.intent_id == intents.c.intent_id)

@@ -83,10 +83,10 @@ def test_two_tracks_that_hold_a_name_are_both_multiplied_and_each_by_whole_share
 
     mine = [position("A", 5), position("B", 3)]
     whole = Difference("S1", 8, 16)
-    found = split.explained((whole,), mine, SplitDesk(), list(DAYS[:5]))
+    found = split.explained((whole,), lambda day: mine, SplitDesk(), list(DAYS[:5]))
     assert [(one.held.owner.track, one.shares) for one in found] == [("A", 5), ("B", 3)]
-    assert split.explained((whole,), mine, SplitDesk(), list(DAYS[4:8])) == []
-    assert split.explained((Difference("S1", 8, 15),), mine, SplitDesk(), list(DAYS[:5])) == []
+    assert split.explained((whole,), lambda day: mine, SplitDesk(), list(DAYS[4:8])) == []
+    assert split.explained((Difference("S1", 8, 15),), lambda day: mine, SplitDesk(), list(DAYS[:5])) == []
 
 
 def test_a_forecast_s_desk_knows_a_split_by_the_bars():

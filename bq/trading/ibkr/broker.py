@@ -59,7 +59,7 @@ class IBKR:
     def look(self) -> Look:
         """All of the account. Executions are asked for before and after positions: both are of one moment."""
         self._wait_between_looks()
-        opened = self.wire.ask("open orders", lambda client: client.reqAllOpenOrdersAsync())
+        opened = self._opened()
         completed = self.wire.ask("completed orders", lambda client: client.reqCompletedOrdersAsync(False))
         fills, held = self._settled()
         values = self._values()
@@ -82,19 +82,19 @@ class IBKR:
         order = orders.order_of(ticket, tick=tick, trigger=self._trigger(ticket), parent_id=self._parent(ticket))
         self.wire.send(ticket.order.order_ref, contract, order, wait=not ticket.followed)
 
-    def reprice(self, order_ref: str, limit_price: int) -> None:
-        """Move the limit of an order, or the trigger of a stop."""
-        for trade in self._working(order_ref):
-            order, field = trade.order, "auxPrice" if trade.order.orderType == "STP" else "lmtPrice"
+    def amend(self, order_ref: str, price: int | None, quantity: int | None = None) -> None:
+        """Move the limit of an order, or the trigger of a stop, and change of how many units it is."""
+        opened = self._opened()
+        for trade in self._working(order_ref, opened):
             tick = self._catalogue.tick_of(trade.contract)
-            price = orders.on_tick(limit_price, tick, buy=order.action == "BUY")
-            if getattr(order, field) != price:
-                setattr(order, field, price)
-                self.wire.send(order_ref, trade.contract, order, wait=True)
+            if orders.amended(trade.order, price, quantity, tick=tick):
+                if trade.order.parentId not in {one.order.orderId for one in opened}:
+                    trade.order.parentId = 0  # a change that names a parent which is gone is refused (135)
+                self.wire.send(order_ref, trade.contract, trade.order, wait=True)
 
     def cancel(self, order_ref: str) -> None:
         """Ask for its cancellation."""
-        for trade in self._working(order_ref):
+        for trade in self._working(order_ref, self._opened()):
             self.wire.cancel(trade.order.orderId)
 
     def margin(self, ticket: Ticket) -> int:
@@ -167,15 +167,17 @@ class IBKR:
         listed = {one.order_ref for one in shown}
         return [Seen(ref, 0, Status.REJECTED, None) for ref in sorted(self.wire.rejected - listed)]
 
-    def _working(self, order_ref: str) -> list[Any]:
+    def _opened(self) -> list[Any]:
+        return list(self.wire.ask("open orders", lambda client: client.reqAllOpenOrdersAsync()))
+
+    def _working(self, order_ref: str, opened: list[Any]) -> list[Any]:
         """Open orders of that name that this client may change. Raises NoAnswer where there is none."""
-        found = self._mine(order_ref)
+        found = self._mine(order_ref, opened)
         if not found:
             raise NoAnswer(f"IBKR: {order_ref} is no open order of this client")
         return found
 
-    def _mine(self, order_ref: str) -> list[Any]:
-        opened = self.wire.ask("open orders", lambda client: client.reqAllOpenOrdersAsync())
+    def _mine(self, order_ref: str, opened: list[Any]) -> list[Any]:
         found = {one.order.orderId: one for one in opened if one.order.orderRef == order_ref}
         return [one for one in found.values() if one.order.orderId > 0 and one.order.clientId == self.wire.client_id]
 
@@ -187,7 +189,7 @@ class IBKR:
         parent = ticket.order.parent
         if parent is None:
             return 0
-        working = self._mine(parent)
+        working = self._mine(parent, self._opened())
         if working:
             return int(working[0].order.orderId)
         if any(one.execution.orderRef == parent for one in self._fills()) or ledger.is_filled(parent):
@@ -195,9 +197,11 @@ class IBKR:
         raise NoAnswer(f"{ticket.order.order_ref} was not sent: {parent}, which it protects, is not there")
 
     def _trigger(self, ticket: Ticket) -> float | None:
-        """Of a protective stop: below the price of the decision, until the fill is known (`life.protect`)."""
+        """Of a protective stop: where it is known, else below the price of the decision (`bq.trading.protection`)."""
         if ticket.order.kind != Kind.STOP or ticket.order.stop_distance is None:
             return None
+        if ticket.order.limit_price is not None:
+            return ticket.order.limit_price / PARTS
         quote = self._desk.quote(ticket.event, ticket.event["session"])
         return None if quote is None else quote.mid - ticket.order.stop_distance / PARTS
 

@@ -32,7 +32,7 @@ def order_of(ticket: Ticket, *, tick: float, trigger: float | None = None, paren
         transmit=not ticket.followed,
         parentId=parent_id,
     )
-    if order.limit_price is not None:
+    if order.limit_price is not None and order.kind != Kind.STOP:
         made.lmtPrice = on_tick(order.limit_price, tick, buy=order.quantity > 0)
     if trigger is not None:
         made.auxPrice = on_tick(round(trigger * PARTS), tick, buy=False)
@@ -42,6 +42,17 @@ def order_of(ticket: Ticket, *, tick: float, trigger: float | None = None, paren
     if together is not None:
         made.ocaGroup, made.ocaType = together, CANCEL_OTHERS
     return made
+
+
+def amended(order: Any, price: int | None, quantity: int | None, *, tick: float) -> bool:
+    """Give a working order another limit or trigger, and quantity (None: as it is); whether anything is different."""
+    field = "auxPrice" if order.orderType == "STP" else "lmtPrice"
+    before = (order.totalQuantity, getattr(order, field))
+    if price is not None:
+        setattr(order, field, on_tick(price, tick, buy=order.action == "BUY"))
+    if quantity is not None:
+        order.totalQuantity = abs(quantity)
+    return before != (order.totalQuantity, getattr(order, field))
 
 
 def on_tick(price: int, tick: float, *, buy: bool) -> float:

@@ -51,7 +51,9 @@ def _seen(trade: Any, status: Status) -> Seen:
     order = trade.order
     price = number(order.auxPrice if order.orderType == "STP" else order.lmtPrice)
     priced = order.orderType in ("STP", "LMT") and price is not None
-    return Seen(order.orderRef, order.permId, status, parts(price) if priced and price is not None else None)
+    units = round(order.totalQuantity) * (1 if order.action == "BUY" else -1)  # of what is over it is 0
+    known = parts(price) if priced and price is not None else None
+    return Seen(order.orderRef, order.permId, status, known, units if status == Status.WORKING else None)
 
 
 def executed(fills: Iterable[Any], account: str, refs: Mapping[int, str], session: Session) -> tuple[Executed, ...]:

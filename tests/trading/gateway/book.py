@@ -58,6 +58,7 @@ class Placed:
     filled: int = 0
     fills: int = 0
     old: list = field(default_factory=list)
+    stuck: bool = False  # filled in part, and no more on this day
 
     @property
     def side(self) -> int:
@@ -116,6 +117,10 @@ class Book:
         self.cash, self.opened_with = round(cash * PARTS), round(cash * PARTS)
         self.open = False  # whether the market is
         self.partial: Callable[[Placed], bool] = lambda order: False
+        self.with_its_rest: Callable[[Placed], bool] = lambda order: (
+            False
+        )  # a stop goes with what its parent did not fill
+        self.short: list[str] = []  # orders that sold shares which were not held
         self.corrected: Callable[[Exec], bool] = lambda one: False
         self.told: Callable[[str, object], None] = lambda what, one: None  # news for who is connected
         self._specs: dict[tuple, Spec] = {}
@@ -167,12 +172,14 @@ class Book:
                         one.transmit, one.status = True, "PreSubmitted"
             self.match()
 
-    def modify(self, order_id: int, limit: float | None, trigger: float | None, *, renumbered: bool) -> Placed | None:
-        """Change the price of a working order."""
+    def modify(
+        self, order_id: int, limit: float | None, trigger: float | None, quantity: int, *, renumbered: bool
+    ) -> Placed | None:
+        """Change the price or the quantity of a working order; none to fewer than it has filled."""
         with self.lock:
             for one in self.working():
-                if one.order_id == order_id:
-                    one.limit, one.trigger = limit, trigger
+                if one.order_id == order_id and quantity > one.filled:
+                    one.limit, one.trigger, one.quantity = limit, trigger, quantity
                     if renumbered:
                         one.old.append(one.perm_id)
                         one.perm_id = self.number()
@@ -204,11 +211,17 @@ class Book:
             self.now, self.open = at, False
             for one in self.working():
                 if one.tif == "DAY" and one.session <= self.session:
-                    one.status = "Cancelled"
-                    self.told("status", one)
+                    self._end(one)
+                    for other in self.working():
+                        if one.stuck and other.parent_id == one.order_id and self.with_its_rest(other):
+                            self._end(other)
             first = self.session - dt.timedelta(days=self.keeps_days - 1)
             self.told_executions = [one for one in self.executions if one.session >= first]
             self.orders = [one for one in self.orders if one.status in WORKING or one.session >= self.session]
+
+    def _end(self, one: Placed) -> None:
+        one.status = "Cancelled"
+        self.told("status", one)
 
     def match(self, *, closing: bool = False) -> None:
         """Fill what the prices of the session reach. Orders that were sent after the close wait for the next one."""
@@ -217,9 +230,15 @@ class Book:
         for one in [*self.working()]:
             parent = next((other for other in self.orders if other.order_id == one.parent_id and one.parent_id), None)
             waits = parent is not None and not parent.filled
-            if one.works and not waits and self._reached(one, closing=closing):
-                left = one.quantity - one.filled
-                self.fill(one, max(left // 2, 1) if one.kind == "LMT" and self.partial(one) else left)
+            left = one.quantity - one.filled
+            if parent is not None and parent.status in WORKING:  # it protects what that one has filled
+                left = min(left, parent.filled - one.filled)
+            if one.works and not waits and not one.stuck and left > 0 and self._reached(one, closing=closing):
+                if one.kind == "LMT" and self.partial(one):
+                    left = max(left // 2, 1)
+                elif any(other.parent_id == one.order_id for other in self.working()) and self.partial(one):
+                    left, one.stuck = max(left // 2, 1), True
+                self.fill(one, left)
 
     def _reached(self, one: Placed, *, closing: bool) -> bool:
         net = self.net(one.spec)
@@ -273,6 +292,8 @@ class Book:
             paid = better.price
         if spec.sec_type != "BAG":
             self._move(spec, quantity, paid, fee or 0)
+            if spec.sec_type == "STK" and quantity < 0 and self.held.get(spec.name, 0) < 0:
+                self.short.append(one.ref)
         self.told("fill", made)
 
     def _keep(self, one: Exec) -> None:
@@ -295,6 +316,17 @@ class Book:
             self.held[symbol] = self.held.get(symbol, 0) + shares
             self.held = {key: n for key, n in self.held.items() if n}
             self.cash -= round(shares * strike * PARTS)
+
+    def split(self, symbol: str, factor: float) -> None:
+        """Overnight there are so many new shares for an old one; orders that are good till cancelled end.
+
+        IBKR, on time in force: GTC orders are cancelled at any corporate action on a security.
+        """
+        with self.lock:
+            self.held[symbol] = round(self.held[symbol] * factor)
+            for one in self.working():
+                if one.spec.name == symbol and one.tif == "GTC":
+                    self._end(one)
 
     def settle(self, name: str, price: float) -> None:
         """All contracts of an option go for cash."""

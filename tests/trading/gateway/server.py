@@ -80,7 +80,8 @@ class Gateway:
         self._taken: set[int] = set()
         self._next = 1
         self._writing = threading.RLock()
-        book.partial = lambda order: self.faults.often("partial", 0.3)
+        book.partial = lambda order: self.faults.often("partial" if order.kind == "LMT" else "entry in part", 0.3)
+        book.with_its_rest = lambda order: self.faults.often("stop gone with the rest", 0.5)
         book.corrected = lambda one: self.faults.often("correction", 0.15)
         book.told = self._tell
         self._server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -250,8 +251,13 @@ class Gateway:
         kind = self.faults.draw("modify")
         if self._fault(kind):
             return
+        if asked.parent_id and all(one.order_id != asked.parent_id for one in self.book.working()):
+            self._say(error(asked.order_id, 135, f"Can't find order with id = {asked.parent_id}"))
+            return
         with self.book.lock:
-            one = self.book.modify(asked.order_id, asked.limit, asked.trigger, renumbered=kind == "renumber")
+            one = self.book.modify(
+                asked.order_id, asked.limit, asked.trigger, asked.quantity, renumbered=kind == "renumber"
+            )
             if kind == "drop_after":
                 raise Dropped
             if kind == "mute_after":
