@@ -281,7 +281,7 @@ def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]
     by_ref: dict[str, list[Seen]] = {}
     for seen in look.orders:
         by_ref.setdefault(seen.order_ref, []).append(seen)
-    filled = {one.order_ref for one in look.executions}
+    told = {one.order_ref for one in look.executions}
     notes: list[dict[str, Any]] = []
     for one in mine:
         ref = one.order.order_ref
@@ -289,7 +289,8 @@ def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]
         row |= {"limit_price": None, "details": None}
         shown = by_ref.get(ref, [])
         notes += [{**row, **_as_note(seen)} for seen in shown if _is_news(one, seen)]
-        if not shown and ref not in filled and one.standing.sendings and not one.standing.ended:
+        new = ref in told and not one.standing.filled  # what these fills make of it is read first
+        if not shown and not new and one.standing.sendings and not one.standing.ended:
             vanished = one.standing.state not in (State.UNKNOWN, State.INTENDED)
             notes += [{**row, "said": Said.NO_ANSWER}] if vanished else []
             notes += [{**row, "said": Said.ABSENT}] if one.standing.state != State.INTENDED else []

@@ -3,8 +3,9 @@
     intended → sending → sent → working → (partly filled)* → filled | cancelled | rejected, and unknown from anywhere
 
 Filled comes from executions alone and never falls. A call without an answer says nothing: the order is unknown until it
-is seen, or until `LOOKS` looks in a row answered and did not show it; only then may it be sent again. What is cancelled
-stays open to revision until its day is over: it may be filled late, or turn out to be working.
+is seen, or until `LOOKS` looks in a row answered and did not show it; only then may it be sent again, or is it over
+where some of it was filled. What is cancelled stays open to revision until its day is over: it may be filled late, or
+turn out to be working.
 """
 
 from collections.abc import Iterable
@@ -139,7 +140,7 @@ def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Executio
         filled += max(map(abs, sizes))
         odd |= len(set(sizes)) > 1 or any(size * quantity < 0 for size in sizes)
     return Standing(
-        _with_fills(state, filled, asked),
+        _with_fills(state, filled, asked, gone=absent >= LOOKS),
         asked,
         filled,
         max(asked - filled, 0),
@@ -150,9 +151,11 @@ def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Executio
     )
 
 
-def _with_fills(state: State, filled: int, asked: int) -> State:
+def _with_fills(state: State, filled: int, asked: int, *, gone: bool) -> State:
     if filled >= asked:
         return State.FILLED
+    if filled and gone and state == State.INTENDED:
+        return State.CANCELLED
     if filled and state in (State.INTENDED, State.SENT, State.WORKING):
         return State.PARTLY_FILLED
     return state

@@ -93,6 +93,7 @@ CASES = {  # notes, executions: (quantity), state, filled
     "filled-after-cancelled": ([Said.SENDING, Said.CANCELLED], [3, 7], State.FILLED, 10),
     "working-after-cancelled": ([Said.SENDING, Said.CANCELLED, Said.WORKING], [], State.WORKING, 0),
     "rejected": ([Said.SENDING, Said.REJECTED], [], State.REJECTED, 0),
+    "filled-in-part-and-not-there": ([Said.SENDING, Said.NO_ANSWER, Said.ABSENT, Said.ABSENT], [4], State.CANCELLED, 4),
     "executions-of-an-order-not-seen": ([Said.SENDING, Said.NO_ANSWER], [4], State.UNKNOWN, 4),
 }
 
