@@ -31,6 +31,7 @@ WHY = {
     Refusal.ACCOUNT_LOSS: "the account lost more than it may in a session",
     Refusal.TRACK_ORDERS: "the track has as many orders as it may in a session",
     Refusal.ACCOUNT_ORDERS: "the account has as many orders as it may in a session",
+    Refusal.CONTRACT_ORDERS: "as many orders work on the contract and side as a broker takes (20)",
     Refusal.NO_QUOTE: "no price at the session's close",
     Refusal.OLD_QUOTE: "the price is of an earlier session",
     Refusal.OUTSIDE_COLLAR: "no price within the collar at which it makes sense",

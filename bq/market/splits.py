@@ -1,9 +1,17 @@
 """Splits told apart from dividends: an adjustment factor holds both, volume follows the one alone."""
 
+import datetime as dt
+
 import polars as pl
 
 ROUNDING = 0.01  # relative: how far below a split's ratio a step of `adj` may fall, for factors of rounded prices
 DIVIDEND = 0.05  # … and how far above it, for a dividend on the day of the split
+
+
+def factors(bars: pl.DataFrame) -> dict[tuple[str, dt.date], float]:
+    """New shares for an old one by symbol and session, where there are any. bars : the bar contract, in any order."""
+    found = bars.sort("symbol", "session").with_columns(new_shares().alias("new")).filter(pl.col("new") != 1.0)
+    return {(symbol, session): new for symbol, session, new in found.select("symbol", "session", "new").rows()}
 
 
 def new_shares() -> pl.Expr:

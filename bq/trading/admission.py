@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from bq.core import db
 from bq.core.settings import Track, Trading
 from bq.strategies.desk import Position, Quote
-from bq.trading import gates, tracks
+from bq.trading import active, gates, ledger, tracks
 from bq.trading.broker import Look, NoAnswer, Ticket
 from bq.trading.gates import Facts, Rules
 from bq.trading.intents import Action, Intent, Order
@@ -44,6 +44,7 @@ class Admission:
         waiting = [one for one in trader.mine() if one.owner.track == track.name and one.action == Action.OPEN]
         self._ordered = {one.symbol for one in waiting if not one.standing.ended}
         self._by_track, self._by_account = _orders_of(trader)
+        self._sides = active.sides(ledger.opened(trader.broker.account))
         self._losses = state.losses()
         self._bound = 0.0
 
@@ -54,15 +55,17 @@ class Admission:
         the broker has such contracts.
         """
         margin = self._margin(intent, meant)
-        why = gates.refusal(self._facts(intent, margin, listed), self._rules) or crowded
+        working = active.with_them(self._sides, meant)
+        why = gates.refusal(self._facts(intent, margin, listed, working), self._rules) or crowded
         if not why:
+            self._sides.update((one.legs, order.quantity > 0) for one, order in meant)
             self._bound += margin or 0.0
             self._by_account += len(meant)
             self._by_track[self._track.name] = self._by_track.get(self._track.name, 0) + len(meant)
             self._ordered.add(intent.symbol)
         return why
 
-    def _facts(self, intent: Intent, margin: float | None, listed: bool) -> Facts:
+    def _facts(self, intent: Intent, margin: float | None, listed: bool, working: int) -> Facts:
         trading, clock, desk = self._trader.settings.trading, self._trader.clock, self._trader.desk
         quote = desk.quote(intent.event, clock.session)
         expiries = [leg.expiry for leg in intent.legs if leg.expiry is not None]
@@ -85,6 +88,7 @@ class Admission:
             account_loss=sum(self._losses.values()),
             track_orders=self._by_track.get(self._track.name, 0),
             account_orders=self._by_account,
+            contract_orders=working,
             quote=quote,
             quote_session=clock.session,
             session=clock.session,

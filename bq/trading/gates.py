@@ -11,6 +11,8 @@ from bq.core import paths
 from bq.market.announced import Announced, Kind
 from bq.strategies.desk import Desk, Limits, Position, Quote, Right
 
+MOST = 20  # orders that work on one contract and side of an account: IBKR takes no more, stops among them
+
 
 class Refusal(StrEnum):
     """Why nothing was sent."""
@@ -29,6 +31,7 @@ class Refusal(StrEnum):
     ACCOUNT_LOSS = "account_loss"
     TRACK_ORDERS = "track_orders"
     ACCOUNT_ORDERS = "account_orders"
+    CONTRACT_ORDERS = "contract_orders"  # as many work on the contract and side as a broker takes
     NO_QUOTE = "no_quote"
     OLD_QUOTE = "old_quote"
     OUTSIDE_COLLAR = "outside_collar"
@@ -58,6 +61,7 @@ class Facts(NamedTuple):
     account_loss: float | None
     track_orders: int
     account_orders: int
+    contract_orders: int  # that would work on a contract and side with it, stops among them
     quote: Quote | None
     quote_session: dt.date | None
     session: dt.date
@@ -108,6 +112,7 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.ACCOUNT_LOSS: lambda f, r: _exceeds(f.account_loss, r.account_loss),
     Refusal.TRACK_ORDERS: lambda f, r: f.track_orders >= r.track_orders,
     Refusal.ACCOUNT_ORDERS: lambda f, r: f.account_orders >= r.account_orders,
+    Refusal.CONTRACT_ORDERS: lambda f, r: f.contract_orders > MOST,
     Refusal.NO_QUOTE: lambda f, r: f.quote is None or not math.isfinite(f.quote.mid),
     Refusal.OLD_QUOTE: lambda f, r: f.quote_session != f.session,
     Refusal.OUTSIDE_COLLAR: lambda f, r: _outside(f),

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import NamedTuple
 
 from bq.strategies.desk import Exit, Greeks, Kind, Leg, Mark
-from bq.trading import gates, ledger, odd, protection
+from bq.trading import active, gates, ledger, odd, protection
 from bq.trading.intents import Action, Intent, Order, order_ref
 from bq.trading.ledger import Open
 from bq.trading.life import ladder, ticket
@@ -57,7 +57,9 @@ def leave(trader: Trader, found: list[Marked], *, reconciled: bool) -> list[Inte
         if wanted is None or held.units == 0 or _is_leaving(mine, held, held.legs):
             continue
         intent = _intent(trader, held, held.legs, -held.units, wanted.reason)
-        order = None if (refusal := _refused(trader, held, reconciled=reconciled)) else _order(trader, held, wanted)
+        order = (
+            None if (refusal := _refused(trader, held, intent, reconciled=reconciled)) else _order(trader, held, wanted)
+        )
         if order is None:
             ledger.refuse(intent, refusal or gates.Refusal.NO_QUOTE, trader.stamp)
             continue
@@ -77,7 +79,7 @@ def close_odd(trader: Trader, found: list[Marked], reconciled: bool) -> list[Int
             if _is_leaving(mine, held, (leg,)):
                 continue
             intent = _intent(trader, held, (leg,), -n, odd.REASON)
-            if refusal := _refused(trader, held, reconciled=reconciled):
+            if refusal := _refused(trader, held, intent, reconciled=reconciled):
                 ledger.refuse(intent, refusal, trader.stamp)
                 continue
             _follow(trader, intent, _plain(trader, held, Kind.CLOSE, -n))
@@ -120,7 +122,7 @@ def _intent(trader: Trader, held: Held, legs: tuple[Leg, ...], quantity: int, re
     )
 
 
-def _refused(trader: Trader, held: Held, *, reconciled: bool) -> gates.Refusal | None:
+def _refused(trader: Trader, held: Held, intent: Intent, *, reconciled: bool) -> gates.Refusal | None:
     """The gates that hold for an exit too."""
     if gates.stopped():
         return gates.Refusal.STOPPED
@@ -130,6 +132,8 @@ def _refused(trader: Trader, held: Held, *, reconciled: bool) -> gates.Refusal |
         return gates.Refusal.SIMULATED
     if trader.clock.next_session is None:
         return gates.Refusal.NO_NEXT_SESSION
+    if active.is_full(trader.broker.account, intent.legs, intent.quantity):
+        return gates.Refusal.CONTRACT_ORDERS
     late = trader.broker.real and (trader.until is None or trader.clock.now > trader.until)
     return gates.Refusal.TOO_LATE if late else None  # bars of a session that is long over say nothing of today's prices
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from bq.market.calendars import sessions
 from bq.strategies.desk import Kind
-from bq.trading import gates, ledger, positions
+from bq.trading import active, gates, ledger, positions
 from bq.trading.broker import Look
 from bq.trading.intents import Action, Intent, Order, Owner, Tif, order_ref
 from bq.trading.ledger import Open, Stamp
@@ -101,16 +101,25 @@ def _changed(trader: Trader, stop: Open, held: Held | None, size: int | None, st
 
 
 def renew(trader: Trader, held: Sequence[Held]) -> list[tuple[Intent, Order]]:
-    """A stop for every position that was opened with one and has none that may be filled; they are to be sent."""
+    """A stop for every position that was opened with one and has none that may be filled; they are to be sent.
+
+    One that the broker would not take, as too many work on its contract and side, is refused.
+    """
     if trader.desk.whole_book or gates.stopped() or trader.clock.next_session is None:
         return []
     mine = trader.mine()
     shares = [one for one in held if one.units and len(one.legs) == 1]
     bare = {_place(one): one for one in shares if of(mine, one.position, one.owner.track) is None}
     before = ledger.newest_stops(trader.broker.account, [position for _, position in bare])
-    return [
-        (_intent(trader, bare[at]), _renewed(trader, bare[at], order)) for at, order in before.items() if at in bare
-    ]
+    found = []
+    for at, order in before.items():
+        if at in bare:
+            intent = _intent(trader, bare[at])
+            if active.is_full(trader.broker.account, intent.legs, intent.quantity):
+                ledger.refuse(intent, gates.Refusal.CONTRACT_ORDERS, trader.stamp)
+            else:
+                found.append((intent, _renewed(trader, bare[at], order)))
+    return found
 
 
 def _renewed(trader: Trader, held: Held, before: Order) -> Order:

@@ -149,6 +149,7 @@ class Shadow:
         for owned in self._lots.values():
             if (factor := self._desk.split(owned.event["symbol"], session)) != 1.0:
                 owned.units = split.of(owned.units, factor)
+                owned.trigger = owned.trigger and parts(owned.trigger / PARTS / factor)
         for kind, opening in (*AT_THE_OPEN, (Kind.LIMIT, True), (Kind.LIMIT, False), (Kind.CLOSE, False)):
             orders = self._stops() if kind == Kind.STOP else self._waiting
             for one in [one for one in orders if (one.kind, one.opening) == (kind, opening)]:
@@ -311,6 +312,7 @@ class _Room:
             account_loss=self._lost,
             track_orders=self._orders,
             account_orders=self._orders,
+            contract_orders=0,
             quote=quote,
             quote_session=self.session,
             session=self.session,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from bq.market.splits import new_shares
+from bq.market import splits
 from bq.strategies.desk import (
     Asked,
     Entry,
@@ -59,9 +59,7 @@ class ForecastDesk:
 
     @functools.cached_property
     def _splits(self) -> dict[tuple[str, dt.date], float]:
-        sorted_bars = self._bars_of.sort("symbol", "session").with_columns(new_shares().alias("new"))
-        rows = sorted_bars.filter(pl.col("new") != 1.0).select("symbol", "session", "new").rows()
-        return {(symbol, session): factor for symbol, session, factor in rows}
+        return splits.factors(self._bars_of)
 
     def legs(self, event: Event) -> tuple[Leg, ...]:
         """The stock."""

@@ -80,7 +80,9 @@ class Gateway:
         self._taken: set[int] = set()
         self._next = 1
         self._writing = threading.RLock()
-        book.partial = lambda order: self.faults.often("partial" if order.kind == "LMT" else "entry in part", 0.3)
+        book.partial = lambda order: (
+            self.faults.often("partial", 0.3) if order.kind == "LMT" else self.faults.often("entry in part", 0.6)
+        )
         book.with_its_rest = lambda order: self.faults.often("stop gone with the rest", 0.5)
         book.corrected = lambda one: self.faults.often("correction", 0.15)
         book.told = self._tell
