@@ -56,8 +56,11 @@ class BreakoutDesk(PositionByPosition):
         return self._prepared.average(self._settings.exit.exit_ma).level
 
     @functools.cached_property
-    def _splits(self) -> dict[tuple[str, dt.date], float]:
-        return splits.factors(self._market.bars)
+    def _splits(self) -> dict[str, dict[dt.date, float]]:
+        found: dict[str, dict[dt.date, float]] = {}
+        for (symbol, session), new in splits.factors(self._market.bars).items():
+            found.setdefault(symbol, {})[session] = new
+        return found
 
     @functools.cached_property
     def _symbols(self) -> dict[str, int]:
@@ -114,7 +117,7 @@ class BreakoutDesk(PositionByPosition):
 
     def split(self, symbol: str, session: dt.date) -> float:
         """2 where two-for-one was split since the session before."""
-        return self._splits.get((symbol, session), 1.0)
+        return self._splits.get(symbol, {}).get(session, 1.0)
 
     def mark(self, position: Position, session: dt.date) -> Mark | None:
         """The last close there is."""
@@ -195,7 +198,7 @@ class BreakoutDesk(PositionByPosition):
         """
         begun, symbol = event["session"], event["symbol"]
         t, i = self._place(begun), self._symbols[symbol]
-        since = (new for (name, day), new in self._splits.items() if name == symbol and begun < day <= session)
+        since = (new for day, new in self._splits.get(symbol, {}).items() if begun < day <= session)
         return float(self._prepared.quoted[t, i] / self._prepared.measures.close[t, i]) / math.prod(since)
 
     def _price(self, event: Event, continuous: float, session: dt.date) -> float:
