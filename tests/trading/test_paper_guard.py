@@ -127,7 +127,7 @@ def test_the_kill_switch_stops_the_very_next_order(account):
         with pytest.raises(NoAnswer, match="kill switch"):
             trader.broker.place(ticket("ButterAI-fly-open-2"))
         with pytest.raises(NoAnswer, match="kill switch"):
-            trader.broker.reprice("ButterAI-fly-open-1", 26_000)
+            trader.broker.amend("ButterAI-fly-open-1", 26_000)
         assert not send(trader, ticket("ButterAI-fly-open-3"), trader.stamp)
         assert account.gateway.ordered == 1
         trader.broker.cancel("ButterAI-fly-open-1")
