@@ -389,7 +389,7 @@ class DryRun(Section):
     """What goes wrong with the orders of the dry-run broker."""
 
     seed: Seed = Field(default=7, description="random seed of what goes wrong")
-    partial_fills: Share = Field(default=0.05, description="share of limit orders, and of entries with a stop, filled in part")
+    partial_fills: Share = Field(default=0.05, description="share of limits and of entries with a stop filled in part")
     rejects: Share = Field(default=0.01, description="share of orders that are rejected")
     lost_answers: Share = Field(
         default=0.02, description="share of calls whose answer is lost, before or after they act"
