@@ -191,7 +191,7 @@ def test_a_run_is_alone_on_the_account_and_leaves_the_connection(account, monkey
     monkeypatch.setenv("BROKER", "ibkr")
     port = account.settings.trading.ibkr.model_copy(update={"port": account.port})
     trading = account.settings.trading.model_copy(update={"ibkr": port})
-    market = SimpleNamespace(is_simulated=False)
+    market = SimpleNamespace(is_simulated=False, calendar="XNYS")
     settings = SimpleNamespace(namespace=account.settings.namespace, trading=trading, market=market)
     strategy = SimpleNamespace(name="toy", desk=lambda data, settings: season.ToyDesk())
     data = SimpleNamespace(calendar="XNYS", bars={"session": SimpleNamespace(max=lambda: DAYS[1])})

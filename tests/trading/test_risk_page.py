@@ -139,7 +139,9 @@ def _held(symbol, track, units, *, price):
     owner = positions.Owner(ACCOUNT, NAMESPACE, track)
     legs = season.ToyDesk().legs(event)
     paid = round(price * 1e4)
-    return positions.Held(owner, symbol, symbol, "e", "simulated", None, event, legs, units, {}, paid, DAYS[1], None)
+    return positions.Held(
+        owner, symbol, symbol, "e", "simulated", None, event, legs, units, {}, paid, DAYS[1], None, DAYS[1]
+    )
 
 
 WORST = {  # legs: strike, right, ratio; price; the most that is lost: by hand
