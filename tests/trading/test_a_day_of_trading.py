@@ -246,3 +246,20 @@ def test_a_call_that_was_lost_is_made_again_in_the_same_run():
     assert lost >= 2
     again = [one for one in ledger.every(ACCOUNT, NAMESPACE, newest=99) if one.standing.sendings > 1]
     assert again and all(one.standing.sendings == 2 for one in again)
+
+
+def test_what_a_broker_takes_of_one_contract_and_side_counts_stops_too(monkeypatch):
+    settings = settings_of(**ALONE)
+    monkeypatch.setattr(gates, "MOST", 0)
+    made = day(DAYS[0], settings, ["S1"])
+    assert [why for _, why in made.entered[0].refused] == [Refusal.CONTRACT_ORDERS]
+    monkeypatch.setattr(gates, "MOST", 1)
+    day(DAYS[1], settings, ["STOCK"])  # a purchase and the stop that sells: one on each side
+    for session in DAYS[2:7]:
+        day(session, settings)
+    (refused,) = rows(intents, intents.c.symbol == "STOCK", intents.c.refusal.is_not(None))
+    assert (refused.refusal, refused.reason, refused.session) == ("contract_orders", "horizon", DAYS[6])
+    monkeypatch.setattr(gates, "MOST", 2)
+    day(DAYS[6], settings)
+    day(DAYS[7], settings)
+    assert held() == {}
