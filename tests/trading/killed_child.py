@@ -31,7 +31,7 @@ def main(number: int) -> None:
 
     dry_run.DryRun._save = saved
     sa.event.listen(sa.Engine, "commit", change)
-    season.day(season.DAYS[5], season.settings_of(**ALONE), ["S3", "BEE"])
+    season.day(season.DAYS[5], season.settings_of(**ALONE), ["S3", "BEE"], faults=season.HALF)
 
 
 if __name__ == "__main__":

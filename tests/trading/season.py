@@ -36,6 +36,7 @@ CALENDAR = sessions("XNYS").filter(pl.col("session") >= dt.date(2019, 1, 2)).hea
 DAYS = CALENDAR["session"].to_list()
 CLOSE = dict(CALENDAR.rows())
 NONE = Faults(partial_fills=0.0, rejects=0.0, lost_answers=0.0)
+HALF = NONE.model_copy(update={"partial_fills": 1.0})  # entries are filled by half
 HELD_SESSIONS = 4
 SPOT = {}  # (session, whether at its open): price of the underlying of options; else 98
 NAMESPACE = Namespace("toy", simulated=True)

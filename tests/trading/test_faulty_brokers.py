@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import season
 import sqlalchemy as sa
-from season import DAYS, NONE, day, settings_of
+from season import DAYS, HALF, NONE, day, settings_of
 
 from bq.core import db, files, paths
 from bq.core.settings import DryRun as Faults
@@ -57,6 +57,12 @@ def short():
                 held[row.contract] += row.quantity
                 found += [row.order_ref] if held[row.contract] < 0 else []
     return found
+
+
+def stops():
+    """Shares that stops at the broker would sell."""
+    working = [one for one in broker_state()["orders"] if (one["status"], one["kind"]) == ("working", "stop")]
+    return {one["legs"][0]["symbol"]: one["filled"] - one["quantity"] for one in working if one["trigger"]}
 
 
 def assign():
@@ -130,15 +136,17 @@ def test_a_run_killed_at_any_change_is_taken_up_by_the_next(tmp_path, monkeypatc
         monkeypatch.setenv("BQ_HOME", str(home))
         db.close()
         for session in (DAYS[5], DAYS[6], DAYS[7]):
-            made = day(session, settings, ["S3", "BEE"] if session == DAYS[5] else ())
+            killed = session == DAYS[5]
+            made = day(session, settings, ["S3", "BEE"] if killed else (), faults=HALF if killed else NONE)
             assert made.reconciled.holds
+            assert stops() == {"S2": 2, **({} if killed else {"S3": 4})}
         check(settings)
         result = {one.symbol: one.units for one in positions.held(ACCOUNT, NAMESPACE)}
         db.close()
         return result
 
     usual = ends(shutil.copytree(tmp_path / "before", tmp_path / "usual"))
-    assert usual == {"S2": 4, "GNAT": 4, "S3": 4, "BEE": 4}
+    assert usual == {"S2": 2, "GNAT": 2, "S3": 4, "BEE": 4}
     number, killed = 1, 0
     while True:
         home = shutil.copytree(tmp_path / "before", tmp_path / f"killed-{number}")
