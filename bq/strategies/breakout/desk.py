@@ -79,9 +79,10 @@ class BreakoutDesk(PositionByPosition):
     def size(self, event: Event, equity: float, risk_share: float, session: dt.date) -> Size:
         """By the backtest's rule: `risk.risk_per_trade` to the stop, at most the notional and the volume share."""
         t, i, m = self._place(event["session"]), self._symbols[event["symbol"]], self._prepared.measures
-        units = kernel.size_of(m, t, i, equity, kernel.scale_of(m.volatility, t, i), self._rules)
-        units, risk = units / self._unit(event, event["session"]), self.entry(event).stop_distance
-        return Size(int(units) if math.isfinite(units) else 0, risk or math.nan)
+        unit = self._unit(event, event["session"])
+        units = kernel.size_of(m, t, i, equity, kernel.scale_of(m.volatility, t, i), self._rules) / unit
+        risk = self._rules.stop_multiple * m.atr[t, i] * unit
+        return Size(int(units) if math.isfinite(units) else 0, float(risk))
 
     def crowded(self, event: Event, size: Size, held: Sequence[Position], part: Part, session: dt.date) -> str:
         """The backtest's limits beside the size: positions, exposure, correlation."""
