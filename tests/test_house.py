@@ -218,6 +218,12 @@ def test_what_answers_at_once_loads_no_heavy_library(code):
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "\n"
 
 
+def test_a_scan_loads_nothing_that_renders_notebooks():
+    """A third of its time went into importing nbconvert and nbformat."""
+    code = "import sys, bq.jobs.scan, bq.jobs.trade_paper; print(*{'nbconvert', 'nbformat', 'papermill'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
 def test_stored_events_know_the_code_of_every_folder_that_computes_them():
     """But for core, which computes nothing, and simulate: the hash of bars knows what it made."""
     from bq.strategies.event_set import BUILDERS

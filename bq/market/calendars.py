@@ -16,13 +16,11 @@ RECENT = 60  # sessions by which the weekdays and the hour of closing are known
 
 @lru_cache(maxsize=8)
 def _calendar(calendar: str):
-    import exchange_calendars  # late: it costs 0.6 s
+    import exchange_calendars
     from exchange_calendars.errors import InvalidCalendarName
 
     try:
-        earliest = type(exchange_calendars.get_calendar(calendar)).bound_min()
-        start = max(FIRST_DAY, earliest.date()) if earliest is not None else FIRST_DAY
-        return exchange_calendars.get_calendar(calendar, start=start)
+        return _from_its_beginning(calendar)
     except InvalidCalendarName:
         hint = did_you_mean(calendar, exchange_calendars.get_calendar_names())
         raise BadParameters(
@@ -34,6 +32,18 @@ def _calendar(calendar: str):
             f"but {calendar!r} it cannot ({str(error)[:60]}…). Set that of a market that is open on nearly the same "
             "days; bars of the days on which it is closed are set aside and counted."
         ) from None
+
+
+def _from_its_beginning(calendar: str):
+    import exchange_calendars  # late: it costs 0.6 s
+
+    try:
+        return exchange_calendars.get_calendar(calendar, start=FIRST_DAY)
+    except ValueError:  # most begin earlier; only the others are made twice
+        begins = type(exchange_calendars.get_calendar(calendar)).bound_min()
+        if begins is None or begins.date() <= FIRST_DAY:
+            raise
+        return exchange_calendars.get_calendar(calendar, start=begins)
 
 
 @lru_cache(maxsize=8)

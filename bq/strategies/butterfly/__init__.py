@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bq.strategies.desk import Desk
 
 NAME = "butterfly"
+FEW = 200  # events take less time than worker processes do to start
 Wanted = Mapping[str, list[dt.date]]
 
 
@@ -109,7 +110,8 @@ def build_events(market: "MarketData", settings: ButterflySettings, wanted: Want
         Job(bars[symbol], why[symbol,], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates
     ]
     work = partial(_build_one, calendar=calendar, last=last, periods_per_year=year, settings=settings)
-    parts = parallel_map(work, jobs, description="butterfly events")
+    few = sum(len(job.dates) for job in jobs) <= FEW
+    parts = [work(job) for job in jobs] if few else parallel_map(work, jobs, description="butterfly events")
     if not parts:
         raise ValueError("at least one session must be wanted")
     frames, refused = zip(*parts, strict=True)
