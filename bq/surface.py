@@ -22,7 +22,7 @@ from bq.serving.candidate import Candidate
 from bq.serving.model_records import Bundle, Card
 from bq.strategies import store, turned
 from bq.strategies.contract import Strategy
-from bq.strategies.events import Built, in_order
+from bq.strategies.events import in_order
 from bq.strategies.task import Task
 from bq.workbench import decisions
 
@@ -119,7 +119,8 @@ def events(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
     >>> events.columns[:6], events["symbol"].n_unique()
     (['event_id', 'strategy', 'symbol', 'variant', 'session', 't0'], 40)
     """
-    return _collect(settings, run_dir).events
+    handed = store.received(Path(run_dir), "events") if run_dir else None
+    return _collect(settings).events if handed is None else handed
 
 
 def refused(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
@@ -132,7 +133,8 @@ def refused(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
     >>> bq.refused(settings).columns
     ['symbol', 'session', 'reason']
     """
-    return _collect(settings, run_dir).refused
+    handed = store.received(Path(run_dir), "refused") if run_dir else None
+    return _collect(settings).refused if handed is None else handed
 
 
 def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
@@ -327,7 +329,7 @@ def observed(settings: Settings | str) -> "Observed":
     found = observed.of(strategies.of(settings), settings)
     if found.counted.is_empty():
         return found
-    _collect(settings, "")
+    _collect(settings)
     return observed.with_events(found, store.market_data(settings))
 
 
@@ -500,7 +502,7 @@ with each event, but breakout does not.
     strategy = strategies.of(settings)
     weighing_of(strategy)
     ask = study.Ask(strategy, settings, study.PLAN._replace(steps=steps), seeds)
-    return weights.tune(_collect(settings, "").events, ask, market.load(settings.market))[0]
+    return weights.tune(_collect(settings).events, ask, market.load(settings.market))[0]
 
 
 def tearsheet(run: "Run") -> "Sheet":
@@ -545,9 +547,7 @@ def _trained(events: pl.DataFrame, strategy: Strategy, settings: Settings, *, ta
     return training
 
 
-def _collect(settings: Settings | str, run_dir: str) -> Built | store.Collection:
-    if run_dir and (handed := store.received(Path(run_dir))):
-        return handed
+def _collect(settings: Settings | str) -> store.Collection:
     settings = params(settings) if isinstance(settings, str) else settings
     return store.collect(strategies.of(settings), settings, store.market_data(settings))
 

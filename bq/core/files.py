@@ -172,9 +172,11 @@ def parquet(frame: "pl.DataFrame") -> bytes:
     return target.getvalue()
 
 
-def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
-    """Write a frame as Parquet atomically."""
-    write_bytes(path, parquet(frame))
+def write_parquet(path: Path, frame: "pl.DataFrame") -> str:
+    """Write a frame as Parquet atomically; the SHA-256 of what was written."""
+    with replacing(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd")
+        return sha256(temporary)
 
 
 def read_parquet(source: Path | bytes, *, columns: list[str] | None = None) -> "pl.DataFrame":

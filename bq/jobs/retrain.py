@@ -105,7 +105,14 @@ def _attempt(run: Run, request: Request, retired: list[Refuted]) -> None:
     if not request.quick and not any(one.holds for one in run.record.triggers):
         run.idle = True
     else:
-        _work(run, request, data, collection, now)
+        _describe(run, request, data, collection, now)
+        with store.handed_over(collection, data, run.folder) as returned:
+            del collection, data  # the notebooks read them from the disk, in processes of their own
+            for name in [*NOTEBOOKS, *([STACKING] if settings.learning.model == layers.STACK else [])]:
+                run.notebook(name)
+            with run.phase("events from disk"):
+                collection, data = returned()
+        _judge(run, request, data, collection, now)
     if not request.quick:
         keep_distances(request, now, collection.events)
 
@@ -133,7 +140,8 @@ def code_digest() -> str:
     return files.digest_of_files(sources, paths.CHECKOUT)
 
 
-def _work(run: Run, request: Request, data: MarketData, collection: Collection, now: State) -> None:
+def _describe(run: Run, request: Request, data: MarketData, collection: Collection, now: State) -> None:
+    """Put into the run's record what it works on; refuse what cannot be trained on."""
     strategy, settings = request.strategy, run.settings
     files.write_parquet(names.table(run.folder, BARS), prints.of_bars(data.bars))
     describe_events(run, collection)
@@ -142,9 +150,11 @@ def _work(run: Run, request: Request, data: MarketData, collection: Collection, 
         run.record.warnings.append(notice)
     run.record.known = Known(variants=now.variants, matured_by=now.matured_by)
     walkforward.check(collection.events, strategy, settings)
-    with store.handed_over(collection, run.folder):
-        for name in [*NOTEBOOKS, *([STACKING] if settings.learning.model == layers.STACK else [])]:
-            run.notebook(name)
+
+
+def _judge(run: Run, request: Request, data: MarketData, collection: Collection, now: State) -> None:
+    """Judge what the notebooks trained, and do what the gate says."""
+    strategy, settings = request.strategy, run.settings
     with run.phase("gate"):
         made = candidate.load(run.folder)
         if made.artefact.bundle.events_hash != collection.data_hash:

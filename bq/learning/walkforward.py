@@ -56,17 +56,20 @@ class Fitted(NamedTuple):
 def check(events: pl.DataFrame, strategy: Strategy, settings: Settings) -> None:
     """Raise what `train` would raise for lack of events, before anything slow has run."""
     layers.check(settings.learning, layers.kind_of(len(strategy.task(settings).classes)))
-    known = matured_events(events, strategy.task(settings))
+    known = matured_events(events, strategy.task(settings), columns=CARRIED)
     splits.purged_walk_forward(known, settings.learning)
     splits.newest_window(known, settings.learning)
 
 
-def matured_events(events: pl.DataFrame, task: Task) -> pl.DataFrame:
+def matured_events(events: pl.DataFrame, task: Task, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """The events matured by the newest outcome, labelled, sorted by (t0, symbol), whatever their order was.
+
+    columns : of them that are needed, CARRIED among them; None: all.
 
     Raises BadData where they are too few to train on, or one of them occurs twice.
     """
-    known = matured(in_order(events).with_columns(label=task.label(pl.col("outcome"))))
+    labelled = in_order(events).with_columns(label=task.label(pl.col("outcome")))
+    known = matured(labelled if columns is None else labelled.select(columns))
     if known.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")
     if len(known) < splits.MIN_TRAINING_EVENTS:
@@ -118,28 +121,28 @@ def train(
     learning, task, features = settings.learning, task or strategy.task(settings), strategy.features(settings)
     models = list(dict.fromkeys([learning.model, *learning.compare]))
     layers.check(learning, layers.kind_of(len(task.classes)))
-    known = matured_events(events, task)
+    carried = (*CARRIED, *strategy.table.carried)
+    used = dict.fromkeys((*carried, "weight", *strategy.table.cells_from, *features.columns))
+    known = matured_events(events, task, columns=list(used))
     folds = splits.purged_walk_forward(known, learning)
     last_train, window = splits.newest_window(known, learning)
+    data, known = sample(known, strategy, features), known.select(carried)
     jobs = [(name, fold.train, fold.test) for name in models for fold in folds] + [(learning.model, last_train, window)]
-    work = partial(
-        fit_and_predict, data=sample(known, strategy, features), learning=learning, n_classes=len(task.classes)
-    )
+    work = partial(fit_and_predict, data=data, learning=learning, n_classes=len(task.classes))
     made = _gone_on(jobs[: len(folds)], jobs[-1], work, ends) if learning.warm_start else None
     alone = jobs[len(made.folds) : -1] if made else jobs
     largest_first = parallel_map(work, alone[::-1], description="walk-forward") if alone else []
     fitted = [*made.folds, *largest_first[::-1], made.artefact] if made else largest_first[::-1]
     artefact, numbers = fitted[-1], [fold.number for _ in models for fold in folds]
-    kept = known.select(*CARRIED, *strategy.table.carried)
     done = list(zip(jobs, fitted, numbers, strict=False))
     rows = partial(rows_of, task=task, policy=settings.policy, by=decides_by(task, strategy))
     return Training(
-        oos=pl.concat([rows(kept, *one) for one in done]),
+        oos=pl.concat([rows(known, *one) for one in done]),
         folds=_fold_table(known, folds),
         artefact=artefact.model,
-        newest=rows(kept, jobs[-1], artefact, 0),
+        newest=rows(known, jobs[-1], artefact, 0),
         trained_through=moment(known["t1_due"].gather(last_train).max()),
-        layers=pl.concat([pl.DataFrame(schema=LAYERS), *(_layer_rows(kept, *one) for one in done)]),
+        layers=pl.concat([pl.DataFrame(schema=LAYERS), *(_layer_rows(known, *one) for one in done)]),
         notes=pl.DataFrame(
             [row for one in [*done, (jobs[-1], artefact, 0)] for row in _note_rows(*one, features)],
             schema=NOTES,

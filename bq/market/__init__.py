@@ -10,6 +10,7 @@
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import polars as pl
@@ -18,7 +19,7 @@ from bq.core.errors import BadData, BadParameters, did_you_mean
 from bq.core.files import digest, sha256
 from bq.core.settings import Market
 from bq.market import calendars, chains, columns, quarantine, sources
-from bq.market.bars import content_hash, findings, rejections
+from bq.market.bars import content_hash, findings, rejections, runs
 from bq.market.chains import columns as chain_columns
 from bq.market.closed_days import another_calendar
 from bq.market.sources import bundled, files, rooted, simulated
@@ -39,6 +40,7 @@ NO_BARS = (
     "Give bars by market.source, under the same `name`, and the champion decides on them, if it learned features that "
     "bars give."
 )
+NOWHERE = (0, 0)
 COUNTS = pl.Schema(
     {
         "file": pl.String(),
@@ -75,12 +77,21 @@ class MarketData:
     chain_data: chains.ChainData | None = None
     sectors: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def _bars_of(self) -> Mapping[str, tuple[int, int]]:
+        return runs(self.bars["symbol"])
+
+    @cached_property
+    def _quotes_of(self) -> Mapping[str, tuple[int, int]]:
+        return runs(self.quotes["underlying"])
+
     def content(self, symbol: str, through: dt.date) -> str:
         """Digest of all that is known of a symbol up to and including a session."""
         known = pl.col("session") <= through
-        parts = [content_hash(self.bars.filter(known, pl.col("symbol") == symbol))]
+        parts = [content_hash(self.bars.slice(*self._bars_of.get(symbol, NOWHERE)).filter(known))]
         if len(self.quotes):
-            parts.append(chains.quotes.content_hash(self.quotes.filter(known, pl.col("underlying") == symbol)))
+            quotes = self.quotes.slice(*self._quotes_of.get(symbol, NOWHERE)).filter(known)
+            parts.append(chains.quotes.content_hash(quotes))
         if symbol in self.sectors:
             parts.append(self.sectors[symbol])
         return digest(parts)

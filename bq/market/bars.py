@@ -102,11 +102,22 @@ def folded(symbol: str) -> str:
 
 
 def sorted_by(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """The rows in the order of two columns, nulls first; those in it already are not copied."""
-    first, then = (pl.col(name) for name in key)
-    after = (first > first.shift()) | ((first == first.shift()) & (then >= then.shift()))
+    """The rows in the order of some columns, nulls first; those in it already are not copied."""
+    after = pl.lit(True)
+    for column in map(pl.col, reversed(key)):
+        after = (column > column.shift()) | ((column == column.shift()) & after)
     in_order = rows.select(after.slice(1).fill_null(False).all()).item()
     return rows if in_order else rows.sort(*key, maintain_order=True)
+
+
+def runs(names: pl.Series) -> dict[str, tuple[int, int]]:
+    """Offset and length of the rows of each name in a sorted column: to look up many costs one pass over it.
+
+    >>> runs(pl.Series(["A", "A", "B"]))
+    {'A': (0, 2), 'B': (2, 1)}
+    """
+    found = names.rle().struct.unnest().select("value", offset=pl.col("len").cum_sum() - pl.col("len"), length="len")
+    return {name: (offset, length) for name, offset, length in found.rows()}
 
 
 def content_hash(bars: pl.DataFrame) -> str:

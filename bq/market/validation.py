@@ -36,11 +36,7 @@ def validate(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime | None =
     now_utc = now_utc or dt.datetime.now(dt.UTC)
     ordered, unsorted = _ordered(rows)
     unique, copies = _without_copies(ordered)
-    days = calendars.sessions(calendar).with_row_index("day")
-    judged = typical(beside(unique.with_columns(shares_key(KEY)))).join(
-        days, on="session", how="left", maintain_order="left"
-    )
-    kept, quarantined = _judged(judged, calendar=calendar, now_utc=now_utc)
+    kept, quarantined = _judged(unique, calendar=calendar, now_utc=now_utc)
     return Validated(
         bars=kept.select(SCHEMA.names()),
         findings=pl.concat([unsorted, copies, quarantined, flags(kept)]),
@@ -64,12 +60,16 @@ def _without_copies(ordered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _judged(rows: pl.DataFrame, *, calendar: str, now_utc: dt.datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that break no rule, and a finding for each that breaks one."""
-    rules = row_rules(calendar=calendar, now_utc=now_utc)
+    """Rows that break no rule, with `day`, and a finding for each that breaks one."""
+    rules, days = row_rules(calendar=calendar, now_utc=now_utc), calendars.sessions(calendar).with_row_index("day")
+    own = [*rows.columns, "day"]
+    rows = typical(beside(rows.with_columns(shares_key(KEY)))).join(
+        days, on="session", how="left", maintain_order="left"
+    )
     rows = rows.with_columns(rule=pl.coalesce(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules))
     broken = rows.filter(pl.col("rule").is_not_null())
     detail = pl.coalesce(pl.when(rule.broken).then(rule.detail) for rule in rules)
-    return rows.filter(pl.col("rule").is_null()), findings(broken, action="quarantined", detail=detail)
+    return rows.filter(pl.col("rule").is_null()).select(own), findings(broken, action="quarantined", detail=detail)
 
 
 def _counts(rows: pl.DataFrame, kept: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:

@@ -51,12 +51,13 @@ def _split(
 ) -> list[Without]:
     of = strategy.value.contributions
     held = _held(rows, of, settings) if of is not None and split != Split.YEAR else pl.DataFrame()
+    parts = held.partition_by(split.value, as_dict=True) if len(held) else {}
     pairs = {}
     for group in groups:
         if split == Split.YEAR:
             pairs[group] = whole.filter(pl.col("session").dt.year() != group)
         elif len(held):
-            pairs[group] = _less(whole, held.filter(pl.col(split.value) == group))
+            pairs[group] = _less(whole, parts.get((group,), held.clear()))
         else:
             pairs[group] = earned.results(rows.filter(pl.col(split.value) != group), strategy, settings, market)
     uplift, net = (_by_mean(pairs, name) for name in ("uplift", "model"))

@@ -90,7 +90,9 @@ def _whole(folder: Path) -> Stored:
 
 
 def _of_symbols(table: bytes, symbols: Sequence[str]) -> pl.DataFrame:
-    return files.read_parquet(table).filter(pl.col("symbol").is_in(symbols))
+    rows = files.read_parquet(table)
+    asked = rows["symbol"].is_in(symbols)
+    return rows if asked.all() else rows.filter(asked)  # which would copy them
 
 
 def _below(place: Place) -> Stored:
@@ -147,7 +149,6 @@ def _save_in(folder: Path, stored: Built, about: dict[str, Any], instead_of: Sto
 
     False where nothing was saved.
     """
-    tables = [files.parquet(table) for table in stored]
     with _locked(folder) as alone:
         if not alone:
             log.warning(
@@ -157,9 +158,8 @@ def _save_in(folder: Path, stored: Built, about: dict[str, Any], instead_of: Sto
         if _state_of(folder) != instead_of.state:
             log.info(ANOTHER)
             return False
-        for name, table in zip(TABLES, tables, strict=True):
-            files.write_bytes(folder / name, table)
-        files.write_json(folder / STATE, about | {"tables": [files.sha256(table) for table in tables]})
+        hashes = [files.write_parquet(folder / name, table) for name, table in zip(TABLES, stored, strict=True)]
+        files.write_json(folder / STATE, about | {"tables": hashes})
     return True
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData, BadParameters
 from bq.core.files import digest
 from bq.core.scalars import count
+from bq.market.bars import sorted_by
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def in_order(events: pl.DataFrame) -> pl.DataFrame:
             f"event ids must be unique, but {again.sum()} events share theirs, the first is {first['event_id']} "
             f"({first['symbol']}, {first['session']}). Take the copies out: events.unique('event_id')."
         )
-    return events.sort("t0", "symbol", "event_id")
+    return sorted_by(events, ("t0", "symbol", "event_id"))
 
 
 def conform(events: pl.DataFrame, features: FeatureSet, task: Task) -> pl.DataFrame:

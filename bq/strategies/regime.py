@@ -73,7 +73,8 @@ def joined(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:
     """Events with the columns of `attach` from a timeline."""
     known = line.frame.select("session", *line.columns, LABEL)
     clean = events.drop(*line.columns, LABEL, strict=False)
-    return clean.join(known, on="session", how="left", maintain_order="left")
+    found = clean.select("session").join(known, on="session", how="left", maintain_order="left")
+    return clean.hstack(found.drop("session"))  # the join of all columns would copy them
 
 
 def summary(events: pl.DataFrame, line: Timeline) -> pl.DataFrame:

@@ -1,10 +1,11 @@
 """The event store: built once, extended as bars arrive, rebuilt where history changed."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,18 +17,22 @@ from bq.core.log import log
 from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.market import MarketData
+from bq.market.bars import sorted_by
 from bq.market.calendars import sessions
 from bq.strategies import event_set, registered
 from bq.strategies.contract import Strategy
 from bq.strategies.event_set import TABLES
-from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform
+from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform, in_order
 from bq.strategies.labelled import kept
 from bq.strategies.task import Task
 
 if TYPE_CHECKING:
     from bq.analysis.regimes import Estimate
 
-HANDED = tuple(f".{name}" for name in TABLES)  # in the folder of a run under way
+HANDED = {
+    f".{name}": name.removesuffix(".parquet") for name in TABLES
+}  # in the folder of a run under way: of a `Built`
+KEPT = {".bars.parquet": "bars", ".quotes.parquet": "quotes"}  # … and of its market
 DAY = ("symbol", "session")
 
 
@@ -39,6 +44,9 @@ class Collection(NamedTuple):
     data_hash: str  # of the events: what a model trained on
     built: int  # events computed in this call
     regimes: "Sequence[Estimate]" = ()  # each January's estimate of the filter of market regimes; empty without regimes
+
+
+Aside = Callable[[], tuple[Collection, MarketData]]  # reads what lies on the disk meanwhile
 
 
 def market_data(settings: Settings) -> MarketData:
@@ -61,21 +69,25 @@ def collect(strategy: Strategy, settings: Settings, market: MarketData) -> Colle
     folder = event_set.folder_of(strategy, settings)
     found = event_set.read(folder)
     stored = _holding(found, market, whole=strategy.table.cross_sectional)
+    found = found._replace(tables=())  # as large as what was made of them
     kept = len(stored.events)
     missing = _missing(wanted, stored)
     count = sum(map(len, missing.values()))
     if count:
-        built = strategy.table.build(market, settings, missing)
-        stored = Built(*(pl.concat(pair) if len(pair[0]) else pair[1] for pair in zip(stored, built, strict=True)))
+        stored = _together(stored, strategy.table.build(market, settings, missing))
     if stored.events.is_empty():
         raise BadData(_nothing(strategy, stored.refused))
-    stored = Built(stored.events.sort("t0", "symbol"), stored.refused.sort("session", "symbol"))
+    stored = Built(sorted_by(stored.events, ("t0", "symbol")), sorted_by(stored.refused, ("session", "symbol")))
     if count:
         event_set.save(folder, stored, market, instead_of=found)
     new = len(stored.events) - kept
     stored = _scheduled(stored, wanted)
     log.info("%d events, %d of them computed now", len(stored.events), new)
     return finished(strategy, settings, market, Built(*(begun(table, settings) for table in stored)), new)
+
+
+def _together(stored: Built, built: Built) -> Built:
+    return Built(*(pl.concat(pair) if len(pair[0]) else pair[1] for pair in zip(stored, built, strict=True)))
 
 
 def begun(rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
@@ -108,22 +120,38 @@ def _of_tables(strategy: Strategy, settings: Settings, market: MarketData) -> Co
 
 
 @contextmanager
-def handed_over(collection: Collection, folder: Path) -> Iterator[None]:
-    """Leave a collection in a run's folder for as long as its notebooks work: they take these very events."""
-    for name, table in zip(HANDED, (collection.events, collection.refused), strict=True):
-        files.write_parquet(folder / name, table)
+def handed_over(collection: Collection, market: MarketData, folder: Path) -> Iterator[Aside]:
+    """Leave a collection in a run's folder for as long as its notebooks work: they take these very events.
+
+    Yields a function that reads collection and market anew: who lets go of both meanwhile leaves the notebooks their
+    memory.
+    """
     try:
-        yield
+        for name, table in HANDED.items():
+            files.write_parquet(folder / name, getattr(collection, table))
+        for name, table in KEPT.items():
+            files.write_parquet(folder / name, getattr(market, table))
+        collection = collection._replace(**dict.fromkeys(HANDED.values(), pl.DataFrame()))
+        market = replace(market, **dict.fromkeys(KEPT.values(), pl.DataFrame()))
+
+        def returned() -> tuple[Collection, MarketData]:
+            events, tables = (_read(folder, names) for names in (HANDED, KEPT))
+            return collection._replace(**events), replace(market, **tables)
+
+        yield returned
     finally:
-        for name in HANDED:
+        for name in (*HANDED, *KEPT):
             (folder / name).unlink(missing_ok=True)
 
 
-def received(folder: Path) -> Built | None:
-    """The events that a run has left in its folder; None where it has not."""
-    if not (folder / HANDED[0]).exists():
-        return None
-    return Built(*(files.read_parquet(folder / name) for name in HANDED))
+def _read(folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
+    return {table: files.read_parquet(folder / name) for name, table in names.items()}
+
+
+def received(folder: Path, table: Literal["events", "refused"]) -> pl.DataFrame | None:
+    """A table of the events that a run has left in its folder; None where it has not."""
+    path = folder / f".{table}.parquet"
+    return files.read_parquet(path) if path.exists() else None
 
 
 def at(strategy: Strategy, settings: Settings, market: MarketData, session: dt.date) -> pl.DataFrame:
@@ -157,7 +185,7 @@ def on(strategy: Strategy, settings: Settings, market: MarketData, wanted: Wante
 
 def finished(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
     """Built events as training takes them: with weights, labels and regimes. count : how many of them are new."""
-    events = weighed(built.events, market.calendar)
+    events = in_order(weighed(built.events, market.calendar))
     features, task = strategy.features(settings), strategy.task(settings)
     events = events.with_columns(label=task.label(pl.col("outcome")))
     regimes: Sequence[Estimate] = ()
@@ -169,26 +197,22 @@ def finished(strategy: Strategy, settings: Settings, market: MarketData, built: 
     events = registered.attach(events, market, features.columns)
     contract = conform(events, features, task)
     own = [name for name in events.columns if name not in contract.columns]
-    whole = contract.join(events.select("event_id", *own), on="event_id", maintain_order="left")
+    whole = contract.hstack(events.select(own))  # both in order
     return Collection(whole, built.refused, _digest(contract), count, regimes)
 
 
 def weighed(events: pl.DataFrame, calendar: str) -> pl.DataFrame:
     """Average uniqueness of each label among its symbol's, by sessions from the entry to the latest possible end."""
     closes = sessions(calendar)["close_utc"]
-    numbered = events.with_columns(
-        first=pl.Series(closes.search_sorted(events["t0"], "right")),
-        last=pl.Series(closes.search_sorted(events["t1_due"])),
-    )
-    parts = [
-        group.with_columns(
-            weight=average_uniqueness(
-                group["first"].to_numpy().astype(np.int64), group["last"].to_numpy().astype(np.int64)
-            )
-        )
-        for _, group in numbered.group_by("symbol", maintain_order=True)
-    ]
-    return pl.concat(parts).drop("first", "last") if parts else events.with_columns(weight=pl.lit(1.0))
+    numbered = events.select(
+        "symbol",
+        first=pl.Series(closes.search_sorted(events["t0"], "right").cast(pl.Int64)),
+        last=pl.Series(closes.search_sorted(events["t1_due"]).cast(pl.Int64)),
+    ).with_row_index("row")
+    weight = np.empty(len(events), np.float32)
+    for _, own in numbered.group_by("symbol"):
+        weight[own["row"].to_numpy()] = average_uniqueness(own["first"].to_numpy(), own["last"].to_numpy())
+    return events.with_columns(weight=pl.Series(weight))
 
 
 def events_hash(events: pl.DataFrame, features: FeatureSet, task: Task) -> str:
@@ -251,9 +275,13 @@ def _holding(found: event_set.Stored, market: MarketData, *, whole: bool) -> Bui
 def _scheduled(stored: Built, wanted: Wanted) -> Built:
     """The rows on the schedule: a schedule that is drawn may leave out what an earlier draw had."""
     schedule = days_of(wanted)
-    return Built(
-        *(frame.join(schedule, on=DAY, how="semi", maintain_order="left") if len(frame) else frame for frame in stored)
-    )
+
+    def on_it(frame: pl.DataFrame) -> pl.DataFrame:
+        if frame.is_empty() or frame.select(DAY).join(schedule, on=DAY, how="anti").is_empty():
+            return frame  # the join would copy it
+        return frame.join(schedule, on=DAY, how="semi", maintain_order="left")
+
+    return Built(*map(on_it, stored))
 
 
 def _missing(wanted: Wanted, stored: Built) -> Wanted:

@@ -12,6 +12,7 @@ from bq.market import prints
 from bq.serving import candidate, ledger, registry
 from bq.strategies import store
 from bq.strategies.breakout import STRATEGY
+from bq.strategies.events import Built
 
 FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
 SMALL = (
@@ -28,7 +29,7 @@ def go(tmp_path, monkeypatch, capsys):
 
     def notebook(self: Run, name: str) -> None:
         if name == retrain.NOTEBOOKS[1]:
-            built = store.received(self.folder)
+            built = Built(store.received(self.folder, "events"), store.received(self.folder, "refused"))
             made = store.finished(STRATEGY, self.settings, store.market_data(self.settings), built, 0)
             candidate.train(made.events, STRATEGY, self.settings, self.folder)
 

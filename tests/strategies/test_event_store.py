@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -93,11 +94,23 @@ def test_a_second_collection_of_the_same_bars_builds_nothing(collect, bars, spie
 
 def test_a_run_hands_its_events_to_its_notebooks_and_keeps_no_copy(collect, bars, tmp_path_factory):
     whole, folder = collect(bars), tmp_path_factory.mktemp("run")
-    assert store.received(folder) is None
-    with store.handed_over(whole, folder):
-        handed = store.received(folder)
-        assert handed.events.equals(whole.events, null_equal=True) and handed.refused.equals(whole.refused)
+    assert store.received(folder, "events") is None
+    with store.handed_over(whole, market_of(bars), folder):
+        assert store.received(folder, "events").equals(whole.events, null_equal=True)
+        assert store.received(folder, "refused").equals(whole.refused)
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_run_reads_back_after_its_notebooks_is_what_it_let_go_of(collect, bars, tmp_path_factory):
+    whole, market = collect(bars), market_of(bars)
+    let_go = [weakref.ref(frame) for frame in (whole.events, market.bars)]
+    expected = [whole.events.hash_rows(), market.bars.hash_rows(), market.data_hash]
+    with store.handed_over(whole, market, tmp_path_factory.mktemp("run")) as returned:
+        del whole, market
+        assert [found() for found in let_go] == [None, None], "the notebooks have the memory"
+        again, market = returned()
+    assert again.events.hash_rows().equals(expected[0]) and market.bars.hash_rows().equals(expected[1])
+    assert market.data_hash == expected[2]
 
 
 def test_new_bars_build_new_events_and_close_open_ones_with_the_same_ids(collect, bars, spied):

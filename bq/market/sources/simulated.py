@@ -22,6 +22,7 @@ def read(settings: Market) -> Batch:
         )
         for i, name in enumerate(made.names)
     ]
+    del made  # every array of the market, and its truth
     there = pl.concat(frames).with_columns(pl.exclude("session", "symbol").fill_nan(None))
     return picked(rows(there.filter(pl.col("close").is_not_null()), file=SIMULATED), settings)
 

@@ -75,7 +75,8 @@ def refusals(refused: pl.DataFrame) -> Told:
 
 def outcomes(events: pl.DataFrame, settings: Settings) -> Told:
     """Distribution of the outcome by kind of event."""
-    closed, kind = _closed(events), strategies.of(settings).table.kind
+    kind = strategies.of(settings).table.kind
+    closed = _closed(events.select(kind, "outcome"))  # a notebook keeps what a cell shows
     figure = plots.histogram(closed, "outcome", by=kind, title="Outcome", x_title="outcome")
     return Told(figure, reading.outcomes(closed), closed)
 
