@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
-from bq.core import paths, secrets
+from bq.core import hypertables, paths, secrets
 from bq.core.errors import BQError
 from bq.core.log import log
 
@@ -135,7 +135,7 @@ def _redact(*call: Any) -> tuple[str, Any]:
 
 def _migrate(engine: sa.Engine) -> None:
     with engine.connect() as connection:
-        if revision(connection) == HEAD:
+        if revision(connection) == HEAD and not hypertables.due(connection):
             return
     from bq.core import migrate
 

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from bq.core import db, files
+from bq.core import db, files, hypertables
 from bq.core.errors import BQError
 from bq.core.log import log
 
@@ -29,24 +29,29 @@ def scripts() -> ScriptDirectory:
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Bring a database to the newest schema, in one transaction.
+    """Bring a database to the newest schema, in one transaction, and its tables to hypertables where it can have them.
 
     Raises BQError for a schema that no script is known of: a newer version made it.
     """
+    copy = None
     with _alone(engine) as connection:
-        before, known = db.revision(connection), scripts()
-        if before == db.HEAD:  # by another process, meanwhile
-            return
-        if before not in {None, *(script.revision for script in known.walk_revisions())}:
-            raise BQError(
-                f"BQ_DATABASE_URL: the database {engine.url.set(query={}).render_as_string(hide_password=True)} must "
-                f"have a schema up to {db.HEAD}, but has {before}: a newer version made it. Nothing was changed. "
-                "Install that version, or set BQ_DATABASE_URL to another database."
-            )
-        copy = _copy(connection) if sa.inspect(connection).get_table_names() else None
-        _run(connection, known)
+        if (before := db.revision(connection)) != db.HEAD:  # else another process was here, meanwhile
+            known = scripts()
+            _refuse_newer(engine, before, known)
+            copy = _copy(connection) if sa.inspect(connection).get_table_names() else None
+            _run(connection, known)
+        hypertables.make(connection)
     if copy:
         log.info("the database was migrated to schema %s; a copy from before is kept at %s", db.HEAD, copy)
+
+
+def _refuse_newer(engine: sa.Engine, schema: str | None, known: ScriptDirectory) -> None:
+    if schema not in {None, *(script.revision for script in known.walk_revisions())}:
+        raise BQError(
+            f"BQ_DATABASE_URL: the database {engine.url.set(query={}).render_as_string(hide_password=True)} must "
+            f"have a schema up to {db.HEAD}, but has {schema}: a newer version made it. Nothing was changed. "
+            "Install that version, or set BQ_DATABASE_URL to another database."
+        )
 
 
 @contextmanager

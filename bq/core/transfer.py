@@ -65,7 +65,7 @@ def _fill(table: sa.Table, source: sa.Engine, target: sa.Engine) -> int:
     keys = list(table.primary_key.columns)
     insert = postgresql.insert if target.dialect.name == "postgresql" else sqlite.insert
     new = insert(table)
-    put = new.on_conflict_do_nothing(index_elements=keys)
+    put = new.on_conflict_do_nothing()  # by whatever key the target has: that of a hypertable holds the time too
     if table.name == MADE:
         others = {column.name: new.excluded[column.name] for column in table.columns if not column.primary_key}
         put = new.on_conflict_do_update(index_elements=keys, set_=others)

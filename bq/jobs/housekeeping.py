@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from bq import market, runs, strategies
-from bq.core import files, objects, partitions, paths
+from bq.core import db, files, hypertables, objects, partitions, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import printable
 from bq.core.namespace import Namespace
@@ -56,6 +56,9 @@ def verify(request: Request) -> None:
     screen.show(f"verified    {counts}: all intact; {_now(request.settings.namespace)}")
     if entries := ledger.chained():
         screen.show(f"verified    {entries}")
+    with db.engine().connect() as connection:
+        if kind := hypertables.told(connection):
+            screen.show(f"database    {kind}")
     if old := sum(run.record.tables is None for run in runs.every()):
         screen.show(f"unchecked   the tables of {counted(old, 'run')}, recorded without their hashes")
     if unproven:

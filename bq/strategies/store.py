@@ -1,11 +1,11 @@
 """The event store: built once, extended as bars arrive, rebuilt where history changed."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,6 @@ from bq.market.bars import sorted_by
 from bq.market.calendars import sessions
 from bq.strategies import event_set, registered
 from bq.strategies.contract import Strategy
-from bq.strategies.event_set import TABLES
 from bq.strategies.events import Built, FeatureSet, Wanted, average_uniqueness, conform, in_order
 from bq.strategies.labelled import kept
 from bq.strategies.task import Task
@@ -29,10 +28,7 @@ from bq.strategies.task import Task
 if TYPE_CHECKING:
     from bq.analysis.regimes import Estimate
 
-HANDED = {
-    f".{name}": name.removesuffix(".parquet") for name in TABLES
-}  # in the folder of a run under way: of a `Built`
-KEPT = {".bars.parquet": "bars", ".quotes.parquet": "quotes"}  # … and of its market
+HANDED = (".events.parquet", ".refused.parquet", ".bars.parquet", ".quotes.parquet")  # in the folder of a run under way
 DAY = ("symbol", "session")
 
 
@@ -127,25 +123,21 @@ def handed_over(collection: Collection, market: MarketData, folder: Path) -> Ite
     memory.
     """
     try:
-        for name, table in HANDED.items():
-            files.write_parquet(folder / name, getattr(collection, table))
-        for name, table in KEPT.items():
-            files.write_parquet(folder / name, getattr(market, table))
-        collection = collection._replace(**dict.fromkeys(HANDED.values(), pl.DataFrame()))
-        market = replace(market, **dict.fromkeys(KEPT.values(), pl.DataFrame()))
+        for name, table in zip(
+            HANDED, (collection.events, collection.refused, market.bars, market.quotes), strict=True
+        ):
+            files.write_parquet(folder / name, table)
+        collection = collection._replace(events=pl.DataFrame(), refused=pl.DataFrame())
+        market = replace(market, bars=pl.DataFrame(), quotes=pl.DataFrame())
 
         def returned() -> tuple[Collection, MarketData]:
-            events, tables = (_read(folder, names) for names in (HANDED, KEPT))
-            return collection._replace(**events), replace(market, **tables)
+            events, refused, bars, quotes = (files.read_parquet(folder / name) for name in HANDED)
+            return collection._replace(events=events, refused=refused), replace(market, bars=bars, quotes=quotes)
 
         yield returned
     finally:
-        for name in (*HANDED, *KEPT):
+        for name in HANDED:
             (folder / name).unlink(missing_ok=True)
-
-
-def _read(folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
-    return {table: files.read_parquet(folder / name) for name, table in names.items()}
 
 
 def received(folder: Path, table: Literal["events", "refused"]) -> pl.DataFrame | None:
