@@ -1,5 +1,6 @@
 """Above the memory ceiling a run stops with its record, and below the target only as many workers start as fit."""
 
+import platform
 import time
 
 import psutil
@@ -97,3 +98,14 @@ def test_as_many_workers_start_as_fit_below_the_target(monkeypatch, processes, e
 def test_without_a_run_there_is_no_target(monkeypatch):
     monkeypatch.delenv(parallel.MEMORY_TARGET, raising=False)
     assert parallel.fitting(4) == 4
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back by itself")
+def test_what_was_freed_is_given_back_to_the_system():
+    parts = [bytearray(4000) for _ in range(40_000)]
+    scattered = parts[::400]  # which keep the C library from giving back the rest by itself
+    whole = psutil.Process().memory_info().rss
+    del parts
+    memory.give_back()
+    assert whole - psutil.Process().memory_info().rss > 0.7 * 40_000 * 4000
+    assert len(scattered) == 100

@@ -26,7 +26,7 @@ from bq.core.parallel import MEMORY_TARGET, workers
 from bq.core.settings import Settings
 from bq.core.versions import packages
 from bq.jobs.run import leftovers, order, publish, temporary
-from bq.jobs.run.memory import Limits, Watch
+from bq.jobs.run.memory import Limits, Watch, give_back
 from bq.runs import folder as names
 from bq.runs import write
 from bq.runs.record import Git, Job, Phase, RunRecord, Status
@@ -122,6 +122,7 @@ class Run:
         """
         self.stoppable = self.stoppable and stoppable
         write.note(self.folder, self.record, during=name)
+        give_back()  # what the phase before has freed
         start = time.perf_counter()
         until = self.deadline if until is None else until
         watch = Watch(above=self.limits.ceiling, until=until, excess=lambda mib: self._beyond(name, mib, until))
