@@ -8,7 +8,7 @@ VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK 
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_DATA_ROOT BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
-  BQ_DASK_TLS BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_MIGRATE_TO BQ_TEST_DATA BQ_FULL BQ_CRASH
+  BQ_DASK_TLS BQ_SECRET_NAMES BQ_SERVE_TOKEN BQ_MIGRATE_TO BQ_TEST_DATA BQ_TEST_TIMESCALE_URL BQ_FULL BQ_CRASH
 UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 
 # A value is text and no make syntax: a `$` in it arrives as it is. Before anything expands one.

@@ -25,7 +25,7 @@ class Simulation(Section):
     kind: Literal["pinned", "strata", "breakouts", "panel", "panel_trends", "martingale", "clustered"] = Field(
         default="pinned", description="which law: with a signal planted, or martingale, clustered: without any"
     )
-    symbols: int = Field(ge=1, le=1000, description="number of symbols")
+    symbols: int = Field(ge=1, le=10_000, description="number of symbols")
     sessions: int = Field(ge=600, description="number of sessions; 252 are a year")
     pinned_share: float = Field(
         default=0.0,

@@ -100,7 +100,6 @@ def test_a_migration_goes_on_from_the_old_schema(server, database):
 
 POINTS = {
     "while it trains, before the look is entered": (looks, "enter"),
-    "while it deploys, before the change is entered": (journal, "enter"),
     "before the attempt is published": (ledger, "attempt"),
 }
 
