@@ -175,7 +175,8 @@ def parquet(frame: "pl.DataFrame") -> bytes:
 def write_parquet(path: Path, frame: "pl.DataFrame") -> str:
     """Write a frame as Parquet atomically; the SHA-256 of what was written."""
     with replacing(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd")
+        with temporary.open("wb") as file:
+            frame.write_parquet(file, compression="zstd")
         return sha256(temporary)
 
 

@@ -177,7 +177,7 @@ def on(strategy: Strategy, settings: Settings, market: MarketData, wanted: Wante
 
 def finished(strategy: Strategy, settings: Settings, market: MarketData, built: Built, count: int) -> Collection:
     """Built events as training takes them: with weights, labels and regimes. count : how many of them are new."""
-    events = in_order(weighed(built.events, market.calendar))
+    events = weighed(built.events, market.calendar)
     features, task = strategy.features(settings), strategy.task(settings)
     events = events.with_columns(label=task.label(pl.col("outcome")))
     regimes: Sequence[Estimate] = ()
@@ -189,7 +189,7 @@ def finished(strategy: Strategy, settings: Settings, market: MarketData, built: 
     events = registered.attach(events, market, features.columns)
     contract = conform(events, features, task)
     own = [name for name in events.columns if name not in contract.columns]
-    whole = contract.hstack(events.select(own))  # both in order
+    whole = contract.hstack(in_order(events).select(own))
     return Collection(whole, built.refused, _digest(contract), count, regimes)
 
 
