@@ -10,7 +10,7 @@ import pytest
 
 from bq.core import files, paths
 from tests import bench
-from tests.bench import learning, measure, options, page, peers
+from tests.bench import learning, measure, options, page, peers, scale
 from tests.bench.measure import Plan
 from tests.bench.row import Goal, Row
 
@@ -249,3 +249,11 @@ def test_textbook_greeks_are_slopes_of_the_textbook_price():
     up, down = (options.textbook_greeks(o._replace(spot=o.spot * (1 + sign * step)))[0] for sign in (1, -1))
     slope = (up - down) / (2 * step * o.spot)
     np.testing.assert_allclose(options.textbook_greeks(o)[1], slope, rtol=1e-4, atol=1e-7)
+
+
+def test_scale_says_how_time_and_memory_grow_and_what_a_million_events_more_take():
+    half = scale.Size(125, 250_000, 100_000, wall_seconds=60, cpu_seconds=100, peak_mib=1024, phases=[])
+    whole = scale.Size(250, 500_000, 200_000, wall_seconds=90, cpu_seconds=220, peak_mib=2048, phases=[])
+    *_, growth = scale.told(whole, half).splitlines()
+    assert "processor time × 2.20" in growth and "memory × 2.00" in growth
+    assert growth.endswith("a million events more: 10.0 GiB, 1200 s of processors")

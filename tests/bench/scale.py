@@ -2,15 +2,18 @@
 
     python -m tests.bench.scale --symbols 125 --years 10
     python -m tests.bench.scale --symbols 1000 --years 20 --sizes 1
+    python -m tests.bench.scale --symbols 3000 --years 20 --sizes 1 --target collect
 
 Each size is a `make retrain` of a simulated panel in a home of its own, thrown away afterwards, with the workers that
-`BQ_WORKERS` says. Memory is what all processes of the run hold together, processor time that of all of them: unlike
-time on the wall it hardly depends on what else the machine does.
+`BQ_WORKERS` says; or a `make collect`, which reads the bars and makes the events. Memory is what all processes of a retrain
+hold together, and of a collect its own; processor time, unlike time on the wall, hardly depends on what else the machine
+does.
 """
 
 import argparse
 import datetime as dt
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -46,19 +49,21 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=125, help="n")
     parser.add_argument("--years", type=int, default=10)
     parser.add_argument("--every", type=int, default=5, help="sessions from one cross-section to the next")
+    parser.add_argument("--target", choices=["retrain", "collect"], default="retrain")
     parser.add_argument("--sizes", type=int, default=3, help="3: n, 2n and 4n")
     given = parser.parse_args()
     before = None
     for doubling in range(given.sizes):
-        found = measured(given.symbols * 2**doubling, years=given.years, every=given.every)
+        found = measured(given.target, given.symbols * 2**doubling, years=given.years, every=given.every)
         print(told(found, before), flush=True)
         before = found
 
 
-def measured(symbols: int, *, years: int, every: int) -> Size:
-    """One retrain. Exits with its words where it fails."""
+def measured(target: str, symbols: int, *, years: int, every: int) -> Size:
+    """One run. Exits with its words where it fails."""
     sessions = years * TRADING_DAYS
     first = dt.date.today() - (years + 1) * YEAR
+    command = [sys.executable, "-m", "bq", target]
     overrides = (
         f"market.simulation.symbols={symbols} market.simulation.sessions={sessions} market.simulation.first={first} "
         f"events.every_sessions={every} events.first={first + YEAR} "
@@ -67,16 +72,15 @@ def measured(symbols: int, *, years: int, every: int) -> Size:
     with tempfile.TemporaryDirectory() as home:
         asked = {"BQ_HOME": home, "STRATEGY": "forecast", "PARAMS": str(FILE), "SET": overrides}
         begun, spent = time.perf_counter(), _cpu_seconds()
-        done = subprocess.run(
-            [sys.executable, "-m", "bq", "retrain"], env=os.environ | asked, cwd=paths.CHECKOUT, capture_output=True
-        )
+        done = subprocess.run(command, env=os.environ | asked, cwd=paths.CHECKOUT, capture_output=True, text=True)
         wall, cpu = time.perf_counter() - begun, _cpu_seconds() - spent
         if done.returncode:
-            sys.exit(done.stderr.decode())
-        (record,) = (files.read_json(path) for path in Path(home).glob("outputs/2*/run.json"))
-    phases = [Phase.model_validate(phase) for phase in record["phases"]]
-    events = int(record["title"].split(" · ")[1].split()[0].replace(",", ""))
-    peak = max(phase.peak_rss_mib for phase in phases)
+            sys.exit(done.stderr)
+        records = [files.read_json(path) for path in Path(home).glob("outputs/2*/run.json")]
+    phases = [Phase.model_validate(phase) for record in records for phase in record["phases"]]
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024  # of one process, where there is no record
+    peak = max((phase.peak_rss_mib for phase in phases), default=largest)
+    events = int(re.search(r"([\d,]+) events", done.stdout)[1].replace(",", ""))
     return Size(symbols, (symbols + 1) * sessions, events, wall, cpu, peak, phases)
 
 
