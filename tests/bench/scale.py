@@ -6,8 +6,8 @@
 
 Each size is a `make retrain` of a simulated panel in a home of its own, thrown away afterwards, with the workers that
 `BQ_WORKERS` says; or a `make collect`, which reads the bars and makes the events. Memory is what all processes of a
-retrain hold together, and of a collect its own; processor time, unlike time on the wall, hardly depends on what else the
-machine does.
+retrain hold together, and of a collect its own; processor time, unlike time on the wall, hardly depends on what else
+the machine does.
 """
 
 import argparse
