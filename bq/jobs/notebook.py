@@ -64,6 +64,7 @@ def once(request: Request, job: Job, notebook: str, *notices: str, seen: Seen | 
         run.record.warnings += notices
         if job in (Job.TRAIN, Job.STACK):
             walkforward.check(events.events, strategy, settings)
+        del data, events  # the notebook, a process of its own, has their memory
         run.notebook(notebook)
         run.record.headline = f"{job}: {run.record.title}"
 

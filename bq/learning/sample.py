@@ -68,7 +68,9 @@ class Bounds(NamedTuple):
 
     def apply(self, x: Float32) -> Float32:
         """Clip to the bounds (infinities too), then replace missing values by the median."""
-        return np.where(np.isnan(x), self.median, np.clip(x, self.low, self.high))
+        ready = np.clip(x, self.low, self.high)
+        np.copyto(ready, self.median, where=np.isnan(x))
+        return ready
 
 
 class Preparation(NamedTuple):
