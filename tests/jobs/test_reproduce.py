@@ -1,24 +1,27 @@
 """A retrain made again from its record: identical, or the input that differs and what it changed."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
+from replayed import SMALL
 
-from bq import market, runs
+from bq import market, runs, strategies
 from bq.core import params, paths
 from bq.core.errors import BadParameters
+from bq.core.settings import Settings
 from bq.jobs import reproduce, request, retrain
 from bq.jobs.run.protocol import Run
 from bq.market import prints
 from bq.serving import candidate, ledger, registry
 from bq.strategies import store
-from bq.strategies.breakout import STRATEGY
 from bq.strategies.events import Built
 
-FILE = paths.CHECKOUT / "parameters" / "simulated" / "breakout.yaml"
-SMALL = (
-    "market.simulation.symbols=10 market.simulation.sessions=1000 exit.max_holding_days=10 "
-    "learning.folds=3 learning.newest_days=200 gate.draws=1000"
-)
+
+def small(name: str) -> Settings:
+    """A planted market of a strategy, as small as it can be trained on."""
+    file = paths.CHECKOUT / "parameters" / "simulated" / f"{name}.yaml"
+    return params.load(file, strategies.get(name).settings, overrides=SMALL[name][0])
 
 
 @pytest.fixture
@@ -29,9 +32,10 @@ def go(tmp_path, monkeypatch, capsys):
 
     def notebook(self: Run, name: str) -> None:
         if name == retrain.NOTEBOOKS[1]:
+            strategy = strategies.of(self.settings)
             built = Built(store.received(self.folder, "events"), store.received(self.folder, "refused"))
-            made = store.finished(STRATEGY, self.settings, store.market_data(self.settings), built, 0)
-            candidate.train(made.events, STRATEGY, self.settings, self.folder)
+            made = store.finished(strategy, self.settings, store.market_data(self.settings), built, 0)
+            candidate.train(made.events, strategy, self.settings, self.folder)
 
     monkeypatch.setattr(Run, "notebook", notebook)
     monkeypatch.setattr(Run, "render", lambda self: None)
@@ -48,51 +52,53 @@ def go(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.fixture
-def own_bars(tmp_path):
-    """Files of bars as a user brings them, and a parameter file that reads them."""
-    settings = params.load(FILE, STRATEGY.settings, overrides=SMALL)
-    bars = market.load(settings.market).bars
-    folder = tmp_path / "data" / "raw" / "bars"
+def own_bars(home: Path, name: str) -> Path:
+    """Files of bars as a user brings them; the parameter file that reads them."""
+    settings = small(name)
+    folder = home / "data" / "raw" / "bars"
     folder.mkdir(parents=True)
-    for (symbol,), rows in bars.group_by("symbol"):
-        rows.select("session", "open", "high", "low", "close", "volume").write_csv(folder / f"{symbol}.csv")
-    content = settings.model_dump(mode="json")
+    for (symbol,), rows in market.load(settings.market).bars.group_by("symbol"):
+        known = [column for column in ("open", "high", "low", "close", "volume") if rows[column].count()]
+        rows.select("session", *known).write_csv(folder / f"{symbol}.csv")
+    content = settings.model_dump(mode="python")
     content["market"] |= {"source": "files", "simulation": None}
-    file = tmp_path / "own.yaml"
+    file = home / "own.yaml"
     file.write_text(params.to_yaml(content))
     return file
 
 
-def test_a_fresh_run_is_identical_and_nothing_of_the_home_is_touched(go, tmp_path):
-    small = tmp_path / "small.yaml"
-    small.write_text(params.to_yaml(params.load(FILE, STRATEGY.settings, overrides=SMALL).model_dump(mode="python")))
-    go(retrain.main, PARAMS=small)
+@pytest.mark.parametrize("name", SMALL)
+def test_a_fresh_run_is_identical_and_a_revised_bar_is_named_with_what_it_changed(name, go, tmp_path):
+    of = {"STRATEGY": name, "PARAMS": own_bars(tmp_path, name)}
+    go(retrain.main, **of)
     before = (ledger.standing(), registry.namespaces(), len(runs.every()))
-    told = go(reproduce.main, PARAMS=small)
-    assert told.startswith("identical\n")
-    assert before == (ledger.standing(), registry.namespaces(), len(runs.every()))
-    again = go(retrain.main, PARAMS=small, FORCE=1)  # which is judged by two looks, the first by one
-    assert again
-    oldest = runs.every()[-1].folder.name
-    assert go(reproduce.main, PARAMS=small, RUN=oldest).startswith("identical\n")
+    assert go(reproduce.main, **of).startswith("identical\n")
+    assert before == (ledger.standing(), registry.namespaces(), len(runs.every()))  # nothing of the home is touched
 
-
-def test_a_revised_bar_is_named_with_what_it_changed(go, own_bars, tmp_path):
-    go(retrain.main, PARAMS=own_bars)
     path = sorted((tmp_path / "data" / "raw" / "bars").glob("*.csv"))[3]
     rows = pl.read_csv(path)
     day = rows["session"][700]
     rows.with_columns(
-        pl.when(pl.col("session") == day).then(pl.col(name) * 1.03).otherwise(pl.col(name)).alias(name)
-        for name in ("open", "high", "low", "close")
+        pl.when(pl.col("session") == day).then(pl.col(column) * 1.03).otherwise(pl.col(column)).alias(column)
+        for column in ("open", "high", "low", "close")
+        if column in rows.columns
     ).write_csv(path)
-    told = go(reproduce.main, PARAMS=own_bars)
+    told = go(reproduce.main, **of)
     assert told.startswith("not identical: data, events")
     assert f"data        1 bar: {path.stem} {day} revised" in told
     assert "code        the same" in told and "packages    the same" in told
     page = next((tmp_path / "outputs" / "reproductions").glob("*.html")).read_text()
     assert f"{path.stem} {day} revised" in page
+
+
+def test_a_run_is_made_again_with_the_ledger_as_it_then_stood(go, tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text(params.to_yaml(small("forecast").model_dump(mode="python")))
+    of = {"STRATEGY": "forecast", "PARAMS": file}
+    go(retrain.main, **of)
+    assert go(retrain.main, **of, FORCE=1)  # which is judged by two looks, the first by one
+    oldest = runs.every()[-1].folder.name
+    assert go(reproduce.main, **of, RUN=oldest).startswith("identical\n")
 
 
 def test_only_a_retrain_with_a_verdict_can_be_made_again(go):
@@ -101,10 +107,7 @@ def test_only_a_retrain_with_a_verdict_can_be_made_again(go):
 
 
 def test_a_bar_has_another_print_when_a_value_changes_and_only_then():
-    settings = params.load(
-        FILE, STRATEGY.settings, overrides="market.simulation.symbols=3 market.simulation.sessions=600"
-    )
-    bars = market.load(settings.market).bars
+    bars = market.load(small("breakout").market).bars.filter(pl.col("symbol").is_in(["SIM00", "SIM01", "SIM02"]))
     here = pl.int_range(pl.len()) == 40
     before = prints.of_bars(bars)
     for name, value in {"close": 1.0, "volume": None, "quoted": None, "iv": 0.2}.items():
