@@ -1,19 +1,17 @@
 """The page of a replay: what it earned, who decided, every attempt, and alarms with hindsight."""
 
-import datetime as dt
 from typing import Any
 
 import polars as pl
 
 from bq.core.namespace import Tier
-from bq.core.numerals import decimal, percent, with_sign
+from bq.core.numerals import decimal, percent
 from bq.core.settings import Settings
-from bq.jobs import replay_traded, trigger
+from bq.jobs import replay_recovery, replay_traded, trigger
 from bq.jobs.replay_ends import Alarmed
 from bq.jobs.replaying import Replayed
 from bq.monitoring.triggers import ENOUGH, OLD_DAYS
 from bq.serving import bounds
-from bq.stats.bootstrap import Interval
 from bq.stats.rank_ic import rank_ic
 from bq.strategies.contract import Strategy
 from bq.workbench import drifted, plots
@@ -34,7 +32,7 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
         ("What was replayed", [INTRO, _speed(made)]),
         ("What it earned", [_curve(made), *_earned(made, settings)]),
         *([] if made.traded is None else replay_traded.parts(made.traded, settings)),
-        *_change(made, settings),
+        *replay_recovery.parts(made, settings),
         ("Who decided", [_timeline(made), *_retirements(made)]),
         ("Every attempt", _attempts(made)),
         ("How far the triggers were", _distances(made, settings)),
@@ -196,26 +194,14 @@ def _kept(own: pl.DataFrame, settings: Settings, classes: bool) -> dict[str, Any
         names = ("rank IC of the rule score", "rank IC")
         both = [rank_ic(own, by=by).rename({"ic": name}) for by, name in zip(("score", "expected"), names, strict=True)]
         apart = both[0].join(both[1], on="session").with_columns(value=pl.col(names[1]) - pl.col(names[0]))
-    found = _mean(apart, own, settings)
+    found = bounds.mean_of(apart, own, settings)
     return {
         "sessions": len(apart),
         **{name: apart[name].mean() for name in names},
         f"{names[1]} less {names[0]}": None if found is None else found.mean,
-        "interval": "–" if found is None else interval(*_ends(found)),
+        "interval": "–" if found is None else interval(*found.ends),
         "blocks": None if found is None else found.blocks,
     }
-
-
-def _mean(values: pl.DataFrame, events: pl.DataFrame, settings: Settings) -> Interval | None:
-    """Mean of session values with its interval; None where there is none. events : that have outcomes."""
-    if values.is_empty():
-        return None
-    return bounds.blocks(events, settings, values["session"]).mean(values["value"].to_numpy())
-
-
-def _ends(found: Interval) -> tuple[float | None, float | None]:
-    """Both ends, None where there are too few blocks."""
-    return (found.low, found.high) if found.low <= found.high else (None, None)
 
 
 def _alarms(made: Replayed, settings: Settings) -> list[Any]:
@@ -247,8 +233,8 @@ def _alarms(made: Replayed, settings: Settings) -> list[Any]:
 
 
 def _rightly(one: Alarmed, made: Replayed, settings: Settings) -> dict[str, Any]:
-    found = _mean(one.ahead, made.events, settings)
-    low, high = (None, None) if found is None else _ends(found)
+    found = bounds.mean_of(one.ahead, made.events, settings)
+    low, high = (None, None) if found is None else found.ends
     right = "cannot be told"
     if low is not None and high is not None:
         right = "yes" if high < 0 else "no" if low > 0 else right
@@ -257,55 +243,4 @@ def _rightly(one: Alarmed, made: Replayed, settings: Settings) -> dict[str, Any]
         "model less rule score after": None if found is None else found.mean,
         "interval": interval(low, high),
         "right": right,
-    }
-
-
-def _change(made: Replayed, settings: Settings) -> list[Part]:
-    """Of a simulated market whose signal changes on a known day: how long until it was noticed and made up."""
-    simulation = settings.market.simulation
-    day = simulation.changes if simulation is not None and settings.market.is_simulated else None
-    if day is None or made.earned.filter(pl.col("session") < day).is_empty():
-        return []
-    alarm = next((session for session, _ in made.alarms if session >= day), None)
-    retired = next((one.session for one in made.retired if one.session >= day), None)
-    from_then = retired or day
-    tried = next((one.session for one in made.trained if one.session >= from_then), None)
-    deployed = next((one.session for one in made.trained if one.session >= from_then and one.deployed), None)
-    found = {
-        "first alarm": alarm,
-        "model retired": retired,
-        f"first attempt{' after that' if retired else ''}": tried,
-        f"first deployment{' after that' if retired else ''}": deployed,
-    }
-    waits = [
-        {"after the change": name, "session": at, "days": None if at is None else (at - day).days}
-        for name, at in found.items()
-    ]
-    stopped = retired or deployed
-    until = "until its model stopped deciding" if retired else "to the deployment" if deployed else "on"
-    spans = [
-        _span("before the change", made, settings, until=day),
-        _span(f"from the change {until}", made, settings, since=day, until=stopped),
-        *([_span("without a model", made, settings, since=retired, until=deployed)] if retired else []),
-        *([_span("from the deployment on", made, settings, since=deployed)] if deployed else []),
-    ]
-    text = f"The signal of this simulated market changes on {day}. –: it never came."
-    return [("After the change of the signal", [text, table(pl.DataFrame(waits)), table(pl.DataFrame(spans))])]
-
-
-def _span(
-    name: str, made: Replayed, settings: Settings, *, since: dt.date | None = None, until: dt.date | None = None
-) -> dict[str, Any]:
-    """What the system earned a session beyond the rule score in a part of the replay."""
-    apart = pl.col("system").fill_null(0.0) - pl.col("rule").fill_null(0.0)
-    rows = made.earned.select("session", value=apart)
-    rows = rows.filter(pl.col("session") >= since) if since else rows
-    rows = rows.filter(pl.col("session") < until) if until else rows
-    found = _mean(rows, made.events, settings)
-    low, high = (None, None) if found is None else _ends(found)
-    return {
-        "part": name,
-        "sessions": len(rows),
-        "system less rule score": "–" if found is None else with_sign(found.mean),
-        "interval": interval(low, high),
     }

@@ -86,16 +86,16 @@ def _window(rows: pl.DataFrame, sessions: pl.DataFrame, last: dt.date, subject: 
     found = blocks.mean(values)
     first = day(window["session"][0])
     days = (last - first).days / max(len(window) - 1, 1)
-    known_interval = found.low <= found.high  # of NaN it is false
+    low, high = found.ends
     return {
         "window_from": first,
         "window_sessions": len(window),
         "window_predicted": window["predicted"].mean(),
         "window_realised": window["realised"].mean(),
         "difference": found.mean,
-        "low": found.low if known_interval else None,
-        "high": found.high if known_interval else None,
+        "low": low,
+        "high": high,
         "blocks": found.blocks,
         "months": months_to_verdict(values, block=blocks.block, difference=POINTS, alpha=blocks.alpha, days_a_row=days),
-        "alarm": known_interval and (found.low > POINTS or found.high < -POINTS),
+        "alarm": low is not None and high is not None and (low > POINTS or high < -POINTS),
     }

@@ -183,14 +183,14 @@ def shares(window: Window, about: About, *, tiers: bool) -> list[Check]:
 def _share(what: What, rows: pl.DataFrame, window: Window, about: About) -> Check:
     by_session = rows.group_by("session").agg(pl.col("value").mean()).sort("session")["value"].to_numpy()
     found = bootstrap_mean(by_session, block=blocks.block_length(_held(window)), alpha=ALPHA, draws=DRAWS, seed=SEED)
-    known = found.low <= found.high
+    low, high = found.ends
     return about.check(
         what,
         len(rows),
         blocks=int(found.blocks),
         value=number(rows["value"].mean()),
-        low=found.low if known else None,
-        high=found.high if known else None,
+        low=low,
+        high=high,
         threshold=support.ALERT_ABOVE,
         alarm=number(rows["value"].mean()) > support.ALERT_ABOVE,
         details=_details(window),

@@ -20,6 +20,16 @@ def blocks(events: pl.DataFrame, settings: Settings, sessions: pl.Series | None 
     return Blocks(block_length(events, sessions), gate.alpha, gate.draws, settings.learning.seed)
 
 
+def mean_of(values: pl.DataFrame, events: pl.DataFrame, settings: Settings) -> Interval | None:
+    """Mean of a session's values (session, value) with its interval; None where there is no session.
+
+    events : whose holding times say how long the blocks are.
+    """
+    if values.is_empty():
+        return None
+    return blocks(events, settings, values["session"]).mean(values["value"].to_numpy())
+
+
 def bound(
     kind: Kind, interval: Interval, threshold: float, settings: Gate, sample: pl.DataFrame, **facts: Any
 ) -> Component:

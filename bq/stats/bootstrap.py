@@ -19,8 +19,14 @@ class Interval(NamedTuple):
     n: int  # observations
     blocks: float  # observations / mean block length: how much independent evidence there is
 
+    @property
+    def ends(self) -> tuple[float, float] | tuple[None, None]:
+        """Both bounds; None and None where there are too few blocks for any."""
+        return (self.low, self.high) if self.low <= self.high else (None, None)
+
     def __str__(self) -> str:
-        bounds = f"{with_sign(self.low)}, {with_sign(self.high)}" if self.low <= self.high else "no interval"
+        low, high = self.ends
+        bounds = "no interval" if low is None or high is None else f"{with_sign(low)}, {with_sign(high)}"
         return f"{with_sign(self.mean)} [{bounds}]"
 
 

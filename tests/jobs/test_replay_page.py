@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from replayed import planted
 
-from bq.jobs import replay_page
+from bq.jobs import replay_page, replay_recovery
 from bq.jobs.replay_ends import EARNED, Alarmed
 from bq.jobs.replaying import Distance, Replayed, Trained
 from bq.monitoring.checks import Check, What
@@ -32,11 +32,15 @@ def small():
     return found._replace(settings=found.settings.model_copy(update={"market": market}))
 
 
-def made(*, ahead: float) -> Replayed:
-    """800 days: the model earns .2 a session more than the rule until the change, then less, and again from day 600."""
+def made(*, ahead: float, again: float = 0.2) -> Replayed:
+    """800 days: the model earns .2 a session more than the rule until the change, then less, and `again` from day 600.
+
+    Of the ten days from 600 on it loses a little more than it earns in forty, if it earns again.
+    """
     chance = np.random.default_rng(3)
     numbers = np.arange(800)
-    gain = np.where((numbers >= 400) & (numbers < 600), -0.3, 0.2) + 0.05 * chance.normal(size=800)
+    gain = np.select([numbers < 400, numbers < 600, numbers < 610], [0.2, -0.3, -4.02 * abs(again)], again)
+    gain = gain + np.where(numbers < 600, 0.05 * chance.normal(size=800), 0.0)
     rows = {"session": [day(int(n)) for n in numbers], "decided_by": ["m"] * 800}
     earned = pl.DataFrame({**rows, "system": gain, "rule": np.zeros(800), "everything": np.zeros(800)}, schema=EARNED)
     events = pl.DataFrame(
@@ -80,12 +84,20 @@ def part(small, replayed: Replayed, title: str) -> str:
 def test_a_planted_change_is_followed_to_its_alarm_attempt_and_deployment(small):
     told = part(small, made(ahead=-0.3), "After the change of the signal")
     lines = [line.split() for line in told.splitlines()]
-    for words in (["first", "alarm", str(day(450)), "50"], ["first", "attempt", str(day(500)), "100"]):
-        assert words in lines
-    assert ["first", "deployment", str(day(600)), "200"] in lines
+    words = {"first alarm on errors or promises": 450, "first attempt": 500, "first deployment": 600, "recovered": 650}
+    for said, number in words.items():
+        assert [*said.split(), str(day(number)), str(number - 400)] in lines
     spans = {line.split("  ")[0].strip("'"): line for line in told.splitlines()}
     assert "400" in spans["before the change"] and "+0.2" in spans["before the change"]
     assert "-0.3" in spans["from the change to the deployment"] or "-0.29" in spans["from the change to the deployment"]
+
+
+def test_what_earns_less_than_the_rule_after_its_deployment_has_not_recovered(small):
+    replayed = made(ahead=-0.3, again=-0.1)
+    found = replay_recovery.found(replayed, CHANGE)
+    assert (found.noticed, found.deployed, found.recovered) == (day(450), day(600), None)
+    assert "recovered" in (told := part(small, replayed, "After the change of the signal"))
+    assert replay_recovery.NEVER in told
 
 
 def test_without_a_planted_change_nothing_is_said_of_one(small):
