@@ -24,6 +24,7 @@ from bq.monitoring.windows import About
 from bq.serving import registry
 from bq.stats import limits
 from bq.stats.limits import Found
+from bq.stats.shift import Usual
 from bq.strategies import store
 from bq.strategies.contract import Strategy
 
@@ -70,11 +71,12 @@ class Kept(NamedTuple):
     references: dict[str, Reference | None]
     usual: dict[str, error_stream.Usual | None]
     lines: dict[str, list[str]]  # see `registry.line_of`
+    windows: dict[str, dict[int, Usual]]  # of features, by the sessions of a window
 
     @classmethod
     def nothing(cls) -> "Kept":
         """Before the first day."""
-        return cls({}, {}, {})
+        return cls({}, {}, {}, {})
 
 
 class Subject(NamedTuple):
@@ -152,7 +154,8 @@ def _checked(subject: Subject, events: Events, kept: Kept) -> Monitored:
     window = windows.newest(counted, reference.model_id)
     made, table = [windows.waiting(counted, about)], pl.DataFrame(schema=windows.FEATURES)
     if window is not None:
-        found, table = windows.features(reference, window, _decided(events, window.decisions), about)
+        known = kept.windows.setdefault(reference.model_id, {})
+        found, table = windows.features(reference, window, _decided(events, window.decisions), about, known=known)
         made = [found, *windows.predictions(reference, window, about)]
         made += windows.shares(window, about, tiers=subject.namespace.tier == Tier.CHAMPION)
     stream = _errors(subject, kept)

@@ -94,17 +94,25 @@ def waiting(counted: pl.DataFrame, about: About) -> Check:
     return about.check(What.INPUT, len(own), details=details)
 
 
-def features(reference: Reference, window: Window, events: pl.DataFrame, about: About) -> tuple[Check, pl.DataFrame]:
+def features(
+    reference: Reference,
+    window: Window,
+    events: pl.DataFrame,
+    about: About,
+    *,
+    known: dict[int, shift.Usual] | None = None,
+) -> tuple[Check, pl.DataFrame]:
     """Whether the features of decided events are distributed as in the training, and FEATURES, the worst first.
 
-    events : event_id, session and the model's features of the window's decisions. The check's p is the smallest among
-    the features, adjusted by Benjamini and Yekutieli, so that it holds for the whole window.
+    events : event_id, session and the model's features of the window's decisions. known : see `shift.compare`. The
+    check's p is the smallest among the features, adjusted by Benjamini and Yekutieli, so that it holds for the whole
+    window.
     """
     trained, now = reference.trained, reference.thinned(events).sort("session")
     x = now.select(pl.col(reference.columns).cast(pl.Float32).fill_null(np.nan)).to_numpy()
     edges = [np.array(reference.support[name]["edges"], np.float32) for name in reference.columns]
     before = _sample(reference.matrix(trained), trained["session"])
-    found = _compare(before, _sample(x, now["session"]), edges, trained, window)
+    found = _compare(before, _sample(x, now["session"]), edges, trained, window, known)
     low, high = (np.array([_end(reference, name, end) for name in reference.columns]) for end in ("low", "high"))
     table = _table(reference.columns, found, ((x < low) | (x > high)).mean(axis=0), window.level)
     worst = table.row(0, named=True)
@@ -217,7 +225,12 @@ def _sample(x: NDArray[np.float32], sessions: pl.Series) -> Sample:
 
 
 def _compare(
-    before: Sample, now: Sample, edges: list[NDArray[np.float32]], reference: pl.DataFrame, window: Window
+    before: Sample,
+    now: Sample,
+    edges: list[NDArray[np.float32]],
+    reference: pl.DataFrame,
+    window: Window,
+    known: dict[int, shift.Usual] | None = None,
 ) -> Shift:
     """The window is worth the sessions that the reference had in as many days, and no more than it has itself."""
     return shift.compare(
@@ -228,6 +241,7 @@ def _compare(
         alpha=window.level,
         seed=SEED,
         window=_worth(window, _gap(reference)),
+        known=known,
     )
 
 

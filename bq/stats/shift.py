@@ -44,6 +44,16 @@ class Shift(NamedTuple):
     block: NDArray[np.int64]  # sessions in which chance was simulated
 
 
+class Usual(NamedTuple):
+    """What is usual without a change, by feature: figures of windows put together from a reference's blocks."""
+
+    fine: list[Float32]  # inner edges of the cells of each feature
+    block: NDArray[np.int64]  # sessions, shape (n_features,)
+    blocks: Array  # of the reference, shape (n_features,)
+    psi: Array  # shape (n_features, DRAWS)
+    ks2: Array  # shape (n_features, DRAWS)
+
+
 def psi(reference: ArrayLike, counts: ArrayLike) -> Array:
     """Population stability index of counts in bins, the last axis: sum of (c - r) ln(c / r).
 
@@ -90,30 +100,28 @@ def compare(
     alpha: float,
     seed: int,
     window: int | None = None,
+    known: dict[int, Usual] | None = None,
 ) -> Shift:
     """Compare a window of sessions with a reference, feature by feature.
 
     edges : inner edges of the bins of each feature's PSI, frozen with the model; missing values are a bin of their own.
     least_block : sessions, see `blocks.block_length`; blocks are longer where a feature persists longer. alpha : level
     of `psi_limit`. window : sessions of the reference that the current ones are worth, where these lie closer together.
+    known : takes what is usual of this reference by window, for one who compares many windows with it.
     """
-    fine = [_cells(column) for column in reference.x.T]
-    window = min(window or current.sessions, current.sessions)
-    lengths = block_lengths(reference, fine, least=least_block, window=window)
-    rng, features = np.random.default_rng(seed), reference.x.shape[1]
+    window, known = min(window or current.sessions, current.sessions), {} if known is None else known
+    if window not in known:
+        known[window] = usual(reference, edges=edges, least_block=least_block, window=window, seed=seed)
+    chance, features = known[window], reference.x.shape[1]
     observed, limit, p = np.empty(features), np.empty(features), np.empty(features)
-    for length in np.unique(lengths[:, 0]):
-        at = np.flatnonzero(lengths[:, 0] == length)
-        weights = [_drawn(reference.sessions, size, int(length), rng) for size in (reference.sessions, window)]
-        blocks = reference.sessions / length
-        level = _of_student(alpha, blocks)
-        for i in map(int, at):
-            short = 1.0 / (1.0 - lengths[i, 1]) / (1.0 - min(0.5, 2.0 / blocks))
-            by = [_Statistic(reference, current, i, cut) for cut in (edges[i], fine[i])]
-            usual = by[0].psi(*weights) * short
-            observed[i], limit[i] = by[0].psi(), np.quantile(usual, 1.0 - level)
-            both = p_value(float(observed[i]), usual), p_value(float(by[1].ks2()), by[1].ks2(*weights) * short)
-            p[i] = _as_student(min(1.0, 2.0 * min(both)), blocks)
+    for i, blocks in enumerate(map(float, chance.blocks)):
+        bins, cells = (
+            [_tally(sample, i, cut).sum(axis=0) for sample in (reference, current)]
+            for cut in (edges[i], chance.fine[i])
+        )
+        observed[i], limit[i] = psi(*bins), np.quantile(chance.psi[i], 1.0 - _of_student(alpha, blocks))
+        both = p_value(float(observed[i]), chance.psi[i]), p_value(float(_ks2(*cells)), chance.ks2[i])
+        p[i] = _as_student(min(1.0, 2.0 * min(both)), blocks)
     kept = [np.sort(column[np.isfinite(column)]) for column in reference.x.T]
     new = [column[np.isfinite(column)] for column in current.x.T]
     return Shift(
@@ -124,8 +132,24 @@ def compare(
         missing=np.isnan(current.x).mean(axis=0),
         missing_before=np.isnan(reference.x).mean(axis=0),
         p=p,
-        block=lengths[:, 0].astype(np.int64),
+        block=chance.block,
     )
+
+
+def usual(reference: Sample, *, edges: list[Float32], least_block: float, window: int, seed: int) -> Usual:
+    """What is usual of windows of so many sessions that are distributed as the reference; arguments as of `compare`."""
+    fine = [_cells(column) for column in reference.x.T]
+    lengths = block_lengths(reference, fine, least=least_block, window=window)
+    rng, blocks = np.random.default_rng(seed), reference.sessions / lengths[:, 0]
+    by_bins, by_cells = np.empty((2, len(lengths), DRAWS))
+    for length in np.unique(lengths[:, 0]):
+        weights = [_drawn(reference.sessions, size, int(length), rng) for size in (reference.sessions, window)]
+        for i in map(int, np.flatnonzero(lengths[:, 0] == length)):
+            short = 1.0 / (1.0 - lengths[i, 1]) / (1.0 - min(0.5, 2.0 / blocks[i]))
+            bins, cells = (_tally(reference, i, cut) for cut in (edges[i], fine[i]))
+            by_bins[i] = psi(*(weight @ bins for weight in weights)) * short
+            by_cells[i] = _ks2(*(weight @ cells for weight in weights)) * short
+    return Usual(fine, lengths[:, 0].astype(np.int64), blocks, by_bins, by_cells)
 
 
 def _as_student(p: float, blocks: float) -> float:
@@ -145,26 +169,11 @@ def _of_student(p: float, blocks: float) -> float:
     return float(2.0 * ndtr(stdtrit(max(blocks - 1.0, 1.0), p / 2.0)))
 
 
-class _Statistic:
-    """One feature's counts of each session in bins, and the figures of any weighting of sessions."""
-
-    def __init__(self, reference: Sample, current: Sample, feature: int, cut: Float32) -> None:
-        self.before = _tally(reference, feature, cut)
-        self.now = _tally(current, feature, cut).sum(axis=0)
-
-    def _counts(self, weights: tuple[Float32, ...]) -> tuple[NDArray, NDArray]:
-        if not weights:
-            return self.before.sum(axis=0), self.now
-        return weights[0] @ self.before, weights[1] @ self.before
-
-    def psi(self, *weights: Float32) -> Array:
-        return psi(*self._counts(weights))
-
-    def ks2(self, *weights: Float32) -> Array:
-        """Square of KS over the cells of known values: quadratic in deviations, as PSI is."""
-        parts = [np.cumsum(counts[..., :-1], axis=-1) for counts in self._counts(weights)]
-        first, second = (np.divide(part, np.maximum(part[..., -1:], 1e-9)) for part in parts)
-        return np.abs(first - second).max(axis=-1) ** 2
+def _ks2(reference: NDArray, counts: NDArray) -> Array:
+    """Square of KS over the cells of known values, the last axis but its last: quadratic in deviations, as PSI is."""
+    parts = [np.cumsum(one[..., :-1], axis=-1) for one in (reference, counts)]
+    first, second = (np.divide(part, np.maximum(part[..., -1:], 1e-9)) for part in parts)
+    return np.abs(first - second).max(axis=-1) ** 2
 
 
 def _cells(column: Float32) -> Float32:

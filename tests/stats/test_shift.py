@@ -77,12 +77,24 @@ def sample(x: np.ndarray, rows: int = 1) -> Sample:
     return Sample(x, np.repeat(np.arange(len(x) // rows), rows))
 
 
-def compared(x: np.ndarray, *, window: int, rows: int = 1, by: float = 0.0, seed: int = 0) -> shift.Shift:
+def compared(
+    x: np.ndarray, *, window: int, rows: int = 1, by: float = 0.0, seed: int = 0, known: dict | None = None
+) -> shift.Shift:
     """The last `window` sessions, moved by `by`, against all that end fifty sessions before."""
     before, now = x[: -(window + 50) * rows], x[-window * rows :] + np.float32(by)
     edges = [np.quantile(column, np.arange(1, 10) / 10).astype(np.float32) for column in before.T]
     found = sample(before, rows), sample(now, rows)
-    return shift.compare(*found, edges=edges, least_block=1.0, alpha=0.05, seed=seed)
+    return shift.compare(*found, edges=edges, least_block=1.0, alpha=0.05, seed=seed, known=known)
+
+
+def test_what_is_usual_of_a_reference_is_that_of_any_window_of_the_same_length():
+    x, known = persistent(np.random.default_rng(17), 300, 1, 3, r=0.5), {}
+    for by in (0.0, 0.8, 2.0):
+        kept, alone = compared(x, window=30, by=by, known=known), compared(x, window=30, by=by)
+        assert all(np.array_equal(*pair) for pair in zip(kept, alone, strict=True))
+    assert list(known) == [30] and known[30].psi.shape == (3, shift.DRAWS)
+    other = {30: known[30]._replace(psi=known[30].psi + 1.0)}
+    assert (compared(x, window=30, known=other).psi_limit > alone.psi_limit + 0.99).all()  # what is known is used
 
 
 @pytest.mark.calibration
