@@ -21,9 +21,9 @@ Part = tuple[str, list[Any]]
 APART = pl.col("system").fill_null(0.0) - pl.col("rule").fill_null(0.0)
 NEVER = "not within this replay"
 RECOVERED = (
-    "Recovered: from the first session on at and after which the sum of system less rule score, counted from a "
-    "deployment after the alarm, stays above 0 to the end of the replay. Whether that is more than luck is said by the "
-    "interval of the last part below."
+    "Recovered: the first session from which the sum of system less rule score, counted from a deployment after the "
+    "alarm, stays above 0 to the end of the replay. The interval of the last part below says whether that is more than "
+    "luck."
 )
 
 

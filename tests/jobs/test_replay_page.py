@@ -9,7 +9,7 @@ from replayed import planted
 
 from bq.jobs import replay_page, replay_recovery
 from bq.jobs.replay_ends import EARNED, Alarmed
-from bq.jobs.replaying import Distance, Replayed, Trained
+from bq.jobs.replaying import Distance, Replayed, Retired, Trained
 from bq.monitoring.checks import Check, What
 from bq.monitoring.outcomes import COUNTED
 from bq.runs.record import Cause, Trigger
@@ -50,6 +50,7 @@ def made(*, ahead: float, again: float = 0.2) -> Replayed:
             "t0": [dt.datetime.combine(day(int(n)), dt.time(21), dt.UTC) for n in numbers],
             "t1": [dt.datetime.combine(day(int(n) + 5), dt.time(21), dt.UTC) for n in numbers],
             "t1_due": [dt.datetime.combine(day(int(n) + 5), dt.time(21), dt.UTC) for n in numbers],
+            "outcome": gain,
         }
     )
     decided = pl.DataFrame(schema=COUNTED)
@@ -90,6 +91,15 @@ def test_a_planted_change_is_followed_to_its_alarm_attempt_and_deployment(small)
     spans = {line.split("  ")[0].strip("'"): line for line in told.splitlines()}
     assert "400" in spans["before the change"] and "+0.2" in spans["before the change"]
     assert "-0.3" in spans["from the change to the deployment"] or "-0.29" in spans["from the change to the deployment"]
+
+
+def test_of_a_retired_model_it_says_when_a_verdict_can_come_at_the_earliest(small):
+    replayed = made(ahead=-0.3)
+    replayed.retired = [Retired(day(470), "m", day(396))]
+    told = part(small, replayed, "After the change of the signal")
+    assert ["model", "retired", str(day(470)), "70"] in [line.split() for line in told.splitlines()]
+    assert f"({day(396)})" in told and "asks for 365 days" in told and "17 months" in told  # 365 / .7 / 30.4
+    assert "without a model" in told and "until its model stopped deciding" in told
 
 
 def test_what_earns_less_than_the_rule_after_its_deployment_has_not_recovered(small):
