@@ -12,12 +12,6 @@ from bq.jobs import replay_recovery, replaying
 from bq.serving import bounds
 
 FULL = os.environ.get("BQ_FULL") == "1"
-CHANGE = dt.date(2013, 6, 3)
-MARKET = (  # strong enough to be told from luck in as many blocks as the gate asks for; see docs/lifecycle.md
-    "market.simulation.symbols=40 market.simulation.sessions=1500 market.simulation.oracle_ic=0.25 "
-    f"market.simulation.changes={CHANGE} events.every_sessions=5 learning.folds=3 learning.test_days=240 "
-    "learning.model=factor_weights learning.compare=[] learning.regimes=null"
-)
 
 
 @pytest.mark.calibration
@@ -27,13 +21,13 @@ def test_of_a_turned_signal_only_what_is_retired_and_trained_since_recovers(on_h
         pytest.skip("a model is retired in a small replay; BQ_FULL=1 replays three years: two minutes each")
     monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.setattr(replaying, "Books", lambda history: None)  # decisions alone
-    file = paths.CHECKOUT / "parameters" / "simulated" / "forecast_drifting.yaml"
-    settings = params.load(file, strategies.get("forecast").settings, overrides=f"{MARKET} learning.on_harm={on_harm}")
-    market = markets.load(settings.market)
+    file = paths.CHECKOUT / "parameters" / "simulated" / "forecast_recovering.yaml"
+    settings = params.load(file, strategies.get("forecast").settings, overrides=f"learning.on_harm={on_harm}")
+    market, change = markets.load(settings.market), settings.market.simulation.changes
     with world.own():
-        made = replaying.replay(strategies.of(settings), settings, market, dt.date(2013, 3, 1), dt.date(2015, 9, 30))
-    found = replay_recovery.found(made, CHANGE)
-    assert (found.noticed - CHANGE).days < 200
+        made = replaying.replay(strategies.of(settings), settings, market, dt.date(2013, 3, 1), dt.date(2015, 5, 29))
+    found = replay_recovery.found(made, change)
+    assert (found.noticed - change).days < 200
     assert (found.recovered is not None) == (found.deployed is not None) == recovers
     after = made.earned.filter(made.earned["session"] >= (found.deployed or found.noticed))
     ahead = bounds.mean_of(after.select("session", value=replay_recovery.APART), made.events, settings)
@@ -41,8 +35,8 @@ def test_of_a_turned_signal_only_what_is_retired_and_trained_since_recovers(on_h
         assert ahead.high < 0  # the model of the old law decides on, and loses
         return
     (retired,) = made.retired
-    assert abs((retired.changed - CHANGE).days) < 60 and retired.session == found.retired
+    assert abs((retired.changed - change).days) < 60 and retired.session == found.retired
     without = made.decided.filter(made.decided["session"].is_between(found.retired, found.deployed, closed="left"))
     assert without["model_id"].null_count() == len(without) > 0
-    assert (found.deployed - CHANGE).days < 24 * 31
+    assert (found.deployed - change).days < 24 * 31
     assert ahead.mean > 0
