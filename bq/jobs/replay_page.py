@@ -90,7 +90,8 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
 
 def _timeline(made: Replayed) -> Any:
     """From when to when each model decided, and why it was deployed."""
-    made_in = {model: one for one in made.trained for model in one.deployed}
+    why: dict[str | None, str] = {model: one.headline for one in made.trained for model in one.deployed}
+    retired = {one.session for one in made.retired}
     days = made.decided.group_by("session", "model_id").len("decisions").sort("session", "model_id", nulls_last=True)
     spells = days.group_by(pl.col("model_id").rle_id().alias("spell"), "model_id", maintain_order=True).agg(
         pl.col("session").min().alias("from"), pl.col("session").max().alias("to"), pl.col("decisions").sum()
@@ -101,7 +102,7 @@ def _timeline(made: Replayed) -> Any:
             "from": begun,
             "to": ended,
             "decisions": count,
-            "deployed because": "no model was deployed" if (why := made_in.get(model)) is None else why.headline,
+            "because": "the model before was retired" if begun in retired else why.get(model, "no model was deployed"),
         }
         for _, model, begun, ended, count in spells.rows()
     ]

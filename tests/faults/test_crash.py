@@ -45,7 +45,7 @@ STRIDE = (
         "cycle": 60,
     }
 )
-SLOW = ("publish", "scan", "mature", "check_drift", "cycle")  # under a tracer
+SLOW = ("retire", "publish", "scan", "mature", "check_drift", "cycle")  # under a tracer
 LEAST = {"strace": 15, "python": 12}  # calls of any work; what SQLite does to its files is seen from outside alone
 
 

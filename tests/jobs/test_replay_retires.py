@@ -58,3 +58,4 @@ def test_a_refuted_model_decides_no_more_and_evidence_begins_at_the_change(monke
     assert Cause.EVIDENCE not in [why.kind for one in made.trained for why in one.why]
     told = "\n".join(repr(part) for part in dict(replay_page.parts(made, small.strategy, settings))["Who decided"])
     assert model in told and str(session) in told and str(changed) in told
+    assert "the model before was retired" in told
