@@ -197,7 +197,8 @@ def cycle(name: str) -> None:
     for where in (job, scan):
         where.screen.show = lambda _: None
     protocol.git_state, protocol.packages = dict, dict
-    protocol.Run.notebook = lambda run, name: files.write_text(run.folder / f"{name}.txt", name)
+    empty = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    protocol.Run.notebook = lambda run, name: files.write_json(run.folder / f"{name}.ipynb", empty)
     protocol.Run.render = lambda run: files.write_text(run.folder / "report.html", "report</html>")
     job.main(SimpleNamespace(strategy=strategy, settings=settings, quick=False))
 
