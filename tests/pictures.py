@@ -14,23 +14,33 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import polars as pl
+
 from bq.core import files, paths
+from bq.workbench import page, plots
 from tests import devtools, pictured_lab
 from tests.untidy import untidy
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {1280: 900, 390: 844}
 # by the documents, at a scale that keeps the repository small
-SHOWN = ("butterfly_1280_light", "scan_1280_light", "season_1280_light", "ab_1280_light", "lab_1280_light")
+SHOWN = (
+    "butterfly_1280_light",
+    "scan_1280_light",
+    "season_1280_light",
+    "seasons_1280_light",
+    "ab_1280_light",
+    "lab_1280_light",
+)
 SCALE = 0.75
 PLANTED = {"STRATEGY": "butterfly", "PARAMS": "parameters/simulated/butterfly.yaml"}
-SEASON = {
-    **PLANTED,
-    "SET": "market.simulation.sessions=2800",
-    "FROM": "2017-06-01",
-    "TO": "2019-05-31",
-}
 RISING = {"STRATEGY": "breakout", "PARAMS": "parameters/simulated/breakout.yaml"}
+YEARS = {"FROM": "2017-06-01", "TO": "2019-05-31"}
+SEASONS: dict[str, Mapping[str, str]] = {  # in which both tracks trade, by strategy
+    "butterfly": {**PLANTED, **YEARS, "SET": "market.simulation.sessions=2800"},
+    "breakout": {**RISING, **YEARS, "SET": "ml.enabled=true policy.k=1"},
+    "forecast": {"STRATEGY": "forecast", "PARAMS": "parameters/simulated/forecast.yaml", **YEARS},
+}
 JOBS: list[tuple[str, Mapping[str, str]]] = [
     ("retrain", PLANTED),
     ("retrain", {"STRATEGY": "butterfly"}),
@@ -38,7 +48,7 @@ JOBS: list[tuple[str, Mapping[str, str]]] = [
     ("retrain", RISING),
     ("tune", {**RISING, "QUICK": "1", "TRIALS": "8"}),
     ("scan", PLANTED),
-    ("replay", SEASON),
+    *(("replay", season) for season in SEASONS.values()),
 ]
 REPORTS = {  # name of a picture: end of a run's folder
     "planted": "_butterfly-simulated",
@@ -50,7 +60,8 @@ REPORTS = {  # name of a picture: end of a run's folder
     "ab": "_butterfly-simulated__ab",
 }
 # the heading that a picture begins with, where it is not the page's
-BEGINS = {"season": "What the tracks traded", "ab": "The verdict"}
+BEGINS = {"season": "What the tracks traded", "seasons": "What each track made", "ab": "The verdict"}
+TRACKS = ("by model", "by static rules")
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
   page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove());
   page.querySelectorAll("td, th").forEach((cell) => cell.append(" ")); return page.textContent; })()"""
@@ -107,9 +118,31 @@ def _ended(outputs: Path, end: str) -> Path:
 def _shots(outputs: Path) -> Iterator[Shot]:
     for name, end in REPORTS.items():
         yield Shot(name, _ended(outputs, end) / "report.html")
+    yield Shot("seasons", _seasons(outputs))
     yield Shot("scan", next((outputs / "scans").glob("*.html")))
     yield Shot("explain", next((outputs / "explanations").glob("*.html")))
     yield Shot("index", outputs / "index.html")
+
+
+def _seasons(outputs: Path) -> Path:
+    """A page with what both tracks of each strategy made, on the track's own capital."""
+    frames = {}
+    for strategy in SEASONS:
+        folder = _ended(outputs, f"_{strategy}-simulated__replay")
+        trading = files.read_json(folder / "run.json")["parameters"]["trading"]
+        days = files.read_parquet(folder / "tracks.parquet")
+        made = {
+            role: days.filter(track=track["name"]).select(
+                "session", (100 * pl.col("pnl").cum_sum() / (track["share"] * trading["capital"])).alias(role)
+            )
+            for role, track in zip(TRACKS, trading["tracks"], strict=True)
+        }
+        frames[f"{strategy}, %"] = made[TRACKS[0]].join(made[TRACKS[1]], on="session")
+    figure = plots.panels(frames, "session", TRACKS, title="Sum of P&L, in percent of the track's capital", x_title="")
+    target = outputs / "seasons.html"
+    parts = [("What each track made", ["Markets are simulated, with a planted signal: no evidence about any.", figure])]
+    page.write(target, title="Two years, three strategies", source="simulated", parts=parts)
+    return target
 
 
 def _picture(shots: Iterator[Shot]) -> None:

@@ -30,6 +30,7 @@ WAYS_OUT = {
 }
 LEFTOVER = re.compile(r"\.(\d{1,9})\.\w+\.tmp$")  # process, then what was drawn
 DEEPEST = 100  # levels of nesting in JSON: a record of ours has a dozen
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in what polars says
 NO_FILE = "it is no regular file (a folder, a pipe or a device)"
 NO_FILES = (errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)  # as reading what is no file fails, for good
 
@@ -174,9 +175,16 @@ def parquet(frame: "pl.DataFrame") -> bytes:
 
 def write_parquet(path: Path, frame: "pl.DataFrame") -> str:
     """Write a frame as Parquet atomically; the SHA-256 of what was written."""
+    import polars as pl
+
     with replacing(path) as temporary:
-        with temporary.open("wb") as file:
-            frame.write_parquet(file, compression="zstd")
+        try:
+            with temporary.open("wb") as file:
+                frame.write_parquet(file, compression="zstd")
+        except pl.exceptions.ComputeError as error:  # how polars tells that the disk is full
+            if number := OS_ERROR.search(str(error)):
+                raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+            raise
         return sha256(temporary)
 
 

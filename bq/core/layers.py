@@ -188,7 +188,7 @@ def instead_of(path: Path) -> str:
     shipped = {one.stem: one.relative_to(paths.CHECKOUT) for one in sorted(paths.CHECKOUT.glob("parameters/*.yaml"))}
     there = shipped | {one.stem: one for one in sorted(path.parent.glob("*.yaml"))}
     found = nearest(path.stem, there)
-    return f"did you mean {there[found]}?" if found else f"known: {', '.join(map(str, there.values()))}."
+    return f"did you mean `{there[found]}`?" if found else f"known: {', '.join(map(str, there.values()))}."
 
 
 def _layer(path: Path, model: type[BaseModel]) -> Layer:

@@ -38,7 +38,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """The address of a cluster of two workers, which Ctrl-C ends in good order."""
+    """The address of a cluster of two workers, which ends in good order."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BQ_")}
     environment |= SMALL | {"BQ_HOME": str(tmp_path_factory.mktemp("home")), "WORKERS": "2", "PORT": str(free_port())}
     environment["PYTHONPATH"] = os.pathsep.join([str(paths.CHECKOUT), str(Path(__file__).parent)])  # for what is sent
@@ -46,7 +46,7 @@ def started(tmp_path_factory):
     process = subprocess.Popen(command, cwd=paths.CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True)
     lines = [process.stdout.readline() for _ in range(2)]
     yield lines[1].strip().removeprefix("use it      export BQ_DASK_SCHEDULER=")
-    process.send_signal(signal.SIGINT)
+    process.terminate()  # as Ctrl-C does, which a process begun in the background may ignore
     rest = process.communicate(timeout=60)[0]
     assert lines[0].startswith("cluster     2 workers at tcp://127.0.0.1:")
     assert (process.returncode, rest.splitlines()[-1]) == (0, "cluster     ended")

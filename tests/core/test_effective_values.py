@@ -55,15 +55,19 @@ NEW = {  # what 0.1 did not know, and the shipped value (names that are null by 
 SIMULATED = {"market.simulation.drift": 0.0, "market.simulation.then": 0.0}
 
 
-def new(values: dict) -> dict:
-    """What is new in the settings that 0.1 gave."""
+def new(values: dict, orders: int = 100) -> dict:
+    """What is new in the settings that 0.1 gave. orders : that a day may have."""
     by_model, by_rule = TRACKS[values["strategy"]]
     tracks = [
         {"name": by_model, "share": 0.7, "decides": "champion", "weights": None},
         {"name": by_rule, "share": 0.3, "decides": "rule", "weights": None},
     ]
     trading = {"trading": {"tracks": tracks, **TRADING}}
+    trading["trading"]["max_daily_orders"] = orders
     return NEW[values["strategy"]] | WARM | trading | (SIMULATED if values.get("market", {}).get("simulation") else {})
+
+
+ORDERS = {"simulated/forecast.yaml": 400}  # a day, where 0.1 knew no trading: a book of 60 names needs them
 
 
 LEARNER = {  # of the forecast: what 0.1 shipped, and what is shipped now, for more of what a planted market shows
@@ -117,7 +121,8 @@ def test_no_effective_value_of_a_shipped_file_changed(name):
     assert {name: old for name, old, new in changed if new is None} == (
         GONE if before["strategy"] == "forecast" else {}
     )
-    assert {name: new for name, old, new in changed if new is not None} == new(before)
+    found = {name: new for name, old, new in changed if new is not None}
+    assert found == new(before, ORDERS.get(name, 100))
     assert all(old is None for _, old, new in changed if new is not None)
 
 
@@ -138,7 +143,8 @@ def test_parameters_that_0_1_recorded_are_read(name):
     shipped = effective(paths.CHECKOUT / "parameters" / name, strategy_of(before))
     changed = params.differences(found.model_dump(mode="json"), shipped)
     learner = LEARNER if before["strategy"] == "forecast" else {}
-    assert {name: (old, new) for name, old, new in changed} == learner
+    orders = {"trading.max_daily_orders": (100, ORDERS[name])} if name in ORDERS else {}
+    assert {name: (old, new) for name, old, new in changed} == learner | orders
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)

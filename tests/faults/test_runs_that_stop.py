@@ -8,6 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
@@ -289,7 +292,14 @@ def job(monkeypatch, settings):
     at = dt.datetime(2020, 1, 3, tzinfo=dt.UTC)
     event = {"variant": "v", "session": at.date(), "t0": at, "t1": at, "t1_due": at, "label": 1.0, "weight": 1.0}
 
-    monkeypatch.setattr(retrain, "_work", work)
+    @contextmanager
+    def handed_over(collection: object, data: object, folder: Path) -> Iterator[object]:
+        yield lambda: (collection, data)
+
+    monkeypatch.setattr(retrain, "_describe", work)
+    monkeypatch.setattr(retrain.store, "handed_over", handed_over)
+    monkeypatch.setattr(retrain, "NOTEBOOKS", ())
+    monkeypatch.setattr(retrain, "_judge", lambda *_: None)
     monkeypatch.setattr(retrain.store, "market_data", lambda _: SimpleNamespace(data_hash="data"))
     monkeypatch.setattr(retrain.store, "collect", lambda *_: SimpleNamespace(events=pl.DataFrame([event])))
     monkeypatch.setattr(retrain, "describe_market", lambda *_: None)

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from bq import market as markets
 from bq import runs, strategies
-from bq.core import params, paths
+from bq.core import files, params, paths
 from bq.core.errors import BadData, Locked
 from bq.jobs import cycle, request, retrain, scan
 from bq.jobs.run import order, protocol
@@ -44,7 +44,8 @@ def go(tmp_path, monkeypatch, capsys, whole):
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD", "FORCE", "QUICK", "DATE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(retrain, "once", lambda _: "no trigger holds")
-    monkeypatch.setattr(Run, "notebook", lambda self, name: None)
+    empty = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    monkeypatch.setattr(Run, "notebook", lambda self, name: files.write_json(self.folder / f"{name}.ipynb", empty))
     monkeypatch.setattr(Run, "render", lambda self: None)
 
     def run(last: dt.date, at: dt.date | None = None) -> str:

@@ -16,6 +16,7 @@ from bq.jobs import backup, collect, housekeeping, request, retrain, status, upl
 from bq.jobs.run.protocol import Run
 from bq.serving import candidate
 from bq.strategies import event_set, store
+from bq.strategies.events import Built
 from bq.strategies.forecast import STRATEGY
 from tests import remote
 
@@ -31,7 +32,7 @@ URL = "s3://bucket/team"
 def notebook(self: Run, name: str) -> None:
     """Training in this process, without a notebook around it."""
     if name == retrain.NOTEBOOKS[1]:
-        built = store.received(self.folder)
+        built = Built(store.received(self.folder, "events"), store.received(self.folder, "refused"))
         made = store.finished(STRATEGY, self.settings, store.market_data(self.settings), built, 0)
         candidate.train(made.events, STRATEGY, self.settings, self.folder)
 

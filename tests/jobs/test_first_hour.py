@@ -240,7 +240,7 @@ def test_what_is_needed_is_never_nothing():
         (
             "params",
             {"PARAMS": "butterfly"},
-            r"^PARAMS must .* got 'butterfly'; did you mean parameters/butterfly.yaml\?",
+            r"^PARAMS must .* got 'butterfly'; did you mean `parameters/butterfly.yaml`\?",
         ),
         ("params", {"PARAMS": "x/qq.yaml"}, r"^PARAMS must .* got 'x/qq.yaml'; known: parameters/breakout.yaml, "),
         ("params", {"SET": "learning.folds = 4"}, r"^SET: must read .* Write it without blanks around `=`\."),

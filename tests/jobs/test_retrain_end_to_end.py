@@ -219,7 +219,11 @@ MISTAKES = {
     "score as a feature": ({"SET": "learning.features=score"}, 4, "must name a feature set"),
     "unknown model": ({"SET": "learning.model=lightgmb"}, 4, "did you mean `lightgbm`?"),
     "unknown strategy": ({"STRATEGY": "buterfly"}, 4, "did you mean `butterfly`?"),
-    "missing file": ({"PARAMS": "nowhere.yaml"}, 4, "must exist, but there is none; see parameters/"),
+    "missing file": (
+        {"PARAMS": "nowhere.yaml"},
+        4,
+        "file, but got 'nowhere.yaml'; known: parameters/",
+    ),
     "bad date": ({"FROM": "yesterday"}, 4, "must be a date such as"),
     "name that is code": ({"SET": "x=1\nopen('pwned','w')=2"}, 4, "SET: `x` is not a parameter"),
     "no session": ({"DATE": "2012-07-04"}, 5, "must be a session with bars"),

@@ -42,6 +42,7 @@ def events(count: int, *, open_ones: int = 0, variant: str = "toy-1") -> pl.Data
             "t1_due": [day + dt.timedelta(days=5) for day in t0],
             "taken": [i % 3 != 0 for i in range(count)],
             "source": "simulated",
+            "score": 0.0,
             "outcome": [0.1 if known else None for known in closed],
             "label": [1 if known else None for known in closed],
             "weight": 1.0,
