@@ -64,12 +64,24 @@ def track_line(one: Opened) -> str:
     """What a track did with the scan."""
     if not one.answered:
         return f"{one.track:<15}opens nothing: no champion answered"
+    if not one.made and not one.refused:
+        return f"{one.track:<15}opens nothing: {_why_nothing(one)}"
     made = ", ".join(f"{intent.symbol} {intent.quantity:+d}" for intent in one.made) or "nothing"
     reasons: dict[str, list[str]] = {}
     for intent, why in one.refused:
         reasons.setdefault(why_text(why), []).append(intent.symbol)
     refused = "; ".join(f"{', '.join(symbols)}: {why}" for why, symbols in reasons.items())
     return f"{one.track:<15}opens {made}{f'; refused {refused}' if refused else ''}"
+
+
+def _why_nothing(one: Opened) -> str:
+    if one.wanted is None:
+        return "its book is not due to be formed anew"
+    if one.wanted == 0:
+        return "no decision of the scan is to be traded"
+    if one.own == 0:
+        return f"{counted(one.wanted, 'decision')} to be traded, none in a symbol of this track in this week"
+    return "what is to be traded was followed before"
 
 
 def why_text(refusal: str) -> str:

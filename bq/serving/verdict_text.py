@@ -74,6 +74,7 @@ def more_time(months: float | None) -> str:
     return f"about {whole} more month{'s' if whole > 1 else ''}"
 
 
+LONGEST = 2_520  # sessions, ten years of days: more than anyone waits for
 Text = tuple[str, str, str]  # name, statement, what is needed
 
 
@@ -209,7 +210,9 @@ def _deflated_sharpe(c: Component) -> Text:
     known: dict[str, Any] = {key: math.nan if value is None else value for key, value in facts.items()}
     found = Deflated(**known)
     more = c.missing.sessions if c.missing else None
-    needed = better if more is None else f"about {math.ceil(more):,} more sessions like these, or {better}"
+    needed = (
+        better if more is None or more > LONGEST else f"about {math.ceil(more):,} more sessions like these, or {better}"
+    )
     return name, f"{found}; at least {_rounded(c.threshold)}", needed
 
 

@@ -169,7 +169,8 @@ def _enter(trader: Trader, scan: Scanned, events: Events, state: State) -> list[
             wanted = mine.filter("should_trade").join(scan.decisions.select("event_id", "model_id"), on="event_id")
             rows = wanted.sort("rank", "event_id").to_dicts()
             mine_only = [row for row in rows if whose[row["event_id"]] == track.name]
-            found.append(open_positions(trader, track, mine_only, events, state))
+            opened = open_positions(trader, track, mine_only, events, state)
+            found.append(opened._replace(wanted=len(rows), own=len(mine_only)))
     return found
 
 

@@ -35,12 +35,17 @@ class Scanned(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What a track did with a scan. answered : whether its model decided anything; a rule always does."""
+    """What a track did with a scan. answered : whether its model decided anything; a rule always does.
+
+    wanted, own : how many decisions it would trade, and how many of them are in its own symbols; None of a whole book.
+    """
 
     track: str
     answered: bool
     made: tuple[Intent, ...] = ()
     refused: tuple[tuple[Intent, str], ...] = ()
+    wanted: int | None = None
+    own: int | None = None
 
 
 def written(trader: Trader, track: Track) -> set[str]:

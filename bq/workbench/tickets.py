@@ -15,7 +15,8 @@ def lines(symbol: str, ticket: Ticket) -> list[str]:
 def _options(symbol: str, t: Options) -> list[str]:
     unit, strikes = ("", "") if t.quoted else (" % of spot", " (strikes in % of spot)")
     legs = listed([_leg(leg) for leg in t.legs])
-    order = f"{symbol}, expiry {t.expiry} ({counted(t.days, 'day')}): {legs}{strikes}."
+    nearest = ", on a weekend: take the nearest that is listed" if t.expiry.weekday() > 4 else ""
+    order = f"{symbol}, expiry {t.expiry} ({counted(t.days, 'day')}{nearest}): {legs}{strikes}."
     side = "credit" if t.price < 0 else "debit"
     paid = f"{side.capitalize()} {decimal(abs(t.price), 2)}{unit} a share"
     if t.quoted:

@@ -1,5 +1,6 @@
 """A retrain made again from its record: identical, or the input that differs and what it changed."""
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -67,8 +68,11 @@ def own_bars(home: Path, name: str) -> Path:
     return file
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("name", SMALL)
 def test_a_fresh_run_is_identical_and_a_revised_bar_is_named_with_what_it_changed(name, go, tmp_path):
+    if name != "breakout" and not os.environ.get("BQ_FULL"):
+        pytest.skip("breakout is tried; BQ_FULL=1 tries every strategy")
     of = {"STRATEGY": name, "PARAMS": own_bars(tmp_path, name)}
     go(retrain.main, **of)
     before = (ledger.standing(), registry.namespaces(), len(runs.every()))
