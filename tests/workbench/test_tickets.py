@@ -49,7 +49,8 @@ def test_what_can_become_of_a_fly_is_what_its_legs_pay(structure):
 
 def test_a_debit_fly_is_said_in_two_sentences():
     assert tickets.lines("KO", ticket("CALL")) == [
-        "KO, expiry 2018-11-11 (45 days): buy 1 × 90 call, sell 2 × 100 calls and buy 1 × 110 call.",
+        "KO, expiry 2018-11-11 (45 days, on a weekend: take the nearest that is listed): "
+        "buy 1 × 90 call, sell 2 × 100 calls and buy 1 × 110 call.",
         "Debit 4.00 a share, 400 a contract of 100; makes at most 6.00, loses at most 4.00; earns at expiry between "
         "94.00 and 106.00.",
     ]
