@@ -100,6 +100,7 @@ def whole(row: Row) -> bool:
 
 DEAR = {
     "empty notebook",
+    "report of a run",
     "the first verb of bq",
     "training: forecast, three layers",
     "growth: walk-forward training",
