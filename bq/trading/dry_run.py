@@ -154,10 +154,7 @@ class DryRun:
         begun = dt.date.fromisoformat(self._state["session"])
         for session in sorted(day for day in self._close if begun < day <= until):
             for step in range(self._state["step"], self._steps + 2):
-                if step == 0:
-                    self._split(session)
-                    self._at_open(session)
-                self._at_limits(session)
+                self._play(session, step)
                 if step <= self._steps and not any(one["kind"] == Kind.LIMIT for one in self._working()):
                     continue  # nothing to look after before the end
                 yield self._moment(session, step)
@@ -172,6 +169,17 @@ class DryRun:
         """Nothing: this broker is never slow."""
 
     # ---- how orders are filled
+
+    def _play(self, session: dt.date, step: int) -> None:
+        """What the market does in a step, once: a run that was killed in it is followed by one that begins it again."""
+        here = [session.isoformat(), step]
+        if here <= self._state.get("played", []):
+            return
+        if step == 0:
+            self._split(session)
+            self._at_open(session)
+        self._at_limits(session)
+        self._state["played"] = here  # kept by whichever save comes next, with what was filled
 
     def _split(self, session: dt.date) -> None:
         """Multiply the shares that are held into a session on which they split, and stops that protect them.

@@ -1,6 +1,9 @@
 """A split of shares that are held multiplies the position, at the broker and in the ledger, and makes no profit."""
 
+import contextlib
 import datetime as dt
+import itertools
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +71,42 @@ def test_a_position_is_multiplied_and_is_worth_what_it_was(factor, shares, monke
     assert booked.select("contract", "quantity", "cash").rows() == [("S1", shares - 4, 0.0)]
     (cost,) = costs.of(SplitDesk(), ACCOUNT, NAMESPACE)
     assert (cost.orders, cost.paid) == (2, pytest.approx(0.0, abs=0.01))
+
+
+class Stopped(Exception):
+    """What a run is stopped by."""
+
+
+class WithLimits(SplitDesk):
+    """Orders for other names than S1 have limits, which are moved step by step."""
+
+    def entry(self, event):
+        return super().entry(event) if event["symbol"] == "S1" else season.ToyDesk.entry(self, event)
+
+
+def test_a_day_that_is_begun_again_after_any_change_of_the_broker_splits_once(tmp_path, monkeypatch):
+    settings, desk, save = settings_of(**ALONE), WithLimits(), dry_run.DryRun._save
+    monkeypatch.setenv("BQ_HOME", str(tmp_path / "before"))
+    for session in DAYS[:3]:
+        day(session, settings, {DAYS[0]: ["S1"], DAYS[2]: ["GNAT", "FLY"]}.get(session, ()), desk=desk)
+    for number in itertools.count(1):
+        db.close()
+        home = shutil.copytree(tmp_path / "before", tmp_path / str(number))
+        monkeypatch.setenv("BQ_HOME", str(home))
+        changes = itertools.count(1)
+
+        def saved(broker, changes=changes, number=number):
+            save(broker)
+            if next(changes) == number:
+                raise Stopped
+
+        with monkeypatch.context() as patch, contextlib.suppress(Stopped):
+            patch.setattr(dry_run.DryRun, "_save", saved)
+            day(DAYS[3], settings, desk=desk)
+            break
+        assert day(DAYS[3], settings, desk=desk).reconciled.holds
+        assert held()["S1"][0] == files.read_json(dry_run.state_file(ACCOUNT))["held"]["S1"] == 8, number
+    assert number > 3
 
 
 def test_what_was_sold_on_the_day_of_a_split_was_of_old_shares_and_what_came_is_booked(monkeypatch):
