@@ -11,11 +11,11 @@ from urllib.parse import unquote, urlsplit
 from bq.core import files, paths
 from bq.core.errors import BadParameters
 from bq.core.log import log
+from bq.jobs.listening import LOOPBACK
 from bq.jobs.request import Request, port, value
 from bq.jobs.run import publish
 from bq.workbench import dashboard, screen
 
-LOOPBACK = "127.0.0.1"
 PORT = 8050  # another free one where it is taken
 PAGE, DIGEST = "/index.html", "/digest.json"
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bq.core.numerals import significant
-from bq.trading import money, odd
+from bq.trading import gates, money, odd
 from bq.trading.assignment import Gone
 from bq.trading.daily import Day
 from bq.trading.entering import Opened
@@ -31,7 +31,7 @@ WHY = {
     Refusal.ACCOUNT_LOSS: "the account lost more than it may in a session",
     Refusal.TRACK_ORDERS: "the track has as many orders as it may in a session",
     Refusal.ACCOUNT_ORDERS: "the account has as many orders as it may in a session",
-    Refusal.CONTRACT_ORDERS: "as many orders work on the contract and side as a broker takes (20)",
+    Refusal.CONTRACT_ORDERS: f"as many orders work on the contract and side as a broker takes ({gates.MOST})",
     Refusal.NO_QUOTE: "no price at the session's close",
     Refusal.OLD_QUOTE: "the price is of an earlier session",
     Refusal.OUTSIDE_COLLAR: "no price within the collar at which it makes sense",

@@ -29,6 +29,7 @@ STATE, LOCK = "state.json", ".lock"
 LOCK_SECONDS = 60.0  # another's reading or writing of the tables is waited for
 LABELLED = "labelled."  # before the namespace: the folder of events that no code computed; see `labelled.kept`
 TABLES = ("events.parquet", "refused.parquet")  # of a `Built`
+STEMS = tuple(Path(name).stem for name in TABLES)  # what they are called in a pointer
 ANOTHER = "the events computed now are not saved: another process saved this event set first"
 BUILDERS = ("kernels", "stats", "market", "analysis", "strategies")  # code whose change makes stored events stale
 
@@ -106,7 +107,7 @@ def _below(place: Place) -> Stored:
     except (BadData, ValueError, TypeError, LookupError) as error:
         log.warning("the stored events in %s are damaged, and computed again: %s", place, error)
         return Stored(content)
-    rows = (lambda some, name=name: held.table(name, symbols=some) for name in map(_stem, TABLES))
+    rows = (lambda some, name=name: held.table(name, symbols=some) for name in STEMS)
     return Stored(content, through, dict(symbols), tuple(rows))
 
 
@@ -174,8 +175,8 @@ def _forget_other_code(folder: Path) -> None:
 
 def _save_below(folder: Place, stored: Built, about: dict[str, Any], instead_of: Stored) -> None:
     """Pointer last; sets beside it that other code made are removed when they are old: other machines may run it."""
-    tables = dict(zip(map(_stem, TABLES), stored, strict=True))
-    if not partitions.write(folder, _stem(TABLES[0]), tables, about, instead_of=instead_of.state):
+    tables = dict(zip(STEMS, stored, strict=True))
+    if not partitions.write(folder, STEMS[0], tables, about, instead_of=instead_of.state):
         log.info(ANOTHER)
     for name in fnmatch.filter(folder.parent.folders(), _beside(folder)):
         if not _same_code(other := folder.parent / name, folder):
@@ -189,11 +190,6 @@ def _beside(folder: Path | Place) -> str:
 
 def _same_code(one: Path | Place, other: Path | Place) -> bool:
     return one.name.partition("-")[0] == other.name.partition("-")[0]
-
-
-def _stem(file: str) -> str:
-    """What a table is called in a pointer."""
-    return file.partition(".")[0]
 
 
 def _state_of(folder: Path) -> bytes:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from bq.core import db
 from bq.strategies.desk import Kind, Leg, Right
 from bq.trading import ledger, settlement
-from bq.trading.intents import Action, Intent, Order, order_ref
+from bq.trading.intents import Action, Order, order_ref
 from bq.trading.ledger import Stamp
 from bq.trading.money import parts
 from bq.trading.positions import Held
@@ -140,20 +140,7 @@ def book(gone: Gone, stamp: Stamp) -> None:
     assert leg.strike is not None
     number = 1 + ledger.numbered(held.owner.track, held.event_id, Action.CLOSE)
     ref = order_ref(held.owner.track, held.event_id, Action.CLOSE, number)
-    intent = Intent(
-        owner=held.owner,
-        position=held.position,
-        event_id=held.event_id,
-        symbol=held.symbol,
-        action=Action.CLOSE,
-        session=stamp.session,
-        quantity=-gone.contracts,
-        source=held.source,
-        event=held.event,
-        legs=held.legs,
-        reason=gone.what,
-        model_id=held.model_id,
-    )
+    intent = held.intent(Action.CLOSE, -gone.contracts, stamp.session, gone.what)
     order = Order(ref, Kind.CLOSE, -gone.contracts, stamp.session, stamp.at_utc)
     moves = [(leg.contract, -gone.contracts, parts(gone.price), leg.multiplier)]
     if gone.shares:

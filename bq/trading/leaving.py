@@ -56,7 +56,7 @@ def leave(trader: Trader, found: list[Marked], *, reconciled: bool) -> list[Inte
         wanted = trader.desk.exit(held.as_position(stop and stop.trigger), mark, trader.clock.session)
         if wanted is None or held.units == 0 or _is_leaving(mine, held, held.legs):
             continue
-        intent = _intent(trader, held, held.legs, -held.units, wanted.reason)
+        intent = held.intent(Action.CLOSE, -held.units, trader.clock.session, wanted.reason)
         order = (
             None if (refusal := _refused(trader, held, intent, reconciled=reconciled)) else _order(trader, held, wanted)
         )
@@ -78,7 +78,7 @@ def close_odd(trader: Trader, found: list[Marked], reconciled: bool) -> list[Int
         for leg, n in odd.legs(held):
             if _is_leaving(mine, held, (leg,)):
                 continue
-            intent = _intent(trader, held, (leg,), -n, odd.REASON)
+            intent = held.intent(Action.CLOSE, -n, trader.clock.session, odd.REASON, legs=(leg,))
             if refusal := _refused(trader, held, intent, reconciled=reconciled):
                 ledger.refuse(intent, refusal, trader.stamp)
                 continue
@@ -102,23 +102,6 @@ def _is_leaving(mine: list[Open], held: Held, legs: tuple[Leg, ...]) -> bool:
         and order.order.kind != Kind.STOP
         and not order.standing.ended
         for order in mine
-    )
-
-
-def _intent(trader: Trader, held: Held, legs: tuple[Leg, ...], quantity: int, reason: str) -> Intent:
-    return Intent(
-        owner=held.owner,
-        position=held.position,
-        event_id=held.event_id,
-        symbol=held.symbol,
-        action=Action.CLOSE,
-        session=trader.clock.session,
-        quantity=quantity,
-        source=held.source,
-        event=held.event,
-        legs=legs,
-        reason=reason,
-        model_id=held.model_id,
     )
 
 

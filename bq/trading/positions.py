@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from bq.core import db
 from bq.strategies.desk import Leg, Position
-from bq.trading.intents import Action, Owner, from_json, legs_of
+from bq.trading.intents import Action, Intent, Owner, from_json, legs_of
 from bq.trading.ledger import WHO, cash_events, executions, intents, marks, orders
 from bq.trading.money import PARTS
 
@@ -41,6 +41,25 @@ class Held(NamedTuple):
         """As a desk takes it. stop : the trigger of its protective order."""
         trigger = None if stop is None else stop / PARTS
         return Position(self.event, self.units, self.price / PARTS, self.entered, trigger)
+
+    def intent(
+        self, action: Action, quantity: int, session: dt.date, reason: str, legs: tuple[Leg, ...] | None = None
+    ) -> Intent:
+        """To change it by so many units of its legs, or of some of them."""
+        return Intent(
+            owner=self.owner,
+            position=self.position,
+            event_id=self.event_id,
+            symbol=self.symbol,
+            action=action,
+            session=session,
+            quantity=quantity,
+            source=self.source,
+            event=self.event,
+            legs=self.legs if legs is None else legs,
+            reason=reason,
+            model_id=self.model_id,
+        )
 
 
 class Account(NamedTuple):

@@ -7,8 +7,7 @@ before anything else is sent: a stop for more than is held would open a position
 """
 
 import datetime as dt
-import functools
-import operator
+import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -53,8 +52,7 @@ def wanted(stop: Open, mine: Sequence[Open], units: int) -> int | None:
 
 def excessive(mine: Sequence[Open], held: Sequence[Held]) -> list[Open]:
     """The stops at a broker that may sell more than is held."""
-    units = _units(held)
-    found = []
+    units, found = {_place(one): one.units for one in held}, []
     for stop in stops(mine):
         size = wanted(stop, mine, units.get((stop.owner, stop.position), 0))
         if not stop.standing.may_be_sent and abs(size or 0) < stop.standing.asked:
@@ -70,11 +68,11 @@ def protect(trader: Trader, seen: Look, stamp: Stamp) -> bool:
     holds another number than the ledger, as after a split that is not booked yet, a stop stays as it is.
     """
     mine, account = trader.mine(), trader.broker.account
-    if not stops(mine):
+    if not (protective := stops(mine)):
         return False
     ours, changed = positions.contracts(account), False
     found = {_place(one): one for one in positions.held(account, trader.namespace)}
-    for stop in stops(mine):
+    for stop in protective:
         contract, held = stop.legs[0].contract, found.get((stop.owner, stop.position))
         if ours.get(contract, 0) != seen.positions.get(contract, 0):
             continue
@@ -114,7 +112,7 @@ def renew(trader: Trader, held: Sequence[Held]) -> list[tuple[Intent, Order]]:
     found = []
     for at, order in before.items():
         if at in bare:
-            intent = _intent(trader, bare[at])
+            intent = bare[at].intent(Action.CLOSE, -bare[at].units, trader.clock.session, REASON)
             if active.is_full(trader.broker.account, intent.legs, intent.quantity):
                 ledger.refuse(intent, gates.Refusal.CONTRACT_ORDERS, trader.stamp)
             else:
@@ -135,35 +133,14 @@ def _renewed(trader: Trader, held: Held, before: Order) -> Order:
     )
 
 
-def _intent(trader: Trader, held: Held) -> Intent:
-    return Intent(
-        owner=held.owner,
-        position=held.position,
-        event_id=held.event_id,
-        symbol=held.symbol,
-        action=Action.CLOSE,
-        session=trader.clock.session,
-        quantity=-held.units,
-        source=held.source,
-        event=held.event,
-        legs=held.legs,
-        reason=REASON,
-        model_id=held.model_id,
-    )
-
-
 def _trigger(trader: Trader, stop: Order, held: Held) -> int:
     """Below what was paid, in the shares of now; the distance is one of those of the decision."""
     assert stop.stop_distance is not None
     since = (pl.col("session") > held.event["session"]) & (pl.col("session") <= held.shares_of)
     days: list[dt.date] = sessions(trader.settings.market.calendar).filter(since)["session"].to_list()
-    more = functools.reduce(operator.mul, (trader.desk.split(held.symbol, day) for day in days), 1.0)
+    more = math.prod(trader.desk.split(held.symbol, day) for day in days)
     return held.price - parts(stop.stop_distance / PARTS / more)
 
 
 def _place(one: Held) -> Place:
     return one.owner, one.position
-
-
-def _units(held: Sequence[Held]) -> dict[Place, int]:
-    return {_place(one): one.units for one in held}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bq.strategies.desk import Desk, Kind
 from bq.trading import ledger
-from bq.trading.intents import Action, Intent, Order, order_ref
+from bq.trading.intents import Action, Order, order_ref
 from bq.trading.ledger import Stamp
 from bq.trading.positions import Held
 from bq.trading.reconcile import Difference
@@ -64,20 +64,7 @@ def book(one: Split, stamp: Stamp) -> None:
     """Book it: shares that came for nothing, to the position that held them."""
     held, action = one.held, Action.OPEN
     number = 1 + ledger.numbered(held.owner.track, held.event_id, action)
-    intent = Intent(
-        owner=held.owner,
-        position=held.position,
-        event_id=held.event_id,
-        symbol=held.symbol,
-        action=action,
-        session=stamp.session,
-        quantity=one.shares,
-        source=held.source,
-        event=held.event,
-        legs=held.legs,
-        reason=REASON,
-        model_id=held.model_id,
-    )
+    intent = held.intent(action, one.shares, stamp.session, REASON)
     ref = order_ref(held.owner.track, held.event_id, action, number)
     order = Order(ref, Kind.OPEN, one.shares, stamp.session, stamp.at_utc)
     ledger.book(intent, order, [(held.legs[0].contract, one.shares, 0, 1)], stamp)

@@ -22,7 +22,7 @@ from bq.strategies.labelled.table import Read
 
 ROWS, FINDING, COUNT, COLUMN = "rows.parquet", "findings.parquet", "counts.parquet", "columns.parquet"
 ALL = (*TABLES, ROWS, FINDING, COUNT, COLUMN)
-STEMS = tuple(name.partition(".")[0] for name in ALL)  # in a pointer
+STEMS = tuple(Path(name).stem for name in ALL)  # in a pointer
 
 
 class Kept(NamedTuple):
