@@ -172,7 +172,7 @@ def test_a_damaged_archive_is_refused(home, tmp_path, monkeypatch, damage):
                 new = old[:-1] + b"?" if one.name.endswith("oos.parquet") else old
                 archive.addfile(one, io.BytesIO(new))
     other = elsewhere(tmp_path, monkeypatch)
-    with pytest.raises((BadData, BadParameters, OSError)):
+    with pytest.raises(BadParameters if damage == "pipe" else (BadData, OSError)):
         backup.restore(request.read())
     assert not list(other.rglob("*"))
 
