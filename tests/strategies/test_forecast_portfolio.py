@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 
+import cvxpy
 import numpy as np
 import polars as pl
 import pytest
@@ -10,6 +11,8 @@ from event_samples import market_of, walk
 from forecast_samples import FORECAST, bars_that_pay
 from scipy.optimize import minimize
 from skfolio.measures import get_drawdowns, max_drawdown, mean, standard_deviation
+from skfolio.optimization import MeanRisk, ObjectiveFunction
+from skfolio.prior import BasePrior, ReturnDistribution
 
 from bq.core import params, paths
 from bq.market import calendars
@@ -17,7 +20,8 @@ from bq.market.calendars import sessions
 from bq.serving import candidate
 from bq.stats.bootstrap import Interval
 from bq.strategies.component import Kind
-from bq.strategies.forecast import portfolio, production, sectors
+from bq.strategies.forecast import optimised, portfolio, production, sectors
+from bq.strategies.forecast.optimised import Asked
 from bq.strategies.forecast.settings import ForecastSettings
 
 HORIZON = 10
@@ -143,22 +147,26 @@ def test_equal_weight_pays_for_what_prices_moved():
     np.testing.assert_allclose(got["value"], [0.2 - 0.0005, 0.2 - 0.0005 * 2 * drift])
 
 
+def asked(kind, seed, *, n=12, largest=0.2, risk_aversion=0.5, room=0.3, groups=0):
+    """A rebalance of `n` names in `groups` sectors, and the weights that are held."""
+    rng = np.random.default_rng(seed)
+    view, volatility = rng.standard_normal(n), rng.uniform(0.5, 2.0, n)
+    member = np.equal.outer(np.arange(groups), np.arange(n) % groups).astype(float) if groups else np.zeros((0, n))
+    held = np.full(n, 1 / n) if kind == "long_only" else np.repeat([0.5 / n, -0.5 / n], n // 2)
+    limits = np.full(groups, 1.2 / groups if kind == "long_only" else 0.04) if groups else np.zeros(0)
+    return Asked(view, volatility, risk_aversion, kind == "long_only", largest, member, limits, held, room)
+
+
 @pytest.mark.parametrize("kind", ["long_only", "long_short"])
 def test_weights_are_those_of_another_optimiser(kind):
-    s = settings(f"portfolio.kind={kind} portfolio.max_position=0.2 portfolio.risk_aversion=0.5").portfolio
-    rng = np.random.default_rng(5)
-    n, risk = 12, 0.5
-    view, spread = rng.standard_normal(n), rng.uniform(0.5, 2.0, n)
-    before = np.full(n, 1 / n) if kind == "long_only" else np.repeat([0.05, -0.05], n // 2)
-    book = portfolio.Book([f"S{i}" for i in range(n)], view, spread, np.zeros(n), [None] * n)
-    found = portfolio._solve(book, before, 0.3, 0.2, np.zeros((0, n)), np.zeros(0), s).weights_
-
+    one = asked(kind, 5)
+    n, before, found = 12, one.before, optimised.weights(one)
     centre = 1 / n if kind == "long_only" else 0.0
-    covariance = 0.3 * np.outer(spread, spread) + 0.7 * np.diag(spread**2)
+    covariance = 0.3 * np.outer(one.volatility, one.volatility) + 0.7 * np.diag(one.volatility**2)
 
     def loss(parts):
         w = before + parts[:n] - parts[n:]
-        return -view @ w + risk * n * (w - centre) @ covariance @ (w - centre)
+        return -one.view @ w + 0.5 * n * (w - centre) @ covariance @ (w - centre)
 
     budget, lowest = (1.0, 0.0) if kind == "long_only" else (0.0, -0.2)
     limits = [
@@ -173,12 +181,62 @@ def test_weights_are_those_of_another_optimiser(kind):
     assert loss(np.concatenate([np.maximum(found - before, 0), np.maximum(before - found, 0)])) <= best.fun + 1e-5
 
 
+class Given(BasePrior):
+    """skfolio's estimator of what is expected, for what is expected already."""
+
+    def __init__(self, mu, covariance):
+        self.mu, self.covariance = mu, covariance
+
+    def fit(self, X, y=None):
+        self.return_distribution_ = ReturnDistribution(mu=self.mu, covariance=self.covariance, returns=np.asarray(X))
+        return self
+
+
+def price_of_turnover(one):
+    return lambda w: -optimised.OVERSTEP * cvxpy.pos(cvxpy.norm1(w - one.before) - one.room)
+
+
+@pytest.mark.parametrize("groups", [0, 3])
+@pytest.mark.parametrize("kind", ["long_only", "long_short"])
+def test_weights_are_those_of_skfolio(kind, groups):
+    """Once bought from cash, once from what is held, where turnover within its limit costs nothing."""
+    for seed, room in ((0, None), (1, 0.3), (2, 0.05)):
+        one = asked(kind, seed, n=30, largest=0.06, risk_aversion=0.25, room=room or 0.0, groups=groups)
+        one = one if room else one._replace(before=None)
+
+        covariance = 0.3 * np.outer(one.volatility, one.volatility) + 0.7 * np.diag(one.volatility**2)
+        sides = {"budget": 1.0} if one.long_only else {"budget": 0.0, "max_long": 0.5, "max_short": 0.5}
+        model = MeanRisk(
+            objective_function=ObjectiveFunction.MAXIMIZE_UTILITY,
+            risk_aversion=one.risk_aversion * 30,
+            prior_estimator=Given(one.view, covariance),
+            min_weights=0.0 if one.long_only else -0.06,
+            max_weights=0.06,
+            target_weights=np.full(30, 1 / 30) if one.long_only else None,
+            left_inequality=(one.member if one.long_only else np.vstack([one.member, -one.member])) if groups else None,
+            right_inequality=(one.limits if one.long_only else np.tile(one.limits, 2)) if groups else None,
+            add_objective=price_of_turnover(one) if room else None,
+            **sides,
+        )
+        np.testing.assert_allclose(optimised.weights(one), model.fit(np.zeros((2, 30))).weights_, atol=2e-5)
+
+
+def test_weights_do_not_depend_on_the_rebalance_solved_before():
+    first, other = asked("long_only", 0), asked("long_only", 1)
+    alone = optimised.weights(first)
+    optimised.weights(other)
+    assert (optimised.weights(first) == alone).all()
+
+
 def test_an_unsolvable_problem_keeps_the_last_weights():
-    book = portfolio.Book(list("ABCDE"), np.arange(5.0), np.ones(5), np.zeros(5), [None] * 5)
-    last = np.array([0.1, 0.2, 0.3, 0.2, 0.2])
-    unsolved = portfolio._solve(book, last, 0.1, 0.15, np.zeros((0, 5)), np.zeros(0), settings().portfolio)
-    assert unsolved.fallback_ is not None
-    np.testing.assert_allclose(unsolved.weights_, last)
+    """A risk beyond all floating-point numbers is one that no solver gets to the end of."""
+    day = forecasts(names=40, count=21)
+    gave_up = settings("portfolio.risk_aversion=1e300")
+    assert optimised.weights(asked("long_only", 0, largest=0.05)) is None  # twelve names of 5% are no whole portfolio
+    run = portfolio.backtest(day, "expected", gave_up)
+    assert any("the previous or equal weights were kept (3 times)" in notice for notice in run.notices)
+    first = run.weights.filter(pl.col("session") == day["session"][0])["weight"]
+    assert first.to_list() == pytest.approx([1 / 40] * 40)
 
 
 def test_long_short_is_neutral_and_within_half_a_side():

@@ -1,4 +1,4 @@
-"""From forecasts to a portfolio, and what it earned net of costs. The weights are skfolio's, not ours."""
+"""From forecasts to a portfolio, and what it earned net of costs."""
 
 import hashlib
 from collections import Counter
@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 from bq.core.log import log
 from bq.market.bars import continuous
 from bq.strategies.events import UTC
-from bq.strategies.forecast import sectors
+from bq.strategies.forecast import optimised, sectors
+from bq.strategies.forecast.optimised import Asked
 
 if TYPE_CHECKING:
-    from skfolio.optimization import MeanRisk
-
     from bq.strategies.forecast.settings import ForecastSettings, Portfolio
 
 CARRIED = ("volatility_60", "sector")  # columns that predictions must carry
-CORRELATION = 0.3  # between any two names: the constant-correlation model of Elton & Gruber 1973
-OVERSTEP = 100.0  # price of turnover beyond its limit, in z-scores: it is paid only where a limit cannot hold
 ROOM = 2.0  # × 1 / n: the largest position where there are too few names for the limit
 DUST = 1e-7  # weights below are what the solver leaves of zero
 
@@ -282,88 +279,17 @@ def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_
         gave_way[
             f"too few names for a largest position of {p.max_position:.1%}, so that {ROOM:g} / names was allowed"
         ] += 1
-    groups, limits = sectors.limits(book.sectors, p)
-    model = _solve(book, before, room, cap, groups, limits, p)
-    if model.fallback_ is not None:
-        gave_way["the optimiser found no solution, and the previous or equal weights were kept"] += 1
-    chosen = model.weights_
-    if before is not None and np.abs(chosen - before).sum() > room + 1e-4:
-        gave_way[f"turnover exceeded {p.max_turnover:.0%}, since names had left or weights had outgrown a limit"] += 1
-    return np.where(np.abs(chosen) < DUST, 0.0, chosen)
-
-
-def _solve(
-    book: Book, before: Array | None, room: float, cap: float, groups: Array, limits: Array, p: "Portfolio"
-) -> "MeanRisk":
-    """Solved for the weights w that maximise view·w − risk_aversion · n · variance.
-
-    The variance is of w less equal weight, long-short of w. Variances are relative to the median name's, with one
-    correlation between all: a factor and a diagonal, from trailing volatilities alone. (An estimate of all covariances
-    needs far more sessions than names.)
-    """
-    import cvxpy
-    from skfolio.optimization import EqualWeighted, MeanRisk, ObjectiveFunction
-
-    n, long_only = len(book.symbols), p.kind == "long_only"
-
-    def price_of_turnover(w: "cvxpy.Variable") -> "cvxpy.Expression":
-        return -OVERSTEP * cvxpy.pos(cvxpy.norm1(w - before) - room)
-
-    limited = len(limits) > 0
-    sides = {"budget": 1.0} if long_only else {"budget": 0.0, "max_long": 0.5, "max_short": 0.5}
-    bounds = groups if long_only else np.vstack([groups, -groups])
-    model = MeanRisk(
-        objective_function=ObjectiveFunction.MAXIMIZE_UTILITY,
-        risk_aversion=p.risk_aversion * n,
-        prior_estimator=_prior()(book.view, book.volatility),
-        min_weights=0.0 if long_only else -cap,
-        max_weights=cap,
-        target_weights=_equal(book) if long_only else None,
-        previous_weights=before,
-        left_inequality=bounds if limited else None,
-        right_inequality=(limits if long_only else np.tile(limits, 2)) if limited else None,
-        add_objective=None if before is None else price_of_turnover,
-        solver_params={"ignore_dpp": True},
-        fallback=["previous_weights", EqualWeighted()] if before is not None else EqualWeighted(),
-        **sides,
+    member, limits = sectors.limits(book.sectors, p)
+    long_only = p.kind == "long_only"
+    found = optimised.weights(
+        Asked(book.view, book.volatility, p.risk_aversion, long_only, cap, member, limits, before, room)
     )
-    return model.fit(np.zeros((2, n)))  # of returns only their shape is looked at
-
-
-@cache
-def _prior() -> type:
-    """skfolio's estimator of what is expected, for what is expected already. (A class of its own needs skfolio.)"""
-    from skfolio.prior import BasePrior, FactorModel, ReturnDistribution
-
-    class Given(BasePrior):
-        def __init__(self, view: Array, volatility: Array) -> None:
-            self.view = view
-            self.volatility = volatility
-
-        def fit(self, X: Array, y: None = None) -> "Given":
-            n, none = len(self.view), None
-            loading, own = CORRELATION**0.5 * self.volatility[:, None], (1.0 - CORRELATION) * self.volatility**2
-            factor = FactorModel(
-                observations=np.arange(len(X)),
-                asset_names=np.arange(n).astype(str),
-                factor_names=np.array(["market"]),
-                factor_families=none,
-                loading_matrix=loading,
-                exposures=none,
-                factor_covariance=np.ones((1, 1)),
-                factor_mu=np.zeros(1),
-                factor_returns=none,
-                idio_covariance=own,
-                idio_mu=none,
-                idio_returns=none,
-                idio_variances=none,
-            )
-            self.return_distribution_ = ReturnDistribution(
-                mu=self.view, covariance=loading @ loading.T + np.diag(own), returns=np.asarray(X), factor_model=factor
-            )
-            return self
-
-    return Given
+    if found is None:
+        gave_way["the optimiser found no solution, and the previous or equal weights were kept"] += 1
+        found = _equal(book) if before is None else before
+    if before is not None and np.abs(found - before).sum() > room + 1e-4:
+        gave_way[f"turnover exceeded {p.max_turnover:.0%}, since names had left or weights had outgrown a limit"] += 1
+    return np.where(np.abs(found) < DUST, 0.0, found)
 
 
 def _periods(rows: list[dict]) -> pl.DataFrame:

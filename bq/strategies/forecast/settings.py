@@ -117,7 +117,7 @@ class Decay(Section):
 
 
 class Portfolio(Section):
-    """What is held on the strength of the forecasts; formed every horizon, weights by skfolio."""
+    """What is held on the strength of the forecasts; formed every horizon, weights by convex optimisation."""
 
     affects: ClassVar = Affects.RECIPE | Affects.JUDGING | Affects.EARNING
     kind: Literal["long_only", "long_short"] = Field(
