@@ -1,7 +1,6 @@
 """A deployed graph that answers. Imports little: whoever only asks which model decides waits for nothing else."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,8 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from google.protobuf.message import Message
     from onnx import TensorProto
 
@@ -40,8 +41,10 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order
         options.log_severity_level = 4
-        with _said("must be a graph that onnxruntime can load"):
+        try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except _raised() as error:
+            raise _unfit("must be a graph that onnxruntime can load", error) from None
         names = {end.name for end in self._session.get_outputs()}
         self._of_classes, self.is_policy = "probabilities" in names, "action" in names
 
@@ -55,18 +58,20 @@ class Session:
         """Answer for rows of features, as `FittedModel.predict`. Raises BadData where the runtime cannot."""
         from bq.learning.model import Prediction
 
-        with _said("must answer"):
-            if not self._of_classes:
-                return Prediction(
-                    np.zeros((len(x), 0), np.float32), self._session.run(["expected"], {"features": x})[0]
-                )
-            rows = {"features": x, "category": category, "size": size}
-            return Prediction(*self._session.run(["probabilities", "expected"], rows))
+        if not self._of_classes:
+            return Prediction(np.zeros((len(x), 0), np.float32), self._answer(["expected"], {"features": x})[0])
+        rows: dict[str, Any] = {"features": x, "category": category, "size": size}
+        return Prediction(*self._answer(["probabilities", "expected"], rows))
 
     def predict_policy(self, x: NDArray[np.float32]) -> Acted:
         """Answer of a policy for rows of what it sees. Raises BadData where the runtime cannot."""
-        with _said("must answer"):
-            return Acted(*self._session.run(["values", "action"], {"features": x}))
+        return Acted(*self._answer(["values", "action"], {"features": x}))
+
+    def _answer(self, names: list[str], rows: dict[str, Any]) -> list[Any]:
+        try:
+            return self._session.run(names, rows)
+        except _raised() as error:  # which are looked up where something was raised: a single row takes microseconds
+            raise _unfit("must answer", error) from None
 
 
 def _width(shape: list[Any]) -> int:
@@ -75,19 +80,18 @@ def _width(shape: list[Any]) -> int:
     return widths[0] if len(shape) in (1, 2) and isinstance(widths[0], int) else 0
 
 
-@contextmanager
-def _said(must: str) -> Iterator[None]:
-    """Turn whatever the runtime raises into BadData: its errors have no base of their own."""
+def _raised() -> tuple[type[Exception], ...]:
+    """Whatever the runtime raises: its errors have no base of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
     kinds = (kind for kind in vars(runtime).values() if isinstance(kind, type))
     own = [kind for kind in kinds if issubclass(kind, Exception)]
-    raised: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError, TypeError, IndexError)
-    try:
-        yield
-    except raised as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BadData(f"model.onnx: {must}, but: {type(error).__name__}: {reason}. Retrain.") from None
+    return (*own, RuntimeError, ValueError, TypeError, IndexError)
+
+
+def _unfit(must: str, error: Exception) -> BadData:
+    reason = " ".join(str(error).split())[:300]
+    return BadData(f"model.onnx: {must}, but: {type(error).__name__}: {reason}. Retrain.")
 
 
 def _refuse_other_files(graph: bytes) -> None:
