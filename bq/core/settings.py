@@ -307,7 +307,8 @@ class Gate(Section):
         description="always allowed; above it the training's class shares' own, within chance; null: not required",
     )
     max_drawdown_ratio: Positive | None = Field(
-        default=1.5, description="maximum drawdown over that of the rule score; null: not required"
+        default=1.5,
+        description="maximum drawdown over that of the rule score, unless it is not proven larger; null: not required",
     )
     min_deflated_probability: Share | None = Field(
         default=0.95, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not required"

@@ -28,7 +28,7 @@ from bq.serving.newest import artefact
 from bq.serving.onnx import Parity
 from bq.serving.session import TOLERANCE
 from bq.stats import drawdown
-from bq.stats.blocks import HOLDINGS
+from bq.stats.blocks import HOLDINGS, Blocks
 from bq.strategies import policy
 from bq.strategies.component import Component, Kind, Missing
 from bq.strategies.contract import Strategy
@@ -252,7 +252,7 @@ def _judge(
         *_sample(oos, gate),
         *shown,
         *([] if changed is None else [_changed(oos, pairs, changed, settings)]),
-        *_drawdown(pairs, gate),
+        *_drawdown(pairs, gate, blocks(oos, settings, pairs["session"])),
         *deflation.components(pairs, found.trials, gate, beyond=BEYOND[tier], span=span),
         _artefact(found, incumbent, tier, settings, changed=changed is not None),
         *_calibration(oos, task, settings),
@@ -297,19 +297,30 @@ def _changed(oos: pl.DataFrame, pairs: pl.DataFrame, incumbent: Incumbent, setti
     return bounds.bound(Kind.CHANGED_RECIPE, difference, settings.gate.margin, settings.gate, both, **beside)
 
 
-def _drawdown(pairs: pl.DataFrame, settings: Gate) -> list[Component]:
+def _drawdown(pairs: pl.DataFrame, settings: Gate, resampled: Blocks) -> list[Component]:
+    """The drawdown must not be credibly larger than the rule score's.
+
+    Refused is one above `gate.max_drawdown_ratio` times the rule score's that is larger than the rule score's (and than
+    that, if less) in all but a share `gate.alpha` of resampled histories: of two series of one law the drawdowns often
+    differ by half.
+    """
     most = settings.max_drawdown_ratio
     if most is None:
         return []
     ours, rule = (drawdown.maximum_of_sum(pairs[name]) for name in ("model", "baseline"))
+    small = ours <= most * rule
+    beaten = min(most, 1.0) * pairs["baseline"]
+    share = None if small else drawdown.share_no_larger(pairs["model"], beaten, resampled)
     facts: dict[str, Any] = {
         "value": ours,
         "threshold": most * rule,
         "baseline": rule,
         "against": Tier.RULE,
-        "more": {"ratio": most},
+        "alpha": settings.alpha,
+        "more": {"ratio": most, "no_larger": share},
     }
-    return [Component.asked(Kind.DRAWDOWN, ours <= most * rule, Missing(by=ours - most * rule), **facts)]
+    holds = share is None or share >= settings.alpha
+    return [Component.asked(Kind.DRAWDOWN, holds, Missing(by=ours - most * rule), **facts)]
 
 
 def _calibration(oos: pl.DataFrame, task: Task, settings: Settings) -> list[Component]:

@@ -192,12 +192,16 @@ def _rolled_back(c: Component) -> Text:
 
 
 def _drawdown(c: Component) -> Text:
-    return (
-        "maximum drawdown",
-        f"maximum drawdown of the running sum {_plain(c.value, 3)}, at most {_rounded(c.more['ratio'])} "
-        f"times the rule score's {_plain(c.baseline, 3)}",
-        f"maximum drawdown must be {_by(c)} smaller",
+    statement = (
+        f"maximum drawdown of the running sum {_plain(c.value, 3)}, the rule score's {_plain(c.baseline, 3)}; "
+        f"must be at most {_rounded(c.more['ratio'])} times as large"
     )
+    if c.alpha is not None:
+        than = "that" if c.more["ratio"] < 1.0 else "the rule score's"
+        statement += f", or no larger than {than} in at least {percent(c.alpha, 1)} of resampled histories"
+    if c.more.get("no_larger") is not None:
+        statement += f" (it is in {percent(c.more['no_larger'], 1)})"
+    return "maximum drawdown", statement, f"maximum drawdown must be {_by(c)} smaller"
 
 
 def _deflated_sharpe(c: Component) -> Text:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from bq.core.scalars import number_or_none
+from bq.stats.blocks import Blocks
 
 
 def below_peak_of_sum(total: pl.Expr) -> pl.Expr:
@@ -29,6 +30,27 @@ def maximum_of_sum(values: pl.Series) -> float:
     """
     fallen = values.fill_null(0.0).cum_sum().to_frame("total").select(below_peak_of_sum(pl.col("total"))).to_series()
     return 0.0 - (number_or_none(fallen.min()) or 0.0)  # no fall is 0, not -0
+
+
+def share_no_larger(ours: ArrayLike, theirs: ArrayLike, blocks: Blocks) -> float:
+    """Share of resampled histories in which our maximum drawdown, of the running sum, is no larger than theirs.
+
+    ours, theirs : what two series earned in the same sessions, of shape (n_sessions,), one after the other; NaN is 0.
+    Both are resampled together, in the blocks of the stationary bootstrap (Politis & Romano 1994,
+    doi:10.1080/01621459.1994.10476870). A maximum drawdown is one path's, and moves a lot: of two series of one law the
+    one's is more than half again as large as the other's in a quarter of histories.
+    """
+    both = np.nan_to_num(np.column_stack([ours, theirs]).astype(np.float64))
+    rng, rows = np.random.default_rng(blocks.seed), np.arange(len(both))
+    held = 0
+    for _ in range(blocks.draws):
+        begins = np.flatnonzero((rng.random(len(rows)) < 1.0 / blocks.block) | (rows == 0))
+        lengths = np.diff(begins, append=len(rows))
+        shift = np.repeat(rng.integers(len(rows), size=len(begins)) - begins, lengths)
+        total = np.cumsum(both[(rows + shift) % len(rows)], axis=0)
+        mine, other = (np.maximum.accumulate(np.maximum(total, 0.0), axis=0) - total).max(axis=0)
+        held += bool(mine <= other)
+    return held / blocks.draws
 
 
 def maximum_of_wealth(levels: ArrayLike) -> float:

@@ -3,9 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+from arch.bootstrap import StationaryBootstrap
 from skfolio.measures import get_drawdowns, max_drawdown
 
 from bq.stats import drawdown
+from bq.stats.blocks import Blocks
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,26 @@ def test_distances_are_negative_and_leave_gaps():
     found = frame.select(drawdown.below_peak_of_sum(pl.col("total")), drawdown.below_peak_of_wealth(pl.col("level")))
     assert found["total"].to_list() == [-1.0, None, 0.0, -0.5]
     assert found["level"].to_list() == [0.0, 0.0, None, -0.25]
+
+
+def test_the_share_of_histories_with_no_larger_drawdown_is_archs():
+    ours, theirs = np.random.default_rng(3).normal(0.02, [1.2, 1.0], (400, 2)).T
+
+    def no_larger(a, b):
+        mine, other = (drawdown.maximum_of_sum(pl.Series(one)) for one in (a, b))
+        return np.array([mine <= other])
+
+    drawn = StationaryBootstrap(8, ours, theirs, seed=np.random.default_rng(0)).apply(no_larger, 2000).mean()
+    found = drawdown.share_no_larger(ours, theirs, Blocks(block=8.0, alpha=0.05, draws=2000, seed=1))
+    assert 0.05 < found < 0.6
+    assert found == pytest.approx(drawn, abs=4.5 * (2 * 0.25 / 2000) ** 0.5)  # of 1 in 100,000
+
+
+def test_a_larger_drawdown_of_the_same_law_is_seldom_proven_and_that_of_twice_the_stake_always():
+    """Sixty pairs of one law: 1 in 40 is expected below a twentieth, more than 7 in 1 of 1,000 such tests."""
+    rng, blocks = np.random.default_rng(0), Blocks(block=15.0, alpha=0.05, draws=400, seed=0)
+    pairs = rng.standard_t(4, (60, 2, 600))
+    larger = [pair for pair in pairs if np.divide(*[drawdown.maximum_of_sum(pl.Series(one)) for one in pair]) > 1.5]
+    assert len(larger) >= 8
+    assert sum(drawdown.share_no_larger(*pair, blocks) < 0.05 for pair in larger) <= 7
+    assert drawdown.share_no_larger(2.0 * pairs[0, 0], pairs[0, 0], blocks) == 0.0
