@@ -24,6 +24,7 @@ class Format(StrEnum):
 
 
 REPLAY, COMPARISON, TUNE_WEIGHTS = "replay", "ab", "tune-weights"  # they take a variable in a way of their own
+CALIBRATE = "calibrate"  # and so does this
 
 
 class Request(NamedTuple):
@@ -117,7 +118,9 @@ def _overrides(strategy: Strategy, target: str) -> dict[str, str]:
         found["OBJECTIVE"] = f"tuning.objective={turned.quoted(objective)}"
     if _on("USE_RL"):
         found["USE_RL"] = "score.weights=learnt"
-    return {**found, "SET": value("SET") or ""}  # SET last: the most particular wins
+    if target != CALIBRATE:  # whose SET changes the files of the families
+        found["SET"] = value("SET") or ""  # last: the most particular wins
+    return found
 
 
 def _on(name: str) -> bool:

@@ -24,7 +24,7 @@ def calibrate(tmp_path, monkeypatch):
         whole = {"STRATEGY": "breakout", "FAMILY": "martingale", "MARKETS": "1", "SET": SMALL} | variables
         for name, value in {"BQ_HOME": str(tmp_path), "BQ_WORKERS": "1", **whole}.items():
             monkeypatch.setenv(name, value)
-        job.main(request.read())
+        job.main(request.read(request.CALIBRATE))
 
     return run
 
@@ -50,6 +50,19 @@ def test_markets_are_measured_once_and_the_page_and_tables_show_them(calibrate, 
     assert pl.read_csv(folder / "points.csv").select("family", "markets").rows() == [("martingale", 3)]
     (markets,) = folder.glob("breakout_martingale_0_*.csv")
     assert pl.read_csv(markets)["seed"].to_list() == [1000, 1001, 1002]
+
+
+@pytest.mark.parametrize("strategy", ["butterfly", "breakout", "forecast"])
+def test_a_set_changes_the_file_of_the_family_and_nothing_else_need_be_stated(strategy, monkeypatch, tmp_path):
+    """The strategy's own parameter file simulates nothing, and would refuse half a market."""
+    asked = {"STRATEGY": strategy, "FAMILY": "planted", "STRENGTH": "0.05", "SET": "market.simulation.symbols=25"}
+    for name, value in {"BQ_HOME": str(tmp_path), **asked}.items():
+        monkeypatch.setenv(name, value)
+    (point,) = job._plan(request.read(request.CALIBRATE)).points
+    assert (point.settings.market.simulation.symbols, point.strength) == (25, 0.05)
+    monkeypatch.setenv("SET", "market.simulation.simbols=25")
+    with pytest.raises(BadParameters, match="symbols"):
+        job._plan(request.read(request.CALIBRATE))
 
 
 def test_a_planted_strength_has_its_oracle_beside_it(calibrate, tmp_path, monkeypatch):

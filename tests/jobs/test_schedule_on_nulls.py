@@ -25,7 +25,7 @@ def asked(tmp_path, monkeypatch):
         whole = {"STRATEGY": "breakout", "FAMILY": "schedule", "SET": SMALL} | variables
         for name, value in {"BQ_HOME": str(tmp_path), "BQ_WORKERS": "1", **whole}.items():
             monkeypatch.setenv(name, value)
-        calibrate.main(request.read())
+        calibrate.main(request.read(request.CALIBRATE))
 
     return run
 
