@@ -4,7 +4,7 @@
 # Variables of the targets that read data (see docs/commands.md). They travel through the environment, so that a value is
 # never part of a shell command.
 VARIABLES := STRATEGY PARAMS SET SYMBOLS FROM TO DATE RUN EVENT A B FORCE QUICK TRIALS OBJECTIVE TARGET ARCHIVE \
-  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL BROKER FLEX WORKERS
+  FAMILY STRENGTH MARKETS FROM_FILE PERMUTE FORMAT TRACK HOST PORT AGAINST ALL PLAN USE_RL BROKER FLEX WORKERS ROWS
 
 # A mistyped variable would be ignored, and a long run with it: names on the command line are known, or make stops.
 KNOWN := $(VARIABLES) PYTHON VENV SHELL NOTIFY_CMD BQ_HOME BQ_DATA_ROOT BQ_WORKERS BQ_LOG BQ_DATABASE_URL BQ_DASK_SCHEDULER \
@@ -175,7 +175,7 @@ cluster: $(READY) ## [workbench] a Dask scheduler and workers on this machine (W
 lab: $(READY) ## [workbench *] open JupyterLab on the notebooks (PORT=8890: at that port)
 	@case "$$PORT" in *[!0-9]*) echo "PORT must be a whole number such as 8890, but got '$$PORT'." >&2; exit 2;; esac
 	@$(VENV)/bin/jupyter lab --notebook-dir=. $${PORT:+"--port=$$PORT"} $$([ "$$(id -u)" != 0 ] || echo --allow-root)
-bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (QUICK=1 for a small look)
+bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of one run (ROWS=GARCH,ONNX; QUICK=1 for a small look)
 	@$(VENV)/bin/python -m tests.bench
 docs: $(READY) ## [workbench] the documentation as pages: outputs/docs/index.html
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --site-dir "$${BQ_HOME:-.}/outputs/docs"

@@ -1,11 +1,11 @@
 """`make pictures`: the first screens of every kind of page, from seeded runs, at two widths, light and dark.
 
 Runs are made in a home of their own (some minutes) and nothing of yours is read. All pictures go to outputs/pictures;
-those that the documents show to docs/pictures too.
+those that the documents show to docs/pictures too. Drift and dashboard are those of the world that a replay leaves: two
+years of decisions, and what came of them.
 """
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -17,6 +17,9 @@ from typing import NamedTuple
 import polars as pl
 
 from bq.core import files, paths
+from bq.core.log import configure, log, progress
+from bq.jobs.drift import ALARM
+from bq.runs.folder import WORLD
 from bq.workbench import page, plots
 from tests import devtools, pictured_lab
 from tests.untidy import untidy
@@ -30,6 +33,9 @@ SHOWN = (
     "season_1280_light",
     "seasons_1280_light",
     "ab_1280_light",
+    "drift_1280_light",
+    "dashboard_1280_light",
+    "tuning_1280_light",
     "lab_1280_light",
 )
 SCALE = 0.75
@@ -46,16 +52,19 @@ JOBS: list[tuple[str, Mapping[str, str]]] = [
     ("retrain", {"STRATEGY": "butterfly"}),
     ("retrain", {"STRATEGY": "forecast", "QUICK": "1"}),
     ("retrain", RISING),
-    ("tune", {**RISING, "QUICK": "1", "TRIALS": "8"}),
+    ("tune", {**RISING, "TRIALS": "40"}),
     ("scan", PLANTED),
     *(("replay", season) for season in SEASONS.values()),
 ]
+LAST_DAY = {name: value for name, value in SEASONS["butterfly"].items() if name != "FROM"}  # its whole history
+ON_THE_LAST_DAY = ("retrain", "check-drift", "drift")
+RUNS = len(JOBS) + 3 + len(ON_THE_LAST_DAY)
 REPORTS = {  # name of a picture: end of a run's folder
     "planted": "_butterfly-simulated",
     "butterfly": "_butterfly",
     "forecast": "_forecast__quick",
     "breakout": "_breakout-simulated",
-    "tuning": "__tune",
+    "tuning": "_breakout-simulated__tune",
     "season": "_butterfly-simulated__replay",
     "ab": "_butterfly-simulated__ab",
 }
@@ -70,7 +79,6 @@ FROM_HEADING = """(() => { const headings = [...document.querySelectorAll("main 
   for (; part.tagName !== "MAIN"; part = part.parentElement)
     for (let before = part.previousElementSibling; before; before = before.previousElementSibling)
       before.style.display = "none"; })()"""
-log = logging.getLogger("pictures")
 
 
 class Shot(NamedTuple):
@@ -82,25 +90,40 @@ class Shot(NamedTuple):
 
 def main() -> None:
     """Make the runs, then the pictures."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    configure()
     if devtools.found() is None:
         sys.exit(f"pictures: Chromium must be installed, but none of {', '.join(devtools.BROWSERS)} is on the path.")
     with tempfile.TemporaryDirectory(prefix="bq-pictures-") as home:
-        for target, variables in JOBS:
-            log.info("%s %s", target, " ".join(f"{name}={value}" for name, value in variables.items()))
-            _run(target, variables, home)
         outputs = Path(home) / "outputs"
-        _run("ab", {**PLANTED, "RUN": _ended(outputs, REPORTS["season"]).name}, home)
-        _run("explain", {**PLANTED, "EVENT": _traded(outputs)}, home)
-        _run("report", {"STRATEGY": "butterfly"}, home)  # the index anew, with the pages since
-        _picture(_shots(outputs))
+        for target, variables, where in progress(_runs(Path(home)), total=RUNS, description="runs"):
+            _run(target, variables, where)
+        _picture(list(_shots(outputs)))
         with pictured_lab.shown(Path(home), width=1280, height=1420) as browser:  # to the first figure
             _keep("lab_1280_light", browser)
 
 
-def _run(target: str, variables: Mapping[str, str], home: str) -> None:
-    environment = {**os.environ, **variables, "BQ_HOME": home}
-    subprocess.run([sys.executable, "-m", "bq", target], cwd=ROOT, env=environment, check=True, capture_output=True)
+def _runs(home: Path) -> Iterator[tuple[str, Mapping[str, str], Path]]:
+    """Target, variables and home of every run, in their order: later ones show what earlier ones made."""
+    yield from ((target, variables, home) for target, variables in JOBS)
+    outputs = home / "outputs"
+    yield "ab", {**PLANTED, "RUN": _ended(outputs, REPORTS["season"]).name}, home
+    yield "explain", {**PLANTED, "EVENT": _traded(outputs)}, home
+    yield "report", {"STRATEGY": "butterfly"}, home  # the index anew, with the pages since
+    yield from ((target, LAST_DAY, _world(outputs)) for target in ON_THE_LAST_DAY)
+
+
+def _run(target: str, variables: Mapping[str, str], home: Path) -> None:
+    """One target; where it fails (an alarm is no failure) nothing more is made."""
+    log.info("%s %s", target, " ".join(f"{name}={value}" for name, value in variables.items()))
+    environment = {**os.environ, **variables, "BQ_HOME": str(home)}
+    done = subprocess.run([sys.executable, "-m", "bq", target], cwd=ROOT, env=environment, capture_output=True)
+    if done.returncode not in (0, ALARM):
+        sys.exit(f"pictures: {target} must come to its end, but: {done.stderr.decode()[-2000:]}")
+
+
+def _world(outputs: Path) -> Path:
+    """Where the replayed season of the butterflies was decided, day by day."""
+    return _ended(outputs, REPORTS["season"]) / WORLD
 
 
 def _traded(outputs: Path) -> str:
@@ -122,6 +145,9 @@ def _shots(outputs: Path) -> Iterator[Shot]:
     yield Shot("scan", next((outputs / "scans").glob("*.html")))
     yield Shot("explain", next((outputs / "explanations").glob("*.html")))
     yield Shot("index", outputs / "index.html")
+    world = _world(outputs) / "outputs"
+    yield Shot("drift", _ended(world, "__drift") / "report.html")
+    yield Shot("dashboard", world / "index.html")
 
 
 def _seasons(outputs: Path) -> Path:
@@ -145,11 +171,11 @@ def _seasons(outputs: Path) -> Path:
     return target
 
 
-def _picture(shots: Iterator[Shot]) -> None:
+def _picture(shots: list[Shot]) -> None:
     """Every page at both widths, light and dark. Raises AssertionError where one is too wide, or says `+nan`."""
     faults = []
     with devtools.Browser() as browser:
-        for shot in shots:
+        for shot in progress(shots, total=len(shots), description="pictures"):
             for width, height in SIZES.items():
                 for scheme in ("light", "dark"):
                     name = f"{shot.name}_{width}_{scheme}"

@@ -5,11 +5,13 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bq.core import files, paths
+from bq.core.errors import BadParameters
 from tests import bench
 from tests.bench import learning, measure, options, page, peers, scale
 from tests.bench.measure import Plan
@@ -112,7 +114,7 @@ DEAR = {
 def test_every_row_is_whole_at_a_tiny_size(name, stand_ins):
     if name in DEAR and not os.environ.get("BQ_FULL"):
         pytest.skip("some seconds each; BQ_FULL=1 tries every row")
-    found, (row,) = bench.run(TINY, {name: bench.ROWS[name]})
+    ((row, found),) = bench.run(TINY, {name: bench.ROWS[name]})
     assert row.left_out == ""
     assert whole(row)
     assert row.name == name
@@ -122,9 +124,15 @@ def test_every_row_is_whole_at_a_tiny_size(name, stand_ins):
     assert (written["peer_seconds"], written["ours_seconds"]) == (row.peer_seconds, row.ours_seconds)
 
 
+def measure_all(rows) -> tuple[list[Row], dict]:
+    """All rows, and the record with them."""
+    measured, found = zip(*bench.run(TINY, rows), strict=True)
+    return list(measured), found[-1]
+
+
 def test_a_missing_peer_is_named_and_the_bench_goes_on(no_peers):
     rows = {name: bench.ROWS[name] for name in (*WITH_PEERS, "price + 5 Greeks, numpy + ndtr")}
-    found, measured = bench.run(TINY, rows)
+    measured, found = measure_all(rows)
     assert [row.verdict for row in measured[:-1]] == ["left out"] * len(WITH_PEERS)
     assert not measured[-1].left_out
     text = page.table(measured, found["machine"])
@@ -134,9 +142,31 @@ def test_a_missing_peer_is_named_and_the_bench_goes_on(no_peers):
 
 def test_a_fault_in_one_row_does_not_lose_the_others():
     rows = {"faulty": lambda plan: 1 / 0, "good": lambda plan: sample(61.8)}
-    _, (faulty, good) = bench.run(TINY, rows)
+    (faulty, good), _ = measure_all(rows)
     assert (faulty.verdict, faulty.left_out) == ("left out", "ZeroDivisionError: division by zero")
     assert (good.name, good.left_out) == ("good", "")
+
+
+def test_an_interrupted_bench_leaves_what_was_measured_and_has_said_it(home, monkeypatch, caplog):
+    def interrupted(plan):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "ROWS", {"one": lambda plan: sample(61.8), "two": interrupted, "three": lambda plan: 0})
+    monkeypatch.setenv("ROWS", " One,tw")
+    caplog.set_level("INFO", logger="bq")
+    with pytest.raises(KeyboardInterrupt):
+        bench.main(SimpleNamespace(quick=True))
+    (written,) = (json.loads(path.read_text()) for path in (home / "outputs/bench").glob("*.json"))
+    assert (written["asked"], [row["name"] for row in written["rows"]]) == (["one", "two"], ["one"])
+    assert "1 of 2 rows" in (home / "outputs/bench/index.html").read_text()
+    said = "one: peer 1.0 1 s, ours 10 ms; speed-up 61.8× (goal ≥ 50×); error – (goal ≤ 1e-08): short"
+    assert said in caplog.messages
+
+
+def test_a_part_that_no_name_of_a_row_has_is_refused_with_all_names():
+    assert list(bench.chosen("onnx, selection")) == ["ONNX, single row", "ONNX, single row of a stack", "selection of features"]
+    with pytest.raises(BadParameters, match=r"got 'garhc'; there are \['GARCH\(1,1\), rolling daily refit', .*"):
+        bench.chosen("ONNX,garhc")
 
 
 def test_a_peer_that_dies_is_named_with_its_last_words(stand_ins, monkeypatch):
@@ -171,6 +201,7 @@ def record(stamp: str, *rows: Row) -> dict:
         "size": "tiny",
         "machine": measure.machine(),
         "git": {"sha": None, "dirty": None},
+        "asked": [row.name for row in rows],
         "rows": [row.as_json() for row in rows],
     }
 

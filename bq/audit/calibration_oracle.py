@@ -14,6 +14,7 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from numpy.typing import NDArray
 
 from bq.audit.calibration import Trained, collected, simulated, with_seed
+from bq.core.log import progress
 from bq.core.settings import Settings
 from bq.learning import walkforward
 from bq.market.sources.simulated import market_of
@@ -30,7 +31,7 @@ class Learnt:
         """Learn from the markets of these seeds."""
         self.strategy, self.settings = strategy, settings
         parts, known = [], []
-        for seed in seeds:
+        for seed in progress(seeds, total=len(seeds), description="who knows the law"):
             whole = collected(strategy, settings, simulated(settings, seed))
             events = walkforward.matured_events(whole, strategy.task(settings))
             parts.append(self.inputs(events, seed))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from bq.audit.association import Association, Shift
 from bq.audit.figures import Figures, Measured, numbers
 from bq.audit.truncation import Changes, Checked, of_build, of_function
+from bq.core.log import progress
 from bq.core.settings import Settings
 from bq.learning import splits
 from bq.learning.sample import overlap
@@ -102,7 +103,7 @@ def audit(events: pl.DataFrame, market: MarketData, strategy: Strategy, settings
     folds = splits.purged_walk_forward(matured, settings.learning)
     table = Measured(matured, market, {name: registered.compute(own[name], bars) for name in checked})
     lines = []
-    for name in columns:
+    for name in progress(columns, total=len(columns), description="features"):
         figures = table.figures(name, above=PLAUSIBLE, shown=depth.shown, seed=seed)
         training = [numbers(matured[name].gather(fold.train)) for fold in folds]
         lines.append(_line(name, checked.get(name), served[name], figures, training))

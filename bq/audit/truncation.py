@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bq.audit.cut import UNIT, cut
 from bq.core.errors import BadData
-from bq.core.log import log
+from bq.core.log import log, progress
 from bq.core.scalars import day
 from bq.core.settings import Settings
 from bq.market import MarketData
@@ -91,7 +91,8 @@ def of_build(
     if market.bars.is_empty():  # a table that others made: nothing can be built again
         return found
     spreads = {name: _spread(events[name].cast(pl.Float64).fill_null(np.nan).to_numpy()) for name in columns}
-    for session in _sessions_of(events, market, at, seed):
+    asked = _sessions_of(events, market, at, seed)
+    for session in progress(asked, total=len(asked), description="built again"):
         calendar = sessions(market.calendar)["session"]
         following = calendar[int(calendar.search_sorted(session)) + 1]
         for last in (session, following) if twice else (session,):

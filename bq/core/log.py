@@ -6,13 +6,15 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, nullcontext
+from typing import IO, Any, TextIO, TypeVar
 
 from bq.core.secrets import redact
 
 log = logging.getLogger("bq")
 T = TypeVar("T")
+LINE_SECONDS = 30.0  # from one line of progress in a log to the next
+LINE = "{desc}: {n_fmt} of {total_fmt}, {remaining} left"
 
 
 class _Plain(logging.Formatter):
@@ -21,6 +23,16 @@ class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line as the formatter makes it, secrets redacted."""
         return printable(redact(super().format(record)))
+
+
+class _AboveBars(logging.StreamHandler[TextIO]):
+    """Lines on a terminal stand above the bars that are drawn there, not within them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; the bars are wiped out for it and drawn again."""
+        bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+        with bars.external_write_mode(self.stream) if bars and self.stream.isatty() else nullcontext():
+            super().emit(record)
 
 
 def printable(text: str, *, keep: str = "\n") -> str:
@@ -34,7 +46,7 @@ def printable(text: str, *, keep: str = "\n") -> str:
 
 def configure() -> None:
     """Send `bq`'s log to standard error: bare messages on a terminal, stamped lines elsewhere."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _AboveBars(sys.stderr)
     stamped = "%(asctime)s %(levelname)s %(message)s"
     handler.setFormatter(_Plain("%(message)s" if sys.stderr.isatty() else stamped, "%Y-%m-%dT%H:%M:%S%z"))
     log.handlers[:] = [handler]
@@ -46,17 +58,56 @@ def configure() -> None:
 
 
 def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
-    """Iterate with a progress bar on a terminal or in Jupyter, silently otherwise (`TQDM_DISABLE=1` too)."""
+    """Iterate with a progress bar on a terminal or in Jupyter; in a log with a line each LINE_SECONDS.
+
+    Each says how far it is and how long the rest takes. Of bars within one another the outermost is shown alone, of
+    worker processes none; `TQDM_DISABLE=1` at the start of a process silences it.
+    """
     from tqdm import tqdm  # not tqdm.auto: without ipywidgets it warns, and draws the same
 
-    if _in_a_kernel():
-        shape = {"ncols": 100, "file": _Cell(), "mininterval": 0.5}
+    with _outermost() as shape:
         yield from tqdm(items, total=total, desc=description, leave=False, **shape)
+
+
+@contextmanager
+def progress_of(file: IO[bytes], *, description: str) -> Iterator[IO[bytes]]:
+    """A file to read from its beginning to its end; as `progress`, by the bytes that were read."""
+    from tqdm import tqdm
+
+    size = os.fstat(file.fileno()).st_size
+    with _outermost() as shape, tqdm.wrapattr(file, "read", size, desc=description, leave=False, **shape) as watched:
+        yield watched
+
+
+_drawn = [False]  # whether a bar is: those within it are silent
+
+
+def draw_none() -> None:
+    """Let this process draw no bars: the terminal is its parent's."""
+    _drawn[0] = True
+
+
+@contextmanager
+def _outermost() -> Iterator[dict[str, Any]]:
+    """How tqdm shows a bar."""
+    if _drawn[0]:
+        yield {"disable": True}
         return
+    _drawn[0] = True
+    try:
+        yield _shape()
+    finally:
+        _drawn[0] = False
+
+
+def _shape() -> dict[str, Any]:
+    if _in_a_kernel():
+        return {"ncols": 100, "file": _Cell(), "mininterval": 0.5}
+    if not sys.stderr.isatty():
+        seldom = dict.fromkeys(("delay", "mininterval", "maxinterval"), LINE_SECONDS)
+        return {"file": _Lines(), "bar_format": LINE, "miniters": 1, "position": 0, **seldom}
     size = shutil.get_terminal_size()  # 80 × 24 where a terminal says 0, on which tqdm would draw nothing
-    shape = {"ncols": min(size.columns, 100), "nrows": size.lines}
-    quiet = True if not sys.stderr.isatty() else None
-    yield from tqdm(items, total=total, desc=description, disable=quiet, leave=False, **shape)
+    return {"ncols": min(size.columns, 100), "nrows": size.lines}
 
 
 def _in_a_kernel() -> bool:
@@ -75,6 +126,18 @@ class _Cell:
         """Show this line instead, as tqdm writes it: with `\r` before it, blanks to wipe it out."""
         line = text.strip()
         self._line.update({"text/plain": line} if line else {}, raw=True)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+class _Lines:
+    """A line in the log for each state of a bar."""
+
+    def write(self, text: str) -> None:
+        """Log what tqdm draws; not the blanks with which it wipes it out."""
+        if line := text.strip():
+            log.info("%s", line)
 
     def flush(self) -> None:
         """Nothing waits."""

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from typing import Any, NamedTuple, TypeVar
 
 from bq.core.errors import BadParameters, BQError
-from bq.core.log import log, progress
+from bq.core.log import draw_none, log, progress
 
 T = TypeVar("T")
 SCHEDULER = "BQ_DASK_SCHEDULER"
@@ -196,6 +196,7 @@ def _end_with(parent: int) -> None:
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.environ.pop(SCHEDULER, None)  # its own steps stay in it
+    draw_none()
 
     def watch() -> None:
         while os.getppid() == parent:

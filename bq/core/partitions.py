@@ -17,7 +17,7 @@ import polars as pl
 
 from bq.core import files
 from bq.core.errors import BadData
-from bq.core.log import log
+from bq.core.log import log, progress
 from bq.core.objects import Place
 from bq.core.records import Moment, Record
 
@@ -136,7 +136,8 @@ def write(
     prefix = f"{now:{STAMP}}-{token_hex(4)}"
     objects: dict[str, str] = {}
     some: dict[str, bytes] = {}
-    for name, frame in _parts(split, tables, buckets):
+    parts = list(_parts(split, tables, buckets))
+    for name, frame in progress(parts, total=len(parts), description=f"to {place}"):
         some[name] = files.parquet(frame)
         objects[name] = files.sha256(some[name])
         if len(some) == AT_ONCE:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bq.core import db
 from bq.core.errors import BadData
+from bq.core.log import progress
 
 CHUNK = 2000  # rows of a transaction
 WHOLE = sa.BigInteger, sa.Integer
@@ -70,7 +71,8 @@ def _fill(table: sa.Table, source: sa.Engine, target: sa.Engine) -> int:
         others = {column.name: new.excluded[column.name] for column in table.columns if not column.primary_key}
         put = new.on_conflict_do_update(index_elements=keys, set_=others)
     before = _count(table, target)
-    for rows in _chunks(table, source):
+    chunks = -(-_count(table, source) // CHUNK)
+    for rows in progress(_chunks(table, source), total=chunks, description=table.name):
         with target.begin() as connection:
             connection.execute(put, [dict(row) for row in rows])
     with target.begin() as connection:

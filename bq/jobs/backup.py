@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from bq.core import db, files, objects, paths, secrets
 from bq.core.errors import BadData, BadParameters, BQError
+from bq.core.log import progress, progress_of
 from bq.core.namespace import Namespace
 from bq.core.records import Record
 from bq.jobs.request import Request
@@ -45,7 +46,8 @@ def backup(request: Request) -> None:
     """Write the archive that ARCHIVE names, whole or not at all."""
     target, hashes = _archive(request), {}
     with files.replacing(target) as temporary, tarfile.open(temporary, "w:gz") as archive:
-        for name, path in _members():
+        members = list(_members())
+        for name, path in progress(members, total=len(members), description="backup"):
             hashes[name] = _add(archive, name, files.read_bytes(path))
         for name, text in _parameters().items():
             hashes[name] = _add(archive, name, text.encode())
@@ -160,7 +162,11 @@ def _unpack(source: Path, target: Path) -> int:
     room = shutil.disk_usage(target).free
     hashes: dict[str, str] = {}
     try:
-        with files.regular(source) as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
+        with (
+            files.regular(source) as file,
+            progress_of(file, description="restore") as shown,
+            tarfile.open(fileobj=shown, mode="r|gz") as archive,
+        ):
             for member in archive:
                 path = target / _checked(member, hashes)
                 room -= member.size

@@ -1,7 +1,6 @@
 """`make calibrate`: how often the whole pipeline deploys where nothing is to be found, and where something is."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -108,11 +107,9 @@ def _measure(one: Point, plan: Plan, results: Results) -> None:
         oracle = Learnt(one.strategy, one.settings, learnt_on)
     own = registered.digests(one.strategy.features(one.settings).columns)
     here = one.family == PERMUTED or bool(own)  # bars, or features, from files of this machine
-    work, begun = partial(_one, one=one, oracle=oracle), time.monotonic()
-    for number, (_, found) in enumerate(completed(work, seeds, description=named, here=here), start=1):
+    work = partial(_one, one=one, oracle=oracle)
+    for _, found in completed(work, seeds, description=named, here=here):
         results.add(facts, found)
-        left = (time.monotonic() - begun) / number * (len(seeds) - number)
-        log.info("%s %s: %d of %d, about %.0f min left", facts.strategy, facts.family, number, len(seeds), left / 60)
 
 
 def _one(seed: int, *, one: Point, oracle: Oracle | None) -> Measured:

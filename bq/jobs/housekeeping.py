@@ -9,7 +9,7 @@ import polars as pl
 from bq import market, runs, strategies
 from bq.core import db, files, hypertables, objects, partitions, paths
 from bq.core.errors import BadData, BQError
-from bq.core.log import printable
+from bq.core.log import printable, progress
 from bq.core.namespace import Namespace
 from bq.core.numerals import percent
 from bq.core.objects import Place
@@ -48,8 +48,9 @@ def verify(request: Request) -> None:
     }
     if below := _below_root():
         checks["remote table set"] = below
-    each = [check for kind in checks.values() for check in kind]
-    faults = [fault for check in [*each, _ledger] if (fault := _fault(check))]
+    each = [*(check for kind in checks.values() for check in kind), _ledger]
+    shown = progress(each, total=len(each), description="verify")
+    faults = [fault for check in shown if (fault := _fault(check))]
     if faults:
         raise BadData("\n".join(faults))
     counts = ", ".join(counted(len(kind), name) for name, kind in checks.items())

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from bq.core.errors import BadData, BQError
-from bq.core.log import only_errors
+from bq.core.log import only_errors, progress
 from bq.core.namespace import Tier
 from bq.core.scalars import count, number
 from bq.core.settings import Settings
@@ -43,7 +43,7 @@ from bq.strategies.store import DAY
 from bq.workbench import drifted
 
 SCHEDULED = ("session", "t0", "t1", "t1_due", "outcome", "weight")  # of the events of the schedule
-progress = logging.getLogger("bq.replay")  # what the replay itself says
+said = logging.getLogger("bq.replay")  # what the replay itself says
 ENDED = pl.Schema({name: outcomes.COUNTED[name] for name in ("event_id", *outcomes.OUTCOME)})
 
 
@@ -114,24 +114,23 @@ def replay(strategy: Strategy, settings: Settings, market: MarketData, first: dt
     days = market.bars.filter(pl.col("session").is_between(first, last))["session"].unique().sort().to_list()
     if not days:
         raise BadData(f"FROM and TO must hold a session with bars, but none lies from {first} to {last}.")
-    progress.setLevel(logging.INFO)
-    with only_errors():
-        return _walked(History(strategy, settings, market), days)
-
-
-def _walked(history: History, days: list[dt.date]) -> Replayed:
-    strategy, settings, market = history.strategy, history.settings, history.market
+    said.setLevel(logging.INFO)
+    history = History(strategy, settings, market)
     history.build(every_day(market, days))
     history.build(strategy.table.schedule(market, settings))
-    walk, begun = Walk(history, Replayed(), days[0]), time.monotonic()
-    for place, session in enumerate(days):
-        walk.day(session)
-        if place % 250 == 249:
-            progress.info(
-                "replay: %s, %d of %d days, %d attempts", session, place + 1, len(days), len(walk.made.trained)
-            )
-    made = walk.made
-    made.days, made.seconds = len(days), time.monotonic() - begun - sum(one.seconds for one in made.trained)
+    with only_errors():
+        walk, begun = Walk(history, Replayed(), days[0]), time.monotonic()
+    for session in progress(days, total=len(days), description="replay"):
+        with only_errors():
+            walk.day(session)
+    seconds = time.monotonic() - begun
+    with only_errors():
+        return _ended(walk, days, seconds)
+
+
+def _ended(walk: "Walk", days: list[dt.date], seconds: float) -> Replayed:
+    history, made, settings = walk.history, walk.made, walk.settings
+    made.days, made.seconds = len(days), seconds - sum(one.seconds for one in made.trained)
     made.decided = outcomes.counted(settings.namespace)
     made.events = history.rows.join(made.decided.select("event_id"), on="event_id", how="semi").sort("t0", "symbol")
     ends = Ends(history, walk.events, days[-1])
@@ -234,7 +233,7 @@ class Walk:
             refuted.retire(one, statement=drifted.retirement(one.check))
             changed = dt.date.fromisoformat(one.check.details["changed"])
             self.made.retired.append(Retired(session, str(one.check.model_id), changed))
-            progress.info("replay: %s, model %s retired, changed about %s", session, one.check.model_id, changed)
+            said.info("replay: %s, model %s retired, changed about %s", session, one.check.model_id, changed)
             self.law, self.models = refuted.under_law(self.settings), None
 
     def counted(self) -> pl.DataFrame:
@@ -281,7 +280,7 @@ class Walk:
             time.monotonic() - begun,
         )
         self.made.trained.append(found)
-        progress.info("replay: %s, %s", session, headline)
+        said.info("replay: %s, %s", session, headline)
 
     def _may(self, session: dt.date) -> bool:
         """Whether a trigger can hold, by what is known without the events as they were that day.

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from bq import runs, strategies
 from bq.core import files, params, paths, world
 from bq.core.errors import BadData, BadParameters
+from bq.core.log import stage
 from bq.core.namespace import Namespace
 from bq.core.numerals import significant
 from bq.core.scalars import number
@@ -119,15 +120,18 @@ def _put(past: Past, models: Path, namespace: Namespace) -> None:
 def _again(run: Run, settings: Settings, request: Request) -> Run:
     """The attempt once more, in the folder of a run of this world."""
     strategy = strategies.of(settings)
-    data = store.market_data(settings)
-    collection = store.collect(strategy, settings, data)
+    with stage("events"):
+        data = store.market_data(settings)
+        collection = store.collect(strategy, settings, data)
     folder = names.final(run.folder.name)
     folder.mkdir(parents=True)
-    made = candidate.train(collection.events, strategy, settings, folder)
+    with stage("training"):
+        made = candidate.train(collection.events, strategy, settings, folder)
     forced = any(one.kind == Cause.FORCED for one in run.record.triggers)
     asked = Attempt(made, collection.events, data, strategy, settings, run.folder.name, force=forced)
     attempt.enter(asked)
-    answer = attempt.judge(asked)
+    with stage("gate"):
+        answer = attempt.judge(asked)
     asked_of = request._replace(strategy=strategy, settings=settings, quick=False)
     write.verdict(folder, presentation.present(answer.ours, answer.second, made, asked_of))
     trades.save(made, collection.events, folder, strategy=strategy, settings=settings)

@@ -6,14 +6,15 @@ A bench is not a test: a missed goal is said and changes nothing.
 import datetime as dt
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bq.core.errors import BQError
-from bq.core.log import log
-from bq.jobs.request import Request
+from bq.core.errors import BadParameters, BQError
+from bq.core.log import log, progress
+from bq.jobs.request import Request, value
 from bq.jobs.run import protocol
 from bq.workbench import screen
+from bq.workbench.phrases import counted
 from tests.bench import (
     analysis,
     backtest,
@@ -76,34 +77,50 @@ EXPECTED = (BQError, OSError, ImportError, subprocess.SubprocessError)  # what i
 
 
 def main(request: Request) -> None:
-    """Measure every row (QUICK=1: smaller), show the table, write the record and the page."""
-    found, rows = run(Plan("quick" if request.quick else "full"), ROWS)
-    path = page.save(found)
+    """Measure (ROWS=: these rows, by parts of their names; QUICK=1: smaller), and show the table.
+
+    Record and page are written with each row: whatever interrupts the bench leaves what was measured.
+    """
+    rows: list[Row] = []
+    for row, found in run(Plan("quick" if request.quick else "full"), chosen(value("ROWS") or "")):
+        rows.append(row)
+        path = page.save(found)
+        log.info("%s", page.line(row))
     screen.show(page.table(rows, found["machine"]))
     short = sum(row.verdict == "short" for row in rows)
-    screen.show(f"{len(rows)} rows, {short} short of a goal; {found['seconds']:.0f} s")
+    screen.show(f"{counted(len(rows), 'row')}, {short} short of a goal; {found['seconds']:.0f} s")
     screen.show(f"report      {screen.shown(path)}")
 
 
-def run(plan: Plan, measurements: Mapping[str, Callable[[Plan], Row]]) -> tuple[dict[str, Any], list[Row]]:
-    """Measure one after the other; return the record and the rows."""
-    started, machine, begin = dt.datetime.now(dt.UTC), measure.machine(), time.perf_counter()
-    rows = [_row(name, measurement, plan) for name, measurement in measurements.items()]
+def chosen(names: str) -> dict[str, Callable[[Plan], Row]]:
+    """The rows whose names hold one of these parts, between commas; all without any. Raises BadParameters."""
+    parts = [part.strip().lower() for part in names.split(",") if part.strip()]
+    if strange := [part for part in parts if not any(part in name.lower() for name in ROWS)]:
+        raise BadParameters(f"ROWS must be parts of the names of rows, but got {strange[0]!r}; there are {list(ROWS)}.")
+    return {name: one for name, one in ROWS.items() if not parts or any(part in name.lower() for part in parts)}
+
+
+def run(plan: Plan, measurements: Mapping[str, Callable[[Plan], Row]]) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Measure one after the other; yields each row with the record of all so far."""
+    started, begin = dt.datetime.now(dt.UTC), time.perf_counter()
     found = {
         "stamp": f"{started:%Y%m%dT%H%M%SZ}",
         "started_utc": started.isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - begin, 1),
         "size": plan.size,
-        "machine": machine,
+        "machine": measure.machine(),
         "git": protocol.git_state(),
-        "rows": [row.as_json() for row in rows],
+        "asked": list(measurements),
+        "rows": [],
     }
-    return found, rows
+    for name, measurement in progress(measurements.items(), total=len(measurements), description="bench"):
+        row = _row(name, measurement, plan)
+        found["rows"].append(row.as_json())
+        found["seconds"] = round(time.perf_counter() - begin, 1)
+        yield row, found
 
 
 def _row(name: str, measurement: Callable[[Plan], Row], plan: Plan) -> Row:
     """One row; what cannot be measured here is left out by name."""
-    log.info("bench: %s …", name)
     try:
         return measurement(plan)._replace(name=name)
     except EXPECTED as error:

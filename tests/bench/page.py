@@ -77,6 +77,15 @@ def table(rows: list[Row], machine: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def line(row: Row) -> str:
+    """What is said of a row once it is measured."""
+    if row.left_out:
+        return f"{row.name}: left out"  # why was said when it happened
+    peer = f"{row.peer} {duration(row.peer_seconds)}, " if row.peer else ""
+    goals = "; ".join(f"{goal.what} {goal.figure} (goal {goal.wanted})" for goal in row.goals)
+    return f"{row.name}: {peer}ours {duration(row.ours_seconds)}; {goals}: {row.verdict}"
+
+
 def _lines(row: Row) -> list[str]:
     """The row's own figure, below it what else must hold, then the sizes."""
     if row.left_out:

@@ -1,3 +1,5 @@
+import contextlib
+import io
 import os
 import signal
 from concurrent.futures import wait
@@ -7,6 +9,7 @@ import pytest
 
 from bq.core import cluster, errors
 from bq.core.errors import BadData, BadParameters, BQError, Locked, TemporalOverlap
+from bq.core.log import progress
 from bq.core.parallel import Pool, completed, parallel_map, workers
 
 
@@ -72,14 +75,22 @@ def test_a_scheduler_without_dask_is_refused_with_what_to_do(monkeypatch):
         parallel_map(square, [1], description="squares")
 
 
-def scheduler(_: int) -> str | None:
-    return os.environ.get("BQ_DASK_SCHEDULER")
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
-def test_what_needs_files_of_this_machine_stays_on_it_with_its_own_steps(monkeypatch):
+def told(_: int) -> tuple[str | None, str]:
+    """The scheduler that a worker knows, and what it draws on a terminal."""
+    with contextlib.redirect_stderr(Terminal()) as screen:
+        list(progress(range(2), total=2, description="toy"))
+    return os.environ.get("BQ_DASK_SCHEDULER"), screen.getvalue()
+
+
+def test_what_needs_files_of_this_machine_stays_on_it_with_its_own_steps_and_draws_no_bars(monkeypatch):
     monkeypatch.setenv("BQ_DASK_SCHEDULER", "tcp://127.0.0.1:1")  # where nobody answers
     monkeypatch.setenv("BQ_WORKERS", "2")
-    assert dict(completed(scheduler, range(3), description="toy", here=True)) == {0: None, 1: None, 2: None}
+    assert dict(completed(told, range(3), description="toy", here=True)) == dict.fromkeys(range(3), (None, ""))
 
 
 def test_each_kind_of_error_has_its_exit_code():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import devtools
+from tests import devtools, pictures
 from tests.documentation import blocks, house_picture, parameters_page
 from tests.documentation.blocks import ROOT
 from tests.floors import FLOORS
@@ -19,6 +19,7 @@ LOADED = {"src", "srcset", "data", "poster"}  # attributes whose address a brows
 OUTSIDE = re.compile(r"^\s*(https?:)?//")
 OF_STYLE = re.compile(r"(?:url\(|@import)\s*[\"']?\s*(?:https?:)?//", re.I)
 LONGEST_README = 160
+LARGEST_PICTURE = 150_000  # bytes
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,32 @@ def test_the_picture_of_the_house_is_drawn_from_the_imports():
     assert house_picture.PICTURE.read_text() == house_picture.picture(), "python -m tests.documentation.house_picture"
     marks = house_picture.picture().count('class="uses"')
     assert marks == sum(len(house_picture.uses(folder)) for folder in FLOORS) > 60
+
+
+PICTURED = {  # a page of each kind: the document that leads to it
+    "butterfly": "reading_a_report",
+    "scan": "reading_a_report",
+    "drift": "monitoring",
+    "ab": "comparison",
+    "dashboard": "dashboard",
+    "tuning": "tuning",
+    "season": "trading",
+    "seasons": "trading",
+    "lab": "jupyterlab",
+}
+
+
+def test_every_kind_of_page_is_pictured_where_it_is_explained():
+    for kind, page in PICTURED.items():
+        assert f"(pictures/{kind}_1280_light.png)" in (ROOT / "docs" / f"{page}.md").read_text(), kind
+    assert {f"{kind}_1280_light" for kind in PICTURED} == set(pictures.SHOWN)
+
+
+def test_every_picture_that_a_document_names_is_there_small_and_no_other_is():
+    texts = [path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    named = {name for text in texts for name in re.findall(r"\]\((?:docs/)?pictures/([^)]+)\)", text)}
+    there = {path.name: path.stat().st_size for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert named == set(there) and max(there.values()) <= LARGEST_PICTURE
 
 
 def test_the_page_of_the_house_has_every_folder_in_its_order():

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from bq.core import paths
+from bq.core.log import progress
 from bq.core.settings import Market
 from bq.market import calendars, recognisers
 from bq.market.bars import folded
@@ -60,7 +61,9 @@ def read(settings: Market, *, underlyings: Sequence[str] | None = None, spot: bo
     """
     folder = paths.raw_chains()
     today = dt.datetime.now(ZoneInfo(calendars.time_zone(settings.calendar))).date()
-    parts = [_read(path, folder, settings, underlyings, spot=spot, today=today) for path in below(folder)]
+    found = list(below(folder))
+    shown = progress(found, total=len(found), description="files of quotes")
+    parts = [_read(path, folder, settings, underlyings, spot=spot, today=today) for path in shown]
     shared = shared_names([(part.file, part.named) for part in parts])
     batches = [
         _unfit(part.file, *not_unique(part.named, shared)) if part.named in shared else part.batch for part in parts

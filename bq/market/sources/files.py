@@ -18,6 +18,7 @@ import polars as pl
 
 from bq.core.errors import BadData
 from bq.core.files import scan_csv, scan_parquet
+from bq.core.log import progress
 from bq.core.parallel import workers
 from bq.core.settings import Market
 from bq.market import calendars, recognisers
@@ -135,7 +136,8 @@ def read(settings: Market, folder: Path) -> Batch:
     with ThreadPoolExecutor(workers()) as pool:  # large files one after the other: each takes its memory and all cores
         work = partial(_read, folder=folder, settings=settings, today=today)
         small = {path: pool.submit(work, path) for path in found if _at_once(path)}
-        parts = [small[path].result() if path in small else work(path) for path in found]
+        shown = progress(found, total=len(found), description="files of bars")
+        parts = [small[path].result() if path in small else work(path) for path in shown]
     if not parts:
         raise BadData(
             "market.source: files needs CSV or Parquet files below data/raw/bars/, but there is none. "
