@@ -183,7 +183,7 @@ def _drift(found: Standing) -> Panel:
     worst = windows.worst(table).head(FEATURES)
     shown = worst.to_frame().join(table, on="feature", how="left", maintain_order="left")
     text = (
-        f"PSI against the training, the worst {len(worst)} of {len(kept.features)}; blank: chance, darkest: "
+        f"PSI against the training, the worst {len(worst)} of {len(kept.features)}; blank: chance, strongest: "
         f"{decimal(small.DARKEST, 0)} times chance or more. Persistent features are beyond chance without any drift: "
         "an alert is what tests found."
     )

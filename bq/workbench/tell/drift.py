@@ -40,7 +40,7 @@ def drift_by_week(found: Sequence[Monitored]) -> Told:
     wide = order.head(ROWS).to_frame().join(wide, on="feature", how="left", maintain_order="left")
     matrix = wide.drop("feature").to_numpy()
     titles = {"title": title, "x_title": "week of the decision", "y_title": ""}
-    scale = f"blank: {significant(LIGHTEST)}, darkest: {significant(DARKEST)} or more"
+    scale = f"blank: {significant(LIGHTEST)}, strongest: {significant(DARKEST)} or more"
     z_title = f"PSI in multiples of chance at the week's size; {scale}"
     figure = plots.heatmap(matrix, wide["feature"].to_list(), wide.columns[1:], **titles, z_title=z_title)
     figure.update_traces(zmin=LIGHTEST, zmax=DARKEST, selector={"type": "heatmap"})
