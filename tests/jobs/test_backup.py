@@ -45,7 +45,9 @@ def answers() -> list[float]:
     return model.session.predict(x, np.zeros(50, np.int64), np.ones(50, np.float32)).expected.tolist()
 
 
-def test_what_was_backed_up_decides_and_is_remembered_as_before(home, tmp_path, monkeypatch, capsys):
+def test_what_was_backed_up_decides_and_is_remembered_as_before(home, tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.setattr("bq.core.log.LINE_SECONDS", 0.0)
+    caplog.set_level("INFO", logger="bq")
     before, told, table = answers(), history.entries(), runs.table()
     figures = {run.folder.name: run.frame("oos") for run in runs.every(job="retrain")}
     backup.backup(request.read())
@@ -58,6 +60,8 @@ def test_what_was_backed_up_decides_and_is_remembered_as_before(home, tmp_path, 
     housekeeping.verify(request.read())
     said = capsys.readouterr().out
     assert "4 models, 2 pointers, 0 event tables, 4 runs: all intact" in said and "missing" not in said
+    for named in ("backup: 1 of", "restore: ", "verify: 1 of 11"):
+        assert any(line.startswith(named) and line.endswith(" left") for line in caplog.messages), named
     assert registry.rollback(NAMESPACE) == BEFORE
 
 

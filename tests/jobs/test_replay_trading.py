@@ -74,11 +74,13 @@ def test_at_a_broker_that_fails_every_session_is_reconciled_and_both_tracks_are_
     assert held["track"].to_list() == [1] * len(held)
 
 
-def test_against_the_ledger_it_agrees_and_a_missing_scan_is_named(market, alone):
+def test_against_the_ledger_it_agrees_and_a_missing_scan_is_named(market, alone, monkeypatch, caplog):
     """The ledger of a home that was traded day by day is that of another replay; in a second home a day is missing."""
     small = traded_by(market, [Track(name="Only", share=1.0, decides="rule")])
     opened = alone.traded.journal.meant.filter(pl.col("refusal").is_null(), action="open")["session"]
     left_out = opened[len(opened) // 2]
+    monkeypatch.setattr("bq.core.log.LINE_SECONDS", 0.0)
+    caplog.set_level("INFO", logger="bq")
 
     with world.own(), pytest.MonkeyPatch.context() as patch:
         day = replaying.Walk.day
@@ -91,6 +93,9 @@ def test_against_the_ledger_it_agrees_and_a_missing_scan_is_named(market, alone)
         patch.setattr(replaying.Walk, "day", skipping)
         replay(small)
         booked = replay_against.booked(small.settings)
+    assert [line.rpartition(",")[0] for line in caplog.messages if line.startswith("replay: ")] == [
+        f"replay: {place} of {DAYS}" for place in range(DAYS + 1)
+    ]
     same = against.compare(replay_against.replayed(alone.traded), replay_against.replayed(alone.traded), *_ends(alone))
     assert (same.first, same.differences) == (None, ())
     found = replay_against.compare(alone.traded, booked)
