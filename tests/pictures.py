@@ -57,7 +57,7 @@ JOBS: list[tuple[str, Mapping[str, str]]] = [
     *(("replay", season) for season in SEASONS.values()),
 ]
 LAST_DAY = {name: value for name, value in SEASONS["butterfly"].items() if name != "FROM"}  # its whole history
-ON_THE_LAST_DAY = ("retrain", "check-drift", "drift")
+ON_THE_LAST_DAY = ("check-drift", "drift")
 RUNS = len(JOBS) + 3 + len(ON_THE_LAST_DAY)
 REPORTS = {  # name of a picture: end of a run's folder
     "planted": "_butterfly-simulated",
@@ -69,7 +69,7 @@ REPORTS = {  # name of a picture: end of a run's folder
     "ab": "_butterfly-simulated__ab",
 }
 # the heading that a picture begins with, where it is not the page's
-BEGINS = {"season": "What the tracks traded", "seasons": "What each track made", "ab": "The verdict"}
+BEGINS = {"drift": "Is the world still the one that the model was trained in?", "season": "What the tracks traded", "seasons": "What each track made", "ab": "The verdict"}
 TRACKS = ("by model", "by static rules")
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
   page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove());

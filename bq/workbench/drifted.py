@@ -7,7 +7,7 @@ from bq.core.numerals import decimal, percent, significant, with_sign
 from bq.monitoring.checks import Check, What
 from bq.monitoring.drift import Monitored, Without
 from bq.workbench.phrases import counted, interval, listed
-from bq.workbench.reading import months
+from bq.workbench.reading import verdict_in
 from bq.workbench.screen import PLAIN, RED
 
 NAMES = {
@@ -132,8 +132,8 @@ def _compared(check: Check) -> str:
 
 def _difference(check: Check) -> str:
     """A difference with its interval, and how long it takes to be told from chance."""
-    takes = months(check.details["months"])
-    return f"{with_sign(check.value)} {interval(check.low, check.high)}, verdict in {takes} months"
+    takes = verdict_in(check.details["months"])
+    return f"{with_sign(check.value)} {interval(check.low, check.high)}, {takes}"
 
 
 def _errors(check: Check) -> str:

@@ -154,7 +154,12 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
 
 def findings(executed: Path) -> list[str]:
     """The sentences with which an executed notebook ends, each once; none where it did not come so far."""
-    cells = nbformat.read(executed, as_version=4).cells
+    return findings_in(nbformat.read(executed, as_version=4))
+
+
+def findings_in(notebook: nbformat.NotebookNode) -> list[str]:
+    """As `findings`, of a notebook that was read."""
+    cells = notebook.cells
     told = [cell.outputs for cell in cells if FINDINGS in cell.metadata.get("tags", []) and cell.cell_type == "code"]
     texts = [output.get("data", {}).get("text/plain", "") for outputs in told for output in outputs]
     return list(dict.fromkeys(line for text in texts for line in text.splitlines() if line))

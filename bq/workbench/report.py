@@ -1,6 +1,6 @@
 """Render executed notebooks and a verdict as one HTML file that needs nothing else (`bq.workbench.page`).
 
-The verdict comes first, code is hidden.
+The verdict comes first, or without one what the notebooks found; code is hidden.
 """
 
 import functools
@@ -21,6 +21,7 @@ from bq.runs.verdict import Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import first, hangs, looser, page, svg
 from bq.workbench.glossary import Linker
+from bq.workbench.notebooks import findings_in
 from bq.workbench.sanitize import clean
 from bq.workbench.shell import COLOURS, TEMPLATES, environment
 
@@ -52,6 +53,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
             first=first,
             svg=svg,
             looser=looser,
+            told=[] if verdict else shown.told,
             bodies=bodies,
             contents=contents,
             terms=Linker(),
@@ -75,6 +77,7 @@ class _Shown:
     figures: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # the sentences with which they end
 
 
 def _read(notebooks: list[Path]) -> _Shown:
@@ -86,6 +89,7 @@ def _read(notebooks: list[Path]) -> _Shown:
             shown.unreadable.append(f"{path.name} could not be read and is left out: {error}")
             continue
         _show(notebook, shown, number=number)
+        shown.told += findings_in(notebook)
         shown.failures += _failures(notebook, name=path.name, prefix=f"cell-{number}")
     return shown
 

@@ -14,7 +14,7 @@ from bq.serving import ready
 from bq.strategies.events import NOTICES
 from bq.workbench import small
 from bq.workbench.phrases import counted, figure_text, interval, overdue
-from bq.workbench.reading import months
+from bq.workbench.reading import verdict_in
 from bq.workbench.standing import Evidence, Standing
 
 FEATURES = 8  # of a heat map
@@ -166,7 +166,7 @@ def _earned(known: Overview) -> Panel:
     text = f"{known.outcome} a session: {whose} {with_sign(net.value)} {interval(net.low, net.high)}"
     if known.tier != Tier.RULE and net.rule is not None:
         apart = f"{with_sign(net.difference)} {interval(net.difference_low, net.difference_high)}"
-        text += f", rule score {with_sign(net.rule)}; difference {apart}, verdict in {months(net.months)} months"
+        text += f", rule score {with_sign(net.rule)}; difference {apart}, {verdict_in(net.months)}"
     left_out = f"; {known.in_sample:,} in-sample left out" if known.in_sample else ""
     text += f" ({evidence}{left_out})."
     return Panel(heading, small.sums(sums, labels=labels, said=f"{heading}. {text}"), text)

@@ -49,6 +49,7 @@ from bq.workbench.reading.monitoring import (
     outside,
     performances,
     promise,
+    verdict_in,
 )
 from bq.workbench.reading.predictions import (
     beside,
@@ -133,6 +134,7 @@ __all__ = [
     "signed",
     "sums",
     "thresholds",
+    "verdict_in",
     "weights",
     "years",
 ]

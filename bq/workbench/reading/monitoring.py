@@ -96,6 +96,16 @@ def months(value: float | None) -> str:
     return f"over {LONG_MONTHS}" if value > LONG_MONTHS else f"{max(math.ceil(value), 1)}"
 
 
+def verdict_in(value: float | None) -> str:
+    """When a verdict comes, as part of a sentence.
+
+    >>> verdict_in(0.3), verdict_in(14.2), verdict_in(None)
+    ('verdict in 1 month', 'verdict in 15 months', 'no verdict in sight')
+    """
+    told = months(value)
+    return "no verdict in sight" if value is None else f"verdict in {told} month{'' if told == '1' else 's'}"
+
+
 def performances(table: pl.DataFrame) -> str:
     """Of `performance.figures` of the tier that decided most: which figures beat their baseline beyond chance."""
     if table.is_empty():
