@@ -69,7 +69,12 @@ REPORTS = {  # name of a picture: end of a run's folder
     "ab": "_butterfly-simulated__ab",
 }
 # the heading that a picture begins with, where it is not the page's
-BEGINS = {"drift": "Is the world still the one that the model was trained in?", "season": "What the tracks traded", "seasons": "What each track made", "ab": "The verdict"}
+BEGINS = {
+    "drift": "Is the world still the one that the model was trained in?",
+    "season": "What the tracks traded",
+    "seasons": "What each track made",
+    "ab": "The verdict",
+}
 TRACKS = ("by model", "by static rules")
 TEXT = """(() => { const page = document.querySelector("main").cloneNode(true);
   page.querySelectorAll(".provenance, .figure, .log").forEach((part) => part.remove());

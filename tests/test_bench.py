@@ -164,7 +164,11 @@ def test_an_interrupted_bench_leaves_what_was_measured_and_has_said_it(home, mon
 
 
 def test_a_part_that_no_name_of_a_row_has_is_refused_with_all_names():
-    assert list(bench.chosen("onnx, selection")) == ["ONNX, single row", "ONNX, single row of a stack", "selection of features"]
+    assert list(bench.chosen("onnx, selection")) == [
+        "ONNX, single row",
+        "ONNX, single row of a stack",
+        "selection of features",
+    ]
     with pytest.raises(BadParameters, match=r"got 'garhc'; there are \['GARCH\(1,1\), rolling daily refit', .*"):
         bench.chosen("ONNX,garhc")
 
