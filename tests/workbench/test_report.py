@@ -170,6 +170,16 @@ def test_the_verdict_comes_before_the_notebooks_and_names_everything(render, not
         assert text in rest
 
 
+def test_without_a_verdict_a_report_begins_with_what_its_notebook_found(render, notebook, verdict):
+    told = shown({"text/plain": "Drifted: none, of 22 features.\n`make retrain` knows the triggers."})
+    told.metadata["tags"] = ["findings"]
+    executed = notebook(nbformat.v4.new_markdown_cell("# First heading"), told)
+    first, rest = without_links(render(executed).read_text()).split("<article>")
+    assert "<li>Drifted: none, of 22 features.</li><li><code>make retrain</code> knows the triggers.</li>" in first
+    assert "First heading" in rest
+    assert "Drifted" not in without_links(render(executed, verdict=verdict).read_text()).split("<article>")[0]
+
+
 def test_contents_link_to_headings_also_when_two_notebooks_share_them(render, notebook):
     cells = [nbformat.v4.new_markdown_cell("# Same title\n## A *part*\n### Detail")]
     page = render(notebook(*cells), notebook(*cells, name="two.ipynb")).read_text()
