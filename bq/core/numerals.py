@@ -74,8 +74,10 @@ def column(values: Sequence[object], digits: int = 3, *, missing: str = MISSING)
 
     >>> column([0.5, None, -12.25]), column([60.0, 0.0]), column([0.0312, -0.000004]), column([1e6, 0.25])
     (['0.500', '–', '-12.250'], ['60', '0'], ['0.0312', '0.0000'], ['1,000,000', '0'])
+    >>> column([1e-17, -2e-12]), column([3.0, 1e-15])
+    (['0', '0'], ['3', '0'])
     """
-    known = [number for value in values if (number := _finite(value)) is not None]
+    known = [round(number, MOST_DECIMALS) for value in values if (number := _finite(value)) is not None]
     decimals = _decimals(known, digits)
     return [_plain(number, decimals) if (number := _finite(value)) is not None else missing for value in values]
 

@@ -30,7 +30,7 @@ def parts(made: Replayed, strategy: Strategy, settings: Settings) -> list[Part]:
     """The parts of the page."""
     return [
         ("What was replayed", [INTRO, _speed(made)]),
-        ("What it earned", [_curve(made), *_earned(made, settings)]),
+        ("What it earned", [_curve(made, strategy, settings), *_earned(made, settings)]),
         *([] if made.traded is None else replay_traded.parts(made.traded, settings)),
         *replay_recovery.parts(made, settings),
         ("Who decided", [_timeline(made), *_retirements(made)]),
@@ -53,7 +53,7 @@ def _speed(made: Replayed) -> str:
     )
 
 
-def _curve(made: Replayed) -> Any:
+def _curve(made: Replayed, strategy: Strategy, settings: Settings) -> Any:
     sums = made.earned.join(made.hindsight.select("session", hindsight="value"), on="session", how="left").select(
         "session",
         pl.col("system", "rule", "everything", "hindsight").fill_null(0.0).cum_sum(),
@@ -63,7 +63,7 @@ def _curve(made: Replayed) -> Any:
         shown,
         "session",
         shown.columns[1:],
-        title="Running sum of net outcomes a session",
+        title=f"Running sum of the {strategy.value.name(settings)}",
         x_title="session",
         y_title="sum of net outcomes",
     )
@@ -81,11 +81,19 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
         figures = (None,) * 4 if name == "system" else (ahead.mean, ahead.low, ahead.high, int(ahead.blocks))
         apart = dict(zip(("system less it", "low", "high", "blocks"), figures, strict=True))
         rows.append({"choice": told, "sessions": len(own), "mean a session": own.mean(), **apart})
-    note = f"{percent(1 - 2 * settings.gate.alpha)} intervals by stationary bootstrap over sessions."
+    newest = made.earned["session"][-1]
+    note = f"{_intervals(settings)} Counted are sessions whose events have all ended, up to {newest}."
+    if set(made.earned["decided_by"]) == {Tier.RULE.label}:
+        note += " No model decided on any of them: the system is the rule score."
     best = (
         f"Best in hindsight is {made.hindsight['choice'][0]}: the one choice that earned most, which nobody could know."
     )
     return [table(pl.DataFrame(rows)), note, best]
+
+
+def _intervals(settings: Settings) -> str:
+    level = percent(1 - 2 * settings.gate.alpha)
+    return f"{level} intervals by stationary bootstrap over sessions; –: fewer than five blocks."
 
 
 def _timeline(made: Replayed) -> Any:
@@ -132,7 +140,7 @@ def _attempts(made: Replayed) -> list[Any]:
             "candidate": one.candidate.model_id,
             "deployed": ", ".join(one.deployed) or "no",
             "verdict": one.headline,
-            "seconds": one.seconds,
+            "seconds": round(one.seconds),
         }
         for one in made.trained
     ]
@@ -156,9 +164,12 @@ def _distances(made: Replayed, settings: Settings) -> list[Any]:
         },
         schema_overrides={"age of the champion": pl.Float64},
     )
+    newest = made.distances[-1]
+    age = "" if newest.age is None else f", and the champion's training had ended {newest.age:,} days before"
     text = (
         f"At 1 a retrain is triggered: {decimal(ENOUGH, 0)} matured events (effective number) that no attempt has "
-        f"seen, or {old:,} days since the champion's training ended. Asked once a week."
+        f"seen, or {old:,} days since the champion's training ended. Asked once a week; the last time, on "
+        f"{newest.session}, there were {decimal(newest.events, 0)} such events{age}."
     )
     known = [name for name in rows.columns[1:] if rows[name].is_not_null().any()]
     drawn = plots.lines(rows, "session", known, title="Share of its limit", x_title="session", y_title="share")
@@ -174,9 +185,7 @@ def _promises(made: Replayed, strategy: Strategy, settings: Settings) -> list[An
     rows = []
     for (model,), own in known.sort("session").group_by("model_id", maintain_order=True):
         rows.append({"model": model, "from": own["session"][0], "events": len(own), **_kept(own, settings, classes)})
-    note = (
-        f"{percent(1 - 2 * settings.gate.alpha)} intervals by block bootstrap over sessions; –: fewer than five blocks."
-    )
+    note = _intervals(settings)
     if not classes:
         note += (
             " What is expected is a z-score, in no unit of an outcome: instead of means, the rank correlation of "

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from crash_child import CHANGED, DECIDED, DUE, NAMESPACE, SCANNED, artefact, world
 
 from bq.core import db, files, paths
-from bq.monitoring import drift, refuted
-from bq.serving import registry
+from bq.monitoring import drift, kept, refuted
+from bq.serving import ledger, registry
 
 
 def check_deploy(home: Path, monkeypatch) -> None:
@@ -203,7 +203,45 @@ def heal_cycle(home: Path) -> None:
 COUNTING = "select max(scan_id) from scans where not late"
 
 
+def deployed(home: Path) -> list[str]:
+    """Of which works the models of the journal are, in order. One of the last two decides: it is written first."""
+    namespace = world()[1].namespace
+    models = [row[0] for row in rows(home, "select model_id from deployments order by id")]
+    assert registry.champion(namespace).model_id in models[-2:]
+    return [registry.load(registry.folder(namespace, model)).bundle.model for model in models]
+
+
+ATTEMPTS = "select run_id, decision, model_id from attempts order by number"
+
+
+def check_retrain(home: Path, monkeypatch) -> None:
+    """A model decides, whole; an attempt stands in the ledger once, after its look and its deployment."""
+    monkeypatch.setenv("BQ_HOME", str(home))
+    models = deployed(home)
+    assert models in (["old"], ["old", "new"])
+    attempts = rows(home, ATTEMPTS)
+    assert len({run for run, *_ in attempts}) == len(attempts) <= len(models)
+    looks = rows(home, "select study, count(*) from looks group by study")
+    assert {run for run, *_ in attempts} <= {study for study, _ in looks} and {n for _, n in looks} == {1}
+    assert not ledger.faults()
+    db.close()
+
+
+def heal_retrain(home: Path) -> None:
+    """What was asked for was done: by the first, or by the one after it, and then once."""
+    models, attempts = deployed(home), rows(home, ATTEMPTS)
+    assert models in (["old", "new"], ["old", "next"], ["old", "new", "next"])
+    assert attempts[-1][1] == "deployed" and attempts[-1][2] == registry.champion(world()[1].namespace).model_id
+    records = {file.parent.name: files.read_json(file) for file in (home / "outputs").glob("[0-9]*/run.json")}
+    assert records[attempts[-1][0]]["status"] == "deployed" and not list((home / "outputs").glob(".*"))
+    assert {record["status"] for record in records.values()} <= {"deployed", "failed", "killed"}
+    assert {run for run, *_ in attempts} <= set(records)
+    assert kept.distances(world()[1].namespace).triggers
+    db.close()
+
+
 CHECKS = {
+    "retrain": check_retrain,
     "deploy": check_deploy,
     "retire": check_retire,
     "write_state": check_write_state,
@@ -214,6 +252,7 @@ CHECKS = {
     "check_drift": check_check_drift,
 }
 HEALED = {
+    "retrain": heal_retrain,
     "deploy": heal_deploy,
     "retire": heal_retire,
     "write_state": heal_write_state,

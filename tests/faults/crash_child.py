@@ -203,7 +203,51 @@ def cycle(name: str) -> None:
     job.main(SimpleNamespace(strategy=strategy, settings=settings, quick=False))
 
 
+DRAWS = {"old": 1000, "new": 2000, "next": 2000}  # of the gate: what triggers is a changed parameter
+
+
+def retrain(name: str) -> None:
+    """`make retrain` after an edit of the parameters, with next to no work in notebooks, gate and page."""
+    from types import SimpleNamespace
+
+    import polars as pl
+
+    from bq.jobs import attempt
+    from bq.jobs import retrain as job
+    from bq.jobs.request import Request
+    from bq.jobs.run import protocol
+    from bq.runs.verdict import Verdict
+    from bq.serving import gates, ledger
+
+    strategy, settings, market, days = world()
+    gate = settings.gate.model_copy(update={"draws": DRAWS[name]})
+    changed = settings.model_copy(update={"gate": gate})
+    unused = dict.fromkeys(Request._fields)
+    request = Request(**unused | {"strategy": strategy, "settings": changed, "quick": False, "force": False})
+    made = SimpleNamespace(artefact=artefact(name), success=None)
+    series = pl.DataFrame({"session": days[-50:-20], "value": 0.1, "baseline": 0.0, "everything": 0.0})
+
+    def judge(run, request, data, collection, now) -> None:
+        asked = attempt.Attempt(made, collection.events, data, strategy, run.settings, run.run_id)
+        ledger.record(settings.namespace, [ledger.Look(ledger.GATE, run.run_id, 0, {}, series, ["SIM00"])])
+        answer = attempt.Answer(gates.Verdict(True, settings.namespace.tier, []), None, [])
+        shown = run.verdict = Verdict(decision="deployed", headline=f"test {name}")
+        with run.phase("deployment", stoppable=False):
+            job._execute(run, asked, answer, shown, now)
+
+    job.store.market_data = lambda _: market
+    job.walkforward.check = lambda *_: None
+    job._judge = judge
+    protocol.git_state, protocol.packages = dict, dict
+    protocol.Run.notebook = lambda run, name: None
+    protocol.Run.render = lambda run: files.write_text(run.folder / "report.html", "report</html>")
+    protocol.report.render = lambda _notebooks, target, **_: files.write_text(target, "report</html>")
+    with protocol.lock(settings.namespace):
+        job.once(request)
+
+
 WORKS = {
+    "retrain": retrain,
     "deploy": deploy,
     "retire": retire,
     "write_state": write_state,
@@ -221,6 +265,7 @@ WARM = {  # modules that a work uses, late ones too; imported and not used: the 
     "mature": ("bq.monitoring.deciding", "bq.monitoring.maturing", *BUTTERFLY),
     "scan": ("bq.jobs.scan", "bq.strategies.butterfly.order", "bq.strategies.butterfly.payoff", *BUTTERFLY),
     "cycle": ("bq.jobs.cycle", "bq.monitoring.maturing", *BUTTERFLY),
+    "retrain": ("bq.jobs.retrain", "bq.monitoring.maturing", *BUTTERFLY),
     "check_drift": ("toy_world", "bq.jobs.drift", "scipy.stats"),
 }
 
@@ -238,6 +283,8 @@ def warm(work: str) -> None:
         calendars._calendar("XNYS")
     if work == "check_drift":
         _load_kernels()
+    if work in ("scan", "cycle", "retrain"):
+        _load_pages()
 
 
 def _load_kernels() -> None:
@@ -248,6 +295,18 @@ def _load_kernels() -> None:
     few = np.zeros(2, np.float32)
     shift.ks(few, few), shift.binned(few, few)
     bootstrap.bootstrap_mean(few, block=1.0, alpha=0.1, draws=2, seed=0)
+
+
+def _load_pages() -> None:
+    """What every page is made with, which a process makes once: half of what a cycle takes."""
+    import nbformat
+
+    from bq.workbench import page, shell
+
+    page.drawn([])
+    for name in ("page.html.j2", "index.html.j2"):
+        shell.environment().get_template(name)
+    nbformat.validate(nbformat.v4.new_notebook())
 
 
 def spend(call: str, count: int) -> None:

@@ -1,7 +1,8 @@
 """A fault at every call that changes state: what is there afterwards is old or new and whole, and the next time heals.
 
 Faults come from outside the process through strace where that may be used, and in pure Python everywhere. Every
-STRIDE-th call is tried, and a whole run (slow to import) in pure Python only; `make crash` tries every call in both.
+STRIDE-th call is tried, and a whole run (slow to import) in pure Python only; `make crash` tries every call in both, in
+PARTS: one that was stopped goes on with `-k "cycle-KILL and part3"`.
 """
 
 import os
@@ -43,9 +44,11 @@ STRIDE = (
         "mature": 3,
         "check_drift": 9,
         "cycle": 60,
+        "retrain": 90,
     }
 )
-SLOW = ("retire", "publish", "scan", "mature", "check_drift", "cycle")  # under a tracer
+PARTS = 5 if ALL else 1
+SLOW = ("retire", "publish", "scan", "mature", "check_drift", "cycle", "retrain")  # under a tracer
 LEAST = {"strace": 15, "python": 12}  # calls of any work; what SQLite does to its files is seen from outside alone
 
 
@@ -97,17 +100,18 @@ def _changes(lines: list[str], home: str) -> list[tuple[str, int]]:
 
 
 CASES = [
-    pytest.param(form, work, fault, id=f"{work}-{fault}-{form}")
+    pytest.param(form, work, fault, part, id=f"{work}-{fault}-{form}{f'-part{part}' if ALL else ''}")
     for work in CHECKS
     for form in ("strace", "python")
     for fault in FAULTS
+    for part in range(PARTS)
     if ALL or form != "strace" or work not in SLOW
 ]
 
 
-@pytest.mark.parametrize(("form", "work", "fault"), CASES)
+@pytest.mark.parametrize(("form", "work", "fault", "part"), CASES)
 def test_a_fault_at_any_change_leaves_old_or_new_whole_and_the_next_time_heals(
-    well, before, points, tmp_path, monkeypatch, record_property, form, work, fault
+    well, before, points, tmp_path, monkeypatch, record_property, form, work, fault, part
 ):
     if form == "strace" and not strace():
         pytest.skip("strace is not installed or not allowed to trace: only the pure Python form runs")
@@ -118,7 +122,7 @@ def test_a_fault_at_any_change_leaves_old_or_new_whole_and_the_next_time_heals(
         child(work, *tracer(work, FAULTS[fault]), "-o", os.devnull) if form == "strace" else nullcontext(well(work))
     )
     with outside as hurt:
-        for place, (call, number) in enumerate(chosen[:: STRIDE.get(work, 1)]):
+        for place, (call, number) in enumerate(chosen[:: STRIDE.get(work, 1)][part::PARTS]):
             home = shutil.copytree(before(work), tmp_path / f"{place}-{call}-{number}", symlinks=True)
             task = {"work": work, "home": str(home)}
             answer = hurt(**task, name="new", form=form, fault=fault, call=call, n=number)

@@ -19,7 +19,7 @@ from bq.strategies.breakout import STRATEGY, quality
 CHILD = Path(__file__).with_name("replayed.py")
 FULL = os.environ.get("BQ_FULL") == "1"
 LONG, SHORT = 80, 60  # sessions
-SEED, DAYS = 11, 4  # random days a strategy
+SEED, DAYS = 11, 12  # random days a strategy
 MODEL = 8  # column of a decision
 
 
@@ -61,7 +61,7 @@ def test_no_rank_of_a_signal_depends_on_a_later_session(mode):
 @pytest.mark.parametrize("name", SMALL)
 def test_processes_of_their_own_on_files_that_end_earlier_leave_the_same(name, tmp_path):
     if not FULL:
-        pytest.skip("one day of each strategy is tried above; BQ_FULL=1 tries four, each in a process of its own")
+        pytest.skip("one day of each strategy is tried above; BQ_FULL=1 tries twelve, each in a process of its own")
     small = planted(name)
 
     def alone(last) -> Left:
