@@ -188,7 +188,7 @@ calibrate: $(READY) ## [train] how often the pipeline deploys on markets without
 	@$(BQ) calibrate
 claims: $(READY) ## [workbench] the full form of every statistical claim (long; the tests hold small forms)
 	@BQ_FULL=1 $(VENV)/bin/python -m pytest -m calibration
-crash: $(READY) ## [workbench] the crash test at every call (the suite tries a sample): some minutes
+crash: $(READY) ## [workbench] the crash test at every call (the suite tries a sample): long, in parts
 	@BQ_CRASH=all $(VENV)/bin/python -m pytest tests/faults/test_crash.py tests/trading/test_faulty_brokers.py
 lint: $(READY) ## [workbench] ruff over code and notebooks, mypy over the package
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

@@ -110,8 +110,15 @@ class Admission:
         return gates.announced(self._trader.dates, desk, position, clock.session)
 
     def _margin(self, intent: Intent, meant: Meant) -> float | None:
-        """Funds that an order binds; 0 for one that sets some free, None where the broker does not say."""
-        if intent.action == Action.CLOSE or not meant:
+        """Funds that an order binds; negative: sets free, which of a real account its broker alone knows.
+
+        None where the broker does not say.
+        """
+        if intent.action == Action.CLOSE:
+            if self._trader.broker.real:
+                return 0.0
+            return gates.freed(intent.quantity, self._trader.desk.quote(intent.event, self._trader.clock.session))
+        if not meant:
             return 0.0
         try:
             return self._trader.broker.margin(Ticket(meant[0][1], intent.legs, True, intent.event)) / PARTS

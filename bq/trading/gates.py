@@ -71,7 +71,7 @@ class Facts(NamedTuple):
     earnings: bool  # whether any is announced for the time it would be held
     ex_dividend: bool  # the same, where it would hold a short call in the money
     listed: bool  # whether there are contracts like those of the decision; false where that is not known
-    margin: float | None
+    margin: float | None  # that it binds; negative: what it sets free
     available: float | None
 
 
@@ -89,6 +89,12 @@ class Rules(NamedTuple):
 def _exceeds(value: float | None, limit: float | None) -> bool:
     """Whether a value is beyond a limit; what is not known is."""
     return value is None or limit is None or not (math.isfinite(value) and math.isfinite(limit) and value <= limit)
+
+
+def _unfunded(facts: Facts) -> bool:
+    """Whether it binds more than there is. What binds nothing is sent without funds too."""
+    frees = facts.margin is not None and math.isfinite(facts.margin) and facts.margin <= 0
+    return not frees and _exceeds(facts.margin, facts.available)
 
 
 def _outside(facts: Facts) -> bool:
@@ -121,7 +127,7 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.EARNINGS: lambda f, r: f.earnings,
     Refusal.EX_DIVIDEND: lambda f, r: f.ex_dividend,
     Refusal.NOT_LISTED: lambda f, r: not f.listed,
-    Refusal.MARGIN: lambda f, r: _exceeds(f.margin, f.available),
+    Refusal.MARGIN: lambda f, r: _unfunded(f),
 }
 
 
@@ -139,6 +145,14 @@ def announced(dates: Announced, desk: Desk, position: Position, session: dt.date
     inside = any(spot is None or leg.strike is None or leg.strike < spot for leg in called)
     earnings, dividend = (dates.holds(event["symbol"], kind, after=session, until=until) for kind in Kind)
     return earnings, inside and dividend
+
+
+def freed(quantity: int, quote: Quote | None) -> float:
+    """What closing shares binds: less than 0 where some are sold, whose price pays for what is bought at the same open.
+
+    Covering a short sale costs what was kept back for it.
+    """
+    return 0.0 if quote is None else min(quantity, 0) * quote.mid
 
 
 def refusal(facts: Facts, rules: Rules) -> Refusal | None:

@@ -328,9 +328,9 @@ class _Room:
         return gates.refusal(facts, self._rules) is not None
 
     def _margin(self, event: Event, quantity: int, *, opening: bool) -> float | None:
-        if not opening:
-            return 0.0
         desk = self._shadow._desk
+        if not opening:
+            return gates.freed(quantity, desk.quote(event, self.session))
         quote = desk.quote(event, event["session"])
         return None if quote is None else abs(quantity) * worst_loss(desk.legs(event), quote.mid)
 

@@ -56,6 +56,21 @@ def test_positions_of_the_ledger_sum_to_what_the_tracks_made(alone):
     assert made.tracks["equity"][-1] == pytest.approx(1e6 + made.tracks["pnl"].sum())
 
 
+def test_a_book_that_is_fully_invested_is_formed_anew_each_period_in_ledger_and_shadow(market):
+    """What is sold pays for what is bought at the same open, also where a rise overnight left no cash at all."""
+    small = traded_by(planted("forecast"), [Track(name="Only", share=1.0, decides="rule")])
+    portfolio = small.settings.portfolio.model_copy(update={"kind": "long_only"})
+    small = small._replace(settings=small.settings.model_copy(update={"portfolio": portfolio}))
+    with world.own():
+        made = replay(small).traded
+    formed = made.journal.meant.filter(pl.col("refusal").is_null())["session"].unique().sort().to_list()
+    places = [made.days.index(session) for session in formed]
+    holding = small.settings.temporal.prediction_horizon_days
+    assert places == list(range(0, DAYS, holding)) and not len(made.journal.meant.drop_nulls("refusal"))
+    apart = (made.tracks["pnl"] - made.shadows["pnl"]).abs()
+    assert apart.max() < 0.005 and made.reconciled == DAYS
+
+
 def test_at_a_broker_that_fails_every_session_is_reconciled_and_both_tracks_are_kept_apart(market):
     faults = DryRun(partial_fills=0.3, rejects=0.1, lost_answers=0.2)
     tracks = [Track(name=name, share=0.5, decides="rule") for name in ("One", "Two")]

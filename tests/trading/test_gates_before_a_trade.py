@@ -88,6 +88,11 @@ def test_what_keeps_every_limit_passes():
     assert gates.refusal(GOOD, RULES) is None
 
 
+def test_what_sets_funds_free_is_not_refused_for_want_of_them():
+    assert gates.refusal(GOOD._replace(margin=0.0, available=-1.0), RULES) is None
+    assert gates.freed(-3, GOOD.quote) == -3.0 and gates.freed(3, GOOD.quote) == 0.0 == gates.freed(-3, None)
+
+
 @pytest.mark.parametrize(("why", "facts"), CASES.values(), ids=CASES)
 def test_a_gate_refuses_by_its_own_fact_alone(why, facts):
     assert gates.refusal(GOOD._replace(**facts), RULES) is why
