@@ -44,7 +44,7 @@ STRIDE = (
         "mature": 3,
         "check_drift": 9,
         "cycle": 60,
-        "retrain": 90,
+        "retrain": 140,
     }
 )
 PARTS = 5 if ALL else 1
