@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -272,10 +273,10 @@ def test_an_error_names_the_variable_that_was_typed(target, given, said, tmp_pat
 # ---- variables of make
 
 
-def make(*arguments: str) -> subprocess.CompletedProcess:
-    """What make would do, without doing it."""
+def make(*arguments: str, of: str = "test", dry: bool = True) -> subprocess.CompletedProcess:
+    """What make would do. of : a target. dry : without doing it."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "-n", "test", *arguments]
+    command = ["make", *(["-n"] if dry else []), *([of] if of else []), *arguments]
     return subprocess.run(command, cwd=paths.CHECKOUT, env=outside, capture_output=True, text=True, timeout=60)
 
 
@@ -298,6 +299,63 @@ def test_a_variable_or_target_that_make_does_not_know_stops_it(given, said):
     done = make(given)
     assert done.returncode == 2 and done.stdout == ""
     assert f"not a {said}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param(["scan", "TRIALS=5"], ["TRIALS changes nothing in `make scan`: it is for tune, tune-"], id="one"),
+        pytest.param(["scan", "A=1", "EVENT=$x'"], ["EVENT changes nothing", "A changes nothing"], id="two"),
+        pytest.param(["scan", "tune", "TRIALS=5", "DATE=2019-05-31"], [], id="each for one of the targets"),
+        pytest.param(["scan", "DATE=2019-05-31", "SYMBOLS=KO", "SET=policy.k=2"], [], id="all are for it"),
+        pytest.param(["scan", "TRIALS="], [], id="empty"),
+    ],
+)
+def test_a_variable_that_a_target_has_no_use_for_is_said_to_change_nothing(given, said):
+    done = make(*given, of="")
+    told = [line for line in done.stderr.splitlines() if "changes nothing" in line]
+    assert done.returncode == 0 and len(told) == len(said) and all(text in done.stderr for text in said)
+
+
+def test_a_variable_of_the_environment_that_a_target_has_no_use_for_is_not_said(monkeypatch):
+    """HOST is in many an environment."""
+    monkeypatch.setenv("HOST", "desk")
+    assert "changes nothing" not in make("scan", of="").stderr
+
+
+def test_only_targets_take_variables():
+    makefile = (paths.CHECKOUT / "Makefile").read_text()
+    taken = dict(re.findall(r"^TAKEN\.(\w+) +:= (.*)$", makefile, re.M))
+    targets, variables = set(re.findall(r"^([a-z-]+): ", makefile, re.M)), set(re.findall(r"\b[A-Z_]{1,}\b", makefile))
+    assert len(taken) == 24 and taken.keys() <= variables
+    assert {target for names in taken.values() for target in names.split()} < targets
+
+
+STUB = """#!/bin/bash
+case "$1 $2" in
+  "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python";;
+  "-m pip") [[ "$*" == *" -e "* ]] && exit 0
+    for n in $(seq 45); do echo "Collecting p$n==1.0"; echo "  Downloading p$n.whl"; done
+    echo "Installing collected packages: p1, p2"
+    [ -z "$BROKEN" ] || { echo "ERROR: no space" >&2; exit 1; }
+    echo "Successfully installed p1 p2";;
+esac
+"""
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["to its end", "pip fails"])
+def test_the_first_set_up_says_what_it_does_and_how_far_it_is(tmp_path, broken, monkeypatch):
+    (tmp_path / "python").write_text(STUB)
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setenv("BROKEN", "1" if broken else "")
+    ready = f"{tmp_path}/venv/.ready"
+    done = make(f"PYTHON={tmp_path}/python", f"VENV={tmp_path}/venv", ready, of="", dry=False)
+    packages = len(re.findall(r"^[a-z]", (paths.CHECKOUT / "requirements.lock").read_text(), re.M))
+    said = done.stdout.splitlines()
+    assert said[0].startswith(f"setting up {tmp_path}/venv, once: about 2.5 GB")
+    assert said[1:3] == [f"  {n} of {packages} packages downloaded" for n in (20, 40)]
+    assert said[3].startswith("  installing them") and said[4:] == ([] if broken else ["  installed"])
+    assert (done.returncode, Path(ready).exists()) == ((2, False) if broken else (0, True))
 
 
 def test_every_variable_of_make_is_told_and_every_one_told_is_known():
