@@ -1,5 +1,6 @@
 """The page of what trading holds, sent and made: outputs/trading/<namespace>.html."""
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,25 @@ def _positions(lines: pl.DataFrame, trader: Trader) -> list[Any]:
     if gates.stopped():
         said = f"**The kill switch is on: nothing is sent (make resume).** {said}"
     if (odd := count(lines["odd"].sum())) > 0:
-        said += f" **{counted(odd, 'contract')} are no whole unit** and are closed at the next close."
+        said += f" **{counted(odd, 'contract')} belong to no whole unit** and are closed at the next close."
+    said = f"{said} {expired(lines, trader.clock.session)}".strip()
     explained = (
         "Paid, mark and the distances to the exits are prices of a unit per share; delta is in shares, vega in "
-        "currency for a volatility point, theta in currency a calendar day, each of all units. At risk is what the "
-        "units can lose from what was paid, at the worst. The mark of a position is by listed quotes or bars "
-        "(quotes), or by the strategy's pricing model (model)."
+        "currency for a volatility point, theta in currency a calendar day, each of all units. At risk is the largest "
+        "possible loss of the units from their price of entry. Marks are priced by listed quotes or bars (quotes), or "
+        "by the strategy's pricing model (model)."
     )
     table = plots.table(shown(lines), digits=2, empty="no open position")
     return [said, table, *([explained] if len(lines) else [])]
+
+
+def expired(lines: pl.DataFrame, session: dt.date) -> str:
+    """A sentence on the positions whose options have expired and are not settled yet; empty where there is none."""
+    number = sum(risk.past_expiry(expiry, session) for expiry in lines["expiry"])
+    if not number:
+        return ""
+    what = "it" if number == 1 else "them"
+    return f"{counted(number, 'position')} past expiry: no mark and no Greeks until `make trade-paper` settles {what}."
 
 
 def shown(lines: pl.DataFrame) -> pl.DataFrame:

@@ -38,10 +38,8 @@ def show_positions(request: Request) -> None:
     lines = risk.frame(risk.lines(trader.desk, held, trader.clock.session))
     title = f"{settings.namespace} · {trader.clock.session} · {counted(len(held), 'open position')}"
     screen.show(f"{title}\n{table(risk_page.shown(lines))!r}")
-    if expired := lines.filter(pl.col("days_to_expiry") < 0).height:
-        screen.show(
-            f"past expiry: {counted(expired, 'position')}, whose marks here are no value; make trade-paper settles"
-        )
+    if expired := risk_page.expired(lines, trader.clock.session):
+        screen.show(expired)
     screen.show(screen.where("page", risk_page.write(trader)))
 
 

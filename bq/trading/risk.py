@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bq.strategies.desk import Desk, Greeks, Leg, Mark
+from bq.strategies.desk import Desk, Greeks, Leg, Levels, Mark
 from bq.trading import odd
 from bq.trading.money import PARTS, parts
 from bq.trading.positions import Held
@@ -33,7 +33,7 @@ class Line(NamedTuple):
     exposure: float | None  # delta times the price of the underlying
     at_risk: float  # the most that the units can lose from what was paid, in currency
     expiry: dt.date | None
-    days_to_expiry: int | None
+    days_to_expiry: int | None  # None: it does not expire, or has expired already; then there is no mark either
     to_above: float | None  # from the mark to where it is closed with a profit, per share
     to_below: float | None  # … with a loss
     until: dt.date | None
@@ -45,11 +45,12 @@ def lines(desk: Desk, held: list[Held], session: dt.date) -> list[Line]:
 
 
 def _line(desk: Desk, held: Held, session: dt.date) -> Line:
-    position = held.as_position()
+    position, expiry = held.as_position(), min((leg.expiry for leg in held.legs if leg.expiry), default=None)
     mark, levels = desk.mark(position, session), desk.levels(position, session)
+    if past_expiry(expiry, session):
+        mark, levels = None, Levels()
     whole = _greeks(desk, held, mark, session)
-    spot, expiries = desk.spot(held.event, session), [leg.expiry for leg in held.legs if leg.expiry is not None]
-    multiplier, paid = held.legs[0].multiplier, held.price / PARTS
+    spot, multiplier, paid = desk.spot(held.event, session), held.legs[0].multiplier, held.price / PARTS
     return Line(
         track=held.owner.track,
         symbol=held.symbol,
@@ -65,12 +66,17 @@ def _line(desk: Desk, held: Held, session: dt.date) -> Line:
         theta=whole and whole.theta,
         exposure=None if spot is None or whole is None else whole.delta * spot,
         at_risk=abs(held.units) * worst_loss(held.legs, paid) if held.units else 0.0,
-        expiry=min(expiries, default=None),
-        days_to_expiry=(min(expiries) - session).days if expiries else None,
+        expiry=expiry,
+        days_to_expiry=None if expiry is None or past_expiry(expiry, session) else (expiry - session).days,
         to_above=None if mark is None or levels.above is None else levels.above - mark.value,
         to_below=None if mark is None or levels.below is None else levels.below - mark.value,
         until=levels.until,
     )
+
+
+def past_expiry(expiry: dt.date | None, session: dt.date) -> bool:
+    """Whether options had expired before a session: what became of them is known once it is settled, and no price."""
+    return expiry is not None and expiry < session
 
 
 def _greeks(desk: Desk, held: Held, mark: Mark | None, session: dt.date) -> Greeks | None:
@@ -89,10 +95,11 @@ SUMMED = ("delta", "gamma", "vega", "theta", "exposure", "at_risk", "pnl")
 def summed(frame: pl.DataFrame, by: str) -> pl.DataFrame:
     """Sums of positions by a column, sorted: their number, how many have no price, and `SUMMED` of those that have one.
 
-    frame : rows of `Line`.
+    frame : rows of `Line`. A sum is null where none has one.
     """
     counts = {"positions": pl.len().cast(pl.Int64), "unpriced": pl.col("mark").is_null().sum().cast(pl.Int64)}
-    sums = frame.group_by(by).agg(pl.col(SUMMED).sum(), **counts)
+    known = {name: pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()) for name in SUMMED}
+    sums = frame.group_by(by).agg(**known, **counts)
     return sums.select(by, *counts, *SUMMED).sort(by, nulls_last=True)
 
 

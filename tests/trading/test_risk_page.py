@@ -131,7 +131,21 @@ def test_a_position_without_a_price_is_counted_and_in_no_sum():
             return None
 
     lines = risk.frame(risk.lines(Silent(), [_held("FLY", "A", 3, price=1.2)], DAYS[5]))
-    assert risk.summed(lines, "track").select("positions", "unpriced", "delta").rows() == [(1, 1, 0.0)]
+    assert risk.summed(lines, "track").select("positions", "unpriced", "delta").rows() == [(1, 1, None)]
+    both = pl.concat([lines, risk.frame(risk.lines(GreekDesk(), [_held("FLY", "A", 3, price=1.2)], DAYS[5]))])
+    assert risk.summed(both, "track").select("positions", "unpriced", "delta").rows() == [(2, 1, 30.0)]
+
+
+def test_of_a_position_past_its_expiry_only_what_is_known_is_shown():
+    """Options that expired in December 2021 have no price, no Greeks and no days left in March 2023."""
+    later = dt.date(2023, 3, 1)
+    (one,) = risk.lines(GreekDesk(), [_held("FLY", "A", 3, price=1.2)], later)
+    assert (one.units, one.paid, one.at_risk, one.expiry) == (3, 1.2, pytest.approx(360.0), dt.date(2021, 12, 17))
+    unknown = ("mark", "quoted", "pnl", "delta", "gamma", "vega", "theta", "exposure", "days_to_expiry", "to_above")
+    assert {getattr(one, name) for name in (*unknown, "to_below", "until")} == {None}
+    lines = risk.frame([one])
+    assert risk_page.expired(lines, later).startswith("1 position past expiry: no mark and no Greeks until `make tr")
+    assert risk_page.expired(lines, dt.date(2021, 12, 17)) == ""
 
 
 def _held(symbol, track, units, *, price):
