@@ -179,8 +179,8 @@ def _refuse_unknown(rows: pl.DataFrame, found: pl.DataFrame, left_out: pl.DataFr
         return
     known = {*rows["symbol"].drop_nulls(), *left_out["symbol"].drop_nulls()} - set(unknown)
     raise BadParameters(
-        f"`market.symbols` (SYMBOLS) must be symbols of source {settings.source!r} with bars between "
-        f"{settings.start or 'the first session'} and {settings.end or 'the last'}, but {unknown[0]!r} has none; "
+        f"`market.symbols` (SYMBOLS) must be symbols of source {settings.source!r} with bars from "
+        f"{settings.start or 'the first session'} to {settings.end or 'the newest'}, but {unknown[0]!r} has none; "
         f"{_meant(unknown[0], known)}"
     )
 

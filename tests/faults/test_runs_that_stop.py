@@ -17,10 +17,11 @@ import polars as pl
 import psutil
 import pytest
 
-from bq import runs, strategies
+from bq import market, runs, strategies
 from bq.core import files, params, paths
-from bq.core.errors import BadData, BQError, Locked
+from bq.core.errors import BadData, BadParameters, BQError, Locked
 from bq.core.namespace import Namespace
+from bq.core.settings import Market
 from bq.jobs import retrain
 from bq.jobs.request import Request
 from bq.jobs.run import protocol, publish
@@ -90,6 +91,32 @@ def test_a_failed_run_has_record_and_report_with_the_reason(perform):
     page = run.report.read_text()
     assert "This run failed." in page and "bars must hold, but do not." in page
     assert not (paths.outputs() / "latest").is_symlink()
+
+
+def test_a_request_that_is_refused_while_data_is_read_leaves_no_run_behind_and_is_told(perform, home, monkeypatch):
+    """SYMBOLS=APPL: whoever is notified hears of it, and the next `make status` shows no failed run."""
+    monkeypatch.setenv("NOTIFY_CMD", f"tee {home / 'heard'}")
+
+    def work(run: Run) -> None:
+        with run.phase("market data"):
+            market.load(Market(symbols=["APPL"]))
+
+    with pytest.raises(BadParameters, match="'APPL' has none; did you mean `AAPL`"):
+        perform(work)
+    assert runs.every() == [] and not list(paths.outputs().glob(".*"))
+    assert (home / "heard").read_text().startswith("failed: ") and "'APPL' has none" in (home / "heard").read_text()
+
+
+def test_a_fault_of_the_parameters_that_is_found_later_is_a_failed_run(perform):
+    def work(run: Run) -> None:
+        for name in ("market data", "events"):
+            with run.phase(name):
+                pass
+        raise BadParameters("it must hold, but does not.")
+
+    with pytest.raises(BadParameters):
+        perform(work)
+    assert only().record.status == "failed"
 
 
 ENDING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda s: s.name)

@@ -30,7 +30,7 @@ def test_an_unknown_symbol_is_refused_with_the_nearest_one(bars_folder, source):
 
 
 def test_a_symbol_without_bars_between_the_dates_is_refused():
-    with pytest.raises(BadParameters, match="between 2019-01-02 and the last, but 'IXIC' has none"):
+    with pytest.raises(BadParameters, match="from 2019-01-02 to the newest, but 'IXIC' has none"):
         market.load(Market(symbols=["IXIC", "SPX"], start=dt.date(2019, 1, 2)))
 
 
@@ -86,11 +86,11 @@ def test_the_summary_has_one_row_for_each_symbol_of_each_file(checked):
 
 
 def test_the_summary_gives_each_reason_with_its_first_case(checked):
-    reasons = dict(checked.select("file", "reasons").filter(pl.col("file") != "all.csv").rows())
+    reasons = dict(checked.select("file", pl.col("reasons").list.join("; ")).filter(pl.col("file") != "all.csv").rows())
     assert "not_positive ×1 (row 4, 2020-01-06: close must be > 0, but is -1.0)" in reasons["A.csv"]
     assert "exact_duplicate ×1 (row 3, 2020-01-03: " in reasons["A.csv"]
     assert reasons["B.csv"] == "wrong_dtype ×1 (row 1: close must be a plain number (1234.5), but reads 'abc'.)"
-    assert "jump ×1 (row 2, 2020-01-03: close 1.7 after 1.0" in checked["reasons"][2]
+    assert "jump ×1 (row 2, 2020-01-03: close 1.7 after 1.0" in checked["reasons"][2][0]
 
 
 def test_sectors_are_those_of_the_newest_rows_that_name_one_and_no_column_of_the_bars(bars_folder):

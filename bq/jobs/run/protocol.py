@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bq.core import files, params, paths, signals
-from bq.core.errors import BQError, Locked
+from bq.core.errors import BadParameters, BQError, Locked
 from bq.core.log import log, stage
 from bq.core.namespace import Namespace
 from bq.core.numerals import percent
@@ -226,7 +226,10 @@ class Run:
 
 
 def perform(run: Run, work: Callable[[Run], None]) -> Path:
-    """Do the work, publish whatever came of it, and let the failure go on. The folder: absent where `run.idle`."""
+    """Do the work, publish whatever came of it, and let the failure go on. The folder: absent where `run.idle`.
+
+    A request that is refused while its data is read has begun nothing and leaves no run behind.
+    """
     with cancellable(run), _marked(run):
         try:
             with temporary.of(run.folder):
@@ -234,12 +237,21 @@ def perform(run: Run, work: Callable[[Run], None]) -> Path:
         except BaseException as error:  # whatever stopped it is recorded, then goes on
             stopped = BQError(run.excess) if run.excess else error
             run.stopped_by(stopped)
-            _publish(run, stopped)
+            if _refused(run, stopped):
+                shutil.rmtree(run.folder)
+                publish.tell("failed", run.record, page=names.index())
+            else:
+                _publish(run, stopped)
             raise
         if run.idle:
             shutil.rmtree(run.folder)
             return run.folder
         return run.publish()
+
+
+def _refused(run: Run, error: BaseException) -> bool:
+    """Whether the request is at fault, found in the first phase: a symbol that the source does not have, say."""
+    return isinstance(error, BadParameters) and len(run.record.phases) <= 1
 
 
 def _publish(run: Run, error: BaseException) -> None:

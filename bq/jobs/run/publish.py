@@ -46,10 +46,10 @@ def ledger_of(namespace: Namespace) -> Ledger | None:
         return None
 
 
-def tell(event: notify.Event, record: RunRecord) -> None:
-    """Let the user's command hear of a run."""
+def tell(event: notify.Event, record: RunRecord, *, page: Path | None = None) -> None:
+    """Let the user's command hear of a run. page : to look at; None for its report."""
     headline = record.error or record.headline
-    notify.send(event, run_id=record.run_id, headline=headline, report=names.report(record.run_id))
+    notify.send(event, run_id=record.run_id, headline=headline, report=page or names.report(record.run_id))
 
 
 def write_index() -> None:
