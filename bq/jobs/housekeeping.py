@@ -30,8 +30,7 @@ from bq.workbench import notebooks, printed, screen
 from bq.workbench import report as html
 from bq.workbench.phrases import counted
 
-REASON_WIDTH = 160
-SHOWN_LINES = 20  # of files and symbols; of more, the gravest, and the rules that they broke
+SHOWN_LINES = 12  # of files and symbols; of more, the gravest, and the rules that they broke
 
 
 def verify(request: Request) -> None:
@@ -217,7 +216,7 @@ def check_data(request: Request) -> None:
     target = paths.outputs() / "check_data"
     for kind, data in kinds.items():
         lines = summary(data)
-        tables = {"findings": data.findings, "summary": lines}
+        tables = {"findings": data.findings, "summary": lines.with_columns(pl.col("reasons").list.join("; "))}
         paths_of = {name: target / f"{kind}_{name}.csv" for name in tables}
         for name, path in paths_of.items():
             files.write_text(path, tables[name].with_columns(shown(pl.col(pl.String))).write_csv())
@@ -235,17 +234,18 @@ def check_data(request: Request) -> None:
 
 def _table(found: pl.DataFrame) -> str:
     lines = [
-        f"{'file':<28}{'symbol':<10}{'read':>8}{'outside':>8}{'other':>8}{'kept':>8}{'quar.':>7}{'rep.':>6}{'flag.':>6}"
-        f"  {'first':<11}{'last':<11} reasons"
+        f"{'file':<24}{'symbol':<8}{'read':>8}{'outside':>9}{'not asked':>11}{'kept':>8}{'quarantined':>13}"
+        f"{'repaired':>10}{'flagged':>9}  {'first':<11}last"
     ]
     for row in found.iter_rows(named=True):
+        reasons = [f"    {printable(reason, keep='')}" for reason in row["reasons"]]
         row |= {name: printable(text, keep="") for name, text in row.items() if isinstance(text, str)}
         lines.append(
-            f"{row['file'][-27:]:<28}{row['symbol'] or '':<10}{row['read']:>8,}"
-            f"{row['outside']:>8,}{row['not_asked']:>8,}{row['kept']:>8,}{row['quarantined']:>7}"
-            f"{row['repaired']:>6}{row['flagged']:>6}  {row['first'] or ''!s:<11}{row['last'] or ''!s:<11} "
-            f"{row['reasons'][:REASON_WIDTH]}"
+            f"{row['file'][-23:]:<24}{row['symbol'] or '':<8}{row['read']:>8,}{row['outside']:>9,}"
+            f"{row['not_asked']:>11,}{row['kept']:>8,}{row['quarantined']:>13,}{row['repaired']:>10,}"
+            f"{row['flagged']:>9,}  {row['first'] or ''!s:<11}{row['last'] or ''!s}".rstrip()
         )
+        lines += reasons
     return "\n".join(lines)
 
 
@@ -266,7 +266,7 @@ def _coverage(found: MarketData, path: Path) -> str:
 def _rules(found: pl.DataFrame) -> str:
     lines = [f"{'action':<13}{'rule':<23}{'times':>9}{'symbols':>9}{'files':>8}  first case"]
     for row in found.iter_rows(named=True):
-        case = printable(row["case"], keep="")[:REASON_WIDTH]
+        case = printable(row["case"], keep="")
         lines.append(
             f"{row['action']:<13}{row['rule']:<23}{row['times']:>9,}{row['symbols']:>9,}{row['files']:>8,}  {case}"
         )

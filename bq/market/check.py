@@ -21,8 +21,8 @@ def summary(data: MarketData | ChainData) -> pl.DataFrame:
 
     Returns DataFrame with columns `file, symbol, read, outside, not_asked, kept` (rows: read, outside the dates, of
     symbols not asked for, kept), `rejected, quarantined, repaired, flagged` (numbers of findings), `first, last`
-    (sessions kept) and `reasons` (each rule, how often, and its first case). Sorted by file and symbol. The sum of
-    `read` is all rows; those of a rejected file were not read.
+    (sessions kept) and `reasons` (a list: each rule, how often, and its first case). Sorted by file and symbol. The
+    sum of `read` is all rows; those of a rejected file were not read.
     """
     by = ["file", "symbol"]
     by_rule = (
@@ -32,12 +32,12 @@ def summary(data: MarketData | ChainData) -> pl.DataFrame:
     )
     found = by_rule.group_by(by, maintain_order=True).agg(
         *(pl.col("times").filter(pl.col("action") == action).sum().alias(action) for action in ACTIONS),
-        reasons=pl.format("{} ×{} ({})", "rule", "times", "case").str.join("; "),
+        reasons=pl.format("{} ×{} ({})", "rule", "times", "case"),
     )
     return (
         data.counts.drop("quarantined")
         .join(found, on=by, how="full", coalesce=True, nulls_equal=True)
-        .with_columns(pl.col(*ROWS, *ACTIONS).fill_null(0), pl.col("reasons").fill_null(""))
+        .with_columns(pl.col(*ROWS, *ACTIONS).fill_null(0), pl.col("reasons").fill_null([]))
         .select(*by, *ROWS, *ACTIONS, "first", "last", "reasons")
         .sort(by)
     )

@@ -448,5 +448,8 @@ def test_check_data_shows_the_table_and_then_says_why_the_data_is_refused(home, 
     with pytest.raises(BadData, match="not_positive 1") as caught:
         housekeeping.check_data(asked(monkeypatch, SET="market.source=files"))
     assert "check-data" not in str(caught.value)
-    assert "close must be > 0, but is -1.0" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
+    reasons = [line for line in said if line.startswith("    ")]
+    assert len(reasons) == 4, "a line for each finding"
+    assert "    not_positive ×1 (row 2, 2020-01-03: close must be > 0, but is -1.0)" in reasons
     assert (home / "outputs/check_data/bars_findings.csv").is_file()
