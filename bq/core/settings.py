@@ -23,7 +23,8 @@ class Simulation(Section):
     """A simulated market, for source: simulated; see parameters/simulated/."""
 
     kind: Literal["pinned", "strata", "breakouts", "panel", "panel_trends", "martingale", "clustered"] = Field(
-        default="pinned", description="which law: with a signal planted, or martingale, clustered: without any"
+        default="pinned",
+        description="kind of market; martingale and clustered never have a signal",
     )
     symbols: int = Field(ge=1, le=10_000, description="number of symbols")
     sessions: int = Field(ge=600, description="number of sessions; 252 are a year")
@@ -49,10 +50,13 @@ class Simulation(Section):
         description="kinds martingale, clustered: log gain of every price a year; options are fair at such a rate",
     )
     changes: dt.date | None = Field(
-        default=None, description="session from which the planted signal is another; null: it stays"
+        default=None, description="session from which the planted signal is changed; null: never"
     )
     then: float = Field(
-        default=0.0, ge=-1, le=1, description="what is left of it from there on; 0: nothing, -1: it has turned"
+        default=0.0,
+        ge=-1,
+        le=1,
+        description="factor on the signal from that session on; 0: none is left, -1: it is reversed",
     )
     first: dt.date = Field(default=dt.date(2010, 1, 4), description="first session")
     seed: Seed = Field(default=1, description="random seed of the simulated market")
@@ -63,11 +67,13 @@ class Labelled(Section):
 
     affects: ClassVar = Affects.EVENTS
     outcomes: Literal["real", "modelled", "simulated"] = Field(
-        default="real", description="what the outcomes are where the table has no column `source`"
+        default="real", description="source of the outcomes, if the table has no column `source`"
     )
-    percent: list[str] = Field(default=[], description="columns in percent that do not say so: [outcome, current_iv]")
+    percent: list[str] = Field(
+        default=[], description="columns in per cent whose names do not say so: [outcome, current_iv]"
+    )
     holding_days: Count | None = Field(
-        default=None, description="calendar days from t0 to the latest end, where the table has no column `t1_due`"
+        default=None, description="calendar days from t0 to the latest end, if the table has no column `t1_due`"
     )
     features: Annotated[list[str], Affects.EVENTS | Affects.RECIPE] = Field(
         default=[], description="columns that a model learns from; []: those of learning.features"
@@ -87,20 +93,20 @@ class Market(Section):
     chains: bool = Field(default=False, description="true: option quotes in data/raw/chains/ are read too")
     symbols: list[str] | None = Field(default=None, description="symbols that are read; null: all that the source has")
     beside: list[str] = Field(
-        default=[], description="symbols that are read too, where the source has them: an index, for one"
+        default=[], description="further symbols that are read if the source has them, such as an index"
     )
     start: Annotated[dt.date | None, BelongsTo("source")] = Field(
-        default=None, description="first bar read; null: the first there is"
+        default=None, description="first bar read; null: the oldest"
     )
     end: Annotated[dt.date | None, BelongsTo("source"), Affects.RUNNING] = Field(
         default=None, description="last bar read; null: the newest"
     )
     calendar: str = Field(default="XNYS", description="exchange_calendars name; 24/7 for markets that never close")
     columns: Annotated[dict[str, str], BelongsTo("source"), Affects.RUNNING] = Field(
-        default={}, description="of your files: {close: PRC} where they call the close PRC"
+        default={}, description="names of columns in your files: {close: PRC} if they call the close PRC"
     )
     dates: Annotated[Literal["dmy", "mdy"] | None, BelongsTo("source"), Affects.RUNNING] = Field(
-        default=None, description="dmy or mdy, where the dates of your files read both ways"
+        default=None, description="dmy or mdy, if the dates of your files can be read both ways"
     )
     max_quarantine_share: Annotated[Share, Affects.RUNNING] = Field(
         default=0.02, description="share of bad rows above which a run fails"
@@ -132,13 +138,13 @@ class Regimes(Section):
     """Filtered probabilities of market regimes, as features of every event."""
 
     index: str | None = Field(
-        default="SPX", description="symbol that stands for the market; null, or without bars: the mean of all symbols"
+        default="SPX", description="symbol of the market; null, or without bars: the mean of all symbols"
     )
     states: int = Field(
         default=3, ge=2, le=5, description="number of regimes; 3: bear, neutral, bull, by falling volatility"
     )
     min_sessions: int = Field(
-        default=378, ge=252, description="sessions before the first January from which there are probabilities"
+        default=378, ge=252, description="sessions that the first January with probabilities must have before it"
     )
     switch_probability: float = Field(
         default=0.6,
@@ -153,18 +159,23 @@ class Selection(Section):
     """Which features a fold trains on, judged inside its training window."""
 
     features: Count = Field(default=20, description="number of features that are kept")
-    degraded_features: Count = Field(default=12, description="number that are kept with fewer labelled events than …")
+    degraded_features: Count = Field(
+        default=12, description="number of features that are kept with fewer labelled events than …"
+    )
     degraded_below: Count = Field(default=300, description="… this many")
     window_sessions: int = Field(default=63, ge=5, description="sessions of one rolling IC")
     min_spread: NotNegative = Field(
         default=1e-3, description="least mean deviation of a feature's ranks within a session"
     )
     max_correlation: float = Field(
-        default=0.98, gt=0, le=1, description="with a better feature, above which the worse one is dropped"
+        default=0.98, gt=0, le=1, description="correlation with a better feature above which a feature is dropped"
     )
-    lag_gain: NotNegative = Field(default=0.02, description="IC that a lag must gain over the unlagged value")
+    lag_gain: NotNegative = Field(default=0.02, description="gain in IC over the unlagged value that a lag must show")
     lag_alpha: float = Field(
-        default=0.05, gt=0, lt=0.5, description="one-sided significance level, shared by the lags that are tried"
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="one-sided significance level of that gain, shared by the lags that are tried",
     )
 
 
@@ -177,7 +188,7 @@ class Stack(Section):
     # a step of lightgbm may fall on a rounding, where parity then fails
     meta: Literal["blend", "elastic_net", "lightgbm", "weights"] = Field(
         default="blend",
-        description="blend: average moved by events; elastic_net, lightgbm; weights: best ones out of fold",
+        description="blend: an average that events adjust; elastic_net; lightgbm; weights: best out of fold",
     )
     inner_folds: int = Field(
         default=3, ge=2, description="walk-forward folds inside a training window, for the meta-learner"
@@ -196,7 +207,8 @@ class Stack(Section):
         description="weights of each base model, from the worst regime to the best",
     )
     regime_model: str | None = Field(
-        default="elastic_net", description="base model also fitted on each regime alone (null: none), where that has …"
+        default="elastic_net",
+        description="base model also fitted on each regime alone (null: none), if the regime has …",
     )
     min_regime_events: Count = Field(default=300, description="… this many events …")
     min_regime_dates: Count = Field(default=60, description="… on this many dates")
@@ -227,15 +239,15 @@ class Learning(Section):
         default=None, description="calendar days before a test block; null: each label is purged by its own end"
     )
     embargo_days: int = Field(
-        default=0, ge=0, description="calendar days after a test block, where later folds train again"
+        default=0, ge=0, description="calendar days after a test block on which later folds do not train"
     )
     since: Annotated[dt.date | None, Affects.RUNNING] = Field(
         default=None,
-        description="first session that trains and is evidence; null: all, or since a confirmed change",
+        description="first session of training and evidence; null: all, or since a confirmed change",
     )
     on_harm: Annotated[Literal["retrain", "retire"], Affects.RUNNING] = Field(
         default="retrain",
-        description="a champion with confirmed harm decides until the gate deploys another, or no more (retire)",
+        description="after confirmed harm the champion decides until another is deployed; retire: no longer",
     )
     calibration_share: float = Field(
         default=0.2, gt=0, lt=0.5, description="newest share of a training window, kept for calibration"
@@ -244,25 +256,26 @@ class Learning(Section):
         default=183, ge=30, description="calendar days kept out of the deployed model's training, for the artefact gate"
     )
     regimes: Regimes | None = Field(
-        default=None, description="or {states: 3}: probabilities of market regimes as features"
+        default=None, description="{states: 3}: probabilities of market regimes as features; null: none"
     )
     select: Selection | None = Field(
-        default=None, description="or {features: 20}: number of features chosen inside each fold; null: all"
+        default=None, description="{features: 20}: features are selected inside each fold; null: all are used"
     )
     stack: Stack = Stack()
     warm_start: bool = Field(
-        default=False, description="true: lightgbm or xgboost goes on from the model before, fold by fold and deployed"
+        default=False,
+        description="true: lightgbm or xgboost continues from the model before, in each fold and each retrain",
     )
     hyperparameters: dict[str, dict[str, int | float]] = Field(
         default={},
-        description="by base model, or meta for the meta-learner; what is not named keeps its default",
+        description="by base model, or meta for the meta-learner; others keep their defaults",
     )
     half_life_days: Positive | None = Field(
         default=None, description="calendar days after which an event's training weight is halved; null: never"
     )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="cuda: XGBoost on a graphics card")
     seed: Seed = Field(
-        default=7, description="random seed of training, of dates that are drawn and of the gate's bootstrap"
+        default=7, description="random seed of training, of randomly drawn dates and of the gate's bootstrap"
     )
 
     @property
@@ -279,9 +292,9 @@ class Policy(Section):
 
     affects: ClassVar = Affects.RECIPE | Affects.JUDGING | Affects.EARNING
     k: Count | None = Field(
-        default=None, description="most trades a session, of model and rule score alike; null: all above the threshold"
+        default=None, description="most trades a session, for model and rule score; null: all above the threshold"
     )
-    above: NotNegative = Field(default=0.0, description="outcome that must be exceeded by what a model expects")
+    above: NotNegative = Field(default=0.0, description="only events with an expected outcome above this are traded")
 
 
 class Gate(Section):
@@ -293,7 +306,8 @@ class Gate(Section):
         default="non_inferior", description="what a retrain of the champion's recipe must be: not worse, or superior"
     )
     artefact_margin: NotNegative = Field(
-        default=0.05, description="rank covariance by which it may be worse than what it replaces, on the newest window"
+        default=0.05,
+        description="rank covariance by which it may be worse on the newest window than what it replaces",
     )
     alpha: float = Field(
         default=0.025, gt=0, lt=0.5, description="one-sided significance level, shared by the two tiers of an attempt"
@@ -304,14 +318,15 @@ class Gate(Section):
     min_events: Count = Field(default=200, description="events out of sample")
     max_calibration_error: Share | None = Field(
         default=0.10,
-        description="always allowed; above it the training's class shares' own, within chance; null: not required",
+        description="a larger one must not be proven above that of the class shares; null: not required",
     )
     max_drawdown_ratio: Positive | None = Field(
         default=1.5,
         description="maximum drawdown over that of the rule score, unless it is not proven larger; null: not required",
     )
     min_deflated_probability: Share | None = Field(
-        default=0.95, description="that the Sharpe ratio exceeds the best of as many useless trials; null: not required"
+        default=0.95,
+        description="that the Sharpe ratio exceeds the best of as many trials without skill; null: not required",
     )
 
 
@@ -320,7 +335,7 @@ class Tuning(Section):
 
     affects: ClassVar = Affects.RUNNING
     objective: Literal["sharpe_ratio", "calmar_ratio", "sortino", "expectancy"] = Field(
-        default="sharpe_ratio", description="or calmar_ratio, sortino, expectancy"
+        default="sharpe_ratio", description="what is maximised; or calmar_ratio, sortino, expectancy"
     )
     trials: Count = Field(default=50, description="number of trials of a study")
     train_share: float = Field(
@@ -366,12 +381,12 @@ class Track(Section):
     name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]{0,13}$")] = Field(
         description="at most 14 letters and digits; unique on an account: it is part of every order"
     )
-    share: float = Field(gt=0, le=1, description="of the capital, and of the symbols of a week")
+    share: float = Field(gt=0, le=1, description="share of the capital, and of the symbols in a week")
     decides: Literal["champion", "rule"] = Field(
         description="champion: the deployed model, without one nothing is opened; rule: the rule score"
     )
     weights: dict[str, Share] | Literal["learnt"] | None = Field(
-        default=None, description="of the score's components, in place of the strategy's own; or learnt; null: those"
+        default=None, description="weights of the score's components, or learnt; null: the strategy's own"
     )
 
     @model_validator(mode="after")
@@ -389,21 +404,25 @@ def two_tracks(model: str, rule: str) -> list[Track]:
 class DryRun(Section):
     """What goes wrong with the orders of the dry-run broker."""
 
-    seed: Seed = Field(default=7, description="random seed of what goes wrong")
-    partial_fills: Share = Field(default=0.05, description="share of limits and of entries with a stop filled in part")
+    seed: Seed = Field(default=7, description="random seed of these faults")
+    partial_fills: Share = Field(
+        default=0.05, description="share of limit orders and of entries with a stop that are filled in part"
+    )
     rejects: Share = Field(default=0.01, description="share of orders that are rejected")
     lost_answers: Share = Field(
-        default=0.02, description="share of calls whose answer is lost, before or after they act"
+        default=0.02, description="share of calls whose answer is lost, before or after the call took effect"
     )
 
 
 class Ibkr(Section):
     """Where TWS or IB Gateway runs with the paper account (BROKER=ibkr); see docs/paper_account.md."""
 
-    host: str = Field(default="127.0.0.1", description="this machine; nothing else is accepted")
-    port: int = Field(default=7497, description="of a paper account: 7497 (TWS) or 4002 (IB Gateway)")
-    client_id: int = Field(default=17, ge=1, le=999, description="must be free, and stay the same: orders belong to it")
-    account: str | None = Field(default=None, description="DU…, where a login manages several; null: the only one")
+    host: str = Field(default="127.0.0.1", description="address of TWS or IB Gateway; only this machine is accepted")
+    port: int = Field(default=7497, description="port of a paper account: 7497 (TWS) or 4002 (IB Gateway)")
+    client_id: int = Field(
+        default=17, ge=1, le=999, description="must be free and must stay the same: orders belong to it"
+    )
+    account: str | None = Field(default=None, description="DU…, needed if a login manages several; null: the only one")
 
 
 class Trading(Section):
@@ -411,25 +430,32 @@ class Trading(Section):
 
     affects: ClassVar = Affects.RUNNING
     tracks: Annotated[list[Track], Field(min_length=1)] = Field(
-        default=two_tracks("ButterAI", "ButterBaseline"), description="who trades which share"
+        default=two_tracks("ButterAI", "ButterBaseline"), description="who trades which share of the capital"
     )
-    seed: Seed = Field(default=7, description="random seed by which a symbol and week belong to a track")
-    capital: Positive = Field(default=1_000_000.0, description="of all tracks together, the base of every return")
+    seed: Seed = Field(default=7, description="random seed that assigns a symbol and week to a track")
+    capital: Positive = Field(
+        default=1_000_000.0, description="capital of all tracks together, the base of every return"
+    )
     risk_per_trade: float = Field(
         default=0.01, gt=0, le=0.2, description="share of a track's equity that a position may lose"
     )
     max_positions: Count = Field(default=20, description="positions held at a time")
     max_daily_loss: float = Field(
-        default=0.05, gt=0, le=1, description="share of the capital lost since the last session, above it nothing opens"
+        default=0.05,
+        gt=0,
+        le=1,
+        description="share of the capital; with a larger loss since the last session nothing is opened",
     )
-    max_daily_orders: Count = Field(default=100, description="orders of a session")
-    symbols: list[str] | None = Field(default=None, description="the only ones that are traded; null: all")
-    reprice_steps: Count = Field(default=3, description="from the mid to the collar, then a limit order is cancelled")
+    max_daily_orders: Count = Field(default=100, description="most orders in a session")
+    symbols: list[str] | None = Field(default=None, description="the only symbols that are traded; null: all")
+    reprice_steps: Count = Field(
+        default=3, description="steps of a limit from the mid to the collar, then it is cancelled"
+    )
     entry_window_minutes: int = Field(
-        default=60, ge=0, le=390, description="after the next open, in which decisions are still sent"
+        default=60, ge=0, le=390, description="minutes after the next open in which decisions are still sent"
     )
     close_before_expiry_days: int = Field(
-        default=2, ge=0, description="calendar days; nothing is opened that would be held closer to its expiry"
+        default=2, ge=0, description="calendar days to expiry; nothing is opened that would be nearer to it"
     )
     dry_run: DryRun = DryRun()
     ibkr: Ibkr = Ibkr()

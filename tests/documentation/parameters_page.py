@@ -17,25 +17,25 @@ from bq.core.settings import Settings
 PAGE = paths.CHECKOUT / "docs" / "parameters.md"
 TOP = """# Parameters
 
-Every parameter of the three strategies, as its class has it. `parameters/<strategy>.yaml` holds the same, line by line.
+Every parameter of the three strategies. `parameters/<strategy>.yaml` has the same, line by line.
 
 ```sh
 make retrain SET="learning.folds=4 policy.k=3"   # for one run
 make retrain PARAMS=parameters/my_us.yaml        # a file of your own, which begins with `extends:`
-make params                                      # what takes effect, and where each value comes from
+make params                                      # the parameters in effect, each with its origin
 ```
 
-Files are YAML 1.2; `strategy:` says whose parameters they are. An unknown name, a wrong type or a value that does not
-hold is one sentence, and nothing has changed. A default that differs between strategies is given for each. What a
-change of a value does:
+Files are YAML 1.2; `strategy:` says whose parameters they are. An unknown name, a wrong type or an invalid value ends
+the command with one sentence, and nothing has changed then. A default that differs between strategies is given for
+each. What a change of a value affects:
 
 | changes | another value |
 |---|---|
-| events | builds the events anew |
-| recipe | is another way of training: it must beat the champion's |
-| judging | changes what a model must show, or what its decisions are worth |
-| earning | changes what a decision earns of its event |
-| run | changes how a run goes, or what it shows; models and events stay |
+| events | events are built again |
+| recipe | the way of training is another one, which must beat the champion's |
+| judging | what a model must show, or what its decisions are worth |
+| earning | what a decision earns from its event |
+| run | how a run goes, or what it shows; models and events stay |
 """
 CHANGES = {
     Affects.EVENTS: "events",

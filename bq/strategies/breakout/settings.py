@@ -28,10 +28,11 @@ class Universe(Section):
 
     affects: ClassVar = TRAINED_ON
     benchmark: str | None = Field(
-        default="SPX", description="null, or one of the next without bars: the mean return of all that is traded"
+        default="SPX", description="symbol; null, or without bars: the mean return of all that is traded"
     )
     index_symbols: list[str] = Field(
-        default=["SPX", "IXIC", "VIX"], description="levels, never traded; nor is a symbol that begins with ^"
+        default=["SPX", "IXIC", "VIX"],
+        description="index levels, which are never traded; nor is a symbol that begins with ^",
     )
 
 
@@ -40,10 +41,10 @@ class Entry(Section):
 
     affects: ClassVar = TRAINED_ON
     fast_clearance: Clearance = Field(
-        default=0.005, description="share above the highest close of the 20 sessions before"
+        default=0.005, description="share by which a close must exceed the highest of the 20 sessions before"
     )
     slow_clearance: Clearance = Field(
-        default=0.010, description="share above the highest close of the 55 sessions before"
+        default=0.010, description="share by which a close must exceed the highest of the 55 sessions before"
     )
 
 
@@ -51,8 +52,12 @@ class Eligibility(Section):
     """Which symbols may be bought."""
 
     affects: ClassVar = TRAINED_ON
-    trend_ma: Literal[20, 50, 100] = Field(default=50, description="20, 50 or 100: the close must be above it")
-    min_slope: float = Field(default=0.005, description="it must have risen by more than this in 20 sessions")
+    trend_ma: Literal[20, 50, 100] = Field(
+        default=50, description="20, 50 or 100 sessions: the close must be above this average"
+    )
+    min_slope: float = Field(
+        default=0.005, description="the trend average must have risen by more than this in 20 sessions"
+    )
     min_price: NotNegative = Field(default=5.0, description="least quoted price")
     min_dollar_volume: Positive = Field(default=1_000_000.0, description="least mean dollar volume of 20 sessions")
 
@@ -64,9 +69,11 @@ class Exit(Section):
     hard_stop_atr_mult: float = Field(
         default=2.5, ge=0.5, le=10, description="stop below the entry's open, in mean true ranges of 14 sessions"
     )
-    exit_ma: Literal[20, 50] = Field(default=50, description="20 or 50: a close below it is sold at the next open")
+    exit_ma: Literal[20, 50] = Field(
+        default=50, description="20 or 50 sessions: a close below this average is sold at the next open"
+    )
     max_holding_days: int = Field(
-        default=120, ge=2, le=250, description="sessions after the signal; the rest is closed at the close"
+        default=120, ge=2, le=250, description="sessions after the signal; then the position is closed at the close"
     )
 
 
@@ -83,24 +90,31 @@ class Risk(Section):
         default=0.80,
         gt=0,
         le=1,
-        description="share of equity in all positions; what does not fit is refused, at the open cut to what fits",
+        description="share of equity in all positions; orders beyond it are refused, at the open reduced",
     )
     max_notional: float = Field(default=0.15, gt=0, le=1, description="share of equity in one order")
     max_adv_share: float = Field(
         default=0.005, gt=0, le=0.1, description="share of the mean dollar volume of 20 sessions in one order"
     )
-    guard_positions: int = Field(default=4, ge=2, description="from this many positions on,")
-    guard_average: Share = Field(default=0.70, description="where their mean correlation of 60 sessions is above this,")
-    guard_limit: Share = Field(default=0.75, description="a symbol that correlates more with them is refused")
+    guard_positions: int = Field(
+        default=4, ge=2, description="number of positions from which on the correlation guard acts"
+    )
+    guard_average: Share = Field(
+        default=0.70, description="mean correlation of the positions (60 sessions) above which the guard acts"
+    )
+    guard_limit: Share = Field(
+        default=0.75, description="mean correlation with the positions above which the guard refuses a symbol"
+    )
 
 
 class Costs(Section):
     """What is lost between a price and a fill."""
 
     affects: ClassVar = TRAINED_ON
-    fee_bps: NotNegative = Field(default=1.0, description="of notional, each way")
+    fee_bps: NotNegative = Field(default=1.0, description="of traded value, each way")
     slippage_bps: NotNegative = Field(
-        default=8.0, description="× ATR / its mean of 60 within [.5, 3] × 1 + order / 0.5% of dollar volume (to 3)"
+        default=8.0,
+        description="times ATR / its mean of 60 (.5 to 3), times 1 + order / 0.5% of dollar volume (to 3)",
     )
 
 
@@ -108,9 +122,9 @@ class Score(Section):
     """The rule score, the baseline that a model must beat: weights of ranks among the symbols."""
 
     affects: ClassVar = TRAINED_ON
-    distance: Share = Field(default=0.50, description="from the trend average, in ATR")
-    momentum: Share = Field(default=0.30, description="of 60 sessions beyond the benchmark's")
-    diversification: Share = Field(default=0.20, description="1 - mean correlation with the others")
+    distance: Share = Field(default=0.50, description="weight of the distance from the trend average, in ATR")
+    momentum: Share = Field(default=0.30, description="weight of the return of 60 sessions less the benchmark's")
+    diversification: Share = Field(default=0.20, description="weight of 1 - mean correlation with the others")
 
 
 class MachineLearning(Section):
@@ -119,9 +133,12 @@ class MachineLearning(Section):
     affects: ClassVar = Affects.RUNNING
     enabled: bool = Field(default=False, description="whether a model's probability is used")
     prediction_mode: Literal["score_enhancement", "filter", "replace"] = Field(
-        default="score_enhancement", description="or filter: drop below the threshold; replace: the probability alone"
+        default="score_enhancement",
+        description="both; or filter: drop below the threshold; replace: the probability alone",
     )
-    ml_weight: Share = Field(default=0.3, description="of the probability in score_enhancement, both as percentiles")
+    ml_weight: Share = Field(
+        default=0.3, description="weight of the probability in score_enhancement, both as percentiles"
+    )
     confidence_threshold: Share = Field(default=0.5, description="probability below which filter drops a signal")
 
 
@@ -129,7 +146,9 @@ class DataCollection(Section):
     """Whether a backtest keeps its signals as events."""
 
     affects: ClassVar = Affects.RUNNING
-    enabled: bool = Field(default=True, description="without them there is nothing to learn from")
+    enabled: bool = Field(
+        default=True, description="true: signals are kept as events; without them there is nothing to learn from"
+    )
 
 
 class BreakoutSettings(Settings):
@@ -138,7 +157,7 @@ class BreakoutSettings(Settings):
     comments: ClassVar = {
         "market.source": "bundled_bars: five stocks with whole bars, 2000-2013, and two indices; files: yours",
         "policy.k": "most signals a session, half of `risk.max_positions`; null: all above the threshold",
-        "policy.above": "R that must be exceeded by what a model expects, net of costs",
+        "policy.above": "only signals with an expected R, net of costs, above this are traded",
         "gate.margin": "R a session by which alpha's lower bound, and the mean uplift, must exceed 0",
     }
     older: ClassVar = {

@@ -22,7 +22,8 @@ class Events(Section):
     first: dt.date = Field(default=dt.date(2010, 1, 1), description="first decision date")
     every_weeks: int = Field(default=1, ge=1, description="the last session of every n-th ISO week")
     vix_strata: Annotated[list[Annotated[int, Field(ge=0)]], Three] | None = Field(
-        default=None, description="[40, 60, 40]: instead, so many sessions with the index's IV below 15%, to 25%, above"
+        default=None,
+        description="[40, 60, 40]: instead, so many sessions with the index's IV below 15%, up to 25%, above",
     )
 
 
@@ -71,13 +72,15 @@ class Structure(Section):
         default=0.4, description="with market.chains: share by which a listed expiry may differ from the one wanted"
     )
     rate: float = Field(default=0.045, description="13-week Treasury bill, continuous")
-    index_symbols: list[str] = Field(default=["SPX", "IXIC"], description="indices: their strikes, their IV premium")
+    index_symbols: list[str] = Field(
+        default=["SPX", "IXIC"], description="symbols with the strikes and the IV premium of an index"
+    )
     vix_to_atm: Positive = Field(
         default=0.88, description="at-the-money IV / VIX, which also holds the skew; 33 days of SPX quotes of 2019"
     )
     iv_premium_index: Positive = Field(
         default=1.13,
-        description="the same / forecast volatility: 0.88 × VIX / forecast of the S&P 500, 1991-2022 (1.29)",
+        description="at-the-money IV / forecast volatility: 0.88 × VIX / forecast (1.29), S&P 500 1991-2022",
     )
     iv_premium_stock: Positive = Field(
         default=0.99, description="at-the-money IV / forecast volatility of 20 large US stocks 2010-2022"
@@ -91,9 +94,11 @@ class Costs(Section):
     spread_near: Share = Field(default=0.05, description="|strike / spot - 1| < 3%")
     spread_middle: Share = Field(default=0.07, description="< 8%")
     spread_far: Share = Field(default=0.10, description="farther")
-    half_spread_paid: Share = Field(default=1.0, description="share of the half-spread lost on each leg, in and out")
+    half_spread_paid: Share = Field(
+        default=1.0, description="share of the half-spread lost on each leg, at entry and at exit"
+    )
     max_cost_share: Share = Field(
-        default=0.4, description="of the risk; a structure whose way in and out costs more is refused, and counted"
+        default=0.4, description="share of the risk; a structure whose entry and exit cost more is refused, and counted"
     )
 
 
@@ -104,10 +109,10 @@ class Score(Section):
     rule: Literal["score_v1", "score_v2"] = Field(
         default="score_v1", description="score_v2: price match by distance from spot instead of from the strike"
     )
-    price_match: Share = Field(default=0.35, description="forecast price near the strike")
-    vol_mispricing: Share = Field(default=0.30, description="implied above forecast volatility")
-    stability: Share = Field(default=0.20, description="narrow ARIMA interval")
-    fourier: Share = Field(default=0.15, description="trend and cycle agree with the structure")
+    price_match: Share = Field(default=0.35, description="weight of: forecast price near the strike")
+    vol_mispricing: Share = Field(default=0.30, description="weight of: implied above forecast volatility")
+    stability: Share = Field(default=0.20, description="weight of: narrow ARIMA interval")
+    fourier: Share = Field(default=0.15, description="weight of: trend and cycle agree with the structure")
     trade_at: float = Field(default=60.0, ge=0, le=100, description="score from which the rules trade")
     weights: Annotated[Literal["static", "learnt"], Affects.RUNNING] = Field(
         default="static", description="learnt: the rules choose by deployed weights (USE_RL=1); `score` stays"
@@ -119,14 +124,16 @@ class Label(Section):
 
     affects: ClassVar = TRAINED_ON
     take_profit: Share | None = Field(
-        default=0.70, description="close when the mid price shows this share of the most that can be made; null: never"
+        default=0.70, description="close when mid prices show this share of the largest possible gain; null: never"
     )
     stop_loss: Share | None = Field(
-        default=0.50, description="close when it shows this share of the risk lost; null: never"
+        default=0.50, description="close when mid prices show a loss of this share of the risk; null: never"
     )
-    carry_sessions: int = Field(default=5, ge=0, le=20, description="sessions that a missing exit price is waited for")
+    carry_sessions: int = Field(
+        default=5, ge=0, le=20, description="sessions for which a missing exit price is waited for"
+    )
     edges: Annotated[list[float], Three] = Field(
-        default=[-0.10, 0.05, 0.15], description="Loss | Minor | Good | Excellent"
+        default=[-0.10, 0.05, 0.15], description="ROI between the classes Loss | Minor | Good | Excellent"
     )
 
     @model_validator(mode="after")
@@ -143,9 +150,9 @@ class ButterflySettings(Settings):
         "market.source": "bundled: prices that ship with skfolio and arch; files: yours, in data/raw/bars/",
         "market.chains": "true: option quotes in data/raw/chains/ are read, and structures priced from them",
         "market.start": "first bar read; the analysis of a date needs about two years before it",
-        "learning.features": "butterfly_v3: free of price levels",
-        "policy.k": "most trades a session, of the model and of the rule score alike",
-        "policy.above": "ROI that must be exceeded by what a model expects, net of costs",
+        "learning.features": "butterfly_v3: independent of price levels",
+        "policy.k": "most trades a session, for the model and for the rule score",
+        "policy.above": "only events with an expected ROI, net of costs, above this are traded",
         "gate.margin": "ROI a session by which alpha's lower bound, and the mean uplift, must exceed 0",
     }
 

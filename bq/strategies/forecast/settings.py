@@ -36,7 +36,7 @@ class Events(Section):
     affects: ClassVar = TRAINED_ON
     first: dt.date = Field(default=dt.date(2002, 1, 2), description="first decision date")
     every_sessions: Count = Field(default=1, description="every n-th session of the calendar")
-    min_names: int = Field(default=5, ge=2, description="sessions of fewer names give no event")
+    min_names: int = Field(default=5, ge=2, description="sessions with fewer names give no event")
     index_symbols: list[str] = Field(
         default=["SPX", "IXIC"],
         description="never traded; the first that has bars is the market of the beta (none: mean of all)",
@@ -49,15 +49,15 @@ class Temporal(Section):
     affects: ClassVar = TRAINED_ON
     prediction_horizon_days: int = Field(default=10, ge=2, le=126, description="sessions that an outcome spans")
     cv_gap_days: Annotated[Sessions, Affects.RECIPE] = Field(
-        default=10, description="between the last training t0 and the test block; less than the horizon is refused"
+        default=10, description="sessions between the last training t0 and the test block; at least the horizon"
     )
     cv_embargo_days: Annotated[Sessions, Affects.RECIPE] = Field(
-        default=0, description="after a test block, before later folds train again"
+        default=0, description="sessions after a test block on which later folds do not train"
     )
     max_lookback_days: int = Field(
         default=252, ge=20, le=252, description="sessions of history that a symbol needs before its first event"
     )
-    extra_lag: Lag = Field(default=0, description="further sessions by which all features are delayed")
+    extra_lag: Lag = Field(default=0, description="sessions by which all features are delayed further")
     lags: Annotated[list[Annotated[int, Field(ge=1, le=20)]], Field(max_length=5)] = Field(
         default=[], description="[1, 2, 5]: also ranks of so many sessions before, for features: alpha_lagged"
     )
@@ -96,13 +96,13 @@ class Alignment(Section):
 class HalfLife(Section):
     """Sessions after which an observation of a factor counts half, by family."""
 
-    reversal: Positive = Field(default=5.0, description="sessions")
-    volatility: Positive = Field(default=6.0, description="sessions")
-    volume: Positive = Field(default=7.0, description="sessions")
-    momentum: Positive = Field(default=8.0, description="sessions")
-    technical: Positive = Field(default=12.0, description="sessions")
-    microstructure: Positive = Field(default=3.0, description="sessions")
-    other: Positive = Field(default=15.0, description="sessions")
+    reversal: Positive = Field(default=5.0, description="half-life in sessions")
+    volatility: Positive = Field(default=6.0, description="half-life in sessions")
+    volume: Positive = Field(default=7.0, description="half-life in sessions")
+    momentum: Positive = Field(default=8.0, description="half-life in sessions")
+    technical: Positive = Field(default=12.0, description="half-life in sessions")
+    microstructure: Positive = Field(default=3.0, description="half-life in sessions")
+    other: Positive = Field(default=15.0, description="half-life in sessions")
 
 
 class Decay(Section):
@@ -111,9 +111,9 @@ class Decay(Section):
     affects: ClassVar = TRAINED_ON
     half_life_days: HalfLife = HalfLife()
     high_volatility: Positive = Field(
-        default=0.7, description="times the half-life while the market's volatility is in the upper third of its year"
+        default=0.7, description="factor on half-lives while the market's volatility is in the upper third of its year"
     )
-    low_volatility: Positive = Field(default=1.3, description="in the lower third")
+    low_volatility: Positive = Field(default=1.3, description="factor on half-lives while it is in the lower third")
 
 
 class Portfolio(Section):
@@ -130,37 +130,41 @@ class Portfolio(Section):
         default=0.03,
         gt=0,
         le=1,
-        description="of the capital; where there are too few names for it, twice an equal weight",
+        description="share of the capital; with too few names for it, twice an equal weight",
     )
     max_turnover: float = Field(
         default=0.10,
         gt=0,
         le=1,
-        description="of the capital replaced at a rebalance; the first portfolio is bought whole",
+        description="share of the capital replaced at a rebalance; the first portfolio is bought as a whole",
     )
     max_sector: float = Field(
-        default=0.30, gt=0, le=1, description="of the capital, or the sector's share of the names where that is more"
+        default=0.30,
+        gt=0,
+        le=1,
+        description="share of the capital, or the sector's share of the names if that is larger",
     )
     sectors: dict[str, str] = Field(
         default={}, description="{AAPL: Technology, …}, else the `sector` column of bar files; neither: no sector limit"
     )
     risk_aversion: Positive = Field(
         default=0.25,
-        description="1: a name one deviation ahead gets 0.7 equal weights more; smaller: farther from equal",
+        description="1: a name one deviation ahead gets 0.7 equal weights more; smaller: less equal weights",
     )
-    cost_bps: NotNegative = Field(default=5.0, description="a side, of what is bought or sold")
+    cost_bps: NotNegative = Field(default=5.0, description="of traded value, each way")
 
 
 class Production(Section):
     """What that portfolio must show out of sample, beside `gate`."""
 
     affects: ClassVar = Affects.JUDGING
-    min_rank_ic: float = Field(default=0.02, description="mean rank IC; its lower bound must be above 0 too")
+    min_rank_ic: float = Field(default=0.02, description="least mean rank IC; its lower bound must also be above 0")
     min_information_ratio: float = Field(
-        default=0.5, description="annual, of daily net returns, against equal weight; long-short: against cash"
+        default=0.5,
+        description="least annual ratio of daily net returns against equal weight; long-short: against cash",
     )
-    min_sharpe: float = Field(default=1.0, description="annual, of daily net returns")
-    max_drawdown: Share = Field(default=0.20, description="of the portfolio, of daily net returns")
+    min_sharpe: float = Field(default=1.0, description="annual Sharpe ratio of daily net returns that must be exceeded")
+    max_drawdown: Share = Field(default=0.20, description="largest drawdown of the portfolio, by daily net returns")
     rolling_sessions: int = Field(default=63, ge=5, description="sessions of one window of the rank IC …")
     min_rolling_share: Share = Field(
         default=0.5, description="… and the share of windows in which its mean is not negative"
@@ -174,10 +178,10 @@ class ForecastSettings(Settings):
     comments: ClassVar = {
         "market.source": "bundled: 20 large US stocks that ship with skfolio; files: yours, in data/raw/bars/",
         "market.start": "first bar read; an event needs a year before it",
-        "learning.features": "alpha_ranks; alpha_decayed: and the same with decay; alpha_lagged: and lags; alpha_raw",
+        "learning.features": "alpha_ranks; alpha_decayed (with decay), alpha_lagged (with lags), alpha_raw (no ranks)",
         "learning.model": "the candidate: stack, three layers; or one of its base models",
-        "learning.gap_days": "calendar days; null: from temporal",
-        "learning.embargo_days": "calendar days; at least temporal's",
+        "learning.gap_days": "calendar days; null: that of `temporal`",
+        "learning.embargo_days": "calendar days; at least that of `temporal`",
         "learning.hyperparameters": (
             "by base model, meta: of the meta-learner; the rest stays default: shallow, slow trees"
         ),
