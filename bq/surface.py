@@ -152,7 +152,7 @@ def train(events: pl.DataFrame, settings: Settings | None = None) -> Training:
     -------
     Training with `.oos` (one row a model and event, out of sample), `.folds` and the artefact.
 
-    Raises BadData where an event stands there twice, and BadData or TemporalOverlap where history is too short for the
+    Raises BadData where an event is there twice, and BadData or TemporalOverlap where history is too short for the
     folds.
 
     Examples
@@ -179,8 +179,8 @@ def cross_validate(
     Returns
     -------
     DataFrame of shape (n_paths, 5): path, sessions, model, baseline, uplift, means over the sessions of the path. The
-    models also saw later events: the spread of the paths shows luck, it is no evidence that would deploy. It is a look,
-    as of `train`.
+    models also saw later events: the spread of the paths shows luck and is no evidence for a deployment. It counts as a
+    look, as `train` does.
 
     Examples
     --------
@@ -215,7 +215,7 @@ def train_success(events: pl.DataFrame, settings: Settings | None = None) -> Tra
 
 
 def leaks(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
-    """What each feature of the settings is accused of, with the figures behind it: the audit that a gate asks for.
+    """What each feature of the settings is accused of, with the figures behind it: the audit before every gate.
 
     events : from `events`, of the same settings. Returns one row a feature, accused ones first. `make audit` computes
     more of them again, and explains the columns; see docs/features.md.
@@ -236,7 +236,7 @@ def leaks(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFram
 
 
 def score(events: pl.DataFrame, settings: Settings | None = None) -> pl.DataFrame:
-    """What is decided on each event, by the champion or, where none can answer, by the rule score; best first.
+    """What is decided on each event, by the champion, else by the second tier, else by the rule score; best first.
 
     Examples
     --------
@@ -308,7 +308,7 @@ def champion(strategy: str) -> Deployed | None:
 
 
 def observed(settings: Settings | str) -> "Observed":
-    """The decisions that count, what came of them, and what was promised of them: what monitoring looks at.
+    """The decisions that count, their outcomes, and what was promised of them: the basis of monitoring.
 
     settings : from `params`, or the name of a strategy. Nothing is decided, matured or recorded by it; events that are
         missing are built and stored, as `events` does.
@@ -334,7 +334,7 @@ def observed(settings: Settings | str) -> "Observed":
 
 
 def drift(settings: Settings | str) -> "list[Monitored]":
-    """Whether the world is still the one that the deployed models were trained in; nothing is recorded.
+    """Whether decisions still look like the training of the deployed models; nothing is recorded.
 
     settings : from `params`, or the name of a strategy.
 
@@ -400,10 +400,10 @@ def save(training: Training, success: Training | None, events: pl.DataFrame, set
     >>> settings = bq.params("breakout", "parameters/simulated/breakout.yaml", folds=2)
     >>> events = bq.events(settings)
     >>> bq.save(bq.train(events, settings), None, events, settings, run_dir="")
-    'Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both.'
+    'Run by hand: nothing is saved or deployed. `make retrain` saves its model, and the gate may deploy it.'
     """
     if not run_dir:
-        return "Run by hand: nothing was saved and nothing can be deployed. `make retrain` does both."
+        return "Run by hand: nothing is saved or deployed. `make retrain` saves its model, and the gate may deploy it."
     events, strategy, settings = _of(events, settings)
     made = candidates.save(training, success, events, Path(run_dir), strategy=strategy, settings=settings)
     return f"Saved candidate {made.artefact.model_id}."
@@ -460,7 +460,7 @@ def tune(
     ['number', 'state', 'value', 'trades', 'reason']
     >>> def worst_day(days):
     ...     return days["value"].min()
-    >>> bq.tune(settings, objective=worst_day, search={"risk.max_positions": range(4, 13)}).results["objective"]
+    >>> bq.tune(settings, objective=worst_day, search={"exit.max_holding_days": [20, 60, 120]}).results["objective"]
     'worst_day'
     """
     from bq.tuning import results

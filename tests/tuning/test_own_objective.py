@@ -1,5 +1,7 @@
 """A search by hand with an objective and ranges of the user's own: what it maximises, counts and refuses."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,8 +9,11 @@ from breakout_market import data, settings
 from optuna.distributions import FloatDistribution
 
 import bq
+from bq import market
+from bq.core import paths
 from bq.core.errors import BadParameters
 from bq.serving import ledger
+from bq.strategies.backtester import Span
 from bq.strategies.breakout import STRATEGY
 from bq.strategies.breakout.backtest import backtest
 from bq.strategies.breakout.prepare import prepare
@@ -55,6 +60,30 @@ def test_the_own_search_tries_what_it_names_and_nothing_else():
         assert row["values"]["risk.max_positions"] in range(4, 13)
         assert row["values"]["exit.exit_ma"] in (20, 50)
         assert 0 <= row["values"]["entry.fast_clearance"] <= 0.02
+
+
+def examples() -> list[tuple[str, object]]:
+    """Parameters that the documentation, the notebook and `bq.tune` show as an own search, with what is tried."""
+    texts = [(paths.CHECKOUT / "docs" / "tuning.md").read_text(), str(bq.tune.__doc__)]
+    texts += (paths.notebooks() / "06_strategy_tuning.ipynb").read_text().replace('\\"', '"').splitlines()
+    shown = [eval(found, {"range": range}) for text in texts for found in re.findall(r'\{"\w+\.\w+": [^}]+\}', text)]
+    assert len(shown) == 3
+    return [(name, tuple(tried)) for one in shown for name, tried in one.items()]
+
+
+@pytest.mark.parametrize(("name", "tried"), sorted(set(examples())), ids=str)
+def test_what_an_example_searches_changes_the_result(name, tried, bundled):
+    """On the bundled stocks, which a reader has: of five symbols no more than five are ever held."""
+    given, scorer = bundled
+    span = Span(scorer.sessions[0], scorer.sessions[-1])
+    found = {scorer.score(applied(given, {name: value}), [span]).folds[0] for value in (tried[0], tried[-1])}
+    assert len(found) == 2
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    given = bq.params("breakout")
+    return given, STRATEGY.backtester.scorer(market.load(given.market), given)
 
 
 def test_every_trial_of_every_objective_counts_even_under_the_same_name():
