@@ -53,7 +53,7 @@ def home(tmp_path, monkeypatch):
         pytest.param(
             "02_walk_forward_training",
             {"folds": 2, "top_k": 1},
-            "Run by hand: nothing was saved and nothing can be deployed.",
+            "Run by hand: nothing is saved or deployed.",
             id="train",
         ),
     ],
