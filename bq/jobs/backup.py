@@ -188,7 +188,7 @@ def _unpack(source: Path, target: Path) -> int:
     known = Manifest.read(target / MANIFEST, what=f"{source}: {MANIFEST}") if (target / MANIFEST).is_file() else None
     if known is None or known.hashes != hashes:
         different = sorted(dict(known.hashes.items() ^ hashes.items())) if known else [MANIFEST]
-        raise _broken(source, f"{different[0]} is missing or another")
+        raise _broken(source, f"{different[0]} is missing or has other content")
     (target / MANIFEST).unlink()
     return len(hashes)
 

@@ -57,7 +57,7 @@ def describe(collection: Collection, strategy: Strategy, settings: Settings, tab
         *([f"{screen.RED}{NOTICES[source]}{screen.PLAIN}"] if source in NOTICES else []),
         _of_rows(tables) if tables else _of_bars(collection),
         f"matured     {known:,}{f' by {ended:%Y-%m-%d}' if ended else ''}; {enough}",
-        f"taken       {taken:,}, and {len(events) - taken:,} shadow events, followed all the same",
+        f"taken       {taken:,}, and {len(events) - taken:,} shadow events: not traded, but followed",
         *([] if tables else [f"refused     {counted(len(collection.refused), 'date')} gave no event"]),
         *_reasons(collection.refused),
         *(line for counter in strategy.views.counters(events) for line in _counter(counter)),

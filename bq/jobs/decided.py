@@ -79,7 +79,7 @@ def _came_of_it(scan: ScanOf) -> list[str]:
     traded = [one for one in ended if one.should_trade]
     due = max((one.t1_due for one in scan.decisions if one.outcome is None and one.t1_due), default=None)
     left = f", the last due {due:%Y-%m-%d}" if due else ""
-    lines = [f"came of it   {len(ended):,} of {len(scan.decisions):,} decisions have an outcome{left}"]
+    lines = [f"outcomes     {len(ended):,} of {len(scan.decisions):,} decisions have an outcome{left}"]
     if ended:
         said = f"mean outcome of all {len(ended):,}: {_mean(ended)}"
         lines.append(

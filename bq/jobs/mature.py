@@ -49,6 +49,6 @@ def told(found: Matured) -> list[str]:
         due = f", the next due on {found.next_due}" if found.next_due else ""
         parts.append(f"{found.open:,} open{due}")
     if found.came_to_nothing:
-        parts.append(f"{found.came_to_nothing:,} of them due, but built again to no event that ended")
+        parts.append(f"{found.came_to_nothing:,} of them due, but not found again among the events")
     faults = [f"            {counted(fault.events, 'event')} not built: {fault.sentence}" for fault in found.faults]
     return [f"outcomes    {found.namespace}: {'; '.join(parts)}", *faults]

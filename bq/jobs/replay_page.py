@@ -188,8 +188,8 @@ def _promises(made: Replayed, strategy: Strategy, settings: Settings) -> list[An
     note = _intervals(settings)
     if not classes:
         note += (
-            " What is expected is a z-score, in no unit of an outcome: instead of means, the rank correlation of "
-            "prediction and outcome within a session stands beside that of the rule score."
+            " Predictions are z-scores, which do not have the unit of an outcome: instead of means, the rank "
+            "correlation of prediction and outcome within a session is shown beside that of the rule score."
         )
     return [table(pl.DataFrame(rows)), note]
 

@@ -201,7 +201,7 @@ def _predictions(before: pl.DataFrame, now: pl.DataFrame) -> Line:
     both = before.join(now, on=["model", "event_id"], suffix="_now")
     moved = both.filter(pl.col("expected").ne_missing(pl.col("expected_now")))
     ended = both.filter(pl.col("outcome").ne_missing(pl.col("outcome_now")))
-    text = f"{len(before):,} then, {len(now):,} now, {len(both):,} in both: {len(moved):,} predicted otherwise"
+    text = f"{len(before):,} then, {len(now):,} now, {len(both):,} in both: {len(moved):,} predicted differently"
     if len(moved):
         largest = number((moved["expected"] - moved["expected_now"]).abs().max())
         text += f" (by up to {significant(largest, 2)})"

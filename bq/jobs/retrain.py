@@ -238,7 +238,7 @@ def _jumps(findings: pl.DataFrame) -> list[str]:
     split = int((jumps["rule"] == "split_like").sum())
     cases = ", ".join(f"{symbol} {day}" for symbol, day in jumps.select("symbol", "session").head(5).rows())
     return [
-        f"{counted(len(jumps), 'price jump')}, {split} like a split that is not adjusted "
+        f"{counted(len(jumps), 'price jump')}, {split or 'none'} of them like a split that was not adjusted "
         f"({cases}{', …' if len(jumps) > 5 else ''})"
     ]
 

@@ -22,7 +22,7 @@ WHY = {
     Refusal.SIMULATED: "a decision on a simulated market never leaves the dry-run broker",
     Refusal.NOT_PAPER: "the account is not known to be a paper account",
     Refusal.TOO_LATE: "later than the entry window of the next session",
-    Refusal.NOT_COUNTED: "the scan counts in no statistic: it was not the first one in time of its session",
+    Refusal.NOT_COUNTED: "the scan counts in no statistic: it was late, or not the first of its session",
     Refusal.NO_NEXT_SESSION: "the calendar knows no next session",
     Refusal.NOT_ALLOWED: "not one of trading.symbols",
     Refusal.ALREADY_HELD: "the track holds the symbol, or has ordered it",
@@ -39,7 +39,7 @@ WHY = {
     Refusal.NEAR_EXPIRY: "too near to its expiry",
     Refusal.EARNINGS: "earnings are announced for the time it would be held",
     Refusal.EX_DIVIDEND: "a call in the money would be short over an ex-dividend day: it may be assigned",
-    Refusal.MARGIN: "the account has not the funds",
+    Refusal.MARGIN: "the account does not have the funds",
     Refusal.NOT_LISTED: "no contracts like those of the decision are listed, or the broker did not say which are",
 }
 
@@ -76,12 +76,12 @@ def track_line(one: Opened) -> str:
 
 def _why_nothing(one: Opened) -> str:
     if one.wanted is None:
-        return "its book is not due to be formed anew"
+        return "its book is not due for a rebalance"
     if one.wanted == 0:
         return "no decision of the scan is to be traded"
     if one.own == 0:
         return f"{counted(one.wanted, 'decision')} to be traded, none in a symbol of this track in this week"
-    return "what is to be traded was followed before"
+    return "what is to be traded was handled before"
 
 
 def why_text(refusal: str) -> str:

@@ -121,7 +121,7 @@ def differing(last: RunRecord, record: RunRecord) -> list[str]:
 def told(trigger: Trigger) -> str:
     """A trigger in words: that it holds, or how far it is."""
     beyond = (trigger.value or 0.0) > (trigger.threshold or 0.0) and trigger.kind in ANSWERED
-    return f"{_said(trigger)}{'; an attempt has answered it' if beyond and not trigger.holds else ''}"
+    return f"{_said(trigger)}{'; an attempt was already made for it' if beyond and not trigger.holds else ''}"
 
 
 def _said(trigger: Trigger) -> str:

@@ -59,7 +59,7 @@ class Why(StrEnum):
     NO_CLASSES = "no_classes"  # the model predicts z-scores
     NO_MODEL = "no_model"  # the rule score predicts nothing
     NO_TRADE = "no_trade"
-    ONE_CLASS = "one_class"  # all events became the same
+    ONE_CLASS = "one_class"  # all events had the same outcome
     SMALL_SESSIONS = "small_sessions"  # no session has the events that a rank IC needs
     NOT_RECORDED = "not_recorded"  # weights of a portfolio by the rule score
     RESIDUAL = "residual"  # what is learned is freed of what decisions are not recorded with

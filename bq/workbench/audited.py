@@ -49,7 +49,7 @@ def of_labels(labels: Labels) -> str:
     apart = "none of their labels reaches" if not labels.reaching else f"{labels.reaching:,} of their labels reach"
     return (
         f"{labels.events:,} matured events in {labels.sessions:,} sessions; a label spans up to {labels.span} of "
-        f"these sessions, and {percent(labels.uniqueness)} of it is its own in the mean. Training events of "
+        f"these sessions, of which {percent(labels.uniqueness)} are its own on average. Training events of "
         f"{labels.folds} folds: {apart} into a test block."
     )
 

@@ -15,23 +15,23 @@ from bq.strategies.component import Kind
 from bq.tuning.verdict import MOST_OVERFITTING
 from bq.workbench import plots
 
-TITLE = "What the pipeline deploys where the law is known"
+TITLE = "What the pipeline deploys on simulated markets"
 INTRO = (
-    "Each market is drawn anew from a law that is known and goes through the whole pipeline: events, walk-forward "
-    "training, candidate, gate. `deployed` counts the markets where either tier was; `low` and `high` are the exact "
-    "95% interval of its share (Clopper–Pearson). Where nothing is planted nothing can be earned before costs, and "
-    "each deployment is a mistake. `oracle` is the same gate on the predictions of who knows the law, learnt on other "
-    "markets: no learner can be expected to do better."
+    "Each market is simulated with or without a signal and goes through the whole pipeline: events, walk-forward "
+    "training, candidate, gate. `deployed` counts the markets on which either tier was deployed; `low` and `high` are "
+    "the exact 95% interval of its share (Clopper–Pearson). Without a planted signal nothing can be earned before "
+    "costs, and each deployment is a mistake. `oracle` is the same gate on predictions that use the signal itself, "
+    "calibrated on other markets: no learner can be expected to do better."
 )
 OF_COMPONENTS = (
-    "Markets whose verdict each component refused (of these inconclusive), refused alone, and that would be deployed "
-    "if it were not asked; then the tenth, middle and ninetieth percentile of its figure over the markets."
+    "Number of markets that each component refused (and of these inconclusive), that it alone refused, and that would "
+    "be deployed without it; then the 10th, 50th and 90th percentile of its figure over the markets."
 )
 COVERAGE = (
-    "Markets whose 95% interval of a figure holds the figure's true value. Prices are martingales, so that the true "
-    "value is what the trades of the market's own model cost. `low`, `high`: the exact 95% interval of the share. "
-    "The band is where 99 of 100 such counts lie if 95% of intervals hold. The gate rests on the lower bounds: it errs "
-    "where an interval lies above the truth."
+    "Number of markets whose 95% interval of a figure contains the true value. Prices are martingales, so the true "
+    "value of a result is minus what the trades of the market's model cost. `low`, `high`: the exact 95% interval of "
+    "the share. The band is where 99 of 100 such counts lie if 95% of intervals contain it. The gate uses the lower "
+    "bounds: it errs where an interval lies above the true value."
 )
 DRIFT = (
     "A model is deployed two years before the market changes and decides on every event from then on; every window of "
@@ -40,7 +40,7 @@ DRIFT = (
     "the change, `months` is the median time to the first."
 )
 MOST_MISTAKES = 0.02  # share of null markets
-TIERS = (("champion", "The candidate"), ("second", "The second tier"), ("oracle", "Who knows the law"))
+TIERS = (("champion", "The candidate"), ("second", "The second tier"), ("oracle", "The oracle"))
 MOST_SEEDS = 40
 
 Known = Sequence[tuple[PointFacts, Sequence[Measured]]]
@@ -220,9 +220,9 @@ def _covered(markets: Sequence[Measured]) -> list[Any]:
     ]
     looked = tables.apart(markets)
     wrong = (
-        f"Who looks every day at model against rule score, by bounds that allow for it, ever took their difference for "
-        f"another than it truly is on {looked.number} of {looked.markets} markets ({percent(looked.low, 1)} to "
-        f"{percent(looked.high, 1)}; 5% are allowed)."
+        f"The bounds that may be looked at every day ever excluded the true difference of model and rule score on "
+        f"{looked.number} of {looked.markets} markets ({percent(looked.low, 1)} to {percent(looked.high, 1)}; 5% are "
+        "allowed)."
     )
     return [COVERAGE, plots.table(pl.DataFrame(rows)), wrong]
 

@@ -30,7 +30,7 @@ def sentence(verdict: Verdict) -> str:
     because = f": {_earned(earned.facts)}" if earned is not None and earned.facts is not None else ""
     if not failed:
         return f"{done}{because}. All {len(parts)} conditions of the gate hold."
-    return f"{done}{because}. Of the gate's {len(parts)} conditions {len(failed)} {_do(len(failed))} not hold."
+    return f"{done}{because}. Of the gate's {len(parts)} conditions, {len(failed)} {_do(len(failed))} not hold."
 
 
 def _earned(net: Component) -> str:

@@ -12,8 +12,8 @@ TURNED = NAMES | {Kind.ALPHA: "alpha over the rule score", Kind.OVER_ALL: "alpha
 HOW = (
     "Each row is the verdict's figures without that group. Without a symbol or a kind, the choice is made again among "
     "the others; a portfolio holds cash in its place. Without a year, its sessions are left out. What a group "
-    "contributes is the figure with it less the figure without it. Intervals here are of the level that decides. "
-    "This informs: the decision is on all of them."
+    "contributes is the figure with it less the figure without it. Intervals have the confidence of the gate. "
+    "This informs; the gate decided on all groups."
 )
 
 
@@ -38,7 +38,7 @@ def tables(verdict: Verdict) -> list[Shown]:
 def _columns(first: Without) -> list[str]:
     names = [NAMES[figure.kind] for figure in _shown(first)]
     figures = [text for name in names for text in (f"{name} without it", f"it contributes to {name}")]
-    return [f"without the {first.called}", "its events", *figures, "what that turns"]
+    return [f"without the {first.called}", "its events", *figures, "what it changes"]
 
 
 def _row(one: Without, verdict: Verdict) -> list[str]:
@@ -60,8 +60,8 @@ def largest(verdict: Verdict) -> str:
             continue
         tops = [top for split in Split if (top := _top(verdict, split, kind)) is not None]
         if tops:
-            each = ", ".join(f"{_number(_figure(top, kind).value)} without {top.group}" for top in tops)
-            said.append(f"{name} {_number(whole.facts.value)}: {each}")
+            each = ", ".join(f"{_number(_figure(top, kind).value)} without {_named(top)}" for top in tops)
+            said.append(f"{name} {_number(whole.facts.value)} ({each})")
     return "; ".join(said)
 
 
@@ -70,9 +70,11 @@ def turns(verdict: Verdict) -> list[str]:
     found: dict[tuple[str, Kind], list[str]] = {}
     for one in verdict.without:
         for figure in _turned(one, verdict):
-            found.setdefault((one.called, figure.kind), []).append(f"{one.group} ({_interval(figure)}, {_now(figure)})")
+            found.setdefault((one.called, figure.kind), []).append(
+                f"{_named(one)} ({_interval(figure)}, {_now(figure)})"
+            )
     return [
-        f"{part.name} holds, but hangs on one {called}: without {_some(groups)} it does not"
+        f"{part.name} holds, but depends on one {called}: without {_some(groups)} it does not"
         for (called, kind), groups in found.items()
         if (part := verdict.part(kind)) is not None
     ]
@@ -81,6 +83,11 @@ def turns(verdict: Verdict) -> list[str]:
 def _some(groups: list[str]) -> str:
     more = f", or {len(groups) - NAMED} more," if len(groups) > NAMED else ""
     return " or without ".join(groups[:NAMED]) + more
+
+
+def _named(one: Without) -> str:
+    """A group as a sentence has it: a kind says of what, as its name alone reads like a symbol."""
+    return f"the {one.called} {one.group}" if one.split == Split.KIND else one.group
 
 
 def _turned(one: Without, verdict: Verdict) -> list[Component]:

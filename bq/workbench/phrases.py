@@ -34,9 +34,9 @@ def looked(looks: int, since: dt.datetime | None) -> str:
     """How many looks at out-of-sample results a ledger holds, and the day of the first.
 
     >>> looked(3, dt.datetime(2026, 11, 29, 8)), looked(0, None)
-    ('3 looks since 2026-11-29', 'no look yet')
+    ('3 looks at out-of-sample results since 2026-11-29', 'no look yet')
     """
-    return f"{counted(looks, 'look')} since {since:%Y-%m-%d}" if since else "no look yet"
+    return f"{counted(looks, 'look')} at out-of-sample results since {since:%Y-%m-%d}" if since else "no look yet"
 
 
 def undone(status: str, at_utc: dt.datetime | None) -> str:

@@ -17,6 +17,7 @@ from bq.workbench import hangs, looser
 from bq.workbench.phrases import looked, undone
 
 FINDINGS = 3  # sentences of a notebook that a terminal shows
+LOOKS = ": one for each model or trial whose result was shown (`make ledger` lists them)"
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -47,12 +48,14 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path, *, findings: Se
                 lines.append(_line("", f"{'':<14}needed: {part.needed}"))
         if said := hangs.largest(found):
             lines.append(_line("", f"without the largest contributor: {said}"))
-        lines.extend(_line("hangs", text) for text in hangs.turns(found))
+        lines.extend(_line("depends", text) for text in hangs.turns(found))
         lines.extend(_line("second tier", text) for text in found.second_tier[:1])
     lines.extend(_line("" if place else "shows", text) for place, text in enumerate(findings[:FINDINGS]))
     lines.extend(_line("warning", warning) for warning in run.warnings[:4])
     if run.ledger:
-        lines.append(_line("ledger", looked(run.ledger.looks, run.ledger.since)))
+        lines.append(
+            _line("ledger", f"{looked(run.ledger.looks, run.ledger.since)}{LOOKS if run.ledger.looks else ''}")
+        )
     seconds = sum(phase.seconds for phase in run.phases)
     peak = max((phase.peak_rss_mib for phase in run.phases), default=0)
     lines.append(_line("cost", f"{decimal(seconds, 0)} s · peak {decimal(peak / 1024, 1)} GiB"))

@@ -14,7 +14,7 @@ from bq.serving import ready
 from bq.strategies.events import NOTICES
 from bq.workbench import small
 from bq.workbench.phrases import counted, figure_text, interval, overdue
-from bq.workbench.reading import verdict_in
+from bq.workbench.reading import months
 from bq.workbench.standing import Evidence, Standing
 
 FEATURES = 8  # of a heat map
@@ -120,7 +120,7 @@ def _nothing(found: Standing) -> str:
         due = f", the next is due on {known.next_due}" if known.next_due else ""
         return f"Nothing has an outcome yet: {counted(known.counted, 'decision')} open{due}."
     if known.tier is None:
-        return f"All {counted(known.matured, 'decision')} with an outcome are in sample, which shows nothing."
+        return f"All {counted(known.matured, 'decision')} with an outcome are in sample, which is no evidence."
     return ""
 
 
@@ -144,7 +144,7 @@ def _promised(known: Overview) -> Panel:
     if known.tier == Tier.RULE:
         return Panel(heading, Markup(), "The rule score decided: it predicts no outcome.")
     if not known.promises:
-        return Panel(heading, Markup(), "The model predicts z-scores, which are in no unit of an outcome.")
+        return Panel(heading, Markup(), "The model predicts z-scores, which do not have the unit of an outcome.")
     last, limit = known.weeks[-1], decimal(promise.POINTS, 2)
     within = interval(last.low, last.high)
     text = (
@@ -166,7 +166,7 @@ def _earned(known: Overview) -> Panel:
     text = f"{known.outcome} a session: {whose} {with_sign(net.value)} {interval(net.low, net.high)}"
     if known.tier != Tier.RULE and net.rule is not None:
         apart = f"{with_sign(net.difference)} {interval(net.difference_low, net.difference_high)}"
-        text += f", rule score {with_sign(net.rule)}; difference {apart}, {verdict_in(net.months)}"
+        text += f", rule score {with_sign(net.rule)}; difference {apart}, verdict in {months(net.months)} months"
     left_out = f"; {known.in_sample:,} in-sample left out" if known.in_sample else ""
     text += f" ({evidence}{left_out})."
     return Panel(heading, small.sums(sums, labels=labels, said=f"{heading}. {text}"), text)
@@ -184,8 +184,8 @@ def _drift(found: Standing) -> Panel:
     shown = worst.to_frame().join(table, on="feature", how="left", maintain_order="left")
     text = (
         f"PSI against the training, the worst {len(worst)} of {len(kept.features)}; blank: chance, strongest: "
-        f"{decimal(small.DARKEST, 0)} times chance or more. Persistent features are beyond chance without any drift: "
-        "an alert is what tests found."
+        f"{decimal(small.DARKEST, 0)} times chance or more. Persistent features exceed chance without any drift; only "
+        "tests open alerts."
     )
     drawn = small.heat(shown.select("feature", "week", "multiple"), said=f"{heading}. {text}")
     return Panel(heading, drawn, text)

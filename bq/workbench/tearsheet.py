@@ -184,8 +184,8 @@ def _rolling(found: Results) -> Part:
         y_title="mean / sd a session",
     )
     text = (
-        f"Mean over standard deviation (ddof 1) of {found.name}, over {window} sessions, not annualised: trades of "
-        "sessions that follow each other overlap, so that a ratio a year would say too much."
+        f"Mean over standard deviation (ddof 1) of {found.name}, over {window} sessions, not annualised: holding times "
+        "of neighbouring sessions overlap, so an annual ratio would be too large."
     )
     return "Rolling ratio of mean to standard deviation", [text, figure]
 
@@ -248,7 +248,7 @@ def _groups(found: Results, verdict: Verdict | None) -> Part:
         if name in trades.columns and trades[name].null_count() < len(trades):
             contents.append(table(_by(trades, name)))
     if REGIME not in trades.columns:
-        contents.append("These events do not know their market regime: `learning.regimes` asks for it.")
+        contents.append("These events have no market regime: `learning.regimes` adds it.")
     return "What was traded, by group", contents
 
 

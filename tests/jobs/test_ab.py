@@ -126,7 +126,7 @@ def test_shadow_books_of_recorded_scans_are_compared_and_nothing_is_recorded(tmp
     assert rule.outcome == pytest.approx((closed["pnl"] / closed["risk"]).mean()) and rule.turnover > 0
     record = compared_record.of(made)
     assert [one.verdict for one in record.asked[0].answers] == [Verdict.TOO_FEW]
-    assert "of the 20 observations that the first one needs" in " ".join(words.verdicts(record))
+    assert "of the 20 observations that a first verdict needs" in " ".join(words.verdicts(record))
     assert words.verdicts(record)[0].startswith("This is a comparison on a simulated market")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.db")} == before
 

@@ -53,7 +53,7 @@ def test_optimise_collect_train_enable_improve(go, tmp_path):
     counted = re.search(r"· ([\d,]+) events of 24 symbols · \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d · simulated", first)
     assert f"built now   {counted[1]};" in first
     assert counted[0] in again and f"{counted[1]} stored ones are still valid" in again
-    assert "shadow events, followed all the same" in again and "enough to train" in again
+    assert "shadow events: not traded, but followed" in again and "enough to train" in again
     for asked in (evaluate.main, scan.main):
         with pytest.raises(BadParameters, match=r"^ML model does not exist: train first with `make retrain STRATEGY="):
             go(asked, **enabled)

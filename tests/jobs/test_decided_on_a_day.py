@@ -72,7 +72,7 @@ def test_the_answer_says_who_with_what_what_was_expected_and_what_came_of_it(hom
         f"  parameters  {files.digest(PARAMETERS)}, in full: make params STRATEGY=butterfly DATE=2019-05-31",
         "  data        da7a",
         "  code        c0de (of events)",
-        "  came of it   2 of 2 decisions have an outcome",
+        "  outcomes     2 of 2 decisions have an outcome",
         "               of the 1 to be traded: -0.50; mean outcome of all 2: -0.20",
         "  event     symbol  rank  trade  score   expected  class  outcome  came to",
         "  00eeeeee  S0      1     yes    60.000  +0.25     Good   -0.50    Loss",

@@ -165,8 +165,8 @@ def test_a_training_inside_the_package_alone_is_none(home):
 def test_reports_status_and_the_terminal_say_how_many_looks_there_are_and_since_when(go):
     said = go(retrain.main)
     (look,) = ledger.listed()
-    told = f"1 look since {look['at_utc']:%Y-%m-%d}"
-    assert f"ledger      {told}" in said
+    told = f"1 look at out-of-sample results since {look['at_utc']:%Y-%m-%d}"
+    assert f"ledger      {told}: one for each model or trial whose result was shown" in said
     assert f"ledger      reversal-simulated: {told}" in go(status.main)
     assert told in runs.latest().report.read_text()
 
@@ -178,7 +178,7 @@ def test_make_ledger_lists_looks_by_strategy_and_run_and_writes_them_all(go):
     said = go(listing.main)
     assert said.index(asked["study"]) < said.index(quick["study"]), "newest first"
     assert f"{asked['shown']['value']:+.4f} a session" in said
-    assert "ledger      reversal-simulated: 2 looks since " in said
+    assert "ledger      reversal-simulated: 2 looks at out-of-sample results since " in said
     rows = (paths.outputs() / "ledger.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 and "value,baseline,everything,sessions,recipe,events" in rows[0]
     go(listing.main, RUN=quick["study"])

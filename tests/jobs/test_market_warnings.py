@@ -26,7 +26,9 @@ def warned(tmp_path, monkeypatch):
 
 
 def test_large_jumps_are_repeated_as_a_warning_of_the_run(warned):
-    assert warned(10, 30, 60, 61) == ["2 price jumps, 2 like a split that is not adjusted (A 2020-01-03, A 2020-01-06)"]
+    assert warned(10, 30, 60, 61) == [
+        "2 price jumps, 2 of them like a split that was not adjusted (A 2020-01-03, A 2020-01-06)"
+    ]
 
 
 def test_prices_without_jumps_give_no_warning(warned):

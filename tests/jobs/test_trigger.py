@@ -138,7 +138,7 @@ def test_what_an_attempt_has_answered_does_not_train_again():
     harm = Check(what=What.ERROR_CUSUM, alarm=True, **of)
     answered = state(events(100), alarms=triggers.alarms([harm]))
     found = ask(answered, events(100), champion=deployed(), checks=[harm])
-    assert kinds(found) == [] and trigger.told(found[-1]).endswith("; an attempt has answered it")
+    assert kinds(found) == [] and trigger.told(found[-1]).endswith("; an attempt was already made for it")
     other = harm.model_copy(update={"model_id": "another"})
     assert kinds(ask(answered, events(100), champion=deployed(), checks=[other])) == [Cause.HARM]
 

@@ -85,16 +85,16 @@ def verdict(oos: pl.DataFrame) -> Verdict:
 def test_an_uplift_that_one_symbol_makes_says_so():
     found = verdict(planted(everywhere=False))
     assert found.part(Kind.UPLIFT).holds
-    told = hangs.turns(found)
-    uplift = "net outcome of the top 2: uplift over the rule score holds, but hangs on one"
+    told = hangs.turns(found)  # of the kind that S00 is of, too
+    uplift = "net outcome of the top 2: uplift over the rule score holds, but depends on one"
     assert [text for text in told if text.startswith(uplift)] == [
         f"{uplift} symbol: without S00 (0.000 [0.000, 0.000], fails) it does not",
-        f"{uplift} strategy: without low (0.000 [0.000, 0.000], fails) it does not",  # the kind that S00 is of
+        f"{uplift} strategy: without the strategy low (0.000 [0.000, 0.000], fails) it does not",
     ]
-    beyond = "net outcome of the top 2: {} holds, but hangs on one symbol: without S00"
+    beyond = "net outcome of the top 2: {} holds, but depends on one symbol: without S00"
     for name in ("alpha over the rule score", "alpha over all events"):
         assert any(text.startswith(beyond.format(name)) for text in told)
-    assert " 0.000 without S00" in hangs.largest(found)
+    assert "(0.000 without S00" in hangs.largest(found)
 
 
 def test_an_uplift_that_all_symbols_make_hangs_on_none():

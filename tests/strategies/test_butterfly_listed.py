@@ -374,7 +374,7 @@ def test_a_listed_structure_whose_spreads_cost_too_much_of_its_risk_is_refused()
     too_much = {day for day, own in share.items() if own > limit + 1e-9}
     assert 3 <= len(too_much) < len(share)
     assert set(strict.refused["session"]) == too_much and set(strict.events["session"]) == set(share) - too_much
-    assert set(strict.refused["reason"]) == {f"costs of the way in and out above {limit:.0%} of the risk"}
+    assert set(strict.refused["reason"]) == {f"costs of entry and exit above {limit:.0%} of the risk"}
 
 
 def test_a_listed_wing_is_no_narrower_than_the_least():

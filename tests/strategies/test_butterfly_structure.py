@@ -265,7 +265,7 @@ def test_a_structure_that_makes_no_sense_is_refused_with_the_reason(changes, ope
     assert tradable(structure, Quote(mid, np.array([0.0])), terms, found, Costs()) == [reason]
 
 
-COSTLY = "costs of the way in and out above 40% of the risk"
+COSTLY = "costs of entry and exit above 40% of the risk"
 
 
 @pytest.mark.parametrize(

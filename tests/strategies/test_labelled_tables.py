@@ -355,7 +355,7 @@ def test_ends_that_seem_to_be_the_actual_ones_are_flagged(tmp_path):
     exits = pl.col("date") + pl.duration(days=held)
     found = read(wide().with_columns(holding_days=held, exit_date=exits), tmp_path)
     (said,) = found.findings.filter(pl.col("rule") == "ends_when_due")["detail"]
-    assert "after 1" in said and "state the longest by market.labelled.holding_days" in said
+    assert "after 1" in said and "give the longest planned one by market.labelled.holding_days" in said
     planned = read(wide().with_columns(exit_date=exits), tmp_path)  # the same exits, within 25 planned days
     assert planned.findings.is_empty()
 

@@ -34,7 +34,7 @@ def running(n=5, **more):
 def test_the_sentence_says_what_was_decided_by_how_much_and_how_many_conditions_stand_against_it():
     assert first.sentence(verdict(NET, UPLIFT, SAMPLE)) == (
         "The new model is not deployed: on sessions it was not trained on, its net ROI of the top 5 was -0.020 on "
-        "average; its lower bound, -0.080, must be above 0. Of the gate's 3 conditions 2 do not hold."
+        "average; its lower bound, -0.080, must be above 0. Of the gate's 3 conditions, 2 do not hold."
     )
     assert first.sentence(verdict(UPLIFT, decision=Decision.DEPLOYED)) == (
         "The new model is deployed. All 1 conditions of the gate hold."

@@ -91,4 +91,4 @@ def test_regimes_and_exits_are_shown_where_the_events_know_them(found):
     trades = "\n".join(shown["Best and worst trades"])
     assert "exit reason" in trades and "horizon" in trades and "make explain" in trades
     without = "\n".join(texts(tearsheet.sheet(found))["What was traded, by group"])
-    assert "`learning.regimes` asks for it" in without
+    assert "`learning.regimes` adds it" in without

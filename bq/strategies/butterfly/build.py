@@ -82,7 +82,7 @@ def tradable(
         "credit not below the width": iron & (-opened.debit >= structure.width),
         "no credit after costs": iron & (opened.debit >= 0),
         "debit not below the width": ~iron & (opened.debit >= structure.width),
-        f"costs of the way in and out above {costs.max_cost_share:.0%} of the risk": (
+        f"costs of entry and exit above {costs.max_cost_share:.0%} of the risk": (
             there_and_back > costs.max_cost_share * opened.risk
         ),
     }

@@ -153,8 +153,8 @@ def _held(kept: pl.DataFrame, file: str) -> pl.DataFrame:
     times = (closed["t1_due"] - closed["t0"]).dt.total_days().n_unique()
     suspect = "t1" in kept.columns and times > PLANS and (closed["t1"] == closed["t1_due"]).all()
     detail = (
-        f"every event ended at its latest end, after {times} different times: if these are the times that were held "
-        "and not those that were planned, the newest events are those that ended early; state the longest by "
+        f"every event ended at its latest end, after {times} different times: if these are actual and not planned "
+        "holding times, the newest events are those that ended early; give the longest planned one by "
         "market.labelled.holding_days"
     )
     about = pl.DataFrame({"file": [file] * suspect}, schema={"file": pl.String})

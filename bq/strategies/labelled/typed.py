@@ -112,9 +112,9 @@ def _times(
     else:
         raise Rejected(
             "no_due",
-            "when a label ends at the latest must be known: a column `t1_due` (or `holding_days`, from t0), or "
-            "`market.labelled.holding_days: 40` for all. When it did end is something else: who trains on what closed "
-            "early learns from the early ones alone.",
+            "the latest possible end of a label must be known: a column `t1_due` (or `holding_days`, from t0), or "
+            "`market.labelled.holding_days: 40` for all. The actual end will not do: a training on what has closed so "
+            "far would learn from early exits only.",
         )
     due = values.closes(last.cast(pl.Date), calendar=calendar)
     ended = values.closes(days["t1"], calendar=calendar) if "t1" in days else due

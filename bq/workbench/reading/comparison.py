@@ -48,21 +48,21 @@ def of_question(asked: Asked) -> list[str]:
 def _verdict(one: Answer) -> str:
     seen = f"{counted(one.observations, 'observation')} of {one.sessions} sessions"
     if one.verdict == Verdict.VOID:
-        return "void, as symbols and weeks did not go to the tracks as their shares say."
+        return "void: symbols and weeks were not assigned in the planned shares."
     if one.verdict == Verdict.TOO_FEW:
-        have = f"{one.observations:,} of the {LEAST} observations that the first one needs"
+        have = f"{one.observations:,} of the {LEAST} observations that a first verdict needs"
         return f"no verdict yet: {have} (an observation is {counted(one.sessions, 'session')})."
     if one.verdict == Verdict.DEPENDENT:
         return (
-            f"no verdict, {seen} go along with each other (autocorrelation {decimal(one.autocorrelation, 2)}, at most "
-            f"{decimal(one.band, 2)}), and wider ones are too few."
+            f"no verdict: {seen} are autocorrelated ({decimal(one.autocorrelation, 2)}, at most "
+            f"{decimal(one.band, 2)}), and longer ones are too few."
         )
     apart = f"{percent(one.mean, 1, sign=True)} of capital a year {bounds(one)}, {seen}"
     if one.verdict == Verdict.OPEN:
         return f"{one.track} and {one.base} cannot be told apart yet ({apart}); {_left(one)}."
     more = "more" if one.verdict == Verdict.BETTER else "less"
-    told = f"told apart on {one.since}, as equals are in at most 5% of comparisons, however often one looks"
-    return f"{one.track} earns {more} than {one.base}: {told} (by today {apart})."
+    told = f"told apart on {one.since}; equals are in at most 5% of comparisons, however often one looks"
+    return f"{one.track} earns {more} than {one.base}: {told} (today {apart})."
 
 
 def bounds(one: Answer) -> str:
@@ -72,10 +72,10 @@ def bounds(one: Answer) -> str:
 
 def _left(one: Answer) -> str:
     if one.needed is None:
-        return "a difference of today's size is too small ever to be told"
+        return "today's difference is too small ever to be established"
     if one.needed <= one.days:
-        return "at today's difference a verdict was to be expected by now"
-    return f"at today's difference a verdict is due in {wait(one.needed - one.days)}"
+        return "with today's difference a verdict would be expected by now"
+    return f"with today's difference a verdict is due in {wait(one.needed - one.days)}"
 
 
 def wait(sessions: float) -> str:
@@ -99,7 +99,11 @@ def split(found: Drawn | None) -> str:
     )
     chance = f"p = {significant(found.split.p, 2)}, however often one looks"
     told = f"Split of {found.split.draws:,} draws (a symbol and week each): {parts}; {chance}."
-    return f"{told} Tilted: a comparison of the tracks is void." if found.split.p < TILTED else f"{told} As planned."
+    return (
+        f"{told} Not as planned: a comparison of the tracks is void."
+        if found.split.p < TILTED
+        else f"{told} As planned."
+    )
 
 
 def executed(found: Sequence[Executed]) -> str:

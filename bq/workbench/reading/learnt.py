@@ -97,7 +97,7 @@ def gate(found: WeightsRecord) -> str:
     """What the gate says."""
     kept = [one for one in found.components_of_gate if not one.holds]
     if found.deploys:
-        return "The gate lets them pass."
+        return "They pass the gate."
     return f"The gate keeps the given weights: {len(kept)} of {len(found.components_of_gate)} components do not hold."
 
 

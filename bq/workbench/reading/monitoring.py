@@ -20,15 +20,15 @@ NOTHING_COUNTED = (
     "Nothing is counted yet: no scan of this universe was made between the close of its session and the next open. "
     "`make scan` after the close, or a replay, records decisions that count."
 )
-NO_MODEL = "No model is deployed: the rule score decides, which was trained on nothing and promises nothing."
+NO_MODEL = "No model is deployed: the rule score decides, which has no training and predicts no outcome."
 NOTHING_MATURED = "No decision that counts has an outcome yet: `make mature` looks for those that are due."
 NO_REFERENCE = (
-    "The deployed model was stored without what it was trained on and promised, as version 0.1 and the rule score are: "
-    "there is no then to compare with. A retrain stores it."
+    "There is no reference to compare with: version 0.1 stored none, and the rule score has none. A retrain stores one "
+    "with its model."
 )
 BLIND = (
-    "Both follow other events by the same law; neither sees that the law has changed: that only outcomes show, and the "
-    "monitors of errors and of what was promised."
+    "Both allow for other events, but not for a changed relation between features and outcomes: only outcomes show "
+    "that, in realised − predicted and in the monitors of errors."
 )
 NO_PROBABILITIES = "The model gives no probabilities: it predicts cross-sectional z-scores."
 DETECTORS = {
@@ -64,11 +64,11 @@ WHY = {
     Why.NO_CLASSES: "the model has no classes",
     Why.NO_MODEL: "the rule score predicts nothing",
     Why.NO_TRADE: "nothing was traded",
-    Why.ONE_CLASS: "all events became the same",
+    Why.ONE_CLASS: "all events had the same outcome",
     Why.SMALL_SESSIONS: "no session has five events",
     Why.NOT_RECORDED: "the rule score's weights are not recorded",
-    Why.RESIDUAL: "what is learned is freed of beta and volatility, which decisions are not recorded with",
-    Why.Z_SCORES: "a z-score is in no unit of an outcome",
+    Why.RESIDUAL: "the target excludes beta and volatility, which are not recorded with decisions",
+    Why.Z_SCORES: "a z-score does not have the unit of an outcome",
 }
 LONG_MONTHS = 120  # beyond which a number of months says nothing but "never"
 
@@ -113,7 +113,7 @@ def performances(table: pl.DataFrame) -> str:
     tier = table.sort("events", descending=True)["tier"][0]
     own = table.filter(pl.col("tier") == tier, pl.col("difference").is_not_null())
     if own.is_empty():
-        return "No figure has a baseline to be held against."
+        return "No figure has a baseline to be compared with."
     lower_is_better = [Measure.LOG_LOSS, Measure.BRIER, Measure.CALIBRATION, Measure.SQUARED_ERROR]
     sign = pl.when(pl.col("measure").is_in(lower_is_better)).then(-1.0).otherwise(1.0)
     low, high = pl.col("difference_low"), pl.col("difference_high")
@@ -127,19 +127,17 @@ def performances(table: pl.DataFrame) -> str:
     )
     if compared["difference_low"].count() == 0:
         most = number(own["blocks"].max())
-        return f"Nothing is told from chance yet: {decimal(most, 1)} blocks, and an interval needs five."
+        return f"Nothing can be told from chance yet: {decimal(most, 1)} blocks, and an interval needs five."
     return (
         f"Of the {Tier(tier).label}, better than the baseline beyond chance: {listed(better)}; worse: {listed(worse)}. "
-        "The rest is not told from chance yet."
+        "The others cannot be told from chance yet."
     )
 
 
 def promise(weeks: pl.DataFrame, *, points: float) -> str:
     """Of `promise.weekly` of one model: where realised less predicted stands, and whether that is an alarm."""
     if weeks.is_empty():
-        return (
-            "Nothing was promised in the unit of an outcome that has come since: there is nothing to hold against it."
-        )
+        return "No outcome has come yet for a prediction in the unit of outcomes: there is nothing to compare."
     row = weeks.row(-1, named=True)
     told = months(row["months"])
     blocks = f"{decimal(row['blocks'], 1)} blocks"
@@ -150,11 +148,11 @@ def promise(weeks: pl.DataFrame, *, points: float) -> str:
     if row["low"] is None:
         return f"{value}: fewer than five blocks say nothing yet."
     alarms = weeks.filter("alarm")
-    verdict = "an alarm: the whole interval lies" if row["alarm"] else "no alarm: not the whole interval lies"
+    verdict = "an alarm: the whole interval lies" if row["alarm"] else "no alarm, as not the whole interval lies"
     since = f", since the week of {alarms['week'].min()}" if row["alarm"] else ""
     return (
-        f"{value}. That is {verdict} beyond ±{decimal(points, 2)}{since}. A miss of that size is told from chance in "
-        f"{told} {'month' if told == '1' else 'months'} at this universe."
+        f"{value}. That is {verdict} beyond ±{decimal(points, 2)}{since}. It takes {told} "
+        f"{'month' if told == '1' else 'months'} to tell a miss of that size from chance in this universe."
     )
 
 
@@ -162,9 +160,9 @@ def by_class(table: pl.DataFrame) -> str:
     """Of accuracy, bias and win rate by predicted class: how often each came."""
     hits = table.filter(pl.col("measure") == Measure.ACCURACY)
     if hits.is_empty():
-        return "No class was predicted of an event that has an outcome."
+        return "No class was predicted for an event that has an outcome."
     named = [f"{row['predicted_class']} {percent(row['value'])} of {row['events']:,}" for row in hits.to_dicts()]
-    return f"The predicted class came: {listed(named)}."
+    return f"The predicted class was right: {listed(named)}."
 
 
 def calibration_now(then: Calibration | None, now: Calibration | None, *, classes: bool = True) -> str:
@@ -189,7 +187,9 @@ def estimates(table: pl.DataFrame) -> str:
         return f"{expects} {BLIND}"
     inside = count(known["realised"].is_between(known["cbpe_low"], known["cbpe_high"]).sum())
     quarters = counted(len(known), "quarter")
-    return f"{expects} In {inside} of {quarters} with outcomes, what came lay in the interval of CBPE. {BLIND}"
+    return (
+        f"{expects} In {inside} of {quarters} with outcomes, the realised accuracy lay in the interval of CBPE. {BLIND}"
+    )
 
 
 def not_monitored(why: Without | None) -> str:

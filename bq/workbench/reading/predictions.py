@@ -33,7 +33,7 @@ def sums(frame: pl.DataFrame, columns: Mapping[str, str], *, where: str) -> str:
 def thresholds(table: pl.DataFrame) -> str:
     """Of `bq.learning.thresholds.by_threshold`: what the policy trades and earns, and the rule score with as many."""
     if table.is_empty():
-        return "Nothing is expected of any event, so there is nothing to trade."
+        return "No event has an expected outcome, so there is nothing to trade."
     own = table.filter("policy").row(0, named=True)
     said = [_earned(own, "", "the model"), _earned(own, "rule_", "the rule score")]
     return (

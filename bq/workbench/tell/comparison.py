@@ -113,7 +113,7 @@ def track_sequence(found: Comparison | Without, title: str) -> Told:
 def _newest(one: Difference) -> str:
     seen = {1: "0 lies below the bounds", -1: "0 lies above the bounds", 0: "0 lies within the bounds"}
     if not one.look.enough:
-        return "The newest observations go along with each other, so that their bounds do not count."
+        return "The newest observations are autocorrelated, so their bounds do not count."
     return f"At the newest look {seen[one.look.apart]} of {one.track} − {one.base}."
 
 

@@ -26,7 +26,7 @@ def weights_table(studied: Studied, *, held_out: bool = False) -> Told:
                 reading.NAMES[name],
                 with_sign(net.value, 4),
                 interval(net.low, net.high),
-                over or "what it is held against",
+                over or "compared with",
             )
         )
     columns = ["weights", f"{studied.record.earns}, a session", "interval", "gain over the given weights"]
