@@ -322,7 +322,7 @@ class Gate(Section):
     )
     max_drawdown_ratio: Positive | None = Field(
         default=1.5,
-        description="maximum drawdown over that of the rule score, unless it is not proven larger; null: not required",
+        description="largest ratio to the rule score's maximum drawdown, unless within chance; null: not required",
     )
     min_deflated_probability: Share | None = Field(
         default=0.95,
