@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bq.market.calendars import sessions
-from bq.strategies.butterfly import pricing
+from bq.strategies.butterfly import evidence, pricing
 from bq.strategies.butterfly.history import History
 from bq.strategies.butterfly.modelled import Modelled
 from bq.strategies.butterfly.settings import holding_days
@@ -283,3 +283,16 @@ def test_dates_that_give_no_event_are_counted_with_the_reason():
     assert reasons[("FLAT", days[2])] == "no implied volatility yet"
     assert both.events["session"].to_list() == [days[2]] or set(both.events["symbol"]) == {"TOY"}
     assert len(both.events) + len(both.refused) == 6
+
+
+def test_older_targets_are_shown_beside_the_baselines_that_give_a_figure_its_meaning():
+    """Three of four labels are 1, and three of four outcomes are above 0; one of the two trades earns something."""
+    labels = {"predicted": [0, 0, 1, 1], "label": [0, 1, 1, 1]}
+    oos = pl.DataFrame(labels | {"expected": [0.1] * 4, "outcome": [-1.0, 0.2, 0.3, 0.1]})
+    (shown,) = evidence.results(oos.head(2), oos)
+    assert shown.table.select("figure", "here", "baseline").rows() == [
+        ("accuracy", 0.75, 0.75),
+        ("expected − realised ROI", pytest.approx(0.2), 0.0),
+        ("win rate of the 2 trades", 0.5, 0.75),
+    ]
+    assert "Nothing is decided by these targets" in shown.text

@@ -7,6 +7,7 @@ import polars as pl
 
 from bq.analysis.volatility import har_volatility
 from bq.core import params, paths
+from bq.core.scalars import count
 from bq.market.bars import continuous
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Exhibit
@@ -73,7 +74,7 @@ def fair_market() -> pl.DataFrame:
 
 def results(trades: pl.DataFrame, oos: pl.DataFrame) -> list[Exhibit]:
     """Figures of one model's out-of-sample predictions and trades, beside their baselines and older targets."""
-    largest = oos["label"].value_counts()["count"].max() / len(oos)
+    largest = count(oos["label"].value_counts()["count"].max()) / len(oos)
     shown = {
         "figure": ["accuracy", "expected − realised ROI", f"win rate of the {len(trades):,} trades"],
         "here": [
