@@ -36,6 +36,7 @@ TAKEN.MARKETS   := calibrate
 TAKEN.HOST      := serve cluster
 TAKEN.PORT      := serve cluster lab dashboard tune-ui
 TAKEN.WORKERS   := tune cluster
+TAKEN.ROWS      := bench
 comma := ,
 GOALS := $(or $(MAKECMDGOALS),help)
 TYPED := $(foreach name,$(VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
