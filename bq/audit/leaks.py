@@ -26,7 +26,7 @@ from bq.core.log import progress
 from bq.core.settings import Settings
 from bq.learning import splits
 from bq.learning.sample import overlap
-from bq.learning.walkforward import matured_events
+from bq.learning.walkforward import CARRIED, matured_events
 from bq.market import MarketData
 from bq.strategies import registered
 from bq.strategies.component import Accusation, Note
@@ -94,8 +94,8 @@ def audit(events: pl.DataFrame, market: MarketData, strategy: Strategy, settings
     Raises BadData where too few have matured, or where a feature of the user's own cannot be computed.
     """
     seed, columns = settings.learning.seed, strategy.features(settings).columns
-    matured = matured_events(events, strategy.task(settings))
     served = of_build(events, market, strategy, settings, at=depth.sessions, twice=depth.twice, seed=seed)
+    matured = matured_events(events, strategy.task(settings), columns=[*CARRIED, "weight", *columns])
     bars, own = registered.inputs(market), registered.known() if any(n.startswith(MINE) for n in columns) else {}
     checked = {
         name: of_function(own[name], bars, cuts=depth.cuts, seed=seed) for name in columns if name.startswith(MINE)
