@@ -1,5 +1,6 @@
 """Whatever stops a run: its record stays, the champion too, nothing goes on running, and the next run does the work."""
 
+import ctypes
 import datetime as dt
 import errno
 import hashlib
@@ -8,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +144,29 @@ def test_a_signal_while_a_deployment_is_under_way_does_not_tear_it_from_its_reco
 
     perform(work)
     assert only().record.status == "deployed"
+
+
+@pytest.mark.parametrize("place", ["a-callback-of-c", "a-destructor"])
+def test_a_signal_that_arrives_where_nothing_can_be_raised_stops_the_run_all_the_same(perform, place):
+    """Python drops what is raised there: with xgboost a run went on beyond its limit, and heard no further signal."""
+
+    def interrupted(*_) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return sum(range(1000))
+
+    def work(run):
+        if place == "a-destructor":
+            holder = type("Holder", (), {"__del__": interrupted})()
+            del holder
+        else:
+            ctypes.CFUNCTYPE(ctypes.c_int)(interrupted)()
+        begun = time.monotonic()
+        while time.monotonic() < begun + 10.0:
+            time.sleep(0.01)
+
+    with pytest.raises(Cancelled, match="SIGTERM"):
+        perform(work)
+    assert only().record.status == Status.CANCELLED
 
 
 def test_a_second_signal_does_not_stop_the_record_of_the_first(perform, monkeypatch):

@@ -9,6 +9,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ from bq.runs.verdict import Verdict
 from bq.workbench import notebooks, page, report
 
 REPORT_SECONDS = 300  # to render the report: also where the run's own time is over
+AGAIN_SECONDS = 0.1  # until a signal that was dropped is sent again
 END_SECONDS = 30  # for a notebook, which keeps to the deadline itself, to be saved with the cell it was in
 
 
@@ -61,7 +64,10 @@ def lock(namespace: Namespace) -> Iterator[None]:
 
 @contextmanager
 def cancellable(run: "Run") -> Iterator[None]:
-    """Turn `signals.ENDING` into Cancelled, once and as long as the run can be stopped."""
+    """Turn `signals.ENDING` into Cancelled, once and as long as the run can be stopped.
+
+    Where nothing can be raised, as in a callback of a C library or a destructor, Python drops it: the signal comes again.
+    """
 
     def cancel(number: int, _: object) -> None:
         name = signal.Signals(number).name
@@ -71,8 +77,20 @@ def cancellable(run: "Run") -> Iterator[None]:
         run.stoppable = False
         raise Cancelled(name)
 
-    with signals.handled(cancel):
-        yield
+    def dropped(ignored: Any) -> None:
+        if not isinstance(ignored.exc_value, Cancelled):
+            before(ignored)
+            return
+        run.stoppable = True
+        again = signal.Signals[str(ignored.exc_value)]
+        threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), again)).start()
+
+    before, sys.unraisablehook = sys.unraisablehook, dropped
+    try:
+        with signals.handled(cancel):
+            yield
+    finally:
+        sys.unraisablehook = before
 
 
 class Run:
