@@ -66,7 +66,7 @@ def lock(namespace: Namespace) -> Iterator[None]:
 def cancellable(run: "Run") -> Iterator[None]:
     """Turn `signals.ENDING` into Cancelled, once and as long as the run can be stopped.
 
-    Where nothing can be raised, as in a callback of a C library or a destructor, Python drops it: the signal comes again.
+    Where nothing can be raised (a callback of a C library, a destructor) Python drops it: then the signal comes again.
     """
 
     def cancel(number: int, _: object) -> None:
