@@ -31,7 +31,8 @@ class _AboveBars(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line; the bars are wiped out for it and drawn again."""
         bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
-        with bars.external_write_mode(self.stream) if bars and self.stream.isatty() else nullcontext():
+        drawn = bars and not self.stream.closed and self.stream.isatty()  # closed: left to the handler, which goes on
+        with bars.external_write_mode(self.stream) if drawn else nullcontext():
             super().emit(record)
 
 

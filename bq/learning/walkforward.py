@@ -68,8 +68,11 @@ def matured_events(events: pl.DataFrame, task: Task, *, columns: Sequence[str] |
 
     Raises BadData where they are too few to train on, or one of them occurs twice.
     """
-    read = events if columns is None else events.select(name for name in columns if name != "label")
-    labelled = in_order(read).with_columns(label=task.label(pl.col("outcome")))
+    label = task.label(pl.col("outcome"))
+    read = events
+    if columns is not None:
+        read = events.select(dict.fromkeys([*(name for name in columns if name != "label"), *label.meta.root_names()]))
+    labelled = in_order(read).with_columns(label=label)
     known = matured(labelled if columns is None else labelled.select(columns))
     if known.is_empty():
         raise BadData("at least one event must have matured (t1_due reached), but none has. Bring more recent bars.")

@@ -103,4 +103,4 @@ def test_the_tuning_notebook_searches_by_an_objective_of_ones_own_where_that_is_
     nothing, found = asked
     assert len(mine) == 3 and nothing == {}
     assert found["objective"](pl.DataFrame({"value": [0.01, -0.02]})) == pytest.approx(252 * -0.005 - 0.02)
-    assert found["search"] == {"exit.exit_ma": [20, 50], "risk.max_positions": range(4, 13)}
+    assert found["search"] == {"exit.exit_ma": [20, 50], "exit.max_holding_days": range(20, 121, 20)}

@@ -231,7 +231,7 @@ def test_an_attempt_since_the_change_answers_it_for_a_year_or_until_there_is_a_c
     last = state(events(300), since=CHANGE)
     assert kinds(ask(last, events(600), evidence=evidence, since=CHANGE)) == []
     told = [trigger.told(one) for one in ask(last, events(600), evidence=evidence, since=CHANGE)]
-    assert any("an attempt has answered it" in text for text in told)
+    assert any("an attempt was already made for it" in text for text in told)
     assert Cause.EVIDENCE in kinds(ask(last, events(700), evidence=evidence, since=CHANGE))
     standing = deployed("2021-06-01T00:00:00+00:00")
     assert Cause.EVIDENCE not in [
