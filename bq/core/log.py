@@ -31,8 +31,8 @@ class _AboveBars(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line; the bars are wiped out for it and drawn again."""
         bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
-        drawn = bars and not self.stream.closed and self.stream.isatty()  # closed: left to the handler, which goes on
-        with bars.external_write_mode(self.stream) if drawn else nullcontext():
+        seen = not self.stream.closed and self.stream.isatty()  # closed: left to the handler, which goes on
+        with bars.external_write_mode(self.stream) if bars and seen else nullcontext():
             super().emit(record)
 
 

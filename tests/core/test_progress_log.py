@@ -1,4 +1,5 @@
 import itertools
+import io
 import logging
 import os
 import re
@@ -111,3 +112,12 @@ def test_a_log_has_a_line_now_and_then_with_how_far_and_how_long_still(logger, m
     assert list(progress(range(2), total=2, description="markets")) == [0, 1]
     told = list(dict.fromkeys(caplog.messages))  # a state may be told twice where no time need pass between two lines
     assert told == ["markets: 0 of 2, ? left", "markets: 1 of 2, 00:00 left", "markets: 2 of 2, 00:00 left"]
+
+
+def test_a_line_for_a_stream_that_is_closed_is_lost_and_stops_nothing(monkeypatch):
+    """A terminal that went away; pytest's own, after the test that opened it."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    stream = io.StringIO()
+    handler = module._AboveBars(stream)
+    stream.close()
+    handler.handle(logging.LogRecord("bq", logging.INFO, "", 0, "to nobody", None, None))
