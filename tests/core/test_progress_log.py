@@ -1,5 +1,5 @@
-import itertools
 import io
+import itertools
 import logging
 import os
 import re
