@@ -71,7 +71,8 @@ def matured_events(events: pl.DataFrame, task: Task, *, columns: Sequence[str] |
     label = task.label(pl.col("outcome"))
     read = events
     if columns is not None:
-        read = events.select(dict.fromkeys([*(name for name in columns if name != "label"), *label.meta.root_names()]))
+        needed = dict.fromkeys([*columns, *label.meta.root_names()])
+        read = events.select(name for name in needed if name != "label")
     labelled = in_order(read).with_columns(label=label)
     known = matured(labelled if columns is None else labelled.select(columns))
     if known.is_empty():
