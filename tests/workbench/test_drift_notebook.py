@@ -9,10 +9,12 @@ import pytest
 
 import bq
 from bq.core import paths
+from bq.core.numerals import with_sign
 from bq.monitoring import drift, observed
 from bq.serving import registry
 from bq.surface import params
 from bq.workbench import monitors, reading
+from bq.workbench.tell import monitoring
 from bq.workbench.told import Reading, Told
 from tests.season import HELD, days, model, record, season, subject
 
@@ -143,3 +145,9 @@ def test_shares_are_drawn_in_percent_beside_their_limit():
     table = pl.DataFrame({"week": days(2), "outside": [0.34, 0.1]})
     figure = monitors.share_by_week(table, "outside", 0.3, title="", y_title="decisions")
     assert list(figure.data[0].y) == [34.0, 10.0] and figure.layout.shapes[0].y0 == 30.0
+
+
+def test_a_difference_of_nothing_has_no_sign():
+    rows = pl.DataFrame({"value": [0.0, 0.25], "low": [-0.5, None], "high": [0.5, None]})
+    shown = rows.select(monitoring._with_interval("value", "low", "high", told=with_sign)).to_series()
+    assert shown.to_list() == ["0.000 [-0.500, +0.500]", "+0.250"]

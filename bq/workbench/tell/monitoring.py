@@ -1,8 +1,12 @@
 """Notebook 04: is the model still as good as was promised?"""
 
+from collections.abc import Callable
+from functools import partial
+
 import polars as pl
 
 from bq.core.namespace import Tier
+from bq.core.numerals import decimal, with_sign
 from bq.learning import metrics
 from bq.monitoring import performance, quarters
 from bq.monitoring import promise as promises
@@ -73,8 +77,8 @@ def _shown(table: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("baseline").is_not_null())
         .then(pl.format("{} {}", _text("baseline"), baseline))
         .alias("baseline"),
-        _with_interval("difference", "difference_low", "difference_high", form="{:+.3f}").alias("difference"),
-        _text("blocks", form="{:.1f}").alias("blocks"),
+        _with_interval("difference", "difference_low", "difference_high", told=with_sign).alias("difference"),
+        _text("blocks", told=partial(decimal, digits=1)).alias("blocks"),
         months.alias("months to a verdict"),
         target.alias("older target"),
         pl.col("why").replace_strict(reading.WHY, return_dtype=pl.String, default=None).alias("none because"),
@@ -82,13 +86,13 @@ def _shown(table: pl.DataFrame) -> pl.DataFrame:
     return shown.select(column for column in shown if column.null_count() < len(shown))
 
 
-def _text(name: str, *, form: str = "{:.3f}") -> pl.Expr:
-    return pl.col(name).map_elements(lambda value: form.format(value), return_dtype=pl.String)
+def _text(name: str, *, told: Callable[[float], str] = decimal) -> pl.Expr:
+    return pl.col(name).map_elements(told, return_dtype=pl.String)
 
 
-def _with_interval(value: str, low: str, high: str, *, form: str = "{:.3f}") -> pl.Expr:
+def _with_interval(value: str, low: str, high: str, *, told: Callable[[float], str] = decimal) -> pl.Expr:
     """A figure with its interval in brackets; one bound alone as what it is."""
-    text, *ends = (_text(name, form=form) for name in (value, low, high))
+    text, *ends = (_text(name, told=told) for name in (value, low, high))
     known = [pl.col(name).is_not_null() for name in (low, high)]
     return (
         pl.when(known[0] & known[1]).then(pl.format("{} [{}, {}]", text, *ends))
