@@ -23,8 +23,7 @@ class Format(StrEnum):
     MAIL = "mail"  # the first screen alone
 
 
-REPLAY, COMPARISON, TUNE_WEIGHTS = "replay", "ab", "tune-weights"  # they take a variable in a way of their own
-CALIBRATE = "calibrate"  # and so does this
+REPLAY, COMPARISON, TUNE_WEIGHTS, CALIBRATE = "replay", "ab", "tune-weights", "calibrate"  # each takes one its own way
 
 
 class Request(NamedTuple):

@@ -247,12 +247,13 @@ def _judge(
     """
     gate, oos = settings.gate, found.oos
     changed = None if incumbent is None or incumbent.recipe == found.recipe else incumbent
-    span = round(blocks(oos, settings, pairs["session"]).block / HOLDINGS)
+    resampled = blocks(oos, settings, pairs["session"])
+    span = round(resampled.block / HOLDINGS)
     components = [
         *_sample(oos, gate),
         *shown,
         *([] if changed is None else [_changed(oos, pairs, changed, settings)]),
-        *_drawdown(pairs, gate, blocks(oos, settings, pairs["session"])),
+        *_drawdown(pairs, gate, resampled),
         *deflation.components(pairs, found.trials, gate, beyond=BEYOND[tier], span=span),
         _artefact(found, incumbent, tier, settings, changed=changed is not None),
         *_calibration(oos, task, settings),

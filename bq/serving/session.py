@@ -1,6 +1,6 @@
 """A deployed graph that answers. Imports little: whoever only asks which model decides waits for nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from bq.core.errors import BadData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from google.protobuf.message import Message
     from onnx import TensorProto
 

@@ -47,9 +47,9 @@ def share_no_larger(ours: ArrayLike, theirs: ArrayLike, blocks: Blocks) -> float
         begins = np.flatnonzero((rng.random(len(rows)) < 1.0 / blocks.block) | (rows == 0))
         lengths = np.diff(begins, append=len(rows))
         shift = np.repeat(rng.integers(len(rows), size=len(begins)) - begins, lengths)
-        total = np.cumsum(both[(rows + shift) % len(rows)], axis=0)
-        mine, other = (np.maximum.accumulate(np.maximum(total, 0.0), axis=0) - total).max(axis=0)
-        held += bool(mine <= other)
+        drawn = pl.DataFrame(both[(rows + shift) % len(rows)], schema=["ours", "theirs"])
+        mine, other = drawn.select(below_peak_of_sum(pl.all().cum_sum()).min()).row(0)
+        held += bool(mine >= other)  # both are below 0
     return held / blocks.draws
 
 

@@ -46,9 +46,9 @@ def lines(desk: Desk, held: list[Held], session: dt.date) -> list[Line]:
 
 def _line(desk: Desk, held: Held, session: dt.date) -> Line:
     position, expiry = held.as_position(), min((leg.expiry for leg in held.legs if leg.expiry), default=None)
-    mark, levels = desk.mark(position, session), desk.levels(position, session)
-    if past_expiry(expiry, session):
-        mark, levels = None, Levels()
+    gone = past_expiry(expiry, session)
+    mark = None if gone else desk.mark(position, session)
+    levels = Levels() if gone else desk.levels(position, session)
     whole = _greeks(desk, held, mark, session)
     spot, multiplier, paid = desk.spot(held.event, session), held.legs[0].multiplier, held.price / PARTS
     return Line(
@@ -67,7 +67,7 @@ def _line(desk: Desk, held: Held, session: dt.date) -> Line:
         exposure=None if spot is None or whole is None else whole.delta * spot,
         at_risk=abs(held.units) * worst_loss(held.legs, paid) if held.units else 0.0,
         expiry=expiry,
-        days_to_expiry=None if expiry is None or past_expiry(expiry, session) else (expiry - session).days,
+        days_to_expiry=None if expiry is None or gone else (expiry - session).days,
         to_above=None if mark is None or levels.above is None else levels.above - mark.value,
         to_below=None if mark is None or levels.below is None else levels.below - mark.value,
         until=levels.until,
