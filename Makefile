@@ -101,9 +101,9 @@ END {
 endef
 export LIST
 
-# What pip says of each package, as a line for every twentieth.
+# What pip says of each package, as a line for every twentieth; "Processing" it says of one from a folder.
 define PROGRESS
-/^(Collecting|Ignoring|Requirement already)/ { if (++n % 20 == 0) say("  " n " of " all " packages downloaded") }
+/^(Collecting|Processing|Ignoring|Requirement already)/ { if (++n % 20 == 0) say("  " n " of " all " packages downloaded") }
 /^Installing/ { say("  installing them: a minute or so, in which nothing is said") }
 /^Successfully/ { say("  installed") }
 function say(text) { print text; fflush() }
