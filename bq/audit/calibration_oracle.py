@@ -5,6 +5,7 @@ never saw. What its verdict is on a planted market is what any learner could rea
 it, as the same flag pays for one structure and not for another.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,21 +23,20 @@ from bq.strategies.contract import Strategy
 
 TRUTH = "truth_"
 SHARE = 0.005  # of all events in a leaf, at least
+EVENTS = 1_500_000  # that it learns from, as far as its markets have them: of fewer it does not know the law
+LEAST = 6  # markets
 
 
 class Learnt:
     """Answers in place of a candidate; made by `learn`."""
 
     def __init__(self, strategy: Strategy, settings: Settings, seeds: Sequence[int]) -> None:
-        """Learn from the markets of these seeds."""
+        """Learn from the markets of these seeds, or of the first of them that have `EVENTS` together."""
         self.strategy, self.settings = strategy, settings
-        parts, known = [], []
-        for seed in progress(seeds, total=len(seeds), description="who knows the law"):
-            whole = collected(strategy, settings, simulated(settings, seed))
-            events = walkforward.matured_events(whole, strategy.task(settings))
-            parts.append(self.inputs(events, seed))
-            known.append(events.select("label", "outcome"))
-        x, y = np.vstack(parts), pl.concat(known)
+        found = [self._market(seeds[0])]
+        enough = seeds[1 : max(math.ceil(EVENTS / max(len(found[0][1]), 1)), LEAST)]
+        found += map(self._market, progress(enough, total=len(enough), description="who knows the law"))
+        x, y = np.vstack([inputs for inputs, _ in found]), pl.concat([known for _, known in found])
         classes = strategy.task(settings).classes
         shape: dict[str, Any] = {
             "n_estimators": 200,
@@ -66,6 +66,12 @@ class Learnt:
             pl.Series("predicted", shares.argmax(axis=1)),
             **{f"p_{name}": pl.Series(shares[:, place]) for place, name in enumerate(names)},
         )
+
+    def _market(self, seed: int) -> tuple[NDArray[np.float32], pl.DataFrame]:
+        """Inputs and outcomes of the events of a market."""
+        whole = collected(self.strategy, self.settings, simulated(self.settings, seed))
+        events = walkforward.matured_events(whole, self.strategy.task(self.settings))
+        return self.inputs(events, seed), events.select("label", "outcome")
 
     def inputs(self, events: pl.DataFrame, seed: int) -> NDArray[np.float32]:
         """Features, rule score and truth of events, shape (n_events, n_inputs)."""

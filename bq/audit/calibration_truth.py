@@ -47,6 +47,7 @@ def _values(trained: Trained, strategy: Strategy, settings: Settings) -> dict[Ki
         Kind.ALPHA: rule,
         Kind.OVER_ALL: everything,
         Kind.NET: _mean(expected, "model"),
+        Kind.OVER_LONG: _mean(expected, "model"),  # being long has no expectation here
     }
     if trained.made.success_oos is not None and strategy.success is not None:
         beside = gates.success_values(_expected(trained.made.success_oos, free), strategy.success, settings)

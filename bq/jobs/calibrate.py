@@ -29,7 +29,7 @@ from bq.workbench import calibrated, page, screen
 
 WORKERS = "BQ_WORKERS"
 NULLS = ("martingale", "clustered")
-ORACLE_MARKETS = 6  # that who knows the law learns from
+ORACLE_MARKETS = 64  # that who knows the law learns from, at most
 CURVE = (1.0, 0.5, 0.2)  # of the planted strength that ships
 
 

@@ -2,7 +2,7 @@
 
 A Sharpe ratio deflated by the looks says nothing where everything earns: any choice is then far from chance. So what
 is earned beyond the rule score and beyond all events (`bq.serving.earned`) is deflated too, by what the looks earned
-beyond the same.
+beyond the same. Where it is known what being long would have earned, the result itself is deflated beyond that.
 """
 
 import math
@@ -34,21 +34,25 @@ def components(
     least = settings.min_deflated_probability
     if least is None:
         return []
-    own = {Kind.NET: earned.column(pairs, "model")} | (earned.series(pairs) if beyond else {})
-    looks = _looks(pairs, trials, of=[Kind.NET, *beyond])
+    own = _series(pairs, alone=not beyond)
+    net = Kind.OVER_LONG if Kind.OVER_LONG in own else Kind.NET
+    kinds = [net, *(kind for kind in beyond if kind in own)]
+    looks = _looks(pairs, trials, of=kinds)
     found: dict[Kind, Deflated] = {}
+    shown: list[Component] = []
     try:
-        for kind in (Kind.NET, *(kind for kind in beyond if kind in own)):
+        for kind in kinds:
             found[kind] = _deflate(pairs, own[kind], looks[kind], least=least, span=span)
+            if kind == net:
+                more = {} if net == Kind.NET else {"beyond": net}
+                shown.append(component(found.pop(net), least, **more))
     except BadData as error:
-        missing = Kind.DEFLATED_UPLIFT if Kind.NET in found else Kind.DEFLATED_SHARPE
-        shown = [component(found[Kind.NET], least)] if Kind.NET in found else []
+        missing = Kind.DEFLATED_UPLIFT if shown else Kind.DEFLATED_SHARPE
         return [*shown, Component.asked(missing, None, reason=str(error))]
-    net = component(found.pop(Kind.NET), least)
-    if not found:
-        return [net]
-    lowest = min(found, key=lambda kind: _probability(found[kind]))
-    return [net, component(found[lowest], least, Kind.DEFLATED_UPLIFT, beyond=lowest)]
+    if found:
+        lowest = min(found, key=lambda kind: _probability(found[kind]))
+        shown.append(component(found[lowest], least, Kind.DEFLATED_UPLIFT, beyond=lowest))
+    return shown
 
 
 def component(found: Deflated, least: float, kind: Kind = Kind.DEFLATED_SHARPE, **more: Kind) -> Component:
@@ -73,11 +77,16 @@ def _looks(pairs: pl.DataFrame, trials: pl.DataFrame, *, of: Collection[Kind]) -
     found: dict[Kind, dict[str, Array]] = {kind: {} for kind in of}
     for name in trials.columns:
         if name != "session":
-            series = {Kind.NET: earned.column(beside, name)} | (earned.series(beside, name) if len(of) > 1 else {})
+            series = _series(beside, name, alone=len(of) == 1)
             for kind in of:
                 if kind in series:
                     found[kind][name] = series[kind]
     return found
+
+
+def _series(pairs: pl.DataFrame, name: str = "model", *, alone: bool) -> dict[Kind, Array]:
+    """What a column of results earns, and, where that is not all, earns beyond others."""
+    return {Kind.NET: earned.column(pairs, name)} | ({} if alone else earned.series(pairs, name))
 
 
 def _deflate(pairs: pl.DataFrame, own: Array, looks: dict[str, Array], *, least: float, span: int) -> Deflated:

@@ -10,8 +10,9 @@ Three comparisons, each of the model's result session by session, none of which 
   model sees moves with it, and the difference of the two is mostly what the rule does alone: the intercept is free of
   that. The mean uplift must be positive too, or a hedged copy of the rule would do.
 
-Where a strategy says what being long would have earned in an event's place (`Value.hedge`), that is regressed out too:
-as a control variate it takes the market's noise away, and no exposure to a market that rises counts as choosing.
+Where a strategy says what being long would have earned in an event's place (`Value.hedge`), that is regressed out of
+all three: as a control variate it takes the market's noise away, and no exposure to a market that rises counts as
+choosing. The mean net result must be positive beside it, or a hedged loss would do.
 
 A model of the rule's own skill that sees other things has a positive alpha, and its uplift is positive in half of all
 cases: of such a one the gate asserts that it adds to the rule, not that it is better.
@@ -55,7 +56,7 @@ def results(
 
 
 def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings) -> list[Component]:
-    """Uplift and alpha over the rule score, alpha over all events, and the net result.
+    """Uplift and alpha over the rule score, alpha over all events, the net result, and its alpha over being long.
 
     pairs : of `results`. name : of what they are.
     """
@@ -70,7 +71,11 @@ def recipe(oos: pl.DataFrame, pairs: pl.DataFrame, name: str, settings: Settings
     ]
     if Kind.OVER_ALL in over:
         found.append(over_all(over[Kind.OVER_ALL], oos, pairs, settings, of=name))
-    return [*found, bounds.bound(Kind.NET, net, 0.0, gate, oos, of=name)]
+    if Kind.OVER_LONG not in over:
+        return [*found, bounds.bound(Kind.NET, net, 0.0, gate, oos, of=name)]
+    alone = pairs["hedge_model"].mean()
+    found.append(bounds.bound(Kind.OVER_LONG, over[Kind.OVER_LONG], 0.0, gate, oos, of=name, baseline=alone))
+    return [*found, bounds.point(Kind.NET, net, 0.0, gate, oos, of=name)]
 
 
 def over_all(found: Any, oos: pl.DataFrame, pairs: pl.DataFrame, settings: Settings, **facts: Any) -> Component:
@@ -80,15 +85,18 @@ def over_all(found: Any, oos: pl.DataFrame, pairs: pl.DataFrame, settings: Setti
 
 
 def series(pairs: pl.DataFrame, model: str = "model") -> dict[Kind, Array]:
-    """What a column of results earns beyond the rule score and beyond all events: one value a session, NaN if unknown.
+    """What a column of results earns beyond the rule score, all events and being long: one value a session.
 
-    Their means are the figures, see `bq.stats.intercept`. Nothing over all events where the alternative is cash.
+    NaN if unknown. Their means are the figures, see `bq.stats.intercept`. Nothing over all events where the alternative
+    is cash, nothing over being long where that is not known.
     """
     own, rule, everything = (column(pairs, name) for name in (model, "baseline", "everything"))
     found = {Kind.ALPHA: intercept(own, np.column_stack([rule, *hedges(pairs, model, "baseline")]))}
     if np.nan_to_num(everything).any():
         beside = np.column_stack([everything, *hedges(pairs, model, "everything")])
         found[Kind.OVER_ALL] = intercept(own, beside)
+    if long := hedges(pairs, model) or hedges(pairs, "everything"):
+        found[Kind.OVER_LONG] = intercept(own, long[0])
     return found
 
 

@@ -20,7 +20,7 @@ EARNED = {
     Tier.SECOND: "its trades earn more than their costs and than all events",
     Tier.WEIGHTS: "adds to the rule score with its own weights and to taking every event",
 }
-BEYOND = {Kind.ALPHA: "the rule score", Kind.OVER_ALL: "all events"}
+BEYOND = {Kind.ALPHA: "the rule score", Kind.OVER_ALL: "all events", Kind.OVER_LONG: "being long"}
 AGAINST = {
     Tier.CHAMPION: "champion",
     Tier.SECOND: f"deployed {Tier.SECOND.label}",
@@ -107,6 +107,12 @@ def _bound(c: Component, beside: str = "") -> str:
     return f"{_interval(c)}{beside}; {must}; {c.sessions or 0:,} sessions, {blocks}"
 
 
+def _mean(c: Component, beside: str = "") -> str:
+    """A mean that must exceed a threshold; the bound that is asked for is another component's."""
+    blocks = f"{decimal(c.blocks or 0, 0)} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
+    return f"{_interval(c)}{beside}; mean must exceed {_number(c.threshold)}; {c.sessions or 0:,} sessions, {blocks}"
+
+
 def _bound_needed(c: Component) -> str:
     missing = c.missing
     if missing is None:
@@ -144,10 +150,7 @@ def _sample_months(c: Component) -> Text:
 
 
 def _uplift(c: Component) -> Text:
-    """A mean, beside whose bound by itself stands the one of `_alpha`."""
-    blocks = f"{decimal(c.blocks or 0, 0)} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
-    beside = f"rule score {_number(c.baseline)}; mean must exceed {_number(c.threshold)}"
-    statement = f"{_interval(c)}, {beside}; {c.sessions or 0:,} sessions, {blocks}"
+    statement = _mean(c, f", rule score {_number(c.baseline)}")
     return f"{c.of}: uplift over the rule score", statement, _bound_needed(c)
 
 
@@ -164,8 +167,17 @@ def _over_all(c: Component) -> Text:
     )
 
 
+def _over_long(c: Component) -> Text:
+    return (
+        f"{c.of}: alpha over being long",
+        _bound(c, f" beyond what being long, {_number(c.baseline)}, explains"),
+        _bound_needed(c),
+    )
+
+
 def _net(c: Component) -> Text:
-    return f"{c.of} is positive", _bound(c), _bound_needed(c)
+    """A mean where `_over_long` stands beside it."""
+    return f"{c.of} is positive", _mean(c) if c.alpha is None else _bound(c), _bound_needed(c)
 
 
 def _net_of_trades(c: Component) -> Text:
@@ -364,6 +376,7 @@ TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.UPLIFT: _uplift,
     Kind.ALPHA: _alpha,
     Kind.OVER_ALL: _over_all,
+    Kind.OVER_LONG: _over_long,
     Kind.NET: _net,
     Kind.NET_OF_TRADES: _net_of_trades,
     Kind.CHANGED_RECIPE: _changed_recipe,

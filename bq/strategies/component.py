@@ -19,6 +19,7 @@ class Kind(StrEnum):
     UPLIFT = "uplift"  # over the rule score
     ALPHA = "alpha"  # what is earned beyond what the rule score explains
     OVER_ALL = "over_all"  # what is earned beyond what taking every event explains
+    OVER_LONG = "over_long"  # what is earned beyond what being long explains
     NET = "net"  # what is earned, net of costs
     NET_OF_TRADES = "net_of_trades"  # the same of the trades above a threshold
     CHANGED_RECIPE = "changed_recipe"  # uplift over the recipe of what is deployed
@@ -41,7 +42,14 @@ class Kind(StrEnum):
 
 
 EARNINGS = (  # what a model is worth
-    *(Kind.UPLIFT, Kind.ALPHA, Kind.OVER_ALL, Kind.NET, Kind.NET_OF_TRADES, Kind.CHANGED_RECIPE, Kind.ARTEFACT),
+    Kind.UPLIFT,
+    Kind.ALPHA,
+    Kind.OVER_ALL,
+    Kind.OVER_LONG,
+    Kind.NET,
+    Kind.NET_OF_TRADES,
+    Kind.CHANGED_RECIPE,
+    Kind.ARTEFACT,
 )
 
 

@@ -26,18 +26,20 @@ def sentence(verdict: Verdict) -> str:
     if not parts:
         return ""
     done, failed = DONE[verdict.decision], [part for part in parts if not part.holds]
-    earned = verdict.part(Kind.NET)
-    because = f": {_earned(earned.facts)}" if earned is not None and earned.facts is not None else ""
+    earned, long = (part and part.facts for part in (verdict.part(Kind.NET), verdict.part(Kind.OVER_LONG)))
+    because = "" if earned is None else f": {_earned(earned, long)}"
     if not failed:
         return f"{done}{because}. All {len(parts)} conditions of the gate hold."
     return f"{done}{because}. Of the gate's {len(parts)} conditions, {len(failed)} {_do(len(failed))} not hold."
 
 
-def _earned(net: Component) -> str:
+def _earned(net: Component, long: Component | None) -> str:
+    """long : the alpha over being long, where that stands beside it."""
     if net.value is None:
         return "there is no figure for what it would have earned"
-    bound = net.low if net.bound is None else net.bound
-    lower = "" if bound is None else f"; its lower bound, {_exact(bound)}, must be above 0"
+    whose, by = (net, "its lower bound") if long is None else (long, "beyond what being long earns, its lower bound")
+    bound = whose.low if whose.bound is None else whose.bound
+    lower = "" if bound is None else f"; {by}, {_exact(bound)}, must be above 0"
     return f"on sessions it was not trained on, its {net.of} was {_exact(net.value)} on average{lower}"
 
 
@@ -59,7 +61,7 @@ def strip(verdict: Verdict) -> list[Shown]:
 
 def _bound(name: str, c: Component) -> Shown:
     interval = "no interval" if c.low is None or c.high is None else f"[{with_sign(c.low)}, {with_sign(c.high)}]"
-    whose = "all events" if c.kind == Kind.OVER_ALL else "rule score"
+    whose = WHOSE.get(c.kind, "rule score")
     beside = "" if c.baseline is None else f", {whose} {with_sign(c.baseline)}"
     value = with_sign(c.value, missing="no figure")
     return Shown(name=NAMES[c.kind].format(of=c.of), value=value, beside=interval + beside)
@@ -73,11 +75,13 @@ def _of_threshold(words: str, shown: Callable[..., str], digits: int) -> Make:
     return cell
 
 
+WHOSE = {Kind.OVER_ALL: "all events", Kind.OVER_LONG: "being long"}
 NAMES = {
     Kind.NET: "{of}, mean",
     Kind.UPLIFT: "uplift over the rule score",
     Kind.ALPHA: "alpha over the rule score",
     Kind.OVER_ALL: "alpha over all events",
+    Kind.OVER_LONG: "alpha over being long",
     Kind.CHANGED_RECIPE: "uplift over the recipe of what is deployed",
 }
 CELLS: dict[Kind, Make] = {
@@ -85,6 +89,7 @@ CELLS: dict[Kind, Make] = {
     Kind.UPLIFT: _bound,
     Kind.ALPHA: _bound,
     Kind.OVER_ALL: _bound,
+    Kind.OVER_LONG: _bound,
     Kind.CHANGED_RECIPE: _bound,
     Kind.OVERFITTING: _of_threshold("must be below", percent, 0),
     Kind.SHARPE: _of_threshold("a year; must exceed", decimal, 2),

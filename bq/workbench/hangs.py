@@ -8,7 +8,11 @@ from bq.strategies.component import Component, Kind
 
 NAMED = 3  # groups that a sentence names
 NAMES = {Kind.UPLIFT: "uplift", Kind.NET: "net"}  # with columns of their own
-TURNED = NAMES | {Kind.ALPHA: "alpha over the rule score", Kind.OVER_ALL: "alpha over all events"}
+TURNED = NAMES | {
+    Kind.ALPHA: "alpha over the rule score",
+    Kind.OVER_ALL: "alpha over all events",
+    Kind.OVER_LONG: "alpha over being long",
+}
 HOW = (
     "Each row is the verdict's figures without that group. Without a symbol or a kind, the choice is made again among "
     "the others; a portfolio holds cash in its place. Without a year, its sessions are left out. What a group "

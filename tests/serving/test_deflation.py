@@ -51,6 +51,22 @@ def test_without_looks_it_is_the_probability_of_each_series():
     assert shown.more["beyond"] == Kind.OVER_ALL and shown.value == pytest.approx(min(over.probability, over.revised))
 
 
+def test_where_being_long_is_known_the_ratio_is_of_what_is_earned_beyond_it():
+    """By what looks earned beyond being long too: of what moves with the market, nothing is left to deflate."""
+    pairs, tried = trend(2, looks=3)
+    long = pairs["everything"]
+    pairs = pairs.with_columns(hedge_model=long, hedge_baseline=long, hedge_everything=long)
+    found = parts(pairs, tried)[Kind.DEFLATED_SHARPE]
+    beyond = pl.Series(intercept(pairs["model"].to_numpy(), long.to_numpy()))
+    looks = tried.with_columns(
+        pl.Series(name, intercept(tried[name].to_numpy(), long.to_numpy())) for name in tried.columns[1:]
+    )
+    alone = ledger.deflate(pairs.select("session", value=beyond), looks, least=0.95)
+    assert found.more["beyond"] == Kind.OVER_LONG
+    assert found.value == pytest.approx(min(alone.probability, alone.revised))
+    assert parts(pairs.drop("hedge_model", "hedge_baseline", "hedge_everything"), tried)[Kind.DEFLATED_SHARPE].holds
+
+
 def test_it_is_not_asked_where_the_parameters_do_not_ask():
     pairs, none = trend(1)
     off = GATE.model_copy(update={"min_deflated_probability": None})

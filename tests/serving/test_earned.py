@@ -76,6 +76,8 @@ def test_alphas_are_those_of_statsmodels():
     assert found[Kind.ALPHA].mean() == pytest.approx(sm.OLS(hedged["model"].to_numpy(), on).fit().params[0])
     on = sm.add_constant(hedged.select("everything", "hedge_model", "hedge_everything").to_numpy())
     assert found[Kind.OVER_ALL].mean() == pytest.approx(sm.OLS(hedged["model"].to_numpy(), on).fit().params[0])
+    on = sm.add_constant(hedged["hedge_model"].to_numpy())
+    assert found[Kind.OVER_LONG].mean() == pytest.approx(sm.OLS(hedged["model"].to_numpy(), on).fit().params[0])
 
 
 def test_against_cash_there_is_no_alpha_over_all_events():

@@ -50,10 +50,10 @@ def test_without_a_benchmark_it_is_the_mean_return_of_what_is_traded():
     assert found.to_list() == pytest.approx([(1.05 * 1.1 - 1) / 0.1])
 
 
-def trending(seed, *, names=8, skill=0.0):
+def trending(seed, *, names=8, skill=0.0, drift=0.001):
     """Signals whose R is the index over the stop's share, and noise; the model likes tight stops, or the noise."""
     rng = np.random.default_rng(seed)
-    index = 100.0 * np.exp(np.cumsum(0.001 + 0.008 * rng.standard_normal(300)))
+    index = 100.0 * np.exp(np.cumsum(drift + 0.008 * rng.standard_normal(300)))
     at = np.repeat(np.arange(0, 280, 2), names)
     stop = rng.choice([0.02, 0.08], len(at))
     noise = 0.6 * rng.standard_normal(len(at))
@@ -66,20 +66,39 @@ def trending(seed, *, names=8, skill=0.0):
     )
 
 
-def judged(seed, *, hedged, skill=0.0):
-    data, oos = trending(seed, skill=skill)
+def judged(seed, *, hedged, **law):
+    data, oos = trending(seed, **law)
     settings = breakout_settings(universe={"benchmark": "IDX"}, gate=Gate(draws=1000, min_blocks=5).model_dump())
     pairs = earned.results(oos, strategies.get("breakout"), settings, data if hedged else None)
     return {component.kind: component for component in earned.recipe(oos, pairs, "net R", settings)}
 
 
-@pytest.mark.parametrize(("kind", "bias"), [(Kind.ALPHA, 0.05), (Kind.OVER_ALL, 0.01)])
+@pytest.mark.parametrize(("kind", "bias"), [(Kind.ALPHA, 0.05), (Kind.OVER_ALL, 0.01), (Kind.OVER_LONG, 0.1)])
 def test_tight_stops_in_a_rising_market_are_exposure_and_no_choice(kind, bias):
     """They earn four times the R where everything rises; the hedge takes it out."""
-    plain, hedged = ([judged(seed, hedged=on)[kind] for seed in range(12)] for on in (False, True))
+    plain, hedged = ([judged(seed, hedged=on).get(kind) for seed in range(12)] for on in (False, True))
+    if kind == Kind.OVER_LONG:  # what it stands for where being long is not known
+        plain = [judged(seed, hedged=False)[Kind.NET] for seed in range(12)]
     assert np.mean([found.value for found in plain]) > bias
     assert abs(np.mean([found.value for found in hedged])) < 0.5 * np.mean([found.value for found in plain])
     assert sum(found.holds is True for found in hedged) <= 1
+
+
+def test_what_a_market_gives_decides_no_more_whether_skill_is_seen():
+    """Beyond being long the bound is an alpha's; the mean of what is earned must be positive beside it."""
+    bare, hedged = ([judged(seed, hedged=on, skill=0.3) for seed in range(6)] for on in (False, True))
+    assert all(found[Kind.OVER_LONG].holds and found[Kind.NET].holds for found in hedged)
+    assert all(found[Kind.NET].alpha is None for found in hedged) and Kind.OVER_LONG not in bare[0]
+    reach = [
+        [found[kind].value - found[kind].low for found in part]
+        for kind, part in ((Kind.NET, bare), (Kind.OVER_LONG, hedged))
+    ]
+    assert np.mean(reach[1]) < 0.7 * np.mean(reach[0])
+
+
+def test_who_loses_less_than_the_market_is_not_deployed():
+    found = judged(0, hedged=True, skill=0.3, drift=-0.006)
+    assert found[Kind.OVER_LONG].holds and found[Kind.NET].value < 0 and found[Kind.NET].holds is False
 
 
 @pytest.mark.parametrize("kind", [Kind.ALPHA, Kind.OVER_ALL])
