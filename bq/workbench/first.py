@@ -26,7 +26,7 @@ def sentence(verdict: Verdict) -> str:
     if not parts:
         return ""
     done, failed = DONE[verdict.decision], [part for part in parts if not part.holds]
-    earned, long = (part and part.facts for part in (verdict.part(Kind.NET), verdict.part(Kind.OVER_LONG)))
+    earned, long = (part.facts if part else None for part in map(verdict.part, (Kind.NET, Kind.OVER_LONG)))
     because = "" if earned is None else f": {_earned(earned, long)}"
     if not failed:
         return f"{done}{because}. All {len(parts)} conditions of the gate hold."
