@@ -81,6 +81,7 @@ class Admission:
             paper=self._trader.broker.paper,
             now=clock.now,
             until=self._trader.until,
+            closes=intent.action == Action.CLOSE,
             allowed=trading.symbols is None or intent.symbol in trading.symbols,
             held=not desk.whole_book and intent.symbol in symbols,
             positions=0 if desk.whole_book else len(symbols),

@@ -54,6 +54,7 @@ class Facts(NamedTuple):
     paper: bool | None
     now: dt.datetime
     until: dt.datetime | None  # the latest time at which it may be sent; None: there is no next session
+    closes: bool  # whether it makes a position smaller, as rebalancing a whole book does too
     allowed: bool
     held: bool
     positions: int
@@ -111,11 +112,11 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.NO_NEXT_SESSION: lambda f, r: f.until is None,
     Refusal.TOO_LATE: lambda f, r: f.until is not None and f.now > f.until,
     Refusal.NOT_COUNTED: lambda f, r: not f.counts,
-    Refusal.NOT_ALLOWED: lambda f, r: not f.allowed,
+    Refusal.NOT_ALLOWED: lambda f, r: not (f.allowed or f.closes),
     Refusal.ALREADY_HELD: lambda f, r: f.held,
     Refusal.TOO_MANY_POSITIONS: lambda f, r: f.positions >= r.positions,
-    Refusal.TRACK_LOSS: lambda f, r: _exceeds(f.track_loss, r.track_loss),
-    Refusal.ACCOUNT_LOSS: lambda f, r: _exceeds(f.account_loss, r.account_loss),
+    Refusal.TRACK_LOSS: lambda f, r: not f.closes and _exceeds(f.track_loss, r.track_loss),
+    Refusal.ACCOUNT_LOSS: lambda f, r: not f.closes and _exceeds(f.account_loss, r.account_loss),
     Refusal.TRACK_ORDERS: lambda f, r: f.track_orders >= r.track_orders,
     Refusal.ACCOUNT_ORDERS: lambda f, r: f.account_orders >= r.account_orders,
     Refusal.CONTRACT_ORDERS: lambda f, r: f.contract_orders > MOST,
@@ -156,7 +157,7 @@ def freed(quantity: int, quote: Quote | None) -> float:
 
 
 def refusal(facts: Facts, rules: Rules) -> Refusal | None:
-    """The first gate that refuses to open a position, in the order of `ASKED`; None where all let it pass."""
+    """The first gate that refuses an order of the scan, in the order of `ASKED`; None where all let it pass."""
     return next((why for why, refuses in ASKED.items() if refuses(facts, rules)), None)
 
 

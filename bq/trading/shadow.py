@@ -305,6 +305,7 @@ class _Room:
             paper=True,
             now=now,
             until=now,
+            closes=not opening,
             allowed=trading.symbols is None or event["symbol"] in trading.symbols,
             held=not desk.whole_book and event["symbol"] in symbols,
             positions=0 if desk.whole_book else len(symbols),

@@ -22,6 +22,7 @@ GOOD = Facts(
     paper=True,
     now=NOW,
     until=NOW,
+    closes=False,
     allowed=True,
     held=False,
     positions=2,
@@ -91,6 +92,14 @@ def test_what_keeps_every_limit_passes():
 def test_what_sets_funds_free_is_not_refused_for_want_of_them():
     assert gates.refusal(GOOD._replace(margin=0.0, available=-1.0), RULES) is None
     assert gates.freed(-3, GOOD.quote) == -3.0 and gates.freed(3, GOOD.quote) == 0.0 == gates.freed(-3, None)
+
+
+@pytest.mark.parametrize("why", [Refusal.TRACK_LOSS, Refusal.ACCOUNT_LOSS, Refusal.NOT_ALLOWED])
+def test_limits_on_what_is_opened_hold_back_no_sale_of_a_rebalance(why):
+    """A book that has lost too much today, or whose symbol is no longer wanted, may still be made smaller."""
+    facts = next(facts for refusal, facts in CASES.values() if refusal is why)
+    assert gates.refusal(GOOD._replace(**facts), RULES) is why
+    assert gates.refusal(GOOD._replace(closes=True, **facts), RULES) is None
 
 
 @pytest.mark.parametrize(("why", "facts"), CASES.values(), ids=CASES)
