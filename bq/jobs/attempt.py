@@ -58,13 +58,13 @@ def judge(asked: Attempt) -> Answer:
     made, settings, namespace = asked.made, asked.settings, asked.settings.namespace
     warnings: list[str] = []
     of: dict[str, Any] = {"strategy": asked.strategy, "settings": settings, "market": asked.market}
+    sound = sound_features.components(made.artefact.bundle, asked.events, asked.market, asked.strategy, settings)
     own, standing = _evidence(asked, namespace, made.own_oos, made.newest, made.parity, warnings)
     oos, newest, parity = made.success_oos, made.success_newest, made.success_parity
     beside: tuple[Evidence | None, Incumbent | None] = (None, None)
     if oos is not None and newest is not None and parity is not None:
         beside = _evidence(asked, namespace.second, oos, newest, parity, warnings)
     ours, second = gates.judge(own, standing, *beside, **of)
-    sound = sound_features.components(made.artefact.bundle, asked.events, asked.market, asked.strategy, settings)
     ours = _again(ours, own.recipe, standing, force=asked.force).also(sound)
     return Answer(ours, second and _again(second, own.recipe, beside[1], force=asked.force).also(sound), warnings)
 

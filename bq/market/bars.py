@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 from bq.core.errors import BadData
-from bq.market.splits import new_shares
+from bq.market import splits
 
 SCHEMA = pl.Schema(
     {
@@ -55,13 +56,19 @@ def continuous(name: str = "close") -> pl.Expr:
     return pl.col(name) * pl.col("adj")
 
 
-def continuous_volume() -> pl.Expr:
+def continuous_volume(bars: pl.DataFrame) -> pl.Series:
     """Volume of bars in the shares of the symbol's first one: a tenth of each bar's after ten-for-one.
 
-    Of bars sorted by symbol and session; only ratios of it mean anything. Dividends change no number of shares and
-    leave it alone (see `splits.new_shares`), so that continuous price × this is no turnover: that is close × volume.
+    bars : sorted by symbol and session; only ratios of it mean anything. Dividends change no number of shares and leave
+    it alone (see `splits.found`), so that continuous price × this is no turnover: that is close × volume.
     """
-    return pl.col("volume") / new_shares().cum_prod().over("symbol")
+    volume, (rows, new) = bars["volume"].cast(pl.Float64), splits.found(bars)
+    if not len(rows):
+        return volume
+    shares, ends = np.ones(len(bars)), bars["symbol"].rle().struct.field("len").cum_sum().to_numpy()
+    for row, factor in zip(rows, new, strict=True):
+        shares[row : ends[np.searchsorted(ends, row, side="right")]] *= factor
+    return volume / pl.Series(shares)
 
 
 def rows(frame: pl.DataFrame, *, file: str) -> pl.DataFrame:

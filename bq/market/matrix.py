@@ -41,14 +41,22 @@ class BarMatrix(NamedTuple):
 def bar_matrix(bars: pl.DataFrame, days: Days) -> BarMatrix:
     """Lay out bars (the bar contract, sorted by symbol and session) on `days`, which hold every session of theirs."""
     runs = bars["symbol"].rle().struct.unnest()
-    row = np.repeat(np.arange(len(runs)), runs["len"].to_numpy())
-    column = np.searchsorted(days, bars["session"].to_numpy().astype("datetime64[D]"))
-    shares = {"volume": continuous_volume(), "quoted": pl.col("close"), "turnover": pl.col("close") * pl.col("volume")}
-    values = bars.select(*(continuous(name) for name in PRICES), **shares)
-    matrices = {name: np.full((len(runs), len(days)), np.nan) for name in values.columns}
-    for name, matrix in matrices.items():
-        matrix[row, column] = values[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return BarMatrix(tuple(runs["value"]), days, **matrices)
+    place = np.searchsorted(days, bars["session"].to_numpy().astype("datetime64[D]"))
+    place += np.repeat(np.arange(len(runs)) * len(days), runs["len"].to_numpy())
+
+    def laid(values: pl.Series) -> Array:
+        matrix = np.full(len(runs) * len(days), np.nan)
+        matrix[place] = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return matrix.reshape(len(runs), len(days))
+
+    return BarMatrix(
+        symbols=tuple(runs["value"]),
+        sessions=days,
+        **{name: laid(bars.select(continuous(name)).to_series()) for name in PRICES},
+        volume=laid(continuous_volume(bars)),
+        quoted=laid(bars["close"]),
+        turnover=laid(bars["close"] * bars["volume"]),
+    )
 
 
 def days_between(bars: pl.DataFrame, calendar: pl.DataFrame) -> Days:

@@ -170,7 +170,7 @@ def inputs(market: "MarketData") -> pl.DataFrame:
     return market.bars.select(
         *KEYS,
         *(continuous(name).alias(name) for name in ("open", "high", "low", "close")),
-        continuous_volume().alias("volume"),
+        continuous_volume(market.bars).alias("volume"),
         (pl.col("close") * pl.col("volume")).alias("turnover"),
         "iv",
         pl.when("quoted").then("close").alias("quoted"),

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bq.market import splits
 from bq.market.bars import continuous, continuous_volume, rows
-from bq.market.splits import new_shares
 
 DAYS = pl.date_range(dt.date(2024, 1, 2), dt.date(2024, 1, 5), eager=True)
 
@@ -21,9 +21,9 @@ def bars(closes, adj, volume=(1e6, 1e6, 1e6, 1e6)):
 
 def step(before, after, adj):
     """New shares for an old one where a close of `before` is followed by `after`, and adj by 1."""
-    found = bars([before, before, after, after], [adj, adj, 1.0, 1.0]).select(new=new_shares())["new"].to_list()
-    assert found[:2] == found[3:] * 2 == [1.0, 1.0]
-    return found[2]
+    rows, new = splits.found(bars([before, before, after, after], [adj, adj, 1.0, 1.0]))
+    assert set(rows) <= {2}
+    return new[0] if len(new) else 1.0
 
 
 SPLITS = {  # close before, close after, adj before (1 after), new shares for an old one
@@ -79,7 +79,7 @@ def test_volume_of_constant_interest_is_constant_through_a_split(new, adj, divid
     """Each old share is `new` ones: of as many owners' shares, `new` times as many are traded."""
     after = 30.0 * (1 - dividend) / new
     frame = bars([30, 30, after, after], [adj * (1 - dividend)] * 2 + [1, 1], [1e6, 1e6, 1e6 * new, 1e6 * new])
-    found = frame.select(price=continuous(), volume=continuous_volume())
+    found = frame.select(price=continuous(), volume=continuous_volume(frame))
     np.testing.assert_allclose(found["volume"], 1e6, rtol=1e-12)
     np.testing.assert_allclose(found["price"] / found["price"][0], 1.0, rtol=1e-12)
 
@@ -87,17 +87,17 @@ def test_volume_of_constant_interest_is_constant_through_a_split(new, adj, divid
 @pytest.mark.parametrize("share", [3, 10, 30], ids="{}%".format)
 def test_a_special_dividend_moves_no_volume(share):
     frame = bars([100, 100, 100 - share, 100 - share], [1 - share / 100] * 2 + [1, 1], [7e6, 5e6, 6e6, 4e6])
-    assert frame.select(continuous_volume()).to_series().to_list() == [7e6, 5e6, 6e6, 4e6]
+    assert continuous_volume(frame).to_list() == [7e6, 5e6, 6e6, 4e6]
     np.testing.assert_allclose(frame.select(continuous()).to_series(), 100.0 - share, rtol=1e-12)
 
 
 def test_splits_of_one_symbol_are_no_others_and_several_multiply():
     one = bars([120, 60, 20, 20], [1 / 6, 1 / 3, 1, 1], [1e6, 2e6, 6e6, 6e6])
     other = bars([9, 9, 9, 9], [1, 1, 1, 1]).with_columns(symbol=pl.lit("B"))
-    assert pl.concat([one, other]).select(continuous_volume()).to_series().to_list() == pytest.approx([1e6] * 8)
+    assert continuous_volume(pl.concat([one, other])).to_list() == pytest.approx([1e6] * 8)
 
 
 def test_volume_until_a_day_does_not_know_later_splits():
     frame = bars([120, 60, 20, 20], [1 / 6, 1 / 3, 1, 1], [1e6, 2e6, 6e6, 6e6])
-    whole, cut = (part.select(continuous_volume()).to_series() for part in (frame, frame.head(2)))
+    whole, cut = map(continuous_volume, (frame, frame.head(2)))
     assert whole.head(2).equals(cut)

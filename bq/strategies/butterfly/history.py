@@ -49,7 +49,7 @@ def history(
     """
     symbol = bars["symbol"][0]
     level = bars.select(continuous()).to_series().to_numpy()
-    bars = bars.with_columns(volume=continuous_volume())
+    bars = bars.with_columns(volume=continuous_volume(bars))
     structure = s.structure
     index = symbol in structure.index_symbols
     premium = structure.iv_premium_index if index else structure.iv_premium_stock

@@ -60,14 +60,15 @@ def build(market: "MarketData", settings: ForecastSettings, wanted: Mapping[str,
     found = outcomes(p, horizon=settings.temporal.prediction_horizon_days)
     _enough(p, _rows(p, found, settings, p.has_bar & (p.sessions >= np.datetime64(settings.events.first))), settings)
     rows = _rows(p, found, settings, _asked(p, wanted))
+    closes = calendar.filter(pl.col("session") >= p.sessions[0])["close_utc"]
+    head = _head(p, closes, found, rows.events, settings, source=market.source)
+    del found  # as large as two columns of the bars
     index = next((p.symbols.index(name) for name in settings.events.index_symbols if name in p.symbols), None)
     table = dict(columns(p, settings, index=index, members=rows.members, rows=rows.events, periods_per_year=year))
     _warn_of_missing(table)
     refused = _refused(p, rows, settings)
     if not rows.events.any() and len(refused):
         log.warning("forecast: no event was built: %s", explained(refused))
-    closes = calendar.filter(pl.col("session") >= p.sessions[0])["close_utc"]
-    head = _head(p, closes, found, rows.events, settings, source=market.source)
     events = head.with_columns(**{name: pl.Series(values) for name, values in table.items()})
     sectors = pl.col("symbol").replace_strict(dict(market.sectors), default=None, return_dtype=pl.String)
     return Built(events.with_columns(score=rule_score(), sector=sectors), refused)
