@@ -32,6 +32,7 @@ from bq.strategies.forecast.features import FACTORS, FAMILY, WITHOUT
 from bq.strategies.forecast.settings import Decay, ForecastSettings
 
 Float32 = NDArray[np.float32]
+BATCH = 256  # symbols
 
 
 def market_returns(p: BarMatrix, *, index: int | None) -> NDArray[np.float64]:
@@ -80,25 +81,40 @@ def columns(
     members, rows : (n_symbols, n_sessions); ranks are among the members of a session, `rows` are the ones returned.
     periods_per_year : sessions, of the market's calendar.
     """
-    sessions = rows.any(axis=0)
+    sessions: Mask = np.any(rows, axis=0)
     chosen, outside = rows.T[sessions], ~members.T[sessions]
-    market = market_returns(p, index=index)
-
-    def at(values: Float32) -> Float32:
-        table = np.ascontiguousarray(values[:, sessions].T)
-        table[outside] = np.nan
-        return table
-
-    bars = (p.close, p.high, p.low, p.volume, p.turnover)
-    values = alpha_factors(*bars, market, periods_per_year=periods_per_year, threads=workers())
+    tables = _tables(p, s, sessions, market_returns(p, index=index), periods_per_year=periods_per_year)
     marks = {factor: mark for mark, factor in WITHOUT.items()}
-    for name, now in zip(FACTORS, values, strict=True):
-        raw = lagged(now, s.temporal.extra_lag)
-        table = at(raw)
+    for name in FACTORS:
+        table, smooth, *before = tables.pop(name)
+        for one in (table, smooth, *before):
+            one[outside] = np.nan
         yield name, table[chosen]
         yield f"{name}_rank", rank_rows(table)[chosen]
-        yield f"{name}_decayed", rank_rows(at(decayed(raw, kept_weight(market, FAMILY[name], s.decay))))[chosen]
-        for lag in s.temporal.lags:
-            yield f"{name}_rank_lag{lag}", rank_rows(at(lagged(raw, lag)))[chosen]
+        yield f"{name}_decayed", rank_rows(smooth)[chosen]
+        for lag, one in zip(s.temporal.lags, before, strict=True):
+            yield f"{name}_rank_lag{lag}", rank_rows(one)[chosen]
         if name in marks:
             yield marks[name], np.isnan(table[chosen]).astype(np.float32)
+
+
+def _tables(
+    p: BarMatrix, s: ForecastSettings, sessions: Mask, market: NDArray[np.float64], *, periods_per_year: int
+) -> dict[str, list[Float32]]:
+    """Of each factor its values, their decayed mean, and the values of each lag, shape (sessions, n_symbols) each.
+
+    A BATCH of symbols after the other: the factors of every session are never there for all of them.
+    """
+    shape, kinds = (int(sessions.sum()), len(p.close)), 2 + len(s.temporal.lags)
+    tables = {name: [np.empty(shape, np.float32) for _ in range(kinds)] for name in FACTORS}
+    keep = {family: kept_weight(market, family, s.decay) for family in set(FAMILY.values())}
+    for first in range(0, len(p.close), BATCH):
+        part = slice(first, first + BATCH)
+        bars = (p.close[part], p.high[part], p.low[part], p.volume[part], p.turnover[part])
+        found = alpha_factors(*bars, market, periods_per_year=periods_per_year, threads=workers())
+        for name, now in zip(FACTORS, found, strict=True):
+            raw = lagged(now, s.temporal.extra_lag)
+            made = (raw, decayed(raw, keep[FAMILY[name]]), *(lagged(raw, lag) for lag in s.temporal.lags))
+            for table, values in zip(tables[name], made, strict=True):
+                table[:, part] = values[:, sessions].T
+    return tables
