@@ -40,17 +40,11 @@ def share_no_larger(ours: ArrayLike, theirs: ArrayLike, blocks: Blocks) -> float
     doi:10.1080/01621459.1994.10476870). A maximum drawdown is one path's, and moves a lot: of two series of one law the
     one's is more than half again as large as the other's in a quarter of histories.
     """
+    from bq.kernels.bootstrap import stationary_drawdowns
+
     both = np.nan_to_num(np.column_stack([ours, theirs]).astype(np.float64))
-    rng, rows = np.random.default_rng(blocks.seed), np.arange(len(both))
-    held = 0
-    for _ in range(blocks.draws):
-        begins = np.flatnonzero((rng.random(len(rows)) < 1.0 / blocks.block) | (rows == 0))
-        lengths = np.diff(begins, append=len(rows))
-        shift = np.repeat(rng.integers(len(rows), size=len(begins)) - begins, lengths)
-        drawn = pl.DataFrame(both[(rows + shift) % len(rows)], schema=["ours", "theirs"])
-        mine, other = drawn.select(below_peak_of_sum(pl.all().cum_sum()).min()).row(0)
-        held += bool(mine >= other)  # both are below 0
-    return held / blocks.draws
+    mine, other = stationary_drawdowns(both, blocks.block, blocks.draws, np.random.default_rng(blocks.seed)).T
+    return float((mine <= other).mean())
 
 
 def maximum_of_wealth(levels: ArrayLike) -> float:
