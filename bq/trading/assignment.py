@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from bq.core import db
 from bq.strategies.desk import Kind, Leg, Right
 from bq.trading import ledger, settlement
-from bq.trading.intents import Action, Order, order_ref
+from bq.trading.intents import Action, Order
 from bq.trading.ledger import Stamp
 from bq.trading.money import parts
 from bq.trading.positions import Held
@@ -138,8 +138,7 @@ def book(gone: Gone, stamp: Stamp) -> None:
     """Book it: the leg is closed for nothing, or for what it settled at; shares are bought or sold at the strike."""
     held, leg = gone.held, gone.leg
     assert leg.strike is not None
-    number = 1 + ledger.numbered(held.owner.track, held.event_id, Action.CLOSE)
-    ref = order_ref(held.owner.track, held.event_id, Action.CLOSE, number)
+    ref = ledger.next_ref(held.owner.track, held.event_id, Action.CLOSE)
     intent = held.intent(Action.CLOSE, -gone.contracts, stamp.session, gone.what)
     order = Order(ref, Kind.CLOSE, -gone.contracts, stamp.session, stamp.at_utc)
     moves = [(leg.contract, -gone.contracts, parts(gone.price), leg.multiplier)]

@@ -13,7 +13,7 @@ from bq.strategies.policy import EXPECTED, SCORE
 from bq.trading import ledger
 from bq.trading.admission import Admission, Meant, State
 from bq.trading.entering import Events, Opened, Scanned, equity, follow, written
-from bq.trading.intents import Action, Intent, Order, Owner, order_ref
+from bq.trading.intents import Action, Intent, Order, Owner
 from bq.trading.ledger import intents
 from bq.trading.positions import Held
 from bq.trading.trader import Trader
@@ -106,6 +106,6 @@ def _order(trader: Trader, intent: Intent) -> Meant:
     clock, track = trader.clock, intent.owner.track
     if clock.next_session is None:
         return []
-    ref = order_ref(track, intent.event_id, intent.action, 1 + ledger.numbered(track, intent.event_id, intent.action))
+    ref = ledger.next_ref(track, intent.event_id, intent.action)
     kind = trader.desk.entry(intent.event).kind
     return [(intent, Order(ref, kind, intent.quantity, clock.next_session, trader.until or clock.now))]

@@ -13,7 +13,7 @@ from bq.strategies.desk import Kind, Part, Position, Size
 from bq.trading import ledger, positions
 from bq.trading.admission import Admission, Meant, State
 from bq.trading.broker import NoAnswer, Ticket
-from bq.trading.intents import Action, Intent, Order, Owner, Tif, order_ref
+from bq.trading.intents import Action, Intent, Order, Owner, Tif
 from bq.trading.ledger import intents
 from bq.trading.life import ladder
 from bq.trading.money import PARTS, parts
@@ -155,7 +155,7 @@ def _orders(trader: Trader, intent: Intent, size: Size) -> Meant:
     desk, clock, track = trader.desk, trader.clock, intent.owner.track
     assert clock.next_session is not None
     entry, until = desk.entry(intent.event), trader.until or clock.now
-    ref = order_ref(track, intent.event_id, Action.OPEN, 1 + ledger.numbered(track, intent.event_id, Action.OPEN))
+    ref = ledger.next_ref(track, intent.event_id, Action.OPEN)
     order = Order(ref, entry.kind, size.quantity, clock.next_session, until)
     if entry.kind == Kind.LIMIT:
         quote = desk.quote(intent.event, clock.session)
@@ -166,7 +166,7 @@ def _orders(trader: Trader, intent: Intent, size: Size) -> Meant:
     if entry.stop_distance is None:
         return [(intent, order)]
     stop = Order(
-        order_ref(track, intent.event_id, Action.CLOSE, 1 + ledger.numbered(track, intent.event_id, Action.CLOSE)),
+        ledger.next_ref(track, intent.event_id, Action.CLOSE),
         Kind.STOP,
         -size.quantity,
         clock.next_session,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from bq.strategies.desk import Exit, Greeks, Kind, Leg, Mark
 from bq.trading import active, gates, ledger, odd, protection
-from bq.trading.intents import Action, Intent, Order, order_ref
+from bq.trading.intents import Action, Intent, Order
 from bq.trading.ledger import Open
 from bq.trading.life import ladder, ticket
 from bq.trading.money import parts
@@ -138,6 +138,5 @@ def _plain(trader: Trader, held: Held, kind: Kind, quantity: int) -> Order:
     """The next closing order of a position, without a limit."""
     clock, track = trader.clock, held.owner.track
     assert clock.next_session is not None
-    number = 1 + ledger.numbered(track, held.event_id, Action.CLOSE)
-    ref = order_ref(track, held.event_id, Action.CLOSE, number)
+    ref = ledger.next_ref(track, held.event_id, Action.CLOSE)
     return Order(ref, kind, quantity, clock.next_session, trader.until or clock.now)

@@ -212,12 +212,12 @@ def note(order_ref: str, said: Said, stamp: Stamp, **known: Any) -> None:
         connection.execute(order_events.insert(), row)
 
 
-def numbered(track: str, event_id: str, action: Action) -> int:
-    """How many orders of that name there are."""
+def next_ref(track: str, event_id: str, action: Action) -> str:
+    """The name of a track's next order for an event: numbered behind those that there are."""
     prefix = order_ref(track, event_id, action, 0).removesuffix("0")
     with db.engine().connect() as connection:
         query = sa.select(sa.func.count()).where(orders.c.order_ref.startswith(prefix, autoescape=True))
-        return connection.execute(query).scalar_one()
+        return order_ref(track, event_id, action, 1 + connection.execute(query).scalar_one())
 
 
 def numbered_orders(account: str) -> dict[int, str]:

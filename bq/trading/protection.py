@@ -16,7 +16,7 @@ from bq.market.calendars import sessions
 from bq.strategies.desk import Kind
 from bq.trading import active, gates, ledger, positions
 from bq.trading.broker import Look
-from bq.trading.intents import Action, Intent, Order, Owner, Tif, order_ref
+from bq.trading.intents import Action, Intent, Order, Owner, Tif
 from bq.trading.ledger import Open, Stamp
 from bq.trading.money import PARTS, parts
 from bq.trading.positions import Held
@@ -121,11 +121,10 @@ def renew(trader: Trader, held: Sequence[Held]) -> list[tuple[Intent, Order]]:
 
 
 def _renewed(trader: Trader, held: Held, before: Order) -> Order:
-    clock, track = trader.clock, held.owner.track
+    clock = trader.clock
     assert clock.next_session is not None
-    number = 1 + ledger.numbered(track, held.event_id, Action.CLOSE)
     return before._replace(
-        order_ref=order_ref(track, held.event_id, Action.CLOSE, number),
+        order_ref=ledger.next_ref(held.owner.track, held.event_id, Action.CLOSE),
         quantity=-held.units,
         session=clock.next_session,
         expires_utc=trader.until or clock.now,

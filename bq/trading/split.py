@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bq.strategies.desk import Desk, Kind
 from bq.trading import ledger
-from bq.trading.intents import Action, Order, order_ref
+from bq.trading.intents import Action, Order
 from bq.trading.ledger import Stamp
 from bq.trading.positions import Held
 from bq.trading.reconcile import Difference
@@ -62,9 +62,8 @@ def _is_of(one: Held, contract: str) -> bool:
 
 def book(one: Split, stamp: Stamp) -> None:
     """Book it: shares that came for nothing, to the position that held them."""
-    held, action = one.held, Action.OPEN
-    number = 1 + ledger.numbered(held.owner.track, held.event_id, action)
-    intent = held.intent(action, one.shares, stamp.session, REASON)
-    ref = order_ref(held.owner.track, held.event_id, action, number)
+    held = one.held
+    intent = held.intent(Action.OPEN, one.shares, stamp.session, REASON)
+    ref = ledger.next_ref(held.owner.track, held.event_id, Action.OPEN)
     order = Order(ref, Kind.OPEN, one.shares, stamp.session, stamp.at_utc)
     ledger.book(intent, order, [(held.legs[0].contract, one.shares, 0, 1)], stamp)
