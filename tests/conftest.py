@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +13,15 @@ os.environ.pop("BQ_DATA_ROOT", None)  # no test writes below the URL of whoever 
 # no test asserts how long it takes; every run tries the same examples
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
+
+
+LONG = ("jobs", "faults", "workbench", "serving", "tuning")  # folders with tests that take most of a minute
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long goes first: at the end no process waits for another's last file."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in LONG)
 
 
 @pytest.fixture(scope="session")
