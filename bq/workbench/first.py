@@ -37,7 +37,9 @@ def _earned(net: Component, long: Component | None) -> str:
     """long : the alpha over being long, where that stands beside it."""
     if net.value is None:
         return "there is no figure for what it would have earned"
-    whose, by = (net, "its lower bound") if long is None else (long, "beyond what being long earns, its lower bound")
+    whose, by = net, "its lower bound"
+    if long is not None:
+        whose, by = long, "the lower bound of what it earned beyond being long"
     bound = whose.low if whose.bound is None else whose.bound
     lower = "" if bound is None else f"; {by}, {_exact(bound)}, must be above 0"
     return f"on sessions it was not trained on, its {net.of} was {_exact(net.value)} on average{lower}"

@@ -44,8 +44,9 @@ def test_the_sentence_says_what_was_decided_by_how_much_and_how_many_conditions_
 def test_where_the_bound_is_of_what_is_earned_beyond_being_long_the_sentence_says_so():
     long = Component(kind=Kind.OVER_LONG, holds=False, value=0.01, low=-0.03, high=0.05, threshold=0.0, baseline=-0.04)
     mean = NET.model_copy(update={"alpha": None})
-    assert "on average; beyond what being long earns, its lower bound, -0.030, must be above 0." in first.sentence(
-        verdict(mean, long)
+    assert (
+        "on average; the lower bound of what it earned beyond being long, -0.030, must be above 0."
+        in first.sentence(verdict(mean, long))
     )
     (cell,) = [one for one in first.strip(verdict(mean, long)) if one.name == "alpha over being long"]
     assert (cell.value, cell.beside) == ("+0.010", "[-0.030, +0.050], being long -0.040")
