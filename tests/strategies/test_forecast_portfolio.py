@@ -100,6 +100,7 @@ def test_sectors_of_the_data_bind_like_those_of_the_settings_which_come_first(ru
 def test_a_run_and_a_scan_say_of_which_names_no_sector_is_known(known, own, says, caplog):
     day = forecasts(names=3, count=1, sectors=known)
     assert FORECAST.views.notices(day, settings(own)) == says
+    portfolio._warn.cache_clear()  # a process says it once, and may have
     with caplog.at_level(logging.WARNING, logger="bq"):
         portfolio.sizes(day, "expected", settings(own))
     assert [record.getMessage() for record in caplog.records] == [f"portfolio: {one}" for one in says]
