@@ -223,6 +223,7 @@ def daily(weights: pl.DataFrame, periods: pl.DataFrame, bars: pl.DataFrame, sess
     held = periods.drop_nulls("net").select("end", "cost", start="session")
     days = sessions.join_asof(held, left_on="session", right_on="start", allow_exact_matches=False)
     days = days.filter(pl.col("close_utc") <= pl.col("end")).drop("close_utc", "end")
+    bars = bars.filter(pl.col("session").is_between(days["session"].min(), days["session"].max()))
     prices = bars.select("symbol", "session", price=continuous(), entry=pl.coalesce(continuous("open"), continuous()))
     mine = weights.filter(pl.col("weight") != 0.0).rename({"session": "start"})
     known = days.join(mine, on="start").join(prices, on=["symbol", "session"], how="left").sort("symbol", "session")
