@@ -97,14 +97,10 @@ def audit(events: pl.DataFrame, market: MarketData, strategy: Strategy, settings
     served = of_build(events, market, strategy, settings, at=depth.sessions, twice=depth.twice, seed=seed)
     matured = matured_events(events, strategy.task(settings), columns=[*CARRIED, "weight", *columns])
     mine = [name for name in columns if name.startswith(MINE)]
-    checked: dict[str, Checked] = {}
-    values: dict[str, pl.DataFrame] = {}
-    if mine:
-        bars, own = registered.inputs(market), registered.known()
-        checked = {name: of_function(own[name], bars, cuts=depth.cuts, seed=seed) for name in mine}
-        values = {name: registered.compute(own[name], bars) for name in mine}
+    bars, own = (registered.inputs(market), registered.known()) if mine else (pl.DataFrame(), {})
+    checked = {name: of_function(own[name], bars, cuts=depth.cuts, seed=seed) for name in mine}
     folds = splits.purged_walk_forward(matured, settings.learning)
-    table = Measured(matured, market, values)
+    table = Measured(matured, market, {name: registered.compute(own[name], bars) for name in mine})
     lines = []
     for name in progress(columns, total=len(columns), description="features"):
         figures = table.figures(name, above=PLAUSIBLE, shown=depth.shown, seed=seed)

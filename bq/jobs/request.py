@@ -23,7 +23,8 @@ class Format(StrEnum):
     MAIL = "mail"  # the first screen alone
 
 
-REPLAY, COMPARISON, TUNE_WEIGHTS, CALIBRATE = "replay", "ab", "tune-weights", "calibrate"  # each takes one its own way
+# targets that take a variable in a way of their own
+REPLAY, COMPARISON, TUNE_WEIGHTS, CALIBRATE = "replay", "ab", "tune-weights", "calibrate"
 
 
 class Request(NamedTuple):

@@ -37,9 +37,10 @@ def found(bars: pl.DataFrame) -> tuple[Rows, Shares]:
     """
     stepped = (pl.col("adj") != pl.col("adj").shift()) & (pl.col("symbol") == pl.col("symbol").shift())
     row = bars.select(stepped.fill_null(False)).to_series().arg_true().to_numpy()  # few: all else is for them alone
-    close, adj = (bars[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("close", "adj"))
+    both = bars.select(pl.col("close", "adj").cast(pl.Float64))
+    now, before = (both[at].to_numpy() for at in (row, row - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio, step = close[row] / close[row - 1], adj[row] / adj[row - 1]
+        ratio, step = (now / before).T
         most = step * (1.0 + ROUNDING)  # a dividend only adds to a split: its ratio is the greatest that is not above
         forward = np.where(most < 3.0, np.floor(2.0 * most) / 2.0, np.floor(most))
         least = 1.0 / most

@@ -36,16 +36,16 @@ def components(
         return []
     own = _series(pairs, alone=not beyond)
     net = Kind.OVER_LONG if Kind.OVER_LONG in own else Kind.NET
-    kinds = [net, *(kind for kind in beyond if kind in own)]
-    looks = _looks(pairs, trials, of=kinds)
-    found: dict[Kind, Deflated] = {}
+    others = [kind for kind in beyond if kind in own]
+    looks = _looks(pairs, trials, of=[net, *others])
     shown: list[Component] = []
+
+    def deflated(kind: Kind) -> Deflated:
+        return _deflate(pairs, own[kind], looks[kind], least=least, span=span)
+
     try:
-        for kind in kinds:
-            found[kind] = _deflate(pairs, own[kind], looks[kind], least=least, span=span)
-            if kind == net:
-                more = {} if net == Kind.NET else {"beyond": net}
-                shown.append(component(found.pop(net), least, **more))
+        shown.append(component(deflated(net), least, **({} if net == Kind.NET else {"beyond": net})))
+        found = {kind: deflated(kind) for kind in others}
     except BadData as error:
         missing = Kind.DEFLATED_UPLIFT if shown else Kind.DEFLATED_SHARPE
         return [*shown, Component.asked(missing, None, reason=str(error))]
@@ -77,7 +77,7 @@ def _looks(pairs: pl.DataFrame, trials: pl.DataFrame, *, of: Collection[Kind]) -
     found: dict[Kind, dict[str, Array]] = {kind: {} for kind in of}
     for name in trials.columns:
         if name != "session":
-            series = _series(beside, name, alone=len(of) == 1)
+            series = _series(beside, name, alone=set(of) == {Kind.NET})
             for kind in of:
                 if kind in series:
                     found[kind][name] = series[kind]

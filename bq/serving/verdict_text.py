@@ -11,7 +11,7 @@ from bq.runs.verdict import Part
 from bq.serving.gates import Verdict
 from bq.serving.ledger import Deflated
 from bq.stats.overfitting import SAME_TRIAL
-from bq.strategies.component import Accusation, Component, Kind
+from bq.strategies.component import BEYOND, Accusation, Component, Kind
 
 NONE = "no figure"
 NAMED = 2  # failed components named in a headline
@@ -20,7 +20,11 @@ EARNED = {
     Tier.SECOND: "its trades earn more than their costs and than all events",
     Tier.WEIGHTS: "adds to the rule score with its own weights and to taking every event",
 }
-BEYOND = {Kind.ALPHA: "the rule score", Kind.OVER_ALL: "all events", Kind.OVER_LONG: "being long"}
+EXPLAINS = {
+    Kind.ALPHA: "the rule score's {} explains",
+    Kind.OVER_ALL: "all events' {} explain",
+    Kind.OVER_LONG: "being long, {}, explains",
+}
 AGAINST = {
     Tier.CHAMPION: "champion",
     Tier.SECOND: f"deployed {Tier.SECOND.label}",
@@ -100,17 +104,20 @@ def _interval(c: Component) -> str:
 
 def _bound(c: Component, beside: str = "") -> str:
     """A lower bound that must exceed a threshold."""
-    blocks = f"{decimal(c.blocks or 0, 0)} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
     level = "" if c.alpha is None else f" of {significant(1.0 - c.alpha, 4)} confidence"
     stated = "" if c.bound is None else f", {_number(c.bound)},"
     must = f"lower bound{level}{stated} must exceed {_number(c.threshold)}"
-    return f"{_interval(c)}{beside}; {must}; {c.sessions or 0:,} sessions, {blocks}"
+    return f"{_interval(c)}{beside}; {must}; {_sample(c)}"
 
 
 def _mean(c: Component, beside: str = "") -> str:
     """A mean that must exceed a threshold; the bound that is asked for is another component's."""
+    return f"{_interval(c)}{beside}; mean must exceed {_number(c.threshold)}; {_sample(c)}"
+
+
+def _sample(c: Component) -> str:
     blocks = f"{decimal(c.blocks or 0, 0)} blocks" + (f" (at least {c.least_blocks})" if c.holds is None else "")
-    return f"{_interval(c)}{beside}; mean must exceed {_number(c.threshold)}; {c.sessions or 0:,} sessions, {blocks}"
+    return f"{c.sessions or 0:,} sessions, {blocks}"
 
 
 def _bound_needed(c: Component) -> str:
@@ -155,28 +162,12 @@ def _uplift(c: Component) -> Text:
 
 
 def _alpha(c: Component) -> Text:
-    beside = f" beyond what the rule score's {_number(c.baseline)} explains"
-    return f"{c.of}: alpha over the rule score", _bound(c, beside), _bound_needed(c)
-
-
-def _over_all(c: Component) -> Text:
-    return (
-        f"{c.of}: alpha over all events",
-        _bound(c, f" beyond what all events' {_number(c.baseline)} explain"),
-        _bound_needed(c),
-    )
-
-
-def _over_long(c: Component) -> Text:
-    return (
-        f"{c.of}: alpha over being long",
-        _bound(c, f" beyond what being long, {_number(c.baseline)}, explains"),
-        _bound_needed(c),
-    )
+    beside = f" beyond what {EXPLAINS[c.kind].format(_number(c.baseline))}"
+    return f"{c.of}: alpha over {BEYOND[c.kind]}", _bound(c, beside), _bound_needed(c)
 
 
 def _net(c: Component) -> Text:
-    """A mean where `_over_long` stands beside it."""
+    """A mean where the alpha over being long stands beside it."""
     return f"{c.of} is positive", _mean(c) if c.alpha is None else _bound(c), _bound_needed(c)
 
 
@@ -374,9 +365,7 @@ TEXTS: dict[Kind, Callable[[Component], Text]] = {
     Kind.SAMPLE_EVENTS: _sample_events,
     Kind.SAMPLE_MONTHS: _sample_months,
     Kind.UPLIFT: _uplift,
-    Kind.ALPHA: _alpha,
-    Kind.OVER_ALL: _over_all,
-    Kind.OVER_LONG: _over_long,
+    **dict.fromkeys(BEYOND, _alpha),
     Kind.NET: _net,
     Kind.NET_OF_TRADES: _net_of_trades,
     Kind.CHANGED_RECIPE: _changed_recipe,

@@ -53,6 +53,13 @@ EARNINGS = (  # what a model is worth
 )
 
 
+BEYOND = {  # what an alpha is over
+    Kind.ALPHA: "the rule score",
+    Kind.OVER_ALL: "all events",
+    Kind.OVER_LONG: "being long",
+}
+
+
 class Accusation(StrEnum):
     """What a feature is accused of: each keeps the champion."""
 

@@ -112,11 +112,11 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.NO_NEXT_SESSION: lambda f, r: f.until is None,
     Refusal.TOO_LATE: lambda f, r: f.until is not None and f.now > f.until,
     Refusal.NOT_COUNTED: lambda f, r: not f.counts,
-    Refusal.NOT_ALLOWED: lambda f, r: not (f.allowed or f.closes),
+    Refusal.NOT_ALLOWED: lambda f, r: not f.allowed,
     Refusal.ALREADY_HELD: lambda f, r: f.held,
     Refusal.TOO_MANY_POSITIONS: lambda f, r: f.positions >= r.positions,
-    Refusal.TRACK_LOSS: lambda f, r: not f.closes and _exceeds(f.track_loss, r.track_loss),
-    Refusal.ACCOUNT_LOSS: lambda f, r: not f.closes and _exceeds(f.account_loss, r.account_loss),
+    Refusal.TRACK_LOSS: lambda f, r: _exceeds(f.track_loss, r.track_loss),
+    Refusal.ACCOUNT_LOSS: lambda f, r: _exceeds(f.account_loss, r.account_loss),
     Refusal.TRACK_ORDERS: lambda f, r: f.track_orders >= r.track_orders,
     Refusal.ACCOUNT_ORDERS: lambda f, r: f.account_orders >= r.account_orders,
     Refusal.CONTRACT_ORDERS: lambda f, r: f.contract_orders > MOST,
@@ -130,6 +130,7 @@ ASKED: dict[Refusal, Callable[[Facts, Rules], bool]] = {
     Refusal.NOT_LISTED: lambda f, r: not f.listed,
     Refusal.MARGIN: lambda f, r: _unfunded(f),
 }
+OF_OPENING = (Refusal.NOT_ALLOWED, Refusal.TRACK_LOSS, Refusal.ACCOUNT_LOSS)  # what makes a position smaller passes
 
 
 def announced(dates: Announced, desk: Desk, position: Position, session: dt.date) -> tuple[bool, bool]:
@@ -158,7 +159,8 @@ def freed(quantity: int, quote: Quote | None) -> float:
 
 def refusal(facts: Facts, rules: Rules) -> Refusal | None:
     """The first gate that refuses an order of the scan, in the order of `ASKED`; None where all let it pass."""
-    return next((why for why, refuses in ASKED.items() if refuses(facts, rules)), None)
+    skipped = OF_OPENING if facts.closes else ()
+    return next((why for why, refuses in ASKED.items() if why not in skipped and refuses(facts, rules)), None)
 
 
 def switch() -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bq.core.numerals import decimal, percent, significant, with_sign
 from bq.runs.verdict import Decision, Shown, Verdict
-from bq.strategies.component import Component, Kind
+from bq.strategies.component import BEYOND, Component, Kind
 
 DONE = {
     Decision.DEPLOYED: "The new model is deployed",
@@ -63,7 +63,7 @@ def strip(verdict: Verdict) -> list[Shown]:
 
 def _bound(name: str, c: Component) -> Shown:
     interval = "no interval" if c.low is None or c.high is None else f"[{with_sign(c.low)}, {with_sign(c.high)}]"
-    whose = WHOSE.get(c.kind, "rule score")
+    whose = BEYOND.get(c.kind, "rule score").removeprefix("the ")
     beside = "" if c.baseline is None else f", {whose} {with_sign(c.baseline)}"
     value = with_sign(c.value, missing="no figure")
     return Shown(name=NAMES[c.kind].format(of=c.of), value=value, beside=interval + beside)
@@ -77,21 +77,16 @@ def _of_threshold(words: str, shown: Callable[..., str], digits: int) -> Make:
     return cell
 
 
-WHOSE = {Kind.OVER_ALL: "all events", Kind.OVER_LONG: "being long"}
 NAMES = {
     Kind.NET: "{of}, mean",
     Kind.UPLIFT: "uplift over the rule score",
-    Kind.ALPHA: "alpha over the rule score",
-    Kind.OVER_ALL: "alpha over all events",
-    Kind.OVER_LONG: "alpha over being long",
+    **{kind: f"alpha over {whose}" for kind, whose in BEYOND.items()},
     Kind.CHANGED_RECIPE: "uplift over the recipe of what is deployed",
 }
 CELLS: dict[Kind, Make] = {
     Kind.NET: _bound,
     Kind.UPLIFT: _bound,
-    Kind.ALPHA: _bound,
-    Kind.OVER_ALL: _bound,
-    Kind.OVER_LONG: _bound,
+    **dict.fromkeys(BEYOND, _bound),
     Kind.CHANGED_RECIPE: _bound,
     Kind.OVERFITTING: _of_threshold("must be below", percent, 0),
     Kind.SHARPE: _of_threshold("a year; must exceed", decimal, 2),

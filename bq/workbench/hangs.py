@@ -4,15 +4,11 @@ from typing import NamedTuple
 
 from bq.core.numerals import with_sign
 from bq.runs.verdict import Split, Table, Verdict, Without
-from bq.strategies.component import Component, Kind
+from bq.strategies.component import BEYOND, Component, Kind
 
 NAMED = 3  # groups that a sentence names
 NAMES = {Kind.UPLIFT: "uplift", Kind.NET: "net"}  # with columns of their own
-TURNED = NAMES | {
-    Kind.ALPHA: "alpha over the rule score",
-    Kind.OVER_ALL: "alpha over all events",
-    Kind.OVER_LONG: "alpha over being long",
-}
+TURNED = NAMES | {kind: f"alpha over {whose}" for kind, whose in BEYOND.items()}
 HOW = (
     "Each row is the verdict's figures without that group. Without a symbol or a kind, the choice is made again among "
     "the others; a portfolio holds cash in its place. Without a year, its sessions are left out. What a group "

@@ -99,21 +99,26 @@ def greeks_numpy(plan: Plan) -> Row:
 
 @njit(cache=True)
 def _functions(ratio: Array, growth: Array, discount: Array, d1: Array, d2: Array) -> float:
-    """The transcendental functions that an option takes, and nothing else. Arguments of shape (n,)."""
+    """The transcendental functions that an option takes, and nothing else. Arguments of shape (n,).
+
+    d1, d2 : as erfc takes them: times -√½, and the other sign for a put.
+    """
     total = 0.0
     for k in range(ratio.size):
-        total += math.log(ratio[k]) + math.exp(growth[k]) + math.exp(discount[k]) + math.exp(-0.5 * d1[k] * d1[k])
+        total += math.log(ratio[k]) + math.exp(growth[k]) + math.exp(discount[k]) + math.exp(-d1[k] * d1[k])
         total += math.erfc(d1[k]) + math.erfc(d2[k])
     return total
 
 
 def _arguments(o: Options) -> tuple[Array, ...]:
     """Those of `_functions`."""
-    deviation = o.vol * np.sqrt(o.years)
-    ratio, growth, discount = o.spot / o.strike, -o.dividend_yield * o.years, -o.rate * o.years
-    d1 = (np.log(ratio) - discount + growth) / deviation + 0.5 * deviation
-    sign = np.where(o.is_call, -np.sqrt(0.5), np.sqrt(0.5))
-    return ratio, growth, discount, sign * d1, sign * (d1 - deviation)
+    deviation, sign = o.vol * np.sqrt(o.years), np.where(o.is_call, -np.sqrt(0.5), np.sqrt(0.5))
+    d1 = _d1(o, deviation)
+    return o.spot / o.strike, -o.dividend_yield * o.years, -o.rate * o.years, sign * d1, sign * (d1 - deviation)
+
+
+def _d1(o: Options, deviation: Array) -> Array:
+    return (np.log(o.spot / o.strike) + (o.rate - o.dividend_yield) * o.years) / deviation + deviation / 2
 
 
 def implied_vol(plan: Plan) -> Row:
@@ -152,7 +157,7 @@ def textbook_greeks(o: Options) -> tuple[Array, ...]:
     root = np.sqrt(o.years)
     growth, discount = np.exp(-o.dividend_yield * o.years), np.exp(-o.rate * o.years)
     deviation = o.vol * root
-    d1 = (np.log(o.spot / o.strike) + (o.rate - o.dividend_yield) * o.years) / deviation + deviation / 2
+    d1 = _d1(o, deviation)
     first, second = ndtr(sign * d1), ndtr(sign * (d1 - deviation))
     density = np.exp(-(d1**2) / 2) / np.sqrt(2 * np.pi)
     received, paid = sign * o.spot * growth * first, sign * o.strike * discount * second

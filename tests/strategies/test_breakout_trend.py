@@ -76,9 +76,9 @@ def judged(seed, *, hedged, **law):
 @pytest.mark.parametrize(("kind", "bias"), [(Kind.ALPHA, 0.05), (Kind.OVER_ALL, 0.01), (Kind.OVER_LONG, 0.1)])
 def test_tight_stops_in_a_rising_market_are_exposure_and_no_choice(kind, bias):
     """They earn four times the R where everything rises; the hedge takes it out."""
-    plain, hedged = ([judged(seed, hedged=on).get(kind) for seed in range(12)] for on in (False, True))
-    if kind == Kind.OVER_LONG:  # what it stands for where being long is not known
-        plain = [judged(seed, hedged=False)[Kind.NET] for seed in range(12)]
+    bare = Kind.NET if kind == Kind.OVER_LONG else kind  # what is asked where being long is not known
+    plain = [judged(seed, hedged=False)[bare] for seed in range(12)]
+    hedged = [judged(seed, hedged=True)[kind] for seed in range(12)]
     assert np.mean([found.value for found in plain]) > bias
     assert abs(np.mean([found.value for found in hedged])) < 0.5 * np.mean([found.value for found in plain])
     assert sum(found.holds is True for found in hedged) <= 1
