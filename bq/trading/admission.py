@@ -20,13 +20,25 @@ from bq.trading.trader import Trader
 Meant = list[tuple[Intent, Order]]
 
 
+class Results(NamedTuple):
+    """What each track has made, in parts: up to the session, and up to the one before."""
+
+    now: Mapping[str, int]
+    before: Mapping[str, int]
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Since the session before, in currency; negative: it gained."""
+        return {name: (self.before.get(name, 0) - pnl) / PARTS for name, pnl in self.now.items()}
+
+
 class State(NamedTuple):
     """What is known when a scan's decisions are followed."""
 
     reconciled: bool
     look: Look | None
     held: list[Marked]
-    losses: Callable[[], Mapping[str, float]]  # since the session before, by track, in currency
+    results: Callable[[], Results]
     counts: bool = True  # whether the scan does
 
 
@@ -45,7 +57,7 @@ class Admission:
         self._ordered = {one.symbol for one in waiting if not one.standing.ended}
         self._by_track, self._by_account = _orders_of(trader)
         self._sides = active.sides(ledger.opened(trader.broker.account))
-        self._losses = state.losses()
+        self._losses = state.results().losses
         self._bound = 0.0
 
     def refusal(self, intent: Intent, meant: Meant, *, crowded: str = "", listed: bool = True) -> str:

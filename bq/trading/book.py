@@ -29,7 +29,7 @@ def rebalance(trader: Trader, track: Track, scan: Scanned, events: Events, state
     by = EXPECTED if track.decides == "champion" else SCORE
     rows = rows_of(events(), scan.decisions)
     now = {symbol: one.units for symbol, one in held.items()}
-    wanted = trader.desk.targets(rows, by, now, equity(trader, track), trader.clock.session)
+    wanted = trader.desk.targets(rows, by, now, equity(trader, track, state), trader.clock.session)
     known = {row["symbol"]: row for row in rows.to_dicts()}
     admission = Admission(trader, track, state)
     meant: Meant = []

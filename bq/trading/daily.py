@@ -18,14 +18,13 @@ from bq.trading import (
     split,
     tracks,
 )
-from bq.trading.admission import State
+from bq.trading.admission import Results, State
 from bq.trading.assignment import Gone
 from bq.trading.book import rebalance
 from bq.trading.broker import Look
 from bq.trading.entering import Events, Opened, Scanned, follow, open_positions
 from bq.trading.intents import Intent
 from bq.trading.leaving import Marked
-from bq.trading.money import PARTS
 from bq.trading.reconcile import Reconciled
 from bq.trading.split import Split
 from bq.trading.trader import Trader, look
@@ -69,7 +68,7 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
     entered: list[Opened] = []
     fresh = scan if scan is not None and scan.session == trader.clock.session else None
     if fresh is not None:
-        state = State(found.holds, seen, held, functools.partial(losses, trader), fresh.counts)
+        state = State(found.holds, seen, held, functools.cache(functools.partial(results, trader)), fresh.counts)
         entered = _enter(trader, fresh, events, state)
     if found.holds and (left or entered or renewed):  # a call that was lost just now may still be made in time
         life.clear_up(trader)
@@ -125,14 +124,14 @@ def compared(trader: Trader, seen: Look | None) -> Reconciled:
     return reconcile.compare(seen, ledger.opened(trader.broker.account), trader.broker.account)
 
 
-def losses(trader: Trader) -> dict[str, float]:
-    """What each track lost since the session before, in currency; negative: it gained."""
-    before = session_before(trader)
-    now, then = (
-        {one.owner.track: one.pnl for one in positions.accounts(trader.broker.account, trader.namespace, through=day)}
-        for day in (trader.clock.session, before)
+def results(trader: Trader) -> Results:
+    """What each track has made up to the session, and up to the one before."""
+    return Results(
+        *(
+            {one.owner.track: one.pnl for one in positions.accounts(trader.broker.account, trader.namespace, through=day)}
+            for day in (trader.clock.session, session_before(trader))
+        )
     )
-    return {name: (then.get(name, 0) - pnl) / PARTS for name, pnl in now.items()}
 
 
 def session_before(trader: Trader) -> dt.date:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from bq.core import db
 from bq.core.settings import Track
 from bq.strategies.desk import Kind, Part, Position, Size
-from bq.trading import ledger, positions
+from bq.trading import ledger
 from bq.trading.admission import Admission, Meant, State
 from bq.trading.broker import NoAnswer, Ticket
 from bq.trading.intents import Action, Intent, Order, Owner, Tif
@@ -72,10 +72,9 @@ def follow(trader: Trader, meant: Meant) -> None:
         send(trader, Ticket(order, intent.legs, opening, intent.event, followed=followed), trader.stamp)
 
 
-def equity(trader: Trader, track: Track) -> float:
-    """The track's share of the capital, and what it has made."""
-    made = {one.owner.track: one.pnl for one in positions.accounts(trader.broker.account, trader.namespace)}
-    return track.share * trader.settings.trading.capital + made.get(track.name, 0) / PARTS
+def equity(trader: Trader, track: Track, state: State) -> float:
+    """The track's share of the capital, and what it has made up to the session."""
+    return track.share * trader.settings.trading.capital + state.results().now.get(track.name, 0) / PARTS
 
 
 def open_positions(trader: Trader, track: Track, wanted: list[dict[str, Any]], events: Events, state: State) -> Opened:
@@ -85,7 +84,7 @@ def open_positions(trader: Trader, track: Track, wanted: list[dict[str, Any]], e
     if not todo:
         return Opened(track.name, answered=True)
     rows, admission = {row["event_id"]: row for row in events().to_dicts()}, Admission(trader, track, state)
-    part = Part(track.share, equity(trader, track))
+    part = Part(track.share, equity(trader, track, state))
     made: list[Intent] = []
     refused: list[tuple[Intent, str]] = []
     for row in todo:

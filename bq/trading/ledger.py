@@ -1,7 +1,7 @@
 """The ledger: append-only tables of what was meant, sent, said and filled. Positions and P&L follow from it."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -335,10 +335,12 @@ def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[
         connection.execute(table.insert(), list(reversed(new.values())))
 
 
-def opened(account: str, namespace: str | None = None) -> list[Open]:
-    """Every order whose day is not over, in the order in which they were written."""
+def opened(account: str, namespace: str | None = None, *, among: Collection[str] | None = None) -> list[Open]:
+    """Every order whose day is not over, in the order in which they were written. among : of these alone; None: all."""
     closed = sa.exists().where(order_events.c.order_ref == orders.c.order_ref, order_events.c.said == Said.CLOSED)
     query = _orders(account, namespace).where(~closed)
+    if among is not None:
+        query = query.where(orders.c.order_ref.in_(among))
     return _read(query.order_by(orders.c.intent_id, orders.c.order_ref))
 
 

@@ -19,18 +19,22 @@ class Orders:
     def __init__(self, account: str, namespace: str) -> None:
         self._account, self._namespace = account, namespace
         self._read: list[Open] | None = None
+        self._known: set[str] | None = None  # that may be open; None: not read yet
         self._told: tuple[set[str], set[str]] = set(), set()  # executions and commissions that the ledger has
 
     def mine(self) -> list[Open]:
         """In the order in which they were written."""
         if self._read is None:
-            self._read = ledger.opened(self._account, self._namespace)
+            self._read = ledger.opened(self._account, self._namespace, among=self._known)
+            self._known = {one.order.order_ref for one in self._read}
         return self._read
 
     def propose(self, meant: Sequence[tuple[Intent, Order]], stamp: Stamp) -> None:
         """`ledger.propose`."""
         self._read = None
         ledger.propose(meant, stamp)
+        if self._known is not None:
+            self._known.update(order.order_ref for _, order in meant)
 
     def note(self, order_ref: str, said: Said, stamp: Stamp, **known: Any) -> None:
         """`ledger.note`."""

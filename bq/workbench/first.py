@@ -63,8 +63,7 @@ def strip(verdict: Verdict) -> list[Shown]:
 
 def _bound(name: str, c: Component) -> Shown:
     interval = "no interval" if c.low is None or c.high is None else f"[{with_sign(c.low)}, {with_sign(c.high)}]"
-    whose = BEYOND.get(c.kind, "rule score").removeprefix("the ")
-    beside = "" if c.baseline is None else f", {whose} {with_sign(c.baseline)}"
+    beside = "" if c.baseline is None else f", {COMPARED.get(c.kind, 'rule score')} {with_sign(c.baseline)}"
     value = with_sign(c.value, missing="no figure")
     return Shown(name=NAMES[c.kind].format(of=c.of), value=value, beside=interval + beside)
 
@@ -82,6 +81,10 @@ NAMES = {
     Kind.UPLIFT: "uplift over the rule score",
     **{kind: f"alpha over {whose}" for kind, whose in BEYOND.items()},
     Kind.CHANGED_RECIPE: "uplift over the recipe of what is deployed",
+}
+COMPARED = {  # whose figure stands beside, where it is not the rule score's
+    **{kind: whose.removeprefix("the ") for kind, whose in BEYOND.items()},
+    Kind.CHANGED_RECIPE: "that recipe",
 }
 CELLS: dict[Kind, Make] = {
     Kind.NET: _bound,

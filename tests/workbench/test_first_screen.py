@@ -52,6 +52,14 @@ def test_where_the_bound_is_of_what_is_earned_beyond_being_long_the_sentence_say
     assert (cell.value, cell.beside) == ("+0.010", "[-0.030, +0.050], being long -0.040")
 
 
+def test_a_changed_recipe_stands_beside_the_deployed_one_and_not_beside_the_rule_score():
+    (cell,) = first.strip(verdict(UPLIFT.model_copy(update={"kind": Kind.CHANGED_RECIPE})))
+    assert (cell.name, cell.beside) == (
+        "uplift over the recipe of what is deployed",
+        "[+0.010, +0.090], that recipe -0.070",
+    )
+
+
 def test_a_verdict_of_an_older_version_without_facts_has_no_sentence_and_no_figures():
     old = Verdict(decision="kept", headline="h", components=[Part(name="net", holds=False, statement="-0.020")])
     assert first.sentence(old) == "" and first.strip(old) == []
