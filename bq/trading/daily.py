@@ -126,12 +126,9 @@ def compared(trader: Trader, seen: Look | None) -> Reconciled:
 
 def results(trader: Trader) -> Results:
     """What each track has made up to the session, and up to the one before."""
-    return Results(
-        *(
-            {one.owner.track: one.pnl for one in positions.accounts(trader.broker.account, trader.namespace, through=day)}
-            for day in (trader.clock.session, session_before(trader))
-        )
-    )
+    days = (trader.clock.session, session_before(trader))
+    found = [positions.accounts(trader.broker.account, trader.namespace, through=day) for day in days]
+    return Results(*({one.owner.track: one.pnl for one in accounts} for accounts in found))
 
 
 def session_before(trader: Trader) -> dt.date:
