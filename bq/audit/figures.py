@@ -30,8 +30,9 @@ class Figures(NamedTuple):
 
 
 class Measured:
-    """Matured events, and the values of their features before and after them.
+    """What the features of matured events are measured against.
 
+    matured : the events, sorted by session and symbol; their features need not be among its columns.
     registered : values of the user's own features on every bar; of others only the values of events are known.
     """
 
@@ -45,12 +46,12 @@ class Measured:
         kept = matured[self._rows]
         self._known = Outcomes(_numbered(kept["session"]), kept["outcome"].to_numpy(), overlap(kept))
 
-    def figures(self, name: str, *, above: float, shown: bool, seed: int) -> Figures:
-        """Of one feature. above : association from which shifts are measured; shown : all is measured."""
-        x, known = numbers(self._events[name])[self._rows], self._known
+    def figures(self, feature: pl.Series, *, above: float, shown: bool, seed: int) -> Figures:
+        """Of one feature, a value an event. above : the association from which shifts are measured; shown : all is."""
+        x, known = numbers(feature)[self._rows], self._known
         inside, outside = within(x, known), between(x, known)
         asked = shown or np.nanmax([inside.surely, outside.surely, 0.0]) > above
-        moved = {ahead: self._later(name, ahead)[self._rows] for ahead in (SHIFTS if asked else ())}
+        moved = {ahead: self._later(feature, ahead)[self._rows] for ahead in (SHIFTS if asked else ())}
         of_events, of_sessions = (
             {ahead: shifted(x, after, known, groups=groups) for ahead, after in moved.items()}
             for groups in (False, True)
@@ -61,12 +62,13 @@ class Measured:
         before = known._replace(outcome=self._past()[self._rows])
         return found._replace(shuffled=shuffled(x, known, seed=seed), past=within(x, before))
 
-    def _later(self, name: str, ahead: int) -> Array:
+    def _later(self, feature: pl.Series, ahead: int) -> Array:
         """One value an event; NaN where the symbol has none so many sessions later."""
+        name = feature.name
         if name in self._registered:
             source = self._registered[name].join(self._calendar, on="session").select("symbol", "number", name)
         else:
-            source = self._events.select("symbol", "number", name).unique(["symbol", "number"], keep="first")
+            source = self._events.select("symbol", "number", feature).unique(["symbol", "number"], keep="first")
         moved = source.with_columns(pl.col("number") - ahead)
         keys = self._events.select("symbol", "number")
         return numbers(keys.join(moved, on=["symbol", "number"], how="left", maintain_order="left")[name])

@@ -95,7 +95,8 @@ def audit(events: pl.DataFrame, market: MarketData, strategy: Strategy, settings
     """
     seed, columns = settings.learning.seed, strategy.features(settings).columns
     served = of_build(events, market, strategy, settings, at=depth.sessions, twice=depth.twice, seed=seed)
-    matured = matured_events(events, strategy.task(settings), columns=[*CARRIED, "weight", *columns])
+    placed = events.with_row_index("row")
+    matured = matured_events(placed, strategy.task(settings), columns=[*CARRIED, "weight", "row"])
     mine = [name for name in columns if name.startswith(MINE)]
     bars, own = (registered.inputs(market), registered.known()) if mine else (pl.DataFrame(), {})
     checked = {name: of_function(own[name], bars, cuts=depth.cuts, seed=seed) for name in mine}
@@ -103,8 +104,9 @@ def audit(events: pl.DataFrame, market: MarketData, strategy: Strategy, settings
     table = Measured(matured, market, {name: registered.compute(own[name], bars) for name in mine})
     lines = []
     for name in progress(columns, total=len(columns), description="features"):
-        figures = table.figures(name, above=PLAUSIBLE, shown=depth.shown, seed=seed)
-        training = [numbers(matured[name].gather(fold.train)) for fold in folds]
+        column = events[name].gather(matured["row"])  # one at a time: all of them are as large as the events
+        figures = table.figures(column, above=PLAUSIBLE, shown=depth.shown, seed=seed)
+        training = [numbers(column.gather(fold.train)) for fold in folds]
         lines.append(_line(name, checked.get(name), served[name], figures, training))
     return Audit(lines, _labels(matured, folds))
 
