@@ -31,6 +31,7 @@ def by_horizon(
     observations.
     """
     rows = []
+    bars = bars.filter(pl.col("session") >= predictions["session"].min())
     for horizon in horizons:
         known = predictions.drop("outcome", strict=False).join(
             forward_returns(bars, horizon), on=["session", "symbol"], how="left", maintain_order="left"
