@@ -28,7 +28,7 @@ LEAST = 6  # markets
 
 
 class Learnt:
-    """Answers in place of a candidate; made by `learn`."""
+    """Answers in place of a candidate."""
 
     def __init__(self, strategy: Strategy, settings: Settings, seeds: Sequence[int]) -> None:
         """Learn from the markets of these seeds, or of the first of them that have `EVENTS` together."""

@@ -20,7 +20,7 @@ from bq.core import hypertables, paths, secrets
 from bq.core.errors import BQError
 from bq.core.log import log
 
-HEAD = "0006"  # the newest schema of `bq.core.migrations`, known without an import of alembic
+HEAD = "0007"  # the newest schema of `bq.core.migrations`, known without an import of alembic
 BUSY_SECONDS = 30  # how long another's lock, or a database that went away, is waited for
 OWN_WORLD = "BQ_OWN_WORLD"  # set where the database is a world's own (`bq.core.world`), which a crash throws away
 metadata = sa.MetaData(  # each table is declared beside the code that owns it
