@@ -101,13 +101,14 @@ def _counter(counter: Counter) -> list[str]:
 
 def by_symbol(events: pl.DataFrame) -> pl.DataFrame:
     """symbol, events, first, last, matured, taken, shadow; those with the most events first."""
-    ids = matured(events)["event_id"].implode()
+    known = matured(events).group_by("symbol").agg(matured=pl.len())
     table = events.group_by("symbol").agg(
         events=pl.len(),
         first=pl.col("session").min(),
         last=pl.col("session").max(),
-        matured=pl.col("event_id").is_in(ids).sum(),
         taken=pl.col("taken").sum(),
         shadow=(~pl.col("taken")).sum(),
     )
-    return table.sort("events", "symbol", descending=[True, False])
+    found = table.join(known, on="symbol", how="left").with_columns(pl.col("matured").fill_null(0))
+    order = ("symbol", "events", "first", "last", "matured", "taken", "shadow")
+    return found.select(order).sort("events", "symbol", descending=[True, False])
