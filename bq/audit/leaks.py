@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bq.audit.association import Association, Shift
 from bq.audit.figures import Figures, Measured, numbers
 from bq.audit.truncation import Changes, Checked, of_build, of_function
-from bq.core.log import progress
+from bq.core.log import only_errors, progress
 from bq.core.settings import Settings
 from bq.learning import splits
 from bq.learning.sample import overlap
@@ -94,7 +94,8 @@ def audit(events: pl.DataFrame, market: MarketData, strategy: Strategy, settings
     Raises BadData where too few have matured, or where a feature of the user's own cannot be computed.
     """
     seed, columns = settings.learning.seed, strategy.features(settings).columns
-    served = of_build(events, market, strategy, settings, at=depth.sessions, twice=depth.twice, seed=seed)
+    with only_errors():  # what there is to say of building events was said when they were built
+        served = of_build(events, market, strategy, settings, at=depth.sessions, twice=depth.twice, seed=seed)
     placed = events.with_row_index("row")
     matured = matured_events(placed, strategy.task(settings), columns=[*CARRIED, "weight", "row"])
     mine = [name for name in columns if name.startswith(MINE)]

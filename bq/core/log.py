@@ -15,6 +15,8 @@ log = logging.getLogger("bq")
 T = TypeVar("T")
 LINE_SECONDS = 30.0  # from one line of progress in a log to the next
 LINE = "{desc}: {n_fmt} of {total_fmt}, {remaining} left"
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{remaining} left]"
+MANY = 5  # items from which the time left is not judged by the first: it may hold work that is done once
 
 
 class _Plain(logging.Formatter):
@@ -66,8 +68,12 @@ def progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]
     """
     from tqdm import tqdm  # not tqdm.auto: without ipywidgets it warns, and draws the same
 
-    with _outermost() as shape:
-        yield from tqdm(items, total=total, desc=description, leave=False, **shape)
+    with _outermost() as shape, tqdm(total=total, desc=description, leave=False, smoothing=0, **shape) as bar:
+        for place, item in enumerate(items):
+            yield item
+            if place == 0 and total >= MANY and not bar.disable:
+                bar.initial, bar.start_t = 1, time.time()
+            bar.update()
 
 
 @contextmanager
@@ -103,12 +109,12 @@ def _outermost() -> Iterator[dict[str, Any]]:
 
 def _shape() -> dict[str, Any]:
     if _in_a_kernel():
-        return {"ncols": 100, "file": _Cell(), "mininterval": 0.5}
+        return {"ncols": 100, "file": _Cell(), "bar_format": BAR, "mininterval": 0.5}
     if not sys.stderr.isatty():
         seldom = dict.fromkeys(("delay", "mininterval", "maxinterval"), LINE_SECONDS)
         return {"file": _Lines(), "bar_format": LINE, "miniters": 1, "position": 0, **seldom}
     size = shutil.get_terminal_size()  # 80 × 24 where a terminal says 0, on which tqdm would draw nothing
-    return {"ncols": min(size.columns, 100), "nrows": size.lines}
+    return {"ncols": min(size.columns, 100), "nrows": size.lines, "bar_format": BAR}
 
 
 def _in_a_kernel() -> bool:

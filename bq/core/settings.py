@@ -108,6 +108,11 @@ class Market(Section):
     dates: Annotated[Literal["dmy", "mdy"] | None, BelongsTo("source"), Affects.RUNNING] = Field(
         default=None, description="dmy or mdy, if the dates of your files can be read both ways"
     )
+    quoted: Annotated[bool, BelongsTo("source"), Affects.RUNNING] = Field(
+        default=True,
+        description="whether the closes of your files are prices as quoted on the day; false for those that a vendor "
+        "adjusted backwards, such as Yahoo's. A column `quoted` of a file comes before it",
+    )
     max_quarantine_share: Annotated[Share, Affects.RUNNING] = Field(
         default=0.02, description="share of bad rows above which a run fails"
     )

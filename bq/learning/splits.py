@@ -196,9 +196,12 @@ def purged_walk_forward(events: pl.DataFrame, settings: Learning) -> list[Fold]:
         test_days = min(test_days, shorter)
     wanted = settings.folds * test_days
     if spanned <= wanted:
-        fit = int(spanned * TESTED / settings.test_days)
+        before = [last - dt.timedelta(days=settings.test_days * folds) for folds in range(2, settings.folds)]
+        fit = sum((events["t1_due"] <= start).sum() >= MIN_TRAINING_EVENTS for start in before)
         fewer = (
-            f"learning.folds to {fit} or shorter learning.test_days" if fit >= 2 else f"learning.test_days to {shorter}"
+            f"learning.folds to at most {1 + fit} or shorter learning.test_days"
+            if fit
+            else f"learning.test_days to {shorter}"
         )
         raise BadData(
             f"{settings.folds} folds of {settings.test_days} days must lie within the events and leave some before "
@@ -265,5 +268,5 @@ def _enough(train: Rows, where: str, start: dt.datetime) -> None:
     if len(train) < MIN_TRAINING_EVENTS:
         raise BadData(
             f"{where}: Insufficient samples: {len(train)} < {MIN_TRAINING_EVENTS} "
-            f"training events before {start:%Y-%m-%d}. Use fewer folds or earlier events."
+            f"training events before {start:%Y-%m-%d}. Use fewer folds or earlier events (QUICK=1 leaves many out)."
         )

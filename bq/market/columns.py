@@ -91,16 +91,17 @@ def match(names: list[str], columns: Columns | None = None) -> dict[str, str]:
 
 
 def typed(
-    table: Table, found: Mapping[str, str], *, file: str, calendar: str, today: dt.date
+    table: Table, found: Mapping[str, str], *, file: str, calendar: str, today: dt.date, quoted: bool = True
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     """Give a file's columns the names and types of the contract.
 
     table : the file as a recogniser gives it (with a decimal comma no number in the file may hold a point).
     found : from `match`. file : origin for findings.
-    calendar : its time zone turns timestamps into sessions. today : no session may be later.
+    calendar : its time zone turns timestamps into sessions. today : no session may be later. quoted : of a file without
+    such a column.
 
-    Returns the lazy rows (`bars.ROWS`; adj = adj_close / close where the file has adj_close and no adj; adj = 1 and
-    quoted = true where it has no such columns) and the findings about columns that are ignored.
+    Returns the lazy rows (`bars.ROWS`; adj = adj_close / close where the file has adj_close and no adj, adj = 1 where
+    it has neither) and the findings about columns that are ignored.
 
     Raises Rejected for what makes the whole file unfit.
     """
@@ -117,7 +118,7 @@ def typed(
     columns["symbol"] = ticker("symbol", types["symbol"]) if "symbol" in found else pl.lit(table.stem)
     columns["row"] = pl.col("row")
     columns["sector"] = _text(pl.col("sector")) if "sector" in found else pl.lit(None)
-    columns["quoted"] = _truth(rows) if "quoted" in found else pl.lit(True)
+    columns["quoted"] = _truth(rows) if "quoted" in found else pl.lit(quoted)
     columns["file"] = pl.lit(file)
     if "adj" not in found:
         columns["adj"] = columns["adj_close"] / columns["close"] if "adj_close" in found else pl.lit(1.0)

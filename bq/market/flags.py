@@ -132,7 +132,8 @@ def _off_cents(bars: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("share") > OFF_CENTS, pl.col("length") >= STALE_SESSIONS)
     )
     detail = pl.format(
-        "{}% of closes are no whole cents: adjusted backwards? Then give the file a column `quoted` with false",
+        "{}% of closes are no whole cents: adjusted backwards? Then set market.quoted=false, or give the file "
+        "a column `quoted` with false",
         (pl.col("share") * 100).round().cast(pl.Int64),
     )
     return findings(symbols, action="flagged", rule="adjusted_closes", detail=detail)

@@ -82,7 +82,7 @@ def test_a_terminal_has_one_bar_the_outermost_and_lines_stand_above_it(logger, m
             assert list(progress("ab", total=2, description="folds")) == ["a", "b"]
             log.info("market %d", place)
     (drawn,) = written
-    assert "markets:  67%" in drawn and re.search(r"2/3 \[00:\d\d<00:0[1-9],", drawn) and "folds" not in drawn
+    assert "markets:  67%" in drawn and re.search(r"2/3 \[00:0[1-9] left\]", drawn) and "folds" not in drawn
     lines = [line.rpartition("\r")[2] for line in drawn.split("\r\n")]
     assert lines == ["market 0", "market 1", "market 2", "end", ""]
 
@@ -112,6 +112,19 @@ def test_a_log_has_a_line_now_and_then_with_how_far_and_how_long_still(logger, m
     assert list(progress(range(2), total=2, description="markets")) == [0, 1]
     told = list(dict.fromkeys(caplog.messages))  # a state may be told twice where no time need pass between two lines
     assert told == ["markets: 0 of 2, ? left", "markets: 1 of 2, 00:00 left", "markets: 2 of 2, 00:00 left"]
+
+
+def test_the_time_left_is_not_judged_by_a_first_item_that_holds_work_done_once(logger, monkeypatch, caplog):
+    monkeypatch.setattr(module, "LINE_SECONDS", 0.0)
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr(module.time, "time", lambda: now[0])
+    logger.propagate = True
+    caplog.set_level(logging.INFO, logger="bq")
+    for place in progress(range(10), total=10, description="events"):
+        now[0] += 1.0 if place else 60.0
+    told = list(dict.fromkeys(caplog.messages))
+    assert told[1:4] == ["events: 1 of 10, ? left", "events: 2 of 10, 00:08 left", "events: 3 of 10, 00:07 left"]
 
 
 def test_a_line_for_a_stream_that_is_closed_is_lost_and_stops_nothing(monkeypatch):

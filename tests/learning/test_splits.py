@@ -292,7 +292,10 @@ def test_a_split_without_training_is_a_temporal_overlap():
 
 @pytest.mark.parametrize(
     ("days", "advice"),
-    [(250, "set learning.folds to 5 or shorter learning.test_days"), (60, "set learning.test_days to 7.")],
+    [
+        (250, "set learning.folds to at most 7 or shorter learning.test_days"),
+        (60, "set learning.test_days to 7."),
+    ],
     ids=["fewer-folds", "shorter-blocks"],
 )
 def test_what_is_advised_for_a_short_history_is_allowed_and_enough(days, advice):
@@ -303,6 +306,7 @@ def test_what_is_advised_for_a_short_history_is_allowed_and_enough(days, advice)
     with pytest.raises(BadData) as caught:
         splits.purged_walk_forward(events, asked)
     assert advice in str(caught.value)
-    number = int(re.search(r"to (\d+)(?: or shorter|\.)", advice)[1])
-    taken = {"folds": number} if "folds" in advice else {"test_days": number}
-    assert len(splits.purged_walk_forward(events, asked.model_copy(update=taken))) >= 2
+    number = int(re.search(r"to (?:at most )?(\d+)", advice)[1])
+    for fewer in range(2, number + 1) if "folds" in advice else [number]:
+        taken = {"folds": fewer} if "folds" in advice else {"test_days": number}
+        assert len(splits.purged_walk_forward(events, asked.model_copy(update=taken))) >= 2

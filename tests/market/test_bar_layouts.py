@@ -285,6 +285,13 @@ def test_a_place_that_bars_and_quotes_do_not_have_is_refused(bars_folder):
         read(columns={"clsoe": "close"})
 
 
+def test_closes_are_as_quoted_unless_the_parameter_or_before_it_a_column_says_otherwise(bars_folder):
+    put(bars_folder, "A.csv", "date,close\n2020-01-02,10\n")
+    put(bars_folder, "B.csv", "date,close,quoted\n2020-01-02,10,true\n")
+    assert read().bars["quoted"].to_list() == [True, True]
+    assert read(quoted=False).bars.select("symbol", "quoted").rows() == [("A", False), ("B", True)]
+
+
 @pytest.mark.parametrize("order, day", [("dmy", dt.date(2020, 4, 1)), ("mdy", None)], ids=["dmy", "mdy"])
 def test_dates_that_read_both_ways_are_read_as_the_user_says(bars_folder, order, day):
     put(bars_folder, "A.csv", "date,close\n01/04/2020,10\n02/04/2020,11\n")

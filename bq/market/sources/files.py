@@ -222,7 +222,7 @@ def _part(path: Path, name: str, settings: Market, *, today: dt.date) -> Part:
         return Part(name, _not_asked(table, path, name))
     if _at_once(path):
         table = replace(table, scan=table.scan.collect().lazy())
-    rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today)
+    rows, findings = typed(table, found, file=name, calendar=settings.calendar, today=today, quoted=settings.quoted)
     wanted, left_out = selected(rows, settings)
     return Part(name, Batch(wanted, pl.concat([*_layout(table, name), findings]), left_out), named)
 
