@@ -441,7 +441,7 @@ def tune(
     ----------
     run_dir : the folder of a `make tune`, whose results are read instead.
     objective : a function of your own, of the daily returns of a span (DataFrame of session, value, buy_and_hold; the
-        first day's are 0), that gives the number to be as large as possible, or None where there is none. Default: that
+        first day's are 0), that gives the number to be as large as possible, or NaN where there is none. Default: that
         of `tuning.objective`.
     search : what is tried, by dotted name of a parameter: `range(4, 13)`, a list of values, or a distribution of
         Optuna. Default: the strategy's own ranges.
@@ -450,7 +450,7 @@ def tune(
     returns, whatever the objective.
 
     Raises BadData where no trial is feasible or history is too short, BadParameters for an unknown parameter or an
-    objective that gives no number.
+    objective that gives no number or asks for another column.
 
     Examples
     --------
