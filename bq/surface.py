@@ -1,9 +1,9 @@
 """The verbs behind `import bq`, for notebooks and for a quant at a prompt. None of them deploys or writes `models/`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -24,7 +24,7 @@ from bq.strategies import store, turned
 from bq.strategies.contract import Strategy
 from bq.strategies.events import in_order
 from bq.strategies.task import Task
-from bq.workbench import decisions
+from bq.workbench import decisions, parameters_cell
 
 if TYPE_CHECKING:
     from bq.monitoring.compared import Compared
@@ -93,6 +93,28 @@ def params(
     if model:
         layers.check(settings.learning, layers.kind_of(len(found.task(settings).classes)))
     return settings
+
+
+def check_parameters(namespace: Mapping[str, Any], names: str, switches: str = "") -> None:
+    """Refuse a notebook whose first cell mistypes or lacks one of its parameters.
+
+    Parameters
+    ----------
+    namespace : `globals()` of the notebook. names : of its parameters, with blanks between them. switches : which of
+        them are true or false.
+
+    Raises BadParameters. Variables of your own may stand in the first cell: one that this cell does not use must have a
+    name that is not near a parameter's.
+
+    Examples
+    --------
+    >>> import bq
+    >>> cell = "strategy = 'butterfly'; fold = 4"
+    >>> bq.check_parameters({"In": [cell], "strategy": "butterfly", "fold": 4}, "strategy folds")
+    Traceback (most recent call last):
+    bq.core.errors.BadParameters: `fold` is not a parameter of this notebook; did you mean `folds`?
+    """
+    parameters_cell.check(namespace, names.split(), switches.split())
 
 
 def events(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
