@@ -32,6 +32,7 @@ __all__ = [
     "backtest",
     "candidate",
     "champion",
+    "check_parameters",
     "comparison",
     "cross_validate",
     "drift",

@@ -1,9 +1,9 @@
 """The verbs behind `import bq`, for notebooks and for a quant at a prompt. None of them deploys or writes `models/`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -24,7 +24,7 @@ from bq.strategies import store, turned
 from bq.strategies.contract import Strategy
 from bq.strategies.events import in_order
 from bq.strategies.task import Task
-from bq.workbench import decisions
+from bq.workbench import decisions, parameters_cell
 
 if TYPE_CHECKING:
     from bq.monitoring.compared import Compared
@@ -93,6 +93,28 @@ def params(
     if model:
         layers.check(settings.learning, layers.kind_of(len(found.task(settings).classes)))
     return settings
+
+
+def check_parameters(namespace: Mapping[str, Any], names: str, switches: str = "") -> None:
+    """Refuse a notebook whose first cell mistypes or lacks one of its parameters.
+
+    Parameters
+    ----------
+    namespace : `globals()` of the notebook. names : of its parameters, with blanks between them. switches : which of
+        them are true or false.
+
+    Raises BadParameters. Variables of your own may stand in the first cell: one that this cell does not use must have a
+    name that is not near a parameter's.
+
+    Examples
+    --------
+    >>> import bq
+    >>> cell = "strategy = 'butterfly'; fold = 4"
+    >>> bq.check_parameters({"In": [cell], "strategy": "butterfly", "fold": 4}, "strategy folds")
+    Traceback (most recent call last):
+    bq.core.errors.BadParameters: `fold` is not a parameter of this notebook; did you mean `folds`?
+    """
+    parameters_cell.check(namespace, names.split(), switches.split())
 
 
 def events(settings: Settings | str, run_dir: str = "") -> pl.DataFrame:
@@ -441,7 +463,7 @@ def tune(
     ----------
     run_dir : the folder of a `make tune`, whose results are read instead.
     objective : a function of your own, of the daily returns of a span (DataFrame of session, value, buy_and_hold; the
-        first day's are 0), that gives the number to be as large as possible, or None where there is none. Default: that
+        first day's are 0), that gives the number to be as large as possible, or NaN where there is none. Default: that
         of `tuning.objective`.
     search : what is tried, by dotted name of a parameter: `range(4, 13)`, a list of values, or a distribution of
         Optuna. Default: the strategy's own ranges.
@@ -450,7 +472,7 @@ def tune(
     returns, whatever the objective.
 
     Raises BadData where no trial is feasible or history is too short, BadParameters for an unknown parameter or an
-    objective that gives no number.
+    objective that gives no number or asks for another column.
 
     Examples
     --------

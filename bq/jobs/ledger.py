@@ -17,6 +17,8 @@ from bq.workbench import screen
 from bq.workbench.phrases import counted, looked
 
 SHOWN_LINES = 40
+# what a line says beside its time: looks that have it in common, such as the trials of a study, share one
+ALIKE = ("namespace", "kind", "study", "model", "value", "baseline", "sessions", "chained")
 COLUMNS: dict[str, Any] = {
     "at_utc": pl.Datetime("us", "UTC"),
     "namespace": pl.String,
@@ -41,8 +43,9 @@ def main(request: Request) -> None:
     found = table(strategy=strategy, run_id=request.run_id)
     target = paths.outputs() / "ledger.csv"
     files.write_text(target, found.with_columns(shown(pl.col(pl.String))).write_csv())
-    lines = [_line(row) for row in found.head(SHOWN_LINES).iter_rows(named=True)]
-    if (more := len(found) - SHOWN_LINES) > 0:
+    alike = found.group_by(ALIKE, maintain_order=True).agg(pl.col("at_utc").first(), looks=pl.len())
+    lines = [_line(row) for row in alike.head(SHOWN_LINES).iter_rows(named=True)]
+    if (more := alike["looks"][SHOWN_LINES:].sum()) > 0:
         lines.append(f"… and {more:,} more")
     screen.show("\n".join([*lines, *_totals(found)]) or "no look yet: `make retrain` makes the first")
     screen.show(screen.where("table", target))
@@ -71,13 +74,14 @@ def _row(look: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    earned = "figures not recorded" if row["value"] is None else f"{with_sign(row['value'], 4)} a session"
+    earned = "no figure a session" if row["value"] is None else f"{with_sign(row['value'], 4)} a session"
     beside = "" if row["baseline"] is None else f", rule score {with_sign(row['baseline'], 4)}"
     over = "" if row["sessions"] is None else f", {counted(row['sessions'], 'session')}"
     model = f"{row['model']}  " if row["model"] else ""
+    looks = f"{counted(row['looks'], 'look')}, " if row["looks"] > 1 else ""
     return (
         f"{row['at_utc']:%Y-%m-%d %H:%M}  {row['namespace']:<20}  {row['kind']:<8}  {row['study']}  "
-        f"{model}{earned}{beside}{over}{'' if row['chained'] else '  (before the chain)'}"
+        f"{model}{looks}{earned}{beside}{over}{'' if row['chained'] else '  (before the chain)'}"
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from bq.core.numerals import with_sign
+from bq.core.numerals import significant
 from bq.jobs.presentation import thinned
 from bq.runs.verdict import Running, Shown, Verdict
 from bq.tuning.results import Tuned
@@ -38,10 +38,10 @@ def _figures(found: dict[str, Any]) -> list[Shown]:
 
 
 def _figure(objective: str, part: dict[str, Any]) -> Shown:
-    beside = [f"as given {with_sign(part['given']['value'], 2)}"]
+    beside = [f"as given {significant(part['given']['value'], sign=True)}"]
     if part.get("buy_and_hold") is not None:
-        beside.append(f"buy and hold {with_sign(part['buy_and_hold'], 2)}")
+        beside.append(f"buy and hold {significant(part['buy_and_hold'], sign=True)}")
     if part["winner"].get("trades") is not None:
         beside.append(f"{part['winner']['trades']:,} trades")
     name = f"{objective.replace('_', ' ')} of the winner, {part['part']}"
-    return Shown(name=name, value=with_sign(part["winner"]["value"], 2), beside=", ".join(beside))
+    return Shown(name=name, value=significant(part["winner"]["value"], sign=True), beside=", ".join(beside))

@@ -1,7 +1,6 @@
 """What a user searches by hand in place of what the strategy brings: another objective, other parameters."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -11,7 +10,7 @@ import polars as pl
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from bq.core import files
-from bq.core.errors import BadParameters, describe, did_you_mean
+from bq.core.errors import BadParameters, describe, did_you_mean, reason
 from bq.core.faults import names
 from bq.core.settings import Settings
 from bq.strategies.backtester import Score, Scorer, Span
@@ -62,13 +61,17 @@ def judged_by(objective: Objective, scorer: Scorer) -> Scorer:
 
 
 def _figure(objective: Objective, days: pl.DataFrame) -> float:
-    value = objective(days)
-    if value is None:
-        return math.nan
+    try:
+        value = objective(days)
+    except pl.exceptions.ColumnNotFoundError as error:
+        raise BadParameters(
+            f"`objective` must use the columns that it is given ({', '.join(days.columns)}), but in "
+            f"{called(objective)}: {reason(error)}."
+        ) from None
     if not isinstance(value, Real):
         raise BadParameters(
-            f"`objective` must return a number, or None where there is none, but {called(objective)} returned "
-            f"{describe(value)}."
+            f"`objective` must return a number, NaN where there is none, but {called(objective)} returned "
+            f"{'None: does it end in `return`?' if value is None else f'{describe(value)}.'}"
         )
     return float(value)
 

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bq.core import db, files, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import log, progress
-from bq.core.numerals import decimal
+from bq.core.numerals import significant
 from bq.core.parallel import Pool
 from bq.core.scalars import number
 from bq.core.secrets import redact
@@ -255,7 +255,7 @@ def _say(study: Study, done: int, trials: int) -> None:
     """Log progress where no progress bar is drawn."""
     if not sys.stderr.isatty() and (done % max(trials // LINES, 1) == 0 or done == trials):
         values = [number(trial.value) for trial in study.trials if trial.state == TrialState.COMPLETE]
-        log.info("tuning: %d of %d trials, best %s", done, trials, decimal(max(values)) if values else "none yet")
+        log.info("tuning: %d of %d trials, best %s", done, trials, significant(max(values)) if values else "none yet")
 
 
 def _study(storage: BaseStorage | None, name: str | None) -> optuna.Study:

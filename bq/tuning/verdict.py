@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from optuna.trial import FrozenTrial
 
-from bq.core.numerals import decimal, percent, with_sign
+from bq.core.numerals import decimal, percent, significant
 from bq.core.settings import Settings
 from bq.serving import verdict_text
 from bq.strategies.backtester import Score, Span
@@ -205,4 +205,4 @@ def _shown(span: Span) -> str:
 
 
 def _number(value: float) -> str:
-    return with_sign(value, 2)
+    return significant(value, sign=True)

@@ -5,7 +5,6 @@ papermill over a kernel on unix sockets (no TCP port). What counts as success is
 of the cells that `SystemExit(0)` left out it says nothing.
 """
 
-import ast
 import contextlib
 import os
 import signal
@@ -31,6 +30,7 @@ from traitlets.config import Config
 from bq.core import files, paths, secrets
 from bq.core.errors import BadParameters, BQError, did_you_mean
 from bq.core.numerals import significant
+from bq.workbench.parameters_cell import assigned
 
 START_SECONDS = 180  # a kernel importing on a busy machine
 STDERR = "stderr"  # in the run's private folder: what a kernel says outside its cells
@@ -170,10 +170,7 @@ def _declared(notebook: nbformat.NotebookNode) -> set[str]:
     names = set()
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
-            for statement in ast.parse(cell.source).body:
-                assigns = isinstance(statement, ast.Assign)
-                targets = statement.targets if assigns else [getattr(statement, "target", None)]
-                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            names |= assigned(cell.source)
     return names
 
 

@@ -19,7 +19,7 @@ from bq.jobs.run.protocol import Cancelled
 from bq.learning import walkforward
 from bq.serving import gates, ledger, registry
 from bq.serving.gates import Verdict
-from bq.serving.ledger import GATE, LOOK
+from bq.serving.ledger import GATE, LOOK, Look
 from bq.strategies import store
 from tests.strategies.reversal_strategy import ReversalSettings
 
@@ -185,6 +185,19 @@ def test_make_ledger_lists_looks_by_strategy_and_run_and_writes_them_all(go):
     (only,) = pl.read_csv(paths.outputs() / "ledger.csv").iter_rows(named=True)
     assert (only["study"], only["kind"], only["chained"]) == (quick["study"], LOOK, True)
     assert go(listing.main, STRATEGY="butterfly", PARAMS="").startswith("no look yet")
+
+
+def test_make_ledger_gives_the_trials_of_a_study_one_line_with_their_number(go):
+    days = pl.DataFrame({"session": [dt.date(2020, 1, 6)], "value": [0.01]})
+    trials = {"a tuning": range(60), "another": range(1)}
+    for study, numbers in trials.items():
+        found = [Look("strategy", study, n, {"x": n}, days, ["A"], str(n), "e", {"calm": 0.1 * n}) for n in numbers]
+        ledger.record(NAMESPACE, found)
+    another, tuning, *rest = go(listing.main).splitlines()
+    assert another.endswith("another  no figure a session")
+    assert tuning.endswith("a tuning  60 looks, no figure a session")
+    assert "more" not in "".join(rest) and "61 looks at" in rest[0]
+    assert len((paths.outputs() / "ledger.csv").read_text().splitlines()) == 1 + 61
 
 
 def test_verify_holds_the_runs_against_the_ledger(go):

@@ -12,6 +12,8 @@ import bq
 from bq import market
 from bq.core import paths
 from bq.core.errors import BadParameters
+from bq.jobs.tuned import first_screen
+from bq.runs.verdict import Verdict
 from bq.serving import ledger
 from bq.strategies.backtester import Span
 from bq.strategies.breakout import STRATEGY
@@ -51,6 +53,22 @@ def test_a_trial_is_worth_the_mean_of_the_own_objective_over_the_folds():
     best = max(found["trials"], key=lambda row: row["value"])
     assert found["winner"]["number"] == best["number"]
     assert found["objective"] == "worst_day" == found["verdict"]["table"]["columns"][0]
+
+
+def test_a_result_on_a_small_scale_keeps_three_digits_wherever_it_stands():
+    def small(days):
+        return days["value"].mean() / 100
+
+    given = settings(more=FEW)
+    found = strategy.tune(STRATEGY, given, data(given), keep=False, objective=small)
+    best = found.results["figures"][1]["winner"]["value"]
+    three = f"{float(f'{best:.2e}'):+.9f}".rstrip("0")
+    screen = first_screen(Verdict.of(found.results["verdict"], what="a tuning"), found, "return")
+    assert 0 < abs(best) < 1e-3
+    assert found.results["verdict"]["table"]["rows"][1][1].startswith(f"{three} (")
+    assert f"after {three} on validation" in found.results["verdict"]["reasons"][0]
+    assert three in [figure.value for figure in screen.shown]
+    assert f"The best small is {three}, found by trial" in bq.tell.history(found).sentence
 
 
 def test_the_own_search_tries_what_it_names_and_nothing_else():
@@ -104,7 +122,7 @@ def test_every_trial_of_every_objective_counts_even_under_the_same_name():
 
 def test_a_span_without_a_value_makes_its_trial_infeasible():
     given = settings(more=FEW)
-    scorer = own.judged_by(lambda days: None, STRATEGY.backtester.scorer(data(given), given))
+    scorer = own.judged_by(lambda days: np.nan, STRATEGY.backtester.scorer(data(given), given))
     made = scorer.score(given, divide(scorer.sessions, given.tuning).folds)
     assert np.isnan(made.folds).all() and np.isnan(made.hold)
 
@@ -130,6 +148,23 @@ def test_an_objective_that_gives_no_number_is_refused_by_its_name():
 
     with pytest.raises(BadParameters, match=r"`objective` must return a number, .* but frame returned"):
         tuned(frame)
+
+
+def test_an_objective_that_forgets_to_return_is_asked_whether_it_does():
+    def calm_gain(days):
+        days["value"].mean()
+
+    with pytest.raises(BadParameters, match=r"but calm_gain returned None: does it end in `return`\?$"):
+        tuned(calm_gain)
+
+
+def test_an_objective_that_asks_for_another_column_is_told_which_there_are():
+    def calm_gain(days):
+        return days["returns"].mean()
+
+    said = r"columns that it is given \(session, value, buy_and_hold\), but in calm_gain: .*\"returns\" not found\.$"
+    with pytest.raises(BadParameters, match=said):
+        tuned(calm_gain)
 
 
 def test_the_verb_takes_both_and_gives_the_study_for_optunas_plots():

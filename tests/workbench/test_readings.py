@@ -125,8 +125,13 @@ def deciles(*means: float) -> pl.DataFrame:
         ),
         pytest.param(
             lambda: reading.importances(["a", "b", "c", "d"], [0.1, 0.6, 0.3, 0.0], of="feature"),
-            "b, c and a carry 100% of the importance; 2 of 4 features carry 90%.",
+            "b (60%), c (30%) and a (10%) matter most; 2 of 4 features carry 90% of the importance.",
             id="importances",
+        ),
+        pytest.param(
+            lambda: reading.importances(["a", "b"], [0.25, 0.75], of="parameter"),
+            "b (75%) and a (25%) carry the importance.",
+            id="importances, all of them named",
         ),
         pytest.param(
             lambda: reading.layers(pl.DataFrame(LAYERS)),
@@ -155,14 +160,20 @@ def deciles(*means: float) -> pl.DataFrame:
         ),
         pytest.param(
             lambda: reading.search(TRIALS, "sharpe_ratio"),
-            "The best sharpe_ratio is +1.50, found by trial 3 of 0 to 4; the first half had found +1.00.",
+            "The best sharpe_ratio is +1.5, found by trial 3 (of 5, counted from 0); the first half had found +1.",
             id="search",
         ),
         pytest.param(
             lambda: reading.search(TRIALS.filter(pl.col("number") != 3), "sortino"),
-            "The best sortino is +1.00, found by trial 1 of 0 to 4; the second half of the search found "
-            "nothing better.",
+            "The best sortino is +1, found by trial 1 (of 5, counted from 0); the second half of the search "
+            "found nothing better.",
             id="search that ended early",
+        ),
+        pytest.param(
+            lambda: reading.search(TRIALS.with_columns(pl.col("value") / -1000), "calm_gain"),
+            "The best calm_gain is -0.0005, found by trial 2 (of 5, counted from 0); the second half of the search "
+            "found nothing better.",
+            id="search on a small scale",
         ),
         pytest.param(
             lambda: reading.best_quarter(TRIALS, ["stop"]),
@@ -212,6 +223,12 @@ def none(**columns) -> pl.DataFrame:
         ),
         pytest.param(lambda: reading.regimes(none(regime=pl.String), ["bear"]), "too little history", id="regimes"),
         pytest.param(lambda: reading.search(TRIALS.tail(1), "sortino"), "No trial was feasible", id="search"),
+        pytest.param(
+            lambda: reading.search(TRIALS.with_columns(pl.col("value") / -1000), "calm_gain"),
+            "The best calm_gain is -0.0005, found by trial 2 (of 5, counted from 0); the second half of the search "
+            "found nothing better.",
+            id="search on a small scale",
+        ),
         pytest.param(
             lambda: reading.best_quarter(TRIALS.tail(1), ["stop"]), "No trial was feasible", id="best quarter"
         ),

@@ -127,16 +127,15 @@ def second_tier(table: pl.DataFrame) -> str:
 
 
 def importances(names: Sequence[str], shares: Sequence[float], *, of: str) -> str:
-    """Of shares by name that add to 1: who has most, and how many it takes for nine tenths."""
+    """Of shares by name that add to 1: who has most; where not all are named, how many it takes for nine tenths."""
     sizes = np.abs(np.asarray(shares, dtype=float))
     if not np.isfinite(sizes).any() or not np.nansum(sizes) > 0:
         return f"No {of} has an importance."
     order = np.argsort(-np.nan_to_num(sizes), kind="stable")
     share = np.nan_to_num(sizes)[order] / np.nansum(sizes)
-    top = order[:NAMED]
+    top = listed([f"{names[i]} ({percent(of_it)})" for i, of_it in zip(order[:NAMED], share, strict=False)])
+    if len(names) <= NAMED:
+        return f"{top} {'carries' if len(names) == 1 else 'carry'} the importance."
     enough = int(np.searchsorted(share.cumsum(), 0.9 - 1e-9)) + 1
-    return (
-        f"{listed([names[i] for i in top])} {'carries' if len(top) == 1 else 'carry'} "
-        f"{percent(share[: len(top)].sum())} of the importance; {enough} of {counted(len(names), of)} "
-        f"{'carries' if enough == 1 else 'carry'} 90%."
-    )
+    carry = "carries" if enough == 1 else "carry"
+    return f"{top} matter most; {enough} of {counted(len(names), of)} {carry} 90% of the importance."

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from bq.core.numerals import significant, with_sign
+from bq.core.numerals import significant
 from bq.core.scalars import count
 from bq.workbench.phrases import listed
 
@@ -16,13 +16,13 @@ def search(trials: pl.DataFrame, objective: str) -> str:
         return "No trial was feasible."
     best, half = known.row(0, named=True), count(trials["number"].max()) // 2
     early = known.filter(pl.col("number") <= half)["value"].max()
-    found = f"the first half had found {with_sign(early, 2)}"
+    found = f"the first half had found {significant(early, sign=True)}"
     before = "no trial of the first half was feasible" if early is None else found
     if best["number"] <= half:
         before = "the second half of the search found nothing better"
     return (
-        f"The best {objective} is {with_sign(best['value'], 2)}, found by trial {best['number']} of 0 to "
-        f"{trials['number'].max()}; {before}."
+        f"The best {objective} is {significant(best['value'], sign=True)}, found by trial {best['number']} (of "
+        f"{count(trials['number'].max()) + 1}, counted from 0); {before}."
     )
 
 
