@@ -75,10 +75,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "known: " + ", ".join(known[:KNOWN]) + more
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like this one; None where none is near."""
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name most like this one; None where none is near. cutoff : least `difflib` ratio."""
     folded = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=cutoff)
     return folded[near[0]] if near else None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bq.core.errors import BadParameters, describe, did_you_mean, nearest
 
+SLIP = 0.75  # least likeness of a mistyped name: a letter more, less or exchanged; `start` is none of `strategy`
 
 def assigned(source: str) -> set[str]:
     """The names that the lines of a cell assign. Raises SyntaxError where it is no Python.
@@ -30,7 +31,7 @@ def check(namespace: Mapping[str, Any], names: Sequence[str], switches: Sequence
     Raises BadParameters.
     """
     for name in sorted(_idle(namespace.get("In", ()), set(names))):
-        if nearest(name, names):
+        if nearest(name, names, cutoff=SLIP):
             raise BadParameters(f"`{name}` is not a parameter of this notebook; {did_you_mean(name, names)}")
     for name in names:
         if name not in namespace:

@@ -64,7 +64,9 @@ def test_a_mistyped_line_beside_the_right_one_is_one_sentence(start, shown):
 
 
 @pytest.mark.parametrize(
-    "more", ["universe = 'AAPL,MSFT'", "symbol = 'AAPL'\nsymbols = symbol + ',MSFT'"], ids=["another name", "used here"]
+    "more",
+    ["universe = 'AAPL,MSFT'", "start = '2015-01-01'", "symbol = 'AAPL'\nsymbols = symbol + ',MSFT'"],
+    ids=["another name", "begins like one", "used here"],
 )
 def test_a_variable_of_ones_own_may_stand_in_the_first_cell(more, start, shown):
     first, second = start
