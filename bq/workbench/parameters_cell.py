@@ -8,6 +8,7 @@ from bq.core.errors import BadParameters, describe, did_you_mean, nearest
 
 SLIP = 0.75  # least likeness of a mistyped name: a letter more, less or exchanged; `start` is none of `strategy`
 
+
 def assigned(source: str) -> set[str]:
     """The names that the lines of a cell assign. Raises SyntaxError where it is no Python.
 
