@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 
-from bq.core.numerals import significant, with_sign
+from bq.core.numerals import bounds, significant, with_sign
 from bq.runs.schedule import Schedule
 from bq.runs.verdict import Figure
 
@@ -70,11 +70,13 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def figure_text(figure: Figure) -> str:
-    """The figure that the gate decides by: the candidate's, with its interval, and what it must beat."""
-    value, low, high, baseline = (
-        with_sign(number, missing="no figure") for number in (figure.value, figure.low, figure.high, figure.baseline)
-    )
-    return f"{figure.name}: {value} [{low}, {high}], {figure.baseline_is} {baseline}"
+    """The figure that the gate decides by: the candidate's, with its interval, and what it must beat.
+
+    >>> figure_text(Figure(name="net", value=0.475, baseline=0.307, baseline_is="rule score"))
+    'net: +0.475 [no interval], rule score +0.307'
+    """
+    value, baseline = (with_sign(number, missing="no figure") for number in (figure.value, figure.baseline))
+    return f"{figure.name}: {value} {bounds(figure.low, figure.high)}, {figure.baseline_is} {baseline}"
 
 
 def overdue(schedule: Schedule, now: dt.datetime) -> str:
