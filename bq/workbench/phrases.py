@@ -30,13 +30,27 @@ def counted(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
-def looked(looks: int, since: dt.datetime | None) -> str:
-    """How many looks at out-of-sample results a ledger holds, and the day of the first.
+def most(value: float) -> str:
+    """What the best did, by what it made.
+
+    >>> most(0.02), most(-0.025)
+    ('earned most', 'lost least')
+    """
+    return "lost least" if value < 0 else "earned most"
+
+
+def looked(looks: int, since: dt.datetime | None, own: int = 0) -> str:
+    """How many looks at out-of-sample results a ledger holds, the day of the first, and how many a run itself made.
 
     >>> looked(3, dt.datetime(2026, 11, 29, 8)), looked(0, None)
     ('3 looks at out-of-sample results since 2026-11-29', 'no look yet')
     """
-    return f"{counted(looks, 'look')} at out-of-sample results since {since:%Y-%m-%d}" if since else "no look yet"
+    >>> looked(5, dt.datetime(2026, 11, 29, 8), own=3)
+    '5 looks at out-of-sample results since 2026-11-29, 3 of them by this run'
+    if not since:
+        return "no look yet"
+    by = f", {own:,} of them by this run" if own else ""
+    return f"{counted(looks, 'look')} at out-of-sample results since {since:%Y-%m-%d}{by}"
 
 
 def undone(status: str, at_utc: dt.datetime | None) -> str:

@@ -181,3 +181,4 @@ def test_every_cell_says_why_there_is_nothing(monkeypatch):
     said = [repr(one) for one in shown]
     assert all(said) and any("nothing was decided yet" in one for one in said)
     assert any("no order was filled yet" in one for one in said)
+    assert "ModelA earned most. Closed trades: " in said
