@@ -200,26 +200,26 @@ def test_a_screen_shows_the_ends_of_a_long_table(first, last, expected):
         (
             "butterfly",
             {**CHAMPION, "threshold": 0.15, "expected": 0.2, "predicted_class": "Loss", "score": 40.0},
-            "expected ROI 0.200, above the 0.15 threshold; class Loss speaks against it and does not decide",
+            "expected ROI 0.200, above the 0.15 threshold; class Loss speaks against it, but does not decide",
         ),
         (
             "butterfly",
             {**CHAMPION, "threshold": 0.15, "expected": 0.1, "predicted_class": "Excellent", "should_trade": False},
-            "expected ROI 0.100, below the 0.15 threshold; class Excellent speaks for it and does not decide",
+            "expected ROI 0.100, below the 0.15 threshold; class Excellent speaks for it, but does not decide",
         ),
         (
             "butterfly",
             {"tier": 2, "threshold": 0.3, "class_probabilities": [0.6, 0.4], "predicted_class": "Failure"}
             | {"expected": -0.01},
-            "P(Success) 0.400, at or above the 0.3 threshold; class Failure and expected ROI -0.010 speak against it "
-            "and do not decide",
+            "P(Success) 0.400, at or above the 0.3 threshold; class Failure and expected ROI -0.010 speak against it, "
+            "but do not decide",
         ),
         (
             "breakout",
             {"tier": 1, "priority": 0.4, "score": 0.4, "probability": 0.45, "predicted_by": "the champion"}
             | {"predicted_class": "Loss", "expected": -0.01},
             "P(R > 0) 0.450 (the champion), rule score 0.400, mode score_enhancement; class Loss and expected R -0.010 "
-            "speak against it and do not decide",
+            "speak against it, but do not decide",
         ),
         (
             "butterfly",
@@ -240,14 +240,14 @@ def test_a_column_that_says_the_opposite_of_the_decision_is_named_with_what_deci
         (
             "NEUTRAL",
             True,
-            "level NEUTRAL (score 62.0, profit ratio 1.20; BUY: 60 or more, and above 1.5) speaks against it and does "
-            "not decide",
+            "level NEUTRAL speaks against it, but does not decide: BUY asks for a score of 60 or more (here 62.0) and "
+            "a profit ratio above 1.5 (here 1.20)",
         ),
         (
             "BUY",
             False,
-            "level BUY (score 62.0, profit ratio 1.20; BUY: 60 or more, and above 1.5) speaks for it and does not "
-            "decide",
+            "level BUY speaks for it, but does not decide: BUY asks for a score of 60 or more (here 62.0) and "
+            "a profit ratio above 1.5 (here 1.20)",
         ),
         ("BUY", True, None),
         ("AVOID", False, None),
