@@ -8,8 +8,9 @@ import pytest
 
 from bq import strategies
 from bq.core import params, paths
-from bq.jobs import view
+from bq.jobs import scan, view
 from bq.monitoring import deciding
+from bq.monitoring.deciding import Decided
 from bq.workbench import decisions
 
 NO_MODEL = "no champion is deployed; no success-probability model is deployed"
@@ -182,11 +183,47 @@ def test_who_decided_stands_in_each_row_only_where_it_differs():
     assert found.table["tier"].to_list() == [1, 3]
 
 
+AGAIN = "another scan of the session came first"
+LATE = "made too late: the session closed at 2020-01-03 21:00 UTC, and a scan of it counted until the next open, "
+
+
+@pytest.mark.parametrize(
+    ("session", "decided", "another", "trusted", "why"),
+    [
+        pytest.param("2020-01-03", "2020-01-06 14:30", False, True, f"{LATE}2020-01-06 14:30 UTC", id="too late"),
+        pytest.param(
+            "2020-01-03",
+            "2020-01-03 20:59",
+            False,
+            True,
+            "made too early: the session closes at 2020-01-03 21:00 UTC",
+            id="too early",
+        ),
+        pytest.param("2020-01-03", "2020-01-04 12:00", True, True, AGAIN, id="again"),
+        pytest.param("2020-01-03", "2020-01-08 12:00", True, True, AGAIN, id="again, days later"),
+        pytest.param(
+            "2020-01-03",
+            "2020-01-04 12:00",
+            False,
+            False,
+            "the clock went back, so that it is not known when it was made",
+            id="clock",
+        ),
+        pytest.param("2020-01-04", "2020-01-04 12:00", False, True, "2020-01-04 is no session of XNYS", id="Saturday"),
+    ],
+)
+def test_a_scan_that_counts_nowhere_says_which_of_the_reasons_it_is(session, decided, another, trusted, why):
+    at = dt.datetime.fromisoformat(decided).replace(tzinfo=dt.UTC)
+    made = Decided(1, True, another, at, pl.DataFrame(), pl.DataFrame())
+    said = scan.uncounted(made, dt.date.fromisoformat(session), calendar="XNYS", trusted=trusted)
+    assert said == f"Counts in no statistic: {why}."
+
+
 @pytest.mark.parametrize(
     ("first", "last", "expected"),
     [
         pytest.param(2, 1, ["n", "0", "1", "… 2 between", "4"], id="best and last"),
-        pytest.param(2, 0, ["n", "0", "1"], id="best"),
+        pytest.param(2, 0, ["n", "0", "1", "… and 3 more"], id="best"),
         pytest.param(3, 2, ["n", "0", "1", "2", "3", "4"], id="all"),
     ],
 )
