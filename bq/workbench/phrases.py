@@ -9,6 +9,7 @@ from bq.runs.schedule import Schedule
 from bq.runs.verdict import Figure
 
 NO_EVENTS = "There are no events, so there is nothing to read."
+COUNTS = "what counts is the first scan of a session that is made after its close and before the next open."
 NO_OUTCOMES = "No event has an outcome yet, so there is nothing to read."
 
 
@@ -44,9 +45,9 @@ def looked(looks: int, since: dt.datetime | None, own: int = 0) -> str:
 
     >>> looked(3, dt.datetime(2026, 11, 29, 8)), looked(0, None)
     ('3 looks at out-of-sample results since 2026-11-29', 'no look yet')
-    """
     >>> looked(5, dt.datetime(2026, 11, 29, 8), own=3)
     '5 looks at out-of-sample results since 2026-11-29, 3 of them by this run'
+    """
     if not since:
         return "no look yet"
     by = f", {own:,} of them by this run" if own else ""
