@@ -141,10 +141,10 @@ def uncounted(made: Decided, session: dt.date, *, calendar: str, trusted: bool) 
     elif window is None:
         why = f"{session} is no session of {calendar}"
     elif made.decided_utc < window.close_utc:
-        why = f"made too early: the session closes at {window.close_utc:{MINUTE}}"
+        why = f"made too early. The session closes at {window.close_utc:{MINUTE}}"
     else:
         closed, until = f"{window.close_utc:{MINUTE}}", f"{window.until_utc:{MINUTE}}"
-        why = f"made too late: the session closed at {closed}, and a scan of it counted until the next open, {until}"
+        why = f"made too late. The session closed at {closed}, and a scan of it counted until the next open, {until}"
     return f"Counts in no statistic: {why}."
 
 

@@ -184,7 +184,7 @@ def test_who_decided_stands_in_each_row_only_where_it_differs():
 
 
 AGAIN = "another scan of the session came first"
-LATE = "made too late: the session closed at 2020-01-03 21:00 UTC, and a scan of it counted until the next open, "
+LATE = "made too late. The session closed at 2020-01-03 21:00 UTC, and a scan of it counted until the next open, "
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ LATE = "made too late: the session closed at 2020-01-03 21:00 UTC, and a scan of
             "2020-01-03 20:59",
             False,
             True,
-            "made too early: the session closes at 2020-01-03 21:00 UTC",
+            "made too early. The session closes at 2020-01-03 21:00 UTC",
             id="too early",
         ),
         pytest.param("2020-01-03", "2020-01-04 12:00", True, True, AGAIN, id="again"),
