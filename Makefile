@@ -221,7 +221,7 @@ bench: $(READY) ## [workbench] speed against the usual libraries, as ratios of o
 	@$(VENV)/bin/python -m tests.bench
 docs: $(READY) ## [workbench] the documentation as pages: outputs/docs/index.html
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --site-dir "$${BQ_HOME:-.}/outputs/docs"
-	@cd "$${BQ_HOME:-.}/outputs/docs" && echo "docs        $$PWD/index.html (its search works where \`make dashboard\` serves it, at /docs/index.html)"
+	@cd "$${BQ_HOME:-.}/outputs/docs" && echo "docs        $$PWD/index.html (its search works where \`make dashboard\` serves it, at /docs/)"
 pictures: $(READY) ## [workbench] first screens of every kind of page, from seeded runs, into outputs/pictures (minutes; Chromium)
 	@$(VENV)/bin/python -m tests.pictures
 test: $(READY) ## [workbench *] run the tests

@@ -42,6 +42,16 @@ def with_sign(value: object, digits: int = 3, *, missing: str = MISSING) -> str:
     return decimal(value, digits, sign=True, missing=missing)
 
 
+def bounds(low: object, high: object, digits: int = 3) -> str:
+    """Both ends of an interval in brackets, or that there is none.
+
+    >>> bounds(-0.1, 0.25), bounds(-0.1, 0.25, 1), bounds(None, None), bounds(float("nan"), 0.25)
+    ('[-0.100, +0.250]', '[-0.1, +0.2]', '[no interval]', '[no interval]')
+    """
+    ends = _finite(low), _finite(high)
+    return "[no interval]" if None in ends else f"[{', '.join(with_sign(end, digits) for end in ends)}]"
+
+
 def percent(value: object, digits: int = 0, *, sign: bool = False, missing: str = MISSING) -> str:
     """A share in percent.
 
@@ -67,6 +77,15 @@ def significant(value: object, digits: int = 3, *, sign: bool = False, missing: 
     shown = _fixed(rounded, min(max(_place(rounded) + digits - 1, 0), MOST_DECIMALS))
     shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
     return f"+{shown}" if sign and known > 0 else shown
+
+
+def stated(value: object) -> str:
+    """A value of any kind, as a parameter has it; a dash for None.
+
+    >>> stated("2006-01-01"), stated(6), stated(None)
+    ('2006-01-01', '6', '–')
+    """
+    return MISSING if value is None else str(value)
 
 
 def column(values: Sequence[object], digits: int = 3, *, missing: str = MISSING) -> list[str]:

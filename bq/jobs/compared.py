@@ -52,7 +52,7 @@ def _compared(origin: Origin, name: str, subject: Subject, data: MarketData) -> 
     executions, executed = compared.by_executions(subject, account_of(subject.settings))
     seen = compared.sources(subject) | ({shadows.source} if isinstance(shadows, Shadows) else set())
     source = weakest_source(pl.DataFrame({"source": list(seen)})) if seen else SOURCES[0]
-    found = Compared(origin, name, source, decided, executions, executed)
+    found = Compared(origin, name, source, decided, executions, executed, scans=_made(subject.settings))
     return _with_split(found, subject)
 
 
@@ -90,13 +90,20 @@ def _scans(settings: Settings) -> dict[dt.date, int]:
         return {row.session: row.scan_id for row in connection.execute(query)}
 
 
+def _made(settings: Settings) -> int:
+    """How many scans were made."""
+    query = sa.select(sa.func.count()).where(scans.c.namespace == str(settings.namespace))
+    with db.engine().connect() as connection:
+        return connection.execute(query).scalar_one()
+
+
 def _shadows(subject: Subject, data: MarketData) -> Shadows | Without:
     """Trade the shadow book of every track from the first session on that all of their deciders answer for."""
     settings, found = subject.settings, _scans(subject.settings)
     if len(subject.tracks) < 2:
         return Without.ONE_TRACK
     if not found:
-        return Without.NO_SCAN
+        return Without.NONE_COUNTS if _made(settings) else Without.NO_SCAN
     history = History(subject.strategy, settings, data)
     history.build(_wanted(list(found.values())))
     events = history.decided_on(min(found))

@@ -6,7 +6,7 @@ import json
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from bq.core import files, paths
 from bq.core.errors import BadParameters
@@ -54,7 +54,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Answers GET and HEAD for regular files of outputs/ that are not hidden; lists no folder.
+    """Answers GET and HEAD for regular files of outputs/ that are not hidden; of a folder its index.html, no list.
 
     Requests for another host are refused: a page of elsewhere whose name points here would read along.
     """
@@ -70,9 +70,16 @@ class Handler(SimpleHTTPRequestHandler):
         found = _asked(self.path)
         if found is None:
             return self.send_error(HTTPStatus.NOT_FOUND)
+        address = urlsplit(self.path).path
         try:
-            if urlsplit(self.path).path == DIGEST:
+            if address == DIGEST:
                 return self._digest()
+            if found.is_dir():
+                folder, found = found, found / PAGE[1:]
+                if not (found.is_file() and paths.inside(found, paths.outputs())):
+                    return self.send_error(HTTPStatus.NOT_FOUND)
+                if not address.endswith("/"):
+                    return self._moved(folder)
             file = files.regular(found)
         except OSError:
             return self.send_error(HTTPStatus.NOT_FOUND)
@@ -81,6 +88,13 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(found.stat().st_size))
         self.end_headers()
         return file
+
+    def _moved(self, folder: Path) -> None:
+        """To the address with a slash, from which the links of the folder's page lead."""
+        self.send_response(HTTPStatus.MOVED_PERMANENTLY)
+        self.send_header("Location", f"/{quote(folder.relative_to(paths.outputs()).as_posix())}/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _digest(self):  # type: ignore[no-untyped-def]
         content = json.dumps({"digest": dashboard.digest(paths.outputs() / PAGE[1:])}).encode()
@@ -111,7 +125,7 @@ HEADERS = {
 
 
 def _asked(address: str) -> Path | None:
-    """The file of outputs/ that an address names; None for what is hidden, or leads out of the folder."""
+    """The file or folder of outputs/ that an address names; None for what is hidden, or leads out of the folder."""
     path = unquote(urlsplit(address).path)
     parts = [part for part in (PAGE if path == "/" else path).split("/") if part]
     if not parts or "\0" in path or any(part.startswith(".") for part in parts):

@@ -36,9 +36,8 @@ def _block(scans: list[ScanOf], session: dt.date) -> list[str]:
     shown = next((scan for scan in scans if scan.counts), scans[0])
     lines = [f"{shown.namespace} · {session} · {counted(len(scans), 'scan')}"]
     for scan in scans[:ROWS]:
-        lines.append(
-            f"  scan {scan.scan_id:<6} decided {scan.decided_utc:%Y-%m-%d %H:%M} UTC by {_by(scan)}: {_why(scan)}"
-        )
+        decided = f"decided {scan.decided_utc:%Y-%m-%d %H:%M} UTC by {_by(scan)}"
+        lines.append(f"  scan {scan.scan_id:<6} {decided}: {_why(scan, scans)}")
     if len(scans) > ROWS:
         lines.append(f"              and {len(scans) - ROWS:,} more")
     lines.append(f"  of scan {shown.scan_id}")
@@ -55,14 +54,15 @@ def _by(scan: ScanOf) -> str:
     return ", ".join(f"{name} ({count:,})" for name, count in who.most_common())
 
 
-def _why(scan: ScanOf) -> str:
-    """Whether it counts, and why not."""
+def _why(scan: ScanOf, scans: list[ScanOf]) -> str:
+    """Whether it counts, and why not. scans : all of its session."""
     if scan.counts:
         return "counts"
     if scan.late is None:
         judged = "`make mature` judges it" if scan.parameters else "version 0.1 did not record by which calendar"
         return f"not counted, as it is not known whether it was in time: {judged}"
-    return "not counted: outside the time from close to next open, or not the first in it"
+    first = next((one.scan_id for one in scans if one.counts and one.scan_id < scan.scan_id), None)
+    return f"not counted: {f'scan {first} was first' if first else 'made outside the time from close to next open'}"
 
 
 def _parameters(scan: ScanOf, session: dt.date) -> str:

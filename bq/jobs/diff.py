@@ -7,7 +7,7 @@ import polars as pl
 from bq import runs
 from bq.core import files, params, paths
 from bq.core.errors import BadParameters
-from bq.core.numerals import decimal, with_sign
+from bq.core.numerals import bounds, decimal, stated, with_sign
 from bq.jobs.request import Request
 from bq.jobs.run import publish
 from bq.runs import Run
@@ -69,12 +69,8 @@ def compare(a: Run, b: Run) -> list[Section]:
 
 def _pairs(pairs: list[tuple[str, Any, Any]], *, first: str) -> Table:
     """One row for each (name, A, B); `=` in B where both are the same."""
-    rows = [(name, _text(old), "=" if old == new else _text(new)) for name, old, new in pairs]
+    rows = [(name, stated(old), "=" if old == new else stated(new)) for name, old, new in pairs]
     return table(pl.DataFrame(rows, schema={first: pl.String, "A": pl.String, "B": pl.String}, orient="row"))
-
-
-def _text(value: Any) -> str:
-    return "–" if value is None else str(value)
 
 
 def _origin(a: Run, b: Run) -> list[Any]:
@@ -122,8 +118,7 @@ def _figures(a: Run, b: Run) -> list[Any]:
 def _interval(row: dict[str, float | None]) -> str:
     if row["value"] is None:
         return "–"
-    inside = ", ".join(with_sign(row[name]) for name in ("low", "high"))
-    return f"{with_sign(row['value'])} [{inside}]"
+    return f"{with_sign(row['value'])} {bounds(row['low'], row['high'])}"
 
 
 def _verdict(a: Run, b: Run) -> list[Any]:

@@ -25,8 +25,6 @@ def counters(
     """Lines of what, count, of and why; `why` is empty where nothing was left out."""
     events, features = collection.events, strategy.features(settings)
     ready = events.filter(pl.col("label").is_not_null())
-    judged = pl.col("read") - pl.col("outside") - pl.col("not_asked")
-    rows, lost = int(data.counts.select(judged.sum()).item()), data.findings.filter(pl.col("action").is_in(LOST))
     dates, waiting = len(collection.refused) + len(events), len(events) - len(ready)
     empty = [name for name in features.columns if events[name].is_null().all() or events[name].is_nan().all()]
     shares = made.importances.group_by("feature").agg(pl.col("share").sum())
@@ -40,8 +38,15 @@ def counters(
         _line("events without a label: no outcome yet, or too few names in their session", waiting, len(events), ""),
         *(_line(one.what, one.number, one.of, _some(one.why)) for one in strategy.views.counters(events)),
         *_filter(collection.regimes),
-        _line("rows refused", rows - int(data.counts["kept"].sum()), rows, _reasons(lost["rule"])),
+        refused(data),
     ]
+
+
+def refused(data: MarketData) -> Health:
+    """Rows that broke a rule, of those that were asked for; a copy of another row is none."""
+    judged = pl.col("read") - pl.col("outside") - pl.col("not_asked")
+    lost = data.findings.filter(pl.col("action").is_in(LOST))
+    return _line("rows refused", len(lost), int(data.counts.select(judged.sum()).item()), _reasons(lost["rule"]))
 
 
 def _filter(estimates: "Sequence[Estimate]") -> list[Health]:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from bq.core.namespace import Namespace, Tier
-from bq.core.numerals import percent, with_sign
+from bq.core.numerals import bounds, percent, with_sign
 from bq.jobs.request import Request
 from bq.learning import metrics
 from bq.runs.verdict import Decision, Figure, Part, Running, Table, Verdict, Without
@@ -131,5 +131,4 @@ def _table(made: Candidate, request: Request) -> Table:
 
 
 def _with_interval(row: dict[str, Any]) -> str:
-    value, low, high = (row[name] for name in ("value", "low", "high"))
-    return f"{with_sign(value)} [{f'{with_sign(low)}, {with_sign(high)}' if low <= high else 'no interval'}]"
+    return f"{with_sign(row['value'])} {bounds(row['low'], row['high'])}"

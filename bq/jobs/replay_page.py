@@ -6,6 +6,7 @@ import polars as pl
 
 from bq.core.namespace import Tier
 from bq.core.numerals import decimal, percent
+from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.jobs import replay_recovery, replay_traded, trigger
 from bq.jobs.replay_ends import Alarmed
@@ -15,7 +16,7 @@ from bq.serving import bounds
 from bq.stats.rank_ic import rank_ic
 from bq.strategies.contract import Strategy
 from bq.workbench import drifted, plots
-from bq.workbench.phrases import counted, interval
+from bq.workbench.phrases import counted, interval, most
 from bq.workbench.table import table
 
 INTRO = (
@@ -85,9 +86,8 @@ def _earned(made: Replayed, settings: Settings) -> list[Any]:
     note = f"{_intervals(settings)} Counted are sessions whose events have all ended, up to {newest}."
     if set(made.earned["decided_by"]) == {Tier.RULE.label}:
         note += " No model decided on any of them: the system is the rule score."
-    best = (
-        f"Best in hindsight is {made.hindsight['choice'][0]}: the one choice that earned most, which nobody could know."
-    )
+    choice, did = made.hindsight["choice"][0], most(number(made.hindsight["value"].sum()))
+    best = f"Best in hindsight is {choice}: the one choice that {did}, which nobody could know."
     return [table(pl.DataFrame(rows)), note, best]
 
 

@@ -12,7 +12,7 @@ from bq.core import files, params, paths, world
 from bq.core.errors import BadData, BadParameters
 from bq.core.log import stage
 from bq.core.namespace import Namespace
-from bq.core.numerals import significant
+from bq.core.numerals import significant, stated
 from bq.core.scalars import number
 from bq.core.settings import Settings
 from bq.jobs import attempt, diff, presentation, retrain, trades, trigger
@@ -149,7 +149,8 @@ def _inputs(run: Run, again: Run) -> list[Line]:
     texts = {
         Cause.CODE: f"{_commit(before)} then, {_commit(now)} now",
         Cause.PACKAGES: ", ".join(
-            f"{name} {old} → {new}" for name, old, new in params.differences(before.packages, now.packages)
+            f"{name} {stated(old)} → {stated(new)}"
+            for name, old, new in params.differences(before.packages, now.packages)
         ),
     }
     lines += [Line(name, kind not in different, texts[kind]) for kind, name in causes.items()]

@@ -9,6 +9,7 @@ from bq.core import files, params, paths
 from bq.core.errors import BadData, BQError
 from bq.core.log import log
 from bq.core.namespace import Namespace
+from bq.core.numerals import stated
 from bq.core.scalars import count
 from bq.jobs import attempt, drift, health, mature, presentation, trades, trigger
 from bq.jobs.attempt import Answer, Attempt
@@ -270,4 +271,4 @@ def _changes(run: Run) -> None:
         if getattr(before, name) != getattr(record, name):
             record.changes.append(f"{name.replace('_', ' ')} differs from run {before.run_id}")
     changed = params.differences(before.parameters, record.parameters)
-    record.changes.extend(f"parameter {name}: {old} → {new}" for name, old, new in changed[:20])
+    record.changes.extend(f"parameter {name}: {stated(old)} → {stated(new)}" for name, old, new in changed[:20])

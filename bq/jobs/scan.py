@@ -15,7 +15,7 @@ from bq.jobs import view
 from bq.jobs.explain import EXPLANATIONS
 from bq.jobs.request import Request
 from bq.jobs.run import notify, order, publish
-from bq.market import MarketData
+from bq.market import MarketData, calendars
 from bq.monitoring import deciding, records
 from bq.monitoring.deciding import Decided
 from bq.serving import out_of_sample, support
@@ -27,6 +27,7 @@ from bq.workbench.phrases import counted
 
 ROWS = 15
 SKETCHES = 6
+MINUTE = "%Y-%m-%d %H:%M UTC"
 
 
 def main(request: Request) -> None:
@@ -60,9 +61,10 @@ def kept(answer: pl.DataFrame, events: pl.DataFrame, request: Request, *, data_h
     made = deciding.entered(answer, events, request.settings, data_hash=data_hash, trusted=trusted)
     _alert(answer, page)
     publish.write_index()
-    lines = [_show(made, request)]
+    lines = [_show(made, request, trusted=trusted)]
     if orders:
-        lines.append(f"\nto be traded\n{Cards(orders[:ROWS])!r}\n")
+        left = f"\n… and {len(orders) - ROWS:,} more" if len(orders) > ROWS else ""
+        lines.append(f"\nto be traded\n{Cards(orders[:ROWS])!r}{left}\n")
     more = ", with pay-offs" if drawn else ""
     lines.append(f"all {counted(len(answer), 'decision')}{more}: {screen.shown(page)}")
     return Kept(made.late, "\n".join(lines))
@@ -129,7 +131,24 @@ def explained(event_id: str) -> str:
     return f"../{EXPLANATIONS}/{name}" if (paths.outputs() / EXPLANATIONS / name).is_file() else ""
 
 
-def _show(made: Decided, request: Request) -> str:
+def uncounted(made: Decided, session: dt.date, *, calendar: str, trusted: bool) -> str:
+    """Why a scan that is late counts in no statistic. trusted : whether the clock is right."""
+    window = calendars.window(calendar, session)
+    if made.another:
+        why = "another scan of the session came first"
+    elif not trusted:
+        why = "the clock went back, so that it is not known when it was made"
+    elif window is None:
+        why = f"{session} is no session of {calendar}"
+    elif made.decided_utc < window.close_utc:
+        why = f"made too early. The session closes at {window.close_utc:{MINUTE}}"
+    else:
+        closed, until = f"{window.close_utc:{MINUTE}}", f"{window.until_utc:{MINUTE}}"
+        why = f"made too late. The session closed at {closed}, and a scan of it counted until the next open, {until}"
+    return f"Counts in no statistic: {why}."
+
+
+def _show(made: Decided, request: Request, *, trusted: bool) -> str:
     """The decisions that fit a screen: the best, of a portfolio also the last."""
     answer = made.answer
     notice = NOTICES.get(weakest_source(answer))
@@ -140,6 +159,7 @@ def _show(made: Decided, request: Request) -> str:
     if answer["in_sample"].any():
         lines.append(f"{screen.RED}In sample: the model was trained on this session or later ones.{screen.PLAIN}")
     if made.late:
-        lines.append("Counts in no statistic: not the first scan between the session's close and the next one's open.")
+        calendar = request.settings.market.calendar
+        lines.append(uncounted(made, day(answer["session"][0]), calendar=calendar, trusted=trusted))
     last = ROWS // 2 if "weight" in answer.columns else 0
     return "\n".join([*lines, *view.ends(shown.table, ROWS - last, last)])

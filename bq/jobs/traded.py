@@ -80,7 +80,8 @@ def _why_nothing(one: Opened) -> str:
     if one.wanted == 0:
         return "no decision of the scan is to be traded"
     if one.own == 0:
-        return f"{counted(one.wanted, 'decision')} to be traded, none in a symbol of this track in this week"
+        whose = "none is in a symbol that was drawn for this track this week"
+        return f"of {counted(one.wanted, 'decision')} to be traded {whose}"
     return "what is to be traded was handled before"
 
 

@@ -127,7 +127,8 @@ def told(trigger: Trigger) -> str:
 def _said(trigger: Trigger) -> str:
     value, limit = trigger.value or 0.0, trigger.threshold or 0.0
     if trigger.kind == Cause.AGE:
-        return f"the champion's training ended {decimal(value, 0)} days ago, of at most {decimal(limit, 0)}"
+        before = f"{decimal(value, 0)} days before the newest event"
+        return f"the champion's training ended {before}, of at most {decimal(limit, 0)}"
     if trigger.kind == Cause.EVENTS:
         return f"{decimal(value, 0)} of {decimal(limit, 0)} new matured events (effective number)"
     if trigger.kind == Cause.HARM:

@@ -73,12 +73,12 @@ def side() -> pl.Expr:
 
 
 def ends(table: pl.DataFrame, first: int, last: int) -> list[str]:
-    """Lines of a table: its first rows and its last, and how many lie between them."""
+    """Lines of a table: its first rows and its last, and how many lie between them or are left."""
     lines = repr(plots.table(table)).splitlines()
     between = len(table) - first - last
     if between <= 0:
         return lines
-    tail = [f"… {between:,} between", *lines[len(lines) - last :]] if last else []
+    tail = [f"… {between:,} between", *lines[len(lines) - last :]] if last else [f"… and {between:,} more"]
     return [*lines[: 1 + first], *tail]
 
 

@@ -42,6 +42,7 @@ class Without(StrEnum):
     """Why a question has no answer."""
 
     NO_SCAN = "no_scan"  # nothing was decided
+    NONE_COUNTS = "none_counts"  # no scan was the first of its session that was made in time
     NO_CHAMPION = "no_champion"  # a track's decider never answered
     NO_EXECUTION = "no_execution"
     ONE_TRACK = "one_track"
@@ -52,7 +53,8 @@ class Compared(NamedTuple):
     """Both questions, each answered or why not.
 
     source : of the outcomes (simulated, modelled, real). executed : the unpaired differences of the executions. drawn :
-    what was drawn for each track; None: nothing was.
+    what was drawn for each track; None: nothing was. scans : that were made, whether they count or not; 0 where
+    nobody asked.
     """
 
     origin: Origin
@@ -62,6 +64,7 @@ class Compared(NamedTuple):
     executions: Comparison | Without
     executed: list[Executed] = []
     drawn: Drawn | None = None
+    scans: int = 0
 
 
 class Subject(NamedTuple):

@@ -37,6 +37,7 @@ class Asked(Facts):
 
     question: Question
     without: Without | None = None
+    scans: int = 0  # that were made, where none of them counts
     answers: list[Answer] = []
 
 
@@ -53,16 +54,16 @@ class ComparisonRecord(Record):
 def of(found: Compared) -> ComparisonRecord:
     """The record of a comparison."""
     both = [
-        asked(Question.DECISIONS, found.decisions),
+        asked(Question.DECISIONS, found.decisions, found.scans),
         asked(Question.EXECUTIONS, found.executions),
     ]
     return ComparisonRecord(origin=found.origin, name=found.name, source=found.source, asked=both)
 
 
-def asked(question: Question, found: Comparison | Without) -> Asked:
-    """One question with its answers."""
+def asked(question: Question, found: Comparison | Without, scans: int = 0) -> Asked:
+    """One question with its answers. scans : that were made."""
     if isinstance(found, Without):
-        return Asked(question=question, without=found)
+        return Asked(question=question, without=found, scans=scans if found == Without.NONE_COUNTS else 0)
     days = len(found.returns)
     return Asked(question=question, answers=[_answer(one, found.split, days) for one in found.differences])
 

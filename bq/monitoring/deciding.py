@@ -23,7 +23,9 @@ class Decided(NamedTuple):
     """A session's decisions as they were recorded."""
 
     scan_id: int
-    late: bool  # whether it could no longer be traded, or another scan of the session counts
+    late: bool  # whether it could not be traded, or another scan of the session counts
+    another: bool  # whether another does
+    decided_utc: dt.datetime
     answer: pl.DataFrame  # as `out_of_sample.decide` gives it, of a portfolio with rank and weight
     events: pl.DataFrame
 
@@ -96,8 +98,8 @@ def entered(
     )
     numbered = answer if "rank" in answer.columns else answer.with_row_index("rank", offset=1)
     made = numbered.join(events.select(WHEN), on="event_id", how="left", maintain_order="left")
-    scan_id, late = records.enter(scan, made)
-    return Decided(scan_id, bool(late), answer, events)
+    found = records.enter(scan, made)
+    return Decided(found.scan_id, bool(found.late), found.another, now, answer, events)
 
 
 def sized(answer: pl.DataFrame, events: pl.DataFrame, strategy: Strategy, settings: Settings) -> pl.DataFrame:

@@ -125,10 +125,11 @@ class Scan(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """A scan as it was recorded."""
+    """A scan as it was recorded. another : whether another one of its session counts."""
 
     scan_id: int
     late: bool | None
+    another: bool
 
 
 def enter(scan: Scan, made: pl.DataFrame) -> Entered:
@@ -146,11 +147,12 @@ def enter(scan: Scan, made: pl.DataFrame) -> Entered:
     whole = {**scan._asdict(), "namespace": str(scan.namespace), **faults}
     with db.engine().begin() as connection:
         db.alone(connection, f"scans of {scan.namespace}")
-        if scan.late is False and counts_already(connection, str(scan.namespace), scan.session):
+        another = counts_already(connection, str(scan.namespace), scan.session)
+        if scan.late is False and another:
             whole["late"] = True
         scan_id = connection.execute(scans.insert().values(whole).returning(scans.c.scan_id)).scalar_one()
         connection.execute(decisions.insert(), [{"scan_id": scan_id, **row} for row in rows])
-    return Entered(scan_id, whole["late"])
+    return Entered(scan_id, whole["late"], another)
 
 
 def counts_already(connection: sa.Connection, namespace: str, session: dt.date) -> bool:

@@ -19,7 +19,7 @@ from bq.strategies.events import matured
 
 ENOUGH = 500.0  # effective events: the sum of their uniqueness weights
 HARM = {What.ERROR_CUSUM: Cause.HARM, What.PROMISE: Cause.PROMISE}  # checks on matured decisions that train again
-OLD_DAYS = 365  # since the champion's training ended, by the newest session
+OLD_DAYS = 365  # from the end of the champion's training to the newest event
 
 
 class State(Facts):

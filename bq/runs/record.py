@@ -147,6 +147,7 @@ class Ledger(Facts):
 
     looks: int
     since: Moment | None = None  # of the first
+    own: int = 0  # of the run itself
     standing: Standing
 
 

@@ -89,10 +89,11 @@ class Look(NamedTuple):
 
 
 class Held(NamedTuple):
-    """How many looks at a strategy's results the ledger holds, and the time of the first."""
+    """How many looks at a strategy's results the ledger holds, the time of the first, and how many are of one study."""
 
     looks: int
     since: dt.datetime | None
+    own: int = 0
 
 
 class Deflated(NamedTuple):
@@ -251,11 +252,12 @@ def listed() -> list[dict[str, Any]]:
         return [dict(row) for row in _latest(rows)]
 
 
-def held(namespace: Namespace) -> Held:
+def held(namespace: Namespace, study: str = "") -> Held:
     """The looks at a strategy's results on real markets, or on simulated ones, of both tiers and under every name."""
     whose = (namespace.strategy, namespace.simulated)
-    times = [row["at_utc"] for row in listed() if (row["strategy"], row["simulated"]) == whose]
-    return Held(len(times), min(times, default=None))
+    found = [row for row in listed() if (row["strategy"], row["simulated"]) == whose]
+    own = sum(row["study"] == study for row in found)
+    return Held(len(found), min((row["at_utc"] for row in found), default=None), own)
 
 
 def _latest(rows: Collection[Mapping[str, Any]] | Any) -> list[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from bq.core.namespace import Tier
-from bq.core.numerals import decimal, percent, significant, with_sign
+from bq.core.numerals import bounds, decimal, percent, significant, with_sign
 from bq.runs.verdict import Part
 from bq.serving.gates import Verdict
 from bq.serving.ledger import Deflated
@@ -98,8 +98,7 @@ def _by(component: Component, digits: int = 3) -> str:
 
 
 def _interval(c: Component) -> str:
-    known = c.low is not None and c.high is not None and c.low <= c.high
-    return f"{_number(c.value)} [{f'{with_sign(c.low)}, {with_sign(c.high)}' if known else 'no interval'}]"
+    return f"{_number(c.value)} {bounds(c.low, c.high)}"
 
 
 def _bound(c: Component, beside: str = "") -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bq.core.numerals import with_sign
+from bq.core.numerals import bounds, with_sign
 
 LEAST_BLOCKS = 5  # of fewer, Student's quantile says more about itself than about the mean
 
@@ -25,9 +25,7 @@ class Interval(NamedTuple):
         return (self.low, self.high) if self.low <= self.high else (None, None)
 
     def __str__(self) -> str:
-        low, high = self.ends
-        bounds = "no interval" if low is None or high is None else f"{with_sign(low)}, {with_sign(high)}"
-        return f"{with_sign(self.mean)} [{bounds}]"
+        return f"{with_sign(self.mean)} {bounds(*self.ends)}"
 
 
 def bootstrap_means(values: ArrayLike, *, block: float, alpha: float, draws: int, seed: int) -> list[Interval]:

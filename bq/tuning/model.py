@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from bq.core import files
 from bq.core.errors import BadData
-from bq.core.numerals import with_sign
+from bq.core.numerals import bounds, with_sign
 from bq.core.scalars import moment, number, number_or_none
 from bq.core.settings import Settings
 from bq.learning import layers, metrics, splits, walkforward
@@ -192,7 +192,7 @@ def _verdict(
             found["objective"],
             with_sign(winner.value, 4),
             with_sign(before.value, 4),
-            f"{with_sign(gain.mean, 4)} [{with_sign(gain.low, 4)}, {with_sign(gain.high, 4)}]",
+            f"{with_sign(gain.mean, 4)} {bounds(gain.low, gain.high, 4)}",
         ]
     ]
     means = [with_sign(number(one["value"].mean()), 4) for one in (winner.series, before.series)]

@@ -45,9 +45,10 @@ def write_index(
             run |= {"shown": undone(run["status"], rolled_back[run["folder"]]), "colour": COLOURS["rolled back"]}
     page = environment().get_template("index.html.j2")
     script = (TEMPLATES / "index.js").read_text("utf-8")
-    own = {"script": Markup(script), "allowed": Markup(content_hash(script))}
+    own: dict[str, Any] = {"script": Markup(script), "allowed": Markup(content_hash(script))}
     links = [(title, pages) for folder, title in PAGES.items() if (pages := _pages(folder))]
     cards = [standing_card.card(one) for one in standings]
+    own["docs"] = DOCS if (paths.outputs() / DOCS).is_file() else ""
     given = {"now": dt.datetime.now(dt.UTC), "runs": lines, "links": links, "cards": cards, "notices": NOTICES, **own}
     text = page.render(digest="", terms=Linker(), **given)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -61,6 +62,7 @@ def digest(page: Path) -> str:
     return found[1] if found else ""
 
 
+DOCS = "docs/index.html"  # what `make docs` builds
 PAGES = {
     "scans": "Scans",
     "explanations": "Explained events",

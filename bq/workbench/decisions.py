@@ -114,7 +114,7 @@ def against(row: Mapping[str, Any], strategy: Strategy, settings: Settings) -> l
     if not said:
         return []
     one, side = len(said) == 1, "against" if trade else "for"
-    return [f"{' and '.join(said)} {'speaks' if one else 'speak'} {side} it and {'does' if one else 'do'} not decide"]
+    return [f"{' and '.join(said)} {'speaks' if one else 'speak'} {side} it, but {'does' if one else 'do'} not decide"]
 
 
 def beside(row: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bq.core.numerals import with_sign
+from bq.core.numerals import bounds, with_sign
 from bq.runs.verdict import Split, Table, Verdict, Without
 from bq.strategies.component import BEYOND, Component, Kind
 
@@ -125,6 +125,4 @@ def _number(value: float | None) -> str:
 
 
 def _interval(figure: Component) -> str:
-    if figure.low is None or figure.high is None:
-        return f"{_number(figure.value)} [no interval]"
-    return f"{_number(figure.value)} [{with_sign(figure.low)}, {with_sign(figure.high)}]"
+    return f"{_number(figure.value)} {bounds(figure.low, figure.high)}"

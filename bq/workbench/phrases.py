@@ -4,11 +4,12 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 
-from bq.core.numerals import significant, with_sign
+from bq.core.numerals import bounds, significant, with_sign
 from bq.runs.schedule import Schedule
 from bq.runs.verdict import Figure
 
 NO_EVENTS = "There are no events, so there is nothing to read."
+COUNTS = "what counts is the first scan of a session that is made after its close and before the next open."
 NO_OUTCOMES = "No event has an outcome yet, so there is nothing to read."
 
 
@@ -30,13 +31,27 @@ def counted(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
-def looked(looks: int, since: dt.datetime | None) -> str:
-    """How many looks at out-of-sample results a ledger holds, and the day of the first.
+def most(value: float) -> str:
+    """What the best did, by what it made.
+
+    >>> most(0.02), most(-0.025)
+    ('earned most', 'lost least')
+    """
+    return "lost least" if value < 0 else "earned most"
+
+
+def looked(looks: int, since: dt.datetime | None, own: int = 0) -> str:
+    """How many looks at out-of-sample results a ledger holds, the day of the first, and how many a run itself made.
 
     >>> looked(3, dt.datetime(2026, 11, 29, 8)), looked(0, None)
     ('3 looks at out-of-sample results since 2026-11-29', 'no look yet')
+    >>> looked(5, dt.datetime(2026, 11, 29, 8), own=3)
+    '5 looks at out-of-sample results since 2026-11-29, 3 of them by this run'
     """
-    return f"{counted(looks, 'look')} at out-of-sample results since {since:%Y-%m-%d}" if since else "no look yet"
+    if not since:
+        return "no look yet"
+    by = f", {own:,} of them by this run" if own else ""
+    return f"{counted(looks, 'look')} at out-of-sample results since {since:%Y-%m-%d}{by}"
 
 
 def undone(status: str, at_utc: dt.datetime | None) -> str:
@@ -70,11 +85,13 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def figure_text(figure: Figure) -> str:
-    """The figure that the gate decides by: the candidate's, with its interval, and what it must beat."""
-    value, low, high, baseline = (
-        with_sign(number, missing="no figure") for number in (figure.value, figure.low, figure.high, figure.baseline)
-    )
-    return f"{figure.name}: {value} [{low}, {high}], {figure.baseline_is} {baseline}"
+    """The figure that the gate decides by: the candidate's, with its interval, and what it must beat.
+
+    >>> figure_text(Figure(name="net", value=0.475, baseline=0.307, baseline_is="rule score"))
+    'net: +0.475 [no interval], rule score +0.307'
+    """
+    value, baseline = (with_sign(number, missing="no figure") for number in (figure.value, figure.baseline))
+    return f"{figure.name}: {value} {bounds(figure.low, figure.high)}, {figure.baseline_is} {baseline}"
 
 
 def overdue(schedule: Schedule, now: dt.datetime) -> str:

@@ -52,10 +52,8 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path, *, findings: Se
         lines.extend(_line("second tier", text) for text in found.second_tier[:1])
     lines.extend(_line("" if place else "shows", text) for place, text in enumerate(findings[:FINDINGS]))
     lines.extend(_line("warning", warning) for warning in run.warnings[:4])
-    if run.ledger:
-        lines.append(
-            _line("ledger", f"{looked(run.ledger.looks, run.ledger.since)}{LOOKS if run.ledger.looks else ''}")
-        )
+    if held := run.ledger:
+        lines.append(_line("ledger", f"{looked(held.looks, held.since, held.own)}{LOOKS if held.looks else ''}"))
     seconds = sum(phase.seconds for phase in run.phases)
     peak = max((phase.peak_rss_mib for phase in run.phases), default=0)
     lines.append(_line("cost", f"{decimal(seconds, 0)} s · peak {decimal(peak / 1024, 1)} GiB"))

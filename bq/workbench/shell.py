@@ -33,7 +33,7 @@ def environment() -> Environment:
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     environment.filters["moment"] = lambda value: f"{str(value)[:16].replace('T', ' ')} UTC" if value else "not ended"
     environment.filters["code"] = lambda text: Markup(CODE.sub(r"<code>\1</code>", str(text)))  # of what is escaped
-    environment.filters["looked"] = lambda held: looked(held.looks, held.since)
+    environment.filters["looked"] = lambda held: looked(held.looks, held.since, held.own)
     environment.filters["duration"] = lambda seconds: (
         f"{decimal(seconds, 0)} s" if seconds < 120 else f"{decimal(seconds / 60, 0)} min"
     )

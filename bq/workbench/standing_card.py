@@ -13,12 +13,11 @@ from bq.runs.record import Trigger
 from bq.serving import ready
 from bq.strategies.events import NOTICES
 from bq.workbench import small
-from bq.workbench.phrases import counted, figure_text, interval, overdue
+from bq.workbench.phrases import COUNTS, counted, figure_text, interval, overdue
 from bq.workbench.reading import months
 from bq.workbench.standing import Evidence, Standing
 
 FEATURES = 8  # of a heat map
-COUNTS = "what counts is the first scan of a session that is made after its close and before the next open."
 COLOURS = {Severity.GRAVE: "red", Severity.WARNING: "amber"}
 
 

@@ -139,6 +139,20 @@ def test_without_a_champion_there_is_nothing_to_pair():
     assert compared.of_ledger(strategy, settings).decisions == Without.NO_CHAMPION
 
 
+def test_scans_of_which_none_counts_are_said_with_how_many_there_are():
+    """Bars that ended years ago: every scan of them is late."""
+    settings = params("butterfly", "", "market.symbols=[AAPL,MSFT,XOM] market.start=2020-01-01 events.first=2022-06-01")
+    strategy, data = strategies.of(settings), store.market_data(settings)
+    for session in store.collect(strategy, settings, data).events["session"].unique().sort()[-3:]:
+        assert deciding.decide(strategy, settings, data, session).late
+    made = compared.of_ledger(strategy, settings)
+    assert made.decisions == Without.NONE_COUNTS
+    assert words.verdicts(compared_record.of(made))[0] == (
+        "Decisions: no verdict, 3 scans made, but no scan counts: what counts is the first scan of a session that is "
+        "made after its close and before the next open."
+    )
+
+
 # ---- the notebook
 
 
@@ -171,6 +185,7 @@ def test_every_cell_says_what_a_list_of_trades_has_to_say(tmp_path):
     assert all(isinstance(one, Told | Reading) for one in shown)
     said = "\n".join(repr(one) for one in shown)
     assert "Executions: ModelA earns more than RuleB: told apart on 20" in said
+    assert "ModelA earned most. Closed trades: " in said
     assert "the score before the draw takes out" in said and "None" not in said and "nan" not in said
 
 

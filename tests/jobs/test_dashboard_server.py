@@ -23,6 +23,11 @@ def home(tmp_path, monkeypatch):
         (outputs / name).write_text(f"content of {name}")
     (tmp_path / "data").mkdir(exist_ok=True)
     (tmp_path / "data" / "secret.txt").write_text("secret")
+    for folder in ("docs", "docs/our containers"):
+        (outputs / folder).mkdir()
+        (outputs / folder / "index.html").write_text(f"index of {folder}")
+    (outputs / "leads_out").mkdir()
+    (outputs / "leads_out" / "index.html").symlink_to(tmp_path / "data" / "secret.txt")
     (outputs / "latest").symlink_to(outputs / "run")
     (outputs / "out.txt").symlink_to(tmp_path / "data" / "secret.txt")
     (outputs / "data").symlink_to(tmp_path / "data")
@@ -61,12 +66,24 @@ def test_a_port_that_is_taken_is_left_for_a_free_one(serving):
         assert other.server_port != serving.server_port
 
 
-@pytest.mark.parametrize("path", ["/", "/index.html", "/run/report.html", "/latest/report.html", "/?x=1"])
+@pytest.mark.parametrize(
+    "path", ["/", "/index.html", "/run/report.html", "/latest/report.html", "/?x=1", "/docs/", "/docs/?x=1"]
+)
 def test_pages_of_outputs_are_served(serving, home, path):
     answer = ask(serving, path)
     assert answer.status == 200 and answer.getheader("Content-Type") == "text/html"
     assert int(answer.getheader("Content-Length")) == len(answer.content) > 0
     assert answer.getheader("X-Content-Type-Options") == "nosniff" and answer.getheader("Cache-Control") == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "slash"),
+    [("/docs", "/docs/"), ("/docs/our%20containers", "/docs/our%20containers/"), ("//docs", "/docs/")],
+)
+def test_a_folder_with_an_index_is_answered_by_it_at_the_address_with_a_slash(serving, path, slash):
+    answer = ask(serving, path)
+    assert (answer.status, answer.getheader("Location"), answer.content) == (301, slash, b"")
+    assert ask(serving, slash).content.startswith(b"index of docs")
 
 
 REFUSED = {
@@ -81,6 +98,8 @@ REFUSED = {
     "link to a folder outside": "/data/secret.txt",
     "folder": "/run",
     "folder with a slash": "/run/",
+    "index that is a link to a file outside": "/leads_out/",
+    "the same, without a slash": "/leads_out",
     "hidden folder": "/.under_way/run.json",
     "hidden file": "/run/.hidden",
     "hidden, escaped": "/run/%2ehidden",

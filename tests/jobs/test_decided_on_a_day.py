@@ -65,8 +65,7 @@ def test_the_answer_says_who_with_what_what_was_expected_and_what_came_of_it(hom
     assert decided.told(DAY).splitlines() == [
         "butterfly · 2019-05-31 · 2 scans",
         "  scan 1      decided 2019-05-31 22:00 UTC by champion m1 (2): counts",
-        "  scan 2      decided 2019-05-31 22:00 UTC by champion m1 (2): not counted: outside the time from close to "
-        "next open, or not the first in it",
+        "  scan 2      decided 2019-05-31 22:00 UTC by champion m1 (2): not counted: scan 1 was first",
         "  of scan 1",
         "  deployed    champion m1, second tier none",
         f"  parameters  {files.digest(PARAMETERS)}, in full: make params STRATEGY=butterfly DATE=2019-05-31",
@@ -78,6 +77,15 @@ def test_the_answer_says_who_with_what_what_was_expected_and_what_came_of_it(hom
         "  00eeeeee  S0      1     yes    60.000  +0.25     Good   -0.50    Loss",
         "  01eeeeee  S1      2     no     61.000  +0.24     Good   +0.10    Loss",
     ]
+
+
+def test_a_scan_outside_its_time_is_told_apart_from_one_that_was_not_the_first(home):
+    decide(1, late=True)
+    decide(1)
+    decide(1, late=True)
+    early, counting, again = decided.told(DAY).splitlines()[1:4]
+    assert early.endswith(": not counted: made outside the time from close to next open")
+    assert counting.endswith(": counts") and again.endswith(": not counted: scan 2 was first")
 
 
 def test_a_revision_is_what_is_shown(home):

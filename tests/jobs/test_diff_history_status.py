@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ from bq import runs
 from bq.core import db, params, paths
 from bq.core.errors import BadData, BadParameters
 from bq.core.namespace import Namespace
-from bq.jobs import diff, history, housekeeping, request, status
+from bq.jobs import diff, history, housekeeping, request, retrain, status
 from bq.serving import journal, ledger
 from bq.strategies import event_set
 
@@ -439,6 +440,15 @@ def test_dates_that_leave_nothing_are_refused_before_anything_runs(home, monkeyp
 def test_differences_are_dotted_names_with_both_values():
     before, after = {"a": {"b": 1, "c": [1]}, "d": None}, {"a": {"b": 2, "c": [1]}, "e": {"f": 1}}
     assert params.differences(before, after) == [("a.b", 1, 2), ("e", None, {"f": 1})]
+
+
+def test_a_parameter_without_a_value_is_a_dash_among_what_changed(monkeypatch):
+    same = dict.fromkeys(("namespace", "title", "data_hash", "git", "packages", "seed", "run_id"))
+    before = SimpleNamespace(record=SimpleNamespace(**same, parameters={"market": {"start": "2006-01-01"}}))
+    now = SimpleNamespace(record=SimpleNamespace(**same, parameters={"market": {"start": None}}, changes=[]))
+    monkeypatch.setattr(runs, "every", lambda *_, **__: [before])
+    retrain._changes(now)
+    assert now.record.changes == ["parameter market.start: 2006-01-01 → –"]
 
 
 def test_check_data_shows_the_table_and_then_says_why_the_data_is_refused(home, monkeypatch, capsys):

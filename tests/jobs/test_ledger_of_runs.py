@@ -166,9 +166,11 @@ def test_reports_status_and_the_terminal_say_how_many_looks_there_are_and_since_
     said = go(retrain.main)
     (look,) = ledger.listed()
     told = f"1 look at out-of-sample results since {look['at_utc']:%Y-%m-%d}"
-    assert f"ledger      {told}: one for each model or trial whose result was shown" in said
+    assert f"ledger      {told}, 1 of them by this run: one for each model or trial whose result was shown" in said
     assert f"ledger      reversal-simulated: {told}" in go(status.main)
-    assert told in runs.latest().report.read_text()
+    assert f"{told}, 1 of them by this run" in runs.latest().report.read_text()
+    go(retrain.main, FORCE=1, SET="learning.half_life_days=200.0")
+    assert (runs.latest().record.ledger.looks, runs.latest().record.ledger.own) == (2, 1)
 
 
 def test_make_ledger_lists_looks_by_strategy_and_run_and_writes_them_all(go):

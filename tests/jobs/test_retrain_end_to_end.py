@@ -98,7 +98,7 @@ def test_a_second_run_without_a_trigger_says_how_far_each_is_and_changes_nothing
     before = sorted(path.name for path in (home / "outputs").iterdir())
     done = run(home, "retrain")
     assert done.returncode == 0 and "no trigger holds since" in done.stdout
-    assert "0 of 500 new matured events" in done.stdout and "days ago, of at most" in done.stdout
+    assert "0 of 500 new matured events" in done.stdout and "days before the newest event, of at most" in done.stdout
     assert sorted(path.name for path in (home / "outputs").iterdir()) == before
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from bq import strategies
 from bq.core import params, paths
-from bq.jobs import view
+from bq.jobs import scan, view
 from bq.monitoring import deciding
+from bq.monitoring.deciding import Decided
 from bq.workbench import decisions
 
 NO_MODEL = "no champion is deployed; no success-probability model is deployed"
@@ -182,11 +183,47 @@ def test_who_decided_stands_in_each_row_only_where_it_differs():
     assert found.table["tier"].to_list() == [1, 3]
 
 
+AGAIN = "another scan of the session came first"
+LATE = "made too late. The session closed at 2020-01-03 21:00 UTC, and a scan of it counted until the next open, "
+
+
+@pytest.mark.parametrize(
+    ("session", "decided", "another", "trusted", "why"),
+    [
+        pytest.param("2020-01-03", "2020-01-06 14:30", False, True, f"{LATE}2020-01-06 14:30 UTC", id="too late"),
+        pytest.param(
+            "2020-01-03",
+            "2020-01-03 20:59",
+            False,
+            True,
+            "made too early. The session closes at 2020-01-03 21:00 UTC",
+            id="too early",
+        ),
+        pytest.param("2020-01-03", "2020-01-04 12:00", True, True, AGAIN, id="again"),
+        pytest.param("2020-01-03", "2020-01-08 12:00", True, True, AGAIN, id="again, days later"),
+        pytest.param(
+            "2020-01-03",
+            "2020-01-04 12:00",
+            False,
+            False,
+            "the clock went back, so that it is not known when it was made",
+            id="clock",
+        ),
+        pytest.param("2020-01-04", "2020-01-04 12:00", False, True, "2020-01-04 is no session of XNYS", id="Saturday"),
+    ],
+)
+def test_a_scan_that_counts_nowhere_says_which_of_the_reasons_it_is(session, decided, another, trusted, why):
+    at = dt.datetime.fromisoformat(decided).replace(tzinfo=dt.UTC)
+    made = Decided(1, True, another, at, pl.DataFrame(), pl.DataFrame())
+    said = scan.uncounted(made, dt.date.fromisoformat(session), calendar="XNYS", trusted=trusted)
+    assert said == f"Counts in no statistic: {why}."
+
+
 @pytest.mark.parametrize(
     ("first", "last", "expected"),
     [
         pytest.param(2, 1, ["n", "0", "1", "… 2 between", "4"], id="best and last"),
-        pytest.param(2, 0, ["n", "0", "1"], id="best"),
+        pytest.param(2, 0, ["n", "0", "1", "… and 3 more"], id="best"),
         pytest.param(3, 2, ["n", "0", "1", "2", "3", "4"], id="all"),
     ],
 )
@@ -200,26 +237,26 @@ def test_a_screen_shows_the_ends_of_a_long_table(first, last, expected):
         (
             "butterfly",
             {**CHAMPION, "threshold": 0.15, "expected": 0.2, "predicted_class": "Loss", "score": 40.0},
-            "expected ROI 0.200, above the 0.15 threshold; class Loss speaks against it and does not decide",
+            "expected ROI 0.200, above the 0.15 threshold; class Loss speaks against it, but does not decide",
         ),
         (
             "butterfly",
             {**CHAMPION, "threshold": 0.15, "expected": 0.1, "predicted_class": "Excellent", "should_trade": False},
-            "expected ROI 0.100, below the 0.15 threshold; class Excellent speaks for it and does not decide",
+            "expected ROI 0.100, below the 0.15 threshold; class Excellent speaks for it, but does not decide",
         ),
         (
             "butterfly",
             {"tier": 2, "threshold": 0.3, "class_probabilities": [0.6, 0.4], "predicted_class": "Failure"}
             | {"expected": -0.01},
-            "P(Success) 0.400, at or above the 0.3 threshold; class Failure and expected ROI -0.010 speak against it "
-            "and do not decide",
+            "P(Success) 0.400, at or above the 0.3 threshold; class Failure and expected ROI -0.010 speak against it, "
+            "but do not decide",
         ),
         (
             "breakout",
             {"tier": 1, "priority": 0.4, "score": 0.4, "probability": 0.45, "predicted_by": "the champion"}
             | {"predicted_class": "Loss", "expected": -0.01},
             "P(R > 0) 0.450 (the champion), rule score 0.400, mode score_enhancement; class Loss and expected R -0.010 "
-            "speak against it and do not decide",
+            "speak against it, but do not decide",
         ),
         (
             "butterfly",
@@ -240,14 +277,14 @@ def test_a_column_that_says_the_opposite_of_the_decision_is_named_with_what_deci
         (
             "NEUTRAL",
             True,
-            "level NEUTRAL (score 62.0, profit ratio 1.20; BUY: 60 or more, and above 1.5) speaks against it and does "
-            "not decide",
+            "level NEUTRAL speaks against it, but does not decide: BUY asks for a score of 60 or more (here 62.0) and "
+            "a profit ratio above 1.5 (here 1.20)",
         ),
         (
             "BUY",
             False,
-            "level BUY (score 62.0, profit ratio 1.20; BUY: 60 or more, and above 1.5) speaks for it and does not "
-            "decide",
+            "level BUY speaks for it, but does not decide: BUY asks for a score of 60 or more (here 62.0) and "
+            "a profit ratio above 1.5 (here 1.20)",
         ),
         ("BUY", True, None),
         ("AVOID", False, None),

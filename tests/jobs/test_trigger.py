@@ -118,7 +118,7 @@ def test_another_schema_an_old_champion_and_one_that_cannot_be_read_train_again(
     long_ago = state(now, matured_by=dt.datetime(2018, 1, 1, tzinfo=dt.UTC))
     old = ask(long_ago, now, champion=deployed("2010-01-01T00:00:00+00:00"))[-1]
     assert (old.kind, old.value, old.holds) == (Cause.AGE, 3751, True)
-    assert trigger.told(old) == "the champion's training ended 3,751 days ago, of at most 365"
+    assert trigger.told(old) == "the champion's training ended 3,751 days before the newest event, of at most 365"
     assert kinds(ask(now, now, champion=Standing(None))) == [Cause.CHAMPION_UNREADABLE]
 
 

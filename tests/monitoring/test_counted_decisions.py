@@ -59,8 +59,15 @@ def home(request, tmp_path, monkeypatch):
     return tmp_path
 
 
-def decide(*events: str, late: bool | None = False, day: dt.date = DAY, namespace=NAMESPACE, score=1.0) -> int:
+def decide(*events: str, **given) -> int:
     """Record a scan; its number."""
+    return recorded(*events, **given).scan_id
+
+
+def recorded(
+    *events: str, late: bool | None = False, day: dt.date = DAY, namespace=NAMESPACE, score=1.0
+) -> records.Entered:
+    """Record a scan."""
     scan = Scan(namespace, day, CLOSE, {}, "da7a", "c0de", None, None, late)
     rows = {
         "event_id": list(events),
@@ -75,7 +82,7 @@ def decide(*events: str, late: bool | None = False, day: dt.date = DAY, namespac
         "should_trade": True,
         "rank": list(range(len(events), 0, -1)),
     }
-    return records.enter(scan, pl.DataFrame(rows)).scan_id
+    return records.enter(scan, pl.DataFrame(rows))
 
 
 def end(event: str, outcome: float, *, revision: int | None = None, label="Good", data_hash="d1") -> outcomes.Entered:
@@ -94,6 +101,10 @@ def test_the_first_scan_in_time_counts_whatever_was_scanned_before_and_after(hom
     with db.engine().connect() as connection:
         late = connection.execute(sa.select(records.scans.c.late).where(records.scans.c.scan_id == again)).scalar()
     assert late is True, "kept, and marked"
+
+
+def test_a_scan_knows_whether_another_one_of_its_session_counts(home):
+    assert [recorded("a", late=late).another for late in (True, False, False, True)] == [False, False, True, True]
 
 
 def test_of_two_scans_that_began_at_once_the_one_with_the_lower_number_counts(home):

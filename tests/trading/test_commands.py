@@ -9,10 +9,11 @@ from season import DAYS
 
 from bq.core.errors import Locked
 from bq.core.namespace import Namespace
-from bq.jobs import traded_books
+from bq.jobs import traded, traded_books
 from bq.jobs.trade_paper import alone, newest_scan
 from bq.monitoring import records
 from bq.trading import gates
+from bq.trading.entering import Opened
 
 
 def test_stop_and_resume_turn_the_kill_switch(a_home_of_its_own, capsys):
@@ -67,3 +68,8 @@ def test_on_a_simulated_market_the_newest_scan_is_followed():
     entered(whose, DAYS[0], late=True)
     newest = entered(whose, DAYS[0], late=True)
     assert (asked(whose).scan_id, asked(whose).counts) == (newest, True)
+
+
+def test_a_track_whose_symbols_were_not_decided_on_says_of_how_many_decisions():
+    said = traded.track_line(Opened("RuleB", True, wanted=3, own=0)).split("opens ")[1]
+    assert said == "nothing: of 3 decisions to be traded none is in a symbol that was drawn for this track this week"

@@ -65,6 +65,24 @@ def test_the_index_says_which_runs_are_no_evidence_and_keeps_text_as_text(output
     assert "&lt;/script&gt;" in page
 
 
+def test_the_documentation_is_linked_where_it_is_built(outputs):
+    link = '<a href="docs/index.html">documentation</a>'
+    dashboard.write_index([], {}, read.each())
+    assert link not in (outputs / "index.html").read_text()
+    (outputs / "docs").mkdir()
+    (outputs / "docs" / "index.html").write_text("")
+    dashboard.write_index([], {}, read.each())
+    assert link in (outputs / "index.html").read_text()
+
+
+def test_a_figure_without_an_interval_says_so_once(outputs, verdict):
+    bare = {"name": "net", "value": 0.475, "baseline": 0.307, "baseline_is": "rule score"}
+    folder = outputs / "20261120T000000Z_butterfly"
+    (folder / "verdict.json").write_text(json.dumps(verdict | {"figure": bare, "schema_version": 2}))
+    dashboard.write_index([], {}, read.each())
+    assert "net: +0.475 [no interval], rule score +0.307" in (outputs / "index.html").read_text()
+
+
 def test_who_decides_comes_before_the_runs(outputs):
     now = dt.datetime(2026, 11, 29, tzinfo=dt.UTC)
     since = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)

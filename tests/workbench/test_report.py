@@ -205,6 +205,12 @@ def test_a_notebook_that_is_missing_or_broken_does_not_cost_the_report(render, t
         assert text in page
 
 
+def test_a_failed_run_points_to_what_is_below_only_where_something_is(render, notebook):
+    below = "Everything up to there is below."
+    assert below in render(notebook(nbformat.v4.new_markdown_cell("# Here")), status="failed").read_text()
+    assert below not in render(status="failed", error="no bars").read_text()
+
+
 def test_a_run_that_broke_early_needs_little_to_be_reported(tmp_path):
     target = tmp_path / "report.html"
     report.render([], target, run=run_record(status="cancelled", error="stopped by SIGTERM"), verdict=None)

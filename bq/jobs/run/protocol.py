@@ -209,7 +209,7 @@ class Run:
         Where the report cannot be rendered the record is published all the same, with that error.
         """
         self.stoppable = False
-        self.record.ledger = publish.ledger_of(self.settings.namespace)
+        self.record.ledger = publish.ledger_of(self.settings.namespace, self.record.run_id)
         self.record.finished_utc = dt.datetime.now(dt.UTC).replace(microsecond=0)
         try:
             with self.phase("report", until=time.monotonic() + REPORT_SECONDS):

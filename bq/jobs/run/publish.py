@@ -36,11 +36,10 @@ def sentence(error: BaseException) -> str:
     return str(error) if isinstance(error, BQError | KeyboardInterrupt) else f"{type(error).__name__}: {error}"
 
 
-def ledger_of(namespace: Namespace) -> Ledger | None:
-    """What the ledger holds; None where the database cannot be asked."""
+def ledger_of(namespace: Namespace, run_id: str) -> Ledger | None:
+    """What the ledger holds at the end of a run; None where the database cannot be asked."""
     try:
-        held = ledger.held(namespace)
-        return Ledger(looks=held.looks, since=held.since, standing=ledger.standing())
+        return Ledger(**ledger.held(namespace, run_id)._asdict(), standing=ledger.standing())
     except BQError as error:
         log.warning("the run's record does not say what the ledger holds: %s", error)
         return None

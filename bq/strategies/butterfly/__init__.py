@@ -232,8 +232,8 @@ def against(event: Mapping[str, Any], trade: bool, settings: ButterflySettings) 
     if (level in ("STRONG_BUY", "BUY")) == trade:
         return []
     score, ratio = decimal(event["score"], 1), decimal(event["profit_ratio"], 2)
-    asks = f"score {score}, profit ratio {ratio}; BUY: 60 or more, and above 1.5"
-    return [f"level {level} ({asks}) speaks {'against' if trade else 'for'} it and does not decide"]
+    asks = f"BUY asks for a score of 60 or more (here {score}) and a profit ratio above 1.5 (here {ratio})"
+    return [f"level {level} speaks {'against' if trade else 'for'} it, but does not decide: {asks}"]
 
 
 def cells(events: Columns) -> Cells:

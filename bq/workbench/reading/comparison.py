@@ -10,12 +10,13 @@ from bq.stats.sequential import LEAST
 from bq.stats.year import TRADING_DAYS
 from bq.trading.comparison import TILTED, Question, Verdict
 from bq.trading.unpaired import Executed, Unpaired
-from bq.workbench.phrases import counted
+from bq.workbench.phrases import COUNTS, counted
 
 LONG_YEARS = 100
 SESSIONS_A_MONTH = TRADING_DAYS / 12
 WITHOUT = {
     Without.NO_SCAN: "nothing was decided yet (make scan).",
+    Without.NONE_COUNTS: f"no scan counts: {COUNTS}",
     Without.NO_CHAMPION: "no champion has answered yet, so that there is nothing to pair.",
     Without.NO_EXECUTION: "no order was filled yet (make trade-paper).",
     Without.ONE_TRACK: "one track alone has nothing to be compared with (trading.tracks).",
@@ -41,7 +42,8 @@ def of_question(asked: Asked) -> list[str]:
     """The sentences of one question."""
     name = OF[asked.question]
     if asked.without is not None:
-        return [f"{name}: no verdict, {WITHOUT[asked.without]}"]
+        made = f"{counted(asked.scans, 'scan')} made, but " if asked.scans else ""
+        return [f"{name}: no verdict, {made}{WITHOUT[asked.without]}"]
     return [f"{name}: {_verdict(one)}" for one in asked.answers]
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from bq.core.numerals import percent, with_sign
 from bq.core.scalars import count, number
-from bq.workbench.phrases import NO_EVENTS, NO_OUTCOMES, counted, interval, signed
+from bq.workbench.phrases import NO_EVENTS, NO_OUTCOMES, counted, interval, most, signed
 
 ALIKE = 0.9  # |rank correlation| from which two columns say about the same
 
@@ -24,9 +24,10 @@ def kinds(table: pl.DataFrame, kind: str) -> str:
     best, worst = known.row(0, named=True), known.row(-1, named=True)
     if len(known) == 1:
         return f"{begin}; mean outcome {signed(best['mean_outcome'])}, {percent(best['win_rate'])} above 0."
+    other = "most" if best["mean_outcome"] < 0 else "least"
     return (
-        f"{begin}. By {kind}, {best[kind]} earned most ({signed(best['mean_outcome'])} on average, "
-        f"{percent(best['win_rate'])} above 0) and {worst[kind]} least ({signed(worst['mean_outcome'])}, "
+        f"{begin}. By {kind}, {best[kind]} {most(best['mean_outcome'])} ({signed(best['mean_outcome'])} on average, "
+        f"{percent(best['win_rate'])} above 0) and {worst[kind]} {other} ({signed(worst['mean_outcome'])}, "
         f"{percent(worst['win_rate'])} above 0)."
     )
 

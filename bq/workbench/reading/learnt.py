@@ -1,6 +1,6 @@
 """What is said of learnt weights."""
 
-from bq.core.numerals import decimal, percent, with_sign
+from bq.core.numerals import bounds, decimal, percent, with_sign
 from bq.tuning.weights.figures import BESIDE, GIVEN, HELD_OUT, LEARNT, WALKED
 from bq.tuning.weights.results import Gain, PartOf, WeightsRecord
 from bq.workbench.phrases import counted, interval, listed
@@ -79,7 +79,7 @@ def seeds(found: WeightsRecord) -> str:
     """How much depends on the seed."""
     own = found.spread
     return (
-        f"Agents of single seeds gain {with_sign(own.value, 4)} [{with_sign(own.low, 4)}, {with_sign(own.high, 4)}] a "
+        f"Agents of single seeds gain {with_sign(own.value, 4)} {bounds(own.low, own.high, 4)} a "
         f"session over the given weights (interquartile mean over {own.seeds} seeds × {own.blocks} test blocks; the "
         "interval is of the choice of seeds alone and says nothing about the market)."
     )

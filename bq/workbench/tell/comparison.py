@@ -13,6 +13,7 @@ from bq.stats.year import TRADING_DAYS
 from bq.trading.comparison import ALPHA, Comparison, Difference, Figures, Question
 from bq.trading.unpaired import Unpaired
 from bq.workbench import monitors, planned, plots, theme
+from bq.workbench.phrases import most
 from bq.workbench.reading import comparison as words
 from bq.workbench.told import Reading, Told
 
@@ -38,7 +39,7 @@ def track_figures(found: Comparison | Without) -> Told:
     known = pl.any_horizontal(pl.exclude("figure") != percent(None))
     best = max(found.figures, key=lambda one: one.total)
     trades = ", ".join(f"{one.track} {one.trades:,}" for one in found.figures)
-    told = f"{best.track} made most. Closed trades: {trades}. {SUMS} {_zone(found.zone)}".rstrip()
+    told = f"{best.track} {most(best.total)}. Closed trades: {trades}. {SUMS} {_zone(found.zone)}".rstrip()
     return Told(plots.table(table.filter(known)), told, table)
 
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from bq import strategies
 from bq.core import params, paths
+from bq.core.numerals import stated
 from bq.core.settings import Settings
 from bq.learning import metrics, summaries
 from bq.stats.blocks import Blocks, block_length
@@ -46,7 +47,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
-    return "–" if value is None else str(value)
+    return stated(value)
 
 
 def _closed(events: pl.DataFrame) -> pl.DataFrame:
