@@ -21,7 +21,7 @@ VARIANTS = {
     "forecast": "bq.strategies.forecast.build",
 }
 GONE = {"temporal.delay_days": 1}  # what nobody could set to anything else
-COLUMNS = {"market.columns": {}, "market.beside": [], "policy.above": 0.0}
+COLUMNS = {"market.columns": {}, "market.beside": [], "market.quoted": True, "policy.above": 0.0}
 TRACKS = {
     "butterfly": ("ButterAI", "ButterBaseline"),
     "forecast": ("ForecastAI", "ForecastRule"),
