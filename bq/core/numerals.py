@@ -42,14 +42,14 @@ def with_sign(value: object, digits: int = 3, *, missing: str = MISSING) -> str:
     return decimal(value, digits, sign=True, missing=missing)
 
 
-def bounds(low: object, high: object, digits: int = 3) -> str:
+def bounds(low: object, high: object, digits: int = 3, *, missing: str = "[no interval]") -> str:
     """Both ends of an interval in brackets, or that there is none.
 
     >>> bounds(-0.1, 0.25), bounds(-0.1, 0.25, 1), bounds(None, None), bounds(float("nan"), 0.25)
     ('[-0.100, +0.250]', '[-0.1, +0.2]', '[no interval]', '[no interval]')
     """
     ends = _finite(low), _finite(high)
-    return "[no interval]" if None in ends else f"[{', '.join(with_sign(end, digits) for end in ends)}]"
+    return missing if None in ends else f"[{', '.join(with_sign(end, digits) for end in ends)}]"
 
 
 def percent(value: object, digits: int = 0, *, sign: bool = False, missing: str = MISSING) -> str:

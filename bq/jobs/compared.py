@@ -48,11 +48,14 @@ def _compared(origin: Origin, name: str, subject: Subject, data: MarketData) -> 
     """Compare by the database of the world that is set."""
     with only_errors():
         shadows = _shadows(subject, data)
+    made = _made(subject.settings) if shadows == Without.NO_SCAN else 0
+    if made:
+        shadows = Without.NONE_COUNTS
     decided = shadows if isinstance(shadows, Without) else compared.by_decisions(subject, shadows)
     executions, executed = compared.by_executions(subject, account_of(subject.settings))
     seen = compared.sources(subject) | ({shadows.source} if isinstance(shadows, Shadows) else set())
     source = weakest_source(pl.DataFrame({"source": list(seen)})) if seen else SOURCES[0]
-    found = Compared(origin, name, source, decided, executions, executed, scans=_made(subject.settings))
+    found = Compared(origin, name, source, decided, executions, executed, scans=made)
     return _with_split(found, subject)
 
 
@@ -103,7 +106,7 @@ def _shadows(subject: Subject, data: MarketData) -> Shadows | Without:
     if len(subject.tracks) < 2:
         return Without.ONE_TRACK
     if not found:
-        return Without.NONE_COUNTS if _made(settings) else Without.NO_SCAN
+        return Without.NO_SCAN
     history = History(subject.strategy, settings, data)
     history.build(_wanted(list(found.values())))
     events = history.decided_on(min(found))

@@ -91,7 +91,7 @@ def match(names: list[str], columns: Columns | None = None) -> dict[str, str]:
 
 
 def typed(
-    table: Table, found: Mapping[str, str], *, file: str, calendar: str, today: dt.date, quoted: bool = True
+    table: Table, found: Mapping[str, str], *, file: str, calendar: str, today: dt.date, quoted: bool
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     """Give a file's columns the names and types of the contract.
 

@@ -53,8 +53,7 @@ class Compared(NamedTuple):
     """Both questions, each answered or why not.
 
     source : of the outcomes (simulated, modelled, real). executed : the unpaired differences of the executions. drawn :
-    what was drawn for each track; None: nothing was. scans : that were made, whether they count or not; 0 where
-    nobody asked.
+    what was drawn for each track; None: nothing was. scans : that were made, where none of them counts.
     """
 
     origin: Origin

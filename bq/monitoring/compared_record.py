@@ -61,9 +61,9 @@ def of(found: Compared) -> ComparisonRecord:
 
 
 def asked(question: Question, found: Comparison | Without, scans: int = 0) -> Asked:
-    """One question with its answers. scans : that were made."""
+    """One question with its answers. scans : that were made, where none of them counts."""
     if isinstance(found, Without):
-        return Asked(question=question, without=found, scans=scans if found == Without.NONE_COUNTS else 0)
+        return Asked(question=question, without=found, scans=scans)
     days = len(found.returns)
     return Asked(question=question, answers=[_answer(one, found.split, days) for one in found.differences])
 

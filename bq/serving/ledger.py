@@ -93,7 +93,7 @@ class Held(NamedTuple):
 
     looks: int
     since: dt.datetime | None
-    own: int = 0
+    own: int
 
 
 class Deflated(NamedTuple):

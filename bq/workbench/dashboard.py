@@ -45,11 +45,12 @@ def write_index(
             run |= {"shown": undone(run["status"], rolled_back[run["folder"]]), "colour": COLOURS["rolled back"]}
     page = environment().get_template("index.html.j2")
     script = (TEMPLATES / "index.js").read_text("utf-8")
-    own: dict[str, Any] = {"script": Markup(script), "allowed": Markup(content_hash(script))}
+    own = {"script": Markup(script), "allowed": Markup(content_hash(script))}
     links = [(title, pages) for folder, title in PAGES.items() if (pages := _pages(folder))]
     cards = [standing_card.card(one) for one in standings]
-    own["docs"] = DOCS if (paths.outputs() / DOCS).is_file() else ""
-    given = {"now": dt.datetime.now(dt.UTC), "runs": lines, "links": links, "cards": cards, "notices": NOTICES, **own}
+    docs = DOCS if (paths.outputs() / DOCS).is_file() else ""
+    shown = {"runs": lines, "links": links, "docs": docs, "cards": cards, "notices": NOTICES}
+    given = {"now": dt.datetime.now(dt.UTC), **shown, **own}
     text = page.render(digest="", terms=Linker(), **given)
     digest = hashlib.sha256(text.encode()).hexdigest()
     files.write_text(names.index(), DIGEST.sub(f'<meta name="digest" content="{digest}">', text, 1))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bq.core.numerals import decimal, percent, significant, with_sign
+from bq.core.numerals import bounds, decimal, percent, significant, with_sign
 from bq.runs.verdict import Decision, Shown, Verdict
 from bq.strategies.component import BEYOND, Component, Kind
 
@@ -62,7 +62,7 @@ def strip(verdict: Verdict) -> list[Shown]:
 
 
 def _bound(name: str, c: Component) -> Shown:
-    interval = "no interval" if c.low is None or c.high is None else f"[{with_sign(c.low)}, {with_sign(c.high)}]"
+    interval = bounds(c.low, c.high, missing="no interval")
     beside = "" if c.baseline is None else f", {COMPARED.get(c.kind, 'rule score')} {with_sign(c.baseline)}"
     value = with_sign(c.value, missing="no figure")
     return Shown(name=NAMES[c.kind].format(of=c.of), value=value, beside=interval + beside)

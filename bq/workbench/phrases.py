@@ -1,7 +1,6 @@
 """Numbers, counts and lists as a sentence has them."""
 
 import datetime as dt
-import math
 from collections.abc import Sequence
 
 from bq.core.numerals import bounds, significant, with_sign
@@ -79,9 +78,7 @@ def interval(low: float | None, high: float | None) -> str:
     >>> interval(-0.1, 0.25), interval(None, None)
     ('[-0.100, +0.250]', '(too few sessions for an interval)')
     """
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return "(too few sessions for an interval)"
-    return f"[{with_sign(low)}, {with_sign(high)}]"
+    return bounds(low, high, missing="(too few sessions for an interval)")
 
 
 def figure_text(figure: Figure) -> str:
