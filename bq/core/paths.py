@@ -1,6 +1,7 @@
 """Where things lie. All of it hangs below one home: the checkout, or `BQ_HOME` where that is set."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from bq.core.errors import BadParameters
@@ -20,7 +21,13 @@ def home() -> Path:
             "Set BQ_DATA_ROOT to the URL, for bars and events, BQ_DATABASE_URL for records that a team shares, and "
             "BQ_HOME to a folder or not at all."
         )
-    return Path(given).resolve()
+    path = Path(given)
+    return _resolved(path, None if path.is_absolute() else Path.cwd())
+
+
+@lru_cache(maxsize=16)  # asked for with every statement that a database is sent
+def _resolved(path: Path, _: Path | None) -> Path:
+    return path.resolve()
 
 
 def raw_bars() -> Path:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from bq.strategies.desk import Leg
-from bq.trading import gates, ledger
+from bq.trading import gates
 from bq.trading.intents import Intent, Order
 from bq.trading.ledger import Open
 
@@ -22,6 +22,6 @@ def with_them(known: Sides, meant: Iterable[tuple[Intent, Order]]) -> int:
     return max((known[side] + n for side, n in more.items()), default=0)
 
 
-def is_full(account: str, legs: tuple[Leg, ...], quantity: int) -> bool:
-    """Whether no further order of these legs is taken on the side of the quantity."""
-    return sides(ledger.opened(account))[legs, quantity > 0] >= gates.MOST
+def is_full(opened: Sequence[Open], legs: tuple[Leg, ...], quantity: int) -> bool:
+    """Whether no further order of these legs is taken on the side of the quantity. opened : as of `sides`."""
+    return sides(opened)[legs, quantity > 0] >= gates.MOST

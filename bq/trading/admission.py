@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from bq.core import db
 from bq.core.settings import Track, Trading
 from bq.strategies.desk import Position, Quote
-from bq.trading import active, gates, ledger, tracks
+from bq.trading import active, gates, tracks
 from bq.trading.broker import Look, NoAnswer, Ticket
 from bq.trading.gates import Facts, Rules
 from bq.trading.intents import Action, Intent, Order
@@ -56,7 +56,7 @@ class Admission:
         waiting = [one for one in trader.mine() if one.owner.track == track.name and one.action == Action.OPEN]
         self._ordered = {one.symbol for one in waiting if not one.standing.ended}
         self._by_track, self._by_account = _orders_of(trader)
-        self._sides = active.sides(ledger.opened(trader.broker.account))
+        self._sides = active.sides(trader.orders.on_account())
         self._losses = state.results().losses
         self._bound = 0.0
 

@@ -40,10 +40,10 @@ def rebalance(trader: Trader, track: Track, scan: Scanned, events: Events, state
             intent = intent._replace(model_id=None)
         sent = _order(trader, intent)
         if why := admission.refusal(intent, sent):
-            ledger.refuse(intent, why, trader.stamp)
             refused.append((intent, why))
         else:
             meant += sent
+    ledger.refuse(refused, trader.stamp)
     follow(trader, meant)
     return Opened(track.name, True, tuple(intent for intent, _ in meant), tuple(refused))
 

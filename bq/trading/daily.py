@@ -9,7 +9,6 @@ from bq.trading import (
     assignment,
     gates,
     leaving,
-    ledger,
     life,
     positions,
     protection,
@@ -60,7 +59,7 @@ def trade(trader: Trader, scan: Scanned | None, events: Events) -> Day:
         found = compared(trader, seen)
     if found.holds:
         life.resend(trader)
-    book = positions.held(trader.broker.account, trader.namespace)
+    book = positions.held(trader.broker.account, trader.namespace, moved=trader.orders.recount())
     renewed = protection.renew(trader, book) if found.holds else []
     follow(trader, renewed)
     held = leaving.marked(trader, book)
@@ -96,7 +95,7 @@ def taken_up(trader: Trader) -> Look | None:
 def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone], list[Split]]:
     """The comparison with the account, once what happened to legs and shares overnight is booked."""
     account = trader.broker.account
-    found = reconcile.compare(seen, ledger.opened(account), account)
+    found = compared(trader, seen)
     if not found.differences:
         return found, [], []
     held = positions.held(account, trader.namespace)
@@ -115,19 +114,22 @@ def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]
     for each in split_ones:
         split.book(each, trader.stamp)
     if gone or split_ones:
-        found = reconcile.compare(seen, ledger.opened(account), account)
+        trader.orders.read_again()
+        found = compared(trader, seen)
     return found, gone, split_ones
 
 
 def compared(trader: Trader, seen: Look | None) -> Reconciled:
     """The comparison of the ledger with a look at the account; nothing is booked or sent."""
-    return reconcile.compare(seen, ledger.opened(trader.broker.account), trader.broker.account)
+    account = trader.broker.account
+    return reconcile.compare(seen, trader.orders.on_account(), account, trader.orders.recount())
 
 
 def results(trader: Trader) -> Results:
     """What each track has made up to the session, and up to the one before."""
     days = (trader.clock.session, session_before(trader))
-    found = [positions.accounts(trader.broker.account, trader.namespace, through=day) for day in days]
+    moved, of = trader.orders.recount(), (trader.broker.account, trader.namespace)
+    found = [positions.accounts_of(moved, *of, through=day) for day in days]
     return Results(*({one.owner.track: one.pnl for one in accounts} for accounts in found))
 
 

@@ -7,6 +7,7 @@ late, rejected, filled in part, or gets a second number when it is repriced; exe
 
 import datetime as dt
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class DryRun:
         """calendar : session and close_utc. lasting : whether it outlives this object, in its file."""
         self.account, self._desk, self._lasting = account, desk, lasting
         self._steps, self._faults = trading.reprice_steps, trading.dry_run
-        self._close = dict(calendar.select("session", "close_utc").rows())
+        self._close = dict(calendar.select("session", "close_utc").sort("session").rows())
+        self._sessions = list(self._close)
         self._path = state_file(account)
         new: dict[str, Any] = {
             "session": None,
@@ -152,7 +154,7 @@ class DryRun:
             self._save()
             return
         begun = dt.date.fromisoformat(self._state["session"])
-        for session in sorted(day for day in self._close if begun < day <= until):
+        for session in self._sessions[bisect_right(self._sessions, begun) : bisect_right(self._sessions, until)]:
             for step in range(self._state["step"], self._steps + 2):
                 self._play(session, step)
                 if step <= self._steps and not any(one["kind"] == Kind.LIMIT for one in self._working()):
@@ -335,8 +337,8 @@ class DryRun:
         return Moment(session, step, step > self._steps, at)
 
     def _forget(self, session: dt.date) -> None:
-        days = sorted(day for day in self._close if day <= session)[-KEPT_SESSIONS:]
-        first = days[0].isoformat()
+        past = bisect_right(self._sessions, session)
+        first = self._sessions[max(past - KEPT_SESSIONS, 0)].isoformat()
         working = Status.WORKING.value
         self._state["orders"] = [o for o in self._state["orders"] if o["status"] == working or o["session"] >= first]
         self._state["fills"] = [row for row in self._state["fills"] if row["session"] >= first]

@@ -97,11 +97,11 @@ def open_positions(trader: Trader, track: Track, wanted: list[dict[str, Any]], e
         meant = _orders(trader, intent, size) if able else []
         crowded = trader.desk.crowded(intent.event, size, held, part, trader.clock.session) if meant else ""
         if why := admission.refusal(intent, meant, crowded=crowded, listed=listed is not None):
-            ledger.refuse(intent, why, trader.stamp)
             refused.append((intent, why))
         else:
             follow(trader, meant)
             made.append(intent)
+    ledger.refuse(refused, trader.stamp)
     return Opened(track.name, True, tuple(made), tuple(refused))
 
 

@@ -61,7 +61,7 @@ def leave(trader: Trader, found: list[Marked], *, reconciled: bool) -> list[Inte
             None if (refusal := _refused(trader, held, intent, reconciled=reconciled)) else _order(trader, held, wanted)
         )
         if order is None:
-            ledger.refuse(intent, refusal or gates.Refusal.NO_QUOTE, trader.stamp)
+            ledger.refuse([(intent, refusal or gates.Refusal.NO_QUOTE)], trader.stamp)
             continue
         _follow(trader, intent, order)
         made.append(intent)
@@ -80,7 +80,7 @@ def close_odd(trader: Trader, found: list[Marked], reconciled: bool) -> list[Int
                 continue
             intent = held.intent(Action.CLOSE, -n, trader.clock.session, odd.REASON, legs=(leg,))
             if refusal := _refused(trader, held, intent, reconciled=reconciled):
-                ledger.refuse(intent, refusal, trader.stamp)
+                ledger.refuse([(intent, refusal)], trader.stamp)
                 continue
             _follow(trader, intent, _plain(trader, held, Kind.CLOSE, -n))
             made.append(intent)
@@ -115,7 +115,7 @@ def _refused(trader: Trader, held: Held, intent: Intent, *, reconciled: bool) ->
         return gates.Refusal.SIMULATED
     if trader.clock.next_session is None:
         return gates.Refusal.NO_NEXT_SESSION
-    if active.is_full(trader.broker.account, intent.legs, intent.quantity):
+    if active.is_full(trader.orders.on_account(), intent.legs, intent.quantity):
         return gates.Refusal.CONTRACT_ORDERS
     late = trader.broker.real and (trader.until is None or trader.clock.now > trader.until)
     return gates.Refusal.TOO_LATE if late else None  # bars of a session that is long over say nothing of today's prices

@@ -1,7 +1,7 @@
 """The ledger: append-only tables of what was meant, sent, said and filled. Positions and P&L follow from it."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -128,11 +128,23 @@ track_decisions = sa.Table(  # what each track would have done with every event 
 )
 
 
+_ENTER = intents.insert().returning(intents.c.intent_id)
+
+
 class Stamp(NamedTuple):
     """When something is written: the session that has closed, and the time."""
 
     session: dt.date
     at_utc: dt.datetime
+
+
+class Told(NamedTuple):
+    """A note about an order. quantity : units that it is of from then on, None: as before."""
+
+    said: Said
+    perm_id: int | None
+    limit_price: int | None
+    quantity: int | None
 
 
 class Open(NamedTuple):
@@ -148,6 +160,19 @@ class Open(NamedTuple):
     event: dict[str, Any]
     standing: Standing
     last: Seen | None  # what the broker said last
+    told: tuple[Told, ...] = ()
+    fills: tuple[Executed, ...] = ()
+
+    def since(self, told: Sequence[Told], fills: Sequence[Executed]) -> "Open":
+        """The order after some more was noted and filled."""
+        told, fills, ref = (*self.told, *told), (*self.fills, *fills), self.order.order_ref
+        heard = [Seen(ref, n, Status(said), price, size) for said, n, price, size in told if n is not None]
+        said = [Note(one.said, one.perm_id, one.quantity) for one in told]
+        whole = any(one.whole for one in fills)  # of a combination the whole counts units, else what there is
+        counted = [one for one in fills if one.whole or not whole]
+        known = [Execution(*exec_id(one.exec_id), one.quantity, one.perm_id) for one in counted]
+        stands, last = standing(self.order.quantity, said, known), heard[-1] if heard else None
+        return self._replace(told=told, fills=fills, standing=stands, last=last)
 
     @property
     def trigger(self) -> int | None:
@@ -164,7 +189,7 @@ def propose(meant: Sequence[tuple[Intent, Order]], stamp: Stamp) -> None:
     """Write intents with the order of each, all or none, before anything is sent."""
     with db.engine().begin() as connection:
         for intent, order in meant:
-            number = connection.execute(_intent(intent, stamp, refusal=None)).scalar_one()
+            number = connection.execute(_ENTER, _intent(intent, stamp)).scalar_one()
             connection.execute(orders.insert(), {**order._asdict(), "intent_id": number})
 
 
@@ -174,7 +199,7 @@ def book(intent: Intent, order: Order, moves: Sequence[tuple[str, int, int, int]
     moves : contract, quantity, price and multiplier of each.
     """
     with db.engine().begin() as connection:
-        number = connection.execute(_intent(intent, stamp, refusal=None)).scalar_one()
+        number = connection.execute(_ENTER, _intent(intent, stamp)).scalar_one()
         connection.execute(orders.insert(), {**order._asdict(), "intent_id": number})
         over = {"order_ref": order.order_ref, "said": Said.CLOSED, "session": stamp.session, "at_utc": stamp.at_utc}
         connection.execute(order_events.insert(), over)
@@ -185,31 +210,36 @@ def book(intent: Intent, order: Order, moves: Sequence[tuple[str, int, int, int]
         connection.execute(executions.insert(), [_execution(row, intent.owner.account) for row in rows])
 
 
-def refuse(intent: Intent, refusal: str, stamp: Stamp) -> None:
-    """Write down an intent that is not followed, and why; of a session once."""
-    same = (
-        intents.c.event_id == intent.event_id,
-        intents.c.action == intent.action,
-        intents.c.session == intent.session,
-    )
-    known = sa.select(intents.c.intent_id).where(*of(intent.owner), *same, intents.c.refusal == refusal).limit(1)
+def refuse(refused: Sequence[tuple[Intent, str]], stamp: Stamp) -> None:
+    """Write down intents that are not followed, each with the reason; of a session once."""
+    if not refused:
+        return
+    key = (*WHO, "event_id", "action", "session", "refusal")
+    rows = {tuple(row[name] for name in key): row for row in (_intent(one, stamp, why) for one, why in refused)}
+    among = [intents.c[name].in_({row[name] for row in rows.values()}) for name in key]
     with db.engine().begin() as connection:
-        if connection.execute(known).first() is None:
-            connection.execute(_intent(intent, stamp, refusal=refusal))
+        there = {tuple(row) for row in connection.execute(sa.select(*(intents.c[name] for name in key)).where(*among))}
+        if new := [row for place, row in rows.items() if place not in there]:
+            connection.execute(intents.insert(), new)
 
 
-def _intent(intent: Intent, stamp: Stamp, *, refusal: str | None) -> sa.Executable:
+def _intent(intent: Intent, stamp: Stamp, refusal: str | None = None) -> dict[str, Any]:
     values = {**intent._asdict(), **intent.owner._asdict(), "at_utc": stamp.at_utc, "refusal": refusal}
     values |= {"event": as_json(intent.event), "legs": legs_as_json(intent.legs)}
-    known = {column.name: values[column.name] for column in intents.c if column.name in values}
-    return intents.insert().values(known).returning(intents.c.intent_id)
+    return {column.name: values[column.name] for column in intents.c if column.name in values}
 
 
-def note(order_ref: str, said: Said, stamp: Stamp, **known: Any) -> None:
+def note(order_ref: str, said: Said, stamp: Stamp, **known: Any) -> Told:
     """Write down what was done to an order, or said about it. known : perm_id, limit_price, details."""
+    row = {"order_ref": order_ref, "said": said, "session": stamp.session, "at_utc": stamp.at_utc, **known}
     with db.engine().begin() as connection:
-        row = {"order_ref": order_ref, "said": said, "session": stamp.session, "at_utc": stamp.at_utc, **known}
         connection.execute(order_events.insert(), row)
+    return _told(row)
+
+
+def _told(row: Mapping[str, Any]) -> Told:
+    size = (row.get("details") or {}).get("quantity")
+    return Told(Said(row["said"]), row.get("perm_id"), row.get("limit_price"), size)
 
 
 def next_ref(track: str, event_id: str, action: Action) -> str:
@@ -257,8 +287,8 @@ def adopt(
     *,
     fills: Sequence[Executed] | None = None,
     paid: Sequence[Charged] | None = None,
-) -> bool:
-    """Write down what a look shows and the ledger does not have yet, in one transaction; whether there was anything.
+) -> tuple[dict[str, list[Told]], list[Executed]]:
+    """Write down what a look shows and the ledger does not have yet, in one transaction; what was new, notes by order.
 
     mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that
     the look does not show is noted as absent. fills, paid : those of the look that may be new; None: all.
@@ -267,13 +297,16 @@ def adopt(
     executed = [_execution(one, account) for one in (look.executions if fills is None else fills)]
     charged = [_commission(one) for one in (look.commissions if paid is None else paid)]
     if not (notes or executed or charged):
-        return False
+        return {}, []
     with db.engine().begin() as connection:
         if notes:
             connection.execute(order_events.insert(), notes)
-        _insert_new(connection, executions, executed)
+        new = _insert_new(connection, executions, executed)
         _insert_new(connection, commissions, charged)
-    return True
+    told: dict[str, list[Told]] = {}
+    for row in notes:
+        told.setdefault(row["order_ref"], []).append(_told(row))
+    return told, [Executed(*(row[name] for name in Executed._fields)) for row in new]
 
 
 def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]]:
@@ -324,23 +357,32 @@ def _commission(one: Charged) -> dict[str, Any]:
     return {**one._asdict(), "base": base, "revision": revision}
 
 
-def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of ids that the table does not have; of equal ids the first."""
+def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write rows of ids that the table does not have, and return them; of equal ids the first."""
     if not rows:
-        return
+        return []
     given = [row["exec_id"] for row in rows]
     known = set(connection.execute(sa.select(table.c.exec_id).where(table.c.exec_id.in_(given))).scalars())
-    new = {row["exec_id"]: row for row in reversed(rows) if row["exec_id"] not in known}
+    first = {row["exec_id"]: row for row in reversed(rows) if row["exec_id"] not in known}
+    new = list(reversed(first.values()))
     if new:
-        connection.execute(table.insert(), list(reversed(new.values())))
+        connection.execute(table.insert(), new)
+    return new
 
 
-def opened(account: str, namespace: str | None = None, *, among: Collection[str] | None = None) -> list[Open]:
-    """Every order whose day is not over, in the order in which they were written. among : of these alone; None: all."""
+def opened(
+    account: str, namespace: str | None = None, *, among: Collection[str] | None = None, but: str | None = None
+) -> list[Open]:
+    """Every order whose day is not over, in the order in which they were written.
+
+    among : of these alone; None: all. but : a namespace whose orders are left out.
+    """
     closed = sa.exists().where(order_events.c.order_ref == orders.c.order_ref, order_events.c.said == Said.CLOSED)
     query = _orders(account, namespace).where(~closed)
     if among is not None:
         query = query.where(orders.c.order_ref.in_(among))
+    if but is not None:
+        query = query.where(intents.c.namespace != but)
     return _read(query.order_by(orders.c.intent_id, orders.c.order_ref))
 
 
@@ -365,17 +407,14 @@ def _read(query: sa.Select) -> list[Open]:
     return [_open(row, notes.get(row.order_ref, []), fills.get(row.order_ref, [])) for row in rows]
 
 
-def _open(row: sa.Row, notes: list[sa.Row], fills: list[Execution]) -> Open:
+def _open(row: sa.Row, told: Sequence[Told], fills: Sequence[Executed]) -> Open:
     values = row._mapping
     order = Order(
         **{name: values[orders.c[name]] for name in Order._fields if name not in ("kind", "tif")},
         kind=Kind(values[orders.c.kind]),
         tif=Tif(values[orders.c.tif]),
     )
-    said = [Note(Said(one.said), one.perm_id, _size(one)) for one in notes]
-    heard = [one for one in notes if one.perm_id is not None]
-    last = _seen(heard[-1]) if heard else None
-    return Open(
+    intended = Open(
         Owner(*(values[intents.c[name]] for name in WHO)),
         values[intents.c.intent_id],
         Action(values[intents.c.action]),
@@ -384,37 +423,25 @@ def _open(row: sa.Row, notes: list[sa.Row], fills: list[Execution]) -> Open:
         order,
         legs_of(values[intents.c.legs]),
         from_json(values[intents.c.event]),
-        standing(order.quantity, said, fills),
-        last,
+        standing(order.quantity, (), ()),
+        last=None,
     )
+    return intended.since(told, fills)
 
 
-def _seen(row: sa.Row) -> Seen:
-    return Seen(row.order_ref, row.perm_id, Status(row.said), row.limit_price, _size(row))
-
-
-def _size(row: sa.Row) -> int | None:
-    """Of how many units an order is from a note on; None: as before."""
-    return row.details and row.details.get("quantity")
-
-
-def _notes(connection: sa.Connection, refs: list[str]) -> dict[str, list[sa.Row]]:
+def _notes(connection: sa.Connection, refs: list[str]) -> dict[str, list[Told]]:
     query = sa.select(order_events).where(order_events.c.order_ref.in_(refs)).order_by(order_events.c.id)
-    found: dict[str, list[sa.Row]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.order_ref, []).append(row)
+    found: dict[str, list[Told]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["order_ref"], []).append(_told(dict(row)))
     return found
 
 
-def _fills(connection: sa.Connection, refs: list[str]) -> dict[str, list[Execution]]:
-    """Executions that count units: of a combination the whole, else what there is."""
-    rows = connection.execute(sa.select(executions).where(executions.c.order_ref.in_(refs))).all()
-    combined = {row.order_ref for row in rows if row.whole}
-    found: dict[str, list[Execution]] = {}
-    for row in rows:
-        if row.whole or row.order_ref not in combined:
-            one = Execution(row.base, row.revision, row.quantity, row.perm_id)
-            found.setdefault(row.order_ref, []).append(one)
+def _fills(connection: sa.Connection, refs: list[str]) -> dict[str, list[Executed]]:
+    query = sa.select(*(executions.c[name] for name in Executed._fields)).where(executions.c.order_ref.in_(refs))
+    found: dict[str, list[Executed]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.order_ref, []).append(Executed(*row))
     return found
 
 

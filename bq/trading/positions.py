@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -9,8 +10,9 @@ import sqlalchemy as sa
 from bq.core import db
 from bq.strategies.desk import Leg, Position
 from bq.trading.intents import Action, Intent, Owner, from_json, legs_of
-from bq.trading.ledger import WHO, cash_events, executions, intents, marks, orders
+from bq.trading.ledger import WHO, cash_events, intents, marks
 from bq.trading.money import PARTS
+from bq.trading.recount import Fill, Moved, Place, Recount
 
 PLACE = (*WHO, "position")
 VIEW = sa.table(
@@ -78,20 +80,16 @@ class Account(NamedTuple):
         return self.cash - self.commissions + self.events + self.value
 
 
-def contracts(account: str) -> dict[str, int]:
-    """How many of each contract the ledger holds on an account, whoever's they are; no contract with none."""
-    query = sa.select(VIEW.c.contract, sa.func.sum(VIEW.c.quantity)).where(VIEW.c.account == account)
-    with db.engine().connect() as connection:
-        rows = connection.execute(query.group_by(VIEW.c.contract)).all()
-    return {contract: int(quantity) for contract, quantity in rows if quantity}
+def contracts(account: str, moved: Recount | None = None) -> dict[str, int]:
+    """How many of each contract the ledger holds on an account, whoever's they are; no contract with none.
 
-
-def strangers(account: str) -> list[str]:
-    """Ids of executions on an account that are of no order of the ledger."""
-    query = sa.select(executions.c.exec_id).outerjoin(orders, orders.c.order_ref == executions.c.order_ref)
-    with db.engine().connect() as connection:
-        found = connection.execute(query.where(executions.c.account == account, orders.c.order_ref.is_(None)))
-        return list(found.scalars())
+    moved : here and below, what the ledger has of the account, where that is known; None: it is read.
+    """
+    total: dict[str, int] = defaultdict(int)
+    for _, one in (moved or Recount(account)).moved():
+        for contract, quantity in one.net.items():
+            total[contract] += quantity
+    return {contract: quantity for contract, quantity in total.items() if quantity}
 
 
 def sources(account: str, namespace: str) -> set[str]:
@@ -103,30 +101,35 @@ def sources(account: str, namespace: str) -> set[str]:
         return set(connection.execute(query.distinct()).scalars())
 
 
-def held(account: str, namespace: str | None = None, *, through: dt.date | None = None) -> list[Held]:
+def held(
+    account: str,
+    namespace: str | None = None,
+    *,
+    through: dt.date | None = None,
+    moved: Recount | None = None,
+) -> list[Held]:
     """Every position that was open at the close of a session (None: now), sorted by track and symbol."""
-    sums = (sa.func.sum(VIEW.c.quantity).label("quantity"), sa.func.sum(VIEW.c.cash).label("cash"))
-    keys = [VIEW.c[name] for name in (*PLACE, "action", "contract", "session")]
-    query = sa.select(*keys, *sums).group_by(*keys)
-    parts: dict[tuple, list[sa.Row]] = defaultdict(list)
-    with db.engine().connect() as connection:
-        whole = _still_open(connection, account, namespace, through)
-        names = sorted({place[3] for place in whole})
-        for row in _rows(connection, query.where(VIEW.c.position.in_(names)), VIEW, account, namespace, through):
-            parts[tuple(row[:4])].append(row)
-        opening = _opening(connection, account, names)
-    found = [_held(parts[place], opening[place]) for place in whole]
+    known = (moved or Recount(account)).moved(namespace, through)
+    still_open = {place: one for place, one in known if one.net}
+    if not still_open:
+        return []
+    opening = _opening(account, {place.position for place in still_open})
+    found = [_held(one, opening[place]) for place, one in still_open.items()]
     return sorted(found, key=lambda one: (one.owner, one.symbol, one.position))
 
 
-def _net(rows: list[sa.Row]) -> dict[str, int]:
-    total: dict[str, int] = defaultdict(int)
-    for row in rows:
-        total[row.contract] += int(row.quantity)
-    return dict(total)
+def _summed(fills: Iterable[Fill]) -> list[Fill]:
+    """Of one position: a row for each action, contract and session."""
+    total: dict[tuple, Fill] = {}
+    for one in fills:
+        key = one.action, one.contract, one.session
+        known = total.get(key)
+        same = known and known._replace(quantity=known.quantity + one.quantity, cash=known.cash + one.cash)
+        total[key] = same or one
+    return list(total.values())
 
 
-def _opening(connection: sa.Connection, account: str, positions: list[str]) -> dict[tuple, sa.Row]:
+def _opening(account: str, positions: Collection[str]) -> dict[Place, sa.Row]:
     """The newest opening intent of each position that was followed."""
     query = sa.select(intents).where(
         intents.c.account == account,
@@ -134,16 +137,17 @@ def _opening(connection: sa.Connection, account: str, positions: list[str]) -> d
         intents.c.action == Action.OPEN,
         intents.c.refusal.is_(None),
     )
-    rows = connection.execute(query.order_by(intents.c.intent_id)).all()
-    return {(row.account, row.namespace, row.track, row.position): row for row in rows}
+    with db.engine().connect() as connection:
+        rows = connection.execute(query.order_by(intents.c.intent_id)).all()
+    return {Place(Owner(row.account, row.namespace, row.track), row.position): row for row in rows}
 
 
-def _held(rows: list[sa.Row], opening: sa.Row) -> Held:
-    legs, net = legs_of(opening.legs), _net(rows)
+def _held(moved: Moved, opening: sa.Row) -> Held:
+    legs, net, rows = legs_of(opening.legs), moved.net, _summed(moved.fills)
     ratios = {leg.contract: leg.ratio for leg in legs}
     units = _whole(net, ratios)
     odd = {name: left for name, n in net.items() if (left := n - units * ratios.get(name, 0))}
-    paid = -sum(int(row.cash) for row in rows if row.action == Action.OPEN)
+    paid = -sum(row.cash for row in rows if row.action == Action.OPEN)
     first = [row for row in rows if row.contract == legs[0].contract]
     of = abs(_bought(first)) / abs(legs[0].ratio)
     multiplier, entered = legs[0].multiplier, min(row.session for row in rows if row.action == Action.OPEN)
@@ -165,7 +169,7 @@ def _held(rows: list[sa.Row], opening: sa.Row) -> Held:
     )
 
 
-def _bought(rows: list[sa.Row]) -> float:
+def _bought(rows: list[Fill]) -> float:
     """How many of a contract were bought, in the shares of now. rows : of one contract, one a session and action.
 
     A split comes before whatever is filled in its session, and multiplies what was bought by as much as what is held.
@@ -173,14 +177,14 @@ def _bought(rows: list[sa.Row]) -> float:
     bought, total = 0.0, 0
     for row in sorted(rows, key=lambda row: (row.session, not _splits(row))):
         if _splits(row):
-            bought *= (total + int(row.quantity)) / total if total else 1.0
+            bought *= (total + row.quantity) / total if total else 1.0
         elif row.action == Action.OPEN:
-            bought += int(row.quantity)
-        total += int(row.quantity)
+            bought += row.quantity
+        total += row.quantity
     return bought
 
 
-def _splits(row: sa.Row) -> bool:
+def _splits(row: Fill) -> bool:
     """Whether these are shares that came or went for nothing (`bq.trading.split`)."""
     return row.action == Action.OPEN and not row.cash
 
@@ -199,66 +203,46 @@ def _whole(net: dict[str, int], ratios: dict[str, int]) -> int:
 
 def accounts(account: str, namespace: str | None = None, *, through: dt.date | None = None) -> list[Account]:
     """What each track made, of what happened up to the session `through` (None: all), open positions at their marks."""
-    totals: dict[tuple, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
-    paid: dict[tuple, int] = defaultdict(int)
-    still_open: set[tuple] = set()
+    return accounts_of(Recount(account), account, namespace, through=through)
+
+
+def accounts_of(
+    moved: Recount, account: str, namespace: str | None = None, *, through: dt.date | None = None
+) -> list[Account]:
+    """`accounts`, of a recount."""
+    totals: dict[Owner, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+    paid: dict[Place, int] = {}  # for what is open
+    for place, one in moved.moved(namespace, through):
+        if one.fills:
+            totals[place.owner][0] += one.cash
+        if one.net:
+            paid[place] = -one.cash
+    for owner, amount in moved.charges(namespace, through).items():
+        totals[owner][1] += amount
     with db.engine().connect() as connection:
-        for *place, quantity, cash in _moved(connection, account, namespace, through):
-            totals[tuple(place[:3])][0] += int(cash)
-            paid[tuple(place)] -= int(cash)
-            if quantity:
-                still_open.add(tuple(place))
-        for at, table in ((1, CHARGED), (2, cash_events)):
-            columns = [table.c[name] for name in WHO]
-            query = sa.select(*columns, sa.func.sum(table.c.amount)).group_by(*columns)
-            for *key, amount in _rows(connection, query, table, account, namespace, through):
-                totals[tuple(key)][at] += int(amount)
-        worth = _newest_marks(connection, account, namespace, through)
-    for held_at in still_open:
-        totals[held_at[:3]][3] += worth.get(held_at, paid[held_at])
-        totals[held_at[:3]][4] += held_at not in worth
-    return [Account(Owner(*whose), *values) for whose, values in sorted(totals.items())]
-
-
-def _moved(connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None) -> list[sa.Row]:
-    """How many of a contract each position holds, and the cash that it moved: one row a position and contract."""
-    keys = [VIEW.c[name] for name in PLACE]
-    sums = (sa.func.sum(VIEW.c.quantity), sa.func.sum(VIEW.c.cash))
-    query = sa.select(*keys, *sums).group_by(*keys, VIEW.c.contract)
-    return _rows(connection, query, VIEW, account, namespace, through)
-
-
-def _still_open(connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None) -> set[tuple]:
-    """Places with contracts in them, of what happened up to a session (None: all)."""
-    keys = [VIEW.c[name] for name in PLACE]
-    query = sa.select(*keys).group_by(*keys, VIEW.c.contract).having(sa.func.sum(VIEW.c.quantity) != 0)
-    return {tuple(row) for row in _rows(connection, query, VIEW, account, namespace, through)}
-
-
-def _rows(
-    connection: sa.Connection,
-    query: sa.Select,
-    table: Any,
-    account: str,
-    namespace: str | None,
-    through: dt.date | None,
-) -> list[sa.Row]:
-    until = [] if through is None else [table.c.session <= through]
-    return list(connection.execute(query.where(*_of(table, account, namespace), *until)))
-
-
-def _of(table: Any, account: str, namespace: str | None) -> list[sa.ColumnElement[bool]]:
-    mine = [table.c.account == account]
-    return mine if namespace is None else [*mine, table.c.namespace == namespace]
+        columns = [cash_events.c[name] for name in WHO]
+        query = sa.select(*columns, sa.func.sum(cash_events.c.amount)).group_by(*columns)
+        for *key, amount in connection.execute(query.where(*_of(cash_events, account, namespace, through))):
+            totals[Owner(*key)][2] += int(amount)
+        worth = _newest_marks(connection, account, namespace, through, {place.position for place in paid})
+    for place, cost in paid.items():
+        totals[place.owner][3] += worth.get(place, cost)
+        totals[place.owner][4] += place not in worth
+    return [Account(owner, *values) for owner, values in sorted(totals.items())]
 
 
 def _newest_marks(
-    connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None
-) -> dict[tuple, int]:
+    connection: sa.Connection, account: str, namespace: str | None, through: dt.date | None, names: Collection[str]
+) -> dict[Place, int]:
+    """The last mark of each of these positions."""
     place = [marks.c[name] for name in PLACE]
     newest = sa.select(*place, sa.func.max(marks.c.session, type_=sa.Date).label("session")).group_by(*place)
-    until = [] if through is None else [marks.c.session <= through]
-    last = newest.where(*_of(marks, account, namespace), *until).subquery()
+    last = newest.where(*_of(marks, account, namespace, through), marks.c.position.in_(names)).subquery()
     same = [marks.c[name] == last.c[name] for name in (*PLACE, "session")]
     query = sa.select(*place, marks.c.value).join(last, sa.and_(*same))
-    return {tuple(row[:4]): int(row.value) for row in connection.execute(query)}
+    return {Place(Owner(*row[:3]), row[3]): int(row.value) for row in connection.execute(query)}
+
+
+def _of(table: sa.Table, account: str, namespace: str | None, through: dt.date | None) -> list[sa.ColumnElement[bool]]:
+    mine = [table.c.account == account, table.c.session <= (through or dt.date.max)]
+    return mine if namespace is None else [*mine, table.c.namespace == namespace]

@@ -70,8 +70,9 @@ def protect(trader: Trader, seen: Look, stamp: Stamp) -> bool:
     mine, account = trader.mine(), trader.broker.account
     if not (protective := stops(mine)):
         return False
-    ours, changed = positions.contracts(account), False
-    found = {_place(one): one for one in positions.held(account, trader.namespace)}
+    moved, changed = trader.orders.recount(), False
+    ours = positions.contracts(account, moved)
+    found = {_place(one): one for one in positions.held(account, trader.namespace, moved=moved)}
     for stop in protective:
         contract, held = stop.legs[0].contract, found.get((stop.owner, stop.position))
         if ours.get(contract, 0) != seen.positions.get(contract, 0):
@@ -113,8 +114,8 @@ def renew(trader: Trader, held: Sequence[Held]) -> list[tuple[Intent, Order]]:
     for at, order in before.items():
         if at in bare:
             intent = bare[at].intent(Action.CLOSE, -bare[at].units, trader.clock.session, REASON)
-            if active.is_full(trader.broker.account, intent.legs, intent.quantity):
-                ledger.refuse(intent, gates.Refusal.CONTRACT_ORDERS, trader.stamp)
+            if active.is_full(trader.orders.on_account(), intent.legs, intent.quantity):
+                ledger.refuse([(intent, gates.Refusal.CONTRACT_ORDERS)], trader.stamp)
             else:
                 found.append((intent, _renewed(trader, bare[at], order)))
     return found

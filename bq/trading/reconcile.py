@@ -5,6 +5,7 @@ from typing import NamedTuple
 from bq.trading import positions, protection
 from bq.trading.broker import Look
 from bq.trading.ledger import Open
+from bq.trading.recount import Recount
 from bq.trading.states import State
 
 
@@ -33,11 +34,11 @@ class Reconciled(NamedTuple):
         return self.answered and not any(doubts)
 
 
-def compare(look: Look | None, mine: list[Open], account: str) -> Reconciled:
-    """Compare the ledger with a look. mine : open orders of all namespaces on the account."""
+def compare(look: Look | None, mine: list[Open], account: str, moved: Recount) -> Reconciled:
+    """Compare the ledger with a look. mine : open orders of all namespaces on the account. moved : what it has."""
     if look is None:
         return Reconciled(answered=False)
-    ours, theirs = positions.contracts(account), {name: n for name, n in look.positions.items() if n}
+    ours, theirs = positions.contracts(account, moved), {name: n for name, n in look.positions.items() if n}
     differences = tuple(
         Difference(name, ours.get(name, 0), theirs.get(name, 0))
         for name in sorted(ours.keys() | theirs.keys())
@@ -46,12 +47,12 @@ def compare(look: Look | None, mine: list[Open], account: str) -> Reconciled:
     return Reconciled(
         True,
         differences,
-        tuple(positions.strangers(account)),
+        tuple(moved.strangers),
         tuple(one.order.order_ref for one in mine if one.standing.contradictory),
         tuple(one.order.order_ref for one in mine if one.standing.state == State.UNKNOWN),
-        tuple(one.order.order_ref for one in _excessive(mine, account)),
+        tuple(one.order.order_ref for one in _excessive(mine, account, moved)),
     )
 
 
-def _excessive(mine: list[Open], account: str) -> list[Open]:
-    return protection.excessive(mine, positions.held(account)) if protection.stops(mine) else []
+def _excessive(mine: list[Open], account: str, moved: Recount) -> list[Open]:
+    return protection.excessive(mine, positions.held(account, moved=moved)) if protection.stops(mine) else []

@@ -68,6 +68,7 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "drift of 50 features, evidently": monitoring.drift_evidently,
     "dashboard of 500 runs": dashboard.many_runs,
     "positions and P&L of a ledger": trading.book,
+    "a day of a replay": trading.replayed_day,
     "python -m bq status": startup.status,
     "status with 100,000 decisions": startup.status_of_decisions,
     "import bq": startup.import_bq,

@@ -1,4 +1,4 @@
-"""Positions and P&L out of a long ledger."""
+"""Positions and P&L out of a long ledger, and what a day of a replay costs that trades what it decides."""
 
 import datetime as dt
 import os
@@ -9,16 +9,19 @@ from unittest import mock
 
 import numpy as np
 
-from bq.core import db
+from bq.core import db, world
+from bq.jobs import replaying
 from bq.strategies.desk import Kind, Leg, Right
 from bq.trading import ledger, positions
 from bq.trading.broker import Charged, Executed, Look
 from bq.trading.intents import Action, Intent, Order, Owner, order_ref
 from bq.trading.ledger import Stamp
+from tests.bench import samples
 from tests.bench.measure import Plan, in_turn
 from tests.bench.row import Goal, Row
 
 SECONDS = 0.5  # for 10,000 orders
+A_DAY_MS = 60.0  # of a replay, without retrains
 OPEN = 20  # positions that are still held
 OWNER = Owner("bench", "bench", "A")
 LEGS = tuple(
@@ -48,6 +51,29 @@ def book(plan: Plan) -> Row:
         repeats=len(whole),
         spread=(float(whole.min()), float(whole.max())),
         notes=(f"of which the positions {np.median(held):.3f} s", "SQLite, in a home of its own"),
+    )
+
+
+def replayed_day(plan: Plan) -> Row:
+    """A day of a replay of the default data without retrains, two tracks through ledger and dry-run broker."""
+    market, days = samples.bars(), plan.n(full=750, quick=120, tiny=5)
+    sessions = market.bars["session"].unique().sort()[-days:]
+    spent, traded = [], []
+    for _ in range(plan.n(full=2, quick=1, tiny=1)):
+        with mock.patch.object(replaying.Walk, "retrain", lambda *_: None), world.own():
+            made = replaying.replay(samples.strategy(), samples.settings(), market, sessions[0], sessions[-1])
+        assert made.traded is not None
+        spent.append(1e3 * made.seconds / made.days)
+        traded.append(1e3 * made.traded.seconds / made.days)
+    milliseconds = float(np.median(spent))
+    return Row(
+        of="a day",
+        n=f"{days} sessions, {len(samples.stocks())} symbols",
+        ours_seconds=milliseconds / 1e3,
+        goals=(Goal("a day", milliseconds, "≤", A_DAY_MS, " ms"),),
+        repeats=len(spent),
+        spread=(min(spent), max(spent)),
+        notes=(f"of which trading and the shadow books {np.median(traded):.0f} ms", "the rule score decides"),
     )
 
 
