@@ -35,6 +35,7 @@ from bq.workbench.phrases import counted
 NOTEBOOKS = ("01_feature_exploration", "02_walk_forward_training")
 STACKING = "03_stacking"  # of a stack alone
 BARS = "bars"  # table of a run: see `bq.market.prints`
+CHANGES = 20  # parameters that a record names
 
 
 def main(request: Request) -> None:
@@ -271,4 +272,6 @@ def _changes(run: Run) -> None:
         if getattr(before, name) != getattr(record, name):
             record.changes.append(f"{name.replace('_', ' ')} differs from run {before.run_id}")
     changed = params.differences(before.parameters, record.parameters)
-    record.changes.extend(f"parameter {name}: {stated(old)} → {stated(new)}" for name, old, new in changed[:20])
+    record.changes.extend(f"parameter {name}: {stated(old)} → {stated(new)}" for name, old, new in changed[:CHANGES])
+    if (more := len(changed) - CHANGES) > 0:
+        record.changes.append(f"{counted(more, 'more parameter')}: make diff A={before.run_id} B={record.run_id}")

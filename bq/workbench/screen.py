@@ -14,9 +14,10 @@ from bq.runs.record import RunRecord
 from bq.runs.verdict import Part, Verdict
 from bq.strategies.events import NOTICES
 from bq.workbench import hangs, looser
-from bq.workbench.phrases import looked, undone
+from bq.workbench.phrases import counted, looked, undone
 
 FINDINGS = 3  # sentences of a notebook that a terminal shows
+WARNINGS = 4  # that it shows
 LOOKS = ": one for each model or trial whose result was shown (`make ledger` lists them)"
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -51,7 +52,9 @@ def verdict(run: RunRecord, found: Verdict | None, report: Path, *, findings: Se
         lines.extend(_line("depends", text) for text in hangs.turns(found))
         lines.extend(_line("second tier", text) for text in found.second_tier[:1])
     lines.extend(_line("" if place else "shows", text) for place, text in enumerate(findings[:FINDINGS]))
-    lines.extend(_line("warning", warning) for warning in run.warnings[:4])
+    lines.extend(_line("warning", warning) for warning in run.warnings[:WARNINGS])
+    if (more := len(run.warnings) - WARNINGS) > 0:
+        lines.append(_line("", f"and {counted(more, 'more warning')}, in the report"))
     if held := run.ledger:
         lines.append(_line("ledger", f"{looked(held.looks, held.since, held.own)}{LOOKS if held.looks else ''}"))
     seconds = sum(phase.seconds for phase in run.phases)

@@ -449,6 +449,11 @@ def test_a_parameter_without_a_value_is_a_dash_among_what_changed(monkeypatch):
     monkeypatch.setattr(runs, "every", lambda *_, **__: [before])
     retrain._changes(now)
     assert now.record.changes == ["parameter market.start: 2006-01-01 → –"]
+    now.record.parameters, now.record.run_id = {f"a{n:02d}": n for n in range(24)}, "b"
+    before.record.parameters, before.record.run_id = {}, "a"
+    retrain._changes(now)
+    *_, last, more = now.record.changes
+    assert (last, more) == ("parameter a19: – → 19", "4 more parameters: make diff A=a B=b")
 
 
 def test_check_data_shows_the_table_and_then_says_why_the_data_is_refused(home, monkeypatch, capsys):

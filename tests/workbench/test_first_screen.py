@@ -11,7 +11,7 @@ import pytest
 from bq.core.errors import BQError
 from bq.runs.verdict import Decision, Part, Running, Shown, Verdict
 from bq.strategies.component import Component, Kind, Missing
-from bq.workbench import first, printed, report, svg
+from bq.workbench import first, printed, report, screen, svg
 from tests.stored import run_record
 
 NET = Component(kind=Kind.NET, holds=False, of="net ROI of the top 5", value=-0.02, low=-0.08, high=0.04, threshold=0.0)
@@ -153,3 +153,9 @@ def test_a_printed_page_is_a_pdf(tmp_path):
     (tmp_path / "report.html").write_text("<h1>A report</h1>")
     printed.pdf(tmp_path / "report.html", tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_terminal_says_how_many_warnings_it_leaves_to_the_report(tmp_path):
+    run = run_record(warnings=[f"warning {n}" for n in range(6)])
+    lines = screen.verdict(run, None, tmp_path / "report.html").splitlines()
+    assert [line for line in lines if "warning" in line][-1].strip() == "and 2 more warnings, in the report"
