@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from bq.strategies.desk import Leg
 from bq.trading import gates
 from bq.trading.intents import Intent, Order
-from bq.trading.ledger import Open
+from bq.trading.open_order import Open
 
 Sides = Counter[tuple[tuple[Leg, ...], bool]]  # by what is ordered, and whether it is bought
 

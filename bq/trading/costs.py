@@ -10,8 +10,9 @@ from bq.core import db
 from bq.strategies.desk import Asked, Desk, Fill
 from bq.trading import ledger, odd
 from bq.trading.intents import Action
-from bq.trading.ledger import Open, commissions, executions
+from bq.trading.ledger import commissions, executions
 from bq.trading.money import PARTS
+from bq.trading.open_order import Open
 
 NEWEST = 500  # orders that are looked at
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from bq.strategies.desk import Exit, Greeks, Kind, Leg, Mark
 from bq.trading import active, gates, ledger, odd, protection
 from bq.trading.intents import Action, Intent, Order
-from bq.trading.ledger import Open
 from bq.trading.life import ladder, ticket
 from bq.trading.money import parts
+from bq.trading.open_order import Open
 from bq.trading.positions import Held
 from bq.trading.trader import Trader, send
 

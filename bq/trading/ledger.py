@@ -1,16 +1,17 @@
 """The ledger: append-only tables of what was meant, sent, said and filled. Positions and P&L follow from it."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from bq.core import db
-from bq.strategies.desk import Greeks, Kind, Leg
-from bq.trading.broker import Charged, Executed, Look, Seen, Status
+from bq.strategies.desk import Greeks, Kind
+from bq.trading.broker import Charged, Executed, Look
 from bq.trading.intents import Action, Intent, Order, Owner, Tif, as_json, from_json, legs_as_json, legs_of, order_ref
-from bq.trading.states import Execution, Note, Said, Standing, State, exec_id, standing
+from bq.trading.open_order import Open, Told, news
+from bq.trading.states import Said, exec_id, standing
 
 WHO = ("account", "namespace", "track")
 
@@ -138,48 +139,6 @@ class Stamp(NamedTuple):
     at_utc: dt.datetime
 
 
-class Told(NamedTuple):
-    """A note about an order. quantity : units that it is of from then on, None: as before."""
-
-    said: Said
-    perm_id: int | None
-    limit_price: int | None
-    quantity: int | None
-
-
-class Open(NamedTuple):
-    """An order whose day is not over, with where it stands. trigger : of a stop, as the broker has it."""
-
-    owner: Owner
-    intent_id: int
-    action: Action
-    position: str
-    symbol: str
-    order: Order
-    legs: tuple[Leg, ...]
-    event: dict[str, Any]
-    standing: Standing
-    last: Seen | None  # what the broker said last
-    told: tuple[Told, ...] = ()
-    fills: tuple[Executed, ...] = ()
-
-    def since(self, told: Sequence[Told], fills: Sequence[Executed]) -> "Open":
-        """The order after some more was noted and filled."""
-        told, fills, ref = (*self.told, *told), (*self.fills, *fills), self.order.order_ref
-        heard = [Seen(ref, n, Status(said), price, size) for said, n, price, size in told if n is not None]
-        said = [Note(one.said, one.perm_id, one.quantity) for one in told]
-        whole = any(one.whole for one in fills)  # of a combination the whole counts units, else what there is
-        counted = [one for one in fills if one.whole or not whole]
-        known = [Execution(*exec_id(one.exec_id), one.quantity, one.perm_id) for one in counted]
-        stands, last = standing(self.order.quantity, said, known), heard[-1] if heard else None
-        return self._replace(told=told, fills=fills, standing=stands, last=last)
-
-    @property
-    def trigger(self) -> int | None:
-        """Of a stop: its price, once its parent is filled."""
-        return self.last.limit_price if self.last and self.order.kind == Kind.STOP else None
-
-
 def of(owner: Owner) -> list[sa.ColumnElement[bool]]:
     """Conditions for the intents of an owner."""
     return [intents.c[name] == value for name, value in owner._asdict().items()]
@@ -229,17 +188,16 @@ def _intent(intent: Intent, stamp: Stamp, refusal: str | None = None) -> dict[st
     return {column.name: values[column.name] for column in intents.c if column.name in values}
 
 
-def note(order_ref: str, said: Said, stamp: Stamp, **known: Any) -> Told:
-    """Write down what was done to an order, or said about it. known : perm_id, limit_price, details."""
-    row = {"order_ref": order_ref, "said": said, "session": stamp.session, "at_utc": stamp.at_utc, **known}
+def note(order_ref: str, told: Told, stamp: Stamp) -> None:
+    """Write down what was done to an order, or said about it."""
     with db.engine().begin() as connection:
-        connection.execute(order_events.insert(), row)
-    return _told(row)
+        connection.execute(order_events.insert(), _note(order_ref, told, stamp))
 
 
-def _told(row: Mapping[str, Any]) -> Told:
-    size = (row.get("details") or {}).get("quantity")
-    return Told(Said(row["said"]), row.get("perm_id"), row.get("limit_price"), size)
+def _note(order_ref: str, told: Told, stamp: Stamp) -> dict[str, Any]:
+    size = None if told.quantity is None else {"quantity": told.quantity}
+    row = {"order_ref": order_ref, "said": told.said, "perm_id": told.perm_id, "limit_price": told.limit_price}
+    return {**row, **stamp._asdict(), "details": size}
 
 
 def next_ref(track: str, event_id: str, action: Action) -> str:
@@ -293,7 +251,8 @@ def adopt(
     mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that
     the look does not show is noted as absent. fills, paid : those of the look that may be new; None: all.
     """
-    notes = _news(look, mine, stamp)
+    told = news(look, mine)
+    notes = [_note(ref, one, stamp) for ref, said in told.items() for one in said]
     executed = [_execution(one, account) for one in (look.executions if fills is None else fills)]
     charged = [_commission(one) for one in (look.commissions if paid is None else paid)]
     if not (notes or executed or charged):
@@ -303,48 +262,7 @@ def adopt(
             connection.execute(order_events.insert(), notes)
         new = _insert_new(connection, executions, executed)
         _insert_new(connection, commissions, charged)
-    told: dict[str, list[Told]] = {}
-    for row in notes:
-        told.setdefault(row["order_ref"], []).append(_told(row))
     return told, [Executed(*(row[name] for name in Executed._fields)) for row in new]
-
-
-def _news(look: Look, mine: Sequence[Open], stamp: Stamp) -> list[dict[str, Any]]:
-    """What a look says about orders of ours that was not said last."""
-    by_ref: dict[str, list[Seen]] = {}
-    for seen in look.orders:
-        by_ref.setdefault(seen.order_ref, []).append(seen)
-    told = {one.order_ref for one in look.executions}
-    notes: list[dict[str, Any]] = []
-    for one in mine:
-        ref = one.order.order_ref
-        row = {"order_ref": ref, "session": stamp.session, "at_utc": stamp.at_utc, "perm_id": None}
-        row |= {"limit_price": None, "details": None}
-        shown = by_ref.get(ref, [])
-        notes += [{**row, **_as_note(seen)} for seen in shown if _is_news(one, seen)]
-        new = ref in told and not one.standing.filled  # what these fills make of it is read first
-        if not shown and not new and one.standing.sendings and not one.standing.ended:
-            vanished = one.standing.state not in (State.UNKNOWN, State.INTENDED)
-            notes += [{**row, "said": Said.NO_ANSWER}] if vanished else []
-            notes += [{**row, "said": Said.ABSENT}] if one.standing.state != State.INTENDED else []
-    return notes
-
-
-def _is_news(one: Open, seen: Seen) -> bool:
-    resized = seen.quantity is not None and abs(seen.quantity) != one.standing.asked
-    if one.last == seen and not resized and one.standing.state not in (State.UNKNOWN, State.INTENDED, State.SENT):
-        return False
-    return resized or not (one.standing.ended and one.last == seen)
-
-
-def _as_note(seen: Seen) -> dict[str, Any]:
-    size = None if seen.quantity is None else {"quantity": seen.quantity}
-    return {
-        "said": Said(seen.status.value),
-        "perm_id": seen.perm_id,
-        "limit_price": seen.limit_price,
-        "details": size,
-    }
 
 
 def _execution(one: Executed, account: str) -> dict[str, Any]:
@@ -424,7 +342,6 @@ def _open(row: sa.Row, told: Sequence[Told], fills: Sequence[Executed]) -> Open:
         legs_of(values[intents.c.legs]),
         from_json(values[intents.c.event]),
         standing(order.quantity, (), ()),
-        last=None,
     )
     return intended.since(told, fills)
 
@@ -432,8 +349,9 @@ def _open(row: sa.Row, told: Sequence[Told], fills: Sequence[Executed]) -> Open:
 def _notes(connection: sa.Connection, refs: list[str]) -> dict[str, list[Told]]:
     query = sa.select(order_events).where(order_events.c.order_ref.in_(refs)).order_by(order_events.c.id)
     found: dict[str, list[Told]] = {}
-    for row in connection.execute(query).mappings():
-        found.setdefault(row["order_ref"], []).append(_told(dict(row)))
+    for row in connection.execute(query):
+        size = row.details and row.details.get("quantity")
+        found.setdefault(row.order_ref, []).append(Told(Said(row.said), row.perm_id, row.limit_price, size))
     return found
 
 

@@ -4,8 +4,9 @@ from bq.strategies.desk import Kind, Limits
 from bq.trading import protection
 from bq.trading.broker import Look, Moment, Ticket
 from bq.trading.intents import Action
-from bq.trading.ledger import Open, Stamp
+from bq.trading.ledger import Stamp
 from bq.trading.money import PARTS, parts
+from bq.trading.open_order import Open
 from bq.trading.states import LOOKS, Said, State
 from bq.trading.trader import Trader, amend, cancel, look, send
 

@@ -1,12 +1,12 @@
 """The orders of a namespace on an account, as this process has read and written them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from bq.trading import ledger
 from bq.trading.broker import Look
 from bq.trading.intents import Intent, Order
-from bq.trading.ledger import Open, Stamp
+from bq.trading.ledger import Stamp
+from bq.trading.open_order import Open, Told
 from bq.trading.recount import Recount
 from bq.trading.states import Said
 
@@ -62,11 +62,13 @@ class Orders:
         self._unread.update(order.order_ref for _, order in meant)
         ledger.propose(meant, stamp)
 
-    def note(self, order_ref: str, said: Said, stamp: Stamp, **known: Any) -> None:
+    def note(
+        self, order_ref: str, said: Said, stamp: Stamp, *, limit_price: int | None = None, quantity: int | None = None
+    ) -> None:
         """`ledger.note`."""
-        mine = self._mine()
+        mine, told = self._mine(), Told(said, None, limit_price, quantity)
         self._unread.add(order_ref)  # also where the writing fails
-        told = ledger.note(order_ref, said, stamp, **known)
+        ledger.note(order_ref, told, stamp)
         if order_ref in mine:
             self._unread.discard(order_ref)
             if said == Said.CLOSED:

@@ -17,8 +17,9 @@ from bq.strategies.desk import Kind
 from bq.trading import active, gates, ledger, positions
 from bq.trading.broker import Look
 from bq.trading.intents import Action, Intent, Order, Owner, Tif
-from bq.trading.ledger import Open, Stamp
+from bq.trading.ledger import Stamp
 from bq.trading.money import PARTS, parts
+from bq.trading.open_order import Open
 from bq.trading.positions import Held
 from bq.trading.states import Said, State
 from bq.trading.trader import Trader, amend, cancel

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from bq.trading import positions, protection
 from bq.trading.broker import Look
-from bq.trading.ledger import Open
+from bq.trading.open_order import Open
 from bq.trading.recount import Recount
 from bq.trading.states import State
 

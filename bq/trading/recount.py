@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from bq.core import db
 from bq.trading.broker import Charged, Executed
 from bq.trading.intents import Action, Owner
-from bq.trading.ledger import WHO, Open, commissions, executions, intents, orders
+from bq.trading.ledger import WHO, commissions, executions, intents, orders
+from bq.trading.open_order import Open
 from bq.trading.states import exec_id
 
 

@@ -10,7 +10,8 @@ from bq.strategies.desk import Desk
 from bq.trading import gates
 from bq.trading.broker import Broker, Look, NoAnswer, Ticket
 from bq.trading.clock import Clock
-from bq.trading.ledger import Open, Stamp
+from bq.trading.ledger import Stamp
+from bq.trading.open_order import Open
 from bq.trading.orders import Orders
 from bq.trading.states import Said
 
@@ -67,8 +68,7 @@ def amend(trader: Trader, one: Open, stamp: Stamp, *, price: int | None = None, 
     if gates.stopped():
         return False
     ref = one.order.order_ref
-    size = {} if quantity is None else {"details": {"quantity": quantity}}
-    trader.orders.note(ref, Said.REPRICED, stamp, limit_price=price, **size)
+    trader.orders.note(ref, Said.REPRICED, stamp, limit_price=price, quantity=quantity)
     try:
         trader.broker.amend(ref, price, quantity)
     except NoAnswer:
