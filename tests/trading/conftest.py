@@ -21,6 +21,13 @@ def a_home_of_its_own(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_database(a_home_of_its_own, request):
+    """A database of either kind without rows."""
+    if request.param == "postgresql":
+        request.getfixturevalue("tables")
+
+
 @pytest.fixture(autouse=True)
 def the_ledger_says_the_same(monkeypatch):
     """Whenever a run asks for its orders, or for what moved, the ledger is read too."""

@@ -18,6 +18,8 @@ from bq.trading.gates import Refusal
 from bq.trading.intents import Action
 from bq.trading.ledger import executions, intents, orders, track_decisions
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 ACCOUNT, NAMESPACE = f"dry-run.{season.NAMESPACE}", str(season.NAMESPACE)
 ALONE = {"tracks": [{"name": "ButterAI", "share": 1.0, "decides": "champion"}]}
 

@@ -13,6 +13,8 @@ from bq.strategies.desk import Leg, Right
 from bq.trading import assignment, dry_run, positions, reconcile
 from bq.trading.assignment import What
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 ACCOUNT, NAMESPACE = f"dry-run.{season.NAMESPACE}", str(season.NAMESPACE)
 ALONE = {"tracks": [{"name": "ButterAI", "share": 1.0, "decides": "champion"}]}
 LOW, BODY, HIGH = (f"FLY 20211217 C {strike}" for strike in (95, 100, 105))

@@ -4,6 +4,7 @@ import datetime as dt
 from collections import defaultdict
 from decimal import Decimal
 
+import pytest
 import season
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,8 @@ from bq.trading.broker import Charged, Executed, Look
 from bq.trading.intents import Action, Intent, Order, Owner
 from bq.trading.ledger import Stamp
 from bq.trading.positions import _whole
+
+pytestmark = pytest.mark.usefixtures("either_database")
 
 ACCOUNT, NAMESPACE = "DU1", "toy"
 DESK = season.ToyDesk()

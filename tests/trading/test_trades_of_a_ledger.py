@@ -18,6 +18,8 @@ from bq.trading import curve, positions, trades
 from bq.trading.comparison import Question
 from bq.trading.money import PARTS
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 ACCOUNT = f"dry-run.{NAMESPACE}"
 MONDAY = DAYS[0] - dt.timedelta(days=DAYS[0].weekday())
 SYMBOLS = ["F1", "F2", "F3"]
