@@ -22,7 +22,7 @@ WHY = {
     Refusal.SIMULATED: "a decision on a simulated market never leaves the dry-run broker",
     Refusal.NOT_PAPER: "the account is not known to be a paper account",
     Refusal.TOO_LATE: "later than the entry window of the next session",
-    Refusal.NOT_COUNTED: "the scan counts in no statistic: it was late, or not the first of its session",
+    Refusal.NOT_COUNTED: "no scan of the session is known to have been made between its close and the next open",
     Refusal.NO_NEXT_SESSION: "the calendar knows no next session",
     Refusal.NOT_ALLOWED: "not one of trading.symbols",
     Refusal.ALREADY_HELD: "the track holds the symbol, or has ordered it",

@@ -22,7 +22,7 @@ class Refusal(StrEnum):
     SIMULATED = "simulated"  # a simulated market's decision, at a broker that is real
     NOT_PAPER = "not_paper"  # the account is not known to be a paper account
     TOO_LATE = "too_late"
-    NOT_COUNTED = "not_counted"  # the scan was not made in time, or another one of its session was before it
+    NOT_COUNTED = "not_counted"  # no scan of the session was made in time
     NO_NEXT_SESSION = "no_next_session"
     NOT_ALLOWED = "not_allowed"  # of another symbol than `trading.symbols`
     ALREADY_HELD = "already_held"
