@@ -152,7 +152,7 @@ def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Executio
 
 
 def _with_fills(state: State, filled: int, asked: int, *, gone: bool) -> State:
-    if filled >= asked:
+    if filled and filled >= asked:
         return State.FILLED
     if filled and gone and state == State.INTENDED:
         return State.CANCELLED
