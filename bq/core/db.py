@@ -64,12 +64,7 @@ def engine() -> sa.Engine:
     Raises BQError, without the password, where it cannot be reached or written, or has a schema of a newer version.
     """
     given = os.environ.get("BQ_DATABASE_URL")
-    return at(given) if given else _engine(_default(paths.home()))
-
-
-@lru_cache(maxsize=16)
-def _default(home: Path) -> sa.URL:
-    return sa.URL.create("sqlite", database=str(home / "data" / "bq.db"))
+    return at(given) if given else _engine(sa.URL.create("sqlite", database=str(paths.home() / "data" / "bq.db")))
 
 
 def at(given: str, variable: str = "BQ_DATABASE_URL") -> sa.Engine:

@@ -1,7 +1,6 @@
 """Where things lie. All of it hangs below one home: the checkout, or `BQ_HOME` where that is set."""
 
 import os
-from functools import lru_cache
 from pathlib import Path
 
 from bq.core.errors import BadParameters
@@ -21,13 +20,7 @@ def home() -> Path:
             "Set BQ_DATA_ROOT to the URL, for bars and events, BQ_DATABASE_URL for records that a team shares, and "
             "BQ_HOME to a folder or not at all."
         )
-    path = Path(given)
-    return _resolved(path, None if path.is_absolute() else Path.cwd())
-
-
-@lru_cache(maxsize=16)  # asked for with every statement that a database is sent
-def _resolved(path: Path, _: Path | None) -> Path:
-    return path.resolve()
+    return Path(given).resolve()
 
 
 def raw_bars() -> Path:

@@ -19,6 +19,7 @@ from bq.trading import ledger, settlement
 from bq.trading.intents import Action, Order
 from bq.trading.ledger import Stamp
 from bq.trading.money import parts
+from bq.trading.orders import Orders
 from bq.trading.positions import Held
 from bq.trading.reconcile import Difference
 
@@ -134,7 +135,7 @@ def _explain(missing: Missing, gone: list[Gone]) -> None:
         missing[one.leg.symbol] = missing.get(one.leg.symbol, 0) - one.shares
 
 
-def book(gone: Gone, stamp: Stamp) -> None:
+def book(gone: Gone, orders: Orders, stamp: Stamp) -> None:
     """Book it: the leg is closed for nothing, or for what it settled at; shares are bought or sold at the strike."""
     held, leg = gone.held, gone.leg
     assert leg.strike is not None
@@ -144,7 +145,7 @@ def book(gone: Gone, stamp: Stamp) -> None:
     moves = [(leg.contract, -gone.contracts, parts(gone.price), leg.multiplier)]
     if gone.shares:
         moves.append((leg.symbol, gone.shares, parts(leg.strike), 1))
-    ledger.book(intent, order, moves, stamp)
+    orders.book(intent, order, moves, stamp)
 
 
 def booked(account: str, namespace: str, *, since: dt.date) -> list[sa.Row]:

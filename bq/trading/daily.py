@@ -98,23 +98,20 @@ def _compared(trader: Trader, seen: Look | None) -> tuple[Reconciled, list[Gone]
     found = compared(trader, seen)
     if not found.differences:
         return found, [], []
-    held = positions.held(account, trader.namespace)
+    held = functools.partial(positions.held, account, trader.namespace, moved=trader.orders.recount())
     days = sessions_before(trader, SPLIT_DAYS + 1)
-    split_ones = split.explained(
-        found.differences, lambda day: positions.held(account, trader.namespace, through=day), trader.desk, days
-    )
+    split_ones = split.explained(found.differences, lambda day: held(through=day), trader.desk, days)
     gone = assignment.explained(
         found.differences,
-        held,
+        held(),
         trader.clock.session,
         lambda one, leg: settlement.worth(trader.desk, one.event, leg),
     )
     for one in gone:
-        assignment.book(one, trader.stamp)
+        assignment.book(one, trader.orders, trader.stamp)
     for each in split_ones:
-        split.book(each, trader.stamp)
+        split.book(each, trader.orders, trader.stamp)
     if gone or split_ones:
-        trader.orders.read_again()
         found = compared(trader, seen)
     return found, gone, split_ones
 
@@ -128,8 +125,8 @@ def compared(trader: Trader, seen: Look | None) -> Reconciled:
 def results(trader: Trader) -> Results:
     """What each track has made up to the session, and up to the one before."""
     days = (trader.clock.session, session_before(trader))
-    moved, of = trader.orders.recount(), (trader.broker.account, trader.namespace)
-    found = [positions.accounts_of(moved, *of, through=day) for day in days]
+    of, moved = (trader.broker.account, trader.namespace), trader.orders.recount()
+    found = [positions.accounts(*of, through=day, moved=moved) for day in days]
     return Results(*({one.owner.track: one.pnl for one in accounts} for accounts in found))
 
 

@@ -1,7 +1,7 @@
 """The ledger: append-only tables of what was meant, sent, said and filled. Positions and P&L follow from it."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from bq.core import db
 from bq.strategies.desk import Greeks, Kind
 from bq.trading.broker import Charged, Executed, Look
 from bq.trading.intents import Action, Intent, Order, Owner, Tif, as_json, from_json, legs_as_json, legs_of, order_ref
-from bq.trading.open_order import Open, Told, news
-from bq.trading.states import Said, exec_id, standing
+from bq.trading.open_order import Open, news
+from bq.trading.states import Note, Said, exec_id, standing
 
 WHO = ("account", "namespace", "track")
 
@@ -171,15 +171,9 @@ def book(intent: Intent, order: Order, moves: Sequence[tuple[str, int, int, int]
 
 def refuse(refused: Sequence[tuple[Intent, str]], stamp: Stamp) -> None:
     """Write down intents that are not followed, each with the reason; of a session once."""
-    if not refused:
-        return
-    key = (*WHO, "event_id", "action", "session", "refusal")
-    rows = {tuple(row[name] for name in key): row for row in (_intent(one, stamp, why) for one, why in refused)}
-    among = [intents.c[name].in_({row[name] for row in rows.values()}) for name in key]
+    rows = [_intent(one, stamp, why) for one, why in refused]
     with db.engine().begin() as connection:
-        there = {tuple(row) for row in connection.execute(sa.select(*(intents.c[name] for name in key)).where(*among))}
-        if new := [row for place, row in rows.items() if place not in there]:
-            connection.execute(intents.insert(), new)
+        _insert_new(connection, intents, rows, key=(*WHO, "event_id", "action", "session", "refusal"))
 
 
 def _intent(intent: Intent, stamp: Stamp, refusal: str | None = None) -> dict[str, Any]:
@@ -188,15 +182,15 @@ def _intent(intent: Intent, stamp: Stamp, refusal: str | None = None) -> dict[st
     return {column.name: values[column.name] for column in intents.c if column.name in values}
 
 
-def note(order_ref: str, told: Told, stamp: Stamp) -> None:
+def note(order_ref: str, one: Note, stamp: Stamp) -> None:
     """Write down what was done to an order, or said about it."""
     with db.engine().begin() as connection:
-        connection.execute(order_events.insert(), _note(order_ref, told, stamp))
+        connection.execute(order_events.insert(), _note(order_ref, one, stamp))
 
 
-def _note(order_ref: str, told: Told, stamp: Stamp) -> dict[str, Any]:
-    size = None if told.quantity is None else {"quantity": told.quantity}
-    row = {"order_ref": order_ref, "said": told.said, "perm_id": told.perm_id, "limit_price": told.limit_price}
+def _note(order_ref: str, one: Note, stamp: Stamp) -> dict[str, Any]:
+    size = None if one.quantity is None else {"quantity": one.quantity}
+    row = {"order_ref": order_ref, "said": one.said, "perm_id": one.perm_id, "limit_price": one.limit_price}
     return {**row, **stamp._asdict(), "details": size}
 
 
@@ -245,7 +239,7 @@ def adopt(
     *,
     fills: Sequence[Executed] | None = None,
     paid: Sequence[Charged] | None = None,
-) -> tuple[dict[str, list[Told]], list[Executed]]:
+) -> tuple[dict[str, list[Note]], list[Executed]]:
     """Write down what a look shows and the ledger does not have yet, in one transaction; what was new, notes by order.
 
     mine : open orders, as from `opened`. Executions and commissions are kept whosever they are; an order of ours that
@@ -260,8 +254,8 @@ def adopt(
     with db.engine().begin() as connection:
         if notes:
             connection.execute(order_events.insert(), notes)
-        new = _insert_new(connection, executions, executed)
-        _insert_new(connection, commissions, charged)
+        new = _insert_new(connection, executions, executed, key=("exec_id",))
+        _insert_new(connection, commissions, charged, key=("exec_id",))
     return told, [Executed(*(row[name] for name in Executed._fields)) for row in new]
 
 
@@ -275,14 +269,16 @@ def _commission(one: Charged) -> dict[str, Any]:
     return {**one._asdict(), "base": base, "revision": revision}
 
 
-def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Write rows of ids that the table does not have, and return them; of equal ids the first."""
+def _insert_new(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], *, key: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Write rows whose key the table does not have, and return them; of equal ones the first."""
     if not rows:
         return []
-    given = [row["exec_id"] for row in rows]
-    known = set(connection.execute(sa.select(table.c.exec_id).where(table.c.exec_id.in_(given))).scalars())
-    first = {row["exec_id"]: row for row in reversed(rows) if row["exec_id"] not in known}
-    new = list(reversed(first.values()))
+    given = {tuple(row[name] for name in key): row for row in reversed(rows)}
+    there = [table.c[name].in_({row[name] for row in rows}) for name in key]
+    known = {tuple(row) for row in connection.execute(sa.select(*(table.c[name] for name in key)).where(*there))}
+    new = [row for place, row in reversed(given.items()) if place not in known]
     if new:
         connection.execute(table.insert(), new)
     return new
@@ -325,7 +321,7 @@ def _read(query: sa.Select) -> list[Open]:
     return [_open(row, notes.get(row.order_ref, []), fills.get(row.order_ref, [])) for row in rows]
 
 
-def _open(row: sa.Row, told: Sequence[Told], fills: Sequence[Executed]) -> Open:
+def _open(row: sa.Row, notes: Sequence[Note], fills: Sequence[Executed]) -> Open:
     values = row._mapping
     order = Order(
         **{name: values[orders.c[name]] for name in Order._fields if name not in ("kind", "tif")},
@@ -343,15 +339,15 @@ def _open(row: sa.Row, told: Sequence[Told], fills: Sequence[Executed]) -> Open:
         from_json(values[intents.c.event]),
         standing(order.quantity, (), ()),
     )
-    return intended.since(told, fills)
+    return intended.since(notes, fills)
 
 
-def _notes(connection: sa.Connection, refs: list[str]) -> dict[str, list[Told]]:
+def _notes(connection: sa.Connection, refs: list[str]) -> dict[str, list[Note]]:
     query = sa.select(order_events).where(order_events.c.order_ref.in_(refs)).order_by(order_events.c.id)
-    found: dict[str, list[Told]] = {}
+    found: dict[str, list[Note]] = {}
     for row in connection.execute(query):
         size = row.details and row.details.get("quantity")
-        found.setdefault(row.order_ref, []).append(Told(Said(row.said), row.perm_id, row.limit_price, size))
+        found.setdefault(row.order_ref, []).append(Note(Said(row.said), row.perm_id, size, row.limit_price))
     return found
 
 
@@ -363,15 +359,7 @@ def _fills(connection: sa.Connection, refs: list[str]) -> dict[str, list[Execute
     return found
 
 
-def enter_marks(rows: Iterable[dict[str, Any]]) -> None:
+def enter_marks(rows: Sequence[dict[str, Any]]) -> None:
     """Write the marks of a session; one that is there already stays."""
-    key = (*WHO, "position", "session")
-    given = {tuple(row[name] for name in key): row for row in rows}
-    if not given:
-        return
-    columns = [marks.c[name] for name in key]
-    there = [marks.c[name].in_({row[name] for row in given.values()}) for name in key]
     with db.engine().begin() as connection:
-        known = {tuple(row) for row in connection.execute(sa.select(*columns).where(*there))}
-        if new := [row for place, row in given.items() if place not in known]:
-            connection.execute(marks.insert(), new)
+        _insert_new(connection, marks, rows, key=(*WHO, "position", "session"))

@@ -9,15 +9,6 @@ from bq.trading.intents import Action, Order, Owner
 from bq.trading.states import Execution, Note, Said, Standing, State, exec_id, standing
 
 
-class Told(NamedTuple):
-    """A note about an order. quantity : units that it is of from then on, negative to sell; None: as before."""
-
-    said: Said
-    perm_id: int | None = None
-    limit_price: int | None = None
-    quantity: int | None = None
-
-
 class Open(NamedTuple):
     """An order whose day is not over, with where it stands. trigger : of a stop, as the broker has it."""
 
@@ -31,19 +22,18 @@ class Open(NamedTuple):
     event: dict[str, Any]
     standing: Standing
     last: Seen | None = None  # what the broker said last
-    told: tuple[Told, ...] = ()
+    notes: tuple[Note, ...] = ()
     fills: tuple[Executed, ...] = ()
 
-    def since(self, told: Sequence[Told], fills: Sequence[Executed]) -> "Open":
+    def since(self, notes: Sequence[Note], fills: Sequence[Executed]) -> "Open":
         """The order after some more was noted and filled."""
-        told, fills, ref = (*self.told, *told), (*self.fills, *fills), self.order.order_ref
-        heard = [Seen(ref, n, Status(said), price, size) for said, n, price, size in told if n is not None]
-        said = [Note(one.said, one.perm_id, one.quantity) for one in told]
+        notes, fills, ref = (*self.notes, *notes), (*self.fills, *fills), self.order.order_ref
+        heard = [Seen(ref, n, Status(said), price, size) for said, n, size, price in notes if n is not None]
         whole = any(one.whole for one in fills)  # of a combination the whole counts units, else what there is
         counted = [one for one in fills if one.whole or not whole]
         known = [Execution(*exec_id(one.exec_id), one.quantity, one.perm_id) for one in counted]
-        stands, last = standing(self.order.quantity, said, known), heard[-1] if heard else None
-        return self._replace(told=told, fills=fills, standing=stands, last=last)
+        stands, last = standing(self.order.quantity, notes, known), heard[-1] if heard else None
+        return self._replace(notes=notes, fills=fills, standing=stands, last=last)
 
     @property
     def trigger(self) -> int | None:
@@ -51,17 +41,17 @@ class Open(NamedTuple):
         return self.last.limit_price if self.last and self.order.kind == Kind.STOP else None
 
 
-def news(look: Look, mine: Sequence[Open]) -> dict[str, list[Told]]:
+def news(look: Look, mine: Sequence[Open]) -> dict[str, list[Note]]:
     """What a look says about orders that was not said last, by their names; one that it does not show is absent."""
     by_ref: dict[str, list[Seen]] = {}
     for seen in look.orders:
         by_ref.setdefault(seen.order_ref, []).append(seen)
     filled = {one.order_ref for one in look.executions}
-    found: dict[str, list[Told]] = {}
+    found: dict[str, list[Note]] = {}
     for one in mine:
         ref = one.order.order_ref
         shown = by_ref.get(ref, [])
-        said = [_as_told(seen) for seen in shown if _is_news(one, seen)]
+        said = [_as_note(seen) for seen in shown if _is_news(one, seen)]
         new = ref in filled and not one.standing.filled  # what these fills make of it is read first
         if not shown and not new and one.standing.sendings and not one.standing.ended:
             said += _gone(one.standing.state)
@@ -70,15 +60,15 @@ def news(look: Look, mine: Sequence[Open]) -> dict[str, list[Told]]:
     return found
 
 
-def _as_told(seen: Seen) -> Told:
-    return Told(Said(seen.status.value), seen.perm_id, seen.limit_price, seen.quantity)
+def _as_note(seen: Seen) -> Note:
+    return Note(Said(seen.status.value), seen.perm_id, seen.quantity, seen.limit_price)
 
 
-def _gone(state: State) -> list[Told]:
+def _gone(state: State) -> list[Note]:
     """What is noted of an order that a look does not show."""
     if state == State.INTENDED:
         return []
-    return [Told(Said.ABSENT)] if state == State.UNKNOWN else [Told(Said.NO_ANSWER), Told(Said.ABSENT)]
+    return [Note(Said.ABSENT)] if state == State.UNKNOWN else [Note(Said.NO_ANSWER), Note(Said.ABSENT)]
 
 
 def _is_news(one: Open, seen: Seen) -> bool:

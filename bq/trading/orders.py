@@ -6,9 +6,9 @@ from bq.trading import ledger
 from bq.trading.broker import Look
 from bq.trading.intents import Intent, Order
 from bq.trading.ledger import Stamp
-from bq.trading.open_order import Open, Told
+from bq.trading.open_order import Open
 from bq.trading.recount import Recount
-from bq.trading.states import Said
+from bq.trading.states import Note, Said
 
 
 class Orders:
@@ -53,38 +53,39 @@ class Orders:
             self._recount = Recount(self._account)
         return self._recount
 
-    def read_again(self) -> None:
-        """What moved is to be read again: something was booked that is no order's."""
-        self._recount = None
-
     def propose(self, meant: Sequence[tuple[Intent, Order]], stamp: Stamp) -> None:
         """`ledger.propose`."""
         self._unread.update(order.order_ref for _, order in meant)
         ledger.propose(meant, stamp)
 
+    def book(self, intent: Intent, order: Order, moves: Sequence[tuple[str, int, int, int]], stamp: Stamp) -> None:
+        """`ledger.book`."""
+        self._recount = None
+        ledger.book(intent, order, moves, stamp)
+
     def note(
         self, order_ref: str, said: Said, stamp: Stamp, *, limit_price: int | None = None, quantity: int | None = None
     ) -> None:
         """`ledger.note`."""
-        mine, told = self._mine(), Told(said, None, limit_price, quantity)
+        mine, one = self._mine(), Note(said, None, quantity, limit_price)
         self._unread.add(order_ref)  # also where the writing fails
-        ledger.note(order_ref, told, stamp)
+        ledger.note(order_ref, one, stamp)
         if order_ref in mine:
             self._unread.discard(order_ref)
             if said == Said.CLOSED:
                 del mine[order_ref]
             else:
-                mine[order_ref] = mine[order_ref].since([told], [])
+                mine[order_ref] = mine[order_ref].since([one], [])
 
     def adopt(self, look: Look, stamp: Stamp) -> None:
         """`ledger.adopt`, of what was not told before."""
         fills = [one for one in look.executions if one.exec_id not in self._told[0]]
         paid = [one for one in look.commissions if one.exec_id not in self._told[1]]
-        (mine, moved), listed = (self._mine(), self._recount), self.mine()
+        mine, moved = self._mine(), self._recount
         self._open, self._recount = None, None  # read again where the writing fails
-        told, new = ledger.adopt(look, listed, self._account, stamp, fills=fills, paid=paid)
-        for ref in {*told, *(one.order_ref for one in new)} & mine.keys():
-            mine[ref] = mine[ref].since(told.get(ref, []), [one for one in new if one.order_ref == ref])
+        notes, new = ledger.adopt(look, list(mine.values()), self._account, stamp, fills=fills, paid=paid)
+        for ref in {*notes, *(one.order_ref for one in new)} & mine.keys():
+            mine[ref] = mine[ref].since(notes.get(ref, []), [one for one in new if one.order_ref == ref])
         self._open = mine
         if moved is not None and moved.add(new, paid, mine):
             self._recount = moved

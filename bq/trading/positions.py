@@ -201,15 +201,15 @@ def _whole(net: dict[str, int], ratios: dict[str, int]) -> int:
     return -int(min(-share for share in shares)) if max(shares) <= 0 else 0
 
 
-def accounts(account: str, namespace: str | None = None, *, through: dt.date | None = None) -> list[Account]:
-    """What each track made, of what happened up to the session `through` (None: all), open positions at their marks."""
-    return accounts_of(Recount(account), account, namespace, through=through)
-
-
-def accounts_of(
-    moved: Recount, account: str, namespace: str | None = None, *, through: dt.date | None = None
+def accounts(
+    account: str,
+    namespace: str | None = None,
+    *,
+    through: dt.date | None = None,
+    moved: Recount | None = None,
 ) -> list[Account]:
-    """`accounts`, of a recount."""
+    """What each track made, of what happened up to the session `through` (None: all), open positions at their marks."""
+    moved = moved or Recount(account)
     totals: dict[Owner, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     paid: dict[Place, int] = {}  # for what is open
     for place, one in moved.moved(namespace, through):

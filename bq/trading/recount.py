@@ -75,21 +75,13 @@ class Moved:
         return found
 
 
-class _Known(NamedTuple):
-    """The last revision of an execution. fill : None where it is of a combination as one, whose legs are others."""
-
-    revision: int
-    place: Place
-    fill: Fill | None
-
-
 class Recount:
     """What moved on an account, by position. strangers : ids of executions that are of no order of the ledger."""
 
     def __init__(self, account: str) -> None:
         self.strangers: list[str] = []
         self._moved: dict[Place, Moved] = {}
-        self._last: dict[str, _Known] = {}  # by the base of their ids
+        self._last: dict[str, tuple[int, Fill | None]] = {}  # by base: revision; no fill of a combination as one
         self._whose: dict[str, tuple[Owner, dt.date]] = {}  # by id, of every revision
         self._paid: dict[str, tuple[int, Charged]] = {}  # by base: the last revision
         columns = [executions.c[name] for name in Executed._fields]
@@ -144,17 +136,17 @@ class Recount:
             return
         self._whose[one.exec_id] = place.owner, one.session
         base, revision = exec_id(one.exec_id)
-        before = self._last.get(base)
-        if before is not None and before.revision > revision:
+        last, before = self._last.get(base, (0, None))
+        if last > revision:
             return
         cash = -int(one.quantity) * int(one.price) * int(one.multiplier)
         fill = None if one.whole else Fill(action, one.contract, one.session, int(one.quantity), cash)
-        self._last[base] = _Known(revision, place, fill)
+        self._last[base] = revision, fill
         if fill is None:
             return
         moved = self._moved.setdefault(place, Moved())
-        if before is not None and before.fill is not None:
-            moved.replace(before.fill, fill)
+        if before is not None:
+            moved.replace(before, fill)
         else:
             moved.add(fill)
 

@@ -13,6 +13,7 @@ from bq.strategies.desk import Desk, Kind
 from bq.trading import ledger
 from bq.trading.intents import Action, Order
 from bq.trading.ledger import Stamp
+from bq.trading.orders import Orders
 from bq.trading.positions import Held
 from bq.trading.reconcile import Difference
 
@@ -60,10 +61,10 @@ def _is_of(one: Held, contract: str) -> bool:
     return bool(one.units) and len(one.legs) == 1 and one.legs[0].strike is None and one.legs[0].contract == contract
 
 
-def book(one: Split, stamp: Stamp) -> None:
+def book(one: Split, orders: Orders, stamp: Stamp) -> None:
     """Book it: shares that came for nothing, to the position that held them."""
     held = one.held
     intent = held.intent(Action.OPEN, one.shares, stamp.session, REASON)
     ref = ledger.next_ref(held.owner.track, held.event_id, Action.OPEN)
     order = Order(ref, Kind.OPEN, one.shares, stamp.session, stamp.at_utc)
-    ledger.book(intent, order, [(held.legs[0].contract, one.shares, 0, 1)], stamp)
+    orders.book(intent, order, [(held.legs[0].contract, one.shares, 0, 1)], stamp)

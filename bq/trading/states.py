@@ -60,12 +60,13 @@ ENDED = frozenset({State.FILLED, State.CANCELLED, State.REJECTED})
 
 class Note(NamedTuple):
     """One row of an order's history. perm_id : the broker's number; a modified order may have two. quantity : units
-    that it is of from then on, negative to sell; None: as before.
+    that it is of from then on, negative to sell; None: as before. limit_price : in parts, of a stop its trigger.
     """
 
     said: Said
     perm_id: int | None = None
     quantity: int | None = None
+    limit_price: int | None = None
 
 
 class Execution(NamedTuple):
@@ -119,7 +120,7 @@ def standing(quantity: int, notes: Iterable[Note], executions: Iterable[Executio
     state, absent, sendings, asked = State.INTENDED, 0, 0, abs(quantity)
     most = asked
     numbers: set[int | None] = set()
-    for said, perm_id, size in notes:
+    for said, perm_id, size, _ in notes:
         numbers.add(perm_id)
         asked = asked if size is None else abs(size)
         most = max(most, asked)
