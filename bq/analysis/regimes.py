@@ -166,7 +166,8 @@ def _filter(returns: NDArray, states: int, parameters: NDArray) -> NDArray[np.fl
 
     model = MarkovRegression(returns, k_regimes=states, switching_variance=True)
     order = np.argsort(-parameters[-states:], kind="stable")
-    return model.filter(parameters).filtered_marginal_probabilities[:, order]
+    found = model.filter(parameters, return_raw=True)  # without standard errors, which cost more than the filter
+    return found.filtered_marginal_probabilities.T[:, order]
 
 
 def held(probabilities: NDArray[np.float64], *, probability: float, sessions: int) -> NDArray[np.int64]:

@@ -1,26 +1,53 @@
 """Trading sessions of an exchange: which days count, and when each of them closes."""
 
+import contextlib
 import datetime as dt
+import importlib.metadata
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from bq.core import files
 from bq.core.errors import BadParameters, did_you_mean
 
 FIRST_DAY = dt.date(1985, 1, 1)  # sessions are computed from here, or from where the calendar itself begins
+YEARS_AHEAD = 2  # to whose end sessions are computed: so always for more than a year
 AHEAD_DAYS = 360  # from today that sessions are needed for: more than any horizon
 RECENT = 60  # sessions by which the weekdays and the hour of closing are known
+HERE = Path(__file__).parent
+FORM = 1  # of what is kept: one more where its columns change
 
 
 @lru_cache(maxsize=8)
-def _calendar(calendar: str):
-    import exchange_calendars
+def _known(calendar: str) -> pl.DataFrame:
+    """The sessions that the calendar itself knows: `session`, `open` in the exchange's time zone, `close_utc`.
+
+    They are computed once in a year for an installation, and kept beside the compiled modules: the library that
+    computes them takes longer to import than all else that a scan of one session does.
+    """
+    versions = [importlib.metadata.version(name) for name in ("exchange_calendars", "pandas", "polars")]
+    reach = dt.date(dt.date.today().year + YEARS_AHEAD, 12, 31)
+    made_by = files.digest([calendar, *versions, str(reach), FORM])
+    kept = HERE / "__pycache__" / f"sessions-{files.digest(calendar)}.parquet"
+    with contextlib.suppress(OSError, pl.exceptions.PolarsError):  # none yet, or damaged: it is made again
+        if pl.read_parquet_metadata(kept).get("made_by") == made_by:
+            return pl.read_parquet(kept)
+    known = _computed(calendar, reach)
+    with contextlib.suppress(OSError):  # an installation that cannot be written to
+        with files.replacing(kept) as temporary:
+            known.write_parquet(temporary, metadata={"made_by": made_by})
+    return known
+
+
+def _computed(calendar: str, reach: dt.date) -> pl.DataFrame:
+    import exchange_calendars  # late: it costs 0.6 s
     from exchange_calendars.errors import InvalidCalendarName
 
     try:
-        return _from_its_beginning(calendar)
+        made = _from_its_beginning(calendar, reach)
     except InvalidCalendarName:
         hint = did_you_mean(calendar, exchange_calendars.get_calendar_names())
         raise BadParameters(
@@ -32,37 +59,36 @@ def _calendar(calendar: str):
             f"but {calendar!r} it cannot ({str(error)[:60]}…). Set that of a market that is open on nearly the same "
             "days; bars of the days on which it is closed are set aside and counted."
         ) from None
-
-
-def _from_its_beginning(calendar: str):
-    import exchange_calendars  # late: it costs 0.6 s
-
-    try:
-        return exchange_calendars.get_calendar(calendar, start=FIRST_DAY)
-    except ValueError:  # most begin earlier; only the others are made twice
-        begins = type(exchange_calendars.get_calendar(calendar)).bound_min()
-        if begins is None or begins.date() <= FIRST_DAY:
-            raise
-        return exchange_calendars.get_calendar(calendar, start=begins)
-
-
-@lru_cache(maxsize=8)
-def _known(calendar: str) -> pl.DataFrame:
-    """The sessions that the calendar itself knows, columns as of `sessions`."""
-    closes = _calendar(calendar).closes
+    utc = [
+        pl.Series(times.dt.tz_convert(None).to_numpy()).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        for times in (made.opens, made.closes)
+    ]
     return pl.DataFrame(
         {
-            "session": pl.Series(closes.index.to_numpy()).cast(pl.Date),
-            "close_utc": pl.Series(closes.dt.tz_convert(None).to_numpy())
-            .cast(pl.Datetime("us"))
-            .dt.replace_time_zone("UTC"),
+            "session": pl.Series(made.closes.index.to_numpy()).cast(pl.Date),
+            "open": utc[0].dt.convert_time_zone(str(made.tz)),
+            "close_utc": utc[1],
         }
     )
 
 
+def _from_its_beginning(calendar: str, reach: dt.date):
+    import exchange_calendars
+
+    try:
+        return exchange_calendars.get_calendar(calendar, start=FIRST_DAY, end=reach)
+    except ValueError:  # most begin earlier and end later; only the others are made twice
+        kind = type(exchange_calendars.get_calendar(calendar))
+        begins, ends = (bound and bound.date() for bound in (kind.bound_min(), kind.bound_max()))
+        first, last = max(begins or FIRST_DAY, FIRST_DAY), min(ends or reach, reach)
+        if (first, last) == (FIRST_DAY, reach):
+            raise
+        return exchange_calendars.get_calendar(calendar, start=first, end=last)
+
+
 @lru_cache(maxsize=8)
 def sessions(calendar: str) -> pl.DataFrame:
-    """All sessions of a calendar from 1985 (or its own beginning) to about a year from now, sorted.
+    """All sessions of a calendar from 1985 (or its own beginning) to one or two years from now, sorted.
 
     Holidays of some exchanges are known to the end of this year only. From there on every weekday on which the exchange
     usually opens stands in, so that what is decided near that end has a due date; where the exchange turns out to be
@@ -77,7 +103,7 @@ def sessions(calendar: str) -> pl.DataFrame:
     >>> sessions("XNYS").row(by_predicate=pl.col("session") == dt.date(2019, 11, 29))[1].hour  # a half-day
     18
     """
-    known = _known(calendar)
+    known = _known(calendar).drop("open")
     end, wanted = known["session"][-1], dt.date.today() + dt.timedelta(days=AHEAD_DAYS)
     if end >= wanted:
         return known
@@ -118,18 +144,15 @@ def window(calendar: str, session: dt.date) -> Window | None:
 
 @lru_cache(maxsize=8)
 def _opens(calendar: str) -> dict[dt.date, dt.datetime]:
-    """When each session opens that the calendar itself knows."""
-    opens = _calendar(calendar).opens
-    days = pl.Series(opens.index.to_numpy()).cast(pl.Date)
-    times = pl.Series(opens.dt.tz_convert(None).to_numpy()).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return dict(zip(days, times, strict=True))
+    """When each session opens that the calendar itself knows, in UTC."""
+    known = _known(calendar)
+    return dict(zip(known["session"], known["open"].dt.convert_time_zone("UTC"), strict=True))
 
 
 def _usual_hours(calendar: str) -> dt.timedelta:
     """For how long a session is open, of the newest that are known mostly."""
-    opens = _opens(calendar)
-    hours = Counter(close - opens[day] for day, close in _known(calendar).tail(RECENT).rows())
-    return hours.most_common(1)[0][0]
+    newest = _known(calendar).tail(RECENT)
+    return Counter(newest["close_utc"] - newest["open"].dt.convert_time_zone("UTC")).most_common(1)[0][0]
 
 
 def longest_span(calendar: str, count: int) -> int:
@@ -153,4 +176,4 @@ def periods_per_year(calendar: str) -> int:
 
 def time_zone(calendar: str) -> str:
     """IANA name of the exchange's time zone, such as `America/New_York`."""
-    return str(_calendar(calendar).tz)
+    return _known(calendar).schema["open"].time_zone

@@ -280,7 +280,7 @@ def warm(work: str) -> None:
     if work not in ("deploy", "retire", "write_state", "publish"):
         from bq.market import calendars
 
-        calendars._calendar("XNYS")
+        calendars.sessions("XNYS")
     if work == "check_drift":
         _load_kernels()
     if work in ("scan", "cycle", "retrain"):

@@ -1,9 +1,12 @@
 import datetime as dt
+import subprocess
+import sys
 
 import polars as pl
 import pytest
 
 from bq.core.errors import BadParameters
+from bq.market import calendars
 from bq.market.calendars import periods_per_year, sessions, time_zone
 
 
@@ -73,8 +76,6 @@ def test_unknown_calendar_is_refused_with_the_nearest_name():
 
 
 def test_sessions_go_on_on_weekdays_where_a_calendar_ends(monkeypatch):
-    from bq.market import calendars
-
     until = dt.date.today() - dt.timedelta(days=30)
     known = calendars._known("XSHG").filter(pl.col("session") <= until)
     monkeypatch.setattr(calendars, "_known", lambda name: known)
@@ -104,3 +105,78 @@ def test_every_calendar_has_sessions_of_the_coming_months_or_says_in_one_sentenc
     else:
         assert found.max() >= dt.date.today() + dt.timedelta(days=350)
         assert 240 <= periods_per_year(every_calendar) <= 366
+
+
+@pytest.fixture
+def installation(monkeypatch, tmp_path):
+    """An installation in which no calendar has been computed yet; the function computes one as a new process would."""
+    monkeypatch.setattr(calendars, "HERE", tmp_path)
+    made = []
+    compute = calendars._computed
+
+    def computed(calendar, reach):
+        made.append(calendar)
+        return compute(calendar, reach)
+
+    monkeypatch.setattr(calendars, "_computed", computed)
+    return tmp_path / "__pycache__", calendars._known.__wrapped__, made
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "XTKS", "XSHG", "24/7"])
+def test_sessions_are_computed_once_for_an_installation(installation, calendar):
+    _, known, made = installation
+    first = known(calendar)
+    assert known(calendar).equals(first) and known(calendar).schema == first.schema
+    assert made == [calendar]
+
+
+def test_sessions_as_kept_are_those_of_the_library(installation):
+    import exchange_calendars
+
+    _, known, _ = installation
+    known("XHKG")
+    own = exchange_calendars.get_calendar("XHKG", start="1985-01-01")
+    kept = known("XHKG").head(len(own.closes))
+    for column, times in (("open", own.opens), ("close_utc", own.closes)):
+        assert (kept[column].dt.convert_time_zone("UTC").dt.epoch("s").to_numpy() * 10**9 == times.astype("int64")).all()
+    assert kept["session"].to_list() == list(own.sessions.date)
+    assert kept.schema["open"].time_zone == "Asia/Hong_Kong"
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other library", "a year ago", "a folder"])
+def test_sessions_that_cannot_be_used_any_more_are_computed_again(installation, monkeypatch, damage):
+    folder, known, made = installation
+    first = known("XTKS")
+    (kept,) = folder.iterdir()
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:1000])
+    elif damage == "empty":
+        kept.write_bytes(b"")
+    elif damage == "other library":
+        monkeypatch.setattr(calendars.importlib.metadata, "version", lambda name: "0.0.1")
+    elif damage == "a year ago":
+        monkeypatch.setattr(calendars, "YEARS_AHEAD", calendars.YEARS_AHEAD + 1)
+    else:
+        kept.unlink()
+        kept.mkdir()
+    again = known("XTKS")
+    assert made == ["XTKS", "XTKS"]
+    assert again.head(len(first)).equals(first)
+
+
+def test_an_installation_that_cannot_be_written_to_computes_its_sessions_each_time(installation, monkeypatch):
+    _, known, made = installation
+    monkeypatch.setattr(calendars.files, "replacing", _refuses)
+    assert known("XTKS").equals(known("XTKS")) and made == ["XTKS", "XTKS"]
+
+
+def _refuses(path):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_sessions_that_are_kept_need_no_library_of_calendars():
+    sessions("XNYS")
+    asked = "import sys; from bq.market import calendars; calendars.window('XNYS', calendars.FIRST_DAY); "
+    told = "print([name for name in ('exchange_calendars', 'pandas') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked + told], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
