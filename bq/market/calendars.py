@@ -36,9 +36,9 @@ def _known(calendar: str) -> pl.DataFrame:
         if pl.read_parquet_metadata(kept).get("made_by") == made_by:
             return pl.read_parquet(kept)
     known = _computed(calendar, reach)
-    with contextlib.suppress(OSError):  # an installation that cannot be written to
-        with files.replacing(kept) as temporary:
-            known.write_parquet(temporary, metadata={"made_by": made_by})
+    # an installation that cannot be written to computes them each time
+    with contextlib.suppress(OSError), files.replacing(kept) as temporary:
+        known.write_parquet(temporary, metadata={"made_by": made_by})
     return known
 
 
@@ -176,4 +176,6 @@ def periods_per_year(calendar: str) -> int:
 
 def time_zone(calendar: str) -> str:
     """IANA name of the exchange's time zone, such as `America/New_York`."""
-    return _known(calendar).schema["open"].time_zone
+    opens = _known(calendar).schema["open"]
+    assert isinstance(opens, pl.Datetime)
+    return str(opens.time_zone)
