@@ -6,7 +6,7 @@ import importlib.metadata
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import polars as pl
 
@@ -176,6 +176,4 @@ def periods_per_year(calendar: str) -> int:
 
 def time_zone(calendar: str) -> str:
     """IANA name of the exchange's time zone, such as `America/New_York`."""
-    opens = _known(calendar).schema["open"]
-    assert isinstance(opens, pl.Datetime)
-    return str(opens.time_zone)
+    return str(cast(pl.Datetime, _known(calendar).schema["open"]).time_zone)

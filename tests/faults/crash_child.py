@@ -278,13 +278,21 @@ def warm(work: str) -> None:
     for name in ("bq.serving.journal", *WARM.get(work, ())):
         importlib.import_module(name)
     if work not in ("deploy", "retire", "write_state", "publish"):
-        from bq.market import calendars
-
-        calendars.sessions("XNYS")
+        _keep_sessions()
     if work == "check_drift":
         _load_kernels()
     if work in ("scan", "cycle", "retrain"):
         _load_pages()
+
+
+def _keep_sessions() -> None:
+    """What an installation keeps of a calendar, in a process of its own."""
+    from bq.market import calendars
+
+    if not (child := os.fork()):
+        calendars.sessions("XNYS")
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def _load_kernels() -> None:
