@@ -225,7 +225,7 @@ docs: $(READY) ## [workbench] the documentation as pages: outputs/docs/index.htm
 pictures: $(READY) ## [workbench] first screens of every kind of page, from seeded runs, into outputs/pictures (minutes; Chromium)
 	@$(VENV)/bin/python -m tests.pictures
 test: $(READY) ## [workbench *] run the tests
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 calibrate: $(READY) ## [train] how often the pipeline deploys on markets without and with a signal (hours; QUICK=1: minutes)
 	@$(BQ) calibrate
 claims: $(READY) ## [workbench] test every statistical claim in full (long; `make test` runs small forms)

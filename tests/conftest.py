@@ -1,5 +1,6 @@
 """Settings of all tests, and a real PostgreSQL for those that ask for one."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long goes first: at the end no process waits for another's last file."""
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in LONG)
+    gc.freeze()  # ten thousand tests and their modules stay: to search them for garbage takes half a second each time
 
 
 @pytest.fixture(scope="session")

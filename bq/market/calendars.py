@@ -30,15 +30,15 @@ def _known(calendar: str) -> pl.DataFrame:
     """
     versions = [importlib.metadata.version(name) for name in ("exchange_calendars", "pandas", "polars")]
     reach = dt.date(dt.date.today().year + YEARS_AHEAD, 12, 31)
-    made_by = files.digest([calendar, *versions, str(reach), FORM])
-    kept = HERE / "__pycache__" / f"sessions-{files.digest(calendar)}.parquet"
+    folder, name = HERE / "__pycache__", f"sessions-{files.digest(calendar)}"
+    kept = folder / f"{name}-{files.digest([FORM, *versions, str(reach)])}.parquet"
     with contextlib.suppress(OSError, pl.exceptions.PolarsError):  # none yet, or damaged: it is made again
-        if pl.read_parquet_metadata(kept).get("made_by") == made_by:
-            return pl.read_parquet(kept)
+        return files.read_parquet(kept)
     known = _computed(calendar, reach)
-    # an installation that cannot be written to computes them each time
-    with contextlib.suppress(OSError), files.replacing(kept) as temporary:
-        known.write_parquet(temporary, metadata={"made_by": made_by})
+    with contextlib.suppress(OSError):  # an installation that cannot be written to computes them each time
+        for stale in folder.glob(f"{name}-*"):
+            stale.unlink()
+        files.write_parquet(kept, known)
     return known
 
 
