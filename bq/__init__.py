@@ -16,8 +16,12 @@ Names are loaded when first used, so that `import bq` is cheap.
 import importlib
 import warnings
 
+from bq.core import lazy
 from bq.core.errors import interruptible
 
+# jsonschema, of whatever reads a notebook (plotly too, for its first figure): 38 grammars for a kind of address that
+# none has, 1.4 s in each process
+lazy.put_off("rfc3987_syntax", "is_valid_syntax")
 # tqdm, of a library that asks for its notebook bar: in red below whichever cell comes first, of a bar that none shows
 warnings.filterwarnings("ignore", "IProgress not found")
 
