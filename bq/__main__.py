@@ -65,6 +65,7 @@ TARGETS = {  # target: module and function in bq.jobs, imported when asked for
     "verify": ("housekeeping", "verify"),
 }
 
+RARELY = 20_000  # objects more than were freed, until there is a look for garbage; Python's own 700 are for scripts
 FEW_FILES = 256
 RESERVE = 1 << 24  # bytes of address space given back before it is said that there is no more
 
@@ -79,14 +80,11 @@ def _run(target: str) -> int | None:
         hint = did_you_mean(target, TARGETS)
         raise BQError(f"python -m bq: must be called with one target, but got {target!r}; {hint}")
     module, function = TARGETS[target]
-    gc.disable()  # what imports make lives as long as the process: to look through it for garbage costs 0.1 s
-    try:
-        from bq.jobs import request
+    gc.set_threshold(RARELY, 20, 20)  # what imports make lives as long as the process: to look through it costs .3 s
+    from bq.jobs import request
 
-        asked = request.read(target)
-        job = importlib.import_module(f"bq.jobs.{module}")
-    finally:
-        gc.enable()
+    asked = request.read(target)
+    job = importlib.import_module(f"bq.jobs.{module}")
     if asked.from_file is not None and target not in ("collect", "ab"):
         raise BadParameters(
             f"FROM_FILE must be given to `make collect` or `make ab`, but was to {target}: other targets use what was "

@@ -11,10 +11,12 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
+gc.set_threshold(20_000, 20, 20)  # as `python -m bq` does
 os.environ.pop("BQ_DATA_ROOT", None)  # no test writes below the URL of whoever runs it
 
 # no test asserts how long it takes; every run tries the same examples
-settings.register_profile("suite", deadline=None, derandomize=True)
+EXAMPLES = 100 if os.environ.get("BQ_FULL") == "1" else 40
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=EXAMPLES)
 settings.load_profile("suite")
 
 

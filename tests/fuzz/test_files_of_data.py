@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import io
+import os
 
 import polars as pl
 import pytest
@@ -15,6 +16,7 @@ from bq.core.settings import Market
 from bq.market.check import summary, table
 from bq.market.sources.files import ENDINGS
 
+FEWER = 1 if os.environ.get("BQ_FULL") == "1" else 3
 MANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 DAYS = [f"2020-01-{day:02}" for day in (2, 3, 6, 7, 8, 9, 10)]
 BARS = [["date", "open", "high", "low", "close", "adj_close", "volume", "symbol"]]
@@ -196,7 +198,7 @@ def judge(home, settings):
     return data
 
 
-@settings(max_examples=300, **MANY)
+@settings(max_examples=300 // FEWER, **MANY)
 @given(made=content(BARS))
 def test_any_file_of_bars_gives_bars_or_a_sentence(home, made):
     ending, text = made
@@ -215,7 +217,7 @@ def test_any_file_of_bars_gives_bars_or_a_sentence(home, made):
     assert len(data.bars) == 0 or data.bars["session"].max() <= dt.date.today()
 
 
-@settings(max_examples=200, **MANY)
+@settings(max_examples=200 // FEWER, **MANY)
 @given(made=content(QUOTES))
 def test_any_file_of_quotes_gives_quotes_or_a_sentence(home, made):
     ending, text = made

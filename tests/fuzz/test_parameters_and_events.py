@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import os
 import random
 import shutil
 
@@ -23,6 +24,7 @@ from bq.strategies import event_set, store
 from bq.strategies.events import NEVER_NULL, Built, FeatureSet, conform
 from bq.strategies.task import Task
 
+FEWER = 1 if os.environ.get("BQ_FULL") == "1" else 3
 MANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 BUTTERFLY = strategies.get("butterfly")
 SHIPPED = paths.parameters("butterfly").read_text()
@@ -104,7 +106,7 @@ def override_text(draw):
     return " ".join(parts)
 
 
-@settings(max_examples=250, **MANY)
+@settings(max_examples=250 // FEWER, **MANY)
 @given(text=parameter_text(), overrides=override_text())
 def test_any_parameter_file_with_any_override_gives_settings_or_a_sentence(tmp_path_factory, text, overrides):
     folder = tmp_path_factory.getbasetemp() / "parameters"
@@ -212,7 +214,7 @@ def cast(frame: pl.DataFrame, name: str, kind: type[pl.DataType]) -> pl.DataFram
         return frame
 
 
-@settings(max_examples=200, **MANY)
+@settings(max_examples=200 // FEWER, **MANY)
 @given(frame=events())
 def test_any_event_table_conforms_or_is_refused_in_a_sentence(frame):
     try:
@@ -337,7 +339,7 @@ def damage(folder, draw) -> None:
         )
 
 
-@settings(max_examples=100, **MANY)
+@settings(max_examples=100 // FEWER, **MANY)
 @given(data=st.data())
 def test_a_damaged_store_is_built_again_or_refused_and_never_believed(stored, data):
     home, folder, strategy, plan, market, whole = stored
