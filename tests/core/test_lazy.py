@@ -33,13 +33,22 @@ def test_what_is_put_off_is_imported_when_it_is_used_and_is_the_real_one(used, p
 
 
 def test_what_was_imported_before_stays():
-    assert (
-        said(
-            "import fractions; before = fractions.Fraction; " + PUT_OFF + "import fractions as now; "
-            "print(now.Fraction is before)"
-        )
-        == "True"
+    before, after = (
+        "import fractions; before = fractions.Fraction; ",
+        "import fractions; print(fractions.Fraction is before)",
     )
+    assert said(before + PUT_OFF + after) == "True"
+
+
+def test_a_module_below_one_that_is_put_off_is_found():
+    put_off = "from bq.core import lazy; lazy.put_off('rfc3987_syntax', 'is_valid_syntax'); "
+    used = "import rfc3987_syntax.syntax_helpers as below; print(below.is_valid_syntax('iri', 'http://exämple.org/a'))"
+    assert said(put_off + used) == "True"
+
+
+def test_what_is_not_installed_stays_so():
+    put_off = "import sys; from bq.core import lazy; lazy.put_off('no_such_module', 'nothing'); "
+    assert said(put_off + "print('no_such_module' in sys.modules)") == "False"
 
 
 def test_a_notebook_is_read_without_the_grammars_of_addresses_and_addresses_are_checked_all_the_same():
