@@ -39,11 +39,11 @@ STRIDE = (
         "deploy": 3,
         "retire": 3,
         "write_state": 2,
-        "publish": 13,
-        "scan": 9,
+        "publish": 9,
+        "scan": 6,
         "mature": 3,
-        "check_drift": 16,
-        "cycle": 80,
+        "check_drift": 9,
+        "cycle": 60,
         "retrain": 140,
     }
 )

@@ -3,11 +3,10 @@
 import datetime as dt
 import gzip
 import io
-import os
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bq import market
@@ -15,9 +14,8 @@ from bq.core.errors import BQError
 from bq.core.settings import Market
 from bq.market.check import summary, table
 from bq.market.sources.files import ENDINGS
+from tests.fuzz.many import many
 
-FEWER = 1 if os.environ.get("BQ_FULL") == "1" else 3
-MANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 DAYS = [f"2020-01-{day:02}" for day in (2, 3, 6, 7, 8, 9, 10)]
 BARS = [["date", "open", "high", "low", "close", "adj_close", "volume", "symbol"]]
 BARS += [[day, "10", "12", "9", f"1{i}.5", "5.25", "100", "AB"[i % 2]] for i, day in enumerate(DAYS)]
@@ -198,7 +196,7 @@ def judge(home, settings):
     return data
 
 
-@settings(max_examples=300 // FEWER, **MANY)
+@many(300)
 @given(made=content(BARS))
 def test_any_file_of_bars_gives_bars_or_a_sentence(home, made):
     ending, text = made
@@ -217,7 +215,7 @@ def test_any_file_of_bars_gives_bars_or_a_sentence(home, made):
     assert len(data.bars) == 0 or data.bars["session"].max() <= dt.date.today()
 
 
-@settings(max_examples=200 // FEWER, **MANY)
+@many(200)
 @given(made=content(QUOTES))
 def test_any_file_of_quotes_gives_quotes_or_a_sentence(home, made):
     ending, text = made

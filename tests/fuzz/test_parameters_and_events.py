@@ -3,14 +3,13 @@
 import dataclasses
 import datetime as dt
 import json
-import os
 import random
 import shutil
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bq import strategies
@@ -23,9 +22,8 @@ from bq.market.chains.quotes import SCHEMA as QUOTES
 from bq.strategies import event_set, store
 from bq.strategies.events import NEVER_NULL, Built, FeatureSet, conform
 from bq.strategies.task import Task
+from tests.fuzz.many import many
 
-FEWER = 1 if os.environ.get("BQ_FULL") == "1" else 3
-MANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 BUTTERFLY = strategies.get("butterfly")
 SHIPPED = paths.parameters("butterfly").read_text()
 LINES = SHIPPED.splitlines()
@@ -106,7 +104,7 @@ def override_text(draw):
     return " ".join(parts)
 
 
-@settings(max_examples=250 // FEWER, **MANY)
+@many(250)
 @given(text=parameter_text(), overrides=override_text())
 def test_any_parameter_file_with_any_override_gives_settings_or_a_sentence(tmp_path_factory, text, overrides):
     folder = tmp_path_factory.getbasetemp() / "parameters"
@@ -214,7 +212,7 @@ def cast(frame: pl.DataFrame, name: str, kind: type[pl.DataType]) -> pl.DataFram
         return frame
 
 
-@settings(max_examples=200 // FEWER, **MANY)
+@many(200)
 @given(frame=events())
 def test_any_event_table_conforms_or_is_refused_in_a_sentence(frame):
     try:
@@ -339,7 +337,7 @@ def damage(folder, draw) -> None:
         )
 
 
-@settings(max_examples=100 // FEWER, **MANY)
+@many(100)
 @given(data=st.data())
 def test_a_damaged_store_is_built_again_or_refused_and_never_believed(stored, data):
     home, folder, strategy, plan, market, whole = stored

@@ -20,7 +20,7 @@ from bq.trading.intents import Action
 from bq.trading.ledger import executions, intents, orders
 
 FULL = bool(os.environ.get("BQ_FULL"))
-RUNS = 1000 if FULL else 8
+RUNS = 1000 if FULL else 12
 EVERY = bool(os.environ.get("BQ_CRASH"))
 ACCOUNT, NAMESPACE = f"dry-run.{season.NAMESPACE}", str(season.NAMESPACE)
 TRADED = ("S1", "FLY", "GNAT", "S2")

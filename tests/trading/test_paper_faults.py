@@ -21,7 +21,7 @@ from bq.trading.intents import Action
 from bq.trading.ledger import intents, orders
 
 FULL = bool(os.environ.get("BQ_FULL"))
-RUNS = 200 if FULL else 3
+RUNS = 200 if FULL else 4
 CHANCES = {"place": 0.5, "modify": 0.4, "ask": 0.02}  # that something goes wrong with a message
 HURRIED = Timing(answer=0.25, looks=0.0, step=0.0, per_second=0)
 EVENINGS = {0: ("S1", "FLY", "NDX"), 1: ("S2", "BEE"), 2: ("GNAT", "S3")}
