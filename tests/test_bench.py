@@ -102,6 +102,7 @@ def whole(row: Row) -> bool:
 
 DEAR = {
     "empty notebook",
+    "python -m bq scan",
     "report of a run",
     "the first verb of bq",
     "training: forecast, three layers",

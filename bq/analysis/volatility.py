@@ -61,13 +61,18 @@ def iv_proxy(closes: Array, quoted_iv: Array, *, premium: float, periods_per_yea
     return np.where(np.isfinite(quoted_iv), quoted_iv, forecast * premium)
 
 
-def trailing_percentile(values: Array, *, window: int = 252) -> Array:
-    """Share of the `window` values before each that lie below it, in [0, 1]; NaN until all of them are known."""
-    share = np.full(len(values), np.nan)
-    if len(values) > window:
-        views = np.lib.stride_tricks.sliding_window_view(values, window + 1)
+def trailing_percentile(values: Array, at: NDArray[np.int64] | None = None, *, window: int = 252) -> Array:
+    """Share of the `window` values before each that lie below it, in [0, 1]; NaN until all of them are known.
+
+    at : the positions that are asked for, of which one may be asked for twice; None for all.
+    """
+    at = np.arange(len(values)) if at is None else at
+    share = np.full(len(at), np.nan)
+    late = at >= window
+    if late.any():
+        views = np.lib.stride_tricks.sliding_window_view(values, window + 1)[at[late] - window]
         known = np.isfinite(views).all(axis=1)
-        share[window:][known] = (views[known, :-1] < views[known, -1:]).mean(axis=1)
+        share[np.flatnonzero(late)[known]] = (views[known, :-1] < views[known, -1:]).mean(axis=1)
     return share
 
 

@@ -71,6 +71,7 @@ ROWS: dict[str, Callable[[Plan], Row]] = {
     "a day of a replay": trading.replayed_day,
     "python -m bq status": startup.status,
     "status with 100,000 decisions": startup.status_of_decisions,
+    "python -m bq scan": startup.scan,
     "import bq": startup.import_bq,
     "the first verb of bq": startup.first_verb,
 }

@@ -233,7 +233,7 @@ def panel_growth(plan: Plan) -> Row:
         wanted = strategy.table.schedule(bars, settings)
         return lambda: strategy.table.build(bars, settings, wanted)
 
-    seconds = in_turn(*map(build, sizes), repeats=plan.n(full=3, quick=2, tiny=1))
+    seconds = in_turn(*map(build, sizes), repeats=plan.n(full=5, quick=2, tiny=1))
     return growth(of="a symbol", n=sizes, seconds=seconds)
 
 

@@ -7,14 +7,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bq.core import paths
 from bq.core.namespace import Namespace
 from bq.monitoring import records
 from bq.monitoring.records import Scan
+from tests.bench import samples
 from tests.bench.measure import Pair, Plan, cost, in_turn, pair, version
 from tests.bench.row import Goal, Row
 from tests.bench.workbench import command
 
-STATUS_SECONDS = 0.6
+STATUS_SECONDS, SCAN_SECONDS, LARGE_SCAN_SECONDS = 0.6, 3.0, 6.0
 LIBRARIES = "import numpy, polars"
 VERBS = ('bq.params("butterfly")', 'bq.params("breakout")', 'bq.champion("butterfly")', "bq.runs.table()")
 VERB_COST = 4  # times what the libraries take
@@ -64,6 +66,35 @@ def _decide(session: dt.date, count: int) -> None:
         session=pl.lit(session), tier=1, model=pl.lit("m"), score=0.5, should_trade=True
     )
     records.enter(Scan(Namespace("butterfly"), session, at, {}, "data", "code", None, None, late=False), rows)
+
+
+def scan(plan: Plan) -> Row:
+    """`python -m bq scan` from start to end: the bundled prices, and a simulated market of 500 symbols."""
+    names = plan.n(full=500, quick=500, tiny=5)
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BQ_HOME", home)
+        for name in ("BQ_DATABASE_URL", "PYTHONDONTWRITEBYTECODE", "STRATEGY", "PARAMS", "SET"):
+            patch.delenv(name, raising=False)
+
+        def of_many() -> None:
+            with pytest.MonkeyPatch.context() as asked:
+                asked.setenv("PARAMS", str(paths.parameters("butterfly").parent / "simulated" / "butterfly.yaml"))
+                asked.setenv("SET", f"market.simulation.symbols={names}")
+                command("-m", "bq", "scan")
+
+        few, many = in_turn(lambda: command("-m", "bq", "scan"), of_many, repeats=plan.n(full=5, quick=3, tiny=1))
+    return Row(
+        of="a scan",
+        n=f"{samples.bars().bars['symbol'].n_unique()} and {names} symbols",
+        ours_seconds=float(np.median(few)),
+        goals=(
+            Goal("start to end", float(np.median(few)), "≤", SCAN_SECONDS, " s"),
+            Goal(f"of {names} symbols", float(np.median(many)), "≤", LARGE_SCAN_SECONDS, " s"),
+        ),
+        repeats=len(few),
+        spread=(float(few.min()), float(few.max())),
+        notes=("butterfly, no champion deployed: the rule score decides", "compiled kernels are there"),
+    )
 
 
 def import_bq(plan: Plan) -> Row:

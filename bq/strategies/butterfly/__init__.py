@@ -1,7 +1,7 @@
 """Option-butterfly opportunities: one event is a (symbol, date) with the structure that the rules propose for it."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from bq.strategies.desk import Desk
 
 NAME = "butterfly"
-FEW = 200  # events take less time than worker processes do to start
+FEW = 1_000  # events take less time than worker processes do to start
+BATCH = 250  # events of symbols that have few each are built together, as one table
 Wanted = Mapping[str, list[dt.date]]
 
 
@@ -99,67 +100,77 @@ def build_events(market: "MarketData", settings: ButterflySettings, wanted: Want
     """The events of the wanted sessions of each symbol."""
     from bq.market.calendars import periods_per_year, sessions
     from bq.market.chains.coverage import unlisted
+    from bq.strategies.butterfly.history import arranged
 
     calendar, year = sessions(market.calendar)["session"].to_numpy(), periods_per_year(market.calendar)
     last = day(market.bars["session"].max())
-    bars = {symbol: frame for (symbol,), frame in market.bars.group_by("symbol", maintain_order=True)}
-    quotes = {symbol: frame for (symbol,), frame in market.quotes.group_by("underlying", maintain_order=True)}
     asked = None if market.chain_data is None and market.quotes.is_empty() else market.quotes
-    why = unlisted(market.bars, asked).partition_by("symbol", as_dict=True, include_key=False)
-    jobs = [
-        Job(bars[symbol], why[symbol,], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates
-    ]
-    work = partial(_build_one, calendar=calendar, last=last, periods_per_year=year, settings=settings)
-    few = sum(len(job.dates) for job in jobs) <= FEW
-    parts = [work(job) for job in jobs] if few else parallel_map(work, jobs, description="butterfly events")
-    if not parts:
+    why = unlisted(market.bars, asked)
+    bars = arranged(market.bars, settings).with_columns(listed=why["unlisted"].is_null())
+    of = {symbol: frame for (symbol,), frame in bars.group_by("symbol", maintain_order=True)}
+    quotes = {symbol: frame for (symbol,), frame in market.quotes.group_by("underlying", maintain_order=True)}
+    jobs = [Job(of[symbol], quotes.get(symbol), dates) for symbol, dates in sorted(wanted.items()) if dates]
+    if not jobs:
         raise ValueError("at least one session must be wanted")
+    work = partial(_build, calendar=calendar, last=last, periods_per_year=year, settings=settings)
+    few = sum(len(job.dates) for job in jobs) <= FEW
+    parts = [work(jobs)] if few else parallel_map(work, list(_batches(jobs)), description="butterfly events")
     frames, refused = zip(*parts, strict=True)
-    rows = pl.concat(frames)
+    rows = pl.concat(frames).join(why, on=["symbol", "session"], how="left", maintain_order="left")
     return Built(_as_events(rows, market, settings), pl.concat(refused))
 
 
 class Job(NamedTuple):
-    """What the events of one symbol are built from. unlisted : session and why it has no listed prices."""
+    """What the events of one symbol are built from. bars : as `arranged`, and whether their session is `listed`."""
 
     bars: pl.DataFrame
-    unlisted: pl.DataFrame
     quotes: pl.DataFrame | None
     dates: list[dt.date]
 
 
-def _build_one(
-    job: Job,
+def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
+    """Jobs in their order, as many together as it takes to be worth a table."""
+    batch: list[Job] = []
+    for job in jobs:
+        batch.append(job)
+        if sum(len(one.dates) for one in batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _build(
+    jobs: list[Job],
     *,
     calendar: NDArray,
     last: dt.date,
     periods_per_year: int,
     settings: ButterflySettings,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Events of one symbol: from its quotes where a session has them, else from the model."""
-    from bq.strategies.butterfly.build import build_symbol
+    """Events of symbols, and what was refused: from the quotes where a session has them, else from the model."""
+    from bq.strategies.butterfly.build import build_symbol, stacked
     from bq.strategies.butterfly.history import history
     from bq.strategies.butterfly.listed import Listed, board, surface
     from bq.strategies.butterfly.modelled import Modelled
     from bq.strategies.butterfly.trade_path import Pricer
 
-    bars, why, quotes, dates = job
-    solved = None if quotes is None else surface(quotes, rate=settings.structure.rate)
-    h = history(bars, solved, calendar, last, settings, periods_per_year=periods_per_year)
-    at = np.flatnonzero(np.isin(h.session, np.array(dates, "datetime64[D]")))
-    covered = why["unlisted"].is_null().to_numpy()[at]
-    pricers: dict[str, tuple[Pricer, NDArray]] = {"modelled": (Modelled(h, settings), at[~covered])}
-    if quotes is not None:
-        pricers["real"] = Listed(h, settings, board(quotes)), at[covered]
-    frames, refusals = [], []
-    for source, (pricer, positions) in pricers.items():
-        if len(positions):
-            columns, refused = build_symbol(h, positions, pricer, settings)
-            known = pl.DataFrame(columns).with_columns(source=pl.lit(source))
-            frames.append(known.join(why, on="session", how="left", maintain_order="left"))
-            refusals.append(refused)
-    symbol = pl.lit(h.symbol).alias("symbol")
-    return pl.concat(frames).select(symbol, pl.all()), pl.concat(refusals).select(symbol, pl.all())
+    events, refusals = [], []
+    for bars, quotes, dates in jobs:
+        solved = None if quotes is None else surface(quotes, rate=settings.structure.rate)
+        h = history(bars, solved, calendar, last, settings, periods_per_year=periods_per_year)
+        at = np.flatnonzero(np.isin(h.session, np.array(dates, "datetime64[D]")))
+        listed = bars["listed"].to_numpy()[at]
+        pricers: dict[str, tuple[Pricer, NDArray]] = {"modelled": (Modelled(h, settings), at[~listed])}
+        if quotes is not None:
+            pricers["real"] = Listed(h, settings, board(quotes)), at[listed]
+        for source, (pricer, positions) in pricers.items():
+            if len(positions):
+                columns, refused = build_symbol(h, positions, pricer, settings)
+                found, gone = (len(part["session"]) for part in (columns, refused))
+                events.append({"symbol": np.full(found, h.symbol), **columns, "source": np.full(found, source)})
+                refusals.append({"symbol": np.full(gone, h.symbol), **refused})
+    return stacked(events), stacked(refusals)
 
 
 def _as_events(rows: pl.DataFrame, market: "MarketData", settings: ButterflySettings) -> pl.DataFrame:

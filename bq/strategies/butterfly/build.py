@@ -1,5 +1,6 @@
 """From the bars of one symbol to its butterfly events. Features at t0 use bars up to t0, and nothing later."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from bq.strategies.butterfly.history import UNQUOTED_SPOT, History, Index
 from bq.strategies.butterfly.settings import ButterflySettings, Costs
 from bq.strategies.butterfly.structure import IRON, TYPES, Reading, Structure
 from bq.strategies.butterfly.trade_path import Pricer, outcomes, trade_path
+
+Columns = Mapping[str, NDArray]  # of one length
 
 
 def usable(h: History, at: Index, s: ButterflySettings) -> NDArray[np.str_]:
@@ -55,7 +58,7 @@ def read(h: History, at: Index, s: ButterflySettings) -> Reading:
         width_pct=arima.width_pct,
         garch_vol=garch_volatility(returns, periods_per_year=h.periods_per_year, engine=s.analysis.engine),
         iv=h.iv[at],
-        iv_percentile=trailing_percentile(h.iv)[at],
+        iv_percentile=trailing_percentile(h.iv, at),
         momentum_7d=np.clip(prices[:, -1] / prices[:, -8] - 1.0, -1.0, 1.0),
         vol_concentration=concentration,
         skew=h.skew[at],
@@ -107,7 +110,7 @@ class Opportunity(NamedTuple):
         )
 
 
-def find(h: History, at: Index, pricer: Pricer, s: ButterflySettings) -> tuple[Opportunity, pl.DataFrame]:
+def find(h: History, at: Index, pricer: Pricer, s: ButterflySettings) -> tuple[Opportunity, Columns]:
     """The opportunities at the given positions, and the refused dates: columns session, reason."""
     unusable = usable(h, at, s)
     analysed = at[unusable == ""]
@@ -118,11 +121,12 @@ def find(h: History, at: Index, pricer: Pricer, s: ButterflySettings) -> tuple[O
     senseless = tradable(structure, quote, opened, reading, s.costs)
     reason = unusable.astype(object)
     reason[unusable == ""] = senseless
-    refused = pl.DataFrame({"session": h.session[at], "reason": reason.astype(str)}).filter(pl.col("reason") != "")
-    return Opportunity(analysed, reading, structure, opened).only(senseless == ""), refused
+    good, why = senseless == "", reason.astype(str)
+    refused = {"session": h.session[at[why != ""]], "reason": why[why != ""]}
+    return Opportunity(analysed, reading, structure, opened).only(good), refused
 
 
-def describe(h: History, found: Opportunity, s: ButterflySettings) -> dict[str, NDArray]:
+def describe(h: History, found: Opportunity, s: ButterflySettings) -> Columns:
     """Features, score and structure of each event: everything that is known at t0."""
     at, reading, structure, opened = found
     years, rate = structure.dte_days / 365.0, s.structure.rate
@@ -156,15 +160,13 @@ def describe(h: History, found: Opportunity, s: ButterflySettings) -> dict[str, 
     }
 
 
-def build_symbol(
-    h: History, at: Index, pricer: Pricer, s: ButterflySettings
-) -> tuple[dict[str, NDArray | pl.Series], pl.DataFrame]:
-    """All columns of the events of one symbol at the given bar positions, and the refused dates."""
+def build_symbol(h: History, at: Index, pricer: Pricer, s: ButterflySettings) -> tuple[Columns, Columns]:
+    """All columns of the events of one symbol at the given bar positions, and the refused dates: session, reason."""
     found, refused = find(h, at, pricer, s)
     path = trade_path(h, found.at, found.structure, pricer, s)
-    columns: dict[str, NDArray | pl.Series] = {
+    columns = {
         **describe(h, found, s),
-        "root": pl.Series(pricer.roots(found.at, found.structure), dtype=pl.String),
+        "root": np.array(pricer.roots(found.at, found.structure), dtype=object),
         "due": path.due,
         "known": path.known,
         "entry_session": np.where(path.entry >= 0, h.session[path.entry], np.datetime64("NaT")),
@@ -173,3 +175,11 @@ def build_symbol(
         **outcomes(h, found.at, found.structure, path, pricer, s),
     }
     return columns, refused
+
+
+def stacked(parts: Sequence[Columns]) -> pl.DataFrame:
+    """The rows of all parts as one table, which costs as much for one row as for a thousand. Objects are text."""
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    text = {name: values for name, values in columns.items() if values.dtype == object}
+    table = {**columns, **{name: pl.Series(values.tolist(), dtype=pl.String) for name, values in text.items()}}
+    return pl.DataFrame(table)

@@ -12,7 +12,7 @@ from bq.analysis.options import Greeks as OptionGreeks
 from bq.analysis.options import bsm_greeks
 from bq.core.errors import BadParameters, did_you_mean
 from bq.strategies.butterfly import exits, pricing
-from bq.strategies.butterfly.history import History, history, in_units_of_t0
+from bq.strategies.butterfly.history import History, arranged, history, in_units_of_t0
 from bq.strategies.butterfly.listed import Listed, board, surface
 from bq.strategies.butterfly.modelled import Modelled
 from bq.strategies.butterfly.payoff import structure_of
@@ -254,7 +254,7 @@ class ButterflyDesk(PositionByPosition):
         """A symbol's history and its prices: by the model and, where it has quotes, by these."""
         if symbol not in self._known:
             s = self._settings
-            bars = self._market.bars.filter(pl.col("symbol") == symbol)
+            bars = arranged(self._market.bars.filter(pl.col("symbol") == symbol), s)
             quotes = self._market.quotes
             quotes = quotes.filter(pl.col("underlying") == symbol) if len(quotes) else quotes
             solved = surface(quotes, rate=s.structure.rate) if len(quotes) else None

@@ -34,6 +34,26 @@ class History(NamedTuple):
     periods_per_year: int  # sessions, of the exchange
 
 
+def arranged(bars: pl.DataFrame, s: ButterflySettings) -> pl.DataFrame:
+    """What the histories of symbols are made of, for all of them at once.
+
+    bars : the bar contract, sorted by (symbol, session). Returns DataFrame `symbol, session, close, quoted, level,
+    open, volume, iv` in the same order, NaN where a number is not known. `iv` is at the money.
+    """
+    index = pl.col("symbol").is_in(s.structure.index_symbols)
+    at_the_money = pl.when(index).then(s.structure.vix_to_atm).otherwise(1.0)
+    volume = pl.lit(continuous_volume(bars))
+    numbers = {"open": pl.col("open"), "volume": volume, "iv": pl.col("iv") * at_the_money}
+    return bars.select(
+        "symbol",
+        "session",
+        "close",
+        "quoted",
+        level=continuous(),
+        **{name: value.cast(pl.Float64).fill_null(np.nan) for name, value in numbers.items()},
+    )
+
+
 def history(
     bars: pl.DataFrame,
     surface: pl.DataFrame | None,
@@ -43,32 +63,27 @@ def history(
     *,
     periods_per_year: int,
 ) -> History:
-    """Arrays of one symbol's bars (the bar contract, sorted by session).
+    """One symbol's part of what was `arranged`, as arrays.
 
     surface : session, iv, skew as solved from its quotes, None where there are none; it comes before any other IV.
     """
-    symbol = bars["symbol"][0]
-    level = bars.select(continuous()).to_series().to_numpy()
-    bars = bars.with_columns(volume=continuous_volume(bars))
-    structure = s.structure
-    index = symbol in structure.index_symbols
-    premium = structure.iv_premium_index if index else structure.iv_premium_stock
-    at_the_money = structure.vix_to_atm if index else 1.0
-    bars = bars.with_columns(pl.col("iv") * at_the_money)
-    bars = bars.with_columns(skew=pl.lit(None, pl.Float64))
+    symbol, level, iv = bars["symbol"][0], bars["level"].to_numpy(), bars["iv"].to_numpy()
+    skew = np.full(len(bars), np.nan)
     if surface is not None:
-        bars = bars.join(surface, on="session", how="left", suffix="_solved", maintain_order="left")
-        bars = bars.with_columns(iv=pl.coalesce("iv_solved", "iv"), skew=pl.col("skew_solved"))
-    optional = bars.select(pl.col("open", "volume", "iv", "skew").cast(pl.Float64).fill_null(np.nan))
+        solved = bars.select("session").join(surface, on="session", how="left", maintain_order="left")
+        iv = solved["iv"].fill_null(bars["iv"]).to_numpy()
+        skew = solved["skew"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    index = symbol in s.structure.index_symbols
+    premium = s.structure.iv_premium_index if index else s.structure.iv_premium_stock
     return History(
         symbol=symbol,
         session=bars["session"].to_numpy().astype("datetime64[D]"),
         level=level,
         quoted=bars["close"].to_numpy() if bars["quoted"][0] else None,
-        opens=optional["open"].to_numpy(),
-        volume=optional["volume"].to_numpy(),
-        iv=iv_proxy(level, optional["iv"].to_numpy(), premium=premium, periods_per_year=periods_per_year),
-        skew=optional["skew"].to_numpy(),
+        opens=bars["open"].to_numpy(),
+        volume=bars["volume"].to_numpy(),
+        iv=iv_proxy(level, iv, premium=premium, periods_per_year=periods_per_year),
+        skew=skew,
         calendar=calendar,
         last=np.datetime64(last, "D"),
         periods_per_year=periods_per_year,

@@ -88,9 +88,9 @@ def _asked(p: BarMatrix, wanted: Mapping[str, list[dt.date]]) -> Mask:
     """Which (symbol, session) are wanted and have a bar."""
     mask = np.zeros(p.close.shape, bool)
     for row, symbol in enumerate(p.symbols):
-        days = wanted.get(symbol)
-        if days:
-            mask[row] = np.isin(p.sessions, np.array(days, "datetime64[D]"))
+        days = np.array(wanted.get(symbol, []), "datetime64[D]")
+        place = np.minimum(np.searchsorted(p.sessions, days), len(p.sessions) - 1)
+        mask[row, place[p.sessions[place] == days]] = True
     return mask & p.has_bar
 
 
