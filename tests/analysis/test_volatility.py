@@ -121,6 +121,8 @@ def test_the_percentile_is_the_share_of_the_values_before_that_are_lower(values,
         if np.isfinite(before).all() and np.isfinite(values[t]):
             expected[t] = sum(value < values[t] for value in before) / window
     np.testing.assert_array_equal(trailing_percentile(values, window=window), expected)
+    some = np.arange(len(values))[::-3]
+    np.testing.assert_array_equal(trailing_percentile(values, some, window=window), expected[some])
 
 
 def test_the_percentile_looks_back_a_trading_year():

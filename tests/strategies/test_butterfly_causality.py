@@ -7,6 +7,9 @@ import polars as pl
 import pytest
 from event_samples import BUTTERFLY, LATER, build, butterfly_settings, market_of, until, walk
 
+from bq.core.parallel import parallel_map
+from bq.strategies import butterfly
+
 SAMPLED = {"SPX": 6, "AAPL": 4, "KO": 3, "IXIC": 4, "GE": 2, "SPLIT": 4}  # events a symbol
 
 
@@ -81,10 +84,20 @@ def test_nothing_known_at_t0_changes_with_other_symbols_in_the_market(bars, even
     assert known_at_t0(alone).equals(known_at_t0(events.filter(pl.col("symbol") == "SPX")), null_equal=True)
 
 
-def test_two_processes_build_what_one_builds(bars, events, monkeypatch):
+@pytest.mark.parametrize("batch", [1, 5, 100], ids=["each symbol alone", "some together", "all together"])
+def test_two_processes_build_what_one_builds(bars, events, monkeypatch, batch):
     wanted = {symbol: group["session"].to_list() for (symbol,), group in events.group_by("symbol")}
+    handed = []
+
+    def counted(function, items, **named):
+        handed.append(len(items))
+        return parallel_map(function, items, **named)
+
+    for name, value in {"FEW": 0, "BATCH": batch, "parallel_map": counted}.items():
+        monkeypatch.setattr(butterfly, name, value)
     monkeypatch.setenv("BQ_WORKERS", "2")
     assert build(bars, wanted).events.equals(events, null_equal=True)
+    assert handed == [{1: 6, 5: 3, 100: 1}[batch]]
 
 
 @pytest.mark.parametrize("factor", [0.5, 1 / 3, 7.0], ids=["half", "third", "seven"])

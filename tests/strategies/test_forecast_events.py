@@ -148,6 +148,11 @@ def test_an_event_built_alone_is_the_one_built_with_all_others(bars, events):
     assert alone.to_dicts() == [one(events, "N3", T)]
 
 
+def test_a_wanted_day_without_a_bar_gives_no_event(bars, events):
+    other = {"N3": [dt.date(1990, 1, 2), session(T), session(T) + dt.timedelta(days=5000)], "UNKNOWN": [session(T)]}
+    assert built(bars, wanted=other)[0].to_dicts() == [one(events, "N3", T)]
+
+
 def test_an_extra_lag_takes_features_from_so_many_sessions_before(bars, events):
     found = one(built(bars, "temporal.extra_lag=2")[0], "N3", T)
     earlier = one(events, "N3", T - 2)
