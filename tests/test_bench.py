@@ -101,6 +101,7 @@ def whole(row: Row) -> bool:
 
 
 DEAR = {
+    "a day of a replay",
     "empty notebook",
     "python -m bq scan",
     "report of a run",
