@@ -1,11 +1,7 @@
 """The dashboard over many runs: what every job pays at its end."""
 
 import datetime as dt
-import os
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +11,7 @@ from bq.core.namespace import Namespace
 from bq.jobs.run import publish
 from bq.runs.verdict import Running, Verdict
 from bq.surface import params
+from tests.bench import samples
 from tests.bench.measure import Plan
 from tests.bench.row import Goal, Row
 from tests.season import MODEL, record, season
@@ -26,12 +23,12 @@ SESSIONS = 750  # of a verdict's running sums: three years
 def many_runs(plan: Plan) -> Row:
     """outputs/index.html rebuilt over runs with whole verdicts, beside decisions whose overview is kept."""
     runs, decided = plan.n(full=500, quick=100, tiny=3), plan.n(full=250, quick=60, tiny=15)
-    with tempfile.TemporaryDirectory(prefix="bq-bench-") as folder, _home(folder):
-        _write(Path(folder), runs)
+    with samples.home() as home:
+        _write(home, runs)
         record(season(decided), MODEL, Namespace("butterfly"))
         first = _seconds()
         seen = np.array([_seconds() for _ in range(plan.n(full=11, quick=5, tiny=1))])
-        size = (Path(folder) / "outputs" / "index.html").stat().st_size
+        size = (home / "outputs" / "index.html").stat().st_size
     seconds = float(np.median(seen))
     return Row(
         of="a page",
@@ -48,17 +45,6 @@ def _seconds() -> float:
     start = time.perf_counter()
     publish.write_index()
     return time.perf_counter() - start
-
-
-@contextmanager
-def _home(folder: str) -> Iterator[None]:
-    before = {name: os.environ.pop(name, None) for name in ("BQ_HOME", "BQ_DATABASE_URL")}
-    os.environ["BQ_HOME"] = folder
-    try:
-        yield
-    finally:
-        os.environ.pop("BQ_HOME")
-        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def _write(home: Path, runs: int) -> None:

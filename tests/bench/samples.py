@@ -2,13 +2,19 @@
 
 import datetime as dt
 import functools
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from bq import market, strategies
-from bq.core import params, paths
+from bq.core import db, params, paths
 from bq.market import MarketData
 from bq.strategies.butterfly.settings import ButterflySettings
 from bq.strategies.contract import Strategy
@@ -25,6 +31,20 @@ def settings() -> ButterflySettings:
 def bars() -> MarketData:
     """The bundled market from the parameters' first session on."""
     return market.load(settings().market)
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """An empty home that is no one's. It writes to disk as a user's does, which one of `bq.core.world.own` need not."""
+    asked = ("BQ_DATABASE_URL", "STRATEGY", "PARAMS", "SET", "PYTHONDONTWRITEBYTECODE")
+    with tempfile.TemporaryDirectory(prefix="bq-bench-") as folder, mock.patch.dict(os.environ, {"BQ_HOME": folder}):
+        for name in asked:
+            os.environ.pop(name, None)
+        db.close()
+        try:
+            yield Path(folder)
+        finally:
+            db.close()
 
 
 def strategy() -> Strategy:

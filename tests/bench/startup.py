@@ -1,11 +1,11 @@
 """What one waits for before anything happens: imports and the smallest target."""
 
 import datetime as dt
-import tempfile
+import os
+from unittest import mock
 
 import numpy as np
 import polars as pl
-import pytest
 
 from bq.core import paths
 from bq.core.namespace import Namespace
@@ -42,10 +42,7 @@ def status(plan: Plan) -> Row:
 def status_of_decisions(plan: Plan) -> Row:
     """The same in a home in which many decisions were recorded: it reads none of them."""
     scans, each = plan.n(full=500, quick=100, tiny=2), 200
-    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_HOME", home)
-        patch.delenv("BQ_DATABASE_URL", raising=False)
-        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    with samples.home():
         for number in range(scans):
             _decide(dt.date(2015, 1, 1) + dt.timedelta(days=number), each)
         (seconds,) = in_turn(lambda: command("-m", "bq", "status"), repeats=plan.n(full=11, quick=5, tiny=1))
@@ -71,17 +68,16 @@ def _decide(session: dt.date, count: int) -> None:
 def scan(plan: Plan) -> Row:
     """`python -m bq scan` from start to end: the bundled prices, and a simulated market of 500 symbols."""
     names = plan.n(full=500, quick=500, tiny=5)
-    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_HOME", home)
-        for name in ("BQ_DATABASE_URL", "PYTHONDONTWRITEBYTECODE", "STRATEGY", "PARAMS", "SET"):
-            patch.delenv(name, raising=False)
+    large = {
+        "PARAMS": str(paths.parameters("butterfly").parent / "simulated" / "butterfly.yaml"),
+        "SET": f"market.simulation.symbols={names}",
+    }
 
-        def of_many() -> None:
-            with pytest.MonkeyPatch.context() as asked:
-                asked.setenv("PARAMS", str(paths.parameters("butterfly").parent / "simulated" / "butterfly.yaml"))
-                asked.setenv("SET", f"market.simulation.symbols={names}")
-                command("-m", "bq", "scan")
+    def of_many() -> None:
+        with mock.patch.dict(os.environ, large):
+            command("-m", "bq", "scan")
 
+    with samples.home():
         few, many = in_turn(lambda: command("-m", "bq", "scan"), of_many, repeats=plan.n(full=5, quick=3, tiny=1))
     return Row(
         of="a scan",

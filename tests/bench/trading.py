@@ -1,15 +1,11 @@
 """Positions and P&L out of a long ledger, and what a day of a replay costs that trades what it decides."""
 
 import datetime as dt
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from unittest import mock
 
 import numpy as np
 
-from bq.core import db, world
+from bq.core import world
 from bq.jobs import replaying
 from bq.strategies.desk import Kind, Leg, Right
 from bq.trading import ledger, positions
@@ -34,7 +30,7 @@ STAMP = Stamp(dt.date(2024, 1, 2), dt.datetime(2024, 1, 2, 21, tzinfo=dt.UTC))
 def book(plan: Plan) -> Row:
     """What is held and what was made, of butterflies that were opened and, but for the last, closed."""
     n = plan.n(full=10_000, quick=2_000, tiny=60)
-    with _home():
+    with samples.home():
         _write(n)
         held, whole = in_turn(
             lambda: positions.held(*OWNER[:2]),
@@ -75,18 +71,6 @@ def replayed_day(plan: Plan) -> Row:
         spread=(min(spent), max(spent)),
         notes=(f"of which trading and the shadow books {np.median(traded):.0f} ms", "the rule score decides"),
     )
-
-
-@contextmanager
-def _home() -> Iterator[None]:
-    """An empty database that is no one's."""
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"BQ_HOME": folder}):
-        os.environ.pop("BQ_DATABASE_URL", None)
-        db.close()
-        try:
-            yield
-        finally:
-            db.close()
 
 
 def _write(n: int) -> None:
