@@ -13,6 +13,7 @@ from hypothesis import settings
 
 gc.set_threshold(20_000, 20, 20)  # as `python -m bq` does
 os.environ.pop("BQ_DATA_ROOT", None)  # no test writes below the URL of whoever runs it
+os.environ |= {"BQ_WORKERS": "1", "OMP_NUM_THREADS": "1"}  # the suite's own processes use the cores
 
 # no test asserts how long it takes; every run tries the same examples
 EXAMPLES = 100 if os.environ.get("BQ_FULL") == "1" else 40

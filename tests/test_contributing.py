@@ -37,9 +37,8 @@ MOST_LINES = 20
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
-    """An empty home, and one worker."""
+    """An empty home."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     return tmp_path
 

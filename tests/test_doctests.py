@@ -18,7 +18,6 @@ def home(tmp_path_factory):
     """A home for the events that examples build once; paths in them are those of a checkout."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("BQ_WORKERS", "1")
         patch.delenv("BQ_DATABASE_URL", raising=False)
         patch.chdir(paths.CHECKOUT)
         yield

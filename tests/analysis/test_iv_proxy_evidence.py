@@ -91,7 +91,6 @@ def martingales(tmp_path_factory):
     plan = settings(PLAN)
     made = {"proxy": [], "history": []}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
         patch.setenv("BQ_HOME", str(tmp_path_factory.mktemp("home")))
         for seed in SEEDS:
             simulation = {"symbols": 12, "sessions": 2500, "pinned_share": 0.0, "seed": seed}

@@ -11,5 +11,4 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "strategies"))  # the smalles
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     return tmp_path

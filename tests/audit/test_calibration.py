@@ -34,7 +34,6 @@ SMALL = (
 
 @pytest.fixture(autouse=True)
 def a_home_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.setenv("BQ_HOME", str(tmp_path / "home"))
 
 
@@ -44,9 +43,7 @@ def planted(strength=0.3) -> Point:
 
 @pytest.fixture(scope="module")
 def measured():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        return measure(5, strategy=BREAKOUT, settings=planted().settings)
+    return measure(5, strategy=BREAKOUT, settings=planted().settings)
 
 
 def judged(**holds: bool | None) -> Judged:

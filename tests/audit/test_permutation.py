@@ -81,7 +81,6 @@ def test_a_p_value_counts_what_chance_does_as_well_and_is_never_0():
 
 
 def test_the_pipeline_goes_over_the_bars_of_a_parameter_file(monkeypatch, tmp_path):
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     few = (
         "learning.folds=2 gate.draws=1000 learning.hyperparameters.lightgbm.n_estimators=10 "

@@ -60,7 +60,6 @@ def on_cluster(started, monkeypatch):
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("BQ_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     return tmp_path
 

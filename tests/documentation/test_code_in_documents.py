@@ -66,7 +66,6 @@ def home(tmp_path_factory) -> Path:
 @pytest.fixture
 def at_home(home, monkeypatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("BQ_HOME", str(home))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     for name in VARIABLES | {"BQ_DATABASE_URL"}:
         monkeypatch.delenv(name, raising=False)
     return monkeypatch

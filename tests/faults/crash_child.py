@@ -273,7 +273,6 @@ WARM = {  # modules that a work uses, late ones too; imported and not used: the 
 def warm(work: str) -> None:
     """Import all that the work imports, so that a child makes only the calls that belong to it."""
     db.sa.create_engine("sqlite://").connect().close()
-    os.environ |= {"BQ_WORKERS": "1", "OMP_NUM_THREADS": "1"}
     sys.path.insert(0, str(Path(__file__).parents[1] / "monitoring"))
     for name in ("bq.serving.journal", *WARM.get(work, ())):
         importlib.import_module(name)

@@ -40,7 +40,6 @@ def small(tracks=None):
 def home(tmp_path, monkeypatch):
     """An empty home."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     for name in ("BQ_DATABASE_URL", "PLAN", "RUN", "FROM_FILE", "TRACK", "PARAMS", "STRATEGY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

@@ -33,7 +33,6 @@ def ask(tmp_path, monkeypatch):
     for name in ("PARAMS", "SET", "FORCE", "QUICK", "PERMUTE", "BQ_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.setattr(registered, "_by_hand", {})
     paths.raw_features().mkdir(parents=True)
     (paths.raw_features() / "mine.py").write_text(FILE)

@@ -22,7 +22,7 @@ def calibrate(tmp_path, monkeypatch):
         for name in ("PARAMS", "STRENGTH", "QUICK"):
             monkeypatch.delenv(name, raising=False)
         whole = {"STRATEGY": "breakout", "FAMILY": "martingale", "MARKETS": "1", "SET": SMALL} | variables
-        for name, value in {"BQ_HOME": str(tmp_path), "BQ_WORKERS": "1", **whole}.items():
+        for name, value in {"BQ_HOME": str(tmp_path), **whole}.items():
             monkeypatch.setenv(name, value)
         job.main(request.read(request.CALIBRATE))
 

@@ -39,7 +39,7 @@ def days(whole) -> list[dt.date]:
 def go(tmp_path, monkeypatch, capsys, whole):
     """Run a cycle with the bars up to a session, at night of a day; what it printed. Nothing is trained or rendered."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    for name, value in {"BQ_WORKERS": "1", "STRATEGY": "butterfly", "PARAMS": str(FILE), "SET": SMALL}.items():
+    for name, value in {"STRATEGY": "butterfly", "PARAMS": str(FILE), "SET": SMALL}.items():
         monkeypatch.setenv(name, value)
     for name in ("BQ_DATABASE_URL", "NOTIFY_CMD", "FORCE", "QUICK", "DATE"):
         monkeypatch.delenv(name, raising=False)

@@ -45,7 +45,6 @@ def patch():
         patch.setattr(partitions, "SYMBOLS", 2)
         for name in ("SET", "FORCE", "RUN", "QUICK", "SYMBOLS", "FROM", "TO", "BQ_DATABASE_URL", "BQ_DATA_ROOT"):
             patch.delenv(name, raising=False)
-        patch.setenv("BQ_WORKERS", "1")
         patch.setenv("STRATEGY", "forecast")
         yield patch
     db.close()

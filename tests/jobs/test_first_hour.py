@@ -47,7 +47,6 @@ def home(tmp_path_factory):
 def go(home, monkeypatch, capsys):
     """Run a job on a small simulated panel with the variables of the Makefile; what it printed."""
     monkeypatch.setenv("BQ_HOME", str(home))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     small = home / "small.yaml"
     if not small.exists():

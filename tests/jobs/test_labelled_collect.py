@@ -22,7 +22,6 @@ SET = "gate.draws=1000 learning.folds=3 learning.compare=[] learning.model=elast
 def go(tmp_path, monkeypatch, capsys):
     """Run a job with the variables of the Makefile; what it printed."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
 
     def run(main, **variables) -> str:
@@ -84,7 +83,7 @@ def test_a_refused_table_leaves_what_was_collected(go, file, tmp_path):
     assert go(collect.main, SET="market.source=labelled") == before
 
 
-def test_the_other_targets_use_what_was_collected(go, file, monkeypatch):
+def test_the_other_targets_use_what_was_collected(go, file):
     go(collect.main, FROM_FILE=file)
     asked = "market.source=labelled"
     settings = [None]

@@ -42,7 +42,6 @@ NAMESPACE = settings().namespace
 def home(tmp_path, monkeypatch):
     """An empty home, a small strategy, and notebooks that do what theirs do, in this process."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     monkeypatch.setitem(strategies.MODULES, "reversal", "tests.strategies.reversal_strategy")
     monkeypatch.setattr(protocol.Run, "notebook", train_in_this_process)

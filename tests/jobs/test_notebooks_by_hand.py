@@ -34,7 +34,6 @@ def state(home) -> dict:
 def home(tmp_path, monkeypatch):
     """A home with a deployed model and its row in the journal."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     registry.deploy(
         Namespace.parse("butterfly-simulated"),

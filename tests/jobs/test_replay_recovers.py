@@ -19,7 +19,6 @@ FULL = os.environ.get("BQ_FULL") == "1"
 def test_of_a_turned_signal_only_what_is_retired_and_trained_since_recovers(on_harm, recovers, monkeypatch):
     if not FULL:
         pytest.skip("a model is retired in a small replay; BQ_FULL=1 replays three years: two minutes each")
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.setattr(replaying, "Books", lambda history: None)  # decisions alone
     file = paths.CHECKOUT / "parameters" / "simulated" / "forecast_recovering.yaml"
     settings = params.load(file, strategies.get("forecast").settings, overrides=f"learning.on_harm={on_harm}")

@@ -14,7 +14,6 @@ WEEKS = 4  # after the first deployment, in which errors are confirmed to be mor
 
 
 def test_a_refuted_model_decides_no_more_and_evidence_begins_at_the_change(monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
     small = planted("butterfly")
     learning = small.settings.learning.model_copy(update={"on_harm": "retire"})
     settings = small.settings.model_copy(update={"learning": learning})

@@ -31,10 +31,9 @@ def same_up_to_its_end(short: Left, whole: Left) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_what_a_day_leaves_is_the_same_whatever_comes_later(name, monkeypatch):
+def test_what_a_day_leaves_is_the_same_whatever_comes_later(name):
     if name == "butterfly" and not FULL:
         pytest.skip("the others are tried; BQ_FULL=1 tries every strategy")
-    monkeypatch.setenv("BQ_WORKERS", "1")
     small = planted(name)
     days = small.days[:LONG]
     whole = left(small, small.market, days[0], days[-1])  # whose bars go on for longer

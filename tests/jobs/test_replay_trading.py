@@ -29,7 +29,6 @@ def replay(small: Planted) -> Replayed:
 def market() -> Planted:
     """A planted market, without attempts: the rule score decides."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
         patch.setattr(replaying.Walk, "retrain", lambda self, session: None)
         yield planted("breakout")
 

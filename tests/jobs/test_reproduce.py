@@ -29,7 +29,6 @@ def small(name: str) -> Settings:
 def go(tmp_path, monkeypatch, capsys):
     """Run a job with the variables of the Makefile; what it printed. A retrain trains in this process."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
 
     def notebook(self: Run, name: str) -> None:
         if name == retrain.NOTEBOOKS[1]:

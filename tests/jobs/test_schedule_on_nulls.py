@@ -23,7 +23,7 @@ def asked(tmp_path, monkeypatch):
 
     def run(**variables: str) -> None:
         whole = {"STRATEGY": "breakout", "FAMILY": "schedule", "SET": SMALL} | variables
-        for name, value in {"BQ_HOME": str(tmp_path), "BQ_WORKERS": "1", **whole}.items():
+        for name, value in {"BQ_HOME": str(tmp_path), **whole}.items():
             monkeypatch.setenv(name, value)
         calibrate.main(request.read(request.CALIBRATE))
 

@@ -86,9 +86,10 @@ STAGES = (
 
 
 def planted(size: Size, seed: int, overrides: str = "") -> Planted:
-    """The events of the shipped simulated parameters on a market of that size."""
+    """The events of the shipped simulated parameters on a market of that size, which may hold four folds, not six."""
     plan = f"market.simulation.symbols={size.symbols} market.simulation.sessions={size.sessions}"
-    own = f"{plan} market.simulation.oracle_ic={size.oracle_ic} market.simulation.seed={seed} learning.compare=[]"
+    own = f"{plan} market.simulation.oracle_ic={size.oracle_ic} market.simulation.seed={seed}"
+    own += " learning.compare=[] learning.folds=4 learning.newest_days=183"
     settings = params.load(PARAMETERS, FORECAST.settings, overrides=f"{own} {overrides}")
     data = market.load(settings.market)
     built = FORECAST.table.build(data, settings, FORECAST.table.schedule(data, settings))

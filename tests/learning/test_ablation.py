@@ -18,9 +18,7 @@ FULL = bool(os.environ.get("BQ_FULL"))  # `make claims`: the whole claim; else a
 def found():
     size = ablation.Size() if FULL else ablation.Size(oracle_ic=0.1, symbols=30, sessions=1600)
     wanted = [stage for stage in ablation.STAGES if stage.name in (ablation.SHIPPED, ablation.OLDER)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        rows = ablation.ablation(size, ablation.SEEDS if FULL else ablation.SEEDS[:1], wanted)
+    rows = ablation.ablation(size, ablation.SEEDS if FULL else ablation.SEEDS[:1], wanted)
     return ablation.summary(rows).rows_by_key("stage", named=True, unique=True)
 
 

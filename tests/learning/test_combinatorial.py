@@ -11,10 +11,8 @@ SETTINGS = toy_settings(policy={"k": 2})
 
 @pytest.fixture(scope="module")
 def found():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        paths = backtest_paths(toy_events(sessions=80), TOY, SETTINGS, groups=5, tested=2)
-        return summary(paths, TOY, SETTINGS)
+    paths = backtest_paths(toy_events(sessions=80), TOY, SETTINGS, groups=5, tested=2)
+    return summary(paths, TOY, SETTINGS)
 
 
 def test_five_groups_two_at_a_time_make_four_paths_over_all_sessions(found):

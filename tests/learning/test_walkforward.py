@@ -20,11 +20,6 @@ from bq.strategies.task import Task
 ABSURD = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.fixture(autouse=True)
-def _one_worker(monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
-
-
 @pytest.fixture(scope="module")
 def events() -> pl.DataFrame:
     return toy_events()
@@ -32,9 +27,7 @@ def events() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def training(events) -> walkforward.Training:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        return walkforward.train(events, TOY, toy_settings())
+    return walkforward.train(events, TOY, toy_settings())
 
 
 def poisoned(events: pl.DataFrame, rows: pl.Expr) -> pl.DataFrame:
@@ -121,7 +114,6 @@ def test_the_same_inputs_give_the_same_numbers(events, training):
 
 def test_the_number_of_workers_changes_no_number(events, monkeypatch):
     settings = toy_settings(learning={"model": "lightgbm", "compare": ["elastic_net"]})
-    monkeypatch.setenv("BQ_WORKERS", "1")
     alone = walkforward.train(events, TOY, settings)
     monkeypatch.setenv("BQ_WORKERS", "2")
     together = walkforward.train(events, TOY, settings)
@@ -190,9 +182,7 @@ def stacked(**learning: object) -> ToySettings:
 
 @pytest.fixture(scope="module")
 def standings(events) -> walkforward.Training:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        return walkforward.train(events, STANDINGS, stacked(compare=["elastic_net"]))
+    return walkforward.train(events, STANDINGS, stacked(compare=["elastic_net"]))
 
 
 def test_a_regression_predicts_standings_without_classes(standings):

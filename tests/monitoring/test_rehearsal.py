@@ -25,11 +25,6 @@ def place():
     return Market(3, data, calibration.collected(BREAKOUT, settings, data)), settings
 
 
-@pytest.fixture(autouse=True)
-def one_worker(monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
-
-
 def test_it_is_checked_at_the_end_of_every_window_by_what_was_known_then(monkeypatch):
     """Nothing that came later is looked at, and an alarm is dated by its window's end."""
     market, settings = place()

@@ -109,9 +109,7 @@ def later() -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def toy_model() -> Artefact:
     """See `train`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        return train()
+    return train()
 
 
 @pytest.fixture

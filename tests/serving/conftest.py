@@ -37,13 +37,9 @@ def events():
 
 @pytest.fixture(scope="session")
 def training(events) -> walkforward.Training:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        return walkforward.train(events, TOY, toy_settings())
+    return walkforward.train(events, TOY, toy_settings())
 
 
 @pytest.fixture(scope="session")
 def success(events) -> walkforward.Training:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        return walkforward.train(events, TOY, toy_settings(), task=SUCCESS)
+    return walkforward.train(events, TOY, toy_settings(), task=SUCCESS)

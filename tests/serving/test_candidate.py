@@ -88,8 +88,7 @@ def test_a_candidate_saved_without_hashes_is_read(training, success, events, tmp
     assert_frame_equal(candidate.load(tmp_path).oos, made.oos)
 
 
-def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
+def test_a_market_of_two_symbols_has_no_rank_ic_and_is_saved_all_the_same(tmp_path):
     events = toy_events(symbols=2, sessions=120)
     training = walkforward.train(events, TOY, toy_settings())
     success = walkforward.train(events, TOY, toy_settings(), task=SUCCESS)

@@ -17,13 +17,6 @@ from bq.strategies.component import Kind
 CHEAPER = 0.098  # a trade earns so much more where half of the spread is not paid
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_worker():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        yield
-
-
 @pytest.fixture(scope="module")
 def incumbent(training, success, events) -> Artefact:
     return candidate.make(training, success, events, strategy=TOY, settings=toy_settings()).artefact

@@ -41,11 +41,6 @@ def judged(home: Path, frame: pl.DataFrame, overrides: str = ""):
     return settings, collection, made, gates.decide(found, None, strategy=strategy, settings=settings)
 
 
-@pytest.fixture(autouse=True)
-def one_worker(monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
-
-
 @pytest.mark.parametrize(
     ("strength", "deploys"), [pytest.param(0.5, True, id="planted"), pytest.param(0.0, False, id="null")]
 )

@@ -37,7 +37,6 @@ def trained(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_HOME", str(home))
-        patch.setenv("BQ_WORKERS", "1")
         settings = settings_of()
         data = markets.load(settings.market)
         events = store.collect(STRATEGY, settings, data).events

@@ -41,7 +41,6 @@ LEARNING = "learning.model=elastic_net learning.compare=[] learning.folds=2 lear
 
 @pytest.fixture(autouse=True)
 def nothing_by_hand(home, monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.setattr(registered, "_by_hand", {})
 
 

@@ -104,9 +104,7 @@ SETTINGS = toy_settings(learning=warm("lightgbm") | {"folds": 3, "newest_days": 
 
 @pytest.fixture(scope="module")
 def training(events) -> walkforward.Training:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
-        return walkforward.train(events, TOY, SETTINGS)
+    return walkforward.train(events, TOY, SETTINGS)
 
 
 def test_each_fold_goes_on_from_the_fold_before_and_the_first_model_from_the_last_fold(events, training):

@@ -161,8 +161,7 @@ def poisoned(events: pl.DataFrame, since: dt.date) -> pl.DataFrame:
     return events.with_columns(**absurd, score=pl.when(late).then(1e4).otherwise("score"), outcome=outcome)
 
 
-def test_the_threshold_of_a_fold_is_known_before_its_test_block(events, training, monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
+def test_the_threshold_of_a_fold_is_known_before_its_test_block(events, training):
     at = training.oos.group_by("fold").agg(pl.col(ABOVE, FROM).unique()).sort("fold")
     assert at[FROM].list.len().to_list() == [1, 1] and at[FROM][0][0] != at[FROM][1][0]
     for fold, since in training.folds.select("fold", "test_from").rows():
@@ -200,8 +199,7 @@ def test_without_a_symbol_the_others_are_chosen_by_the_same_thresholds(training)
     assert net.value == pytest.approx(pairs["model"].mean())
 
 
-def test_a_regression_is_traded_where_more_than_the_mean_of_its_session_is_expected(events, monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
+def test_a_regression_is_traded_where_more_than_the_mean_of_its_session_is_expected(events):
     from bq.strategies.task import Task
 
     standings = dataclasses.replace(TOY, task=lambda settings: Task(outcome="return"), success=None)

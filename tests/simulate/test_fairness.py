@@ -83,8 +83,7 @@ def cells(table, columns):
 
 @pytest.mark.calibration
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.strategy}-{case.family or 'planted with 0'}")
-def test_outcomes_before_costs_are_0_overall_and_in_fifths_of_every_feature(case, monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
+def test_outcomes_before_costs_are_0_overall_and_in_fifths_of_every_feature(case):
     table, columns = events(case)
     assert len(table) > 20 * MARKETS
     found = [("all", 0, t_value(table)), *cells(table, columns)]
@@ -101,9 +100,8 @@ NET = [
 
 @pytest.mark.calibration
 @pytest.mark.parametrize("case", NET, ids=lambda case: f"{case.strategy}-{case.family}")
-def test_what_one_volatility_gets_wrong_of_tails_does_not_cover_the_way_in_and_out(case, monkeypatch):
+def test_what_one_volatility_gets_wrong_of_tails_does_not_cover_the_way_in_and_out(case):
     """The same cells of net outcomes: overall below 0, and no fifth of any feature significantly above."""
-    monkeypatch.setenv("BQ_WORKERS", "1")
     table, columns = events(case)
     found = list(cells(table, columns))
     largest = student.ppf(1.0 - 0.001 / len(found), MARKETS - 1)

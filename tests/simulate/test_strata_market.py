@@ -37,8 +37,7 @@ def small():
 
 
 @pytest.fixture(autouse=True)
-def one_process_and_a_home_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("BQ_WORKERS", "1")
+def a_home_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
 
 
@@ -126,7 +125,6 @@ def test_more_stormy_sessions_than_there_are_is_an_error(small):
 @pytest.fixture(scope="module")
 def collected(small, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BQ_WORKERS", "1")
         patch.setenv("BQ_HOME", str(tmp_path_factory.mktemp("home")))
         return store.collect(BUTTERFLY, settings(SMALL), small)
 

@@ -5,9 +5,8 @@ from bq.core.settings import Market
 
 
 @pytest.fixture(autouse=True)
-def one_process_and_a_home_of_its_own(tmp_path, monkeypatch):
-    """Nothing is spread over cores, and nothing is written outside the test."""
-    monkeypatch.setenv("BQ_WORKERS", "1")
+def a_home_of_its_own(tmp_path, monkeypatch):
+    """Nothing is written outside the test."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
 
 

@@ -24,7 +24,6 @@ def made(tmp_path_factory):
     """Market, events and training of the panel."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BQ_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("BQ_WORKERS", "1")
         strategy = strategies.get("forecast")
         file = paths.CHECKOUT / "parameters" / "simulated" / "forecast.yaml"
         settings = params.load(file, strategy.settings, overrides=SMALL)

@@ -19,7 +19,6 @@ MOST_LINES = 20
 def settings(tmp_path, monkeypatch) -> ReversalSettings:
     """A home of its own, in which the strategy is registered."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.setitem(strategies.MODULES, "reversal", "reversal_strategy")
     simulated = Market(source="simulated", simulation=Simulation(symbols=4, sessions=900))
     learning = Learning(features="reversal_v1", model="elastic_net", folds=2, test_days=200, newest_days=90)

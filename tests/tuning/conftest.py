@@ -10,8 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "learning"))  # the toy strat
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
-    """An empty home with its own database; nothing is spread over cores."""
+    """An empty home with its own database."""
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
-    monkeypatch.setenv("BQ_WORKERS", "1")
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     return tmp_path
