@@ -2,9 +2,11 @@
 
 import gc
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in LONG)
     gc.freeze()  # ten thousand tests and their modules stay: to search them for garbage takes half a second each time
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sqlite_in_tests(tmp_path_factory) -> Iterator[None]:
+    """SQLite in the suite's own processes: commits do not wait for the disk, a new file is a copy of a migrated one.
+
+    The tests of either use what is wrapped.
+    """
+    from bq.core import db, migrate
+
+    configure, upgrade, scripts = db._configure_sqlite, migrate.upgrade, migrate.SCRIPTS
+    template = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+
+    @wraps(configure)
+    def configured(connection: sqlite3.Connection, record: object) -> None:
+        configure(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")
+
+    @wraps(upgrade)
+    def copied(engine: sa.Engine) -> None:
+        if engine.dialect.name != "sqlite" or scripts != migrate.SCRIPTS or sa.inspect(engine).get_table_names():
+            return upgrade(engine)
+        if not template.exists():
+            upgrade(sa.create_engine(f"sqlite:///{template}"))
+        with closing(sqlite3.connect(template)) as source, engine.connect() as connection:
+            source.backup(connection.connection.driver_connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "_configure_sqlite", configured)
+        patch.setattr(migrate, "upgrade", copied)
+        yield
 
 
 @pytest.fixture(scope="session")

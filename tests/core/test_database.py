@@ -16,6 +16,7 @@ ROW = {"kind": "deployed", "model_id": "m", "reason": "r", "at_utc": dt.datetime
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(db, "_configure_sqlite", db._configure_sqlite.__wrapped__)
     monkeypatch.setenv("BQ_HOME", str(tmp_path / "a home? 100%#1"))
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     return tmp_path / "a home? 100%#1"

@@ -26,7 +26,8 @@ BUTTERFLY = Namespace("butterfly", simulated=True)
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
-    """An empty home."""
+    """An empty home, whose database is not copied from one with the newest schema."""
+    monkeypatch.setattr(migrate, "upgrade", migrate.upgrade.__wrapped__)
     monkeypatch.setenv("BQ_HOME", str(tmp_path))
     monkeypatch.delenv("BQ_DATABASE_URL", raising=False)
     return tmp_path
