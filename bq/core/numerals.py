@@ -53,13 +53,20 @@ def bounds(low: object, high: object, digits: int = 3, *, missing: str = "[no in
 
 
 def percent(value: object, digits: int = 0, *, sign: bool = False, missing: str = MISSING) -> str:
-    """A share in percent.
+    """A share in percent. Nothing less than the whole is 100%: it gets as many decimals as it takes to say so.
 
     >>> percent(0.123), percent(-0.0000000000001), percent(0.002), percent(None), percent(0.0521, 1, sign=True)
     ('12%', '0%', '0.2%', '–', '+5.2%')
+    >>> percent(1930 / 1932), percent(0.99996, 1), percent(1.0), percent(1.0 - 1e-14)
+    ('99.9%', '99.996%', '100%', '100%')
     """
     known = _finite(value)
-    return missing if known is None else decimal(100.0 * known, digits, sign=sign) + "%"
+    if known is None:
+        return missing
+    if round(1.0 - abs(known), MOST_DECIMALS) > 0.0:
+        while round(100.0 * abs(known), digits) == 100.0:
+            digits += 1
+    return decimal(100.0 * known, digits, sign=sign) + "%"
 
 
 def significant(value: object, digits: int = 3, *, sign: bool = False, missing: str = MISSING) -> str:

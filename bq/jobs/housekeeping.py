@@ -224,7 +224,8 @@ def check_data(request: Request) -> None:
         if (more := len(lines) - SHOWN_LINES) > 0:
             screen.show(f"… and {more:,} more lines: {screen.shown(paths_of['summary'])}\n\n{_rules(by_rule(data))}")
         screen.show(f"{kind:<12}{_totals(data)}")
-        screen.show(f"every finding about {kind} with its row: {screen.shown(paths_of['findings'])}")
+        if len(data.findings):
+            screen.show(f"every finding about {kind} with its row: {screen.shown(paths_of['findings'])}")
     if found.chain_data:
         screen.show(_coverage(found, target / "chains_coverage.csv"))
     reasons = "" if settings.table else market.refusals(found, settings)

@@ -24,7 +24,7 @@ def another_calendar(rows: pl.DataFrame, findings: pl.DataFrame, *, calendar: st
         return findings.clear()
     advice = _advice(days, calendar) if len(against) >= COMPARED_DAYS else ""
     detail = (
-        f"on {len(against):,} closed days of {calendar} most symbols have bars "
+        f"On {len(against):,} closed {'day' if len(against) == 1 else 'days'} of {calendar} most symbols have bars "
         f"({', '.join(map(str, against[:3]))}{', …' if len(against) > 3 else ''}).{advice}"
     )
     return about("all files", "flagged", "other_calendar", detail)

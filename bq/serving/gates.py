@@ -186,7 +186,7 @@ def decide_success(found: Evidence, incumbent: Incumbent | None, *, strategy: St
     columns = np.column_stack([pairs["model"].to_numpy(), earned.series(pairs)[Kind.OVER_ALL]])
     net, over = blocks(oos, settings, pairs["session"]).means(columns)
     sample: dict[str, Any] = {
-        "baseline": oos["outcome"].mean(),
+        "baseline": pairs["everything"].mean(),
         "events": len(oos),
         "more": {"traded": int(traded.sum())},
     }

@@ -200,9 +200,10 @@ def _drawdown(c: Component) -> Text:
     )
     if c.alpha is not None:
         than = "that" if c.more["ratio"] < 1.0 else "the rule score's"
-        statement += f", or no larger than {than} in at least {percent(c.alpha, 1)} of resampled histories"
-    if c.more.get("no_larger") is not None:
-        statement += f" (it is in {percent(c.more['no_larger'], 1)})"
+        found = c.more.get("no_larger")
+        here = "" if found is None else f"; here in {percent(found, 1)}"
+        rare = f"in at least {percent(c.alpha, 1)} of resampled histories{here}"
+        statement += f", unless chance explains it (no larger than {than} {rare})"
     return "maximum drawdown", statement, f"maximum drawdown must be {_by(c)} smaller"
 
 
@@ -246,8 +247,8 @@ def _calibration(c: Component) -> Text:
     bound = "no lower bound of so few blocks" if low is None else f"lower bound {with_sign(low)}"
     statement = (
         f"expected calibration error {_plain(c.value, 3)}, of the training's class shares on the same sessions "
-        f"{_plain(c.baseline, 3)} (debiased); must be at most {_rounded(c.threshold)}, or its excess over "
-        f"theirs not proven: {_number(excess)}, {bound}; {c.events or 0:,} events, {of}"
+        f"{_plain(c.baseline, 3)} (debiased); must be at most {_rounded(c.threshold)}, or not proven "
+        f"to exceed theirs: by {_number(excess)}, {bound}; {c.events or 0:,} events, {of}"
     )
     return "calibration", statement, f"calibration error must fall by {_by(c)}"
 
@@ -328,7 +329,7 @@ def _overfitting(c: Component) -> Text:
         f"({trials} trials, {c.more['effective']} effectively distinct; {percent(c.more['all_trials'])} if all count)"
         f"; must be below {percent(c.threshold)}"
     )
-    return name, statement, "parameters whose ranking persists: narrower ranges, or more history"
+    return name, statement, "narrower ranges or more history, so that parameters that rank high go on doing so"
 
 
 ACCUSED = {

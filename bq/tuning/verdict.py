@@ -120,7 +120,7 @@ def _sentences(found: Found, whole: dict[str, Any]) -> list[str]:
     feasible = sum(row["state"] == "feasible" for row in whole["trials"])
     reselected = whole["reselected"]
     sentences = [
-        f"On the holdout, where no other trial was scored, the winner has {objective} "
+        f"On the holdout, where the winner alone of these trials was scored, it has {objective} "
         f"{_number(holdout.winner.value)} with {holdout.winner.trades} trades, after "
         f"{_number(validation.winner.value)} on validation{loss}; the given parameters have "
         f"{_number(holdout.given.value)}, buy and hold {_number(holdout.winner.hold)}.",

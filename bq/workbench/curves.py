@@ -57,7 +57,7 @@ def by_threshold(table: pl.DataFrame, *, title: str, y_title: str) -> go.Figure:
         return no_data(title, reason)
     names = [_threshold(row) for row in table.iter_rows(named=True)]
     traces = []
-    for place, (prefix, name) in enumerate((("", "model"), ("rule_", "rule score, as many trades"))):
+    for place, (prefix, name) in enumerate((("", "model"), ("rule_", "rule score, as many trades in training"))):
         value, low, high = (
             table[f"{prefix}{part}"].fill_null(float("nan")).to_numpy() for part in ("value", "low", "high")
         )

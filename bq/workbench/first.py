@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from bq.core.numerals import bounds, decimal, percent, significant, with_sign
-from bq.runs.verdict import Decision, Shown, Verdict
+from bq.runs.verdict import Decision, Part, Shown, Verdict
 from bq.strategies.component import BEYOND, Component, Kind
+from bq.workbench.phrases import listed
 
 DONE = {
     Decision.DEPLOYED: "The new model is deployed",
@@ -15,7 +16,7 @@ DONE = {
     Decision.DONE: "Done",
 }
 SHOWN = 6
-
+NAMED = 3  # conditions that do not hold are named where they are no more
 
 Make = Callable[[str, Component], Shown]  # of the name of a condition and its facts
 
@@ -30,7 +31,8 @@ def sentence(verdict: Verdict) -> str:
     because = "" if earned is None else f": {_earned(earned, long)}"
     if not failed:
         return f"{done}{because}. All {len(parts)} conditions of the gate hold."
-    return f"{done}{because}. Of the gate's {len(parts)} conditions, {len(failed)} {_do(len(failed))} not hold."
+    which = f": {listed([_short(part) for part in failed])}" if len(failed) <= NAMED else ""
+    return f"{done}{because}. Of the gate's {len(parts)} conditions, {len(failed)} {_do(len(failed))} not hold{which}."
 
 
 def _earned(net: Component, long: Component | None) -> str:
@@ -41,8 +43,15 @@ def _earned(net: Component, long: Component | None) -> str:
     if long is not None:
         whose, by = long, "the lower bound of what it earned beyond being long"
     bound = whose.low if whose.bound is None else whose.bound
-    lower = "" if bound is None else f"; {by}, {_exact(bound)}, must be above 0"
+    asked = whose.threshold or 0.0
+    above = f"{'is' if bound is not None and bound > asked else 'must be'} above {_exact(asked) if asked else 0}"
+    lower = "" if bound is None else f"; {by}, {_exact(bound)}, {above}"
     return f"on sessions it was not trained on, its {net.of} was {_exact(net.value)} on average{lower}"
+
+
+def _short(part: Part) -> str:
+    """The name of a condition, without what its figure is of."""
+    return part.name.removeprefix(f"{part.facts.of}: ") if part.facts else part.name
 
 
 def _exact(value: float) -> str:

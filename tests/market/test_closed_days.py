@@ -57,4 +57,4 @@ def test_a_day_on_which_most_have_bars_is_said_although_no_calendar_is_better(ba
     with (bars_folder / "all.csv").open("a") as file:
         file.write("\nA,2019-07-04,11\nB,2019-07-04,12\n")
     (detail,) = said(market.load(Market(source="files")))
-    assert detail == "on 1 closed days of XNYS most symbols have bars (2019-07-04)."
+    assert detail == "On 1 closed day of XNYS most symbols have bars (2019-07-04)."

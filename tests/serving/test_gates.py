@@ -437,6 +437,10 @@ def test_the_success_model_is_judged_on_its_trades_session_by_session():
     assert max(map(len, best)) <= 3 < oos["session"].len() and min(map(len, best)) == 0
     assert found.value == pytest.approx(np.mean([part.sum() / 3 for part in best]))
     assert found.sessions == len(best), "a session without a trade earns 0"
+    uneven = oos.filter((pl.col("session") > oos["session"].median()) | (pl.col("outcome") > 0.0))
+    each = uneven.group_by("session").agg(pl.col("outcome").mean())["outcome"]
+    beside = component(decide_success(uneven), TRADES).baseline
+    assert beside == pytest.approx(each.mean()) != pytest.approx(uneven["outcome"].mean()), "sessions weigh the same"
     assert f"{sum(map(len, best))} of {len(oos):,} events traded" in verdict_text.part(found).statement
 
 

@@ -291,8 +291,8 @@ def test_older_targets_are_shown_beside_the_baselines_that_give_a_figure_its_mea
     oos = pl.DataFrame(labels | {"expected": [0.1] * 4, "outcome": [-1.0, 0.2, 0.3, 0.1]})
     (shown,) = evidence.results(oos.head(2), oos)
     assert shown.table.select("figure", "here", "baseline").rows() == [
-        ("accuracy", 0.75, 0.75),
-        ("expected − realised ROI", pytest.approx(0.2), 0.0),
+        ("accuracy, every event alike", 0.75, 0.75),
+        ("expected − realised ROI, the same", pytest.approx(0.2), 0.0),
         ("win rate of the 2 trades", 0.5, 0.75),
     ]
     assert "Nothing is decided by these targets" in shown.text

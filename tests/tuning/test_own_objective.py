@@ -172,3 +172,21 @@ def test_the_verb_takes_both_and_gives_the_study_for_optunas_plots():
     found = bq.tune(given, objective=worst_day, search={"exit.exit_ma": [20, 50]})
     assert found.results["objective"] == "worst_day" and len(found.study.trials) == 3
     assert bq.tell.history(found).shown.layout.yaxis.title.text == "worst_day"
+
+
+def test_the_verdict_is_told_with_its_figures_and_a_winner_that_changes_nothing_as_such():
+    given = settings(more=FEW)
+    found = bq.tune(given, objective=worst_day, search={"exit.exit_ma": [20, 50]})
+    said = bq.tell.proof(found).sentences
+    for begins in (
+        "Deflated Sharpe ratio: probability ",
+        "Probability of overfitting: in ",
+        "Needed for deflated Sharpe",
+    ):
+        assert [sentence for sentence in said if sentence.startswith(begins)], said
+    assert found.results["winner"]["values"] == {"exit.exit_ma": given.exit.exit_ma}
+    assert bq.tell.values(found, given).sentence == (
+        "The winner has the values that were given: there is nothing to change."
+    )
+    other = given.model_copy(update={"exit": given.exit.model_copy(update={"exit_ma": 50})})
+    assert bq.tell.values(found, other).sentence == "The winner changes 1 of 1 parameter."

@@ -34,11 +34,27 @@ def running(n=5, **more):
 def test_the_sentence_says_what_was_decided_by_how_much_and_how_many_conditions_stand_against_it():
     assert first.sentence(verdict(NET, UPLIFT, SAMPLE)) == (
         "The new model is not deployed: on sessions it was not trained on, its net ROI of the top 5 was -0.020 on "
-        "average; its lower bound, -0.080, must be above 0. Of the gate's 3 conditions, 2 do not hold."
+        "average; its lower bound, -0.080, must be above 0. Of the gate's 3 conditions, 2 do not hold: net and "
+        "sample_events."
     )
     assert first.sentence(verdict(UPLIFT, decision=Decision.DEPLOYED)) == (
         "The new model is deployed. All 1 conditions of the gate hold."
     )
+
+
+def test_a_bound_that_is_above_its_threshold_is_not_asked_for_and_what_fails_is_named_up_to_three():
+    holds = NET.model_copy(update={"holds": True, "value": 0.009, "low": 0.002})
+    assert first.sentence(verdict(holds, SAMPLE)).endswith(
+        "was +0.009 on average; its lower bound, +0.002, is above 0. Of the gate's 2 conditions, 1 does not hold: "
+        "sample_events."
+    )
+    asked = NET.model_copy(update={"value": 0.009, "low": 0.002, "threshold": 0.005})
+    assert "its lower bound, +0.002, must be above +0.005. Of" in first.sentence(verdict(asked))
+    alpha = Part(name="net ROI: alpha", holds=False, statement="", facts=SAMPLE.model_copy(update={"of": "net ROI"}))
+    assert first.sentence(verdict(SAMPLE).model_copy(update={"components": [alpha] * 3})).endswith(
+        "3 do not hold: alpha, alpha and alpha."
+    )
+    assert first.sentence(verdict(SAMPLE).model_copy(update={"components": [alpha] * 4})).endswith("4 do not hold.")
 
 
 def test_where_the_bound_is_of_what_is_earned_beyond_being_long_the_sentence_says_so():

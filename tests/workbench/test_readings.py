@@ -126,7 +126,8 @@ def deciles(*means: float) -> pl.DataFrame:
                     {"traded": [False, True], "events": [30, 10], "mean_outcome": [-0.05, 0.1], "win_rate": [0.4, 0.6]}
                 )
             ),
-            "Events above the threshold earned +0.10 on average (10, 60% above 0), the others -0.05 (30, 40%).",
+            "All events above the threshold, whatever a session may trade, earned +0.10 on average (10, 60% above 0), "
+            "the others -0.05 (30, 40%).",
             id="second tier",
         ),
         pytest.param(

@@ -76,7 +76,11 @@ def results(trades: pl.DataFrame, oos: pl.DataFrame) -> list[Exhibit]:
     """Figures of one model's out-of-sample predictions and trades, beside their baselines and older targets."""
     largest = count(oos["label"].value_counts()["count"].max()) / len(oos)
     shown = {
-        "figure": ["accuracy", "expected − realised ROI", f"win rate of the {len(trades):,} trades"],
+        "figure": [
+            "accuracy, every event alike",
+            "expected − realised ROI, the same",
+            f"win rate of the {len(trades):,} trades",
+        ],
         "here": [
             (oos["predicted"] == oos["label"]).mean(),
             (oos["expected"] - oos["outcome"]).mean(),

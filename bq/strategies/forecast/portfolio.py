@@ -278,7 +278,7 @@ def _chosen(book: Book, before: Array | None, gone: float, p: "Portfolio", gave_
     if n * cap < 1.0:
         cap = min(ROOM / n, 1.0)
         gave_way[
-            f"too few names for a largest position of {p.max_position:.1%}, so that {ROOM:g} / names was allowed"
+            f"too few names for a largest position of {p.max_position:.1%}: {ROOM:g} / number of names was allowed"
         ] += 1
     member, limits = sectors.limits(book.sectors, p)
     long_only = p.kind == "long_only"

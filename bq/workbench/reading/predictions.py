@@ -119,10 +119,11 @@ def second_tier(table: pl.DataFrame) -> str:
     if len(said) < 2:
         share = "all" if True in said else "none"
         return f"The threshold separates nothing: {share} of the events would be traded."
+    above, others = said[True], said[False]
     return (
-        f"Events above the threshold earned {signed(said[True]['mean_outcome'])} on average ({said[True]['events']:,}, "
-        f"{percent(said[True]['win_rate'])} above 0), the others {signed(said[False]['mean_outcome'])} "
-        f"({said[False]['events']:,}, {percent(said[False]['win_rate'])})."
+        f"All events above the threshold, whatever a session may trade, earned {signed(above['mean_outcome'])} on "
+        f"average ({above['events']:,}, {percent(above['win_rate'])} above 0), the others "
+        f"{signed(others['mean_outcome'])} ({others['events']:,}, {percent(others['win_rate'])})."
     )
 
 

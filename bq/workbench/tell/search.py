@@ -36,6 +36,8 @@ def values(tuned: Tuned, settings: Settings) -> Told:
     table = pl.DataFrame(rows, schema=["parameter", "as given", "winner"], orient="row")
     moved = table.filter(pl.col("as given") != pl.col("winner"))["parameter"].to_list()
     sentence = f"The winner changes {len(moved)} of {reading.counted(len(table), 'parameter')}."
+    if not moved:
+        sentence = "The winner has the values that were given: there is nothing to change."
     return Told(plots.table(table), sentence, table)
 
 
@@ -135,9 +137,10 @@ def parallel(tuned: Tuned) -> Told:
 
 
 def proof(tuned: Tuned) -> Reading:
-    """What the search proves, and what would be needed."""
+    """What the search proves, by which figures, and what would be needed."""
     said = tuned.results["verdict"]
-    return Reading(f"{said['headline']}.", *said["reasons"], *map("To pass: {}.".format, said["needed"]))
+    judged = [f"{part['name'][:1].upper()}{part['name'][1:]}: {part['statement']}." for part in said["components"]]
+    return Reading(f"{said['headline']}.", *said["reasons"], *judged, *map("Needed for {}.".format, said["needed"]))
 
 
 def _named(tuned: Tuned) -> list[str]:
