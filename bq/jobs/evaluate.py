@@ -62,7 +62,7 @@ def main(request: Request) -> None:
     source = weakest_source(window)
     parts = [("Who decides", [decides])]
     parts += [(one.title, [one.text, *filter(None, [one.note]), *exhibits.contents(one)]) for one in found]
-    page.write(target, title=title, source=source, parts=parts)
+    page.write(target, title=title, source=source, bars=settings.market.source, parts=parts)
     publish.write_index()
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}")
     if source in NOTICES:

@@ -42,7 +42,8 @@ def main(request: Request) -> None:
     target = paths.outputs() / "evaluations" / f"{settings.namespace.weights}_{loaded.model.model_id}.html"
     title = f"{settings.namespace} · learnt weights {loaded.model.model_id} since their training"
     source = weakest_source(window)
-    page.write(target, title=title, source=source, parts=[(found.title, [found.text, *exhibits.contents(found)])])
+    parts = [(found.title, [found.text, *exhibits.contents(found)])]
+    page.write(target, title=title, source=source, bars=settings.market.source, parts=parts)
     publish.write_index()
     notice = f"\n{screen.RED}{NOTICES[source]}{screen.PLAIN}" if source in NOTICES else ""
     screen.show(f"{screen.BOLD}{title}{screen.PLAIN}{notice}\n{found.text}\n{plots.table(found.table)!r}")

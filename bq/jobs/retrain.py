@@ -180,7 +180,8 @@ def _judge(run: Run, request: Request, data: MarketData, collection: Collection,
         run.record.downloads.append(Download(label=label, file=names.TRADES))
         earned = tearsheet.results(made.own_oos, strategy, settings, events=collection.events, bars=data.bars)
         title = f"Tear sheet · {run.record.title}"
-        tearsheet.write(run.folder / names.TEARSHEET, earned, shown, title=title, source=run.record.source)
+        target, bars = run.folder / names.TEARSHEET, settings.market.source
+        tearsheet.write(target, earned, shown, title=title, source=run.record.source, bars=bars)
         run.record.downloads.append(Download(label="Tear sheet: by month, drawdowns, by symbol", file=names.TEARSHEET))
     if request.quick:
         run.record.headline = shown.headline

@@ -22,20 +22,33 @@ from bq.workbench.glossary import Linker
 from bq.workbench.sanitize import clean
 from bq.workbench.shell import SCROLLS, TEMPLATES, content_hash, environment
 
+SURVIVORS = (
+    "Survivors only: the bundled stocks are companies that lived to the end of their data, which flatters whatever "
+    "buys them."
+)
+BUNDLED = ("bundled", "bundled_bars")
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.S)
 
 
-def write(target: Path, *, title: str, source: str, parts: list[tuple[str, list[Any]]]) -> None:
+def survivors(bars: str | None) -> str:
+    """What flatters results on the bars of a `market.source`, or nothing."""
+    return SURVIVORS if bars in BUNDLED else ""
+
+
+def write(
+    target: Path, *, title: str, source: str, parts: list[tuple[str, list[Any]]], bars: str | None = None
+) -> None:
     """Write a page of headed parts to `target`, atomically: the same shell, figures and escaping as a report.
 
     parts : (heading, contents); a content is text (Markdown), a plotly figure or anything with `_repr_html_`.
-    source : of the outcomes shown: real, modelled or simulated.
+    source : of the outcomes shown: real, modelled or simulated. bars : `market.source` of what was earned, if anything.
     """
     figures: list[dict[str, Any]] = []
     shown = [part for heading, contents in parts for part in (f"# {heading}", *contents)]
     body = "\n".join(_body(content, figures) for content in shown)
     bodies, contents = link_headings([body])
-    told = {"title": title, "notice": NOTICES.get(source), "bodies": bodies, "contents": contents}
+    notices = {"notice": NOTICES.get(source), "survivors": survivors(bars)}
+    told = {"title": title, **notices, "bodies": bodies, "contents": contents}
     text = environment().get_template("page.html.j2").render(**told, **drawn(figures), terms=Linker())
     store(target, text)
 

@@ -27,11 +27,6 @@ from bq.workbench.shell import COLOURS, TEMPLATES, environment
 
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
-SURVIVORS = (
-    "Survivors only: the bundled stocks are companies that lived to the end of their data, which flatters whatever "
-    "buys them."
-)
-BUNDLED = ("bundled", "bundled_bars")
 ACTIVE = re.compile(r"<\s*script|\son\w+\s*=|javascript:", re.I)
 
 
@@ -60,7 +55,7 @@ def render(notebooks: list[Path], target: Path, *, run: RunRecord, verdict: Verd
             failures=shown.failures,
             unreadable=shown.unreadable,
             source_notice=NOTICES.get(run.source),
-            survivors=SURVIVORS if run.parameters.get("market", {}).get("source") in BUNDLED else "",
+            survivors=page.survivors(run.parameters.get("market", {}).get("source")),
             colours=COLOURS,
             parameters=to_yaml(run.parameters) if run.parameters else "",
             **page.drawn(shown.figures),

@@ -233,9 +233,9 @@ def _ranking(found: Results) -> list[Part]:
     ]
 
 
-def write(target: Path, found: Results, verdict: Verdict, *, title: str, source: str) -> None:
-    """The tear sheet as a page, atomically. source : of the outcomes, see `page.write`."""
-    page.write(target, title=title, source=source, parts=sheet(found, verdict).parts)
+def write(target: Path, found: Results, verdict: Verdict, *, title: str, source: str, bars: str) -> None:
+    """The tear sheet as a page, atomically. source, bars : see `page.write`."""
+    page.write(target, title=title, source=source, bars=bars, parts=sheet(found, verdict).parts)
 
 
 def _groups(found: Results, verdict: Verdict | None) -> Part:

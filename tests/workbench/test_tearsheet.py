@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from bq import strategies
-from bq.workbench import tearsheet
+from bq.workbench import page, tearsheet
 
 SESSIONS, NAMES, K = 80, 8, 2
 BUTTERFLY = strategies.get("butterfly")
@@ -72,10 +72,16 @@ def test_every_part_is_there_and_a_cross_section_too_small_for_fifths_has_no_ran
 
 
 def test_a_sheet_is_one_page_without_requests(found, tmp_path):
-    tearsheet.write(tmp_path / "t.html", found, None, title="a run", source="simulated")
-    page = (tmp_path / "t.html").read_text()
-    assert "Not evidence about the market" in page and page.count('id="section-') == 7
-    assert "default-src" in page and "stylesheet" not in page.partition("<script")[0]
+    tearsheet.write(tmp_path / "t.html", found, None, title="a run", source="modelled", bars="bundled")
+    text = (tmp_path / "t.html").read_text()
+    assert "Not evidence about the market" in text and "Survivors only" in text and text.count('id="section-') == 7
+    assert "default-src" in text and "stylesheet" not in text.partition("<script")[0]
+
+
+@pytest.mark.parametrize(("bars", "flattered"), [("bundled", True), ("bundled_bars", True), ("files", False)])
+def test_what_was_earned_by_bundled_stocks_alone_is_said_to_be_by_survivors(bars, flattered, tmp_path):
+    page.write(tmp_path / "p.html", title="a page", source="real", bars=bars, parts=[("Part", ["text"])])
+    assert ("Survivors only" in (tmp_path / "p.html").read_text()) == flattered
 
 
 def test_one_group_alone_has_no_line_without_it(found):

@@ -197,8 +197,13 @@ class Run:
     def render(self) -> None:
         """Write report.html from the notebooks executed so far, or from the page that the job made."""
         if self.page is not None:
-            titled = {"title": self.record.title, "source": self.record.source or "real"}
-            page.write(self.folder / names.REPORT, **titled, parts=self.page)
+            page.write(
+                self.folder / names.REPORT,
+                title=self.record.title,
+                source=self.record.source or "real",
+                bars=self.settings.market.source,
+                parts=self.page,
+            )
             return
         executed = names.notebooks(self.folder)
         report.render(executed, self.folder / names.REPORT, run=self.record, verdict=self.verdict)
