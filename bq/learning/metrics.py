@@ -169,15 +169,9 @@ def _of_classes(predictions: pl.DataFrame, task: Task) -> tuple[pl.DataFrame, Fi
         areas = [(f"AUC of P({last})", "auc", None, "none", "every event weighs the same; 0.5 is chance")]
     return by_session, [
         *areas,
-        (
-            "accuracy",
-            "hit",
-            "majority",
-            "majority class of training",
-            "share of a session's events, mean over sessions",
-        ),
-        ("log-loss", "loss", "prior_loss", "class prior of training", "nats, lower is better; mean over sessions"),
-        ("bias", "bias", None, "none", "expected − realised outcome, mean over sessions"),
+        ("accuracy", "hit", "majority", "majority class of training", "share of a session's events"),
+        ("log-loss", "loss", "prior_loss", "class prior of training", "nats, lower is better"),
+        ("bias", "bias", None, "none", "expected − realised outcome"),
     ]
 
 
