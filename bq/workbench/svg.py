@@ -67,21 +67,22 @@ def running(found: Running) -> Markup:
 def interval(part: Part) -> Markup:
     """A component's interval against its threshold; empty where one of the two is not known.
 
-    The mark at the middle of the drawing is the threshold, so that components can be compared at a glance.
+    The mark at the middle of the drawing is the threshold, so that components can be compared at a glance. What has an
+    interval must be above it.
     """
     facts = part.facts
-    if facts is None or facts.threshold is None or facts.value is None:
+    if facts is None or facts.threshold is None or facts.value is None or facts.low is None or facts.high is None:
         return Markup()
     known = [value for value in (facts.low, facts.high, facts.value, facts.bound) if value is not None]
-    reach = max((abs(value - facts.threshold) for value in known), default=0.0) * (1 + BESIDE) or 1.0
+    reach = max(abs(value - facts.threshold) for value in known) * (1 + BESIDE) or 1.0
     across = Scale(facts.threshold - reach, facts.threshold + reach, WIDTH)
-    shapes = [f'<line class="threshold" x1="{WIDTH / 2}" x2="{WIDTH / 2}" y1="0" y2="20"/>']
-    if facts.low is not None and facts.high is not None:
-        low, high = across.at(facts.low), across.at(facts.high)
-        shapes.append(f'<line class="interval" x1="{low}" x2="{high}" y1="10" y2="10"/>')
-        if facts.bound is not None:
-            shapes.append(f'<line class="bound" x1="{across.at(facts.bound)}" x2="{low}" y1="10" y2="10"/>')
-    value = across.at(facts.value)
+    low, high, value = map(across.at, (facts.low, facts.high, facts.value))
+    shapes = [
+        f'<line class="threshold" x1="{WIDTH / 2}" x2="{WIDTH / 2}" y1="0" y2="20"/>',
+        f'<line class="interval" x1="{low}" x2="{high}" y1="10" y2="10"/>',
+    ]
+    if facts.bound is not None:
+        shapes.append(f'<line class="bound" x1="{across.at(facts.bound)}" x2="{low}" y1="10" y2="10"/>')
     shapes.append(f'<line class="value" x1="{value}" x2="{value}" y1="4" y2="16"/>')
     return Markup(
         f'<svg class="range {part.mark}" viewBox="0 0 {WIDTH} 20" preserveAspectRatio="none" aria-hidden="true">'

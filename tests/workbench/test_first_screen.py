@@ -115,10 +115,14 @@ def test_the_threshold_stands_in_the_middle_and_an_interval_on_its_own_side(valu
     assert all((end > svg.WIDTH / 2) == (side == "right") for end in ends)
 
 
-def test_a_component_without_figures_is_not_drawn():
+def test_a_component_without_an_interval_is_not_drawn():
     assert svg.interval(Part(name="", holds=None, statement="")) == ""
     unknown = Component(kind=Kind.NET, holds=None, value=None, threshold=0.0)
     assert svg.interval(Part(name="", holds=None, statement="", facts=unknown)) == ""
+    alone = Component(kind=Kind.SAMPLE_EVENTS, holds=True, value=5688.0, threshold=200.0)
+    assert svg.interval(Part(name="", holds=True, statement="", facts=alone)) == "", (
+        "a mark without a scale says nothing"
+    )
 
 
 def test_every_line_of_the_running_result_begins_left_ends_right_and_stays_inside():
