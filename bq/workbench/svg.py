@@ -16,6 +16,7 @@ WIDTH, HEIGHT = 1000, 300  # of the drawing's own coordinates
 TICKS = 4
 LINES = ("model", "rule", "everything")
 BESIDE = 0.08  # of the range, left free at either end
+ABOVE = 0.04  # of the range of a running sum, left free above and below
 
 
 class Scale(NamedTuple):
@@ -40,8 +41,11 @@ def running(found: Running) -> Markup:
     lines = [(name, title) for name, title in zip(LINES, found.names, strict=False) if getattr(found, name)]
     every = [value for name, _ in lines for value in _known(getattr(found, name))]
     across = Scale(0, len(found.sessions) - 1, WIDTH)
-    ticks = steps([*every, *_known(found.low[-1:]), *_known(found.high[-1:]), 0.0])
-    up = Scale(ticks[-1], ticks[0], HEIGHT)
+    known = [*every, *_known(found.low[-1:]), *_known(found.high[-1:]), 0.0]
+    whole = steps(known)
+    room = ABOVE * (max(known) - min(known)) or whole[-1] - whole[0]
+    up = Scale(min(whole[-1], max(known) + room), max(whole[0], min(known) - room), HEIGHT)
+    ticks = [tick for tick in whole if up.last <= tick <= up.first]
     shapes = [_horizontal(up.at(tick), "zero" if tick == 0 else "tick") for tick in ticks]
     if found.low and found.high:
         shapes.append(f'<polygon class="fan" points="{_points(across, up, found.low, found.high)}"/>')

@@ -134,6 +134,17 @@ def test_every_line_of_the_running_result_begins_left_ends_right_and_stays_insid
         assert all(0 <= y <= svg.HEIGHT for _, y in points)
 
 
+def test_the_axis_ends_where_the_result_does_and_not_at_the_next_round_value():
+    drawn = shapes(svg.running(running(3, model=[0.0, -0.24, 1.0], rule=[0.0, 0.0, 0.0], low=[], high=[])))
+    line = next(one for one in drawn if one.get("class") == "model")
+    heights = [float(pair.split(",")[1]) for pair in line.get("points").split()]
+    assert heights[1] >= 0.95 * svg.HEIGHT and heights[2] <= 0.05 * svg.HEIGHT
+    ticks = [float(one.get("y1")) for one in drawn if one.get("class") in ("tick", "zero")]
+    assert len(ticks) >= 2 and all(0 <= y <= svg.HEIGHT for y in ticks)
+    nothing = shapes(svg.running(running(2, model=[0.0, 0.0], rule=[], everything=[], low=[], high=[])))
+    assert [one for one in nothing if one.get("class") == "model"]
+
+
 def test_what_is_not_finite_is_a_gap_and_one_session_is_no_line():
     gap = svg.running(running(5, model=[0.0, None, 0.2, 0.3, None]))
     model = next(one for one in shapes(gap) if one.get("class") == "model")
