@@ -42,7 +42,7 @@ def running(found: Running) -> Markup:
     every = [value for name, _ in lines for value in _known(getattr(found, name))]
     across = Scale(0, len(found.sessions) - 1, WIDTH)
     known = [*every, *_known(found.low[-1:]), *_known(found.high[-1:]), 0.0]
-    whole = steps(known)
+    whole = steps(known, ticks=TICKS + 1)
     room = ABOVE * (max(known) - min(known)) or whole[-1] - whole[0]
     up = Scale(min(whole[-1], max(known) + room), max(whole[0], min(known) - room), HEIGHT)
     ticks = [tick for tick in whole if up.last <= tick <= up.first]
@@ -94,8 +94,8 @@ def interval(part: Part) -> Markup:
     )
 
 
-def steps(values: Iterable[float]) -> list[float]:
-    """Round values, evenly apart, that enclose all of these.
+def steps(values: Iterable[float], *, ticks: int = TICKS) -> list[float]:
+    """Round values, evenly apart, that enclose all of these: about so many.
 
     >>> steps([-1.2, 3.4])
     [-2.0, 0.0, 2.0, 4.0]
@@ -103,7 +103,7 @@ def steps(values: Iterable[float]) -> list[float]:
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     span = (high - low) or 1.0
-    exact = span / (TICKS - 1)
+    exact = span / (ticks - 1)
     size = 10 ** math.floor(math.log10(exact))
     step = next(size * nice for nice in (1, 2, 2.5, 5, 10) if size * nice >= exact * 0.999)
     first, last = math.floor(low / step), math.ceil(high / step)
