@@ -42,7 +42,7 @@ def running(found: Running) -> Markup:
     every = [value for name, _ in lines for value in _known(getattr(found, name))]
     across = Scale(0, len(found.sessions) - 1, WIDTH)
     known = [*every, *_known(found.low[-1:]), *_known(found.high[-1:]), 0.0]
-    whole = steps(known, ticks=TICKS + 1)
+    whole = steps(known, ticks=TICKS + 2)  # those beyond the result are not drawn
     room = ABOVE * (max(known) - min(known)) or whole[-1] - whole[0]
     up = Scale(min(whole[-1], max(known) + room), max(whole[0], min(known) - room), HEIGHT)
     ticks = [tick for tick in whole if up.last <= tick <= up.first]
