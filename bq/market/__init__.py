@@ -228,10 +228,9 @@ def _all_counts(checked: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
 
 
 def _too_many(checked: Validated, read: int, limit: float, *, advice: str) -> pl.DataFrame:
-    """A finding `rejected` if the share of quarantined rows is above the limit. advice : what else is to be said."""
+    """A finding `rejected` if the share of quarantined rows is above the limit. advice : what to try first."""
     quarantined = checked.findings.filter(pl.col("action") == "quarantined")
     of = {"of": "the rows", "setting": "market.max_quarantine_share", "symbols": "symbols"}
-    detail = quarantine.excess(quarantined, read, limit=limit, **of)
+    detail = quarantine.excess(quarantined, read, limit=limit, advice=advice, **of)
     frame = pl.DataFrame({"file": ["all rows"] if detail else []}, schema={"file": pl.String})
-    detail = f"{detail} {advice}".strip()
     return findings(frame, action="rejected", rule="quarantine_share", detail=detail)

@@ -38,7 +38,7 @@ def test_the_calendar_whose_sessions_the_bars_have_is_proposed_once(bars_folder,
 
 def test_a_run_that_is_refused_for_closed_days_says_which_calendar_has_them(bars_folder):
     write(bars_folder, "24/7")
-    with pytest.raises(BadData, match=r"closed_session .* set `market.calendar: 24/7`"):
+    with pytest.raises(BadData, match=r"closed_session .* set `market.calendar: 24/7`. Else correct or remove them"):
         market.load(Market(source="files"))
 
 
