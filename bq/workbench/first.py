@@ -39,14 +39,15 @@ def _earned(net: Component, long: Component | None) -> str:
     """long : the alpha over being long, where that stands beside it."""
     if net.value is None:
         return "there is no figure for what it would have earned"
+    earned = f"on sessions it was not trained on, its {net.of} was {_exact(net.value)} on average"
     whose, by = net, "its lower bound"
     if long is not None:
         whose, by = long, "the lower bound of what it earned beyond being long"
-    bound = whose.low if whose.bound is None else whose.bound
-    asked = whose.threshold or 0.0
-    above = f"{'is' if bound is not None and bound > asked else 'must be'} above {_exact(asked) if asked else 0}"
-    lower = "" if bound is None else f"; {by}, {_exact(bound)}, {above}"
-    return f"on sessions it was not trained on, its {net.of} was {_exact(net.value)} on average{lower}"
+    bound, asked = whose.low if whose.bound is None else whose.bound, whose.threshold or 0.0
+    if bound is None:
+        return earned
+    above = f"{'is' if bound > asked else 'must be'} above {_exact(asked) if asked else 0}"
+    return f"{earned}; {by}, {_exact(bound)}, {above}"
 
 
 def _short(part: Part) -> str:
