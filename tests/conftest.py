@@ -34,10 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def sqlite_in_tests(tmp_path_factory) -> Iterator[None]:
-    """SQLite in the suite's own processes: commits do not wait for the disk, a new file is a copy of a migrated one.
+def nothing_waits_for_the_disk(tmp_path_factory) -> Iterator[None]:
+    """In the suite's own processes; and a new SQLite file is a copy of a migrated one.
 
-    The tests of either use what is wrapped.
+    The processes of the crash tests wait as a user's do; the tests of SQLite's settings use what is wrapped.
     """
     from bq.core import db, migrate
 
@@ -59,6 +59,7 @@ def sqlite_in_tests(tmp_path_factory) -> Iterator[None]:
             source.backup(connection.connection.driver_connection)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(db, "_configure_sqlite", configured)
         patch.setattr(migrate, "upgrade", copied)
         yield

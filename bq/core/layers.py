@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -198,10 +199,16 @@ def _layer(path: Path, model: type[BaseModel]) -> Layer:
         raise BadParameters(f"{path}: must be UTF-8 text, but {error}.") from None
     except OSError as error:
         raise BadParameters(f"{path}: must be readable, but {error.strerror}.") from None
-    values = read_yaml(text, where=str(path), kind=model)
+    values = deepcopy(_values(text, str(path), model))
     if not isinstance(values, dict):
         raise BadParameters(f"{path}: must hold named sections (`market:` …), but holds {describe(values)}.")
     return Layer(path, values, text)
+
+
+@lru_cache(maxsize=64)
+def _values(text: str, where: str, model: type[BaseModel]) -> Any:
+    """What a text holds: parsing it takes longer than all else that is done with parameters."""
+    return read_yaml(text, where=where, kind=model)
 
 
 def _extended(base: Any, path: Path) -> Path:

@@ -12,6 +12,7 @@ import importlib
 import json
 import logging
 import os
+import pickle
 import signal
 import sys
 import time
@@ -93,23 +94,32 @@ BUTTERFLY = (
     "bq.kernels.options",
     "joblib",
 )
+ORDERED = ("bq.strategies.butterfly.order", "bq.strategies.butterfly.payoff")
 SIMULATED = "market.simulation.symbols=2 market.simulation.sessions=600"
 SCANNED = {"old": -60, "new": -59, "next": -58}  # sessions from the end of the market
 DUE = {"old": -20, "new": -10, "next": -1}  # the last session of the bars with which decisions are matured
 DECIDED = (-65, -50, -40)  # the sessions of these
 
 
+KEPT: list[bytes] = []  # settings and market, made once for all children
+
+
 @lru_cache(maxsize=1)
 def world():
     """A strategy, its settings, a market and its sessions."""
+    from bq import strategies
+
+    settings, market = pickle.loads(*KEPT) if KEPT else _settings_and_market()
+    return strategies.get("butterfly"), settings, market, market.bars["session"].unique().sort().to_list()
+
+
+def _settings_and_market():
     from bq import market, strategies
     from bq.core import params
 
-    strategy = strategies.get("butterfly")
     file = paths.CHECKOUT / "parameters" / "simulated" / "butterfly.yaml"
-    settings = params.load(file, strategy.settings, overrides=SIMULATED)
-    found = market.load(settings.market)
-    return strategy, settings, found, found.bars["session"].unique().sort().to_list()
+    settings = params.load(file, strategies.get("butterfly").settings, overrides=SIMULATED)
+    return settings, market.load(settings.market)
 
 
 def scan(name: str) -> None:
@@ -263,8 +273,8 @@ WARM = {  # modules that a work uses, late ones too; imported and not used: the 
     "retire": ("bq.monitoring.refuted", "bq.core.migrate"),
     "publish": ("bq.jobs.run.protocol", "bq.strategies.butterfly", "bq.core.migrate"),
     "mature": ("bq.monitoring.deciding", "bq.monitoring.maturing", *BUTTERFLY),
-    "scan": ("bq.jobs.scan", "bq.strategies.butterfly.order", "bq.strategies.butterfly.payoff", *BUTTERFLY),
-    "cycle": ("bq.jobs.cycle", "bq.monitoring.maturing", *BUTTERFLY),
+    "scan": ("bq.jobs.scan", *ORDERED, *BUTTERFLY),
+    "cycle": ("bq.jobs.cycle", "bq.monitoring.maturing", *ORDERED, *BUTTERFLY),
     "retrain": ("bq.jobs.retrain", "bq.monitoring.maturing", *BUTTERFLY),
     "check_drift": ("toy_world", "bq.jobs.drift", "scipy.stats"),
 }
@@ -278,6 +288,8 @@ def warm(work: str) -> None:
         importlib.import_module(name)
     if work not in ("deploy", "retire", "write_state", "publish"):
         _keep_sessions()
+    if work in ("scan", "mature", "cycle", "retrain"):
+        _keep_world()
     if work == "check_drift":
         _load_kernels()
     if work in ("scan", "cycle", "retrain"):
@@ -294,6 +306,19 @@ def _keep_sessions() -> None:
     os.waitpid(child, 0)
 
 
+def _keep_world() -> None:
+    """The market, in a process of its own too."""
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        with os.fdopen(writing, "wb") as made:
+            pickle.dump(_settings_and_market(), made)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as made:
+        KEPT.append(made.read())
+    os.waitpid(child, 0)
+
+
 def _load_kernels() -> None:
     import numpy as np
 
@@ -307,10 +332,14 @@ def _load_kernels() -> None:
 def _load_pages() -> None:
     """What every page is made with, which a process makes once: half of what a cycle takes."""
     import nbformat
+    from plotly import graph_objects, subplots
 
-    from bq.workbench import page, shell
+    from bq.workbench import page, shell, theme
 
-    page.drawn([])
+    panels = subplots.make_subplots(1, 2, subplot_titles=["one", "two"])
+    panels.add_trace(graph_objects.Scatter(x=[0], y=[0], line={"width": 1}), 1, 1)
+    theme.titled(panels, title="", note="", height=100).to_json()
+    page.drawn([]), page._markdown()
     for name in ("page.html.j2", "index.html.j2"):
         shell.environment().get_template(name)
     nbformat.validate(nbformat.v4.new_notebook())
