@@ -57,7 +57,7 @@ def test_a_trial_that_kills_two_workers_ends_the_search_and_what_is_finished_is_
     assert len(list(marks.iterdir())) == 2
     kept = [trial.number for trial in begin("poisoned").trials]
     assert 4 not in kept
-    assert {0, 1, 2, 3} >= set(kept) - {5}
+    assert len({0, 1, 2, 3} & set(kept)) >= 3  # of two workers one took the fifth trial when all but one had ended
 
 
 def test_killed_with_several_trials_under_way_a_study_goes_on_and_no_number_is_given_twice(home):
