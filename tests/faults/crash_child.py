@@ -99,8 +99,6 @@ SIMULATED = "market.simulation.symbols=2 market.simulation.sessions=600"
 SCANNED = {"old": -60, "new": -59, "next": -58}  # sessions from the end of the market
 DUE = {"old": -20, "new": -10, "next": -1}  # the last session of the bars with which decisions are matured
 DECIDED = (-65, -50, -40)  # the sessions of these
-
-
 KEPT: list[bytes] = []  # settings and market, made once for all children
 
 
@@ -289,34 +287,32 @@ def warm(work: str) -> None:
     if work not in ("deploy", "retire", "write_state", "publish"):
         _keep_sessions()
     if work in ("scan", "mature", "cycle", "retrain"):
-        _keep_world()
+        KEPT.append(_apart(_settings_and_market))
     if work == "check_drift":
         _load_kernels()
     if work in ("scan", "cycle", "retrain"):
         _load_pages()
 
 
-def _keep_sessions() -> None:
-    """What an installation keeps of a calendar, in a process of its own."""
-    from bq.market import calendars
-
-    if not (child := os.fork()):
-        calendars.sessions("XNYS")
-        os._exit(0)
-    os.waitpid(child, 0)
-
-
-def _keep_world() -> None:
-    """The market, in a process of its own too."""
+def _apart(make: Callable[[], object]) -> bytes:
+    """What a function makes, pickled: made in a process of its own."""
     reading, writing = os.pipe()
     if not (child := os.fork()):
         with os.fdopen(writing, "wb") as made:
-            pickle.dump(_settings_and_market(), made)
+            pickle.dump(make(), made)
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as made:
-        KEPT.append(made.read())
+        content = made.read()
     os.waitpid(child, 0)
+    return content
+
+
+def _keep_sessions() -> None:
+    """What an installation keeps of a calendar."""
+    from bq.market import calendars
+
+    _apart(lambda: calendars.sessions("XNYS"))
 
 
 def _load_kernels() -> None:
