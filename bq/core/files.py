@@ -1,14 +1,16 @@
 """Files that are whole or absent: everything is written beside its place, synced, then moved over it."""
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,8 @@ WAYS_OUT = {
     errno.EPERM: "Give this user the right to it, or set BQ_HOME to another place. ",
     errno.EMFILE: "Too many files are open: raise `ulimit -n`. ",
 }
-LEFTOVER = re.compile(r"\.(\d{1,9})\.\w+\.tmp$")  # process, then what was drawn
+LEFTOVER = re.compile(r"\.\d{1,9}\.\w+\.tmp$")  # process, then what was drawn
+LINK_SECONDS = 2  # a link cannot be locked: one that is older has nobody who is about to move it
 DEEPEST = 100  # levels of nesting in JSON: a record of ours has a dozen
 OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in what polars says
 NO_FILE = "it is no regular file (a folder, a pipe or a device)"
@@ -56,12 +59,11 @@ def sync(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success it replaces `path` atomically, on failure `path` stays as it was.
 
-    A full disk or a kill in between leaves the old file whole. What a kill leaves beside it names its process: `clean`.
+    A full disk or a kill in between leaves the old file whole; what a kill leaves beside it, `clean` removes.
     Others may read the file unless the user's umask says no.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{token_hex(4)}.tmp"
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    temporary, held = _begun(path)
     try:
         yield temporary
         sync(temporary)
@@ -72,23 +74,45 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(held)
+
+
+def _begun(path: Path) -> tuple[Path, int]:
+    """A new file beside a path, and its descriptor, which holds its lock: that ends with the process, however it ends.
+
+    The number of a process would not do: it is given anew, the dead seem to live where nobody reaps them, and another
+    container does not know it.
+    """
+    while True:
+        temporary = path.parent / f".{path.name}.{os.getpid()}.{token_hex(4)}.tmp"
+        held = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        with suppress(OSError):  # a disk without locks, on which `clean` removes nothing
+            fcntl.flock(held, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, held
+        os.close(held)  # `clean` was there first
 
 
 def clean(folder: Path) -> None:
     """Remove the temporary files in a folder whose process was killed while it wrote them."""
     for path in folder.glob(".*.tmp"):
-        if (named := LEFTOVER.search(path.name)) and not _lives(int(named[1])):
-            path.unlink(missing_ok=True)
+        if LEFTOVER.search(path.name):
+            with suppress(OSError):  # locked, so it is being written; or moved to its place by now
+                _remove_link(path) if path.is_symlink() else _remove(path)
 
 
-def _lives(pid: int) -> bool:
+def _remove(temporary: Path) -> None:
+    opened = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # another user's
-    return True
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.unlink()
+    finally:
+        os.close(opened)
+
+
+def _remove_link(temporary: Path) -> None:
+    if time.time() - temporary.lstat().st_mtime > LINK_SECONDS:
+        temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

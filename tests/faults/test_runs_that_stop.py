@@ -26,7 +26,7 @@ from bq.core.namespace import Namespace
 from bq.core.settings import Market
 from bq.jobs import retrain
 from bq.jobs.request import Request
-from bq.jobs.run import protocol, publish
+from bq.jobs.run import leftovers, protocol, publish
 from bq.jobs.run.protocol import Cancelled, Run
 from bq.monitoring.triggers import State
 from bq.runs import folder, write
@@ -302,18 +302,7 @@ def test_workers_end_with_a_killed_parent():
     with subprocess.Popen([sys.executable, "-c", WORKERS], env=environment, **pipes) as parent:
         workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
         parent.kill()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert not alive
-
-
-def test_temporary_files_of_a_dead_process_go_and_those_of_a_live_one_stay(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    ours, theirs = (tmp_path / f".a.parquet.{pid}.x1_y.tmp" for pid in (os.getpid(), dead.pid))
-    for path in (ours, theirs, tmp_path / ".notes.tmp"):
-        path.touch()
-    files.clean(tmp_path)
-    assert ours.exists() and (tmp_path / ".notes.tmp").exists() and not theirs.exists()
+    assert not leftovers.wait(workers, 20)
 
 
 def test_a_second_run_says_that_the_lock_is_held():

@@ -19,8 +19,8 @@ SENTENCE = r"the database postgresql\+psycopg://postgres.*@.* must be reachable 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    started = Server(tmp_path_factory.mktemp("killed"))
+def server():
+    started = Server()
     yield started
     db.close()
     started.end()

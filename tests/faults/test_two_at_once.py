@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -120,12 +119,10 @@ def test_of_two_checks_of_drift_the_second_says_that_it_is_locked(well, other, b
 
 @pytest.fixture(scope="module")
 def server():
-    """A PostgreSQL that may be stopped; its folder is none of pytest's, which other runs close to the server's user."""
-    folder = Path(tempfile.mkdtemp())
-    started = Server(folder)
+    """A PostgreSQL that may be stopped."""
+    started = Server()
     yield started
     started.end()
-    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("work", list(CHECKS))

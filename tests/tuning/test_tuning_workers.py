@@ -85,9 +85,9 @@ def test_killed_with_several_trials_under_way_a_study_goes_on_and_no_number_is_g
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(monkeypatch):
     """A PostgreSQL of this test alone, as it is killed."""
-    started = Server(tmp_path / "server")
+    started = Server()
     monkeypatch.setenv("BQ_DATABASE_URL", started.url)
     yield started
     db.close()

@@ -9,6 +9,8 @@ import pytest
 from jupyter_client import KernelManager
 from traitlets.config import Config
 
+from bq.jobs.run import leftovers
+
 SECONDS = 120
 
 
@@ -81,8 +83,7 @@ interruptible("bq.train")(parallel_map)(work, {pipes}, description="folds")
     sentence = "bq.train was stopped and gave nothing back; run the cell again."
     assert error["traceback"] == [f"Interrupted: {sentence}"]
     assert [content for kind, content in shown if kind == "stream"] == []
-    _, left = psutil.wait_procs(workers, timeout=SECONDS)
-    assert left == []
+    assert not leftovers.wait(workers, SECONDS)
     assert [c["data"]["text/plain"] for k, c in come_of(client, client.execute("6 * 7")) if k == "execute_result"] == [
         "42"
     ]

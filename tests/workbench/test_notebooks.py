@@ -5,6 +5,7 @@ from workbench_sample import write_notebook
 
 from bq.core import files
 from bq.core.errors import BadParameters
+from bq.jobs.run import leftovers
 from bq.workbench import notebooks, report
 from tests.stored import run_record
 
@@ -119,7 +120,7 @@ def test_processes_of_a_killed_kernel_end_with_it(execute, tmp_path):
         execute(start, KILL)
     pid = int(path.read_text())
     if psutil.pid_exists(pid):
-        psutil.Process(pid).wait(timeout=20)
+        assert not leftovers.wait([psutil.Process(pid)], 20)
 
 
 def test_a_failing_write_leaves_the_previous_notebook_whole(execute, monkeypatch):

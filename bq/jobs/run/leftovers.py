@@ -1,6 +1,7 @@
 """What killed runs leave behind: processes, hidden folders, temporary files, also those outside the home."""
 
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bq.serving import registry
 from bq.workbench import report
 
 TRACKER_SECONDS = 5
+KILL_SECONDS = 10
 
 
 def sweep(namespace: Namespace) -> None:
@@ -48,15 +50,28 @@ def _end_processes(folder: Path) -> None:
         except psutil.Error:
             continue  # another user's, or it ended in between
     _kill(workers)
-    _, left = psutil.wait_procs(trackers, timeout=TRACKER_SECONDS)
-    _kill(left)
+    _kill(wait(trackers, TRACKER_SECONDS))
 
 
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(processes, timeout=10)
+    wait(processes, KILL_SECONDS)
+
+
+def wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for processes to end, as long as that; those that have not. A zombie has, whether or not it is reaped."""
+    until = time.monotonic() + seconds
+    while (left := [process for process in processes if _lives(process)]) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _bury(folder: Path) -> None:
