@@ -8,7 +8,6 @@ import json
 import os
 import re
 import stat
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,7 +30,6 @@ WAYS_OUT = {
     errno.EMFILE: "Too many files are open: raise `ulimit -n`. ",
 }
 LEFTOVER = re.compile(r"\.\d{1,9}\.\w+\.tmp$")  # process, then what was drawn
-LINK_SECONDS = 2  # a link cannot be locked: one that is older has nobody who is about to move it
 DEEPEST = 100  # levels of nesting in JSON: a record of ours has a dozen
 OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in what polars says
 NO_FILE = "it is no regular file (a folder, a pipe or a device)"
@@ -98,7 +96,7 @@ def clean(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         if LEFTOVER.search(path.name):
             with suppress(OSError):  # locked, so it is being written; or moved to its place by now
-                _remove_link(path) if path.is_symlink() else _remove(path)
+                _remove(path)
 
 
 def _remove(temporary: Path) -> None:
@@ -108,11 +106,6 @@ def _remove(temporary: Path) -> None:
         temporary.unlink()
     finally:
         os.close(opened)
-
-
-def _remove_link(temporary: Path) -> None:
-    if time.time() - temporary.lstat().st_mtime > LINK_SECONDS:
-        temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

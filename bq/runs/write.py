@@ -2,13 +2,19 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from bq.core import files, paths
 from bq.core.log import log
 from bq.runs import folder as names
 from bq.runs.record import RunRecord, Status
 from bq.runs.verdict import Verdict
+
+WAIT_SECONDS = 60  # for another process that moves a link
 
 
 def note(folder: Path, record: RunRecord, *, during: str) -> None:
@@ -39,6 +45,21 @@ def move_latest(folder: Path) -> None:
     if os.path.lexists(names.latest()) and not names.latest().is_symlink():
         log.warning("%s must be a link to the newest run, but is a file or a folder: move it away", names.latest())
         return
-    temporary = paths.outputs() / f".latest.{os.getpid()}.link.tmp"  # a name that `files.clean` knows
-    temporary.symlink_to(folder.name)
-    temporary.replace(names.latest())
+    with _links() as temporary:
+        temporary.symlink_to(folder.name)
+        temporary.replace(names.latest())
+
+
+def remove_links() -> None:
+    """Remove the links that killed runs were about to move to `latest`."""
+    with _links():
+        pass
+
+
+@contextmanager
+def _links() -> Iterator[Path]:
+    """Where a link may be made that is to be moved; it is locked here, as a link itself cannot be."""
+    with FileLock(paths.home() / "data" / ".latest.lock", timeout=WAIT_SECONDS):
+        for left in paths.outputs().glob(".latest.*.tmp"):
+            left.unlink()
+        yield paths.outputs() / ".latest.link.tmp"

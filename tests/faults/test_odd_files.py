@@ -140,6 +140,14 @@ def test_a_folder_in_place_of_the_link_to_the_newest_run_stays_and_is_said(home,
     assert not list(paths.outputs().glob(".latest*"))
 
 
+def test_a_link_that_a_killed_run_was_about_to_move_goes_with_the_next(home):
+    for left in (".latest.link.tmp", ".latest.77.link.tmp"):  # of this version, of an earlier one
+        (paths.outputs() / left).symlink_to("another")
+    write.move_latest(paths.outputs() / RUN)
+    assert names.latest().readlink().name == RUN
+    assert not list(paths.outputs().glob(".latest*"))
+
+
 def test_a_run_folder_without_its_record_is_named_by_verify(home, monkeypatch):
     (paths.outputs() / RUN / names.RECORD).unlink()
     with pytest.raises(BadData, match=f"run {RUN}: run.json must be readable"):

@@ -13,7 +13,7 @@ from bq.core.log import log
 from bq.core.namespace import Namespace
 from bq.jobs.run import publish, temporary
 from bq.runs import folder as names
-from bq.runs import read
+from bq.runs import read, write
 from bq.runs.record import Status
 from bq.serving import registry
 from bq.workbench import report
@@ -28,6 +28,7 @@ def sweep(namespace: Namespace) -> None:
         _end_processes(folder)
         temporary.remove(folder)
         _bury(folder)
+    write.remove_links()
     for name in (namespace, namespace.second, namespace.weights):
         registry.clean(name)
     for folder in (paths.outputs(), *paths.outputs().glob("scans/"), *paths.home().glob("data/events/*/*/")):
