@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
-from tests.postgresql import Server, administered
+from tests.postgresql import Server, administered, created, named
 
 gc.set_threshold(20_000, 20, 20)  # as `python -m bq` does
 os.environ.pop("BQ_DATA_ROOT", None)  # no test writes below the URL of whoever runs it
@@ -80,7 +80,7 @@ def postgresql() -> str:
 @pytest.fixture
 def database(postgresql, monkeypatch, request) -> str:
     """The URL of an empty database in PostgreSQL, which `BQ_DATABASE_URL` names."""
-    return _created(postgresql, monkeypatch, request, template="template1")
+    return created(postgresql, monkeypatch, request)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +90,7 @@ def migrated(postgresql) -> str:
 
     with pytest.MonkeyPatch.context() as patch, administered(postgresql) as connection:
         connection.execute(sa.text("create database migrated"))
-        patch.setenv("BQ_DATABASE_URL", _named(postgresql, "migrated"))
+        patch.setenv("BQ_DATABASE_URL", named(postgresql, "migrated"))
         db.engine().dispose()
     db._engine.cache_clear()
     return "migrated"
@@ -99,17 +99,4 @@ def migrated(postgresql) -> str:
 @pytest.fixture
 def tables(postgresql, migrated, monkeypatch, request) -> str:
     """The URL of a database in PostgreSQL with the newest schema and no rows, which `BQ_DATABASE_URL` names."""
-    return _created(postgresql, monkeypatch, request, template=migrated)
-
-
-def _created(server: str, monkeypatch, request, *, template: str) -> str:
-    name = f"test_{abs(hash(request.node.nodeid))}"
-    with administered(server) as connection:
-        connection.execute(sa.text(f"create database {name} template {template}"))
-    url = _named(server, name)
-    monkeypatch.setenv("BQ_DATABASE_URL", url)
-    return url
-
-
-def _named(server: str, name: str) -> str:
-    return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    return created(postgresql, monkeypatch, request, template=migrated)

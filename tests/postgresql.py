@@ -66,3 +66,17 @@ def administered(url: str) -> Iterator[sa.Connection]:
     with admin.connect() as connection:
         yield connection
     admin.dispose()
+
+
+def created(server: str, monkeypatch, request, *, template: str = "template1") -> str:
+    """The URL of a new database of one test, which `BQ_DATABASE_URL` names; server : URL."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    with administered(server) as connection:
+        connection.execute(sa.text(f"create database {name} template {template}"))
+    url = named(server, name)
+    monkeypatch.setenv("BQ_DATABASE_URL", url)
+    return url
+
+
+def named(server: str, database: str) -> str:
+    return sa.make_url(server).set(database=database).render_as_string(hide_password=False)

@@ -13,7 +13,7 @@ from bq.jobs import housekeeping, retrain
 from bq.serving import journal, ledger, looks, registry
 from tests.core.test_migrations import KEPT, OLD, made_by_0_1, plain, rows
 from tests.jobs.test_ledger_of_runs import DEPLOYS, NAMESPACE, go, home, verdict  # noqa: F401  fixtures
-from tests.postgresql import Server, administered
+from tests.postgresql import Server, created
 
 SENTENCE = r"the database postgresql\+psycopg://postgres.*@.* must be reachable and writable, but: "
 
@@ -29,13 +29,8 @@ def server():
 @pytest.fixture
 def database(server, home, monkeypatch, request) -> str:  # noqa: F811
     """The URL of an empty database on that server, which `BQ_DATABASE_URL` names; nobody waits for it long."""
-    name = f"test_{abs(hash(request.node.nodeid))}"
-    with administered(server.url) as connection:
-        connection.execute(sa.text(f"create database {name}"))
-    url = sa.make_url(server.url).set(database=name).render_as_string(hide_password=False)
-    monkeypatch.setenv("BQ_DATABASE_URL", url)
     monkeypatch.setattr(db, "BUSY_SECONDS", 0)
-    return url
+    return created(server.url, monkeypatch, request)
 
 
 def test_a_migration_goes_on_from_the_old_schema(server, database):
